@@ -1,0 +1,161 @@
+"""The whole error tree. Each branch says whose fault it is.
+
+    OffhookError
+    ├── CommandError           the caller asked for something that cannot be done; nothing has changed
+    │   ├── InvalidArgument        a value is not acceptable (errors[] names the fields)
+    │   ├── NotFound               no such call, account, device, playback, recording …
+    │   ├── InvalidState           the thing exists but not in a state that allows this
+    │   ├── AmbiguousCall          "active", "ringing" or "last" fits several calls
+    │   ├── LineBusy               a call is in the way (single-call forms)
+    │   ├── NoAccount              no account could place this call
+    │   ├── NotRegistered          the account did not register in time
+    │   ├── DialPlanDenied         the dial plan has no rule for this number
+    │   ├── TooManyCalls           the limit on calls (or media ports) is reached
+    │   ├── RateLimited            too many commands in a short time
+    │   ├── MediaNegotiationFailed no codec or transport in common
+    │   ├── DeviceUnavailable      the sound device is gone or refuses to open
+    │   ├── Draining               the phone is shutting down
+    │   └── CommandTimeout         what was waited for did not happen in time
+    ├── PeerError              the far end broke the protocol
+    │   └── ParseError             bytes that are not what they claim to be (status says how SIP answers them)
+    └── SetupError             this machine or its configuration is not in order
+        └── ConfigError            a configuration file has a mistake (names file, key and what to write)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class OffhookError(Exception):
+    """Anything this package raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One argument that was refused: `pointer` is its JSON pointer (`/digits`), `detail` says what to write instead."""
+
+    pointer: str
+    detail: str
+
+
+class CommandError(OffhookError):
+    """A command that was refused whole. `code` is stable and the same on every surface."""
+
+    code: ClassVar[str] = "command-refused"
+
+    def __init__(self, detail: str, *, errors: tuple[FieldError, ...] = ()) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = errors
+
+
+class InvalidArgument(CommandError):
+    """A value is not acceptable."""
+
+    code = "invalid-argument"
+
+    @classmethod
+    def field(cls, name: str, detail: str) -> InvalidArgument:
+        """Return the error for the single argument `name`."""
+        return cls(f"{name}: {detail}", errors=(FieldError(f"/{name}", detail),))
+
+
+class NotFound(CommandError):
+    """The call, account, device, playback or recording does not exist."""
+
+    code = "not-found"
+
+
+class InvalidState(CommandError):
+    """The thing exists, but its state does not allow this."""
+
+    code = "invalid-state"
+
+
+class AmbiguousCall(CommandError):
+    """The word names several calls; name one by its id."""
+
+    code = "ambiguous-call"
+
+
+class LineBusy(CommandError):
+    """A call is in the way."""
+
+    code = "line-busy"
+
+
+class NoAccount(CommandError):
+    """No account could place this call."""
+
+    code = "no-account"
+
+
+class NotRegistered(CommandError):
+    """The account did not register in time."""
+
+    code = "not-registered"
+
+
+class DialPlanDenied(CommandError):
+    """The dial plan has no rule for this number."""
+
+    code = "dial-plan-denied"
+
+
+class TooManyCalls(CommandError):
+    """The limit on calls, or on media ports, is reached."""
+
+    code = "too-many-calls"
+
+
+class RateLimited(CommandError):
+    """Too many commands in a short time."""
+
+    code = "rate-limited"
+
+
+class MediaNegotiationFailed(CommandError):
+    """No codec or transport in common with the far end."""
+
+    code = "media-negotiation-failed"
+
+
+class DeviceUnavailable(CommandError):
+    """The sound device is gone or refuses to open."""
+
+    code = "device-unavailable"
+
+
+class Draining(CommandError):
+    """The phone is shutting down and takes no new work."""
+
+    code = "draining"
+
+
+class CommandTimeout(CommandError):
+    """What was waited for did not happen in time."""
+
+    code = "timeout"
+
+
+class PeerError(OffhookError):
+    """The far end broke the protocol."""
+
+
+class ParseError(PeerError):
+    """Bytes that are not what they claim to be. `status` is the SIP response RFC 3261 asks for (0 where none fits)."""
+
+    def __init__(self, detail: str, *, status: int = 400) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.status = status
+
+
+class SetupError(OffhookError):
+    """This machine or its configuration is not in order; the text says what to do."""
+
+
+class ConfigError(SetupError):
+    """A configuration file has a mistake."""

@@ -1,0 +1,1 @@
+"""The shell: the only room with asyncio, sockets, clocks, randomness, devices, threads and processes."""

@@ -1,0 +1,1 @@
+"""Codecs, one per file, behind one two-method protocol."""

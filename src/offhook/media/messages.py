@@ -1,0 +1,395 @@
+"""What goes into and comes out of the media engine. Data only; every message can cross a process boundary.
+
+The engine (`media.engine`) is driven by MediaCommands and answers with MediaReports; the same code runs in a thread or in a
+worker process (`io.media_host`). A stream id is the call's id. Volumes are 0-100, times in milliseconds, gains in decibels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+StreamId: TypeAlias = str
+Direction: TypeAlias = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
+DeviceKind: TypeAlias = Literal["input", "output", "ring"]
+LocalToneKind: TypeAlias = Literal["none", "ringback", "busy", "congestion", "ring", "waiting"]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamConfig:
+    """What negotiation decided for one stream.
+
+    `codec` is the encoding name (PCMU, PCMA); `payload_type` what we send; `receive_types` maps every payload type we
+    accept to its encoding. `telephone_event` is the payload type of RFC 4733 events we send, None: not negotiated;
+    `telephone_event_in` the one we receive. `direction` is seen from us. `remote` is the RTP address, `remote_rtcp` its RTCP
+    one; with symmetric RTP the first packets that arrive correct them.
+    """
+
+    remote: tuple[str, int]
+    remote_rtcp: tuple[str, int]
+    codec: str
+    payload_type: int
+    receive_types: tuple[tuple[int, str], ...]
+    clock_rate: int = 8000
+    ptime_ms: int = 20
+    telephone_event: int | None = None
+    telephone_event_in: int | None = None
+    direction: Direction = "sendrecv"
+
+
+# --- commands ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStream:
+    """Take the already bound RTP port `port` (from PortsReady; RTCP is port + 1) for a stream. It is idle until Configure."""
+
+    stream: StreamId
+    port: int
+    cname: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigureStream:
+    """Start, or change, sending and receiving."""
+
+    stream: StreamId
+    config: StreamConfig
+
+
+@dataclass(frozen=True, slots=True)
+class CloseStream:
+    """Say RTCP BYE, finish recordings and playbacks, report StreamClosed; the port is closed, a new one made ready."""
+
+    stream: StreamId
+
+
+@dataclass(frozen=True, slots=True)
+class AttachSound:
+    """Connect the stream to the sound card (microphone out, loudspeaker in), or take it off."""
+
+    stream: StreamId
+    attached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SetLoopback:
+    """Send back what is received (an echo line)."""
+
+    stream: StreamId
+    enabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SetBridge:
+    """The conference `bridge` consists of these streams (N-1 mix for each); an empty tuple ends it."""
+
+    bridge: str
+    streams: tuple[StreamId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetStreamMute:
+    """Send silence in place of the microphone (playbacks and digits still go out)."""
+
+    stream: StreamId
+    muted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SendDigits:
+    """Send digits; ',' pauses `pause_ms`. Method rtp needs telephone_event, inband makes tones. Outcome: DigitSent…, DigitsDone."""
+
+    stream: StreamId
+    request: str
+    digits: str
+    method: Literal["rtp", "inband"] = "rtp"
+    duration_ms: int = 160
+    gap_ms: int = 80
+    pause_ms: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class StartPlayback:
+    """Play into the call: a WAV file, a tone (`frequencies` in Hz, for `duration_ms`, 0: endless) or silence.
+
+    Starting a playback while another runs in the stream replaces it (PlaybackDone reason "replaced").
+    """
+
+    stream: StreamId
+    playback: str
+    kind: Literal["file", "tone", "silence"]
+    path: str = ""
+    frequencies: tuple[float, ...] = ()
+    duration_ms: int = 0
+    loop: bool = False
+    gain_db: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PausePlayback:
+    """Pause or go on."""
+
+    stream: StreamId
+    playback: str
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StopPlayback:
+    """Stop; PlaybackDone reason "stopped"."""
+
+    stream: StreamId
+    playback: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartRecording:
+    """Record into a WAV file. mono mixes both sides, stereo keeps us left and the far end right. `max_ms` 0: no limit.
+
+    The file is valid at every moment (header rewritten at least once a second): kill -9 loses at most the last second.
+    """
+
+    stream: StreamId
+    recording: str
+    path: str
+    channels: Literal["mono", "stereo"] = "mono"
+    max_ms: int = 0
+    beep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PauseRecording:
+    """Pause or go on."""
+
+    stream: StreamId
+    recording: str
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StopRecording:
+    """Stop; RecordingDone."""
+
+    stream: StreamId
+    recording: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetLevels:
+    """Loudspeaker and microphone volume 0-100 (100 is unity), microphone mute for all calls."""
+
+    output_volume: int
+    mic_volume: int
+    mic_muted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SelectDevice:
+    """Use the device with this stable id ("" is the system's default) from now on, also in running calls."""
+
+    kind: DeviceKind
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlayLocalTone:
+    """Play a signal to the person at the phone (ring on the ring device, the rest on the output); "none" stops it."""
+
+    tone: LocalToneKind
+
+
+@dataclass(frozen=True, slots=True)
+class ListDevices:
+    """Ask for DevicesListed (also re-enumerates)."""
+
+
+MediaCommand: TypeAlias = (
+    OpenStream | ConfigureStream | CloseStream | AttachSound | SetLoopback | SetBridge | SetStreamMute | SendDigits
+    | StartPlayback | PausePlayback | StopPlayback | StartRecording | PauseRecording | StopRecording | SetLevels
+    | SelectDevice | PlayLocalTone | ListDevices
+)
+
+
+# --- reports -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PortsReady:
+    """These even RTP ports (with RTCP at +1) are bound and waiting for OpenStream."""
+
+    ports: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFailed:
+    """The stream could not be opened or its socket broke."""
+
+    stream: StreamId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStalled:
+    """No RTP for `silent_ms` although the far end should send."""
+
+    stream: StreamId
+    silent_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamResumed:
+    """RTP flows (again); also reported for the first packet of a stream."""
+
+    stream: StreamId
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStats:
+    """Quality so far. Packets and bytes are counts; `loss` is the received direction's fraction 0-1; ms values are current.
+
+    `remote_loss`, `remote_jitter_ms`, `rtt_ms` come from the far end's RTCP and are None until it sent some.
+    `mos` is the E-model estimate (ITU-T G.107) for the received direction, 1.0-4.5.
+    """
+
+    stream: StreamId
+    packets_sent: int
+    packets_received: int
+    bytes_sent: int
+    bytes_received: int
+    packets_lost: int
+    packets_late: int
+    packets_duplicate: int
+    loss: float
+    jitter_ms: float
+    buffer_ms: float
+    remote_loss: float | None
+    remote_jitter_ms: float | None
+    rtt_ms: float | None
+    mos: float
+
+
+@dataclass(frozen=True, slots=True)
+class StreamClosed:
+    """The stream is gone; its final figures."""
+
+    stream: StreamId
+    stats: StreamStats
+
+
+@dataclass(frozen=True, slots=True)
+class DigitReceived:
+    """One key press of the far end."""
+
+    stream: StreamId
+    digit: str
+    method: Literal["rtp", "inband"]
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DigitSent:
+    """One digit has gone out."""
+
+    stream: StreamId
+    request: str
+    digit: str
+
+
+@dataclass(frozen=True, slots=True)
+class DigitsDone:
+    """SendDigits is over; `error` is "" or says why the rest was not sent (stream closed or put on hold)."""
+
+    stream: StreamId
+    request: str
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackStarted:
+    """The first frame goes out."""
+
+    stream: StreamId
+    playback: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackDone:
+    """The playback is over: finished, stopped, replaced, closed (with the stream) or failed (`error` says why)."""
+
+    stream: StreamId
+    playback: str
+    reason: Literal["finished", "stopped", "replaced", "closed", "failed"]
+    played_ms: int
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingStarted:
+    """The file exists."""
+
+    stream: StreamId
+    recording: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingDone:
+    """The file is complete: stopped, limit, closed (with the stream) or failed (`error` says why; what was written stays)."""
+
+    stream: StreamId
+    recording: str
+    path: str
+    reason: Literal["stopped", "limit", "closed", "failed"]
+    duration_ms: int
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInfo:
+    """One sound device. `id` is stable across restarts as far as the system allows; `index` is the place in the list of its kind."""
+
+    id: str
+    kind: Literal["input", "output"]
+    name: str
+    index: int
+    default: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DevicesListed:
+    """All devices, and the ids in use by kind ("" is the system's default)."""
+
+    devices: tuple[DeviceInfo, ...]
+    selected: tuple[tuple[DeviceKind, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFailed:
+    """A device vanished or refuses to open; calls go on with silence in its place and another attempt is made by itself."""
+
+    kind: DeviceKind
+    device: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRecovered:
+    """The device works (again)."""
+
+    kind: DeviceKind
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineTrouble:
+    """The media engine was late by `late_ms`, or had to be restarted (then every stream has failed)."""
+
+    reason: str
+    late_ms: float = 0.0
+
+
+MediaReport: TypeAlias = (
+    PortsReady | StreamFailed | StreamStalled | StreamResumed | StreamStats | StreamClosed | DigitReceived | DigitSent
+    | DigitsDone | PlaybackStarted | PlaybackDone | RecordingStarted | RecordingDone | DevicesListed | DeviceFailed
+    | DeviceRecovered | EngineTrouble
+)

@@ -1,0 +1,1 @@
+"""What a phone is: accounts, calls, commands, events. Pure and deterministic."""

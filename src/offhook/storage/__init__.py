@@ -1,0 +1,1 @@
+"""Files on disk: configuration, secrets, call history, and where they live."""
