@@ -1,0 +1,90 @@
+"""What the packet engine plays from, records to and speaks through: four protocols of 20 ms frames.
+
+A frame is always 20 ms of 8 kHz mono signed 16-bit little-endian PCM: 320 bytes. None of these methods blocks: whoever
+implements one over a disk or a device keeps a thread of its own behind it.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from offhook.media.messages import DeviceFailed, DeviceKind, DeviceRecovered, DevicesListed
+
+SAMPLE_RATE = 8000
+FRAME_MS = 20
+FRAME_SAMPLES = SAMPLE_RATE * FRAME_MS // 1000
+FRAME_BYTES = 2 * FRAME_SAMPLES
+SILENCE = bytes(FRAME_BYTES)
+
+
+class Source(Protocol):
+    """Something to play."""
+
+    def read(self) -> bytes | None:
+        """Return the next frame (the last one is padded with silence), or None at the end and ever after."""
+        ...
+
+    def close(self) -> None:
+        """Let go of file and thread; harmless when repeated. Reading afterwards gives None."""
+        ...
+
+
+class Sink(Protocol):
+    """Something that takes frames."""
+
+    def write(self, frame: bytes) -> None:
+        """Take one frame."""
+        ...
+
+    def close(self) -> None:
+        """Finish; harmless when repeated. Writing afterwards does nothing."""
+        ...
+
+
+class Recorder(Protocol):
+    """A recording of both sides of a call."""
+
+    def write(self, near: bytes, far: bytes) -> None:
+        """Take one frame of each side (`near` is us, `far` the other end). Never blocks, never raises: see `error`."""
+        ...
+
+    def close(self) -> None:
+        """Write what is left and complete the file; harmless when repeated."""
+        ...
+
+    @property
+    def error(self) -> str:
+        """Return why recording failed, or "" while all is well. What was written until then stays."""
+        ...
+
+
+class SoundCard(Protocol):
+    """Loudspeaker, microphone and the ring device, behind one object that lives as long as the engine."""
+
+    def capture(self) -> bytes:
+        """Return one frame from the microphone; silence when there is none."""
+        ...
+
+    def play(self, frame: bytes) -> None:
+        """Queue one frame for the loudspeaker; dropped when the device has fallen behind."""
+        ...
+
+    def ring(self, frame: bytes) -> None:
+        """Queue one frame for the ring device (the loudspeaker unless another was selected)."""
+        ...
+
+    def select(self, kind: DeviceKind, device_id: str) -> None:
+        """Use this device from now on ("" is the system's default); what goes wrong comes out of `poll`."""
+        ...
+
+    def devices(self) -> DevicesListed:
+        """Return the devices there are now (re-enumerates, may take tens of milliseconds) and those selected."""
+        ...
+
+    def poll(self) -> DeviceFailed | DeviceRecovered | DevicesListed | None:
+        """Return the next thing to report, or None."""
+        ...
+
+    def close(self) -> None:
+        """Close all devices; harmless when repeated."""
+        ...
