@@ -1,0 +1,460 @@
+"""THE list of commands. One frozen dataclass each; every surface is a translation of this list.
+
+Each class names its operation (`Dial` is "dial", `SetVolume` is "set_volume") and says what it answers: `result` is the type
+of the value in the Accepted that `Phone.execute` returns. A command that cannot be done raises a CommandError and changes
+nothing. A `call` is an id, or "active", "ringing", "last" or "" (the current call as STATUS sees it); see `Phone`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, TypeAlias
+
+from offhook.phone.model import HeaderList
+from offhook.phone.settings import AccountSettings, AutoAnswer, DtmfMethod
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The answer to a command that was carried out, or is under way.
+
+    `call` is the call it concerned. `operation` names work that needs the far end: an OperationSucceeded or OperationFailed
+    with the same id follows ("" when all is done already). `value` is what was asked for (a view, a list …).
+    """
+
+    call: str = ""
+    operation: str = ""
+    value: Any = None
+
+
+class Command:
+    """What every command is: immutable data with an operation name."""
+
+    __slots__ = ()
+    operation: ClassVar[str]
+    scope: ClassVar[Literal["read", "call", "media", "config", "admin"]] = "call"
+
+    def __init_subclass__(cls) -> None:
+        cls.operation = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+
+
+# --- calls ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dial(Command):
+    """Call `to` (a number or URI). The call exists at once as `calling`; succeeds when answered.
+
+    `hold_others` puts the active call on hold first (DDE Dial); without it the active call stays (DDE CallTo).
+    `only_if_idle` refuses with line-busy while any call rings, is active or held (WM_COPYDATA DIAL).
+    `digits` are sent after the answer. `ring_timeout` seconds, 0: never. `id` lets the caller choose the call's id.
+    """
+
+    to: str
+    account: str = ""
+    id: str = ""
+    headers: HeaderList = ()
+    hold_others: bool = True
+    only_if_idle: bool = False
+    ring_timeout: float = 0.0
+    digits: str = ""
+    tags: HeaderList = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer(Command):
+    """Answer the ringing incoming call (the oldest, unless named); an active call is put on hold first."""
+
+    call: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reject(Command):
+    """Refuse the ringing incoming call. `status` 300-699; 0 is the setting (486 Busy Here)."""
+
+    call: str = ""
+    status: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redirect(Command):
+    """Send the ringing incoming call elsewhere (302 with Diversion)."""
+
+    to: str
+    call: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hangup(Command):
+    """End a call: BYE, CANCEL, or 603 for an incoming one that rings."""
+
+    call: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HangupAll(Command):
+    """End several calls: all, only ringing incoming ones, only outgoing ones not yet answered, or all but ringing incoming."""
+
+    which: Literal["all", "incoming", "calling", "not_incoming"] = "all"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold(Command):
+    """Put the call on hold. Succeeds when the far end agrees; already held is fine."""
+
+    call: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume(Command):
+    """Take the call off our hold; another active call is put on hold first."""
+
+    call: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToggleHold(Command):
+    """Hold or resume, whichever changes something (the legacy Hold)."""
+
+    call: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mute(Command):
+    """Send silence in place of the microphone: in one call, or with no `call` in all calls, present and future."""
+
+    call: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unmute(Command):
+    """Undo Mute."""
+
+    call: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToggleMute(Command):
+    """Mute or unmute the microphone (the legacy Mute)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendDtmf(Command):
+    """Send digits `0-9 * # A-D` (case-blind), ',' pauses. Any other character refuses the whole command.
+
+    `method` auto: RFC 4733 when negotiated, else SIP INFO, else in-band tones. Succeeds when all have gone out.
+    """
+
+    digits: str
+    call: str = ""
+    method: DtmfMethod | Literal[""] = ""
+    duration_ms: int = 160
+    gap_ms: int = 80
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer(Command):
+    """Blind transfer (REFER). Succeeds, and the call ends, when the target answers; on failure the call is as before."""
+
+    to: str
+    call: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptTransfer(Command):
+    """Do what the far end's REFER asks: call the target; the answer's `call` is the new one."""
+
+    call: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RejectTransfer(Command):
+    """Refuse the far end's REFER."""
+
+    call: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendInfo(Command):
+    """Send a SIP INFO inside the call."""
+
+    body: str
+    content_type: str = "text/plain"
+    call: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendMessage(Command):
+    """Send a text (SIP MESSAGE). Succeeds when the far end's side accepted it."""
+
+    to: str
+    text: str
+    account: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetCall(Command):
+    """Answer a CallView (an ended call for some minutes too)."""
+
+    call: str = ""
+    scope: ClassVar[Literal["read"]] = "read"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListCalls(Command):
+    """Answer the running calls as CallViews, oldest first."""
+
+    scope: ClassVar[Literal["read"]] = "read"
+
+
+# --- playing and recording -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Play(Command):
+    """Play a WAV file, a tone (`tone` "440" or "350+440" Hz, `duration_ms` 0: endless) or silence into the call.
+
+    Answers the playback's id. Succeeds when it has played to its end.
+    """
+
+    call: str = ""
+    file: str = ""
+    tone: str = ""
+    duration_ms: int = 0
+    loop: bool = False
+    gain_db: float = 0.0
+    scope: ClassVar[Literal["media"]] = "media"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopPlay(Command):
+    """Stop what plays into the call."""
+
+    call: str = ""
+    scope: ClassVar[Literal["media"]] = "media"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PausePlay(Command):
+    """Pause what plays into the call, or go on."""
+
+    call: str = ""
+    paused: bool = True
+    scope: ClassVar[Literal["media"]] = "media"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record(Command):
+    """Record the call into a new WAV file. `file` "" makes a name in the recordings folder. Answers {recording, file}."""
+
+    call: str = ""
+    file: str = ""
+    channels: Literal["mono", "stereo"] = "mono"
+    max_seconds: float = 0.0
+    beep: bool = False
+    scope: ClassVar[Literal["media"]] = "media"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopRecord(Command):
+    """Finish the recording."""
+
+    call: str = ""
+    scope: ClassVar[Literal["media"]] = "media"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseRecord(Command):
+    """Pause the recording, or go on."""
+
+    call: str = ""
+    paused: bool = True
+    scope: ClassVar[Literal["media"]] = "media"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loopback(Command):
+    """Send the far end's sound back to it (an echo line), or stop that."""
+
+    call: str = ""
+    enabled: bool = True
+    scope: ClassVar[Literal["media"]] = "media"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bridge(Command):
+    """Let these calls hear each other (N-1 mix) as the conference `bridge`; no calls ends it."""
+
+    bridge: str
+    calls: tuple[str, ...] = ()
+    scope: ClassVar[Literal["media"]] = "media"
+
+
+# --- audio ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetVolume(Command):
+    """Set the loudspeaker to 0-100."""
+
+    volume: int
+    scope: ClassVar[Literal["media"]] = "media"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeUp(Command):
+    """Raise the loudspeaker by 1-10 steps of 10."""
+
+    steps: int = 1
+    scope: ClassVar[Literal["media"]] = "media"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeDown(Command):
+    """Lower the loudspeaker by 1-10 steps of 10."""
+
+    steps: int = 1
+    scope: ClassVar[Literal["media"]] = "media"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetMicVolume(Command):
+    """Set the microphone to 0-100."""
+
+    volume: int
+    scope: ClassVar[Literal["media"]] = "media"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetDevice(Command):
+    """Use a sound device from now on, also in running calls. `device`: stable id, index, or a unique part of the name; "" default."""
+
+    kind: Literal["input", "output", "ring"]
+    device: str
+    scope: ClassVar[Literal["media"]] = "media"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListDevices(Command):
+    """Answer the sound devices."""
+
+    scope: ClassVar[Literal["read"]] = "read"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetAudio(Command):
+    """Answer the AudioView: volumes, mute, devices."""
+
+    scope: ClassVar[Literal["read"]] = "read"
+
+
+# --- accounts and settings -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddAccount(Command):
+    """Add an account, or replace the one with the same id; registers if it says so."""
+
+    account: AccountSettings
+    scope: ClassVar[Literal["config"]] = "config"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveAccount(Command):
+    """Unregister and forget an account. Refused while it has calls."""
+
+    account: str
+    scope: ClassVar[Literal["config"]] = "config"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterAccount(Command):
+    """Register now (also instead of waiting for the next retry)."""
+
+    account: str
+    scope: ClassVar[Literal["config"]] = "config"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnregisterAccount(Command):
+    """Unregister and stay so."""
+
+    account: str
+    scope: ClassVar[Literal["config"]] = "config"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectAccount(Command):
+    """Make this the account that dials when none is named."""
+
+    account: str
+    scope: ClassVar[Literal["config"]] = "config"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListAccounts(Command):
+    """Answer the AccountViews."""
+
+    scope: ClassVar[Literal["read"]] = "read"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetDnd(Command):
+    """Do not disturb: incoming calls get 486."""
+
+    enabled: bool
+    scope: ClassVar[Literal["config"]] = "config"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetForwarding(Command):
+    """Forward incoming calls to `to` ("" ends it), after `delay` seconds of ringing."""
+
+    to: str
+    delay: float = 0.0
+    scope: ClassVar[Literal["config"]] = "config"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetAutoAnswer(Command):
+    """Answer incoming calls without a person: off, header (those that ask for it) or all."""
+
+    mode: AutoAnswer
+    delay: float = 0.0
+    scope: ClassVar[Literal["config"]] = "config"
+
+
+# --- the phone -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status(Command):
+    """Answer the StatusView: 0 idle, 1 ringing, 2 active, 3 hold, 4 disconnected."""
+
+    scope: ClassVar[Literal["read"]] = "read"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetSnapshot(Command):
+    """Answer the Snapshot: everything at one moment."""
+
+    scope: ClassVar[Literal["read"]] = "read"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quit(Command):
+    """Hang up every call, unregister, stop. New commands are refused meanwhile."""
+
+    scope: ClassVar[Literal["admin"]] = "admin"
+
+
+COMMANDS: tuple[type[Command], ...] = (
+    Dial, Answer, Reject, Redirect, Hangup, HangupAll, Hold, Resume, ToggleHold, Mute, Unmute, ToggleMute, SendDtmf, Transfer,
+    AcceptTransfer, RejectTransfer, SendInfo, SendMessage, GetCall, ListCalls,
+    Play, StopPlay, PausePlay, Record, StopRecord, PauseRecord, Loopback, Bridge,
+    SetVolume, VolumeUp, VolumeDown, SetMicVolume, SetDevice, ListDevices, GetAudio,
+    AddAccount, RemoveAccount, RegisterAccount, UnregisterAccount, SelectAccount, ListAccounts,
+    SetDnd, SetForwarding, SetAutoAnswer, Status, GetSnapshot, Quit,
+)  # fmt: skip
+"""Every command, in the order of the documentation."""

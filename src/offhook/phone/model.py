@@ -1,0 +1,168 @@
+"""What the phone shows of itself: accounts, calls, devices … as frozen views."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Literal, TypeAlias
+
+from offhook.media.messages import DeviceInfo
+
+CallDirection: TypeAlias = Literal["outgoing", "incoming"]
+RegistrationState: TypeAlias = Literal["unregistered", "registering", "registered", "failed"]
+EndedBy: TypeAlias = Literal["local", "remote", "network"]
+HeaderList: TypeAlias = tuple[tuple[str, str], ...]
+
+
+class CallState(StrEnum):
+    """The states of a call. `status` gives the number of the STATUS command."""
+
+    CALLING = "calling"
+    RINGING = "ringing"
+    EARLY = "early"
+    INCOMING = "incoming"
+    ACTIVE = "active"
+    HELD_LOCAL = "held_local"
+    HELD_REMOTE = "held_remote"
+    HELD_BOTH = "held_both"
+    ENDED = "ended"
+
+    @property
+    def status(self) -> int:
+        """1 ringing, 2 active, 3 hold, 4 disconnected."""
+        return _STATUS[self]
+
+
+_STATUS: dict[CallState, int] = {
+    CallState.CALLING: 1,
+    CallState.RINGING: 1,
+    CallState.EARLY: 1,
+    CallState.INCOMING: 1,
+    CallState.ACTIVE: 2,
+    CallState.HELD_LOCAL: 3,
+    CallState.HELD_REMOTE: 3,
+    CallState.HELD_BOTH: 3,
+    CallState.ENDED: 4,
+}
+
+STATUS_NAMES = ("IDLE", "RINGING", "ACTIVE", "HOLD", "DISCONNECTED")
+
+
+def wall(seconds: float) -> datetime:
+    """Return Unix `seconds` as a UTC time."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """One end of a call. `asserted` is the identity the network vouches for (P-Asserted-Identity, Remote-Party-ID), "" if none."""
+
+    uri: str
+    display: str = ""
+    asserted: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnd:
+    """How a call ended. `sip_status` is the final status of a call that was never answered, else 0; `q850` from Reason."""
+
+    by: EndedBy
+    sip_status: int = 0
+    reason: str = ""
+    q850: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CallMedia:
+    """The sound of a call. `direction` is seen from us; figures are None until measured."""
+
+    codec: str = ""
+    direction: str = "inactive"
+    mos: float | None = None
+    loss: float | None = None
+    jitter_ms: float | None = None
+    rtt_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallView:
+    """A call as everyone sees it. `duration` counts seconds from the answer; `parent` is the call this one came out of."""
+
+    id: str
+    account: str
+    direction: CallDirection
+    state: CallState
+    local: Party
+    remote: Party
+    sip_call_id: str
+    created: datetime
+    ringing: datetime | None = None
+    answered: datetime | None = None
+    ended: datetime | None = None
+    end: CallEnd | None = None
+    media: CallMedia = field(default_factory=CallMedia)
+    muted: bool = False
+    recording: str = ""
+    headers: HeaderList = ()
+    tags: HeaderList = ()
+    parent: str = ""
+
+    @property
+    def status(self) -> int:
+        """The number STATUS gives for this call."""
+        return self.state.status
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """An account without its secrets."""
+
+    id: str
+    label: str
+    uri: str
+    display_name: str
+    transport: str
+    registration: RegistrationState
+    expires: int = 0
+    sip_status: int = 0
+    reason: str = ""
+    retry_in: float | None = None
+    default: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AudioView:
+    """Volumes 0-100, the microphone's mute for all calls, and the chosen devices ("" is the system's default)."""
+
+    output_volume: int
+    mic_volume: int
+    mic_muted: bool
+    input_device: str = ""
+    output_device: str = ""
+    ring_device: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StatusView:
+    """The one-glance answer: `code` 0-4 as in STATUS, its `name`, and the current call's id and remote party ("" if none)."""
+
+    code: int
+    name: str
+    call: str = ""
+    remote: str = ""
+    calls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything at one moment."""
+
+    status: StatusView
+    accounts: tuple[AccountView, ...]
+    calls: tuple[CallView, ...]
+    audio: AudioView
+    devices: tuple[DeviceInfo, ...]
+    dnd: bool
+    forwarding: str
+    auto_answer: str

@@ -1,0 +1,68 @@
+"""What a phone can be told to do differently: plain data, checked where it is read (storage) or set (commands)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+DtmfMethod: TypeAlias = Literal["auto", "rtp", "info", "inband"]
+AutoAnswer: TypeAlias = Literal["off", "header", "all"]
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneSettings:
+    """The phone's own settings. Times are seconds unless the name says otherwise.
+
+    `auto_answer`: "header" answers calls whose INVITE asks for it (Call-Info answer-after, Alert-Info, X-AUTOANSWER), "all"
+    answers every call after `auto_answer_delay`. `forwarding` is a number or URI ("" is off) that incoming calls are sent to
+    with 302, at once or after `forwarding_delay` of ringing. `max_calls` 0 means no limit. `ring_timeout` ends an outgoing
+    call that nobody answers, `auto_hangup` any call after that long; 0 is never.
+    """
+
+    status_linger: float = 3.0
+    register_timeout: float = 10.0
+    reject_status: int = 486
+    dtmf_method: DtmfMethod = "auto"
+    dtmf_pause_ms: int = 1000
+    auto_answer: AutoAnswer = "off"
+    auto_answer_delay: float = 0.0
+    dnd: bool = False
+    forwarding: str = ""
+    forwarding_delay: float = 0.0
+    call_waiting: bool = True
+    max_calls: int = 0
+    ring_timeout: float = 0.0
+    auto_hangup: float = 0.0
+    auto_recording: bool = False
+    recording_dir: str = ""
+    local_tones: bool = True
+    default_account: str = ""
+    output_volume: int = 100
+    mic_volume: int = 100
+    input_device: str = ""
+    output_device: str = ""
+    ring_device: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSettings:
+    """One SIP account. `domain` is the registrar's domain, `proxy` an outbound proxy URI ("" is none), `expires` seconds.
+
+    `dial_plan` is MicroSIP's syntax ("" dials everything); `dialing_prefix` is put before numbers it applies to.
+    An account with `register` False can still place calls, and receive those sent to our address.
+    """
+
+    id: str
+    domain: str
+    username: str
+    password: str = ""
+    auth_username: str = ""
+    display_name: str = ""
+    label: str = ""
+    proxy: str = ""
+    transport: Literal["udp", "tcp"] = "udp"
+    expires: int = 300
+    register: bool = True
+    dial_plan: str = ""
+    dialing_prefix: str = ""
+    hide_caller_id: bool = False
