@@ -1,0 +1,229 @@
+"""Digest authentication (RFC 8760, RFC 7616, RFC 2617), both sides: answer challenges, and check answers for a registrar."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from offhook.errors import ParseError
+from offhook.ids import Ids
+
+STRENGTH: Final = {"SHA-256": 2, "SHA-256-SESS": 2, "MD5": 1, "MD5-SESS": 1}
+"""The algorithms we speak, by upper-case name; more is stronger (RFC 8760 2.4: prefer the strongest)."""
+
+CHALLENGE_LIMIT: Final = 5
+"""Challenges one request answers before it gives up: a chain of two proxies and a registrar, each once stale, fits."""
+
+_PARAMETER: Final = re.compile(r'\s*([!#$%&\'*+\-.^_`|~0-9A-Za-z]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s,"]+)\s*(?:,|$)', re.DOTALL)
+_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class DigestChallenge:
+    """What a Digest challenge asks for. `qop` is the offered list in lower case, empty for RFC 2069 style; `proxy`: from a 407."""
+
+    realm: str
+    nonce: str
+    algorithm: str = "MD5"
+    qop: tuple[str, ...] = ()
+    opaque: str | None = None
+    stale: bool = False
+    proxy: bool = False
+
+    @property
+    def strength(self) -> int:
+        """How strong its algorithm is; 0: not ours."""
+        return STRENGTH.get(self.algorithm.upper(), 0)
+
+    @property
+    def usable(self) -> bool:
+        """Whether we can answer it."""
+        return bool(self.nonce) and self.strength > 0 and (not self.qop or "auth" in self.qop or "auth-int" in self.qop)
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """The parameters of an Authorization header, unquoted, names in lower case."""
+
+    parameters: dict[str, str]
+
+    def get(self, name: str) -> str:
+        """Return a parameter, "" without it."""
+        return self.parameters.get(name, "")
+
+
+def parse_parameters(text: str) -> dict[str, str]:
+    """Parse `name=value, name="value"`; raises ParseError on anything else."""
+    found: dict[str, str] = {}
+    position = 0
+    while position < len(text):
+        match = _PARAMETER.match(text, position)
+        if match is None:
+            if not text[position:].strip(" \t,"):
+                break
+            raise ParseError("authentication parameters are not name=value pairs")
+        name, value = match.groups()
+        found.setdefault(name.lower(), _ESCAPE.sub(r"\1", value[1:-1]) if value.startswith('"') else value)
+        position = match.end()
+    return found
+
+
+def _digest_parameters(text: str) -> dict[str, str]:
+    scheme, _, rest = text.strip().partition(" ")
+    if scheme.lower() != "digest":
+        raise ParseError("the authentication scheme is not Digest")
+    return parse_parameters(rest)
+
+
+def parse_authorization(text: str) -> Authorization:
+    """Parse an Authorization or Proxy-Authorization value; raises ParseError if it is not Digest."""
+    return Authorization(_digest_parameters(text))
+
+
+def parse_challenge(text: str, *, proxy: bool = False) -> DigestChallenge:
+    """Parse one WWW- or Proxy-Authenticate value; raises ParseError if it is not Digest."""
+    found = _digest_parameters(text)
+    qop = tuple(item.strip().lower() for item in found.get("qop", "").split(",") if item.strip())
+    return DigestChallenge(found.get("realm", ""), found.get("nonce", ""), found.get("algorithm", "MD5"), qop,
+                           found.get("opaque"), found.get("stale", "").lower() == "true", proxy)
+
+
+def make_challenge(realm: str, nonce: str, *, algorithm: str = "MD5", qop: str = "auth", opaque: str = "",
+                   stale: bool = False) -> str:
+    """Return the value of a WWW-Authenticate (or Proxy-Authenticate) header. `qop` "" asks for the RFC 2069 form."""
+    parts = [f"realm={quote(realm)}", f"nonce={quote(nonce)}", f"algorithm={algorithm}"]
+    if opaque:
+        parts.append(f"opaque={quote(opaque)}")
+    if qop:
+        parts.append(f"qop={quote(qop)}")
+    if stale:
+        parts.append("stale=true")
+    return "Digest " + ", ".join(parts)
+
+
+def quote(text: str) -> str:
+    """Return a quoted-string."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _hasher(algorithm: str) -> Callable[[bytes], str]:
+    if algorithm.upper().startswith("SHA-256"):
+        return lambda data: hashlib.sha256(data).hexdigest()
+    # MD5 is what deployed registrars ask for; it is chosen only where they offer nothing stronger.
+    return lambda data: hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+def digest(*, algorithm: str, username: str, realm: str, password: str, method: str, uri: str, nonce: str, nc: str = "",
+           cnonce: str = "", qop: str = "", body: bytes = b"", ha1: str = "") -> str:
+    """Return the `response` value (RFC 7616 3.4.1). `ha1`, if given, is H(user:realm:password) in place of the password."""
+    hashed = _hasher(algorithm)
+    first = ha1 or hashed(f"{username}:{realm}:{password}".encode())
+    if algorithm.upper().endswith("-SESS"):
+        first = hashed(f"{first}:{nonce}:{cnonce}".encode())
+    what = f"{method}:{uri}"
+    if qop == "auth-int":
+        what += ":" + hashed(body)
+    middle = f"{nonce}:{nc}:{cnonce}:{qop}" if qop else nonce
+    return hashed(f"{first}:{middle}:{hashed(what.encode())}".encode())
+
+
+def verify(authorization: str | Authorization, *, method: str, password: str = "", ha1: str = "", body: bytes = b"",
+           realm: str | None = None) -> bool:
+    """Check the credentials of a request against a password (or H(user:realm:password) as `ha1`).
+
+    The caller compares nonce, nc and uri with its own state (`parse_authorization(...).get("nonce")`). Never raises: what
+    cannot be parsed is wrong.
+    """
+    try:
+        given = parse_authorization(authorization) if isinstance(authorization, str) else authorization
+    except ParseError:
+        return False
+    algorithm = given.get("algorithm") or "MD5"
+    if algorithm.upper() not in STRENGTH or (realm is not None and given.get("realm") != realm):
+        return False
+    expected = digest(algorithm=algorithm, username=given.get("username"), realm=given.get("realm"), password=password,
+                      method=method, uri=given.get("uri"), nonce=given.get("nonce"), nc=given.get("nc"),
+                      cnonce=given.get("cnonce"), qop=given.get("qop").lower(), body=body, ha1=ha1)
+    return hmac.compare_digest(expected.encode(), given.get("response").lower().encode())
+
+
+def choose(challenges: Iterable[DigestChallenge]) -> list[DigestChallenge]:
+    """Return the strongest usable challenge of each realm (RFC 8760 2.4: the topmost of equals)."""
+    best: dict[tuple[str, bool], DigestChallenge] = {}
+    for challenge in challenges:
+        key = (challenge.realm, challenge.proxy)
+        if challenge.usable and (key not in best or challenge.strength > best[key].strength):
+            best[key] = challenge
+    return list(best.values())
+
+
+def read_challenges(www: Iterable[str], proxy: Iterable[str]) -> list[DigestChallenge]:
+    """Return the usable challenges of a 401 or 407, one for each realm; unknown schemes and nonsense are passed over."""
+    found: list[DigestChallenge] = []
+    for values, of_proxy in ((www, False), (proxy, True)):
+        for value in values:
+            try:
+                found.append(parse_challenge(value, proxy=of_proxy))
+            except ParseError:
+                continue
+    return choose(found)
+
+
+@dataclass(slots=True)
+class _Known:
+    """A nonce in use: `count` is how often."""
+
+    challenge: DigestChallenge
+    cnonce: str
+    count: int = 0
+
+
+@dataclass(slots=True)
+class Credentials:
+    """One identity's user name and password, and the nonces its servers gave, for use ahead of the next challenge.
+
+    `place` tells servers apart (the next hop's host): what one server may see is not offered to another.
+    """
+
+    username: str
+    password: str
+    known: dict[tuple[str, str, bool], _Known] = field(default_factory=dict)
+
+    def learn(self, place: str, challenge: DigestChallenge, ids: Ids) -> None:
+        """Use this challenge's nonce from now on."""
+        self.known[place, challenge.realm, challenge.proxy] = _Known(challenge, ids.token(16))
+
+    def forget(self, place: str) -> None:
+        """Drop what this server gave us (its nonces are refused)."""
+        for key in [key for key in self.known if key[0] == place]:
+            del self.known[key]
+
+    def headers(self, place: str, method: str, uri: str, body: bytes) -> list[tuple[str, str]]:
+        """Return the Authorization and Proxy-Authorization headers for a request; counts the nonces' use."""
+        return [self._header(known, method, uri, body) for key, known in self.known.items() if key[0] == place]
+
+    def _header(self, known: _Known, method: str, uri: str, body: bytes) -> tuple[str, str]:
+        challenge = known.challenge
+        known.count += 1
+        nc = f"{known.count:08x}"
+        # RFC 7616 3.4: auth where it is offered; auth-int breaks behind anything that touches the body
+        qop = "" if not challenge.qop else "auth" if "auth" in challenge.qop else "auth-int"
+        session = challenge.algorithm.upper().endswith("-SESS")
+        cnonce = known.cnonce if qop or session else ""
+        answer = digest(algorithm=challenge.algorithm, username=self.username, realm=challenge.realm,
+                        password=self.password, method=method, uri=uri, nonce=challenge.nonce, nc=nc if qop else "",
+                        cnonce=cnonce, qop=qop, body=body)
+        parts = [f"username={quote(self.username)}", f"realm={quote(challenge.realm)}", f"nonce={quote(challenge.nonce)}",
+                 f"uri={quote(uri)}", f'response="{answer}"', f"algorithm={challenge.algorithm}"]
+        if cnonce:
+            parts.append(f"cnonce={quote(cnonce)}")
+        if qop:
+            parts += [f"qop={qop}", f"nc={nc}"]
+        if challenge.opaque is not None:
+            parts.append(f"opaque={quote(challenge.opaque)}")
+        name = "Proxy-Authorization" if challenge.proxy else "Authorization"
+        return name, "Digest " + ", ".join(parts)
