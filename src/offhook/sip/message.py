@@ -1,0 +1,437 @@
+"""SIP requests and responses: bytes to typed message and back (RFC 3261 7, 18.3)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from offhook.errors import ParseError
+from offhook.sip.abnf import WS, breaks_line, is_token, split_list
+from offhook.sip.headers import CSeq, Headers, Via, canonical_name, parse_number
+from offhook.sip.uri import NameAddr, Uri
+
+MAX_MESSAGE = 65535  # bytes; what a UDP datagram can carry, and the same on streams so that a peer cannot make us hoard
+MAX_HEADERS = 200  # lines; a call through many proxies has under 60, RFC 4475's longest message 40
+MAX_HEADER = 8192  # characters of one unfolded value; Identity and History-Info reach about 2000
+MAX_START_LINE = 4096  # characters; room for the longest URI and a method
+MAX_SECONDS = (1 << 32) - 1  # RFC 3261 20.19: Expires is 0..2**32-1
+
+REASON_PHRASES: dict[int, str] = {
+    100: "Trying", 180: "Ringing", 181: "Call Is Being Forwarded", 182: "Queued", 183: "Session Progress",
+    199: "Early Dialog Terminated", 200: "OK", 202: "Accepted", 204: "No Notification", 300: "Multiple Choices",
+    301: "Moved Permanently", 302: "Moved Temporarily", 305: "Use Proxy", 380: "Alternative Service", 400: "Bad Request",
+    401: "Unauthorized", 402: "Payment Required", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
+    406: "Not Acceptable", 407: "Proxy Authentication Required", 408: "Request Timeout", 410: "Gone",
+    412: "Conditional Request Failed", 413: "Request Entity Too Large", 414: "Request-URI Too Long",
+    415: "Unsupported Media Type", 416: "Unsupported URI Scheme", 417: "Unknown Resource-Priority", 420: "Bad Extension",
+    421: "Extension Required", 422: "Session Interval Too Small", 423: "Interval Too Brief", 424: "Bad Location Information",
+    428: "Use Identity Header", 429: "Provide Referrer Identity", 430: "Flow Failed", 433: "Anonymity Disallowed",
+    436: "Bad Identity Info", 437: "Unsupported Credential", 438: "Invalid Identity Header",
+    439: "First Hop Lacks Outbound Support", 440: "Max-Breadth Exceeded", 469: "Bad Info Package", 470: "Consent Needed",
+    480: "Temporarily Unavailable", 481: "Call/Transaction Does Not Exist", 482: "Loop Detected", 483: "Too Many Hops",
+    484: "Address Incomplete", 485: "Ambiguous", 486: "Busy Here", 487: "Request Terminated", 488: "Not Acceptable Here",
+    489: "Bad Event", 491: "Request Pending", 493: "Undecipherable", 494: "Security Agreement Required",
+    500: "Server Internal Error", 501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable",
+    504: "Server Time-out", 505: "Version Not Supported", 513: "Message Too Large",
+    555: "Push Notification Service Not Supported", 580: "Precondition Failure", 600: "Busy Everywhere", 603: "Decline", 604: "Does Not Exist Anywhere",
+    606: "Not Acceptable", 607: "Unwanted", 608: "Rejected",
+}
+
+# RFC 3261 12.1.1, RFC 6665, RFC 3515: the 2xx (and 1xx with a tag) to these make a dialog and carry the recorded route.
+DIALOG_FORMING = frozenset({"INVITE", "SUBSCRIBE", "REFER", "NOTIFY"})
+
+T = TypeVar("T")
+
+
+class MessageError(ParseError):
+    """A message that cannot be understood.
+
+    `partial` is a request that can be answered with `status` by `response_to` (its Via is readable and From, To, Call-ID
+    and CSeq are there); None when no answer is due or possible: drop it then.
+    """
+
+    def __init__(self, detail: str, *, status: int = 400, partial: Request | None = None) -> None:
+        super().__init__(detail, status=status)
+        self.partial = partial
+
+
+class Message:
+    """What requests and responses have in common. Typed accessors raise ParseError when the header is absent or misspelt."""
+
+    __slots__ = ("body", "headers")
+
+    headers: Headers
+    body: bytes
+
+    @property
+    def vias(self) -> list[Via]:
+        """All Via elements, ours (or the sender's) first."""
+        return self._list("via", "Via", Via.parse)
+
+    @property
+    def via(self) -> Via:
+        """The top Via."""
+        return self._required("top via", "Via", lambda text: Via.parse(split_list(text)[0] if "," in text else text))
+
+    @property
+    def from_(self) -> NameAddr:
+        """The From header."""
+        return self._required("from", "From", NameAddr.parse)
+
+    @property
+    def to(self) -> NameAddr:
+        """The To header."""
+        return self._required("to", "To", NameAddr.parse)
+
+    @property
+    def cseq(self) -> CSeq:
+        """The CSeq header."""
+        return self._required("cseq", "CSeq", CSeq.parse)
+
+    @property
+    def call_id(self) -> str:
+        """The Call-ID header."""
+        return self._required("call-id", "Call-ID", _parse_call_id)
+
+    @property
+    def contacts(self) -> list[NameAddr]:
+        """All Contact addresses; [] for `*` and when there are none."""
+        return [] if self.contact_is_star else self._list("contact", "Contact", NameAddr.parse)
+
+    @property
+    def contact_is_star(self) -> bool:
+        """Whether Contact is `*` (RFC 3261 10.2.2: remove all bindings)."""
+        return self.headers.get("Contact") == "*" and self.headers.count("Contact") == 1
+
+    @property
+    def routes(self) -> list[NameAddr]:
+        """The Route set, next hop first."""
+        return self._list("route", "Route", NameAddr.parse)
+
+    @property
+    def record_routes(self) -> list[NameAddr]:
+        """The Record-Route set as it stands in the message."""
+        return self._list("record-route", "Record-Route", NameAddr.parse)
+
+    @property
+    def max_forwards(self) -> int | None:
+        """Max-Forwards, None if absent; ParseError unless 0..255 (RFC 3261 20.22)."""
+        return self._optional("max-forwards", "Max-Forwards", lambda text: parse_number(text, "Max-Forwards", 255))
+
+    @property
+    def expires(self) -> int | None:
+        """Expires in seconds, None if absent."""
+        return self._optional("expires", "Expires", lambda text: parse_number(text, "Expires", MAX_SECONDS))
+
+    @property
+    def content_length(self) -> int | None:
+        """Content-Length as declared, None if absent; ParseError if not a number or if two lines disagree."""
+        return self._optional("content-length", "Content-Length", self._parse_content_length)
+
+    @property
+    def content_type(self) -> str | None:
+        """The media type in lower case without parameters, None if absent."""
+        value = self.headers.get("Content-Type")
+        return None if value is None else value.partition(";")[0].strip(WS).lower()
+
+    def encode(self) -> bytes:
+        """Print the message; Content-Length is always that of the body. ValueError if the start line would break."""
+        start = self._start_line()
+        if breaks_line(start):
+            raise ValueError(f"a line break or NUL in the start line: {start!r}")
+        lines = [start]
+        lines += [f"{name}: {value}" for name, value in self.headers if name != "Content-Length"]
+        lines.append(f"Content-Length: {len(self.body)}\r\n\r\n")
+        return "\r\n".join(lines).encode("utf-8", "surrogateescape") + self.body
+
+    def _start_line(self) -> str:
+        raise NotImplementedError
+
+    def _parse_content_length(self, text: str) -> int:
+        if any(other.strip("0") != text.strip("0") and other != text for other in self.headers.get_all("Content-Length")):
+            raise ParseError("several Content-Length headers disagree")
+        return parse_number(text, "Content-Length", (1 << 31) - 1)
+
+    def _required(self, key: str, name: str, parse: Callable[[str], T]) -> T:
+        parsed = self._optional(key, name, parse)
+        if parsed is None:
+            raise ParseError(f"no {name} header")
+        return parsed
+
+    def _optional(self, key: str, name: str, parse: Callable[[str], T]) -> T | None:
+        cache = self.headers.parsed
+        if key in cache:
+            found: T | None = cache[key]
+            return found
+        text = self.headers.get(name)
+        parsed = None if text is None else _named(name, parse, text)
+        cache[key] = parsed
+        return parsed
+
+    def _list(self, key: str, name: str, parse: Callable[[str], T]) -> list[T]:
+        cache = self.headers.parsed
+        if key not in cache:
+            cache[key] = [_named(name, parse, element) for element in self.headers.elements(name)]
+        return list(cache[key])
+
+    def _same_headers(self, other: Message) -> bool:
+        # Content-Length follows from the body, so it says nothing new; whether and where it was printed is not meaning.
+        mine = [(name.lower(), value) for name, value in self.headers if name != "Content-Length"]
+        return mine == [(name.lower(), value) for name, value in other.headers if name != "Content-Length"]
+
+
+def _named(name: str, parse: Callable[[str], T], text: str) -> T:
+    try:
+        return parse(text)
+    except ParseError as error:
+        raise ParseError(f"{name}: {error.detail}", status=400) from error
+
+
+def _parse_call_id(text: str) -> str:
+    if not text or " " in text or "\t" in text:
+        raise ParseError("not one word")
+    return text
+
+
+class Request(Message):
+    """A request. Change `headers` freely: the typed accessors follow."""
+
+    __slots__ = ("method", "uri")
+
+    def __init__(self, method: str, uri: Uri, headers: Headers | Iterable[tuple[str, str]] = (), body: bytes = b"") -> None:
+        self.method = method
+        self.uri = uri
+        self.headers = headers if isinstance(headers, Headers) else Headers(headers)
+        self.body = body
+
+    def copy(self) -> Request:
+        """Return an independent copy."""
+        return Request(self.method, self.uri, self.headers.copy(), self.body)
+
+    def _start_line(self) -> str:
+        return f"{self.method} {self.uri} SIP/2.0"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Request):
+            return NotImplemented
+        same = (self.method, self.uri, self.body) == (other.method, other.uri, other.body)
+        return same and self._same_headers(other)
+
+    __hash__ = None  # type: ignore[assignment]  # mutable
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.uri} {len(self.headers)} headers, {len(self.body)} bytes>"
+
+
+class Response(Message):
+    """A response. Change `headers` freely: the typed accessors follow."""
+
+    __slots__ = ("reason", "status")
+
+    def __init__(
+        self, status: int, reason: str = "", headers: Headers | Iterable[tuple[str, str]] = (), body: bytes = b""
+    ) -> None:
+        self.status = status
+        self.reason = reason
+        self.headers = headers if isinstance(headers, Headers) else Headers(headers)
+        self.body = body
+
+    def copy(self) -> Response:
+        """Return an independent copy."""
+        return Response(self.status, self.reason, self.headers.copy(), self.body)
+
+    def _start_line(self) -> str:
+        return f"SIP/2.0 {self.status} {self.reason}"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Response):
+            return NotImplemented
+        same = (self.status, self.reason, self.body) == (other.status, other.reason, other.body)
+        return same and self._same_headers(other)
+
+    __hash__ = None  # type: ignore[assignment]  # mutable
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status} {self.reason!r} {len(self.headers)} headers, {len(self.body)} bytes>"
+
+
+_UNREADABLE_URI = Uri("invalid", None, "")
+
+
+def parse_message(data: bytes, *, stream: bool = False) -> Request | Response:
+    """Parse one whole message. MessageError (a ParseError) says with `status` and `partial` whether and how to answer.
+
+    For a datagram what follows Content-Length is cut off (RFC 3261 18.3) and a body that is too short is left for
+    `sanity.check`; with `stream` the data must be one frame and Content-Length must be there.
+    """
+    if len(data) > MAX_MESSAGE:
+        raise MessageError("the message is too large", status=513)
+    start, lines, body = _split_message(data)
+    items, fault = _parse_fields(lines)
+    headers = Headers.from_wire(items)
+    if start[:4].upper() == "SIP/":
+        message: Request | Response = _parse_status_line(start, headers, body)
+    else:
+        message = _parse_request_line(start, headers, body)
+    if fault is not None:
+        raise _fault(message, fault)
+    try:
+        length = message.content_length
+    except ParseError as error:
+        raise _fault(message, error) from error
+    if length is None:
+        if stream:
+            raise _fault(message, ParseError("no Content-Length on a stream"))
+    elif length < len(body):
+        message.body = body[:length]
+    return message
+
+
+def _split_message(data: bytes) -> tuple[str, list[str], bytes]:
+    # RFC 3261 7.5: CRLFs in front of the start line are ignored.
+    if data[:1] in b"\r\n":
+        data = data.lstrip(b"\r\n")
+    head, blank, body = data.partition(b"\r\n\r\n")
+    text = head.decode("utf-8", "surrogateescape")
+    if "\n" in text.replace("\r\n", "") or not blank:
+        # Lines that end in a bare LF are against RFC 3261 7 but unambiguous, and hand-written tests send them.
+        head, body = _split_bare_lf(data)
+        text = head.decode("utf-8", "surrogateescape").replace("\r\n", "\n").replace("\n", "\r\n")
+    if "\r\n " in text or "\r\n\t" in text:
+        text = _FOLD.sub(" ", text)
+    start, *lines = text.split("\r\n")
+    if not start:
+        raise MessageError("an empty message")
+    return start, lines, body
+
+
+_FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
+_BLANK_LINE = re.compile(rb"\r?\n\r?\n")
+
+
+def _split_bare_lf(data: bytes) -> tuple[bytes, bytes]:
+    blank = _BLANK_LINE.search(data)
+    if blank is None:
+        # A message cut short behind its last header: the blank line carries no meaning, so it is not missed.
+        return data.rstrip(b"\r\n"), b""
+    return data[: blank.start()], data[blank.end() :]
+
+
+def _parse_fields(lines: list[str]) -> tuple[list[tuple[str, str]], ParseError | None]:
+    """Return the fields that could be read, and the first fault: the rest may be enough to answer with."""
+    items: list[tuple[str, str]] = []
+    fault: ParseError | None = None
+    if len(lines) > MAX_HEADERS:
+        fault, lines = ParseError("too many header lines", status=513), lines[:MAX_HEADERS]
+    for line in lines:
+        name, colon, value = line.partition(":")
+        name = name.rstrip(WS)
+        known = canonical_name(name)
+        if known is None:
+            known = name
+            if not colon or not is_token(name):
+                fault = fault or ParseError(f"not a header: {line[:60]!r}")
+                continue
+        elif not colon:
+            fault = fault or ParseError(f"not a header: {line[:60]!r}")
+            continue
+        if len(value) > MAX_HEADER:
+            fault = fault or ParseError(f"{known} is too long", status=513)
+            continue
+        if breaks_line(value):
+            fault = fault or ParseError(f"{known} has a control character in it")
+            continue
+        items.append((known, value.strip(WS)))
+    return items, fault
+
+
+def _parse_request_line(start: str, headers: Headers, body: bytes) -> Request:
+    if len(start) > MAX_START_LINE:
+        raise MessageError("the request line is too long", status=414)
+    method, _, rest = start.partition(" ")
+    uri_text, _, version = rest.rpartition(" ")
+    if not is_token(method):
+        raise MessageError(f"not a SIP message: {start[:60]!r}")
+    request = Request(method, _UNREADABLE_URI, headers, body)
+    if version != "SIP/2.0":
+        raise _fault(request, _version_fault(version))
+    # RFC 4475 3.1.2.7-3.1.2.10: white space, angle brackets and trailing spaces in the request line are errors.
+    try:
+        request.uri = Uri.parse(uri_text)
+    except ParseError as error:
+        raise _fault(request, error) from error
+    return request
+
+
+_VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+", re.IGNORECASE)
+
+
+def _version_fault(version: str) -> ParseError:
+    if version.upper() != "SIP/2.0" and _VERSION.fullmatch(version):
+        return ParseError(f"SIP version {version[4:14]} is not spoken here", status=505)
+    return ParseError("not a SIP request line")
+
+
+def _parse_status_line(start: str, headers: Headers, body: bytes) -> Response:
+    version, _, rest = start.partition(" ")
+    status, _, reason = rest.partition(" ")
+    if version != "SIP/2.0":
+        raise MessageError(f"not a SIP/2.0 response: {start[:60]!r}", status=505)
+    if len(start) > MAX_START_LINE or len(status) != 3 or not (status.isascii() and status.isdigit()):
+        raise MessageError(f"not a status line: {start[:60]!r}")
+    if not "100" <= status < "700" or breaks_line(reason):
+        raise MessageError(f"not a status line: {start[:60]!r}")
+    return Response(int(status), reason, headers, body)
+
+
+def _fault(message: Request | Response, error: ParseError) -> MessageError:
+    return MessageError(error.detail, status=error.status, partial=answerable(message))
+
+
+_NEEDED_TO_ANSWER = ("From", "To", "Call-ID", "CSeq")
+
+
+def answerable(message: Request | Response) -> Request | None:
+    """Return `message` if it is a request that can and may be answered although something in it is broken."""
+    # RFC 3261 17: an ACK never gets an answer, and neither does a response.
+    if not isinstance(message, Request) or message.method == "ACK":
+        return None
+    if any(name not in message.headers for name in _NEEDED_TO_ANSWER):
+        return None
+    try:
+        message.via  # noqa: B018  # parsed for its error
+    except ParseError:
+        return None
+    return message
+
+
+def response_to(
+    request: Request, status: int, reason: str = "", to_tag: str = "", headers: Iterable[tuple[str, str]] = ()
+) -> Response:
+    """Build the response to `request` (RFC 3261 8.2.6): Via, From, To, Call-ID, CSeq, and what else must be copied.
+
+    `to_tag` is added to To unless it has a tag or `status` is 100. An empty `reason` takes the usual phrase. Works on the
+    `partial` of a MessageError too.
+    """
+    copied = [("Via", value) for value in request.headers.get_all("Via")]
+    # RFC 3261 12.1.1: every Record-Route goes back, in order, in responses that make a dialog.
+    if 100 < status < 300 and request.method in DIALOG_FORMING:
+        copied += [("Record-Route", value) for value in request.headers.get_all("Record-Route")]
+    for name in _NEEDED_TO_ANSWER:
+        value = request.headers.get(name) or ""
+        copied.append((name, _tagged(value, to_tag) if name == "To" and to_tag and status > 100 else value))
+    # RFC 3261 8.2.6.1: a Timestamp must come back in 100.
+    if status == 100 and (timestamp := request.headers.get("Timestamp")) is not None:
+        copied.append(("Timestamp", timestamp))
+    response = Response(status, reason or REASON_PHRASES.get(status, ""), Headers.from_wire(copied))
+    for name, value in headers:
+        response.headers.add(name, value)
+    return response
+
+
+def _tagged(to: str, tag: str) -> str:
+    try:
+        return to if NameAddr.parse(to).tag else f"{to};tag={tag}"
+    except ParseError:
+        return to  # unreadable: it goes back as it came

@@ -1,0 +1,60 @@
+"""Decide whether a parsed message is fit to be acted on, and with which status it is refused otherwise."""
+
+from __future__ import annotations
+
+from offhook.errors import ParseError
+from offhook.sip.message import Message, MessageError, Request, Response, answerable
+
+# RFC 3261 8.1.1. Max-Forwards is mandatory too, but RFC 2543 had none and it matters only to those who forward.
+MANDATORY = ("Via", "From", "To", "Call-ID", "CSeq")
+
+# RFC 3261 7.3.1: only headers that are defined as lists may be there more than once. These are the ones we act on.
+SINGLE = (
+    "From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Type", "Expires", "Event", "Refer-To", "Referred-By", "Replaces",
+    "Session-Expires", "Min-SE", "Min-Expires", "Retry-After", "Subscription-State", "RSeq", "RAck",
+)
+
+SCHEMES = frozenset({"sip", "sips", "tel"})
+
+
+def check(message: Request | Response) -> None:
+    """Return if `message` may be acted on; MessageError otherwise (its `partial` is what to answer, None: drop)."""
+    try:
+        _check_common(message)
+        if isinstance(message, Request):
+            _check_request(message)
+    except MessageError:
+        raise
+    except ParseError as error:
+        raise MessageError(error.detail, status=error.status, partial=answerable(message)) from error
+
+
+def _check_common(message: Message) -> None:
+    headers = message.headers
+    for name in MANDATORY:
+        if name not in headers:
+            raise ParseError(f"no {name} header")
+    for name in SINGLE:
+        if headers.count(name) > 1:
+            raise ParseError(f"several {name} headers")
+    _touch(message.via, message.from_, message.to, message.call_id, message.cseq, message.max_forwards, message.expires)
+    _touch(message.contacts, message.record_routes)
+    length = message.content_length
+    # RFC 3261 18.3: a datagram that ends before its body does is an error.
+    if length is not None and length > len(message.body):
+        raise ParseError(f"Content-Length is {length}, the body has {len(message.body)} bytes")
+
+
+def _check_request(request: Request) -> None:
+    # RFC 3261 8.1.1.5: the method of CSeq MUST be that of the request.
+    if request.cseq.method != request.method:
+        raise ParseError(f"CSeq is for {request.cseq.method}, the request is {request.method}")
+    # RFC 3261 8.2.2.1: a Request-URI with a scheme not understood is answered with 416.
+    if request.uri.scheme not in SCHEMES:
+        raise ParseError(f"URIs of scheme {request.uri.scheme[:20]} are not known here", status=416)
+    # RFC 3261 19.1.1, table 1: headers and `method` are not allowed in a Request-URI; RFC 4475 3.1.2.11 lets them be ignored.
+    _touch(request.routes)
+
+
+def _touch(*_parsed: object) -> None:
+    """Take typed values for the ParseError their reading may raise."""
