@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal
 
 from offhook.phone.model import HeaderList
 from offhook.phone.settings import AccountSettings, AutoAnswer, DtmfMethod
@@ -328,7 +328,10 @@ class SetMicVolume(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetDevice(Command):
-    """Use a sound device from now on, also in running calls. `device`: stable id, index, or a unique part of the name; "" default."""
+    """Use a sound device from now on, also in running calls.
+
+    `device` is its stable id, its index, or a unique part of its name; "" is the system's default.
+    """
 
     kind: Literal["input", "output", "ring"]
     device: str

@@ -56,7 +56,7 @@ def wall(seconds: float) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """One end of a call. `asserted` is the identity the network vouches for (P-Asserted-Identity, Remote-Party-ID), "" if none."""
+    """One end of a call. `asserted` is the identity the network vouches for (P-Asserted-Identity, Remote-Party-ID) or ""."""
 
     uri: str
     display: str = ""

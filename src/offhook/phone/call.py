@@ -1,0 +1,176 @@
+"""One call: its machine as a table, and its record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Final
+
+from offhook.errors import InvalidState
+from offhook.media.messages import Direction, StreamConfig, StreamStats
+from offhook.phone.model import CallDirection, CallEnd, CallMedia, CallState, CallView, HeaderList, Party, wall
+from offhook.sip.events import Body
+from offhook.sip.timers import Timer
+
+
+class CallInput(Enum):
+    """What can happen to a call."""
+
+    RING = auto()
+    EARLY_MEDIA = auto()
+    ANSWER = auto()
+    HOLD = auto()
+    RESUME = auto()
+    REMOTE_HOLD = auto()
+    REMOTE_RESUME = auto()
+    END = auto()
+
+
+_S = CallState
+_I = CallInput
+
+# An unlisted pair is refused: `Call.can` says so beforehand, `Call.step` raises InvalidState.
+TRANSITIONS: Final[dict[tuple[CallState, CallInput], CallState]] = {
+    (_S.CALLING, _I.RING): _S.RINGING,
+    (_S.CALLING, _I.EARLY_MEDIA): _S.EARLY,
+    (_S.CALLING, _I.ANSWER): _S.ACTIVE,
+    (_S.CALLING, _I.END): _S.ENDED,
+    (_S.RINGING, _I.EARLY_MEDIA): _S.EARLY,
+    (_S.RINGING, _I.ANSWER): _S.ACTIVE,
+    (_S.RINGING, _I.END): _S.ENDED,
+    (_S.EARLY, _I.ANSWER): _S.ACTIVE,
+    (_S.EARLY, _I.END): _S.ENDED,
+    (_S.INCOMING, _I.ANSWER): _S.ACTIVE,
+    (_S.INCOMING, _I.END): _S.ENDED,
+    (_S.ACTIVE, _I.HOLD): _S.HELD_LOCAL,
+    (_S.ACTIVE, _I.REMOTE_HOLD): _S.HELD_REMOTE,
+    (_S.ACTIVE, _I.END): _S.ENDED,
+    (_S.HELD_LOCAL, _I.RESUME): _S.ACTIVE,
+    (_S.HELD_LOCAL, _I.REMOTE_HOLD): _S.HELD_BOTH,
+    (_S.HELD_LOCAL, _I.END): _S.ENDED,
+    (_S.HELD_REMOTE, _I.HOLD): _S.HELD_BOTH,
+    (_S.HELD_REMOTE, _I.REMOTE_RESUME): _S.ACTIVE,
+    (_S.HELD_REMOTE, _I.END): _S.ENDED,
+    (_S.HELD_BOTH, _I.RESUME): _S.HELD_REMOTE,
+    (_S.HELD_BOTH, _I.REMOTE_RESUME): _S.HELD_LOCAL,
+    (_S.HELD_BOTH, _I.END): _S.ENDED,
+}
+
+UNANSWERED: Final = frozenset({_S.CALLING, _S.RINGING, _S.EARLY, _S.INCOMING})
+OUTGOING_UNANSWERED: Final = frozenset({_S.CALLING, _S.RINGING, _S.EARLY})
+HELD: Final = frozenset({_S.HELD_LOCAL, _S.HELD_REMOTE, _S.HELD_BOTH})
+LOCALLY_HELD: Final = frozenset({_S.HELD_LOCAL, _S.HELD_BOTH})
+CONNECTED: Final = HELD | {_S.ACTIVE}
+
+
+@dataclass(slots=True)
+class Call:
+    """A call's record. Times are Unix seconds; `order` rises with every activation, so that the latest is known.
+
+    `waiting` holds what an outgoing call still lacks before its INVITE: "registration", "address", "port".
+    `want_hold` is what the person wants, `offered_hold` what our open offer says; the machine's state is what was agreed.
+    """
+
+    id: str
+    account: str
+    direction: CallDirection
+    state: CallState
+    local: Party
+    remote: Party
+    created: float
+    tags: HeaderList = ()
+    headers: HeaderList = ()
+    parent: str = ""
+    sip_call_id: str = ""
+    ringing: float | None = None
+    answered: float | None = None
+    ended: float | None = None
+    end: CallEnd | None = None
+    muted: bool = False
+    order: int = 0
+    held_order: int = 0
+    # signalling
+    invited: bool = False
+    waiting: set[str] = field(default_factory=set)
+    ring_timeout: float = 0.0
+    want_hold: bool = False
+    offered_hold: bool | None = None
+    early: dict[str, Body] = field(default_factory=dict)
+    remote_offer: bytes | None = None
+    local_offer: bytes = b""
+    sdp_id: int = 0
+    sdp_version: int = 0
+    allows_info: bool = True
+    refer: str = ""
+    refer_target: str = ""
+    transfer_target: str = ""
+    # media
+    port: int = 0
+    address: str = ""
+    config: StreamConfig | None = None
+    stats: StreamStats | None = None
+    media_seen: bool = False
+    digits_after_answer: str = ""
+    playback: str = ""
+    recording: str = ""
+    recording_file: str = ""
+    # waits
+    timers: dict[str, Timer] = field(default_factory=dict)
+    operations: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+
+    def can(self, event: CallInput) -> bool:
+        """Say whether the table lists `event` for the present state."""
+        return (self.state, event) in TRANSITIONS
+
+    def step(self, event: CallInput) -> None:
+        """Go where the table says; raises InvalidState for an unlisted pair."""
+        following = TRANSITIONS.get((self.state, event))
+        if following is None:
+            raise InvalidState(f"call {self.id} is {self.state}: {event.name.lower().replace('_', ' ')} does not apply")
+        self.state = following
+
+    @property
+    def is_connected(self) -> bool:
+        """Answered and not over."""
+        return self.state in CONNECTED
+
+    @property
+    def held_by_us(self) -> bool:
+        """Our hold is agreed."""
+        return self.state in LOCALLY_HELD
+
+    def our_direction(self, hold: bool) -> Direction:
+        """Return the direction we offer: sendonly while we hold."""
+        return "sendonly" if hold else "sendrecv"
+
+    def view(self) -> CallView:
+        """Return the call as everyone sees it."""
+        stats, config = self.stats, self.config
+        media = CallMedia(
+            codec=config.codec if config else "",
+            direction=config.direction if config else "inactive",
+            mos=stats.mos if stats else None,
+            loss=stats.loss if stats else None,
+            jitter_ms=stats.jitter_ms if stats else None,
+            rtt_ms=stats.rtt_ms if stats else None,
+        )
+        return CallView(
+            id=self.id,
+            account=self.account,
+            direction=self.direction,
+            state=self.state,
+            local=self.local,
+            remote=self.remote,
+            sip_call_id=self.sip_call_id,
+            created=wall(self.created),
+            ringing=wall(self.ringing) if self.ringing else None,
+            answered=wall(self.answered) if self.answered else None,
+            ended=wall(self.ended) if self.ended else None,
+            end=self.end,
+            media=media,
+            muted=self.muted,
+            recording=self.recording,
+            headers=self.headers,
+            tags=self.tags,
+            parent=self.parent,
+        )

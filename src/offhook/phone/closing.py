@@ -1,0 +1,78 @@
+"""How calls end: hanging up, and everything that is tidied when a call is over."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from offhook.media.messages import CloseStream
+from offhook.phone.call import Call, CallInput
+from offhook.phone.desk import Desk
+from offhook.phone.events import CallEnded, TransferCompleted
+from offhook.phone.model import CallEnd, CallState, EndedBy, HeaderList
+from offhook.sip.events import End, Refuse, SessionEnded
+
+_Q850 = re.compile(r"Q\.850\s*;.*?cause\s*=\s*(\d{1,3})", re.IGNORECASE)
+
+
+def q850_cause(headers: HeaderList) -> int:
+    """Return the Q.850 cause of a Reason header (RFC 3326), 0 without one."""
+    for name, value in headers:
+        if name.lower() == "reason":
+            found = _Q850.search(value)
+            if found:
+                return int(found.group(1))
+    return 0
+
+
+class Closing:
+    """Ends calls. `on_closed` are told of each call that is over."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.on_closed: list[Callable[[Call], None]] = []
+
+    def hangup(self, call: Call, reason: str = "") -> None:
+        """End a call from our side, in whatever state; it is over for everyone at once."""
+        if call.state is CallState.INCOMING:
+            self.refuse(call, 603, reason)
+            return
+        if call.invited or call.direction == "incoming":
+            self.desk.attempt(End(call.id))
+        self.close(call, "local", 487 if call.answered is None else 0, reason)
+
+    def refuse(self, call: Call, status: int, reason: str = "", headers: HeaderList = ()) -> None:
+        """Refuse a ringing incoming call."""
+        self.desk.attempt(Refuse(call.id, status, headers=headers))
+        self.close(call, "local", status, reason)
+
+    def session_ended(self, event: SessionEnded, call: Call) -> None:
+        """The far end or the network ended it (or our own end is confirmed, when the call is gone already)."""
+        self.close(call, event.by, event.status, event.reason, event.headers)
+
+    def close(self, call: Call, by: EndedBy, status: int, reason: str, headers: HeaderList = ()) -> None:
+        """Make the call over: state, media, operations, event."""
+        desk = self.desk
+        if call.state is CallState.ENDED:
+            return
+        unanswered = call.answered is None
+        call.step(CallInput.END)
+        call.ended = desk.wall
+        call.end = CallEnd(by, status if unanswered else 0, reason, q850_cause(headers))
+        duration = 0.0 if call.answered is None else max(0.0, call.ended - call.answered)
+        if call.port:
+            desk.media(CloseStream(call.id))
+        self._end_operations(call, status, reason)
+        desk.forget(call)
+        for closed in self.on_closed:
+            closed(call)
+        desk.emit(CallEnded(call=call.view(), duration=duration, stats=call.stats))
+
+    def _end_operations(self, call: Call, status: int, reason: str) -> None:
+        if call.transfer_target and call.end is not None and call.end.by == "remote":
+            # A PBX that ends our leg after it took the transfer may do so before its last NOTIFY.
+            self.desk.emit(TransferCompleted(call=call.view()))
+            self.desk.finish(call, "transfer")
+        self.desk.finish(call, "hangup")
+        for kind in list(call.operations):
+            self.desk.finish(call, kind, error=reason or "the call ended", sip_status=status)

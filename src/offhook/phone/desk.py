@@ -1,0 +1,225 @@
+"""What the parts of the phone share: the calls, the accounts, the SIP endpoint below and the outbox to the outside."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
+
+from offhook.errors import AmbiguousCall, CommandError, InvalidState, NotFound
+from offhook.ids import Ids
+from offhook.media.messages import DeviceInfo, MediaCommand
+from offhook.phone.call import HELD, OUTGOING_UNANSWERED, Call
+from offhook.phone.events import Event, OperationFailed, OperationSucceeded
+from offhook.phone.model import STATUS_NAMES, AudioView, CallState, CallView, RegistrationState, StatusView
+from offhook.phone.settings import AccountSettings, PhoneSettings
+from offhook.sip.endpoint import Endpoint
+from offhook.sip.events import CloseFlow, Resolve, SipCommand, Transmit
+from offhook.sip.timers import TimerQueue
+
+PhoneOutput: TypeAlias = Transmit | Resolve | CloseFlow | MediaCommand | Event
+
+KEPT_ENDED: Final = 100
+"""Ended calls that GetCall still answers."""
+
+
+@dataclass(slots=True)
+class Account:
+    """An account and how its registration is."""
+
+    settings: AccountSettings
+    state: RegistrationState = "unregistered"
+    expires: int = 0
+    sip_status: int = 0
+    reason: str = ""
+    retry_in: float | None = None
+
+    @property
+    def will_register(self) -> bool:
+        """A registration is under way and its outcome not known."""
+        return self.state == "registering"
+
+
+class Desk:
+    """The shared state. `clock` is Unix time minus monotonic time; `now` is set at every verb."""
+
+    def __init__(self, settings: PhoneSettings, ids: Ids, user_agent: str) -> None:
+        self.settings = settings
+        self.ids = ids
+        self.user_agent = user_agent
+        self.sip = Endpoint(ids, user_agent=user_agent)
+        self.timers = TimerQueue()
+        self.outbox: deque[PhoneOutput] = deque()
+        self.calls: dict[str, Call] = {}
+        self.ended: dict[str, CallView] = {}
+        self.accounts: dict[str, Account] = {}
+        self.ports: deque[int] = deque()
+        self.devices: tuple[DeviceInfo, ...] = ()
+        self.audio = AudioView(
+            settings.output_volume,
+            settings.mic_volume,
+            False,
+            settings.input_device,
+            settings.output_device,
+            settings.ring_device,
+        )
+        self.now = 0.0
+        self.clock = 0.0
+        self.last_ended: float | None = None
+        self.draining = False
+        self._order = 0
+        self._operations = 0
+
+    # --- out
+
+    def emit(self, event: Event) -> None:
+        """Tell everyone."""
+        self.outbox.append(event)
+
+    def media(self, command: MediaCommand) -> None:
+        """Tell the media engine."""
+        self.outbox.append(command)
+
+    def signal(self, command: SipCommand) -> None:
+        """Tell the SIP endpoint."""
+        self.sip.execute(command, self.now)
+
+    @property
+    def wall(self) -> float:
+        """Unix seconds."""
+        return self.now + self.clock
+
+    def next_order(self) -> int:
+        """Return a number greater than all before."""
+        self._order += 1
+        return self._order
+
+    # --- timers of calls
+
+    def after(self, call: Call, name: str, seconds: float, action: Callable[[Call], None]) -> None:
+        """Run `action(call)` after `seconds`, unless the call ends or the timer of that name is set again or stopped."""
+        self.stop(call, name)
+        call.timers[name] = self.timers.start(self.now + seconds, lambda _now: action(call))
+
+    def stop(self, call: Call, name: str) -> None:
+        """Stop the call's timer of that name, if it runs."""
+        timer = call.timers.pop(name, None)
+        if timer is not None:
+            timer.stop()
+
+    # --- operations
+
+    def begin(self, command: str, call: Call | None = None, kind: str = "") -> str:
+        """Return a new operation's id; with a call it is kept under `kind` until `finish`."""
+        self._operations += 1
+        operation = f"op_{self._operations}"
+        if call is not None:
+            call.operations.setdefault(kind or command, []).append((operation, command))
+        return operation
+
+    def finish(self, call: Call, kind: str, *, error: str = "", sip_status: int = 0) -> None:
+        """End every operation of that kind: succeeded, or failed when `error` says why."""
+        for operation, command in call.operations.pop(kind, ()):
+            if error:
+                self.emit(
+                    OperationFailed(operation=operation, command=command, call=call.id, sip_status=sip_status, reason=error)
+                )
+            else:
+                self.emit(OperationSucceeded(operation=operation, command=command, call=call.id))
+
+    # --- calls
+
+    def add(self, call: Call) -> None:
+        """Take a new call in. The status "disconnected" of the one before is over."""
+        self.calls[call.id] = call
+        self.last_ended = None
+
+    def in_state(self, states: frozenset[CallState]) -> list[Call]:
+        """Return the running calls in one of these states, oldest first."""
+        return [call for call in self.calls.values() if call.state in states]
+
+    def active(self) -> list[Call]:
+        """Return the active calls, the latest activated last."""
+        return sorted(self.in_state(frozenset({CallState.ACTIVE})), key=lambda call: call.order)
+
+    def incoming(self) -> list[Call]:
+        """Return the ringing incoming calls, oldest first."""
+        return self.in_state(frozenset({CallState.INCOMING}))
+
+    def current(self) -> Call | None:
+        """Return the call STATUS speaks of: the active one, else a ringing one (incoming first), else the one held last."""
+        active = self.active()
+        if active:
+            return active[-1]
+        ringing = self.incoming() or self.in_state(OUTGOING_UNANSWERED)[::-1]
+        if ringing:
+            return ringing[0]
+        held = sorted(self.in_state(HELD), key=lambda call: call.held_order)
+        return held[-1] if held else None
+
+    def find(self, name: str) -> Call:
+        """Return the running call for an id, "active", "ringing", "last" or "" (the current one).
+
+        Raises NotFound, or AmbiguousCall when the word fits several.
+        """
+        if name == "":
+            call = self.current()
+            if call is None:
+                raise NotFound("there is no call")
+            return call
+        if name in ("active", "ringing"):
+            return self._only(self.active() if name == "active" else self.in_state(OUTGOING_UNANSWERED) + self.incoming(), name)
+        if name == "last" and self.calls:
+            return next(reversed(self.calls.values()))
+        if name not in self.calls:
+            raise NotFound(f"there is no call {name!r}" if name != "last" else "there is no call")
+        return self.calls[name]
+
+    def _only(self, calls: list[Call], word: str) -> Call:
+        if not calls:
+            raise NotFound(f"no call is {word}")
+        if len(calls) > 1:
+            raise AmbiguousCall(f"{len(calls)} calls are {word}: name one by its id")
+        return calls[0]
+
+    def find_connected(self, name: str) -> Call:
+        """Return the call, which must be answered and not over."""
+        call = self.find(name)
+        if not call.is_connected:
+            raise InvalidState(f"call {call.id} is {call.state}, not connected")
+        return call
+
+    def status(self) -> StatusView:
+        """Return what STATUS says now."""
+        call = self.current()
+        if call is not None:
+            code = call.state.status
+            return StatusView(code, STATUS_NAMES[code], call.id, call.remote.uri, len(self.calls))
+        lingering = self.last_ended is not None and self.now - self.last_ended < self.settings.status_linger
+        code = 4 if lingering else 0
+        return StatusView(code, STATUS_NAMES[code])
+
+    def forget(self, call: Call) -> None:
+        """Move an ended call from the running ones to the remembered ones."""
+        for timer in call.timers.values():
+            timer.stop()
+        call.timers.clear()
+        self.calls.pop(call.id, None)
+        self.ended[call.id] = call.view()
+        if len(self.ended) > KEPT_ENDED:
+            del self.ended[next(iter(self.ended))]
+        if not self.calls:
+            self.last_ended = self.now
+
+    def set_audio(self, **changes: str | int | bool) -> None:
+        """Change the audio view."""
+        self.audio = replace(self.audio, **changes)  # type: ignore[arg-type]  # names and types come from our own code
+
+    def attempt(self, command: SipCommand) -> CommandError | None:
+        """Tell the SIP endpoint; return its refusal instead of raising it."""
+        try:
+            self.signal(command)
+        except CommandError as error:
+            return error
+        return None

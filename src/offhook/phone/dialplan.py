@@ -1,0 +1,138 @@
+"""From what a person types to a URI: prefixes, MicroSIP's dial-plan syntax, and the account's domain."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+from urllib.parse import unquote
+
+from offhook.errors import DialPlanDenied, InvalidArgument, ParseError
+from offhook.phone.settings import AccountSettings
+from offhook.sip.uri import Uri
+
+MAX_TARGET: Final = 512
+"""Characters: longer than any number or address a person dials."""
+MAX_PLAN: Final = 4096
+"""Characters of a dial plan."""
+
+_SEPARATORS = str.maketrans("", "", " ()-./\t")
+_NUMBER = re.compile(r"\+?[0-9 ()\-./*#A-Da-d]+")
+_USER = re.compile(r"[A-Za-z0-9_.!~*'()&=+$,;?/#%-]+")
+
+
+@lru_cache(maxsize=64)
+def compile_plan(plan: str) -> tuple[tuple[re.Pattern[str], tuple[str | None, ...]], ...]:
+    """Return the rules of `(a|b|c)`: for each a pattern and, group by group, what replaces it (None: itself).
+
+    `x` is any character, `.` repeats the item before it any number of times, `[2-9]` is a class, `<match:replace>`
+    substitutes. Raises InvalidArgument for a plan that cannot be read.
+    """
+    text = plan.strip()
+    if len(text) > MAX_PLAN:
+        raise InvalidArgument.field("dial_plan", f"longer than {MAX_PLAN} characters")
+    if text.startswith("(") and text.endswith(")"):
+        text = text[1:-1]
+    return tuple(_compile_rule(rule.strip()) for rule in text.split("|") if rule.strip())
+
+
+def _compile_rule(rule: str) -> tuple[re.Pattern[str], tuple[str | None, ...]]:
+    pattern: list[str] = []
+    replacements: list[str | None] = []
+    for piece in re.split(r"(<[^<>]*>)", rule):
+        if not piece:
+            continue
+        if piece.startswith("<"):
+            match, colon, replace = piece[1:-1].partition(":")
+            replacements.append(replace if colon else None)
+            pattern.append(f"({_items(match, rule)})")
+        else:
+            replacements.append(None)
+            pattern.append(f"({_items(piece, rule)})")
+    try:
+        return re.compile("".join(pattern)), tuple(replacements)
+    except re.error as error:
+        raise InvalidArgument.field("dial_plan", f"the rule {rule!r} cannot be read: {error}") from None
+
+
+def _items(text: str, rule: str) -> str:
+    """Return the regular expression for a run of items without substitutions."""
+    out: list[str] = []
+    index = 0
+    while index < len(text):
+        character = text[index]
+        if character == "[":
+            end = text.find("]", index)
+            members = text[index + 1 : end] if end > 0 else ""
+            if not re.fullmatch(r"[0-9A-Za-z*#+\-]+", members):
+                raise InvalidArgument.field("dial_plan", f"the class in {rule!r} is not like [2-9]")
+            out.append(f"[{members}]")
+            index = end
+        elif character in "xX":
+            out.append(".")
+        elif character == ".":
+            if not out:
+                raise InvalidArgument.field("dial_plan", f"'.' in {rule!r} has nothing before it to repeat")
+            # A repeated repetition means the same, and nesting it would make matching exponential.
+            out[-1] = out[-1] if out[-1].endswith("*") and len(out[-1]) > 1 else out[-1] + "*"
+        else:
+            out.append(re.escape(character))
+        index += 1
+    return "".join(out)
+
+
+def apply_plan(plan: str, number: str) -> str:
+    """Return `number` as the first rule that fits the whole of it makes it; raises DialPlanDenied when none does."""
+    if not plan.strip():
+        return number
+    for pattern, replacements in compile_plan(plan):
+        found = pattern.fullmatch(number)
+        if found:
+            return "".join(g if r is None else r for g, r in zip(found.groups(), replacements, strict=True))
+    raise DialPlanDenied(f"the dial plan has no rule for {number!r}")
+
+
+def target_uri(text: str, account: AccountSettings | None) -> Uri:
+    """Return the URI to call for what was typed: `1001`, `+49 (30) 123`, `sip:u@h`, `tel:…`, `u@h`.
+
+    A bare number or name needs an account for its domain. Raises InvalidArgument or DialPlanDenied.
+    """
+    text = text.strip()
+    if not text or len(text) > MAX_TARGET or any(ord(c) < 32 or ord(c) == 127 for c in text):
+        raise InvalidArgument.field("to", "write a number or a SIP address, such as 1001 or sip:1001@example.org")
+    scheme = text.partition(":")[0].lower()
+    try:
+        if scheme in ("sip", "sips"):
+            return _checked(Uri.parse(text))
+        if scheme == "tel":
+            return _number(unquote(text[4:].partition(";")[0]), account)
+        if "@" in text:
+            return _checked(Uri.parse("sip:" + text))
+    except ParseError as error:
+        raise InvalidArgument.field("to", f"{text!r} is not a SIP address: {error.detail}") from None
+    return _number(text, account)
+
+
+def _checked(uri: Uri) -> Uri:
+    if uri.headers:
+        raise InvalidArgument.field("to", "a SIP address to dial must not carry headers (?…)")
+    if uri.scheme == "sips":
+        raise InvalidArgument.field("to", "sips: needs TLS, which this phone does not offer yet; use sip:")
+    return uri
+
+
+def _number(text: str, account: AccountSettings | None) -> Uri:
+    if account is None or not account.domain:
+        raise InvalidArgument.field("to", f"{text!r} needs an account for its domain; write a whole address or add an account")
+    user = text.translate(_SEPARATORS) if _NUMBER.fullmatch(text) else text
+    if not user or not _USER.fullmatch(user):
+        raise InvalidArgument.field("to", f"{text!r} is neither a number nor a SIP address")
+    if account.dialing_prefix and _NUMBER.fullmatch(text) and not user.startswith(("+", "*", account.dialing_prefix)):
+        user = account.dialing_prefix + user
+    user = apply_plan(account.dial_plan, user)
+    domain = account.domain
+    try:
+        host = Uri.parse("sip:" + domain)
+    except ParseError as error:
+        raise InvalidArgument.field("account", f"the domain {domain!r} is not valid: {error.detail}") from None
+    return Uri.sip(user, host.host, host.port)

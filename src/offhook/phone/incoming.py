@@ -1,0 +1,224 @@
+"""Calls that come in: who calls, whether it may ring, and how it is answered."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from offhook.errors import CommandError, InvalidArgument, InvalidState, MediaNegotiationFailed, NotFound, ParseError
+from offhook.phone.call import Call
+from offhook.phone.closing import Closing
+from offhook.phone.commands import Accepted, Answer, Redirect, Reject
+from offhook.phone.desk import Account, Desk
+from offhook.phone.dialplan import target_uri
+from offhook.phone.events import CallIncoming, CallRedirected, SystemError
+from offhook.phone.model import CallState, HeaderList, Party
+from offhook.phone.offers import Offers
+from offhook.phone.outgoing import LOCAL_IDENTITY, Outgoing
+from offhook.sip.events import Accept, Progress, Refuse, Resolve, SessionConfirmed, SessionIncoming
+from offhook.sip.uri import NameAddr
+
+SHOWN_HEADERS: Final = 64
+"""Headers of an INVITE shown in the call: all of any honest one."""
+
+_ANSWER_AFTER = re.compile(r"answer-after\s*=\s*\"?(\d{1,3})", re.IGNORECASE)
+
+
+def asked_delay(headers: HeaderList) -> float | None:
+    """Return after how many seconds the caller asks to be answered without a person, None if it does not ask.
+
+    Call-Info `answer-after=N` or `auto answer`; Alert-Info `info=alert-autoanswer`, `auto-answer` or `delay`; X-AUTOANSWER
+    TRUE or 1: the forms that PBXs send for intercom and paging.
+    """
+    for name, value in headers:
+        lowered, key = value.lower(), name.lower()
+        if key in ("call-info", "alert-info"):
+            found = _ANSWER_AFTER.search(value)
+            if found:
+                return float(found.group(1))
+            if any(word in lowered for word in ("auto answer", "auto-answer", "autoanswer")):
+                return 0.0
+        if key == "x-autoanswer" and lowered.strip() in ("true", "1"):
+            return 0.0
+    return None
+
+
+def asserted_identity(headers: HeaderList) -> str:
+    """Return the identity the network vouches for: P-Asserted-Identity (RFC 3325), else Remote-Party-ID, else ""."""
+    for wanted in ("p-asserted-identity", "remote-party-id"):
+        for name, value in headers:
+            if name.lower() == wanted:
+                return value.strip()[:512]
+    return ""
+
+
+class Incoming:
+    """Takes calls in."""
+
+    def __init__(self, desk: Desk, offers: Offers, closing: Closing, outgoing: Outgoing) -> None:
+        self.desk = desk
+        self.offers = offers
+        self.closing = closing
+        self.outgoing = outgoing
+        self._queries: dict[int, str] = {}
+
+    def received(self, event: SessionIncoming) -> None:
+        """Decide about a new call: refuse, forward, or let it ring."""
+        desk = self.desk
+        refusal = self._refusal(event)
+        if refusal:
+            desk.signal(Refuse(event.session, refusal[0], refusal[1]))
+            return
+        if desk.settings.forwarding and not desk.settings.forwarding_delay:
+            call = self._create(event)
+            desk.add(call)
+            self._forward(call)
+            return
+        call = self._create(event)
+        desk.add(call)
+        # Our SDP needs the address under which this caller sees us.
+        query = -desk.next_order()
+        self._queries[query] = call.id
+        desk.outbox.append(Resolve(query, event.source[0], event.source[1], "udp"))
+        desk.signal(Progress(call.id, 180))
+        call.ringing = desk.wall
+        desk.emit(CallIncoming(call=call.view()))
+        self._arm(call, event.headers)
+
+    def _refusal(self, event: SessionIncoming) -> tuple[int, str] | None:
+        desk = self.desk
+        if desk.draining:
+            return 503, "Shutting Down"
+        if desk.settings.dnd:
+            return 486, "Do Not Disturb"
+        if desk.settings.max_calls and len(desk.calls) >= desk.settings.max_calls:
+            return 486, "Busy Here"
+        if desk.calls and not desk.settings.call_waiting:
+            return 486, "Busy Here"
+        if event.offer is not None and event.offer.content_type.partition(";")[0].strip().lower() != "application/sdp":
+            return 415, ""
+        return None
+
+    def _create(self, event: SessionIncoming) -> Call:
+        desk = self.desk
+        allow = ",".join(value for name, value in event.headers if name.lower() == "allow")
+        return Call(
+            id=event.session,
+            account=event.identity or LOCAL_IDENTITY,
+            direction="incoming",
+            state=CallState.INCOMING,
+            local=Party(str(event.local.uri), event.local.display),
+            remote=Party(str(event.remote.uri), event.remote.display, asserted_identity(event.headers)),
+            created=desk.wall,
+            headers=event.headers[:SHOWN_HEADERS],
+            sip_call_id=event.sip_call_id,
+            remote_offer=event.offer.data if event.offer else None,
+            allows_info=not allow or "INFO" in allow.upper(),
+            invited=True,
+            muted=desk.audio.mic_muted,
+        )
+
+    def _arm(self, call: Call, headers: HeaderList) -> None:
+        """Start what happens without a person: auto answer, forwarding after a while."""
+        settings = self.desk.settings
+        asked = asked_delay(headers)
+        if settings.auto_answer == "all" or (settings.auto_answer == "header" and asked is not None):
+            delay = max(settings.auto_answer_delay, asked or 0.0)
+            # Even at once means after this verb: the call is announced before it is answered.
+            self.desk.after(call, "auto", delay, self._auto_answer)
+        elif settings.forwarding:
+            self.desk.after(call, "forward", settings.forwarding_delay, self._forward)
+
+    def resolved(self, query: int, address: str) -> bool:
+        """Take the address a caller sees us under; False if the question was not ours."""
+        call_id = self._queries.pop(query, None)
+        if call_id is None:
+            return False
+        call = self.desk.calls.get(call_id)
+        if call is not None:
+            call.address = address
+        return True
+
+    # --- answering
+
+    def _ringing(self, name: str) -> Call:
+        """Return the incoming call meant: by name, else the oldest that rings."""
+        if name in ("", "ringing"):
+            incoming = self.desk.incoming()
+            if not incoming:
+                raise NotFound("no incoming call is ringing")
+            return incoming[0]
+        call = self.desk.find(name)
+        if call.state is not CallState.INCOMING:
+            raise InvalidState(f"call {call.id} is {call.state}, not a ringing incoming call")
+        return call
+
+    def answer(self, command: Answer) -> Accepted:
+        """Answer; a call whose offer has nothing in common with us is refused with 488."""
+        call = self._ringing(command.call)
+        if not call.address:
+            raise InvalidState(f"call {call.id}: the way back to the caller is not known yet; try again")
+        try:
+            body = self.offers.answer(call, call.remote_offer) if call.remote_offer is not None else self.offers.offer(call)
+        except (MediaNegotiationFailed, ParseError) as error:
+            self.closing.refuse(call, 488, str(error))
+            raise MediaNegotiationFailed(f"call {call.id}: {error}") from None
+        self.offers.hold_others(but=call)
+        self.desk.signal(Accept(call.id, body))
+        self.outgoing.became_active(call)
+        return Accepted(call=call.id)
+
+    def _auto_answer(self, call: Call) -> None:
+        if call.state is not CallState.INCOMING:
+            return
+        try:
+            self.answer(Answer(call=call.id))
+        except CommandError as error:
+            self.desk.emit(SystemError(reason=f"auto answer of call {call.id}: {error.detail}"))
+
+    def confirmed(self, event: SessionConfirmed, call: Call) -> None:
+        """The ACK came; without an offer in the INVITE it carries the answer to ours."""
+        if event.body is None or call.remote_offer is not None:
+            return
+        try:
+            self.offers.accept(call, event.body.data)
+        except (MediaNegotiationFailed, ParseError) as error:
+            self.closing.hangup(call, reason=f"no media: {error}")
+
+    # --- not answering
+
+    def reject(self, command: Reject) -> Accepted:
+        """Refuse a ringing call."""
+        status = command.status or self.desk.settings.reject_status
+        if not 300 <= status <= 699:
+            raise InvalidArgument.field("status", "300-699, such as 486 (busy) or 603 (declined)")
+        call = self._ringing(command.call)
+        self.closing.refuse(call, status)
+        return Accepted(call=call.id)
+
+    def redirect(self, command: Redirect) -> Accepted:
+        """Send a ringing call elsewhere."""
+        call = self._ringing(command.call)
+        self._send_elsewhere(call, command.to, "deflection")
+        return Accepted(call=call.id)
+
+    def _account(self, call: Call) -> Account | None:
+        return self.desk.accounts.get(call.account) or next(iter(self.desk.accounts.values()), None)
+
+    def _forward(self, call: Call) -> None:
+        if call.state is not CallState.INCOMING:
+            return
+        reason = "no-answer" if self.desk.settings.forwarding_delay else "unconditional"
+        try:
+            self._send_elsewhere(call, self.desk.settings.forwarding, reason)
+        except CommandError as error:
+            self.desk.emit(SystemError(reason=f"forwarding: {error.detail}"))
+            self.closing.refuse(call, 480, "forwarding failed")
+
+    def _send_elsewhere(self, call: Call, to: str, reason: str) -> None:
+        account = self._account(call)
+        target = target_uri(to, account.settings if account else None)
+        own = f"<sip:{account.settings.username}@{account.settings.domain}>" if account else f"<{call.local.uri}>"
+        headers = (("Contact", str(NameAddr(target))), ("Diversion", f"{own};reason={reason}"))
+        self.desk.emit(CallRedirected(call=call.view(), target=str(target)))
+        self.closing.refuse(call, 302, "redirected", headers)

@@ -1,0 +1,206 @@
+"""The accounts: adding, registering, and what registrars answer."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Final
+
+from offhook.errors import InvalidArgument, InvalidState, NotFound, ParseError
+from offhook.phone.commands import Accepted, AddAccount, RegisterAccount, RemoveAccount, SelectAccount, UnregisterAccount
+from offhook.phone.desk import Account, Desk
+from offhook.phone.dialplan import compile_plan
+from offhook.phone.events import (
+    AccountRegistered,
+    AccountRegisterFailed,
+    AccountRegistering,
+    AccountRemoved,
+    AccountUnregistered,
+)
+from offhook.phone.model import AccountView
+from offhook.phone.outgoing import LOCAL_IDENTITY, Outgoing
+from offhook.phone.settings import AccountSettings
+from offhook.sip.events import (
+    Identity,
+    Register,
+    Registered,
+    Registering,
+    RegistrationEnded,
+    RegistrationFailed,
+    RemoveIdentity,
+    SetIdentity,
+    Unregister,
+)
+from offhook.sip.uri import NameAddr, Uri
+
+MAX_ACCOUNTS: Final = 1000
+"""Accounts of one phone: a fleet of test users, not a registrar."""
+
+_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+def check_account(settings: AccountSettings) -> None:
+    """Refuse an account that could not work, naming the field."""
+    if not _ID.fullmatch(settings.id) or settings.id == LOCAL_IDENTITY:
+        raise InvalidArgument.field("account/id", "1-64 characters of A-Z a-z 0-9 _ . -, and not 'local'")
+    for field in ("username", "domain"):
+        if not getattr(settings, field):
+            raise InvalidArgument.field(f"account/{field}", "must not be empty")
+    if not 1 <= settings.expires <= 86400:
+        raise InvalidArgument.field("account/expires", "seconds, 1-86400")
+    try:
+        Uri.parse(f"sip:{settings.domain}")
+        if settings.proxy:
+            proxy_uri(settings.proxy)
+    except ParseError as error:
+        raise InvalidArgument.field("account/domain", f"not a host name or address: {error.detail}") from None
+    if settings.dial_plan:
+        compile_plan(settings.dial_plan)
+
+
+def proxy_uri(text: str) -> Uri:
+    """Return an outbound proxy, written as a URI or as host:port, as a loose route (RFC 3261 8.1.2)."""
+    uri = Uri.parse(text if text.lower().startswith(("sip:", "sips:")) else "sip:" + text)
+    return uri if uri.is_loose else uri.with_param("lr", "")
+
+
+def identity_of(settings: AccountSettings, user_agent: str) -> Identity:
+    """Return what the SIP endpoint needs to know of an account."""
+    host = Uri.parse(f"sip:{settings.domain}")
+    return Identity(
+        id=settings.id,
+        address=NameAddr(Uri.sip(settings.username, host.host, host.port), settings.display_name),
+        auth_username=settings.auth_username or settings.username,
+        password=settings.password,
+        proxy=proxy_uri(settings.proxy) if settings.proxy else None,
+        transport=settings.transport,
+        contact_user=settings.username,
+        user_agent=user_agent,
+    )
+
+
+class Lines:
+    """Keeps the accounts and their registrations."""
+
+    def __init__(self, desk: Desk, outgoing: Outgoing) -> None:
+        self.desk = desk
+        self.outgoing = outgoing
+        local = NameAddr(Uri.sip("offhook", "localhost"))
+        desk.sip.execute(SetIdentity(Identity(LOCAL_IDENTITY, local, contact_user="offhook", user_agent=desk.user_agent)), 0.0)
+
+    def view(self, account: Account) -> AccountView:
+        """Return the account without its secrets."""
+        settings = account.settings
+        default = self.desk.accounts.get(self.desk.settings.default_account) or next(iter(self.desk.accounts.values()), None)
+        return AccountView(
+            id=settings.id,
+            label=settings.label,
+            uri=f"sip:{settings.username}@{settings.domain}",
+            display_name=settings.display_name,
+            transport=settings.transport,
+            registration=account.state,
+            expires=account.expires,
+            sip_status=account.sip_status,
+            reason=account.reason,
+            retry_in=account.retry_in,
+            default=account is default,
+        )
+
+    def views(self) -> tuple[AccountView, ...]:
+        """Return all accounts."""
+        return tuple(self.view(account) for account in self.desk.accounts.values())
+
+    def find(self, name: str) -> Account:
+        """Return the account by id, label or user name; raises NotFound."""
+        for account in self.desk.accounts.values():
+            if name and name in (account.settings.id, account.settings.label, account.settings.username):
+                return account
+        raise NotFound(f"there is no account {name!r}")
+
+    def add(self, command: AddAccount) -> Accepted:
+        """Add or replace, and register."""
+        settings = command.account
+        check_account(settings)
+        desk = self.desk
+        if settings.id not in desk.accounts and len(desk.accounts) >= MAX_ACCOUNTS:
+            raise InvalidState(f"{MAX_ACCOUNTS} accounts are the limit")
+        desk.signal(SetIdentity(identity_of(settings, desk.user_agent)))
+        account = desk.accounts.setdefault(settings.id, Account(settings))
+        account.settings = settings
+        if settings.register:
+            self._register(account)
+        return Accepted(value=self.view(account))
+
+    def _register(self, account: Account) -> None:
+        account.state = "registering"
+        self.desk.signal(Register(account.settings.id, account.settings.expires))
+
+    def remove(self, command: RemoveAccount) -> Accepted:
+        """Unregister and forget."""
+        account = self.find(command.account)
+        name = account.settings.id
+        if any(call.account == name for call in self.desk.calls.values()):
+            raise InvalidState(f"account {name} has calls; end them first")
+        if account.state != "unregistered":
+            self.desk.signal(Unregister(name))
+        self.desk.signal(RemoveIdentity(name))
+        view = self.view(account)
+        del self.desk.accounts[name]
+        self.desk.emit(AccountRemoved(account=view))
+        return Accepted()
+
+    def register(self, command: RegisterAccount) -> Accepted:
+        """Register now."""
+        account = self.find(command.account)
+        self._register(account)
+        return Accepted(value=self.view(account))
+
+    def unregister(self, command: UnregisterAccount) -> Accepted:
+        """Stop being registered."""
+        account = self.find(command.account)
+        self.desk.signal(Unregister(account.settings.id))
+        return Accepted(value=self.view(account))
+
+    def select(self, command: SelectAccount) -> Accepted:
+        """Choose the account that dials."""
+        account = self.find(command.account)
+        self.desk.settings = replace(self.desk.settings, default_account=account.settings.id)
+        return Accepted(value=self.view(account))
+
+    # --- what registrars answer
+
+    def registering(self, event: Registering) -> None:
+        """A REGISTER has been sent; a refresh of a good registration is not worth an event."""
+        account = self.desk.accounts.get(event.identity)
+        if account is not None and account.state != "registered":
+            account.state = "registering"
+            self.desk.emit(AccountRegistering(account=self.view(account)))
+
+    def registered(self, event: Registered) -> None:
+        """Accepted."""
+        account = self.desk.accounts.get(event.identity)
+        if account is None:
+            return
+        news = account.state != "registered"
+        account.state, account.expires = "registered", event.expires
+        account.sip_status, account.reason, account.retry_in = 200, "", None
+        if news:
+            self.desk.emit(AccountRegistered(account=self.view(account)))
+            self.outgoing.account_registered(event.identity)
+
+    def failed(self, event: RegistrationFailed) -> None:
+        """Refused, or no answer."""
+        account = self.desk.accounts.get(event.identity)
+        if account is None:
+            return
+        account.state, account.expires = "failed", 0
+        account.sip_status, account.reason, account.retry_in = event.status, event.reason, event.retry_in
+        self.desk.emit(AccountRegisterFailed(account=self.view(account)))
+        self.outgoing.account_failed(event.identity, event.status, event.reason)
+
+    def ended(self, event: RegistrationEnded) -> None:
+        """We asked for it."""
+        account = self.desk.accounts.get(event.identity)
+        if account is not None:
+            account.state, account.expires = "unregistered", 0
+            self.desk.emit(AccountUnregistered(account=self.view(account)))

@@ -1,0 +1,202 @@
+"""Offers and answers of a call: its SDP, hold and resume, and the media stream that follows from them."""
+
+from __future__ import annotations
+
+from offhook.errors import CommandError, InvalidState, MediaNegotiationFailed, ParseError, TooManyCalls
+from offhook.media.messages import AttachSound, ConfigureStream, OpenStream, SetStreamMute, StreamConfig
+from offhook.media.negotiate import LocalMedia, accept_answer, make_answer, make_offer, remote_direction
+from offhook.phone.call import Call, CallInput
+from offhook.phone.desk import Desk
+from offhook.phone.events import (
+    CallHeld,
+    CallHoldFailed,
+    CallRemoteHeld,
+    CallRemoteResumed,
+    CallResumed,
+    CallUpdated,
+)
+from offhook.sip.events import (
+    AnswerOffer,
+    Body,
+    OfferAnswered,
+    OfferFailed,
+    OfferReceived,
+    OfferWanted,
+    RefuseOffer,
+    Reoffer,
+)
+
+SDP_TYPE = "application/sdp"
+RETRY_OFFER = 0.3
+"""Seconds: when our offer met another one, look again this much later."""
+
+
+class Offers:
+    """Makes offers and answers for calls, and keeps each call's stream in step with them."""
+
+    def __init__(self, desk: Desk, codecs: tuple[str, ...]) -> None:
+        self.desk = desk
+        self.codecs = codecs
+
+    # --- ports and streams
+
+    def take_port(self, call: Call) -> None:
+        """Open the call's stream on a port made ready before; raises TooManyCalls when none is."""
+        if call.port:
+            return
+        if not self.desk.ports:
+            raise TooManyCalls("no media port is free; end a call, or widen the range of RTP ports")
+        call.port = self.desk.ports.popleft()
+        self.desk.media(OpenStream(call.id, call.port, f"{call.id}@offhook"))
+        self.desk.media(AttachSound(call.id, True))
+        if call.muted:
+            self.desk.media(SetStreamMute(call.id, True))
+
+    def _local(self, call: Call) -> LocalMedia:
+        return LocalMedia(address=call.address, rtp_port=call.port, codecs=self.codecs)
+
+    def _new_version(self, call: Call) -> None:
+        if not call.sdp_id:
+            call.sdp_id = self.desk.ids.integer(31) + 1
+        call.sdp_version += 1
+
+    def offer(self, call: Call, *, hold: bool = False) -> Body:
+        """Return our offer for the call (its port is taken if it has none)."""
+        self.take_port(call)
+        self._new_version(call)
+        call.local_offer = make_offer(
+            self._local(call), call.sdp_id, call.sdp_version, direction=call.our_direction(hold)
+        )
+        return Body(SDP_TYPE, call.local_offer)
+
+    def answer(self, call: Call, offer: bytes, *, hold: bool = False) -> Body:
+        """Return our answer to `offer` and set the stream accordingly.
+
+        Raises MediaNegotiationFailed or ParseError; then nothing has changed.
+        """
+        self.take_port(call)
+        self._new_version(call)
+        text, config = make_answer(
+            self._local(call), offer, call.sdp_id, call.sdp_version, direction=call.our_direction(hold)
+        )
+        self.configure(call, config)
+        return Body(SDP_TYPE, text)
+
+    def accept(self, call: Call, answer: bytes) -> None:
+        """Set the stream after the far end's `answer` to our latest offer; raises as `answer` does."""
+        self.configure(call, accept_answer(self._local(call), call.local_offer, answer))
+
+    def configure(self, call: Call, config: StreamConfig) -> None:
+        """Start the stream, or change it, if anything differs."""
+        if config != call.config:
+            call.config = config
+            self.desk.media(ConfigureStream(call.id, config))
+
+    # --- hold and resume
+
+    def want(self, call: Call, hold: bool, operation: str = "") -> str:
+        """Ask for hold or resume; returns the operation's id, "" when it is so already. Refused unless connected."""
+        if not call.is_connected:
+            raise InvalidState(f"call {call.id} is {call.state}, not connected")
+        call.want_hold = hold
+        if call.held_by_us == hold and call.offered_hold is None:
+            return ""
+        started = self.desk.begin(operation or ("hold" if hold else "resume"), call, "hold" if hold else "resume")
+        self.reconcile(call)
+        return started
+
+    def reconcile(self, call: Call) -> None:
+        """Send an offer if what is wanted is not what was agreed and no offer is open."""
+        if not call.is_connected or call.offered_hold is not None or call.want_hold == call.held_by_us:
+            return
+        wanted = call.want_hold
+        refusal = self.desk.attempt(Reoffer(call.id, self.offer(call, hold=wanted)))
+        if refusal is None:
+            call.offered_hold = wanted
+        else:
+            self.desk.after(call, "offer", RETRY_OFFER, self.reconcile)
+
+    def hold_others(self, but: Call | None) -> None:
+        """Put every active call but this one on hold."""
+        for other in self.desk.active():
+            if other is not but and not other.want_hold:
+                self.want(other, True)
+
+    # --- what comes back
+
+    def answered(self, event: OfferAnswered, call: Call) -> None:
+        """Our offer was answered: hold or resume is agreed."""
+        offered, call.offered_hold = call.offered_hold, None
+        try:
+            self.accept(call, event.body.data)
+        except (MediaNegotiationFailed, ParseError) as error:
+            self._failed(call, offered, 488, str(error))
+            return
+        if offered is not None:
+            self._agreed(call, offered)
+        self._follow_remote(call, event.body.data)
+        self.reconcile(call)
+
+    def _agreed(self, call: Call, hold: bool) -> None:
+        if hold and call.can(CallInput.HOLD):
+            call.step(CallInput.HOLD)
+            call.held_order = self.desk.next_order()
+            self.desk.emit(CallHeld(call=call.view()))
+        elif not hold and call.can(CallInput.RESUME):
+            call.step(CallInput.RESUME)
+            call.order = self.desk.next_order()
+            self.desk.emit(CallResumed(call=call.view()))
+        self.desk.finish(call, "hold" if hold else "resume")
+
+    def failed(self, event: OfferFailed, call: Call) -> None:
+        """Our offer was refused: the call is as before."""
+        offered, call.offered_hold = call.offered_hold, None
+        self._failed(call, offered, event.status, event.reason)
+
+    def _failed(self, call: Call, offered: bool | None, status: int, reason: str) -> None:
+        call.want_hold = call.held_by_us
+        self.desk.emit(CallHoldFailed(call=call.view(), sip_status=status, reason=reason))
+        if offered is not None:
+            self.desk.finish(call, "hold" if offered else "resume", error=reason or "refused", sip_status=status)
+
+    # --- what the far end offers
+
+    def received(self, event: OfferReceived, call: Call) -> None:
+        """Answer the far end's new offer; one we cannot accept is refused with 488 and changes nothing."""
+        before = call.config
+        try:
+            body = self.answer(call, event.body.data, hold=call.want_hold)
+        except (CommandError, ParseError):
+            self.desk.signal(RefuseOffer(call.id, 488))
+            return
+        self.desk.signal(AnswerOffer(call.id, body))
+        told = self._follow_remote(call, event.body.data)
+        if not told and before != call.config:
+            self.desk.emit(CallUpdated(call=call.view()))
+        self.reconcile(call)
+
+    def wanted(self, _event: OfferWanted, call: Call) -> None:
+        """The far end wants our offer: say what is agreed now."""
+        self.desk.signal(AnswerOffer(call.id, self.offer(call, hold=call.want_hold)))
+
+    def _follow_remote(self, call: Call, sdp: bytes) -> bool:
+        """Take over the far end's hold or resume; say whether there was one."""
+        try:
+            stated = remote_direction(sdp)
+        except ParseError:
+            return False
+        # While we hold, "recvonly" only mirrors our "sendonly"; the far end holds when it lets nothing in.
+        holds = stated in ("sendonly", "inactive")
+        if holds and call.can(CallInput.REMOTE_HOLD):
+            call.step(CallInput.REMOTE_HOLD)
+            call.held_order = self.desk.next_order()
+            self.desk.emit(CallRemoteHeld(call=call.view()))
+            return True
+        if not holds and call.can(CallInput.REMOTE_RESUME):
+            call.step(CallInput.REMOTE_RESUME)
+            if call.state.status == 2:
+                call.order = self.desk.next_order()
+            self.desk.emit(CallRemoteResumed(call=call.view()))
+            return True
+        return False
+

@@ -1,0 +1,302 @@
+"""Calls we place: choosing the account, waiting for what is lacking, inviting, following the answer."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from offhook.errors import (
+    InvalidArgument,
+    InvalidState,
+    LineBusy,
+    MediaNegotiationFailed,
+    NoAccount,
+    NotRegistered,
+    ParseError,
+    TooManyCalls,
+)
+from offhook.phone.call import OUTGOING_UNANSWERED, Call, CallInput
+from offhook.phone.closing import Closing
+from offhook.phone.commands import Accepted, Dial
+from offhook.phone.desk import Account, Desk
+from offhook.phone.dialplan import target_uri
+from offhook.phone.digits import Digits, clean_digits
+from offhook.phone.events import (
+    CallActive,
+    CallAnswered,
+    CallCalling,
+    CallCreated,
+    CallEarly,
+    CallRedirected,
+    CallRinging,
+)
+from offhook.phone.model import CallState, HeaderList, Party
+from offhook.phone.offers import Offers
+from offhook.sip.events import Invite, Resolve, SessionAnswered, SessionCalling, SessionProgress, SessionRedirected
+from offhook.sip.uri import Uri
+
+LOCAL_IDENTITY: Final = "local"
+"""The identity of calls without an account: straight to an address."""
+DIGITS_AFTER: Final = 1.0
+"""Seconds between the answer and the first of the digits dialled with the number (as in MicroSIP)."""
+MAX_HEADERS: Final = 32
+"""Headers a caller may add: more than any integration needs, few enough for one datagram."""
+
+_CALL_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!%*_+`'~.-]{1,64}")
+_OWN_HEADERS: Final = frozenset(
+    "via v from f to t call-id i cseq contact m max-forwards route record-route content-length l content-type c "
+    "authorization proxy-authorization allow supported k require proxy-require expires".split()
+)
+"""Headers that are the endpoint's own business."""
+
+
+def check_headers(headers: HeaderList) -> None:
+    """Refuse headers that would break the message or are not the caller's to set."""
+    if len(headers) > MAX_HEADERS:
+        raise InvalidArgument.field("headers", f"at most {MAX_HEADERS}")
+    for name, value in headers:
+        if not _HEADER_NAME.fullmatch(name):
+            raise InvalidArgument.field("headers", f"{name[:64]!r} is not a header name")
+        if name.lower() in _OWN_HEADERS:
+            raise InvalidArgument.field("headers", f"{name} is set by the phone itself")
+        if len(value) > 1024 or any(ord(c) < 32 or ord(c) == 127 for c in value):
+            raise InvalidArgument.field("headers", f"the value of {name} is too long or has control characters")
+
+
+class Outgoing:
+    """Places calls."""
+
+    def __init__(self, desk: Desk, offers: Offers, digits: Digits, closing: Closing) -> None:
+        self.desk = desk
+        self.offers = offers
+        self.digits = digits
+        self.closing = closing
+        self._queries: dict[int, tuple[str, str]] = {}
+        self._targets: dict[str, tuple[Uri, HeaderList]] = {}
+
+    # --- Dial
+
+    def dial(self, command: Dial, parent: str = "") -> Accepted:
+        """Create the call and start it as far as possible now."""
+        desk = self.desk
+        digits = clean_digits(command.digits) if command.digits else ""
+        check_headers(command.headers)
+        call_id = self._new_id(command.id)
+        if command.ring_timeout < 0:
+            raise InvalidArgument.field("ring_timeout", "seconds, 0 for no limit")
+        if command.only_if_idle and desk.calls:
+            raise LineBusy("a call is ringing, active or on hold")
+        if desk.settings.max_calls and len(desk.calls) >= desk.settings.max_calls:
+            raise TooManyCalls(f"{len(desk.calls)} calls are running, which is the limit")
+        account = self.choose_account(command.account, command.to)
+        target = target_uri(command.to, account.settings if account else None)
+        if account and account.settings.register and account.state in ("failed", "unregistered"):
+            raise NotRegistered(f"account {account.settings.id} is not registered: {account.reason or account.state}")
+        call = self._create(call_id, account, target, command, parent)
+        call.digits_after_answer = digits
+        desk.add(call)
+        operation = desk.begin("dial", call)
+        desk.emit(CallCreated(call=call.view()))
+        if command.hold_others:
+            self.offers.hold_others(but=call)
+        self._start(call, account, target, command.headers)
+        return Accepted(call=call.id, operation=operation)
+
+    def _new_id(self, wanted: str) -> str:
+        if not wanted:
+            return "c_" + self.desk.ids.token(10)
+        if not _CALL_ID.fullmatch(wanted) or wanted in ("active", "ringing", "last"):
+            raise InvalidArgument.field("id", "1-64 characters of A-Z a-z 0-9 _ . -")
+        if wanted in self.desk.calls or wanted in self.desk.ended:
+            raise InvalidState(f"there is a call {wanted!r} already")
+        return wanted
+
+    def choose_account(self, named: str, to: str) -> Account | None:
+        """Return the account that places the call; None for a whole address when there is no account at all."""
+        desk = self.desk
+        if named:
+            account = desk.accounts.get(named) or next(
+                (a for a in desk.accounts.values() if named in (a.settings.label, a.settings.username)), None
+            )
+            if account is None:
+                raise NoAccount(f"there is no account {named!r}")
+            return account
+        default = desk.accounts.get(desk.settings.default_account) or next(iter(desk.accounts.values()), None)
+        if default is None and "@" not in to:
+            raise NoAccount("there is no account to dial a number with; add one, or write a whole address (sip:user@host)")
+        return default
+
+    def _create(self, call_id: str, account: Account | None, target: Uri, command: Dial, parent: str) -> Call:
+        desk = self.desk
+        settings = account.settings if account else None
+        return Call(
+            id=call_id,
+            account=settings.id if settings else LOCAL_IDENTITY,
+            direction="outgoing",
+            state=CallState.CALLING,
+            local=Party(f"sip:{settings.username}@{settings.domain}" if settings else "sip:offhook", ""),
+            remote=Party(str(target)),
+            created=desk.wall,
+            tags=command.tags,
+            headers=command.headers,
+            parent=parent,
+            ring_timeout=command.ring_timeout or desk.settings.ring_timeout,
+            muted=desk.audio.mic_muted,
+        )
+
+    def _start(self, call: Call, account: Account | None, target: Uri, headers: HeaderList) -> None:
+        """Note what the call lacks, ask for it, and invite when nothing is missing."""
+        desk = self.desk
+        hidden = account is not None and account.settings.hide_caller_id
+        self._targets[call.id] = (target, (*headers, ("Privacy", "id")) if hidden else headers)
+        if account and account.settings.register and account.will_register:
+            call.waiting.add("registration")
+        if not desk.ports:
+            call.waiting.add("port")
+        call.waiting.add("address")
+        if len(call.waiting) > 1:
+            desk.after(call, "wait", desk.settings.register_timeout, self._waited_long)
+        self._ask_address(call, account, target)
+
+    def _ask_address(self, call: Call, account: Account | None, target: Uri) -> None:
+        """Ask under which address the next hop sees us: our SDP needs it before the INVITE leaves."""
+        hop = target
+        if account and account.settings.proxy:
+            hop = Uri.parse(account.settings.proxy if ":" in account.settings.proxy else "sip:" + account.settings.proxy)
+        transport = account.settings.transport if account else ("tcp" if target.transport == "tcp" else "udp")
+        # Negative numbers: the endpoint below counts its own queries upwards.
+        query = -(len(self._queries) + self.desk.next_order())
+        self._queries[query] = (call.id, hop.host)
+        self.desk.outbox.append(Resolve(query, hop.hostname, hop.port, transport))
+
+    def resolved(self, query: int, address: str, reason: str) -> bool:
+        """Take the answer to one of our own questions; False if it is not ours."""
+        asked = self._queries.pop(query, None)
+        if asked is None:
+            return False
+        call = self.desk.calls.get(asked[0])
+        if call is None:
+            return True
+        if not address:
+            self.closing.close(call, "network", 503, f"{asked[1]} cannot be reached: {reason or 'no address'}")
+            return True
+        call.address = address
+        self._lacks_no_more(call, "address")
+        return True
+
+    # --- what calls wait for
+
+    def account_registered(self, account: str) -> None:
+        """The account's waiting calls can go on."""
+        for call in [c for c in self.desk.calls.values() if c.account == account]:
+            self._lacks_no_more(call, "registration")
+
+    def account_failed(self, account: str, status: int, reason: str) -> None:
+        """The account's waiting calls cannot be placed."""
+        for call in [c for c in self.desk.calls.values() if c.account == account and "registration" in c.waiting]:
+            self.closing.close(call, "network", status, f"not registered: {status} {reason}")
+
+    def ports_ready(self) -> None:
+        """Waiting calls can take a port, oldest first."""
+        for call in [c for c in self.desk.calls.values() if "port" in c.waiting]:
+            if self.desk.ports:
+                self.offers.take_port(call)
+                self._lacks_no_more(call, "port")
+
+    def _lacks_no_more(self, call: Call, thing: str) -> None:
+        if thing not in call.waiting:
+            return
+        call.waiting.discard(thing)
+        if not call.waiting and not call.invited:
+            self._invite(call)
+
+    def _waited_long(self, call: Call) -> None:
+        if call.waiting:
+            lacking = {"registration": "not registered in time", "port": "no media port", "address": "no answer from DNS"}
+            self.closing.close(call, "network", 408, lacking[min(call.waiting, key=list(lacking).index)])
+
+    def _invite(self, call: Call) -> None:
+        target, headers = self._targets[call.id]
+        try:
+            offer = self.offers.offer(call)
+        except TooManyCalls:
+            call.waiting.add("port")
+            return
+        self.desk.stop(call, "wait")
+        call.invited = True
+        refusal = self.desk.attempt(Invite(call.id, call.account, target, offer, headers))
+        if refusal is not None:
+            self.closing.close(call, "local", 0, refusal.detail)
+        elif call.ring_timeout:
+            self.desk.after(call, "ring", call.ring_timeout, self._rang_long)
+
+    def _rang_long(self, call: Call) -> None:
+        if call.state in OUTGOING_UNANSWERED:
+            self.closing.hangup(call, reason="no answer")
+
+    def forget(self, call: Call) -> None:
+        """The call is over."""
+        self._targets.pop(call.id, None)
+
+    # --- what the far end says
+
+    def calling(self, event: SessionCalling, call: Call) -> None:
+        """The INVITE has left."""
+        call.sip_call_id = event.sip_call_id
+        self.desk.emit(CallCalling(call=call.view()))
+
+    def progress(self, event: SessionProgress, call: Call) -> None:
+        """A provisional answer: ringing, or early media."""
+        if event.body is not None:
+            call.early[event.fork] = event.body
+            try:
+                self.offers.accept(call, event.body.data)
+            except (MediaNegotiationFailed, ParseError):
+                return
+            if call.can(CallInput.EARLY_MEDIA):
+                call.step(CallInput.EARLY_MEDIA)
+                self.desk.emit(CallEarly(call=call.view()))
+        if event.status == 180 and call.can(CallInput.RING):
+            call.step(CallInput.RING)
+            call.ringing = self.desk.wall
+            self.desk.emit(CallRinging(call=call.view()))
+
+    def redirected(self, event: SessionRedirected, call: Call) -> None:
+        """The far end sent us elsewhere."""
+        call.remote = Party(str(event.target))
+        self.desk.emit(CallRedirected(call=call.view(), target=str(event.target)))
+
+    def answered(self, event: SessionAnswered, call: Call) -> None:
+        """The far end answered."""
+        body = event.body or call.early.get(event.fork)
+        try:
+            if body is None:
+                raise MediaNegotiationFailed("the answer has no session description")
+            self.offers.accept(call, body.data)
+        except (MediaNegotiationFailed, ParseError) as error:
+            self.closing.hangup(call, reason=f"no media: {error}")
+            return
+        allow = [value for name, value in event.headers if name.lower() == "allow"]
+        call.allows_info = not allow or "INFO" in ",".join(allow).upper()
+        call.remote = Party(call.remote.uri, event.remote.display)
+        self.became_active(call)
+        self.desk.finish(call, "dial")
+        if call.digits_after_answer:
+            self.desk.after(call, "digits", DIGITS_AFTER, self._send_dialled)
+
+    def became_active(self, call: Call) -> None:
+        """Both directions talk: note the time, tell everyone."""
+        desk = self.desk
+        call.step(CallInput.ANSWER)
+        desk.stop(call, "ring")
+        call.answered = desk.wall
+        call.order = desk.next_order()
+        desk.emit(CallAnswered(call=call.view()))
+        desk.emit(CallActive(call=call.view()))
+        if desk.settings.auto_hangup:
+            desk.after(call, "length", desk.settings.auto_hangup, lambda c: self.closing.hangup(c, reason="time limit"))
+
+    def _send_dialled(self, call: Call) -> None:
+        digits, call.digits_after_answer = call.digits_after_answer, ""
+        self.digits.send_queued(call, digits)

@@ -1,0 +1,469 @@
+"""The phone: commands in, events out, and everything between them pure.
+
+Five verbs, like the rooms below: `execute` takes a command, `receive` an input from the world, `timeout` is called when the
+deadline has passed; then drain `poll` until None and ask `deadline` again. Nobody else touches a Phone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeAlias
+
+from offhook.errors import Draining, InvalidArgument
+from offhook.ids import Ids
+from offhook.media import messages as media
+from offhook.phone import commands as c
+from offhook.phone import events as e
+from offhook.phone.call import OUTGOING_UNANSWERED, Call
+from offhook.phone.closing import Closing
+from offhook.phone.desk import Desk, PhoneOutput
+from offhook.phone.digits import Digits
+from offhook.phone.dialplan import target_uri
+from offhook.phone.incoming import Incoming
+from offhook.phone.lines import Lines
+from offhook.phone.model import CallState, Party, Snapshot
+from offhook.phone.offers import Offers
+from offhook.phone.outgoing import LOCAL_IDENTITY, Outgoing
+from offhook.phone.settings import PhoneSettings
+from offhook.phone.sound import Sound
+from offhook.phone.transfers import Transfers
+from offhook.sip import events as s
+
+QUIT_WITHIN: Final = 4.0
+"""Seconds for BYE and un-REGISTER to be answered before the phone ends anyway."""
+QUIT_POLL: Final = 0.05
+"""Seconds between looks whether everything is answered."""
+MAX_TEXT: Final = 16 * 1024
+"""Characters of a text message."""
+PORTS_HELD: Final = 4096
+"""Media ports kept ready at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClockSet:
+    """Input: Unix time minus monotonic time, in seconds (at the start, and when the wall clock was set)."""
+
+    offset: float
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Input: the sockets are open under this address."""
+
+    address: str
+
+
+PhoneInput: TypeAlias = s.SipInput | media.MediaReport | ClockSet | Started
+
+
+class Phone:
+    """A softphone without a socket. `codecs` in order of preference."""
+
+    def __init__(
+        self,
+        settings: PhoneSettings,
+        ids: Ids,
+        *,
+        codecs: tuple[str, ...] = ("PCMU", "PCMA"),
+        user_agent: str = "offhook",
+    ) -> None:
+        self.desk = Desk(settings, ids, user_agent)
+        self.closing = Closing(self.desk)
+        self.offers = Offers(self.desk, codecs)
+        self.digits = Digits(self.desk)
+        self.outgoing = Outgoing(self.desk, self.offers, self.digits, self.closing)
+        self.incoming = Incoming(self.desk, self.offers, self.closing, self.outgoing)
+        self.transfers = Transfers(self.desk, self.outgoing, self.closing)
+        self.lines = Lines(self.desk, self.outgoing)
+        self.sound = Sound(self.desk)
+        self.closing.on_closed += [
+            self.outgoing.forget,
+            self.digits.forget,
+            self.transfers.closed,
+            self.sound.call_closed,
+        ]
+        self._messages: dict[str, tuple[str, str]] = {}
+        self._quit_at = 0.0
+        self._quit_operation = ""
+        self._commands = self._command_table()
+        self._sip_events = self._sip_table()
+        self._reports = self._report_table()
+        self.sound.start()
+
+    # --- the five verbs
+
+    def execute(self, command: c.Command, now: float) -> c.Accepted:
+        """Carry out a command, or raise a CommandError and change nothing."""
+        self.desk.now = now
+        if self.desk.draining and command.scope != "read":
+            raise Draining("the phone is shutting down")
+        accepted: c.Accepted = self._commands[type(command)](command)
+        self._settle()
+        return accepted
+
+    def receive(self, item: PhoneInput, now: float) -> None:
+        """Take something in from the world."""
+        self.desk.now = now
+        match item:
+            case s.Resolved(query=query) if query < 0:
+                address = item.flows[0].local[0] if item.flows else ""
+                if not self.incoming.resolved(query, address):
+                    self.outgoing.resolved(query, address, item.reason)
+            case s.Datagram() | s.StreamChunk() | s.FlowFailed() | s.Resolved():
+                self.desk.sip.receive(item, now)
+            case ClockSet(offset=offset):
+                self.desk.clock = offset
+            case Started(address=address):
+                self.desk.emit(e.SystemReady(address=address))
+            case _:
+                self._reports[type(item)](item)
+        self._settle()
+
+    def timeout(self, now: float) -> None:
+        """Do what is due."""
+        self.desk.now = now
+        self.desk.timers.expire(now)
+        self.desk.sip.timeout(now)
+        self._settle()
+
+    def poll(self) -> PhoneOutput | None:
+        """Return the next thing to be done outside, None when there is none."""
+        return self.desk.outbox.popleft() if self.desk.outbox else None
+
+    def deadline(self) -> float | None:
+        """Return when `timeout` wants to be called."""
+        ours, sip = self.desk.timers.deadline(), self.desk.sip.deadline()
+        return min(ours, sip) if ours is not None and sip is not None else ours if sip is None else sip
+
+    # --- inside
+
+    def _settle(self) -> None:
+        """Let what the SIP endpoint has to say take effect, until it is silent; then fit the local tone."""
+        sip = self.desk.sip
+        while (item := sip.poll()) is not None:
+            handler = self._sip_events.get(type(item))
+            if handler is None:
+                self.desk.outbox.append(item)  # type: ignore[arg-type]  # Transmit, Resolve and CloseFlow: all without a handler
+            else:
+                handler(item)
+        self.sound.follow()
+
+    def _for_call(self, handler: Callable[[Any, Call], None]) -> Callable[[Any], None]:
+        """Return a handler that finds the call of a session event, and is silent when the call is over."""
+
+        def handle(event: Any) -> None:
+            call = self.desk.calls.get(event.session)
+            if call is not None:
+                handler(event, call)
+
+        return handle
+
+    def _for_stream(self, handler: Callable[[Any, Call], None]) -> Callable[[Any], None]:
+        """Return a handler that finds the call of a media report."""
+
+        def handle(report: Any) -> None:
+            call = self.desk.calls.get(report.stream)
+            if call is not None:
+                handler(report, call)
+
+        return handle
+
+    def _command_table(self) -> dict[type[c.Command], Callable[[Any], c.Accepted]]:
+        sound, lines = self.sound, self.lines
+        return {
+            c.Dial: self.outgoing.dial,
+            c.Answer: self.incoming.answer,
+            c.Reject: self.incoming.reject,
+            c.Redirect: self.incoming.redirect,
+            c.Hangup: self._hangup,
+            c.HangupAll: self._hangup_all,
+            c.Hold: self._hold,
+            c.Resume: self._resume,
+            c.ToggleHold: self._toggle_hold,
+            c.Mute: sound.mute,
+            c.Unmute: sound.mute,
+            c.ToggleMute: sound.toggle_mute,
+            c.SendDtmf: self.digits.send,
+            c.Transfer: self.transfers.start,
+            c.AcceptTransfer: self.transfers.accept,
+            c.RejectTransfer: self.transfers.refuse,
+            c.SendInfo: self._send_info,
+            c.SendMessage: self._send_message,
+            c.GetCall: self._get_call,
+            c.ListCalls: lambda _: c.Accepted(value=tuple(call.view() for call in self.desk.calls.values())),
+            c.Play: sound.play,
+            c.StopPlay: sound.stop_play,
+            c.PausePlay: sound.pause_play,
+            c.Record: sound.record,
+            c.StopRecord: sound.stop_record,
+            c.PauseRecord: sound.pause_record,
+            c.Loopback: sound.loopback,
+            c.Bridge: sound.bridge,
+            c.SetVolume: lambda x: sound.set_volume(x.volume),
+            c.VolumeUp: lambda x: sound.step_volume(x.steps, 1),
+            c.VolumeDown: lambda x: sound.step_volume(x.steps, -1),
+            c.SetMicVolume: lambda x: sound.set_mic_volume(x.volume),
+            c.SetDevice: sound.set_device,
+            c.ListDevices: self._list_devices,
+            c.GetAudio: lambda _: c.Accepted(value=self.desk.audio),
+            c.AddAccount: lines.add,
+            c.RemoveAccount: lines.remove,
+            c.RegisterAccount: lines.register,
+            c.UnregisterAccount: lines.unregister,
+            c.SelectAccount: lines.select,
+            c.ListAccounts: lambda _: c.Accepted(value=lines.views()),
+            c.SetDnd: lambda x: self._set(dnd=x.enabled),
+            c.SetForwarding: self._set_forwarding,
+            c.SetAutoAnswer: self._set_auto_answer,
+            c.Status: lambda _: c.Accepted(value=self.desk.status()),
+            c.GetSnapshot: lambda _: c.Accepted(value=self.snapshot()),
+            c.Quit: self._quit,
+        }
+
+    def _sip_table(self) -> dict[type[object], Callable[[Any], object]]:
+        for_call = self._for_call
+        return {
+            s.Registering: self.lines.registering,
+            s.Registered: self.lines.registered,
+            s.RegistrationFailed: self.lines.failed,
+            s.RegistrationEnded: self.lines.ended,
+            s.SessionIncoming: self.incoming.received,
+            s.SessionCalling: for_call(self.outgoing.calling),
+            s.SessionProgress: for_call(self._progress),
+            s.SessionRedirected: for_call(self.outgoing.redirected),
+            s.SessionAnswered: for_call(self._answered),
+            s.SessionConfirmed: for_call(self.incoming.confirmed),
+            s.SessionEnded: for_call(self.closing.session_ended),
+            s.OfferReceived: for_call(self.offers.received),
+            s.OfferWanted: for_call(self.offers.wanted),
+            s.OfferAnswered: for_call(self.offers.answered),
+            s.OfferFailed: for_call(self.offers.failed),
+            s.ReferRequested: for_call(self.transfers.requested),
+            s.ReferProgress: for_call(self.transfers.progress),
+            s.InfoReceived: for_call(self.digits.info_received),
+            s.MessageReceived: self._message_received,
+            s.RequestDone: self._request_done,
+            s.Dropped: lambda _: None,
+        }
+
+    def _report_table(self) -> dict[type[object], Callable[[Any], object]]:
+        for_stream, sound = self._for_stream, self.sound
+        return {
+            media.PortsReady: self._ports_ready,
+            media.StreamFailed: for_stream(self._stream_failed),
+            media.StreamStalled: for_stream(
+                lambda r, call: self.desk.emit(e.MediaStalled(call=call.view(), silent_ms=r.silent_ms))
+            ),
+            media.StreamResumed: for_stream(self._stream_resumed),
+            media.StreamStats: for_stream(self._stream_stats),
+            media.StreamClosed: lambda _: None,
+            media.DigitReceived: for_stream(self.digits.received),
+            media.DigitSent: for_stream(self.digits.sent),
+            media.DigitsDone: for_stream(self.digits.done),
+            media.PlaybackStarted: for_stream(sound.playback_began),
+            media.PlaybackDone: for_stream(sound.playback_done),
+            media.RecordingStarted: for_stream(sound.recording_began),
+            media.RecordingDone: lambda r: sound.recording_done(r, self.desk.calls.get(r.stream)),
+            media.DevicesListed: sound.devices_listed,
+            media.DeviceFailed: sound.device_failed,
+            media.DeviceRecovered: sound.device_works,
+            media.EngineTrouble: lambda r: self.desk.emit(e.SystemError(reason=r.reason)),
+        }
+
+    # --- calls
+
+    def _hangup(self, command: c.Hangup) -> c.Accepted:
+        call = self.desk.find(command.call)
+        self.closing.hangup(call)
+        return c.Accepted(call=call.id)
+
+    def _hangup_all(self, command: c.HangupAll) -> c.Accepted:
+        chosen = {
+            "all": lambda call: True,
+            "incoming": lambda call: call.state is CallState.INCOMING,
+            "calling": lambda call: call.state in OUTGOING_UNANSWERED,
+            "not_incoming": lambda call: call.state is not CallState.INCOMING,
+        }[command.which]
+        calls = [call for call in self.desk.calls.values() if chosen(call)]
+        for call in calls:
+            self.closing.hangup(call)
+        return c.Accepted(value={"ended": len(calls)})
+
+    def _hold(self, command: c.Hold) -> c.Accepted:
+        call = self.desk.find_connected(command.call)
+        return c.Accepted(call=call.id, operation=self.offers.want(call, True))
+
+    def _resume(self, command: c.Resume) -> c.Accepted:
+        call = self.desk.find_connected(command.call)
+        if not call.want_hold and not call.held_by_us:
+            return c.Accepted(call=call.id)
+        self.offers.hold_others(but=call)
+        return c.Accepted(call=call.id, operation=self.offers.want(call, False))
+
+    def _toggle_hold(self, command: c.ToggleHold) -> c.Accepted:
+        call = self.desk.find_connected(command.call)
+        return self._resume(c.Resume(call=call.id)) if call.want_hold else self._hold(c.Hold(call=call.id))
+
+    def _get_call(self, command: c.GetCall) -> c.Accepted:
+        if command.call in self.desk.ended:
+            return c.Accepted(call=command.call, value=self.desk.ended[command.call])
+        call = self.desk.find(command.call)
+        return c.Accepted(call=call.id, value=call.view())
+
+    def _progress(self, event: s.SessionProgress, call: Call) -> None:
+        self.outgoing.progress(event, call)
+        self.transfers.tell(call, event.status, event.reason)
+
+    def _answered(self, event: s.SessionAnswered, call: Call) -> None:
+        self.outgoing.answered(event, call)
+        if call.is_connected:
+            self.transfers.tell(call, 200, "OK")
+            self._record_by_itself(call)
+
+    def _record_by_itself(self, call: Call) -> None:
+        if self.desk.settings.auto_recording:
+            self.sound.record(c.Record(call=call.id))
+
+    # --- media
+
+    def _ports_ready(self, report: media.PortsReady) -> None:
+        room = PORTS_HELD - len(self.desk.ports)
+        self.desk.ports.extend(report.ports[:room])
+        self.outgoing.ports_ready()
+
+    def _stream_failed(self, report: media.StreamFailed, call: Call) -> None:
+        self.desk.emit(e.MediaFailed(call=call.view(), reason=report.reason))
+        self.closing.hangup(call, reason=f"media failed: {report.reason}")
+
+    def _stream_resumed(self, _report: media.StreamResumed, call: Call) -> None:
+        event = e.MediaResumed if call.media_seen else e.MediaStarted
+        call.media_seen = True
+        self.desk.emit(event(call=call.view()))
+
+    def _stream_stats(self, report: media.StreamStats, call: Call) -> None:
+        call.stats = report
+        self.desk.emit(e.MediaStats(call=call.view(), stats=report))
+
+    def _list_devices(self, _command: c.ListDevices) -> c.Accepted:
+        self.desk.media(media.ListDevices())
+        return c.Accepted(value=self.desk.devices)
+
+    # --- texts
+
+    def _send_info(self, command: c.SendInfo) -> c.Accepted:
+        call = self.desk.find_connected(command.call)
+        if len(command.body) > MAX_TEXT or not _is_content_type(command.content_type):
+            raise InvalidArgument.field("body", f"at most {MAX_TEXT} characters, with a content type such as text/plain")
+        request = f"user:{self.desk.ids.token(8)}"
+        self.desk.signal(s.SendInfo(call.id, request, s.Body(command.content_type, command.body.encode())))
+        operation = self.desk.begin("send_info")
+        self._messages[request] = (operation, "")
+        return c.Accepted(call=call.id, operation=operation)
+
+    def _send_message(self, command: c.SendMessage) -> c.Accepted:
+        if not command.text or len(command.text) > MAX_TEXT:
+            raise InvalidArgument.field("text", f"1-{MAX_TEXT} characters")
+        account = self.outgoing.choose_account(command.account, command.to)
+        target = target_uri(command.to, account.settings if account else None)
+        operation = self.desk.begin("send_message")
+        identity = account.settings.id if account else LOCAL_IDENTITY
+        body = s.Body("text/plain;charset=UTF-8", command.text.encode("utf-8", "replace"))
+        self.desk.signal(s.SendRequest(operation, identity, "MESSAGE", target, body))
+        self._messages[operation] = (operation, str(target))
+        return c.Accepted(operation=operation)
+
+    def _request_done(self, event: s.RequestDone) -> None:
+        if self.digits.request_done(event):
+            return
+        operation, to = self._messages.pop(event.request, ("", ""))
+        if not operation:
+            return
+        command = "send_message" if to else "send_info"
+        if event.status < 300:
+            if to:
+                self.desk.emit(e.MessageSent(to=to, operation=operation))
+            self.desk.emit(e.OperationSucceeded(operation=operation, command=command))
+            return
+        if to:
+            self.desk.emit(e.MessageFailed(to=to, operation=operation, sip_status=event.status, reason=event.reason))
+        self.desk.emit(
+            e.OperationFailed(operation=operation, command=command, sip_status=event.status, reason=event.reason)
+        )
+
+    def _message_received(self, event: s.MessageReceived) -> None:
+        remote = Party(str(event.remote.uri), event.remote.display)
+        text = event.body.data.decode("utf-8", "replace")
+        self.desk.emit(
+            e.MessageReceived(
+                account=event.identity or LOCAL_IDENTITY, remote=remote, text=text, content_type=event.body.content_type
+            )
+        )
+
+    # --- settings
+
+    def _set(self, **changes: Any) -> c.Accepted:
+        self.desk.settings = replace(self.desk.settings, **changes)
+        settings = self.desk.settings
+        self.desk.emit(
+            e.SettingsChanged(dnd=settings.dnd, forwarding=settings.forwarding, auto_answer=settings.auto_answer)
+        )
+        return c.Accepted()
+
+    def _set_forwarding(self, command: c.SetForwarding) -> c.Accepted:
+        if not 0 <= command.delay <= 300:
+            raise InvalidArgument.field("delay", "0-300 seconds")
+        if command.to:
+            account = next(iter(self.desk.accounts.values()), None)
+            target_uri(command.to, account.settings if account else None)
+        return self._set(forwarding=command.to, forwarding_delay=command.delay)
+
+    def _set_auto_answer(self, command: c.SetAutoAnswer) -> c.Accepted:
+        if not 0 <= command.delay <= 300:
+            raise InvalidArgument.field("delay", "0-300 seconds")
+        return self._set(auto_answer=command.mode, auto_answer_delay=command.delay)
+
+    # --- the whole
+
+    def snapshot(self) -> Snapshot:
+        """Return everything at this moment."""
+        desk = self.desk
+        return Snapshot(
+            status=desk.status(),
+            accounts=self.lines.views(),
+            calls=tuple(call.view() for call in desk.calls.values()),
+            audio=desk.audio,
+            devices=desk.devices,
+            dnd=desk.settings.dnd,
+            forwarding=desk.settings.forwarding,
+            auto_answer=desk.settings.auto_answer,
+        )
+
+    def _quit(self, _command: c.Quit) -> c.Accepted:
+        desk = self.desk
+        desk.emit(e.SystemStopping())
+        for call in list(desk.calls.values()):
+            self.closing.hangup(call, reason="the phone stops")
+        desk.draining = True
+        for account in desk.accounts.values():
+            if account.state != "unregistered":
+                desk.attempt(s.Unregister(account.settings.id))
+        self._quit_at = desk.now + QUIT_WITHIN
+        desk.timers.start(desk.now + QUIT_POLL, self._look_whether_done)
+        self._quit_operation = desk.begin("quit")
+        return c.Accepted(operation=self._quit_operation)
+
+    def _look_whether_done(self, now: float) -> None:
+        waiting = any(account.state in ("registered", "registering") for account in self.desk.accounts.values())
+        if (waiting or self.desk.sip.busy) and now < self._quit_at:
+            self.desk.timers.start(now + QUIT_POLL, self._look_whether_done)
+            return
+        self.desk.emit(e.OperationSucceeded(operation=self._quit_operation, command="quit"))
+        self.desk.emit(e.SystemStopped())
+
+
+def _is_content_type(text: str) -> bool:
+    kind, slash, sub = text.partition("/")
+    return bool(slash and kind and sub) and all(32 < ord(ch) < 127 for ch in text) and len(text) <= 128
+
+

@@ -1,0 +1,121 @@
+"""Blind transfer, both ways (RFC 3515)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from offhook.errors import InvalidState
+from offhook.phone.call import Call
+from offhook.phone.closing import Closing
+from offhook.phone.commands import Accepted, AcceptTransfer, Dial, RejectTransfer, Transfer
+from offhook.phone.desk import Desk
+from offhook.phone.dialplan import target_uri
+from offhook.phone.events import TransferCompleted, TransferFailed, TransferProgress, TransferRequested, TransferStarted
+from offhook.phone.outgoing import Outgoing
+from offhook.sip.events import AcceptRefer, NotifyRefer, Refer, ReferProgress, ReferRequested, RefuseRefer
+
+DECIDE_WITHIN: Final = 20.0
+"""Seconds the application has to decide on a REFER: the transferor's transaction lives 32."""
+
+
+class Transfers:
+    """Asks far ends to call others, and does what far ends ask."""
+
+    def __init__(self, desk: Desk, outgoing: Outgoing, closing: Closing) -> None:
+        self.desk = desk
+        self.outgoing = outgoing
+        self.closing = closing
+        # The call placed for a transfer -> the call that asked and its REFER.
+        self._placed_for: dict[str, tuple[str, str]] = {}
+
+    # --- ours
+
+    def start(self, command: Transfer) -> Accepted:
+        """Ask the far end to call `to`."""
+        call = self.desk.find_connected(command.call)
+        if call.transfer_target:
+            raise InvalidState(f"call {call.id} is being transferred to {call.transfer_target}")
+        account = self.desk.accounts.get(call.account)
+        target = target_uri(command.to, account.settings if account else None)
+        headers = (("Referred-By", f"<{call.local.uri}>"),)
+        self.desk.signal(Refer(call.id, target, headers))
+        call.transfer_target = str(target)
+        operation = self.desk.begin("transfer", call)
+        self.desk.emit(TransferStarted(call=call.view(), target=str(target)))
+        return Accepted(call=call.id, operation=operation)
+
+    def progress(self, event: ReferProgress, call: Call) -> None:
+        """What became of our REFER."""
+        if not call.transfer_target:
+            return
+        if not event.final:
+            self.desk.emit(TransferProgress(call=call.view(), sip_status=event.status, reason=event.reason))
+            return
+        call.transfer_target = ""
+        if 200 <= event.status < 300:
+            self.desk.emit(TransferCompleted(call=call.view()))
+            self.desk.finish(call, "transfer")
+            self.closing.hangup(call, reason="transferred")
+            return
+        self.desk.emit(TransferFailed(call=call.view(), sip_status=event.status, reason=event.reason))
+        self.desk.finish(call, "transfer", error=event.reason or "refused", sip_status=event.status)
+
+    # --- theirs
+
+    def requested(self, event: ReferRequested, call: Call) -> None:
+        """The far end asks us to call another: the application decides."""
+        if call.refer:
+            self.desk.signal(RefuseRefer(call.id, event.refer, 491))
+            return
+        call.refer, call.refer_target = event.refer, str(event.target.uri)
+        self.desk.after(call, "refer", DECIDE_WITHIN, self._undecided)
+        self.desk.emit(
+            TransferRequested(call=call.view(), target=call.refer_target, referred_by=event.referred_by)
+        )
+
+    def _asked(self, name: str) -> Call:
+        call = self.desk.find_connected(name)
+        if not call.refer or "refer" not in call.timers:
+            raise InvalidState(f"nobody asked for a transfer in call {call.id}")
+        self.desk.stop(call, "refer")
+        return call
+
+    def _undecided(self, call: Call) -> None:
+        refer, call.refer = call.refer, ""
+        self.desk.attempt(RefuseRefer(call.id, refer, 603))
+
+    def refuse(self, command: RejectTransfer) -> Accepted:
+        """Do not call the other."""
+        call = self._asked(command.call)
+        refer, call.refer = call.refer, ""
+        self.desk.signal(RefuseRefer(call.id, refer, 603))
+        return Accepted(call=call.id)
+
+    def accept(self, command: AcceptTransfer) -> Accepted:
+        """Call the other, and tell the far end how that goes."""
+        call = self._asked(command.call)
+        refer = call.refer
+        self.desk.signal(AcceptRefer(call.id, refer))
+        placed = self.outgoing.dial(Dial(to=call.refer_target, account=self._account_of(call)), parent=call.id)
+        self._placed_for[placed.call] = (call.id, refer)
+        return placed
+
+    def _account_of(self, call: Call) -> str:
+        return call.account if call.account in self.desk.accounts else ""
+
+    def tell(self, placed: Call, status: int, reason: str) -> None:
+        """Pass the progress of a call placed for a transfer on to who asked for it."""
+        asked = self._placed_for.get(placed.id)
+        if asked is None or asked[0] not in self.desk.calls:
+            return
+        if status >= 200:
+            del self._placed_for[placed.id]
+            self.desk.calls[asked[0]].refer = ""
+        self.desk.attempt(NotifyRefer(asked[0], asked[1], status, reason))
+
+    def closed(self, call: Call) -> None:
+        """A call is over: it may have been placed for a transfer."""
+        end = call.end
+        if end is not None and call.answered is None:
+            self.tell(call, end.sip_status if end.sip_status >= 300 else 503, end.reason)
+        self._placed_for.pop(call.id, None)
