@@ -1,0 +1,39 @@
+"""What a surface sees of the phone: one call for commands, one subscription for events, and the history of calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias
+
+from offhook.io.journal import Cause, Envelope, EnvelopeMaker
+from offhook.phone.commands import Accepted, Command
+
+__all__ = ["Accepted", "Backend", "Cause", "Command", "Envelope", "EnvelopeMaker", "Execute", "Subscriber", "Unsubscribe"]
+
+Execute: TypeAlias = Callable[[Command], Accepted]
+Subscriber: TypeAlias = Callable[[Envelope], None]
+Unsubscribe: TypeAlias = Callable[[], None]
+
+
+class Backend(Protocol):
+    """The phone behind the surfaces. Everything is called on the phone's own loop and returns at once."""
+
+    def execute(self, command: Command) -> Accepted:
+        """Carry out one command; raise CommandError, with nothing changed, if it cannot be done."""
+        ...
+
+    def subscribe(self, callback: Subscriber) -> Unsubscribe:
+        """Call `callback` with every envelope from now on, in order; the returned function ends that. It must not block."""
+        ...
+
+    def history(self, limit: int, before: str) -> list[dict[str, Any]]:
+        """Return up to `limit` past calls, newest first; only those older than the entry `before` unless that is ""."""
+        ...
+
+    def delete_history(self, entry: str) -> None:
+        """Forget one past call; raise NotFound if there is no such entry."""
+        ...
+
+    def clear_history(self) -> None:
+        """Forget all past calls."""
+        ...

@@ -1,0 +1,185 @@
+"""The only translator between the phone's dataclasses and JSON: commands in, views and errors out."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, get_type_hints
+
+import msgspec
+
+from offhook import errors
+from offhook.errors import CommandError, FieldError, InvalidArgument
+from offhook.phone.commands import COMMANDS, Command
+from offhook.phone.events import EVENTS
+
+OPERATIONS: dict[str, type[Command]] = {command.operation: command for command in COMMANDS}
+"""Every command by its operation name."""
+
+EVENT_TYPES: tuple[str, ...] = tuple(event.type for event in EVENTS)
+"""Every event type, in the order of the documentation."""
+
+_PAIRS = frozenset({"headers", "tags"})
+
+# RFC 9457 3.1.3: `status` is the HTTP status; the sockets carry it too so that the object is the same everywhere.
+_HTTP_STATUS: dict[str, int] = {
+    "command-refused": 409,
+    "invalid-argument": 422,
+    "not-found": 404,
+    "invalid-state": 409,
+    "ambiguous-call": 409,
+    "line-busy": 409,
+    "no-account": 409,
+    "not-registered": 503,
+    "dial-plan-denied": 403,
+    "too-many-calls": 429,
+    "rate-limited": 429,
+    "media-negotiation-failed": 409,
+    "device-unavailable": 503,
+    "draining": 503,
+    "timeout": 504,
+}
+
+_ERROR_CLASSES: dict[str, type[CommandError]] = {
+    found.code: found for found in vars(errors).values() if inspect.isclass(found) and issubclass(found, CommandError)
+}
+
+
+# --- JSON to commands ----------------------------------------------------------------------------------------------
+
+
+def command_from_json(operation: str, params: Mapping[str, Any]) -> Command:
+    """Return the command `operation` with the JSON object `params` as its fields.
+
+    Types are exact ("80" is not 80). Raises InvalidArgument, naming each bad field, for anything that does not fit.
+    """
+    command = OPERATIONS.get(operation)
+    if command is None:
+        raise InvalidArgument.field("op", f"there is no operation {operation[:64]!r}; `offhook help ops` lists them")
+    _refuse_unknown(command, params, "")
+    try:
+        return msgspec.convert(_with_pairs(params), command)
+    except msgspec.ValidationError as error:
+        raise _invalid(str(error)) from None
+
+
+def _refuse_unknown(shape: type, params: Mapping[str, Any], prefix: str) -> None:
+    fields = _shape(shape)
+    unknown = [name for name in params if name not in fields]
+    if unknown:
+        known = ", ".join(fields) or "none"
+        found = tuple(FieldError(f"{prefix}/{str(name)[:64]}", f"no such field; there are: {known}") for name in unknown)
+        raise InvalidArgument("; ".join(f"{error.pointer[1:]}: {error.detail}" for error in found), errors=found)
+    for name, nested in fields.items():
+        inner = params.get(name)
+        if isinstance(nested, type) and dataclasses.is_dataclass(nested) and isinstance(inner, Mapping):
+            _refuse_unknown(nested, inner, f"{prefix}/{name}")
+
+
+@cache
+def _shape(shape: type) -> dict[str, Any]:
+    """Return the fields of a dataclass and their types."""
+    hints = get_type_hints(shape)
+    return {field.name: hints[field.name] for field in dataclasses.fields(shape)}
+
+
+def _with_pairs(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Headers and tags may be written as an object too: {"X-Queue": "2"}."""
+    return {
+        name: list(value.items()) if name in _PAIRS and isinstance(value, Mapping) else value for name, value in params.items()
+    }
+
+
+_AT = re.compile(r"(?P<what>.*?) - at `\$(?P<path>.*)`", re.DOTALL)
+_MISSING = re.compile(r"missing required field `(?P<name>[^`]*)`")
+
+
+def _invalid(text: str) -> InvalidArgument:
+    """Turn msgspec's "Expected `int`, got `str` - at `$.volume`" into an error that points at /volume."""
+    found = _AT.fullmatch(text)
+    what, path = (found["what"], found["path"]) if found else (text, "")
+    pointer = path.replace("[...]", "/-").replace("[", "/").replace("]", "").replace(".", "/")
+    missing = _MISSING.search(what)
+    if missing:
+        pointer, what = f"{pointer}/{missing['name']}", "is required"
+    what = what.replace("`", "")
+    return InvalidArgument(f"{pointer.lstrip('/') or 'request'}: {what}", errors=(FieldError(pointer, what),))
+
+
+# --- views and errors to JSON --------------------------------------------------------------------------------------
+
+
+def to_json(value: object) -> Any:
+    """Return `value` (views, events, enumerations, times, tuples of them) as plain JSON-able data."""
+    return msgspec.to_builtins(value)
+
+
+def problem(error: CommandError) -> dict[str, Any]:
+    """Return the RFC 9457 problem object of a refused command."""
+    found: dict[str, Any] = {
+        "type": f"/v1/problems/{error.code}",
+        "title": _title(type(error)),
+        "status": _HTTP_STATUS.get(error.code, 409),
+        "detail": error.detail,
+        "code": error.code,
+    }
+    if error.errors:
+        found["errors"] = [{"pointer": field.pointer, "detail": field.detail} for field in error.errors]
+    return found
+
+
+def error_from_problem(found: Mapping[str, Any]) -> CommandError:
+    """Return the error that `problem` described; an unknown code gives a plain CommandError."""
+    fields = tuple(FieldError(str(item.get("pointer", "")), str(item.get("detail", ""))) for item in found.get("errors") or ())
+    error_class = _ERROR_CLASSES.get(str(found.get("code", "")), CommandError)
+    return error_class(str(found.get("detail") or found.get("title") or "refused"), errors=fields)
+
+
+def _title(error_class: type[CommandError]) -> str:
+    return (inspect.getdoc(error_class) or "").split("\n")[0].rstrip(".")
+
+
+# --- documentation -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FieldHelp:
+    """One field of a command: its type as written, its default as JSON text ("" if it must be given)."""
+
+    name: str
+    type: str
+    default: str
+    required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CommandHelp:
+    """What `--help`, the documents and the schema say about one command."""
+
+    operation: str
+    scope: str
+    summary: str
+    text: str
+    fields: tuple[FieldHelp, ...]
+
+
+@cache
+def command_help() -> tuple[CommandHelp, ...]:
+    """Return the documentation of every command, in the order of the list."""
+    return tuple(_help(command) for command in COMMANDS)
+
+
+def _help(command: type[Command]) -> CommandHelp:
+    text = inspect.getdoc(command) or ""
+    fields = tuple(_field_help(field) for field in dataclasses.fields(command))  # type: ignore[arg-type]  # each one is a dataclass
+    return CommandHelp(command.operation, command.scope, text.split("\n")[0], text, fields)
+
+
+def _field_help(field: dataclasses.Field[Any]) -> FieldHelp:
+    required = field.default is dataclasses.MISSING
+    default = "" if required else msgspec.json.encode(field.default).decode()
+    return FieldHelp(field.name, str(field.type), default, required)
