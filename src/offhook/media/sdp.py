@@ -1,0 +1,312 @@
+"""SDP text (RFC 8866) to a typed value and back.
+
+Reading is tolerant where the world is: LF alone, an empty or missing `s=`, a missing `t=`, unknown lines and attributes (kept).
+It is strict where a wrong guess would send audio to a wrong place. The only error is ParseError.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import get_args
+
+from offhook.errors import ParseError
+from offhook.media.messages import Direction
+
+# An offer of a browser with many codecs is about 8 kB; a datagram carries 64 kB at most.
+MAX_BYTES = 65_535
+# RFC 3264 5.1: m-lines are never removed in a session, so a few may pile up. No phone has 64.
+MAX_MEDIA = 64
+MAX_LINES = 2_000
+
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """`a=name` or `a=name:value`; `value` is None for a flag."""
+
+    name: str
+    value: str | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.value is None else f"{self.name}:{self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The `o=` line. `version` grows by one with each changed description of a session (RFC 3264 8)."""
+
+    username: str
+    session_id: int
+    version: int
+    address: str
+    network: str = "IN"
+    address_type: str = "IP4"
+
+    def __str__(self) -> str:
+        ids = f"{self.session_id} {self.version}"
+        return f"{self.username} {ids} {self.network} {self.address_type} {self.address}"
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A `c=` line: an IPv4 or IPv6 address or a host name (a multicast `/ttl` stays in the text)."""
+
+    address: str
+    network: str = "IN"
+    address_type: str = "IP4"
+
+    def __str__(self) -> str:
+        return f"{self.network} {self.address_type} {self.address}"
+
+    @property
+    def unspecified(self) -> bool:
+        """Tell whether this is 0.0.0.0 or :: (RFC 3264 8.4: hold, as RFC 2543 did it)."""
+        try:
+            return ip_address(self.address).is_unspecified
+        except ValueError:
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class RtpMap:
+    """What an `a=rtpmap` says of one payload type."""
+
+    payload_type: int
+    encoding: str
+    clock_rate: int
+    channels: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class MediaDescription:
+    """One `m=` line and all that belongs to it. `port` 0 is a refused stream; `formats` are payload types for RTP."""
+
+    media: str
+    port: int
+    protocol: str
+    formats: tuple[str, ...]
+    port_count: int = 1
+    connection: Connection | None = None
+    attributes: tuple[Attribute, ...] = ()
+    other_lines: tuple[tuple[str, str], ...] = ()
+
+    def attribute(self, name: str) -> str | None:
+        """Return the value of the first attribute `name` ("" for a flag), None if there is none."""
+        return next((item.value or "" for item in self.attributes if item.name == name), None)
+
+    @property
+    def direction(self) -> Direction | None:
+        """Return the direction attribute of this m-line, None: not given here."""
+        return _direction(self.attributes)
+
+    @property
+    def payload_types(self) -> tuple[int, ...]:
+        """Return the formats that are RTP payload types, in order."""
+        return tuple(int(text) for text in self.formats if text.isdecimal() and int(text) < 128)
+
+    def rtpmaps(self) -> dict[int, RtpMap]:
+        """Return the readable `a=rtpmap` lines by payload type."""
+        maps = (_rtpmap(item.value) for item in self.attributes if item.name == "rtpmap" and item.value)
+        return {entry.payload_type: entry for entry in maps if entry is not None}
+
+    def fmtp(self, payload_type: int) -> str:
+        """Return the format parameters of a payload type, "" if none."""
+        for item in self.attributes:
+            number, _, rest = (item.value or "").partition(" ")
+            if item.name == "fmtp" and number == str(payload_type):
+                return rest.strip()
+        return ""
+
+    def _lines(self) -> list[tuple[str, str]]:
+        port = str(self.port) if self.port_count == 1 else f"{self.port}/{self.port_count}"
+        lines = [("m", " ".join((self.media, port, self.protocol, *self.formats)))]
+        # RFC 8866 5: within a media description the order is i, c, b, k, a.
+        lines += [line for line in self.other_lines if line[0] == "i"]
+        if self.connection is not None:
+            lines.append(("c", str(self.connection)))
+        lines += [line for line in self.other_lines if line[0] != "i"]
+        return lines + [("a", str(item)) for item in self.attributes]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionDescription:
+    """A whole description. `other_lines` are session lines that are carried but not understood (i u e p b t r z k)."""
+
+    origin: Origin
+    media: tuple[MediaDescription, ...]
+    name: str = "-"
+    connection: Connection | None = None
+    attributes: tuple[Attribute, ...] = ()
+    other_lines: tuple[tuple[str, str], ...] = field(default=(("t", "0 0"),))
+
+    @property
+    def direction(self) -> Direction | None:
+        """Return the direction attribute of the session level, None: not given."""
+        return _direction(self.attributes)
+
+    def direction_of(self, media: MediaDescription) -> Direction:
+        """Return what holds for `media`: its own attribute, else the session's, else sendrecv (RFC 8866 6.7)."""
+        return media.direction or self.direction or "sendrecv"
+
+    def connection_of(self, media: MediaDescription) -> Connection | None:
+        """Return the address for `media`: its own `c=`, else the session's (RFC 8866 5.7)."""
+        return media.connection or self.connection
+
+    def encode(self) -> bytes:
+        """Return the text with CRLF line ends."""
+        lines = [("v", "0"), ("o", str(self.origin)), ("s", self.name)]
+        lines += [line for line in self.other_lines if line[0] in "iuep"]
+        if self.connection is not None:
+            lines.append(("c", str(self.connection)))
+        lines += [line for line in self.other_lines if line[0] not in "iuep"]
+        lines += [("a", str(item)) for item in self.attributes]
+        for media in self.media:
+            lines += media._lines()
+        return "".join(f"{letter}={value}\r\n" for letter, value in lines).encode()
+
+
+def connection_for(address: str) -> Connection:
+    """Return the `c=` line for one of our own addresses."""
+    return Connection(address, address_type="IP6" if ":" in address else "IP4")
+
+
+def parse_sdp(text: bytes) -> SessionDescription:
+    """Read a description; raises ParseError for anything that is not one."""
+    session, sections = _split_sections(_lines_of(text))
+    if not session or session[0] != ("v", "0"):
+        raise ParseError("SDP does not begin with v=0")
+    origin = _single(session, "o")
+    if origin is None:
+        raise ParseError("SDP has no o= line")
+    connection = _single(session, "c")
+    return SessionDescription(
+        origin=_origin(origin),
+        media=tuple(_media(lines) for lines in sections),
+        name=_single(session, "s") or "-",
+        connection=None if connection is None else _connection(connection),
+        attributes=_attributes(session),
+        other_lines=tuple(line for line in session if line[0] not in "vosca"),
+    )
+
+
+def _lines_of(text: bytes) -> list[tuple[str, str]]:
+    if len(text) > MAX_BYTES:
+        raise ParseError("SDP is too long", status=413)
+    try:
+        decoded = text.decode()
+    except UnicodeDecodeError as problem:
+        raise ParseError("SDP is not UTF-8") from problem
+    if "\0" in decoded:
+        raise ParseError("SDP holds a NUL")
+    # RFC 8866 5: "parsers SHOULD be tolerant and also accept records terminated with a single newline character".
+    rows = [row.removesuffix("\r") for row in decoded.split("\n")]
+    lines = [_line(row) for row in rows if row.strip()]
+    if len(lines) > MAX_LINES:
+        raise ParseError("SDP has too many lines")
+    return lines
+
+
+def _line(row: str) -> tuple[str, str]:
+    if len(row) < 2 or row[1] != "=" or not ("a" <= row[0] <= "z") or "\r" in row:
+        raise ParseError("SDP line is not <letter>=<value>")
+    return row[0], row[2:].strip()
+
+
+def _split_sections(lines: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[list[tuple[str, str]]]]:
+    session: list[tuple[str, str]] = []
+    sections: list[list[tuple[str, str]]] = []
+    current = session
+    for line in lines:
+        if line[0] == "m":
+            current = []
+            sections.append(current)
+        current.append(line)
+    if len(sections) > MAX_MEDIA:
+        raise ParseError("SDP has too many m= lines")
+    return session, sections
+
+
+def _single(lines: list[tuple[str, str]], letter: str) -> str | None:
+    return next((value for name, value in lines if name == letter), None)
+
+
+def _attributes(lines: list[tuple[str, str]]) -> tuple[Attribute, ...]:
+    found = []
+    for letter, text in lines:
+        if letter == "a" and text:
+            name, colon, value = text.partition(":")
+            found.append(Attribute(name.strip(), value.strip() if colon else None))
+    return tuple(found)
+
+
+def _origin(text: str) -> Origin:
+    parts = text.split()
+    if len(parts) != 6:
+        raise ParseError("SDP o= line does not have six fields")
+    # RFC 8866 5.2: numeric strings without a size; 64 bits is what implementations use, some send a few more.
+    session_id, version = (_number(part, 2**128, "o= line") for part in parts[1:3])
+    return Origin(parts[0], session_id, version, parts[5], network=parts[3], address_type=parts[4])
+
+
+def _connection(text: str) -> Connection:
+    parts = text.split()
+    if len(parts) != 3 or parts[1] not in ("IP4", "IP6"):
+        raise ParseError("SDP c= line is not IN IP4|IP6 <address>")
+    _check_address(parts[1], parts[2])
+    return Connection(parts[2], network=parts[0], address_type=parts[1])
+
+
+def _check_address(address_type: str, address: str) -> None:
+    """Refuse addresses of the other family; host names pass (RFC 8866 9: FQDN)."""
+    try:
+        parsed = ip_address(address.partition("/")[0])
+    except ValueError:
+        if not address.replace(".", "").replace("-", "").replace("_", "").isalnum():
+            raise ParseError("SDP c= line has no address") from None
+        return
+    expected = IPv4Address if address_type == "IP4" else IPv6Address
+    if not isinstance(parsed, expected):
+        raise ParseError("SDP c= line: address and type differ")
+
+
+def _media(lines: list[tuple[str, str]]) -> MediaDescription:
+    parts = lines[0][1].split()
+    if len(parts) < 4:
+        raise ParseError("SDP m= line does not have four fields")
+    port, slash, count = parts[1].partition("/")
+    connection = _single(lines, "c")
+    return MediaDescription(
+        media=parts[0],
+        port=_number(port, 65_535, "m= port"),
+        protocol=parts[2],
+        formats=tuple(parts[3:]),
+        port_count=_number(count, 65_535, "m= port count") if slash else 1,
+        connection=None if connection is None else _connection(connection),
+        attributes=_attributes(lines),
+        other_lines=tuple(line for line in lines if line[0] not in "mca"),
+    )
+
+
+def _number(text: str, limit: int, where: str) -> int:
+    if not (text.isascii() and text.isdecimal()) or len(text) > 40 or int(text) > limit:
+        raise ParseError(f"SDP {where}: not a number in range")
+    return int(text)
+
+
+def _direction(attributes: tuple[Attribute, ...]) -> Direction | None:
+    names = {item.name for item in attributes if item.value is None}
+    return next((direction for direction in DIRECTIONS if direction in names), None)
+
+
+def _rtpmap(value: str) -> RtpMap | None:
+    """Read `97 iLBC/8000`; a line that cannot be read is as good as absent, other payload types may still serve."""
+    number, _, rest = value.partition(" ")
+    encoding, *numbers = rest.strip().split("/")
+    texts = [number, *numbers]
+    if not 2 <= len(texts) <= 3 or not encoding:
+        return None
+    if not all(text.isascii() and text.isdecimal() and len(text) <= 9 for text in texts) or int(number) > 127:
+        return None
+    return RtpMap(int(number), encoding, int(numbers[0]), int(numbers[1]) if len(numbers) == 2 else 1)
