@@ -126,7 +126,7 @@ class JitterBuffer:
             if not frames:
                 return None
             at = min(frames)
-            if now - self._base - at * _PER_MS < self._aim():
+            if now - self._base - at * _PER_MS < self.aim():
                 return None
             self._playing = True
             self._next = at
@@ -146,7 +146,7 @@ class JitterBuffer:
         self._surplus = 0
         return frame
 
-    def _aim(self) -> float:
+    def aim(self) -> float:
         """Renew the target from what was measured, and return it."""
         self.target_ms = min(MAX_TARGET_MS, max(MIN_TARGET_MS, self._peak + HEADROOM_MS))
         return self.target_ms
@@ -164,7 +164,7 @@ class JitterBuffer:
         if not frames and self._starved > STARVED:
             self._playing = False
             return None
-        if delay < self._aim():
+        if delay < self.aim():
             return None  # it may still come: play everything 20 ms later from here on
         self.missing += 1
         self._next = at + FRAME_SAMPLES
@@ -190,7 +190,7 @@ class JitterBuffer:
 
     def _hasten(self, frame: bytes, delay: float) -> bytes:
         """Lose 20 ms when there is more in hand than needed: a quiet frame, or after half a second any."""
-        if delay <= self._aim() + SURPLUS_MS:
+        if delay <= self.aim() + SURPLUS_MS:
             return frame
         self._surplus += 1
         far_behind = delay > MAX_TARGET_MS + 2 * SURPLUS_MS

@@ -1,0 +1,131 @@
+"""DTMF digits as telephone events: RFC 4733, both directions."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+DIGITS: Final = "0123456789*#ABCD"  # RFC 4733 3.2: events 0 to 15
+PAUSE: Final = ","
+EVENT: Final = struct.Struct("!BBH")  # event, E/R/volume, duration
+END: Final = 0x80
+VOLUME: Final = 10  # -10 dBm0
+END_PACKETS: Final = 3  # RFC 4733 2.5.1.4: the last packet is sent three times in all
+FRAME_UNITS: Final = 160  # 20 ms
+MAX_UNITS: Final = 0xFFFF  # RFC 4733 2.5.1.3: longer events come in segments
+LAST_UNITS: Final = MAX_UNITS - MAX_UNITS % FRAME_UNITS
+PATIENCE_MS: Final = 200.0  # no packet of an event for so long: its end was lost (updates come every 20-50 ms)
+
+
+def normal(digits: str) -> str:
+    """Return the digits in capitals. Raises ValueError naming the first that is neither a DTMF digit nor ','."""
+    wanted = digits.upper()
+    for character in wanted:
+        if character not in DIGITS and character != PAUSE:
+            raise ValueError(f"not a DTMF digit: {character!r}")
+    return wanted
+
+
+def event_packets(digit: str, duration_ms: int) -> Iterator[tuple[bytes, bool]]:
+    """Yield one (payload, is_end) for each 20 ms of the digit, then the end packet twice again.
+
+    The caller sends all of them with the timestamp of the first, the marker on the first.
+    """
+    event = DIGITS.index(digit)
+    units = min(LAST_UNITS, max(1, round(duration_ms / 20)) * FRAME_UNITS)
+    for elapsed in range(FRAME_UNITS, units, FRAME_UNITS):
+        yield EVENT.pack(event, VOLUME, elapsed), False
+    for _ in range(END_PACKETS):
+        yield EVENT.pack(event, END | VOLUME, units), True
+
+
+@dataclass(slots=True)
+class _Press:
+    """An event under way. `timestamp` is that of its present segment, `before` the length of the earlier ones."""
+
+    event: int
+    timestamp: int
+    heard: float
+    units: int = 0
+    before: int = 0
+
+    @property
+    def duration_ms(self) -> int:
+        return (self.before + self.units) // 8
+
+
+class EventReceiver:
+    """Makes key presses of the packets of one stream, each reported once, when it ends.
+
+    A press is its timestamp and event (RFC 4733 2.5.1.2), so a digit pressed twice counts twice and a packet that comes
+    doubled, late or out of order never does. The marker bit is not believed.
+    """
+
+    __slots__ = ("_done", "_press")
+
+    def __init__(self) -> None:
+        self._press: _Press | None = None
+        self._done: int | None = None  # timestamp of the last press that was reported
+
+    @property
+    def active(self) -> bool:
+        """Return whether a key is down: then call `expire` now and then."""
+        return self._press is not None
+
+    def receive(self, timestamp: int, payload: bytes, now: float) -> list[tuple[str, int]]:
+        """Take one packet that came at `now` (ms) and return the (digit, duration in ms) that ended by it, at most two."""
+        if len(payload) < EVENT.size:
+            return []
+        event, flags, units = EVENT.unpack_from(payload)
+        if event >= len(DIGITS):
+            return []
+        ended: list[tuple[str, int]] = []
+        press = self._press
+        if press is None or press.timestamp != timestamp or press.event != event:
+            if self._is_old(timestamp):
+                return []
+            if press is not None and self._continues(press, event, timestamp):
+                press.before += MAX_UNITS
+                press.timestamp = timestamp
+                press.units = 0
+            else:
+                ended += self.finish()
+                press = self._press = _Press(event, timestamp, now)
+        press.heard = now
+        press.units = max(press.units, units)  # an older packet overtaken on the way does not shorten it
+        if flags & END:
+            ended += self.finish()
+        return ended
+
+    def expire(self, now: float) -> list[tuple[str, int]]:
+        """Return the press whose end packets were all lost."""
+        if self._press is not None and now - self._press.heard > PATIENCE_MS:
+            return self.finish()
+        return []
+
+    def finish(self) -> list[tuple[str, int]]:
+        """End the press under way, if any, and return it (the stream closes, or the end bit came)."""
+        press, self._press = self._press, None
+        if press is None:
+            return []
+        self._done = press.timestamp
+        return [(DIGITS[press.event], press.duration_ms)]
+
+    def restart(self) -> None:
+        """The sender chose new timestamps: nothing counts as old any more."""
+        self._done = None
+
+    def _is_old(self, timestamp: int) -> bool:
+        latest = self._press.timestamp if self._press is not None else self._done
+        if latest is None:
+            return False
+        # Within ten seconds behind the newest press it is a straggler; further off the sender has restarted.
+        behind = (latest - timestamp) & 0xFFFFFFFF
+        return behind < 80_000
+
+    @staticmethod
+    def _continues(press: _Press, event: int, timestamp: int) -> bool:
+        # RFC 4733 2.5.1.3: the next segment starts where the one of maximum length stopped.
+        return press.event == event and (press.timestamp + MAX_UNITS) & 0xFFFFFFFF == timestamp

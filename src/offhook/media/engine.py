@@ -1,0 +1,318 @@
+"""All streams of one worker behind one tick: commands in, reports and packets out.
+
+The host calls `tick` every 5 ms with the number of the phase (0-3); a quarter of the streams works in each, so the packets
+of many calls leave spread over the 20 ms. Streams that hear one another at once (a conference, the sound card) share a phase.
+"""
+
+from __future__ import annotations
+
+from typing import Final, assert_never
+
+from offhook.errors import OffhookError
+from offhook.ids import Ids
+from offhook.media import pcm
+from offhook.media.messages import (
+    AttachSound,
+    CloseStream,
+    ConfigureStream,
+    ListDevices,
+    MediaCommand,
+    MediaReport,
+    OpenStream,
+    PausePlayback,
+    PauseRecording,
+    PlaybackDone,
+    PlayLocalTone,
+    RecordingDone,
+    SelectDevice,
+    SendDigits,
+    SetBridge,
+    SetLevels,
+    SetLoopback,
+    SetStreamMute,
+    StartPlayback,
+    StartRecording,
+    StopPlayback,
+    StopRecording,
+    StreamFailed,
+    StreamId,
+)
+from offhook.media.reels import Playback, Quiet, Recording, Studio
+from offhook.media.sources import SILENCE, SoundCard, Source
+from offhook.media.stream import Address, Outbox, Stream
+
+PHASES: Final = 4
+SOUND_PHASE: Final = 0  # streams on the sound card work where the card does
+BEEP_HZ: Final = 1400.0
+BEEP_MS: Final = 200
+BEEP_DB: Final = -20.0
+
+
+class Engine:
+    """Runs streams. `outbox` holds (local port, packet, destination) after `tick` and `execute`; the host empties it."""
+
+    def __init__(self, ids: Ids, studio: Studio, *, epoch: float = 0.0) -> None:
+        self.streams: dict[StreamId, Stream] = {}
+        self.outbox: Outbox = []
+        self._reports: list[MediaReport] = []
+        self._ids = ids
+        self._studio = studio
+        self._epoch = epoch
+        self._phases: list[list[Stream]] = [[] for _ in range(PHASES)]
+        self._bridges: dict[str, tuple[StreamId, ...]] = {}
+        self._card: SoundCard | None = None
+        self._tone: Source | None = None
+        self._tone_rings = False
+        self._output = self._mic = 1.0
+        self._mic_muted = False
+
+    @property
+    def idle(self) -> bool:
+        """Return whether nothing needs a tick."""
+        return not self.streams and self._tone is None
+
+    def poll(self) -> MediaReport | None:
+        """Return the next report, or None."""
+        return self._reports.pop(0) if self._reports else None
+
+    def reports(self) -> list[MediaReport]:
+        """Return all reports since the last call."""
+        if not self._reports:
+            return []
+        taken = self._reports[:]
+        self._reports.clear()
+        return taken
+
+    # --- the tick --------------------------------------------------------------------------------------------------
+
+    def tick(self, phase: int, now: float) -> None:
+        """Do the 20 ms of work of a quarter of the streams."""
+        if phase == SOUND_PHASE and self._card is not None:
+            self._tick_with_sound(self._card, now)
+            return
+        streams = self._phases[phase]
+        for stream in streams:
+            stream.hear(now)
+        for stream in streams:
+            stream.speak(SILENCE)
+
+    def _tick_with_sound(self, card: SoundCard, now: float) -> None:
+        streams = self._phases[SOUND_PHASE]
+        for stream in streams:
+            stream.hear(now)
+        heard = self._tone_frame(card)
+        wants_sound = False
+        for stream in streams:
+            if stream.sound:
+                wants_sound = True
+                if stream.far is not SILENCE:
+                    heard = stream.far if heard is SILENCE else pcm.add(heard, stream.far)
+        mic = SILENCE
+        if wants_sound:
+            # The microphone is read even when muted, so that it does not speak of the past afterwards.
+            mic = card.capture()
+            mic = SILENCE if self._mic_muted else self._at(self._mic, mic)
+        if wants_sound or heard is not SILENCE:
+            card.play(self._at(self._output, heard))
+        for stream in streams:
+            stream.speak(mic)
+        while (report := card.poll()) is not None:
+            self._reports.append(report)
+
+    @staticmethod
+    def _at(volume: float, frame: bytes) -> bytes:
+        return frame if volume == 1.0 or frame is SILENCE else pcm.scale(frame, volume)
+
+    def _tone_frame(self, card: SoundCard) -> bytes:
+        """Return the frame of the local tone for the loudspeaker; ringing goes to the ring device instead."""
+        if self._tone is None:
+            return SILENCE
+        frame = self._tone.read()
+        if frame is None:
+            self._tone = None
+            return SILENCE
+        if not self._tone_rings:
+            return frame
+        card.ring(self._at(self._output, frame))
+        return SILENCE
+
+    def poll_sound(self) -> None:
+        """Ask the card for news while `idle`; otherwise the tick does."""
+        while self._card is not None and (report := self._card.poll()) is not None:
+            self._reports.append(report)
+
+    # --- packets in ------------------------------------------------------------------------------------------------
+
+    def receive(self, port: int, packet: bytes, source: Address, now: float) -> None:
+        """Take a datagram that came to this local port. The host may call the stream's own methods to save the search."""
+        for stream in self.streams.values():
+            if stream.port == port:
+                stream.receive(packet, source, now)
+            elif stream.port + 1 == port:
+                stream.receive_control(packet, source, now)
+
+    # --- commands --------------------------------------------------------------------------------------------------
+
+    def execute(self, command: MediaCommand, now: float) -> None:
+        """Obey. A command for a stream that is gone does nothing: the reports about it are under way already."""
+        match command:
+            case OpenStream():
+                self._open(command)
+            case SetBridge():
+                self._set_bridge(command)
+            case SetLevels():
+                self._output = max(0, min(100, command.output_volume)) / 100
+                self._mic = max(0, min(100, command.mic_volume)) / 100
+                self._mic_muted = command.mic_muted
+            case SelectDevice():
+                self._sound().select(command.kind, command.device)
+            case PlayLocalTone():
+                self._play_local(command)
+            case ListDevices():
+                self._reports.append(self._sound().devices())
+            case _:
+                stream = self.streams.get(command.stream)
+                if stream is not None:
+                    self._execute_in(stream, command, now)
+
+    def _execute_in(  # noqa: C901 - one line for each command
+        self,
+        stream: Stream,
+        command: ConfigureStream | CloseStream | AttachSound | SetLoopback | SetStreamMute | SendDigits | StartPlayback
+        | PausePlayback | StopPlayback | StartRecording | PauseRecording | StopRecording,
+        now: float,
+    ) -> None:  # fmt: skip
+        match command:
+            case ConfigureStream():
+                self._configure(stream, command, now)
+            case CloseStream():
+                self._close(stream, now)
+            case AttachSound():
+                self._attach(stream, command.attached)
+            case SetLoopback():
+                stream.set_loopback(command.enabled)
+            case SetStreamMute():
+                stream.muted = command.muted
+            case SendDigits():
+                stream.send_digits(command)
+            case StartPlayback():
+                self._start_playback(stream, command)
+            case PausePlayback():
+                stream.pause_playback(command.playback, command.paused)
+            case StopPlayback():
+                stream.stop_playback(command.playback)
+            case StartRecording():
+                self._start_recording(stream, command)
+            case PauseRecording():
+                stream.pause_recording(command.recording, command.paused)
+            case StopRecording():
+                stream.stop_recording(command.recording)
+            case _:
+                assert_never(command)
+
+    def _open(self, command: OpenStream) -> None:
+        if command.stream in self.streams:
+            self._reports.append(StreamFailed(command.stream, "already open"))
+            return
+        stream = Stream(
+            command.stream, command.port, command.cname,
+            ids=self._ids, studio=self._studio, outbox=self.outbox, report=self._reports.append, epoch=self._epoch,
+        )  # fmt: skip
+        self.streams[command.stream] = stream
+        stream.phase = min(range(PHASES), key=lambda phase: len(self._phases[phase]))
+        self._phases[stream.phase].append(stream)
+
+    def _configure(self, stream: Stream, command: ConfigureStream, now: float) -> None:
+        try:
+            stream.configure(command.config, now)
+        except LookupError:
+            self._reports.append(StreamFailed(stream.name, f"no such codec: {command.config.codec}"))
+
+    def _close(self, stream: Stream, now: float) -> None:
+        stream.close(now)
+        del self.streams[stream.name]
+        self._phases[stream.phase].remove(stream)
+        for bridge, members in self._bridges.items():
+            if stream.name in members:
+                self._bridges[bridge] = tuple(name for name in members if name != stream.name)
+        self._join_bridges(())
+
+    def _move(self, stream: Stream, phase: int) -> None:
+        if stream.phase != phase:
+            self._phases[stream.phase].remove(stream)
+            stream.phase = phase
+            self._phases[phase].append(stream)
+
+    def _attach(self, stream: Stream, attached: bool) -> None:
+        if attached:
+            self._sound()
+            self._move(stream, SOUND_PHASE)
+        stream.set_sound(attached)
+        self._join_bridges(())
+
+    def _set_bridge(self, command: SetBridge) -> None:
+        former = self._bridges.pop(command.bridge, ())
+        if command.streams:
+            self._bridges[command.bridge] = command.streams
+        self._join_bridges(former)
+
+    def _join_bridges(self, former: tuple[StreamId, ...]) -> None:
+        """Tell every member of a conference who the others are, and let all members work in one phase."""
+        others: dict[StreamId, dict[StreamId, Stream]] = {name: {} for name in former}
+        for members in self._bridges.values():
+            present = [self.streams[name] for name in members if name in self.streams]
+            phase = SOUND_PHASE if any(stream.sound for stream in present) else present[0].phase if present else 0
+            for stream in present:
+                self._move(stream, phase)
+                mates = others.setdefault(stream.name, {})
+                mates.update({other.name: other for other in present if other is not stream})
+        for name, mates in others.items():
+            if name in self.streams:
+                self.streams[name].set_bridge(tuple(mates.values()))
+
+    def _start_playback(self, stream: Stream, command: StartPlayback) -> None:
+        source: Source
+        try:
+            if command.kind == "file":
+                source, gain_db = self._studio.open_file(command.path, command.loop), command.gain_db
+            elif command.kind == "tone":
+                # A tone has its gain from the oscillator.
+                source, gain_db = self._studio.tone(command.frequencies, command.duration_ms, command.gain_db), 0.0
+            else:
+                source, gain_db = Quiet(command.duration_ms), 0.0
+        except (OSError, OffhookError, ValueError) as error:
+            self._reports.append(PlaybackDone(stream.name, command.playback, "failed", 0, str(error)))
+            return
+        stream.play(Playback(command.playback, source, gain_db))
+
+    def _start_recording(self, stream: Stream, command: StartRecording) -> None:
+        try:
+            recorder = self._studio.recorder(command.path, command.channels)
+        except (OSError, OffhookError) as error:
+            self._reports.append(
+                RecordingDone(stream.name, command.recording, command.path, "failed", 0, str(error) or "cannot be written")
+            )
+            return
+        beep = Playback("beep", self._studio.tone((BEEP_HZ,), BEEP_MS, BEEP_DB), 0.0) if command.beep else None
+        stream.record(Recording(command.recording, command.path, recorder, command.max_ms), beep)
+
+    def _play_local(self, command: PlayLocalTone) -> None:
+        if self._tone is not None:
+            self._tone.close()
+            self._tone = None
+        if command.tone != "none":
+            self._sound()
+            self._tone = self._studio.signal(command.tone)
+            self._tone_rings = command.tone == "ring"
+
+    def _sound(self) -> SoundCard:
+        if self._card is None:
+            self._card = self._studio.sound_card()
+        return self._card
+
+    def close(self, now: float) -> None:
+        """Close all streams (their reports and goodbyes are ready afterwards) and the sound card."""
+        for stream in tuple(self.streams.values()):
+            self._close(stream, now)
+        if self._card is not None:
+            self._card.close()

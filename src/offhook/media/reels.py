@@ -1,0 +1,138 @@
+"""What runs in a stream besides talk: one playback into the call, and recordings of it."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+from offhook.errors import OffhookError
+from offhook.media import pcm
+from offhook.media.messages import LocalToneKind
+from offhook.media.sources import FRAME_MS, SILENCE, Recorder, SoundCard, Source
+
+
+class Studio(Protocol):
+    """Where the engine gets sources, recorders and the sound card from; none of these calls may block."""
+
+    def open_file(self, path: str, loop: bool) -> Source:
+        """Return the source of a WAV file. Its read gives b"" while the file is still being opened, and raises OSError or
+        OffhookError where it cannot be played."""
+        ...
+
+    def tone(self, frequencies: tuple[float, ...], duration_ms: int, gain_db: float) -> Source:
+        """Return a tone of these frequencies (Hz); duration 0 is endless."""
+        ...
+
+    def signal(self, kind: LocalToneKind) -> Source:
+        """Return a call progress tone with its cadence."""
+        ...
+
+    def digit(self, digit: str, duration_ms: int) -> list[bytes]:
+        """Return the frames of one DTMF digit as tones."""
+        ...
+
+    def recorder(self, path: str, channels: Literal["mono", "stereo"]) -> Recorder:
+        """Return a recorder that writes this file. Raises OSError where it can be seen at once that it cannot."""
+        ...
+
+    def sound_card(self) -> SoundCard:
+        """Return the sound card; the same object at each call."""
+        ...
+
+
+class Quiet:
+    """A source of silence: `duration_ms` long, 0: endless."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self, duration_ms: int) -> None:
+        self._left = -1 if duration_ms <= 0 else -(-duration_ms // FRAME_MS)
+
+    def read(self) -> bytes | None:
+        """Return the next frame, or None at the end."""
+        if self._left == 0:
+            return None
+        self._left -= 1
+        return SILENCE
+
+    def close(self) -> None:
+        """End it."""
+        self._left = 0
+
+
+class Playback:
+    """A source on its way into the call. After each `read`, `over` tells whether and how it ended."""
+
+    __slots__ = ("_factor", "_source", "error", "frames", "name", "over", "paused")
+
+    def __init__(self, name: str, source: Source, gain_db: float) -> None:
+        self.name = name
+        self.paused = False
+        self.frames = 0
+        self.over: Literal["", "finished", "failed"] = ""
+        self.error = ""
+        self._source = source
+        self._factor = pcm.factor(gain_db)
+
+    @property
+    def played_ms(self) -> int:
+        """Return how much has gone out."""
+        return self.frames * FRAME_MS
+
+    def read(self) -> bytes | None:
+        """Return the next frame to send, or None when there is none now."""
+        if self.paused or self.over:
+            return None
+        try:
+            frame = self._source.read()
+        except (OSError, OffhookError) as error:
+            self.over, self.error = "failed", str(error) or type(error).__name__
+            return None
+        if frame is None:
+            self.over = "finished"
+            return None
+        if not frame:
+            return None  # the file is still being opened
+        self.frames += 1
+        return frame if self._factor == 1.0 else pcm.scale(frame, self._factor)
+
+    def close(self) -> None:
+        """Let go of the source."""
+        self._source.close()
+
+
+class Recording:
+    """A recorder and how long it may run."""
+
+    __slots__ = ("_limit", "_recorder", "frames", "name", "path", "paused")
+
+    def __init__(self, name: str, path: str, recorder: Recorder, max_ms: int) -> None:
+        self.name = name
+        self.path = path
+        self.paused = False
+        self.frames = 0
+        self._recorder = recorder
+        self._limit = max_ms // FRAME_MS if max_ms > 0 else 0
+
+    @property
+    def duration_ms(self) -> int:
+        """Return the length of the recording."""
+        return self.frames * FRAME_MS
+
+    @property
+    def error(self) -> str:
+        """Return why it failed, or ""."""
+        return self._recorder.error
+
+    def write(self, near: bytes, far: bytes) -> Literal["", "failed", "limit"]:
+        """Record one frame and say whether that was the end."""
+        if self._recorder.error:
+            return "failed"
+        if self.paused:
+            return ""
+        self._recorder.write(near, far)
+        self.frames += 1
+        return "limit" if self._limit and self.frames >= self._limit else ""
+
+    def close(self) -> None:
+        """Complete the file."""
+        self._recorder.close()
