@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from offhook.control.backend import Execute
 from offhook.control.schema import to_json
 from offhook.errors import CommandError, InvalidArgument, NotFound
-from offhook.media.messages import DeviceInfo
+from offhook.media.messages import DeviceInfo, DeviceKind
 from offhook.phone.commands import (
     Answer,
     Command,
@@ -130,16 +130,14 @@ def _text(value: object) -> str:
     match value:
         case StatusView():
             return value.name
-        case [DeviceInfo(), *_]:
-            return _device_lines(value)
+        case tuple() | list():
+            return _device_lines([device for device in value if isinstance(device, DeviceInfo)])
         case _:
             return ""
 
 
 def _device_lines(devices: Sequence[DeviceInfo]) -> str:
-    return "\n".join(
-        f"{device.kind} {device.index}: {device.name} [{device.id}]{' (default)' if device.default else ''}" for device in devices
-    )
+    return "\n".join(f"{at.kind} {at.index}: {at.name} [{at.id}]{' (default)' if at.default else ''}" for at in devices)
 
 
 def _clamp(points: int) -> int:
@@ -251,14 +249,17 @@ def _steps(text: str) -> int:
     return int(found)
 
 
+_DEVICE_KINDS: dict[str, DeviceKind] = {"input": "input", "output": "output", "ring": "ring"}
+
+
 def _device(text: str) -> SetDevice:
     kind, comma, device = (part.strip() for part in text.partition(","))
-    kind = kind.lower()
+    known = _DEVICE_KINDS.get(kind.lower())
+    if known is None:
+        raise InvalidArgument.field("kind", "must be input, output or ring")
     if not comma or not device:
         raise InvalidArgument.field("device", "write input,<id> or output,<id>")
-    if kind == "input" or kind == "output" or kind == "ring":
-        return SetDevice(kind=kind, device=device)
-    raise InvalidArgument.field("kind", "must be input, output or ring")
+    return SetDevice(kind=known, device=device)
 
 
 def _mute_word(text: str) -> Command:
@@ -582,7 +583,6 @@ PREFIXES: dict[str, Callable[[str], Step]] = {
 }
 """Every form that is a prefix and a value, longest first where one begins another; case-blind."""
 
-_SWITCHES = ("/account:", "/i:", "/minimized")
 _NOT_A_NUMBER = ("/", "-")
 
 
@@ -654,9 +654,12 @@ def _take_switches(words: list[str]) -> tuple[_Switches, list[str]]:
     rest = list(words)
     while rest and switches.take(rest[0]):
         del rest[0]
-    tail = rest[1:]
-    if tail and all(word.lower().startswith(_SWITCHES) for word in tail) and all([switches.take(word) for word in tail]):
+    behind = _Switches()
+    if rest[1:] and all(behind.take(word) for word in rest[1:]):
         del rest[1:]
+        switches.accounts = behind.accounts or switches.accounts
+        switches.config = behind.config or switches.config
+        switches.minimized = behind.minimized or switches.minimized
     return switches, rest
 
 
@@ -680,7 +683,9 @@ def _split(line: str) -> list[str]:
 # --- opening a URI from a browser ------------------------------------------------------------------------------------
 
 _OPENABLE = re.compile(r"(?P<scheme>tel|sips?|callto):(?P<rest>.+)", re.IGNORECASE | re.DOTALL)
-_SAFE_TARGET = re.compile(r"(?:sips?:)?[\w+*#.!~'$&=%-]+(?:@[\w.-]+|@\[[0-9A-Fa-f:.]+\])?(?::[0-9]{1,5})?(?P<params>(?:;[\w-]+=[\w.-]+)*)")
+_SAFE_TARGET = re.compile(
+    r"(?:sips?:)?[\w+*#.!~'$&=-]+(?:@[\w.-]+|@\[[0-9A-Fa-f:.]+\])?(?::[0-9]{1,5})?(?P<params>(?:;[\w-]+=[\w.-]+)*)", re.ASCII
+)
 _SAFE_PARAMS = frozenset({"transport", "user"})
 
 

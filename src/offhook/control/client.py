@@ -1,0 +1,137 @@
+"""The local socket from the other side: small, synchronous, and quick to import, for the command line and for scripts."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from time import monotonic
+from typing import Any
+
+MAX_ANSWER = 16 * 1024 * 1024
+"""Longest line taken from the phone, in bytes; a history of 1000 calls is far below."""
+
+
+class Refused(Exception):
+    """The phone refused a request. `problem` is its RFC 9457 object; `code` is the stable name of the reason."""
+
+    def __init__(self, problem: dict[str, Any]) -> None:
+        super().__init__(problem.get("detail") or problem.get("title") or "refused")
+        self.problem = problem
+        self.code = str(problem.get("code", ""))
+
+
+class NoPhone(Exception):
+    """No phone listens on the socket, or it went away; nothing was done if the request had not been sent."""
+
+
+class TimedOut(Exception):
+    """What was waited for did not come in time."""
+
+
+class LocalClient:
+    """One connection to the phone at `path`. `timeout` is seconds for an answer. Use it with `with`."""
+
+    def __init__(self, path: str, *, timeout: float = 10.0) -> None:
+        self.path = path
+        self._timeout = timeout
+        self._events: list[dict[str, Any]] = []
+        self._buffer = b""
+        self._number = 0
+        self._socket = _connect(path, timeout)
+
+    def __enter__(self) -> LocalClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection."""
+        self._socket.close()
+
+    def request(self, op: str, /, **params: Any) -> Any:
+        """Return the result of one operation; raise Refused, NoPhone or TimedOut. Events that come meanwhile are kept."""
+        self._number += 1
+        line = json.dumps({"id": self._number, "op": op, "params": params}, ensure_ascii=False)
+        try:
+            self._socket.sendall(line.encode("utf-8", "replace") + b"\n")
+        except TimeoutError:
+            raise TimedOut("the phone does not take the request") from None
+        except OSError as error:
+            raise NoPhone(f"the phone at {self.path} has gone: {error}") from None
+        deadline = monotonic() + self._timeout
+        while True:
+            found = self._read(deadline)
+            if "event" in found:
+                self._events.append(found["event"])
+            elif found.get("ok"):
+                return found.get("result")
+            else:
+                raise Refused(found.get("error") or {})
+
+    def subscribe(self, *types: str) -> None:
+        """Ask for events: "call.*", "call.ended", …; all of them without any."""
+        self.request("subscribe", types=list(types or ("*",)))
+
+    def events(self, timeout: float | None = None) -> Iterator[dict[str, Any]]:
+        """Yield the subscribed events as they come; raise TimedOut `timeout` seconds from now, never if that is None."""
+        deadline = None if timeout is None else monotonic() + timeout
+        while True:
+            while self._events:
+                yield self._events.pop(0)
+            found = self._read(deadline)
+            if "event" in found:
+                self._events.append(found["event"])
+
+    def wait_operation(self, operation: str, timeout: float | None = None) -> Iterator[dict[str, Any]]:
+        """Yield the subscribed events up to the operation.succeeded or operation.failed of `operation`, that one included.
+
+        Subscribe to "operation.*" before the request that starts the operation.
+        """
+        for event in self.events(timeout):
+            yield event
+            if event["type"] in ("operation.succeeded", "operation.failed") and event["data"].get("operation") == operation:
+                return
+
+    def _read(self, deadline: float | None) -> dict[str, Any]:
+        while b"\n" not in self._buffer:
+            self._buffer += self._receive(deadline)
+            if len(self._buffer) > MAX_ANSWER:
+                raise NoPhone(f"what listens at {self.path} does not speak like a phone")
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        try:
+            found = json.loads(line)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise NoPhone(f"what listens at {self.path} does not speak like a phone")
+        return found
+
+    def _receive(self, deadline: float | None) -> bytes:
+        left = None if deadline is None else deadline - monotonic()
+        if left is not None and left <= 0:
+            raise TimedOut("no answer in time")
+        self._socket.settimeout(left)
+        try:
+            data = self._socket.recv(65536)
+        except TimeoutError:
+            raise TimedOut("no answer in time") from None
+        except OSError as error:
+            raise NoPhone(f"the phone at {self.path} has gone: {error}") from None
+        if not data:
+            raise NoPhone(f"the phone at {self.path} has ended the connection")
+        return data
+
+
+def _connect(path: str, timeout: float) -> socket.socket:
+    if not hasattr(socket, "AF_UNIX"):
+        raise NoPhone("this system has no Unix sockets for the phone to listen on")
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(timeout)
+    try:
+        connection.connect(path)
+    except OSError:
+        connection.close()
+        raise NoPhone(f"no phone is running at {path}; `offhook run` starts one") from None
+    return connection
