@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 from offhook.errors import (
@@ -45,8 +46,7 @@ MAX_HEADERS: Final = 32
 _CALL_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!%*_+`'~.-]{1,64}")
 _OWN_HEADERS: Final = frozenset(
-    "via v from f to t call-id i cseq contact m max-forwards route record-route content-length l content-type c "
-    "authorization proxy-authorization allow supported k require proxy-require expires".split()
+    ["via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "contact", "m", "max-forwards", "route", "record-route", "content-length", "l", "content-type", "c", "authorization", "proxy-authorization", "allow", "supported", "k", "require", "proxy-require", "expires"]
 )
 """Headers that are the endpoint's own business."""
 
@@ -65,13 +65,14 @@ def check_headers(headers: HeaderList) -> None:
 
 
 class Outgoing:
-    """Places calls."""
+    """Places calls. `on_active` are told of each call that was answered, by whichever side."""
 
     def __init__(self, desk: Desk, offers: Offers, digits: Digits, closing: Closing) -> None:
         self.desk = desk
         self.offers = offers
         self.digits = digits
         self.closing = closing
+        self.on_active: list[Callable[[Call], None]] = []
         self._queries: dict[int, tuple[str, str]] = {}
         self._targets: dict[str, tuple[Uri, HeaderList]] = {}
 
@@ -294,6 +295,8 @@ class Outgoing:
         call.order = desk.next_order()
         desk.emit(CallAnswered(call=call.view()))
         desk.emit(CallActive(call=call.view()))
+        for active in self.on_active:
+            active(call)
         if desk.settings.auto_hangup:
             desk.after(call, "length", desk.settings.auto_hangup, lambda c: self.closing.hangup(c, reason="time limit"))
 

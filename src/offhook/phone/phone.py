@@ -18,8 +18,8 @@ from offhook.phone import events as e
 from offhook.phone.call import OUTGOING_UNANSWERED, Call
 from offhook.phone.closing import Closing
 from offhook.phone.desk import Desk, PhoneOutput
-from offhook.phone.digits import Digits
 from offhook.phone.dialplan import target_uri
+from offhook.phone.digits import Digits
 from offhook.phone.incoming import Incoming
 from offhook.phone.lines import Lines
 from offhook.phone.model import CallState, Party, Snapshot
@@ -77,6 +77,7 @@ class Phone:
         self.transfers = Transfers(self.desk, self.outgoing, self.closing)
         self.lines = Lines(self.desk, self.outgoing)
         self.sound = Sound(self.desk)
+        self.outgoing.on_active.append(self.sound.record_by_itself)
         self.closing.on_closed += [
             self.outgoing.forget,
             self.digits.forget,
@@ -279,13 +280,13 @@ class Phone:
         return c.Accepted(call=call.id)
 
     def _hangup_all(self, command: c.HangupAll) -> c.Accepted:
-        chosen = {
+        chosen: dict[str, Callable[[Call], bool]] = {
             "all": lambda call: True,
             "incoming": lambda call: call.state is CallState.INCOMING,
             "calling": lambda call: call.state in OUTGOING_UNANSWERED,
             "not_incoming": lambda call: call.state is not CallState.INCOMING,
-        }[command.which]
-        calls = [call for call in self.desk.calls.values() if chosen(call)]
+        }
+        calls = [call for call in self.desk.calls.values() if chosen[command.which](call)]
         for call in calls:
             self.closing.hangup(call)
         return c.Accepted(value={"ended": len(calls)})
@@ -319,11 +320,6 @@ class Phone:
         self.outgoing.answered(event, call)
         if call.is_connected:
             self.transfers.tell(call, 200, "OK")
-            self._record_by_itself(call)
-
-    def _record_by_itself(self, call: Call) -> None:
-        if self.desk.settings.auto_recording:
-            self.sound.record(c.Record(call=call.id))
 
     # --- media
 

@@ -288,6 +288,11 @@ class Sound:
         self.desk.media(StartRecording(call.id, call.recording, path, command.channels, maximum, command.beep))
         return Accepted(call=call.id, value={"recording": call.recording, "file": path})
 
+    def record_by_itself(self, call: Call) -> None:
+        """Record every call, where the setting says so."""
+        if self.desk.settings.auto_recording:
+            self.record(Record(call=call.id))
+
     def _recorded(self, name: str) -> Call:
         call = self.desk.find(name)
         if not call.recording:

@@ -1,0 +1,67 @@
+"""The reference page, generated from the lists of commands and events: `python -m offhook.control.reference > docs/commands.md`."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import sys
+from collections.abc import Iterator
+
+from offhook.phone.call import TRANSITIONS
+from offhook.phone.commands import COMMANDS
+from offhook.phone.events import EVENTS
+
+
+def markdown() -> str:
+    """Return docs/commands.md."""
+    return "\n".join(_page()) + "\n"
+
+
+def _page() -> Iterator[str]:
+    yield "# Commands and events"
+    yield ""
+    yield "Generated from the two lists every surface translates (`make docs`). On the local socket a command is"
+    yield '`{"id": 1, "op": "dial", "to": "1001"}`; an event is `{"event": {"type": "call.active", …}}`.'
+    yield ""
+    yield "A `call` is a call's id, or `active`, `ringing`, `last`, or empty for the current call."
+    yield ""
+    yield "## Commands"
+    for command in COMMANDS:
+        yield from _entry(command.operation, command, inspect.getdoc(command) or "")
+    yield ""
+    yield "## Events"
+    for event in EVENTS:
+        yield from _entry(event.type, event, inspect.getdoc(event) or "")
+    yield ""
+    yield "## The call machine"
+    yield ""
+    yield "```mermaid"
+    yield "stateDiagram-v2"
+    yield "    [*] --> calling: dial"
+    yield "    [*] --> incoming: INVITE"
+    for (state, event), following in TRANSITIONS.items():
+        yield f"    {state} --> {following}: {event.name.lower().replace('_', ' ')}"
+    yield "    ended --> [*]"
+    yield "```"
+    yield ""
+    yield "STATUS: `calling` `ringing` `early` `incoming` are 1, `active` is 2, `held_…` are 3, `ended` is 4, no call is 0."
+
+
+def _entry(name: str, kind: type, doc: str) -> Iterator[str]:
+    yield ""
+    yield f"### `{name}`"
+    yield ""
+    yield doc
+    fields = dataclasses.fields(kind)
+    if fields:
+        yield ""
+        yield "| field | type | default |"
+        yield "|---|---|---|"
+    for field in fields:
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        default = "required" if required else f"`{field.default!r}`"
+        yield f"| `{field.name}` | `{str(field.type).replace('|', '&#124;')}` | {default} |"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(markdown())

@@ -1,0 +1,198 @@
+"""The engine: owns one Phone. One mutation, drain everything, re-arm one timer; nobody else touches the Phone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Final, Protocol, TypeAlias
+
+from offhook.io import clock
+from offhook.io.journal import Cause, Envelope, EnvelopeMaker
+from offhook.io.resolver import Resolver
+from offhook.io.transport import Transports
+from offhook.media.messages import MediaCommand, MediaReport
+from offhook.phone.commands import Accepted, Command
+from offhook.phone.events import Event, OperationFailed, OperationSucceeded, SystemStopped
+from offhook.phone.phone import ClockSet, Phone, PhoneInput, Started
+from offhook.sip.events import CloseFlow, Datagram, FlowFailed, Resolve, StreamChunk, Transmit
+
+CLOCK_EVERY: Final = 60.0
+"""Seconds between looks whether the wall clock was set."""
+
+Subscriber: TypeAlias = Callable[[Envelope], None]
+
+
+class Media(Protocol):
+    """What the engine asks of the media host."""
+
+    def send(self, command: MediaCommand) -> None:
+        """Pass a command to the media engine; never blocks."""
+        ...
+
+
+class Engine:
+    """Runs a Phone on the event loop.
+
+    Wiring: give `transports` the method `deliver`, the media host the method `report`; then `start`. `stopped` is set when
+    the phone has said its last word.
+    """
+
+    def __init__(self, phone: Phone, media: Media, epoch: str) -> None:
+        self._phone = phone
+        self._media = media
+        self._maker = EnvelopeMaker(epoch, clock.wall)
+        self._subscribers: dict[int, Subscriber] = {}
+        self._next_subscriber = 0
+        self._later: list[Event] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._armed_for: float | None = None
+        self._lookups: set[asyncio.Task[None]] = set()
+        self._transports: Transports | None = None
+        self._resolver: Resolver | None = None
+        self._clock_timer: asyncio.TimerHandle | None = None
+        self.stopped = asyncio.Event()
+
+    @property
+    def epoch(self) -> str:
+        """The epoch of this run's events."""
+        return self._maker.epoch
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the latest event."""
+        return self._maker.seq
+
+    # --- life
+
+    def start(self, transports: Transports) -> None:
+        """Begin, with sockets that are open."""
+        self._transports = transports
+        self._resolver = Resolver(transports)
+        self._set_clock()
+        self._receive(Started(f"{transports.host}:{transports.port}"))
+
+    async def close(self) -> None:
+        """Stop the timers and look-ups. Sockets and media are closed by who opened them."""
+        for timer in (self._timer, self._clock_timer):
+            if timer is not None:
+                timer.cancel()
+        for task in self._lookups:
+            task.cancel()
+        if self._lookups:
+            await asyncio.wait(self._lookups)
+
+    def _set_clock(self) -> None:
+        self._receive(ClockSet(clock.wall() - clock.now()))
+        self._clock_timer = asyncio.get_running_loop().call_later(CLOCK_EVERY, self._set_clock)
+
+    # --- commands and events
+
+    def execute(self, command: Command) -> Accepted:
+        """Carry out a command; raises CommandError. What it sends leaves at once, its events follow after the answer."""
+        try:
+            return self._phone.execute(command, clock.now())
+        finally:
+            self._drain(self._later)
+            if self._later:
+                asyncio.get_running_loop().call_soon(self._publish_later)
+
+    def subscribe(self, callback: Subscriber) -> Callable[[], None]:
+        """Call `callback` with every event from now on; the returned function ends that."""
+        number = self._next_subscriber
+        self._next_subscriber += 1
+        self._subscribers[number] = callback
+
+        def unsubscribe() -> None:
+            self._subscribers.pop(number, None)
+
+        return unsubscribe
+
+    def publish(self, event: Event) -> None:
+        """Number an event and tell every subscriber, in order."""
+        cause = Cause(event.operation) if isinstance(event, OperationSucceeded | OperationFailed) else None
+        envelope = self._maker.make(event, cause)
+        for callback in tuple(self._subscribers.values()):
+            callback(envelope)
+        if isinstance(event, SystemStopped):
+            self.stopped.set()
+
+    def _publish_later(self) -> None:
+        events, self._later = self._later, []
+        for event in events:
+            self.publish(event)
+
+    # --- inputs
+
+    def deliver(self, item: Datagram | StreamChunk | FlowFailed) -> None:
+        """Take what arrived on a SIP socket."""
+        self._receive(item)
+
+    def report(self, report: MediaReport) -> None:
+        """Take what the media engine says (on the event loop)."""
+        self._receive(report)
+
+    def _receive(self, item: PhoneInput) -> None:
+        self._phone.receive(item, clock.now())
+        self._drain_and_publish()
+
+    def _timeout(self) -> None:
+        self._timer = self._armed_for = None
+        self._phone.timeout(clock.now())
+        self._drain_and_publish()
+
+    def _drain_and_publish(self) -> None:
+        # Events of an earlier command go first: subscribers see one order.
+        self._drain(self._later)
+        if self._later:
+            self._publish_later()
+
+    # --- outputs
+
+    def _drain(self, events: list[Event]) -> None:
+        """Do everything the phone wants done outside, collect its events, re-arm the timer."""
+        phone = self._phone
+        while (item := phone.poll()) is not None:
+            match item:
+                case Transmit():
+                    if self._transports is not None:
+                        self._transports.send(item.flow, item.data)
+                case Event():
+                    events.append(item)
+                case Resolve():
+                    self._resolve(item)
+                case CloseFlow():
+                    if self._transports is not None:
+                        self._transports.close_flow(item.flow)
+                case _:
+                    self._media.send(item)
+        self._arm()
+
+    def _arm(self) -> None:
+        deadline = self._phone.deadline()
+        if deadline == self._armed_for:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._armed_for = deadline
+        self._timer = None
+        if deadline is not None:
+            delay = max(0.0, deadline - clock.now())
+            self._timer = asyncio.get_running_loop().call_later(delay, self._timeout)
+
+    def _resolve(self, query: Resolve) -> None:
+        if self._resolver is None:
+            return
+        answer = self._resolver.resolve_literal(query)
+        if answer is not None:
+            self._phone.receive(answer, clock.now())
+            return
+        task = asyncio.get_running_loop().create_task(self._look_up(query))
+        self._lookups.add(task)
+        task.add_done_callback(self._lookups.discard)
+
+    async def _look_up(self, query: Resolve) -> None:
+        resolver = self._resolver
+        if resolver is not None:
+            with contextlib.suppress(asyncio.CancelledError):
+                self._receive(await resolver.resolve(query))

@@ -1,0 +1,85 @@
+"""Dial plans and targets."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from offhook.errors import DialPlanDenied, InvalidArgument
+from offhook.phone.dialplan import apply_plan, compile_plan, target_uri
+from offhook.phone.settings import AccountSettings
+
+ACCOUNT = AccountSettings(id="a", domain="pbx.example:5070", username="1001")
+
+
+@pytest.mark.parametrize(
+    ("plan", "number", "dialled"),
+    [
+        ("", "1001", "1001"),
+        ("(1xxx|0x.)", "1001", "1001"),
+        ("(1xxx|0x.)", "0301234", "0301234"),
+        ("(<0:+49>x.)", "0301234", "+49301234"),
+        ("(<:9>[2-9]xxx)", "2345", "92345"),
+        ("(xxx<#:>)", "123#", "123"),
+        ("(<011:00>x.|x.)", "01144", "0044"),
+        ("(a.)", "aaa", "aaa"),
+        ("(x..)", "12", "12"),
+    ],
+)
+def test_the_first_rule_that_fits_the_whole_number_decides(plan: str, number: str, dialled: str) -> None:
+    assert apply_plan(plan, number) == dialled
+
+
+@pytest.mark.parametrize(("plan", "number"), [("(1xxx)", "10011"), ("(1xxx)", "2001"), ("([2-4]x)", "5x")])
+def test_a_number_without_a_rule_is_refused(plan: str, number: str) -> None:
+    with pytest.raises(DialPlanDenied):
+        apply_plan(plan, number)
+
+
+@pytest.mark.parametrize("plan", ["([9-2]x)", "(.x)", "([])", "([^1])", "x" * 5000])
+def test_a_plan_that_cannot_be_read_is_refused(plan: str) -> None:
+    with pytest.raises(InvalidArgument):
+        compile_plan(plan)
+
+
+@given(st.text(max_size=40), st.text(max_size=20))
+def test_any_plan_gives_an_answer_or_a_documented_refusal(plan: str, number: str) -> None:
+    try:
+        apply_plan(plan, number)
+    except (InvalidArgument, DialPlanDenied):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("typed", "uri"),
+    [
+        ("1001", "sip:1001@pbx.example:5070"),
+        (" +49 (30) 12-34 ", "sip:+49301234@pbx.example:5070"),
+        ("echo", "sip:echo@pbx.example:5070"),
+        ("tel:+4930-1234", "sip:+49301234@pbx.example:5070"),
+        ("sip:bob@other.example", "sip:bob@other.example"),
+        ("bob@other.example", "sip:bob@other.example"),
+        ("*72#", "sip:*72%23@pbx.example:5070"),
+    ],
+)
+def test_what_is_typed_becomes_an_address(typed: str, uri: str) -> None:
+    assert str(target_uri(typed, ACCOUNT)) == uri
+
+
+@pytest.mark.parametrize("typed", ["", "  ", "hello world", "sip:", "sip:@", "1001\r\nVia: x", "sip:a@b\x00", "<x>", "x" * 600, "sips:a@b"])
+def test_what_is_no_address_is_refused(typed: str) -> None:
+    with pytest.raises(InvalidArgument):
+        target_uri(typed, ACCOUNT)
+
+
+def test_a_bare_number_needs_an_account() -> None:
+    with pytest.raises(InvalidArgument, match="account"):
+        target_uri("1001", None)
+
+
+def test_the_prefix_goes_before_numbers_only() -> None:
+    account = AccountSettings(id="a", domain="h", username="u", dialing_prefix="0")
+    assert str(target_uri("1001", account)) == "sip:01001@h"
+    assert str(target_uri("+491", account)) == "sip:+491@h"
+    assert str(target_uri("echo", account)) == "sip:echo@h"
