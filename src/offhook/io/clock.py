@@ -1,0 +1,20 @@
+"""What time it is: monotonic seconds for the phone, wall-clock seconds for people."""
+
+from __future__ import annotations
+
+import time
+
+
+def now() -> float:
+    """Return monotonic seconds. Only differences mean anything; `perf_counter` is the finest clock on every system."""
+    return time.perf_counter()
+
+
+def wall() -> float:
+    """Return Unix seconds."""
+    return time.time()
+
+
+def wall_of(moment: float) -> float:
+    """Return the Unix seconds at which `now()` was (or will be) `moment`, as the wall clock is set at present."""
+    return moment + (time.time() - time.perf_counter())
