@@ -25,8 +25,8 @@ _COMMA_PIECE = re.compile(r'(?:[^,"<]++|"(?:[^"\\]|\\.)*+"|<[^>]*+>)*+', re.DOTA
 _SEMICOLON_PIECE = re.compile(r'(?:[^;"]++|"(?:[^"\\]|\\.)*+")*+', re.DOTALL)
 # Wider than gen-value (token / host / quoted-string): bare IPv6 in `received` (RFC 5118 4.5) and `=` in opaque values
 # are common.
-_BARE_VALUE = re.compile(r'[^\s"<>,;]*')
-_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+_BARE_VALUE = re.compile(r'[^\x00-\x20\x7f"<>,;]*')
+_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 is_token = _TOKEN.fullmatch
@@ -148,10 +148,8 @@ def unescape(text: str) -> str:
     """Decode %XX (as UTF-8, undecodable bytes become surrogate escapes)."""
     if "%" not in text:
         return text
-    raw = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text) if text.isascii() else None
-    if raw is not None:
-        return raw.encode("latin-1").decode("utf-8", "surrogateescape")
-    return _ESCAPE.sub(lambda match: bytes.fromhex(match[1]).decode("utf-8", "surrogateescape"), text)
+    raw = _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), text.encode("utf-8", "surrogateescape"))
+    return raw.decode("utf-8", "surrogateescape")
 
 
 def escape(text: str, keep: frozenset[str]) -> str:

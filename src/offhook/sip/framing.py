@@ -17,15 +17,16 @@ def is_keep_alive(data: bytes) -> bool:
 
 
 class StreamFramer:
-    """The framing of one stream connection. After a ParseError the connection is of no use: close it.
+    """The framing of one stream connection. After a ParseError, or once `fault` is set, it is of no use: close it.
 
     `pings` counts the double CRLFs between messages; the owner answers each new one with a single CRLF (RFC 5626 4.4.1).
     """
 
-    __slots__ = ("_buffer", "_searched", "_wanted", "pings")
+    __slots__ = ("_buffer", "_searched", "_wanted", "fault", "pings")
 
     def __init__(self) -> None:
         self.pings = 0
+        self.fault: ParseError | None = None
         self._buffer = bytearray()
         self._wanted = 0  # length of the message at the front, 0 while its head is not complete
         self._searched = 0  # up to here there is no blank line: a slow sender must not make every byte a new search
@@ -33,12 +34,20 @@ class StreamFramer:
     def feed(self, data: bytes) -> list[bytes]:
         """Take what arrived and return the messages that are now complete.
 
-        ParseError (400, or 513 over the limit) if no more messages can be found; those before the fault are lost with it.
+        ParseError (400, or 513 over the limit) if none can be found any more. Messages in front of the fault are returned
+        first; then `fault` is set and the next call raises it.
         """
-        self._buffer += data
         frames: list[bytes] = []
-        while (frame := self._next()) is not None:
-            frames.append(frame)
+        if self.fault is None:
+            self._buffer += data
+            try:
+                while (frame := self._next()) is not None:
+                    frames.append(frame)
+            except ParseError as error:
+                self.fault = error
+                self._buffer.clear()
+        if self.fault is not None and not frames:
+            raise self.fault
         return frames
 
     def _next(self) -> bytes | None:

@@ -82,7 +82,7 @@ class Headers:
         """Take fields whose names are canonical (where known) and whose values were already checked."""
         headers = cls()
         headers._items = items
-        headers._keys = [name.lower() for name, _ in items]
+        headers._keys = [_KEYS.get(name) or name.lower() for name, _ in items]
         return headers
 
     def get(self, name: str) -> str | None:
@@ -212,9 +212,8 @@ class Via:
     def parse(cls, text: str) -> Via:
         """Parse one element (RFC 3261 20.42, white space around / and : allowed); ParseError otherwise."""
         head, semicolon, tail = text.partition(";")
-        if head[:8] == "SIP/2.0/":
-            protocol, _, sent_by = head[8:].partition(" ")
-        else:
+        protocol, space, sent_by = head[8:].partition(" ")
+        if not space or head[:8] != "SIP/2.0/" or not is_token(protocol):
             protocol, sent_by = _parse_sent_protocol(head)
         if not is_token(protocol):
             raise ParseError(f"not a Via: {text[:60]!r}")
@@ -234,9 +233,9 @@ class Via:
     def rport(self) -> int | None:
         """The port in rport; 0 for the valueless request of RFC 3581, None if absent or not a port."""
         value = find_param(self.params, "rport")
-        if value is None:
-            return None
-        return int(value) if value.isascii() and value.isdigit() and len(value) < 6 else (0 if not value else None)
+        if not value:
+            return None if value is None else 0
+        return int(value) if value.isascii() and value.isdigit() and len(value) < 6 and int(value) < 65536 else None
 
     @property
     def received(self) -> str | None:
@@ -255,7 +254,6 @@ class Via:
 
 # Other versions are read too, so that a request of one can be answered with 505.
 _SENT_PROTOCOL = re.compile(r"[ \t]*SIP[ \t]*/[ \t]*[0-9.]+[ \t]*/[ \t]*([^\s/;]+)[ \t]+(.*)", re.IGNORECASE | re.DOTALL)
-_SENT_BY_SPACE = re.compile(r"[ \t]*:[ \t]*")
 
 
 def _parse_sent_protocol(head: str) -> tuple[str, str]:
@@ -268,7 +266,10 @@ def _parse_sent_protocol(head: str) -> tuple[str, str]:
 def _close_up(sent_by: str) -> str:
     # RFC 3261 25.1: sent-by = host [ COLON port ], and COLON may have white space on both sides.
     sent_by = sent_by.strip(WS)
-    return _SENT_BY_SPACE.sub(":", sent_by) if " " in sent_by or "\t" in sent_by else sent_by
+    if " " not in sent_by and "\t" not in sent_by:
+        return sent_by
+    host, colon, port = sent_by.rpartition(":")
+    return host.rstrip(WS) + colon + port.lstrip(WS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +282,8 @@ class CSeq:
     @classmethod
     def parse(cls, text: str) -> CSeq:
         """Parse `number method`; ParseError if it is not that or the number is 2**31 or more."""
-        parts = text.split()
+        parts = text.replace("\t", " ").split(" ")
+        parts = [part for part in parts if part] if len(parts) != 2 else parts
         if len(parts) != 2 or not is_token(parts[1]):
             raise ParseError(f"not a CSeq: {text[:60]!r}")
         # RFC 3261 8.1.1.5: the sequence number MUST be less than 2**31.
@@ -294,10 +296,10 @@ class CSeq:
 def parse_number(text: str, name: str, highest: int) -> int:
     """Return a decimal number 0..highest; ParseError otherwise (leading zeros are fine, signs are not)."""
     text = text.strip(WS)
-    digits = text.lstrip("0") if len(text) > 10 else text
-    if not (text.isascii() and text.isdigit()) or len(digits) > 10 or int(text) > highest:
+    digits = text.lstrip("0") or text[:1]
+    if not (text.isascii() and text.isdigit()) or len(digits) > 10 or int(digits) > highest:
         raise ParseError(f"{name} is not a number up to {highest}: {text[:30]!r}")
-    return int(text)
+    return int(digits)
 
 
 # Printed without quotes (RFC 3261 25.1, RFC 7616 3.4): in credentials qop is a bare token, in a challenge it is quoted.

@@ -15,6 +15,7 @@ MAX_MESSAGE = 65535  # bytes; what a UDP datagram can carry, and the same on str
 MAX_HEADERS = 200  # lines; a call through many proxies has under 60, RFC 4475's longest message 40
 MAX_HEADER = 8192  # characters of one unfolded value; Identity and History-Info reach about 2000
 MAX_START_LINE = 4096  # characters; room for the longest URI and a method
+MAX_LENGTH = (1 << 31) - 1  # bytes a Content-Length may declare: far above any limit here, but not a number to choke on
 MAX_SECONDS = (1 << 32) - 1  # RFC 3261 20.19: Expires is 0..2**32-1
 
 REASON_PHRASES: dict[int, str] = {
@@ -34,8 +35,8 @@ REASON_PHRASES: dict[int, str] = {
     489: "Bad Event", 491: "Request Pending", 493: "Undecipherable", 494: "Security Agreement Required",
     500: "Server Internal Error", 501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable",
     504: "Server Time-out", 505: "Version Not Supported", 513: "Message Too Large",
-    555: "Push Notification Service Not Supported", 580: "Precondition Failure", 600: "Busy Everywhere", 603: "Decline", 604: "Does Not Exist Anywhere",
-    606: "Not Acceptable", 607: "Unwanted", 608: "Rejected",
+    555: "Push Notification Service Not Supported", 580: "Precondition Failure", 600: "Busy Everywhere", 603: "Decline",
+    604: "Does Not Exist Anywhere", 606: "Not Acceptable", 607: "Unwanted", 608: "Rejected",
 }
 
 # RFC 3261 12.1.1, RFC 6665, RFC 3515: the 2xx (and 1xx with a tag) to these make a dialog and carry the recorded route.
@@ -149,9 +150,10 @@ class Message:
         raise NotImplementedError
 
     def _parse_content_length(self, text: str) -> int:
-        if any(other.strip("0") != text.strip("0") and other != text for other in self.headers.get_all("Content-Length")):
+        length = parse_number(text, "Content-Length", MAX_LENGTH)
+        if any(parse_number(other, "Content-Length", MAX_LENGTH) != length for other in self.headers.get_all("Content-Length")):
             raise ParseError("several Content-Length headers disagree")
-        return parse_number(text, "Content-Length", (1 << 31) - 1)
+        return length
 
     def _required(self, key: str, name: str, parse: Callable[[str], T]) -> T:
         parsed = self._optional(key, name, parse)
@@ -306,7 +308,7 @@ def _split_message(data: bytes) -> tuple[str, list[str], bytes]:
     return start, lines, body
 
 
-_FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
+_FOLD = re.compile(r"\r\n[ \t]+")
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 
 
@@ -326,24 +328,28 @@ def _parse_fields(lines: list[str]) -> tuple[list[tuple[str, str]], ParseError |
         fault, lines = ParseError("too many header lines", status=513), lines[:MAX_HEADERS]
     for line in lines:
         name, colon, value = line.partition(":")
-        name = name.rstrip(WS)
         known = canonical_name(name)
-        if known is None:
-            known = name
-            if not colon or not is_token(name):
-                fault = fault or ParseError(f"not a header: {line[:60]!r}")
+        if known is None or not colon or len(value) > MAX_HEADER or "\r" in value or "\x00" in value:
+            try:
+                known = _check_field(name, colon, value)
+            except ParseError as error:
+                fault = fault or error
                 continue
-        elif not colon:
-            fault = fault or ParseError(f"not a header: {line[:60]!r}")
-            continue
-        if len(value) > MAX_HEADER:
-            fault = fault or ParseError(f"{known} is too long", status=513)
-            continue
-        if breaks_line(value):
-            fault = fault or ParseError(f"{known} has a control character in it")
-            continue
         items.append((known, value.strip(WS)))
     return items, fault
+
+
+def _check_field(name: str, colon: str, value: str) -> str:
+    """Return the name of an unusual but sound field; ParseError if it is not sound."""
+    name = name.rstrip(WS)
+    if not colon or not is_token(name):
+        raise ParseError(f"not a header: {name[:60]!r}")
+    known = canonical_name(name) or name
+    if len(value) > MAX_HEADER:
+        raise ParseError(f"{known[:40]} is too long", status=513)
+    if breaks_line(value):
+        raise ParseError(f"{known[:40]} has a control character in it")
+    return known
 
 
 def _parse_request_line(start: str, headers: Headers, body: bytes) -> Request:

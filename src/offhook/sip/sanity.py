@@ -52,7 +52,7 @@ def _check_request(request: Request) -> None:
     # RFC 3261 8.2.2.1: a Request-URI with a scheme not understood is answered with 416.
     if request.uri.scheme not in SCHEMES:
         raise ParseError(f"URIs of scheme {request.uri.scheme[:20]} are not known here", status=416)
-    # RFC 3261 19.1.1, table 1: headers and `method` are not allowed in a Request-URI; RFC 4475 3.1.2.11 lets them be ignored.
+    # RFC 4475 3.1.2.11: headers in a Request-URI are not allowed, but may be ignored; so they are.
     _touch(request.routes)
 
 

@@ -15,7 +15,6 @@ from offhook.sip.abnf import (
     find_param,
     format_params,
     has_broken_escape,
-    has_control,
     is_bare_display,
     parse_params,
     quote,
@@ -38,7 +37,7 @@ _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9.])?")
 _PORT = re.compile(r"[0-9]{1,5}")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _FORBIDDEN = re.compile(r'[\x00-\x20\x7f<>"\\^`{|}]')
-_TEL = re.compile(r"(?:\+[0-9().-]*[0-9][0-9().-]*|[0-9A-Fa-f*#().-]+)")
+_TEL = re.compile(r"\+[().-]*[0-9][0-9().-]*|[0-9A-Fa-f*#().-]+")
 _ESCAPED_CHARACTER = re.compile(r"%([0-9A-Fa-f]{2})")
 
 # RFC 3261 19.1.4: these never match when only one of the two URIs has them. `transport` is there by the section's examples.
@@ -217,7 +216,8 @@ def _parse_sip(scheme: str, rest: str) -> Uri:
 
 def _parse_uri_params(text: str) -> Params:
     params: list[tuple[str, str | None]] = []
-    for piece in text.split(";"):
+    # One semicolon too many at the end is tolerated as in header parameters.
+    for piece in text.removesuffix(";").split(";") if text != ";" else [""]:
         name, equal, value = piece.partition("=")
         if not name:
             raise ParseError(f"an empty URI parameter: {text[:60]!r}")
@@ -346,6 +346,6 @@ def _parse_tail(tail: str) -> Params:
     tail = tail.strip(WS)
     if not tail:
         return ()
-    if tail[0] != ";" or has_control(tail.replace("\t", " ")):
+    if tail[0] != ";":
         raise ParseError(f"text behind an address: {tail[:40]!r}")
     return parse_params(tail[1:])
