@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 from offhook.errors import ParseError
 from offhook.ids import Ids
+from offhook.sip.abnf import quote
+from offhook.sip.headers import Challenge, parse_challenges, parse_credentials
 
 STRENGTH: Final = {"SHA-256": 2, "SHA-256-SESS": 2, "MD5": 1, "MD5-SESS": 1}
 """The algorithms we speak, by upper-case name; more is stronger (RFC 8760 2.4: prefer the strongest)."""
 
 CHALLENGE_LIMIT: Final = 5
 """Challenges one request answers before it gives up: a chain of two proxies and a registrar, each once stale, fits."""
-
-_PARAMETER: Final = re.compile(r'\s*([!#$%&\'*+\-.^_`|~0-9A-Za-z]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s,"]+)\s*(?:,|$)', re.DOTALL)
-_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,37 +54,20 @@ class Authorization:
         return self.parameters.get(name, "")
 
 
-def parse_parameters(text: str) -> dict[str, str]:
-    """Parse `name=value, name="value"`; raises ParseError on anything else."""
-    found: dict[str, str] = {}
-    position = 0
-    while position < len(text):
-        match = _PARAMETER.match(text, position)
-        if match is None:
-            if not text[position:].strip(" \t,"):
-                break
-            raise ParseError("authentication parameters are not name=value pairs")
-        name, value = match.groups()
-        found.setdefault(name.lower(), _ESCAPE.sub(r"\1", value[1:-1]) if value.startswith('"') else value)
-        position = match.end()
-    return found
-
-
-def _digest_parameters(text: str) -> dict[str, str]:
-    scheme, _, rest = text.strip().partition(" ")
-    if scheme.lower() != "digest":
+def _digest_parameters(challenge: Challenge) -> dict[str, str]:
+    if challenge.scheme.lower() != "digest":
         raise ParseError("the authentication scheme is not Digest")
-    return parse_parameters(rest)
+    return challenge.params
 
 
 def parse_authorization(text: str) -> Authorization:
     """Parse an Authorization or Proxy-Authorization value; raises ParseError if it is not Digest."""
-    return Authorization(_digest_parameters(text))
+    return Authorization(_digest_parameters(parse_credentials(text)))
 
 
-def parse_challenge(text: str, *, proxy: bool = False) -> DigestChallenge:
-    """Parse one WWW- or Proxy-Authenticate value; raises ParseError if it is not Digest."""
-    found = _digest_parameters(text)
+def digest_challenge(challenge: Challenge, *, proxy: bool = False) -> DigestChallenge:
+    """Read one parsed challenge; raises ParseError if it is not Digest."""
+    found = _digest_parameters(challenge)
     qop = tuple(item.strip().lower() for item in found.get("qop", "").split(",") if item.strip())
     return DigestChallenge(found.get("realm", ""), found.get("nonce", ""), found.get("algorithm", "MD5"), qop,
                            found.get("opaque"), found.get("stale", "").lower() == "true", proxy)
@@ -105,11 +86,6 @@ def make_challenge(realm: str, nonce: str, *, algorithm: str = "MD5", qop: str =
     return "Digest " + ", ".join(parts)
 
 
-def quote(text: str) -> str:
-    """Return a quoted-string."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
 def _hasher(algorithm: str) -> Callable[[bytes], str]:
     if algorithm.upper().startswith("SHA-256"):
         return lambda data: hashlib.sha256(data).hexdigest()
@@ -117,18 +93,23 @@ def _hasher(algorithm: str) -> Callable[[bytes], str]:
     return lambda data: hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
+def _octets(text: str) -> bytes:
+    # Header text keeps bytes that are no UTF-8 as surrogates; they must be hashed as they came.
+    return text.encode("utf-8", "surrogateescape")
+
+
 def digest(*, algorithm: str, username: str, realm: str, password: str, method: str, uri: str, nonce: str, nc: str = "",
            cnonce: str = "", qop: str = "", body: bytes = b"", ha1: str = "") -> str:
     """Return the `response` value (RFC 7616 3.4.1). `ha1`, if given, is H(user:realm:password) in place of the password."""
     hashed = _hasher(algorithm)
-    first = ha1 or hashed(f"{username}:{realm}:{password}".encode())
+    first = ha1 or hashed(_octets(f"{username}:{realm}:{password}"))
     if algorithm.upper().endswith("-SESS"):
-        first = hashed(f"{first}:{nonce}:{cnonce}".encode())
+        first = hashed(_octets(f"{first}:{nonce}:{cnonce}"))
     what = f"{method}:{uri}"
     if qop == "auth-int":
         what += ":" + hashed(body)
     middle = f"{nonce}:{nc}:{cnonce}:{qop}" if qop else nonce
-    return hashed(f"{first}:{middle}:{hashed(what.encode())}".encode())
+    return hashed(_octets(f"{first}:{middle}:{hashed(_octets(what))}"))
 
 
 def verify(authorization: str | Authorization, *, method: str, password: str = "", ha1: str = "", body: bytes = b"",
@@ -148,7 +129,7 @@ def verify(authorization: str | Authorization, *, method: str, password: str = "
     expected = digest(algorithm=algorithm, username=given.get("username"), realm=given.get("realm"), password=password,
                       method=method, uri=given.get("uri"), nonce=given.get("nonce"), nc=given.get("nc"),
                       cnonce=given.get("cnonce"), qop=given.get("qop").lower(), body=body, ha1=ha1)
-    return hmac.compare_digest(expected.encode(), given.get("response").lower().encode())
+    return hmac.compare_digest(expected.encode(), _octets(given.get("response").lower()))
 
 
 def choose(challenges: Iterable[DigestChallenge]) -> list[DigestChallenge]:
@@ -167,7 +148,8 @@ def read_challenges(www: Iterable[str], proxy: Iterable[str]) -> list[DigestChal
     for values, of_proxy in ((www, False), (proxy, True)):
         for value in values:
             try:
-                found.append(parse_challenge(value, proxy=of_proxy))
+                found += [digest_challenge(each, proxy=of_proxy) for each in parse_challenges(value)
+                          if each.scheme.lower() == "digest"]
             except ParseError:
                 continue
     return choose(found)
