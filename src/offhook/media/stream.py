@@ -48,6 +48,10 @@ _pack: Final = rtp.HEADER.pack
 _unpack: Final = rtp.HEADER.unpack_from
 
 
+def _reachable(address: Address) -> bool:
+    return address[1] != 0 and address[0] not in ("", "0.0.0.0", "::")
+
+
 class Stream:
     """The media of one call. `now` is in seconds everywhere; nothing here raises whatever the far end sends."""
 
@@ -166,7 +170,8 @@ class Stream:
     def _turn(self, direction: str, now: float) -> None:
         """Obey the direction: RFC 3264 5.1, 8.4."""
         could_send = self._sends
-        self._sends = direction in ("sendrecv", "sendonly")
+        # RFC 3264 8.4: 0.0.0.0 is how RFC 2543 put on hold; port 0 is nowhere either.
+        self._sends = direction in ("sendrecv", "sendonly") and _reachable(self.peer)
         self._hears = direction in ("sendrecv", "recvonly")
         if self._sends and not could_send:
             self._mark = rtp.MARKER  # RFC 3551 4.1: set on the first packet after silence
@@ -538,7 +543,8 @@ class Stream:
             blocks=(self._block(now),) if self._ssrc_in >= 0 else (),
         )
         packet = rtcp.print_report(report) + rtcp.print_description(self._ssrc, self._cname) + goodbye
-        self._outbox.append((self.port + 1, packet, self._control_peer))
+        if _reachable(self._control_peer):
+            self._outbox.append((self.port + 1, packet, self._control_peer))
 
     def _block(self, now: float) -> rtcp.Block:
         reception = self._reception

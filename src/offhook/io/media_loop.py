@@ -1,0 +1,419 @@
+"""The packet loop: sockets, absolute deadlines and the media engine, on whatever thread calls `run`."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import selectors
+import socket
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from offhook.media.engine import PHASES, Engine
+from offhook.media.messages import (
+    CloseStream,
+    ConfigureStream,
+    EngineTrouble,
+    MediaCommand,
+    MediaReport,
+    OpenStream,
+    PortsReady,
+    StreamFailed,
+    StreamId,
+)
+from offhook.media.reels import Studio
+
+PHASE_S: Final = 0.020 / PHASES
+TOO_LATE_S: Final = 0.200  # further behind than this, the missed frames are given up
+FEW: Final = 16  # so few streams can afford a wake-up for each packet, which measures jitter to the microsecond
+READ_PASSES: Final = 8  # packets taken from one socket at a time: 1,600 a second, the kernel drops the rest of a flood
+MAX_DATAGRAM: Final = 2048
+IDLE_S: Final = 0.5  # how often an idle loop asks the sound card for news
+BIND_ATTEMPTS: Final = 64
+SEND_FAILURES: Final = 250  # five seconds in which nothing could be sent
+EXPEDITED: Final = 46 << 2  # RFC 4594: voice is DSCP EF
+
+Emit: TypeAlias = Callable[[Sequence[MediaReport]], object]
+_Handler: TypeAlias = Callable[[bytes, tuple[str, int], float], None]
+_Input: TypeAlias = tuple[Callable[[int], tuple[bytes, tuple[str, int]]], _Handler]
+
+
+@dataclass(frozen=True, slots=True)
+class MediaOptions:
+    """Where media runs: the local IPv4 address to bind, the ports (inclusive; None: the system chooses), how many pairs to
+    keep ready, and the sound backend."""
+
+    host: str = "0.0.0.0"
+    port_range: tuple[int, int] | None = None
+    pool: int = 8
+    sound: Literal["auto", "null"] = "auto"
+
+
+class SystemIds:
+    """Identifiers from the operating system, without the weight of the `random` and `secrets` modules."""
+
+    def token(self, length: int) -> str:
+        """Return `length` characters of `[0-9a-z]`."""
+        return "".join("0123456789abcdefghijklmnopqrstuvwxyz"[byte % 36] for byte in os.urandom(length))
+
+    def integer(self, bits: int) -> int:
+        """Return an unsigned integer of at most `bits` bits."""
+        return int.from_bytes(os.urandom((bits + 7) // 8), "big") & ((1 << bits) - 1)
+
+    def uniform(self, low: float, high: float) -> float:
+        """Return a number between `low` and `high`."""
+        return low + (high - low) * self.integer(32) / 0xFFFFFFFF
+
+
+class PortPool:
+    """Pairs of bound sockets, RTP on the even port and RTCP above it, ready before anybody asks."""
+
+    def __init__(self, options: MediaOptions) -> None:
+        self._host = options.host
+        self._range = options.port_range
+        self._size = options.pool
+        self._ready: dict[int, tuple[socket.socket, socket.socket]] = {}
+        self._cursor = 0
+
+    def fill(self) -> list[int]:
+        """Bind what is missing and return the new RTP ports (fewer than wished where the range is used up)."""
+        new: list[int] = []
+        while len(self._ready) < self._size and (pair := self._bind_pair()) is not None:
+            port: int = pair[0].getsockname()[1]
+            self._ready[port] = pair
+            new.append(port)
+        return new
+
+    def take(self, port: int) -> tuple[socket.socket, socket.socket] | None:
+        """Return the sockets of a ready port, which is ready no longer."""
+        return self._ready.pop(port, None)
+
+    def close(self) -> None:
+        """Close what was not taken."""
+        for pair in self._ready.values():
+            for end in pair:
+                end.close()
+        self._ready.clear()
+
+    def _bind_pair(self) -> tuple[socket.socket, socket.socket] | None:
+        if self._range is None:
+            for _ in range(BIND_ATTEMPTS):
+                if (pair := self._bind_anywhere()) is not None:
+                    return pair
+            return None
+        low = self._range[0] + self._range[0] % 2
+        count = (self._range[1] - low + 1) // 2
+        for _ in range(max(0, count)):
+            port = low + 2 * (self._cursor % count)
+            self._cursor += 1  # a port is not used again at once: stragglers of the last call are still on their way
+            if (pair := self._bind_both(port)) is not None:
+                return pair
+        return None
+
+    def _bind_anywhere(self) -> tuple[socket.socket, socket.socket] | None:
+        first = _bind(self._host, 0)
+        if first is None:
+            return None
+        port = first.getsockname()[1]
+        second = _bind(self._host, port ^ 1)
+        if second is None:
+            first.close()
+            return None
+        return (first, second) if port % 2 == 0 else (second, first)
+
+    def _bind_both(self, port: int) -> tuple[socket.socket, socket.socket] | None:
+        first = _bind(self._host, port)
+        if first is None:
+            return None
+        second = _bind(self._host, port + 1)
+        if second is None:
+            first.close()
+            return None
+        return first, second
+
+
+def _bind(host: str, port: int) -> socket.socket | None:
+    end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        end.setblocking(False)
+        with contextlib.suppress(OSError):  # a wish; some systems refuse it
+            end.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, EXPEDITED)
+        end.bind((host, port))
+    except OSError:
+        end.close()
+        return None
+    return end
+
+
+class Poller:
+    """Which descriptors can be read: epoll itself where there is one, `selectors` elsewhere."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll() if sys.platform == "linux" else None
+        self._selector = None if self._epoll is not None else selectors.DefaultSelector()
+
+    def add(self, descriptor: int) -> None:
+        """Watch this one."""
+        if self._epoll is not None:
+            self._epoll.register(descriptor, select.EPOLLIN)
+        elif self._selector is not None:
+            self._selector.register(descriptor, selectors.EVENT_READ)
+
+    def remove(self, descriptor: int) -> None:
+        """Watch it no longer; before it is closed."""
+        if self._epoll is not None:
+            self._epoll.unregister(descriptor)
+        elif self._selector is not None:
+            self._selector.unregister(descriptor)
+
+    def ready(self, timeout_s: float) -> list[int]:
+        """Wait at most so long and return what can be read."""
+        if self._epoll is not None:
+            return [descriptor for descriptor, _ in self._epoll.poll(timeout_s)]
+        if self._selector is not None and self._selector.get_map():
+            return [key.fd for key, _ in self._selector.select(timeout_s)]
+        return []
+
+    def close(self) -> None:
+        """Close the poller, not what it watches."""
+        if self._epoll is not None:
+            self._epoll.close()
+        elif self._selector is not None:
+            self._selector.close()
+
+
+class MediaLoop:
+    """Runs an engine. `send` and `stop` may be called from any thread; reports go to `emit` on the loop's own."""
+
+    def __init__(self, options: MediaOptions, studio: Studio, emit: Emit) -> None:
+        self.ticks = 0
+        self.latest_s = 0.0  # the greatest lateness of a tick
+        self.engine = Engine(SystemIds(), studio, epoch=time.time() - time.perf_counter())
+        self._emit = emit
+        self._commands: deque[MediaCommand] = deque()
+        self._stopping = False
+        self._pool = PortPool(options)
+        self._poller = Poller()
+        self._wake_in, self._wake_out = socket.socketpair()
+        self._wake_in.setblocking(False)
+        self._wake_out.setblocking(False)
+        self._sockets: dict[int, socket.socket] = {}
+        self._inputs: dict[int, _Input] = {}
+        self._ports: dict[StreamId, int] = {}
+        self._failures: dict[int, int] = {}
+        self._own: list[MediaReport] = []
+
+    def send(self, command: MediaCommand) -> None:
+        """Have this command obeyed within 5 ms."""
+        self._commands.append(command)
+        self._wake()
+
+    def stop(self) -> None:
+        """Make `run` return soon, with everything closed."""
+        self._stopping = True
+        self._wake()
+
+    def _wake(self) -> None:
+        # A full buffer wakes as well as another byte; a closed socket means that there is nobody to wake.
+        with contextlib.suppress(OSError):
+            self._wake_out.send(b"\0")
+
+    def run(self) -> None:
+        """Work until `stop`."""
+        self._poller.add(self._wake_in.fileno())
+        self._inputs[self._wake_in.fileno()] = (self._wake_in.recvfrom, _ignore)
+        try:
+            with _fine_clock():
+                self._fill_pool()
+                self._run()
+        finally:
+            self._close()
+
+    def _run(self) -> None:
+        engine, clock = self.engine, time.perf_counter
+        deadline, phase = clock(), 0
+        while not self._stopping:
+            if engine.idle:
+                self._rest()
+                deadline = clock()
+                continue
+            self._wait(deadline)
+            now = clock()
+            late = now - deadline
+            if late > self.latest_s:
+                self.latest_s = late
+            if late > TOO_LATE_S:
+                self._own.append(EngineTrouble("the media engine did not get to run in time", round(late * 1000, 1)))
+                deadline = now
+            self._read(now)
+            if self._commands:
+                self._obey(now)
+            # The deadline, not the clock: what was missed is caught up at its own time.
+            engine.tick(phase, deadline)
+            self._flush()
+            self.ticks += 1
+            deadline += PHASE_S
+            phase = (phase + 1) % PHASES
+
+    def _rest(self) -> None:
+        """Nothing is open: sleep until there is a command."""
+        if not self._commands:
+            self._read_ready(self._poller.ready(IDLE_S), time.perf_counter())
+        self._obey(time.perf_counter())
+        self.engine.poll_sound()
+        self._flush()
+
+    def _wait(self, deadline: float) -> None:
+        clock = time.perf_counter
+        if len(self._ports) <= FEW:
+            # epoll counts whole milliseconds; the rest is slept.
+            while (left := deadline - clock()) > 0.001:
+                ready = self._poller.ready(int(left * 1000) / 1000)
+                if ready:
+                    self._read_ready(ready, clock())
+        left = deadline - clock()
+        if left > 0:
+            time.sleep(left)
+
+    def _read(self, now: float) -> None:
+        for _ in range(READ_PASSES):
+            ready = self._poller.ready(0)
+            if not ready:
+                return
+            self._read_ready(ready, now)
+
+    def _read_ready(self, ready: list[int], now: float) -> None:
+        inputs = self._inputs
+        for descriptor in ready:
+            receive, handle = inputs[descriptor]
+            try:
+                packet, source = receive(MAX_DATAGRAM)
+            except OSError:
+                continue  # nothing there after all, or (Windows) the far end's port was closed
+            handle(packet, source, now)
+
+    def _obey(self, now: float) -> None:
+        commands = self._commands
+        while commands:
+            command = commands.popleft()
+            if isinstance(command, OpenStream):
+                self._open(command, now)
+            elif isinstance(command, CloseStream):
+                self.engine.execute(command, now)
+                self._flush()
+                self._release(command.stream)
+            elif isinstance(command, ConfigureStream) and (error := _address_error(command)):
+                self._own.append(StreamFailed(command.stream, error))
+            else:
+                self.engine.execute(command, now)
+
+    def _open(self, command: OpenStream, now: float) -> None:
+        if command.stream in self._ports:
+            self._own.append(StreamFailed(command.stream, "already open"))
+            return
+        pair = self._pool.take(command.port)
+        if pair is None:
+            self._own.append(StreamFailed(command.stream, f"port {command.port} is not ready"))
+            return
+        self.engine.execute(command, now)
+        stream = self.engine.streams[command.stream]
+        self._ports[command.stream] = command.port
+        handlers: tuple[_Handler, _Handler] = (stream.receive, stream.receive_control)
+        for offset, (end, handle) in enumerate(zip(pair, handlers, strict=True)):
+            self._sockets[command.port + offset] = end
+            self._inputs[end.fileno()] = (end.recvfrom, handle)
+            self._poller.add(end.fileno())
+        self._fill_pool()
+
+    def _release(self, stream: StreamId) -> None:
+        port = self._ports.pop(stream, None)
+        if port is None:
+            return
+        for number in (port, port + 1):
+            end = self._sockets.pop(number)
+            self._poller.remove(end.fileno())
+            del self._inputs[end.fileno()]
+            self._failures.pop(number, None)
+            end.close()
+        self._fill_pool()
+
+    def _fill_pool(self) -> None:
+        new = self._pool.fill()
+        if new:
+            self._own.append(PortsReady(tuple(new)))
+
+    def _flush(self) -> None:
+        """Send what the engine has to send, tell what it has to tell."""
+        outbox, sockets = self.engine.outbox, self._sockets
+        for port, packet, address in outbox:
+            try:
+                sockets[port].sendto(packet, address)
+            except BlockingIOError:
+                pass  # the network card is behind; late audio is worth nothing
+            except (OSError, OverflowError) as error:
+                self._note_failure(port, error)
+        outbox.clear()
+        reports = self.engine.reports()
+        if self._own:
+            reports = self._own + reports
+            self._own = []
+        if reports:
+            self._emit(reports)
+
+    def _note_failure(self, port: int, error: Exception) -> None:
+        """A packet may fail now and then (no route for a moment); five seconds' worth are worth a report."""
+        self._failures[port] = count = self._failures.get(port, 0) + 1
+        broken = isinstance(error, OSError) and error.errno in (errno.EBADF, errno.ENOTSOCK)
+        if count == SEND_FAILURES or (broken and count == 1):
+            for stream, owned in self._ports.items():
+                if owned == port:
+                    self._own.append(StreamFailed(stream, f"cannot send: {error}"))
+
+    def _close(self) -> None:
+        self.engine.close(time.perf_counter())
+        self._flush()
+        for end in self._sockets.values():
+            end.close()
+        self._sockets.clear()
+        self._pool.close()
+        self._poller.close()
+        self._wake_in.close()
+        self._wake_out.close()
+
+
+def _ignore(packet: bytes, source: tuple[str, int], now: float) -> None:
+    """The wake-up byte."""
+
+
+def _address_error(command: ConfigureStream) -> str:
+    """Say what is wrong with the far end's addresses: a name would make the loop wait for DNS."""
+    for host, port in (command.config.remote, command.config.remote_rtcp):
+        try:
+            socket.inet_pton(socket.AF_INET, host)
+        except OSError:
+            return f"the far end's media address is not IPv4: {host}"
+        if not 0 <= port <= 65535:
+            return f"the far end's media port is out of range: {port}"
+    return ""
+
+
+@contextlib.contextmanager
+def _fine_clock() -> Iterator[None]:
+    """Have Windows wake sleepers to the millisecond while media runs."""
+    if sys.platform != "win32":
+        yield
+        return
+    import ctypes
+
+    winmm = ctypes.WinDLL("winmm")
+    winmm.timeBeginPeriod(1)
+    try:
+        yield
+    finally:
+        winmm.timeEndPeriod(1)

@@ -1,0 +1,172 @@
+"""What the media engine plays from and records to on this machine: files, tones, the sound card. None of it blocks a tick."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Literal
+
+from offhook.errors import OffhookError
+from offhook.media.messages import DeviceFailed, DeviceKind, DeviceRecovered, DevicesListed, LocalToneKind
+from offhook.media.sources import SILENCE, Recorder, SoundCard, Source
+from offhook.media.tones import cadence_source, dtmf_frames, tone_source
+
+
+class LateSource:
+    """A source that is opened on a thread of its own; `read` gives b"" until then and raises what opening raised."""
+
+    def __init__(self, opening: Callable[[], Source]) -> None:
+        self._opening = opening
+        self._source: Source | None = None
+        self._error: Exception | None = None
+        self._closed = False
+        self._lock = threading.Lock()
+        threading.Thread(target=self._open, name="offhook-open-file", daemon=True).start()
+
+    def _open(self) -> None:
+        try:
+            source = self._opening()
+        except (OSError, OffhookError, ValueError, EOFError) as error:
+            self._error = error if isinstance(error, OSError | OffhookError) else OSError(str(error))
+            return
+        with self._lock:
+            if not self._closed:
+                self._source = source
+                return
+        source.close()
+
+    def read(self) -> bytes | None:
+        """Return the next frame, b"" while there is none yet, None at the end."""
+        if self._source is not None:
+            return self._source.read()
+        if self._error is not None:
+            raise self._error
+        return None if self._closed else b""
+
+    def close(self) -> None:
+        """Let go of the file, also when it is only being opened."""
+        with self._lock:
+            self._closed = True
+            if self._source is not None:
+                self._source.close()
+
+
+class LateCard:
+    """A sound card that is opened on a thread of its own: silence until it is there, then all that was asked for."""
+
+    def __init__(self, opening: Callable[[], SoundCard]) -> None:
+        self._opening = opening
+        self._card: SoundCard | None = None
+        self._asked: deque[Callable[[SoundCard], object]] = deque()
+        self._news: deque[DeviceFailed | DeviceRecovered | DevicesListed] = deque()
+        self._closed = False
+        self._work = threading.Semaphore(0)
+        self._thread = threading.Thread(target=self._run, name="offhook-sound", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        """Open the card, then do what takes tens of milliseconds: selecting and listing devices."""
+        try:
+            card = self._opening()
+        except (OSError, OffhookError) as error:
+            self._news.append(DeviceFailed("output", "", str(error)))
+            return
+        self._card = card
+        while True:
+            self._work.acquire()
+            if self._closed:
+                break
+            self._asked.popleft()(card)
+        card.close()
+
+    def _ask(self, wish: Callable[[SoundCard], object]) -> None:
+        self._asked.append(wish)
+        self._work.release()
+
+    def capture(self) -> bytes:
+        """Return one frame from the microphone."""
+        return SILENCE if self._card is None else self._card.capture()
+
+    def play(self, frame: bytes) -> None:
+        """Queue one frame for the loudspeaker."""
+        if self._card is not None:
+            self._card.play(frame)
+
+    def ring(self, frame: bytes) -> None:
+        """Queue one frame for the ring device."""
+        if self._card is not None:
+            self._card.ring(frame)
+
+    def select(self, kind: DeviceKind, device_id: str) -> None:
+        """Use this device from now on."""
+        self._ask(lambda card: card.select(kind, device_id))
+
+    def list_devices(self) -> None:
+        """Have the devices listed; the answer comes out of `poll`."""
+        self._ask(lambda card: self._news.append(card.devices()))
+
+    def devices(self) -> DevicesListed:
+        """Return no devices at all where the card is not there yet; else those there are now."""
+        return DevicesListed((), ()) if self._card is None else self._card.devices()
+
+    def poll(self) -> DeviceFailed | DeviceRecovered | DevicesListed | None:
+        """Return the next thing to report."""
+        if self._news:
+            return self._news.popleft()
+        return None if self._card is None else self._card.poll()
+
+    def close(self) -> None:
+        """Close all devices."""
+        self._closed = True
+        self._work.release()
+        self._thread.join(timeout=2.0)
+
+
+class LocalStudio:
+    """The engine's `Studio` on this machine."""
+
+    def __init__(self, sound: Literal["auto", "null"]) -> None:
+        self._sound = sound
+        self._card: LateCard | None = None
+
+    def open_file(self, path: str, loop: bool) -> Source:
+        """Return a source that opens the WAV file in the background."""
+
+        def opening() -> Source:
+            from offhook.io.audio.files import open_wav_source
+
+            return open_wav_source(path, loop)
+
+        return LateSource(opening)
+
+    def tone(self, frequencies: tuple[float, ...], duration_ms: int, gain_db: float) -> Source:
+        """Return a tone."""
+        return tone_source(frequencies, duration_ms, gain_db)
+
+    def signal(self, kind: LocalToneKind) -> Source:
+        """Return a call progress tone."""
+        if kind == "none":
+            return tone_source((), 20, 0.0)
+        return cadence_source(kind)
+
+    def digit(self, digit: str, duration_ms: int) -> list[bytes]:
+        """Return a DTMF digit as frames."""
+        return dtmf_frames(digit, duration_ms)
+
+    def recorder(self, path: str, channels: Literal["mono", "stereo"]) -> Recorder:
+        """Return a recorder that writes this WAV file."""
+        from offhook.io.audio.files import open_wav_recorder
+
+        return open_wav_recorder(path, channels)
+
+    def sound_card(self) -> SoundCard:
+        """Return the sound card, which opens in the background."""
+        if self._card is None:
+            self._card = LateCard(self._open_card)
+        return self._card
+
+    def _open_card(self) -> SoundCard:
+        from offhook.io.audio.sound import open_sound_card
+
+        return open_sound_card(self._sound)

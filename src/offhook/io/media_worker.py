@@ -1,0 +1,84 @@
+"""The media worker process: the packet loop, commands on standard input, reports on standard output.
+
+Both directions carry pickles with a length of four bytes before each; only the parent that started this process speaks on
+them. It starts light (no asyncio, no numpy, no msgspec) and ends when its input ends, so it never outlives the phone.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from queue import SimpleQueue
+from typing import IO, Final
+
+from offhook.io.media_loop import MediaLoop, MediaOptions
+from offhook.io.media_studio import LocalStudio
+from offhook.media.messages import MediaReport
+
+_LENGTH: Final = 4
+
+
+def write_message(pipe: IO[bytes], message: object) -> None:
+    """Write one message and flush."""
+    text = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+    pipe.write(len(text).to_bytes(_LENGTH, "big") + text)
+    pipe.flush()
+
+
+def read_message(pipe: IO[bytes]) -> object:
+    """Return the next message. Raises EOFError at the end."""
+    head = pipe.read(_LENGTH)
+    if len(head) < _LENGTH:
+        raise EOFError
+    text = pipe.read(int.from_bytes(head, "big"))
+    return pickle.loads(text)  # noqa: S301 - the other end of the pipe is our own process
+
+
+def _write_reports(pipe: IO[bytes], reports: SimpleQueue[Sequence[MediaReport] | None]) -> None:
+    """Write on a thread, so that a parent that is busy never makes a tick late."""
+    try:
+        while (batch := reports.get()) is not None:
+            write_message(pipe, batch)
+    except OSError:
+        pass  # the parent is gone; the end of the input says the same
+
+
+def _read_commands(pipe: IO[bytes], loop: MediaLoop) -> None:
+    try:
+        while (command := read_message(pipe)) is not None:
+            loop.send(command)  # type: ignore[arg-type]  # the parent sends MediaCommands and at last None
+    except (EOFError, OSError, pickle.UnpicklingError):
+        pass
+    loop.stop()
+
+
+def main() -> None:
+    """Run until the parent says None or is gone."""
+    # The terminal's interrupt is the parent's business; it closes us in its own time.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    source = os.fdopen(os.dup(0), "rb")
+    target = os.fdopen(os.dup(1), "wb")
+    # Sound libraries may print; on the descriptor of the reports that would be the end of the conversation.
+    os.dup2(2, 1)
+    options = read_message(source)
+    if not isinstance(options, MediaOptions):
+        sys.exit("the first message must be the options")
+    reports: SimpleQueue[Sequence[MediaReport] | None] = SimpleQueue()
+    loop = MediaLoop(options, LocalStudio(options.sound), reports.put)
+    writer = threading.Thread(target=_write_reports, args=(target, reports), daemon=True)
+    writer.start()
+    threading.Thread(target=_read_commands, args=(source, loop), daemon=True).start()
+    loop.run()
+    reports.put(None)
+    writer.join(timeout=1.0)
+    # The reader may still sit in a read that the interpreter's shutdown would wait for.
+    sys.stderr.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
