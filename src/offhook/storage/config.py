@@ -1,0 +1,305 @@
+"""The configuration file: TOML into checked, frozen settings, and changes written back with the comments kept."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import difflib
+import ipaddress
+import os
+import re
+import tempfile
+import tomllib
+import types
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
+
+from offhook.errors import ConfigError
+from offhook.phone.settings import AccountSettings, PhoneSettings
+
+CODECS = ("PCMU", "PCMA")
+SOUND_BACKENDS = ("auto", "null", "miniaudio", "sounddevice")
+
+SettingValue: TypeAlias = str | int | float | bool | Sequence[str] | Sequence[int]
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, slots=True)
+class SipSettings:
+    """Where SIP is spoken. A busy `port` is replaced by any free one; `user_agent` "" is the program's own name."""
+
+    host: str = "0.0.0.0"
+    port: int = 5060
+    user_agent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaSettings:
+    """How sound is carried. `rtp_ports` is the first and the last port; RTP takes the even ones, RTCP the next."""
+
+    mode: Literal["process", "thread"] = "process"
+    sound: Literal["auto", "null", "miniaudio", "sounddevice"] = "auto"
+    rtp_ports: tuple[int, int] = (40000, 40999)
+    codecs: tuple[str, ...] = CODECS
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration. `accounts` are in the order of the file."""
+
+    phone: PhoneSettings = field(default_factory=PhoneSettings)
+    sip: SipSettings = field(default_factory=SipSettings)
+    media: MediaSettings = field(default_factory=MediaSettings)
+    accounts: tuple[AccountSettings, ...] = ()
+
+
+SECTIONS: Mapping[str, type[Any]] = {"phone": PhoneSettings, "sip": SipSettings, "media": MediaSettings}
+
+Check: TypeAlias = Callable[[Any], str]
+"""Returns "" if the value is good, else what to write instead."""
+
+
+def _between(low: float, high: float, unit: str = "") -> Check:
+    wanted = f"write a number from {low:g} to {high:g}{unit}"
+    return lambda value: "" if low <= value <= high else wanted
+
+
+def _codecs(value: tuple[str, ...]) -> str:
+    unknown = [name for name in value if name.upper() not in CODECS]
+    return "" if value and not unknown else f"write a list of {', '.join(CODECS)}, the preferred one first"
+
+
+def _ports(value: tuple[int, int]) -> str:
+    good = 1024 <= value[0] < value[1] <= 65535
+    return "" if good else "write the first and the last port, as [40000, 40999], between 1024 and 65535"
+
+
+def _ip(value: str) -> str:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return "write an IP address of this machine, or 0.0.0.0 for all of them"
+    return ""
+
+
+_VOLUME = _between(0, 100)
+_DAY = _between(0, 86400, " seconds")
+_TOKEN = re.compile(r"[^\s@<>\"]+")
+
+CHECKS: Mapping[tuple[str, str], Check] = {
+    ("phone", "status_linger"): _between(0, 3600, " seconds"),
+    ("phone", "register_timeout"): _between(0, 600, " seconds"),
+    ("phone", "reject_status"): _between(400, 699),
+    ("phone", "dtmf_pause_ms"): _between(0, 60000, " milliseconds"),
+    ("phone", "auto_answer_delay"): _DAY,
+    ("phone", "forwarding_delay"): _DAY,
+    ("phone", "max_calls"): _between(0, 100000),
+    ("phone", "ring_timeout"): _DAY,
+    ("phone", "auto_hangup"): _between(0, 7 * 86400, " seconds"),
+    ("phone", "output_volume"): _VOLUME,
+    ("phone", "mic_volume"): _VOLUME,
+    ("sip", "host"): _ip,
+    ("sip", "port"): _between(0, 65535),
+    ("media", "rtp_ports"): _ports,
+    ("media", "codecs"): _codecs,
+    ("account", "domain"): lambda value: "" if _TOKEN.fullmatch(value) else "write a host name or address, as pbx.example.org",
+    ("account", "username"): lambda value: "" if _TOKEN.fullmatch(value) else "write the user part, as 1001",
+    ("account", "expires"): _between(10, 86400, " seconds"),
+}
+
+
+def load(path: Path) -> Config:
+    """Read the file; a missing one is an empty one. Raises ConfigError naming file, line, key and what to write."""
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        return Config()
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not UTF-8: save the file as UTF-8 text") from None
+    except OSError as exc:
+        raise ConfigError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
+    return parse(text, str(path))
+
+
+def parse(text: str, source: str = "offhook.toml") -> Config:
+    """Turn TOML text into a Config; `source` names it in ConfigError."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigError(f"{source}: not TOML: {exc}") from None
+    return _Reader(text, source).config(document)
+
+
+class _Reader:
+    """One pass over one document; knows the text only to say where a mistake is."""
+
+    def __init__(self, text: str, source: str) -> None:
+        self._lines = text.splitlines()
+        self._source = source
+
+    def config(self, document: Mapping[str, Any]) -> Config:
+        self._known(document, (*SECTIONS, "account"), "")
+        values = {name: self._section(name, name, document.get(name, {}), kind) for name, kind in SECTIONS.items()}
+        accounts = self._accounts(document.get("account", {}))
+        config = Config(accounts=accounts, **values)
+        chosen = config.phone.default_account
+        if chosen and chosen not in {account.id for account in accounts}:
+            raise self._wrong("phone", "default_account", f"there is no account {chosen!r}: write an id from [account.ID]")
+        return config
+
+    def _accounts(self, tables: Any) -> tuple[AccountSettings, ...]:
+        if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+            raise self._wrong("", "account", "write one table for each account, as [account.office]")
+        accounts = []
+        for name, table in tables.items():
+            if "id" in table:
+                raise self._wrong(f"account.{name}", "id", f"the id is the table's name, {name!r}: leave this line out")
+            accounts.append(self._section("account", f"account.{name}", {"id": name, **table}, AccountSettings))
+        return tuple(accounts)
+
+    def _section(self, checks: str, table: str, values: Any, kind: type[S]) -> S:
+        if not isinstance(values, dict):
+            raise self._wrong("", table, f"write a table, as [{table}]")
+        fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+        self._known(values, tuple(each.name for each in fields), table)
+        hints = get_type_hints(kind)
+        settings = {key: self._value(checks, table, key, value, hints[key]) for key, value in values.items()}
+        for each in fields:
+            if each.name not in settings and each.default is each.default_factory is dataclasses.MISSING:
+                raise self._wrong(table, each.name, "is missing: it has no default")
+        return kind(**settings)
+
+    def _value(self, checks: str, table: str, key: str, value: Any, hint: Any) -> Any:
+        converted, wanted = _convert(value, hint)
+        check = CHECKS.get((checks, key))
+        if not wanted and check is not None:
+            wanted = check(converted)
+        if wanted:
+            raise self._wrong(table, key, f"{value!r} does not fit: {wanted}")
+        return converted
+
+    def _known(self, values: Mapping[str, Any], names: Sequence[str], table: str) -> None:
+        for key in values:
+            if key not in names:
+                close = difflib.get_close_matches(key, names, 1)
+                hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(names)}"
+                raise self._wrong(table, key, f"is not a setting; {hint}")
+
+    def _wrong(self, table: str, key: str, text: str) -> ConfigError:
+        line = self._line_of(table, key)
+        where = f"{self._source}:{line}" if line else self._source
+        return ConfigError(f"{where}: {f'{table}.{key}' if table else key}: {text}")
+
+    def _line_of(self, table: str, key: str) -> int:
+        current, header_line = "", 0
+        for number, line in enumerate(self._lines, 1):
+            header = re.match(r"\s*\[+\s*([^\]]*?)\s*\]", line)
+            if header:
+                current = header[1].replace('"', "").replace("'", "")
+                if current == table or (not table and current.partition(".")[0] == key):
+                    header_line = number
+            elif current == table and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", line):
+                return number
+        return header_line
+
+
+def _convert(value: Any, hint: Any) -> tuple[Any, str]:
+    """Return the value as the field's type, and "" or what to write instead."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        good = isinstance(value, str) and value in arguments
+        return value, "" if good else "write one of " + ", ".join(f'"{each}"' for each in arguments)
+    if origin is tuple:
+        return _convert_list(value, arguments)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value), ""
+    # bool is an int to Python, but "expires = true" is a mistake.
+    return value, "" if type(value) is hint else _WANTED[hint]
+
+
+def _convert_list(value: Any, arguments: tuple[Any, ...]) -> tuple[Any, str]:
+    item, size = arguments[0], 0 if arguments[-1] is Ellipsis else len(arguments)
+    if not isinstance(value, list) or any(type(each) is not item for each in value) or (size and len(value) != size):
+        return value, f"write a list of {size or 'any number of'} values in brackets, each: {_WANTED[item]}"
+    return tuple(value), ""
+
+
+_WANTED: Mapping[Any, str] = types.MappingProxyType({
+    str: 'write text in quotes, as "text"', int: "write a whole number", float: "write a number",
+    bool: "write true or false",
+})
+
+
+# --- writing -------------------------------------------------------------------------------------------------------
+
+
+def set_value(path: Path, table: str, key: str, value: SettingValue) -> Config:
+    """Change one setting in the file, keeping comments and order, and return the new Config.
+
+    `table` is "phone", "sip", "media" or "account.ID" (created when new). Raises ConfigError, and then the file is as it was.
+    """
+    return _rewrite(path, lambda document: _table(document, table).update({key: value}))
+
+
+def add_account(path: Path, account: AccountSettings) -> Config:
+    """Write an account into the file (replacing the one with its id); settings left at their defaults are not written."""
+    changed = {
+        each.name: getattr(account, each.name) for each in dataclasses.fields(AccountSettings)
+        if each.name != "id" and getattr(account, each.name) != each.default
+    }
+
+    def change(document: Any) -> None:
+        _table(document, "account").pop(account.id, None)
+        _table(document, "account").add(account.id, changed)
+
+    return _rewrite(path, change)
+
+
+def remove_account(path: Path, account: str) -> Config:
+    """Take an account out of the file; an unknown one is no error."""
+    return _rewrite(path, lambda document: _table(document, "account").pop(account, None))
+
+
+def _table(document: Any, name: str) -> Any:
+    import tomlkit  # only writers pay for it
+
+    table = document
+    for part in name.split(".", 1):
+        if part not in table:
+            table.add(part, tomlkit.table(is_super_table=part == "account"))
+        table = table[part]
+    return table
+
+
+def _rewrite(path: Path, change: Callable[[Any], object]) -> Config:
+    import tomlkit
+
+    try:
+        text = path.read_text("utf-8") if path.exists() else ""
+        parse(text, str(path))
+        document = tomlkit.parse(text)
+        change(document)
+        written = tomlkit.dumps(document)
+        config = parse(written, str(path))
+        write_private(path, written)
+    except OSError as exc:
+        raise ConfigError(f"{path}: cannot be written: {exc.strerror or exc}") from exc
+    return config
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace the file in one step, readable by us alone: a crash leaves the old one or the new one, never a half."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp makes it 0600
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise

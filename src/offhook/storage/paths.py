@@ -1,0 +1,153 @@
+"""Where the phone's files live on each system."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from offhook.errors import SetupError
+
+MAX_SOCKET_PATH = 100
+"""Characters of a Unix socket's path: the kernel's limit is 104 (macOS) or 108 (Linux) with the closing NUL."""
+
+INSTANCE = re.compile(r"[A-Za-z0-9_-]{0,32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The folders of one user's phone. Nothing is created here; writers create what they need with `make_private`.
+
+    `config` and `state` hold files only we read (secrets, history, journal); `runtime` lives until log-out.
+    """
+
+    config: Path
+    state: Path
+    recordings: Path
+    runtime: Path
+
+    @property
+    def config_file(self) -> Path:
+        """The configuration."""
+        return self.config / "offhook.toml"
+
+    @property
+    def secrets_file(self) -> Path:
+        """Passwords, where the system has no keyring."""
+        return self.config / "secrets.json"
+
+    @property
+    def history_file(self) -> Path:
+        """The call history."""
+        return self.state / "history.sqlite3"
+
+    @property
+    def journal_file(self) -> Path:
+        """The event journal."""
+        return self.state / "journal.sqlite3"
+
+
+def paths(environ: Mapping[str, str] | None = None, platform: str = sys.platform) -> Paths:
+    """Return where files live. OFFHOOK_HOME puts everything under one folder; else the system's own customs hold."""
+    env = os.environ if environ is None else environ
+    home = env.get("OFFHOOK_HOME")
+    if home:
+        root = Path(home).expanduser().absolute()
+        return Paths(root, root / "state", root / "recordings", root / "run")
+    if platform == "win32":
+        return _windows(env)
+    if platform == "darwin":
+        return _macos(env)
+    return _xdg(env)
+
+
+def socket_path(instance: str = "", environ: Mapping[str, str] | None = None, platform: str = sys.platform) -> str:
+    r"""Return the local socket of the phone named `instance` (on Windows the pipe, `\\.\pipe\offhook-USER`).
+
+    OFFHOOK_SOCKET overrides. Raises SetupError for an unusable instance name or override.
+    """
+    env = os.environ if environ is None else environ
+    chosen = env.get("OFFHOOK_SOCKET")
+    if chosen:
+        if len(os.fsencode(chosen)) >= MAX_SOCKET_PATH:
+            raise SetupError(f"OFFHOOK_SOCKET is too long for a socket: write a path under {MAX_SOCKET_PATH} characters")
+        return chosen
+    if not INSTANCE.fullmatch(instance):
+        raise SetupError(f"{instance!r} is no instance name: use up to 32 letters, digits, '-' and '_'")
+    if platform == "win32":
+        return _pipe(env, instance)
+    name = f"offhook-{instance}.sock" if instance else "offhook.sock"
+    runtime = paths(env, platform).runtime
+    path = str(runtime / name)
+    if len(os.fsencode(path)) < MAX_SOCKET_PATH:
+        return path
+    # A long folder name gives way to its fingerprint in the folder that is always short.
+    mark = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+    return f"/tmp/offhook-{_uid()}/{mark}.sock"  # noqa: S108 - make_private refuses a folder that is not ours
+
+
+def make_private(folder: Path) -> Path:
+    """Create `folder` for us alone (0700) and return it.
+
+    Raises SetupError if it belongs to somebody else, or others may write into it: in a shared temporary folder
+    somebody may have put one there before us.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        link, target = folder.lstat(), folder.stat()
+    except OSError as exc:
+        raise SetupError(f"cannot create the folder {folder}: {exc.strerror or exc}") from exc
+    if os.name == "posix":
+        if {link.st_uid, target.st_uid} != {os.getuid()}:
+            raise SetupError(f"{folder} belongs to another user: remove it, or set OFFHOOK_HOME to a folder of your own")
+        if target.st_mode & stat.S_IWOTH:
+            raise SetupError(f"others may write into {folder}: run  chmod o-w '{folder}'")
+    return folder
+
+
+def _xdg(env: Mapping[str, str]) -> Paths:
+    home = Path(env.get("HOME") or Path.home())
+    runtime = _absolute(env, "XDG_RUNTIME_DIR")
+    return Paths(
+        config=(_absolute(env, "XDG_CONFIG_HOME") or home / ".config") / "offhook",
+        state=(_absolute(env, "XDG_STATE_HOME") or home / ".local" / "state") / "offhook",
+        recordings=(_absolute(env, "XDG_DATA_HOME") or home / ".local" / "share") / "offhook" / "recordings",
+        runtime=runtime / "offhook" if runtime else _temporary(env),
+    )
+
+
+def _macos(env: Mapping[str, str]) -> Paths:
+    root = Path(env.get("HOME") or Path.home()) / "Library" / "Application Support" / "offhook"
+    return Paths(root, root, root / "recordings", _temporary(env))
+
+
+def _windows(env: Mapping[str, str]) -> Paths:
+    home = Path(env.get("USERPROFILE") or Path.home())
+    roaming = Path(env.get("APPDATA") or home / "AppData" / "Roaming") / "offhook"
+    local = Path(env.get("LOCALAPPDATA") or home / "AppData" / "Local") / "offhook"
+    return Paths(roaming, local, local / "recordings", local / "run")
+
+
+def _absolute(env: Mapping[str, str], name: str) -> Path | None:
+    # XDG Base Directory Specification: "All paths set in these environment variables must be absolute", else ignored.
+    value = env.get(name, "")
+    return Path(value) if value and Path(value).is_absolute() else None
+
+
+def _temporary(env: Mapping[str, str]) -> Path:
+    return Path(env.get("TMPDIR") or tempfile.gettempdir()) / f"offhook-{_uid()}"
+
+
+def _uid() -> int:
+    return os.getuid() if os.name == "posix" else 0
+
+
+def _pipe(env: Mapping[str, str], instance: str) -> str:
+    user = re.sub(r"[^A-Za-z0-9_.-]", "_", env.get("USERNAME", "user"))[:32]
+    return "\\\\.\\pipe\\offhook-" + user + (f"-{instance}" if instance else "")

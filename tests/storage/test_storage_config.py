@@ -1,0 +1,143 @@
+"""The configuration file: what it means, what is wrong with it, and writing it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from offhook.errors import ConfigError
+from offhook.phone.settings import AccountSettings, PhoneSettings
+from offhook.storage import config
+from offhook.storage.config import Config, MediaSettings, SipSettings
+
+OFFICE = '[account.office]\ndomain = "pbx.example"\nusername = "1001"\n'
+
+
+def test_nothing_written_means_the_defaults(tmp_path: Path) -> None:
+    assert config.load(tmp_path / "none.toml") == config.parse("") == Config()
+
+
+def test_every_section_is_read() -> None:
+    found = config.parse(
+        '[phone]\nstatus_linger = 5\ndnd = true\ndtmf_method = "info"\ndefault_account = "office"\n'
+        '[sip]\nhost = "::1"\nport = 0\nuser_agent = "x"\n'
+        '[media]\nmode = "thread"\nsound = "null"\nrtp_ports = [20000, 20100]\ncodecs = ["PCMA"]\n' + OFFICE
+        + 'password = "s"\nexpires = 60\ntransport = "tcp"\nregister = false\n[account.home]\ndomain = "h"\nusername = "h"\n'
+    )
+    assert found.phone == PhoneSettings(status_linger=5.0, dnd=True, dtmf_method="info", default_account="office")
+    assert isinstance(found.phone.status_linger, float)
+    assert found.sip == SipSettings("::1", 0, "x")
+    assert found.media == MediaSettings("thread", "null", (20000, 20100), ("PCMA",))
+    assert found.accounts[0] == AccountSettings(
+        "office", "pbx.example", "1001", password="s", expires=60, transport="tcp", register=False)
+    assert [account.id for account in found.accounts] == ["office", "home"]
+
+
+MISTAKES = {
+    "[phone]\ndndd = true\n": r"f:2: phone\.dndd: is not a setting; did you mean dnd\?",
+    "[fone]\n": r"f:1: fone: is not a setting; did you mean phone\?",
+    "[sip]\nxyzzy = 1\n": r"f:2: sip\.xyzzy: is not a setting; known here: host, port",
+    "\n[sip]\nport = 70000\n": r"f:3: sip\.port: 70000 does not fit: write a number from 0 to 65535",
+    '[sip]\nport = "5060"\n': r"f:2: sip\.port: '5060' does not fit: write a whole number",
+    '[sip]\nhost = "pbx"\n': r"f:2: .*write an IP address",
+    "[phone]\nmax_calls = true\n": r"f:2: .*write a whole number",
+    "[phone]\ndnd = 1\n": r"f:2: .*write true or false",
+    "[phone]\nstatus_linger = \"3\"\n": r"f:2: .*write a number",
+    '[phone]\ndtmf_method = "morse"\n': r'f:2: .*write one of "auto", "rtp", "info", "inband"',
+    "[phone]\ndtmf_method = 1\n": r"f:2: .*write one of",
+    "[phone]\noutput_volume = 101\n": r"f:2: .*from 0 to 100",
+    "[phone]\nregister_timeout = nan\n": r"f:2: .*from 0 to 600",
+    "[media]\nrtp_ports = [1, 2]\n": r"f:2: .*between 1024 and 65535",
+    "[media]\nrtp_ports = [20000]\n": r"f:2: .*list of 2 values",
+    "[media]\ncodecs = []\n": r"f:2: .*PCMU, PCMA",
+    '[media]\ncodecs = ["G729"]\n': r"f:2: .*PCMU, PCMA",
+    "phone = 3\n": r"f:1: phone: write a table, as \[phone\]",
+    "account = 3\n": r"f:1: account: write one table for each account",
+    '[account.a]\nusername = "x"\n': r"f:1: account\.a\.domain: is missing",
+    '[account.a]\nid = "b"\n': r"f:2: account\.a\.id: .*leave this line out",
+    '[account.a]\nusername = "x y"\ndomain = "d"\n': r"f:2: account\.a\.username: .*as 1001",
+    '[account.a]\nusername = "x"\ndomain = ""\n': r"f:3: account\.a\.domain: .*pbx\.example\.org",
+    OFFICE + "expires = 1\n": r"f:4: account\.office\.expires: .*from 10 to 86400",
+    OFFICE + '[phone]\ndefault_account = "offise"\n': r"f:5: phone\.default_account: there is no account 'offise'",
+    "[phone\n": r"f: not TOML: .*line 1",
+}
+
+
+@pytest.mark.parametrize(("text", "message"), MISTAKES.items())
+def test_a_mistake_names_file_line_key_and_cure(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config.parse(text, "f")
+
+
+PIECES = ("[phone]", "[sip]", "[account.a]", "port = ", "1", "\n", '"x"', "[", "=")
+
+
+@given(st.text(max_size=200) | st.lists(st.sampled_from(PIECES)).map("".join))
+def test_any_text_is_a_config_or_a_config_error(text: str) -> None:
+    with contextlib.suppress(ConfigError):
+        assert isinstance(config.parse(text), Config)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "utf16.toml").write_bytes("[phone]".encode("utf-16"))
+    with pytest.raises(ConfigError, match="UTF-8"):
+        config.load(tmp_path / "utf16.toml")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        config.load(tmp_path)
+
+
+def test_every_check_is_for_a_field_that_exists() -> None:
+    kinds = {**config.SECTIONS, "account": AccountSettings}
+    for section, key in config.CHECKS:
+        assert key in {each.name for each in dataclasses.fields(kinds[section])}
+
+
+def test_a_change_keeps_comments_and_order(tmp_path: Path) -> None:
+    file = tmp_path / "offhook.toml"
+    file.write_text("# mine\n[phone]\ndnd = false  # not now\nmax_calls = 2\n")
+    assert config.set_value(file, "phone", "dnd", True).phone.dnd
+    assert file.read_text() == "# mine\n[phone]\ndnd = true  # not now\nmax_calls = 2\n"
+    assert config.set_value(file, "media", "codecs", ["PCMA"]).media.codecs == ("PCMA",)
+    assert "# mine" in file.read_text()
+
+
+def test_a_bad_change_leaves_the_file_alone(tmp_path: Path) -> None:
+    file = tmp_path / "offhook.toml"
+    file.write_text("[sip]\nport = 5080\n")
+    with pytest.raises(ConfigError, match="from 0 to 65535"):
+        config.set_value(file, "sip", "port", 99999)
+    assert file.read_text() == "[sip]\nport = 5080\n"
+    assert os.listdir(tmp_path) == ["offhook.toml"]
+
+
+def test_accounts_come_and_go(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "offhook.toml"
+    office = AccountSettings("office", "pbx.example", "1001", password='q"\\', expires=60)
+    home = AccountSettings("home", "h.example", "ann", hide_caller_id=True)
+    assert config.add_account(file, office).accounts == (office,)
+    assert config.add_account(file, home).accounts == (office, home)
+    changed = dataclasses.replace(office, label="desk")
+    assert set(config.add_account(file, changed).accounts) == {home, changed}
+    assert config.load(file).accounts == config.set_value(file, "account.home", "expires", 300).accounts
+    assert config.remove_account(file, "office").accounts == (home,)
+    assert config.remove_account(file, "nobody").accounts == (home,)
+    assert not re.search("office", file.read_text())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX modes")
+def test_the_written_file_is_ours_alone(tmp_path: Path) -> None:
+    config.set_value(tmp_path / "f.toml", "phone", "dnd", True)
+    assert (tmp_path / "f.toml").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"cannot be"):
+        config.set_value(tmp_path / "file" / "offhook.toml", "phone", "dnd", True)

@@ -1,0 +1,157 @@
+"""The call history on a real disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from offhook.errors import SetupError
+from offhook.storage import history
+from offhook.storage.history import CallRecord, History
+
+
+def call(number: int, **changes: object) -> CallRecord:
+    record = CallRecord(
+        id=f"call-{number}", account="office", direction="in", remote_uri=f"sip:{number}@pbx.example", remote_display="Ann",
+        started=1000.0 + number, answered=None, ended=1010.0 + number, duration_s=0.0, sip_status=487, reason="Cancelled",
+        end_by="remote", missed=True,
+    )
+    return dataclasses.replace(record, **changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Iterator[History]:
+    opened = History(tmp_path / "state" / "history.sqlite3")
+    yield opened
+    opened.close()
+
+
+def test_what_is_added_is_listed_newest_first(book: History) -> None:
+    for number in (1, 3, 2):
+        book.add(call(number))
+    assert [record.id for record in book.list()] == ["call-3", "call-2", "call-1"]
+    assert book.list()[0] == call(3)
+
+
+def test_a_record_keeps_every_field_over_a_restart(tmp_path: Path) -> None:
+    record = call(1, answered=1002.5, duration_s=7.5, missed=False, recording="/r/ä.wav", direction="out")
+    first = History(tmp_path / "h.sqlite3")
+    first.add(record)
+    first.close()
+    first.close()
+    second = History(tmp_path / "h.sqlite3")
+    assert second.list() == (record,)
+    assert second.get("call-1") == record
+    assert second.get("nobody") is None
+    second.close()
+    with pytest.raises(SetupError, match="closed"):
+        second.list()
+
+
+def test_paging_misses_and_repeats_nothing(book: History) -> None:
+    for number in range(25):
+        book.add(call(number, started=1000.0 + number // 3))
+    seen: list[str] = []
+    while page := book.list(10, before=seen[-1] if seen else ""):
+        seen += [record.id for record in page]
+    assert len(seen) == len(set(seen)) == 25
+
+
+def test_the_same_id_replaces(book: History) -> None:
+    book.add(call(1))
+    book.add(call(1, reason="Busy"))
+    assert [record.reason for record in book.list()] == ["Busy"]
+
+
+def test_delete_and_clear(book: History) -> None:
+    for number in range(3):
+        book.add(call(number))
+    assert book.delete("call-1")
+    assert not book.delete("call-1")
+    assert book.clear() == 2
+    assert book.list() == ()
+
+
+def test_a_damaged_file_is_moved_aside_and_reported(tmp_path: Path) -> None:
+    path = tmp_path / "h.sqlite3"
+    path.write_bytes(b"this is no database" * 100)
+    said: list[str] = []
+    book = History(path, trouble=said.append)
+    book.add(call(1))
+    assert len(book.list()) == 1
+    book.close()
+    assert "damaged" in said[0]
+    assert [each.read_bytes()[:7] for each in tmp_path.glob("*.damaged-*")] == [b"this is"]
+
+
+def test_a_full_disk_is_reported_and_the_phone_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, told = history._open, threading.Event()
+    said: list[str] = []
+
+    def tiny(path: Path, trouble: history.Trouble) -> sqlite3.Connection:
+        database = real(path, trouble)
+        pages = database.execute("PRAGMA page_count").fetchone()[0]
+        database.execute(f"PRAGMA max_page_count = {pages}")
+        return database
+
+    def trouble(text: str) -> None:
+        said.append(text)
+        told.set()
+
+    monkeypatch.setattr(history, "_open", tiny)
+    book = History(tmp_path / "h.sqlite3", trouble=trouble)
+    book.add(call(1, reason="x" * 100_000))
+    assert told.wait(5)
+    assert "1 call(s) are missing" in said[0]
+    assert "full" in said[0]
+    book.add(call(2))
+    assert [record.id for record in book.list()] == ["call-2"]
+    book.close()
+
+
+def test_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SetupError, match="cannot open"):
+        History(tmp_path / "file" / "h.sqlite3")
+
+
+def test_a_slow_disk_drops_and_reports_instead_of_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "MAX_QUEUED", 2)
+    stop = threading.Event()
+    said: list[str] = []
+    monkeypatch.setattr(History, "_store", lambda *_: stop.wait(5))
+    monkeypatch.setattr(history, "BATCH_SECONDS", 0.0)
+    book = History(tmp_path / "h.sqlite3", trouble=said.append)
+    for number in range(20):
+        book.add(call(number))
+    assert "too slow" in said[0]
+    stop.set()
+    book.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kill -9")
+def test_kill_9_keeps_what_was_committed(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
+        "from test_storage_history import call; from offhook.storage.history import History\n"
+        "book = History(Path(sys.argv[1]))\n"
+        "[book.add(call(n)) for n in range(50)]; book.list(1); print('written', flush=True); sys.stdin.read()\n"
+    )
+    path = tmp_path / "h.sqlite3"
+    command = [sys.executable, "-c", program, str(path), str(Path(__file__).parent)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"written\n"
+        child.send_signal(signal.SIGKILL)
+    book = History(path, trouble=pytest.fail)
+    assert len(book.list()) == 50
+    book.close()
