@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 
 from offhook.errors import MediaNegotiationFailed, ParseError
 from offhook.media.messages import Direction, StreamConfig
@@ -115,7 +116,8 @@ def make_answer(
 def accept_answer(local: LocalMedia, offer: bytes, answer: bytes) -> StreamConfig:
     """Return what the stream is to do after `answer` came to our `offer`.
 
-    Raises MediaNegotiationFailed if the audio was refused or the answer names nothing we can speak, ParseError if it is not SDP.
+    Raises MediaNegotiationFailed if the audio was refused or the answer names nothing we can speak, ParseError if it is
+    not SDP.
     """
     ours, theirs = parse_sdp(offer), parse_sdp(answer)
     index = _audio_index(ours)
@@ -297,8 +299,10 @@ def _config(
 def _numeric(connection: Connection) -> str:
     """Return the address; names are refused, for nothing behind this point may wait for a name server."""
     host = connection.address.partition("/")[0]
-    if ":" not in host and not host.replace(".", "").isdecimal():
-        raise MediaNegotiationFailed(f"the far end gives its media address as a name ({host}), not as a number")
+    try:
+        ip_address(host)
+    except ValueError:
+        raise MediaNegotiationFailed(f"the far end gives a media address that is no IP address: {host}") from None
     return host
 
 

@@ -50,3 +50,15 @@ def alaw_to_linear(payload: bytes) -> bytes:
 def factor(gain_db: float) -> float:
     """Return the linear factor of a gain in decibels."""
     return float(10.0 ** (gain_db / 20.0))
+
+
+def to_16_bit(samples: bytes, width: int) -> bytes:
+    """Return WAV samples of `width` bytes (1: unsigned; 3, 4: signed) as 16-bit ones."""
+    if width == 1:
+        samples = audioop.bias(samples, 1, -128)
+    return audioop.lin2lin(samples, width, WIDTH)
+
+
+def change_rate(samples: bytes, rate_in: int, rate_out: int, state: object | None) -> tuple[bytes, object]:
+    """Return mono samples at another rate by straight lines between samples, and the state for the next piece."""
+    return audioop.ratecv(samples, WIDTH, 1, rate_in, rate_out, state)  # type: ignore[arg-type]

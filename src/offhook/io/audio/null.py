@@ -1,0 +1,38 @@
+"""A sound card that hears nothing and says nothing, for machines without sound and for tests."""
+
+from __future__ import annotations
+
+from offhook.media.messages import DeviceFailed, DeviceKind, DeviceRecovered, DevicesListed
+from offhook.media.sources import SILENCE
+
+
+class NullCard:
+    """Silence in, nothing out."""
+
+    def __init__(self) -> None:
+        self._selected: dict[DeviceKind, str] = {"input": "", "output": "", "ring": ""}
+
+    def capture(self) -> bytes:
+        """Return silence."""
+        return SILENCE
+
+    def play(self, frame: bytes) -> None:
+        """Drop the frame."""
+
+    def ring(self, frame: bytes) -> None:
+        """Drop the frame."""
+
+    def select(self, kind: DeviceKind, device_id: str) -> None:
+        """Remember the choice, so that `devices` tells it."""
+        self._selected[kind] = device_id
+
+    def devices(self) -> DevicesListed:
+        """Return no devices."""
+        return DevicesListed((), tuple(self._selected.items()))
+
+    def poll(self) -> DeviceFailed | DeviceRecovered | DevicesListed | None:
+        """Return None: nothing ever happens."""
+        return None
+
+    def close(self) -> None:
+        """Do nothing."""

@@ -1,0 +1,134 @@
+"""Ears for tests: what frequency, how loud, which digits arrived. Standard library only; numpy makes long audio faster."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from array import array
+from dataclasses import dataclass
+from pathlib import Path
+
+from offhook.errors import ParseError
+from offhook.media import detect
+from offhook.media.detect import DtmfDetector, mean_square
+from offhook.media.resample import resample
+from offhook.media.sources import SAMPLE_RATE
+from offhook.media.wav import PCM, read_header
+
+LOWEST_HZ = 50
+MOST_SAMPLES = 16_000
+SHORT_SAMPLES = 800
+
+
+@dataclass(frozen=True, slots=True)
+class WavAudio:
+    """A WAV file of 16-bit PCM: samples a second, and one piece of PCM for each channel."""
+
+    rate: int
+    channels: tuple[bytes, ...]
+
+    @property
+    def duration_ms(self) -> int:
+        """Return the length."""
+        return len(self.channels[0]) // 2 * 1000 // self.rate
+
+
+def level_dbfs(pcm: bytes) -> float:
+    """Return the level in dB, 0 for a sine of full scale; -inf for digital silence."""
+    power = mean_square(_samples(pcm))
+    return 10.0 * math.log10(2.0 * power / 32767.0**2) if power else -math.inf
+
+
+def dominant_frequency(pcm: bytes, rate: int = SAMPLE_RATE) -> float:
+    """Return the strongest frequency in Hz, to about 1 Hz over a second of audio; 0.0 for silence.
+
+    At most the middle second is looked at.
+    """
+    samples = _middle(_samples(pcm), min(rate, MOST_SAMPLES))
+    if len(samples) < 16 or not any(samples):
+        return 0.0
+    window = [0.5 - 0.5 * math.cos(math.tau * place / len(samples)) for place in range(len(samples))]
+    shaped = [sample * weight for sample, weight in zip(samples, window, strict=True)]
+    step = rate / len(samples)
+    coarse = _strongest(shaped, rate, step)
+    return _refined(shaped, rate, coarse, step)
+
+
+def has_tone(pcm: bytes, frequency: float, rate: int = SAMPLE_RATE, *, purity: float = 0.65) -> bool:
+    """Tell whether at least `purity` (0-1) of the power is at this frequency (and there is sound at all)."""
+    return detect.has_tone(_samples(pcm), frequency, rate, purity)
+
+
+def decode_dtmf(pcm: bytes, rate: int = SAMPLE_RATE) -> str:
+    """Return the digits heard, in order."""
+    detector = DtmfDetector()
+    heard = detector.feed(resample(pcm, rate, SAMPLE_RATE)) + detector.finish()
+    return "".join(digit for digit, _ in heard)
+
+
+def read_wav(path: str | os.PathLike[str]) -> WavAudio:
+    """Read a WAV file of 16-bit PCM; raises OSError or ParseError (also for other encodings)."""
+    with Path(path).open("rb") as file:
+        form = read_header(file, os.fstat(file.fileno()).st_size)
+        if (form.tag, form.bits) != (PCM, 16):
+            raise ParseError("only 16-bit PCM is read here")
+        file.seek(form.start)
+        samples = array("h", file.read(form.length))
+    return WavAudio(form.rate, tuple(samples[place::form.channels].tobytes() for place in range(form.channels)))
+
+
+def _strongest(shaped: list[float], rate: int, step: float) -> float:
+    try:
+        import numpy
+    except ImportError:
+        return _strongest_slowly(shaped, rate)
+    spectrum = numpy.abs(numpy.fft.rfft(numpy.array(shaped)))
+    first = min(max(1, round(LOWEST_HZ / step)), len(spectrum) - 1)
+    return float(first + int(numpy.argmax(spectrum[first:]))) * step
+
+
+def _strongest_slowly(shaped: list[float], rate: int) -> float:
+    """Look at a tenth of the samples in wide steps, then closer: a whole transform in plain Python would take seconds."""
+    count = min(len(shaped), SHORT_SAMPLES)
+    start = (len(shaped) - count) // 2
+    short = shaped[start:start + count]
+    step = rate / count / 2
+    places = range(max(1, round(LOWEST_HZ / step)), int(rate / 2 / step))
+    best = max(places, key=lambda place: _power(short, place * step, rate), default=1) * step
+    fine = rate / len(shaped)
+    around = [best + offset * fine for offset in range(-math.ceil(step / fine), math.ceil(step / fine) + 1)]
+    return max(around, key=lambda frequency: _power(shaped, frequency, rate))
+
+
+def _refined(shaped: list[float], rate: int, near: float, step: float) -> float:
+    """Close in on the peak by halving the distance between three frequencies."""
+    distance = step
+    best, power = near, _power(shaped, near, rate)
+    while distance > 0.05:
+        for candidate in (best - distance, best + distance):
+            found = _power(shaped, candidate, rate)
+            if found > power:
+                best, power = candidate, found
+        distance /= 2
+    return round(best, 1)
+
+
+def _power(samples: list[float], frequency: float, rate: int) -> float:
+    factor = 2.0 * math.cos(math.tau * frequency / rate)
+    last = before = 0.0
+    for sample in samples:
+        last, before = sample + factor * last - before, last
+    return last * last + before * before - factor * last * before
+
+
+def _samples(pcm: bytes) -> array[int]:
+    samples = array("h", pcm[:len(pcm) - len(pcm) % 2])
+    if sys.byteorder == "big":
+        samples.byteswap()
+    return samples
+
+
+def _middle(samples: array[int], count: int) -> array[int]:
+    start = max(0, (len(samples) - count) // 2)
+    return samples[start:start + count]
