@@ -269,7 +269,7 @@ class Phone:
             media.DevicesListed: sound.devices_listed,
             media.DeviceFailed: sound.device_failed,
             media.DeviceRecovered: sound.device_works,
-            media.EngineTrouble: lambda r: self.desk.emit(e.SystemError(reason=r.reason)),
+            media.EngineTrouble: self._engine_trouble,
         }
 
     # --- calls
@@ -327,6 +327,12 @@ class Phone:
         room = PORTS_HELD - len(self.desk.ports)
         self.desk.ports.extend(report.ports[:room])
         self.outgoing.ports_ready()
+
+    def _engine_trouble(self, report: media.EngineTrouble) -> None:
+        if not report.late_ms:
+            # The engine was started again: the ports it had made ready went with it.
+            self.desk.ports.clear()
+        self.desk.emit(e.SystemError(reason=report.reason))
 
     def _stream_failed(self, report: media.StreamFailed, call: Call) -> None:
         self.desk.emit(e.MediaFailed(call=call.view(), reason=report.reason))

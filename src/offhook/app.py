@@ -1,0 +1,331 @@
+"""Composition: reads the configuration, builds the phone with its sockets, media, history and surfaces, and runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Final
+
+from offhook import __version__
+from offhook.control.local import LocalServer
+from offhook.errors import ConfigError, NotFound, SetupError
+from offhook.io import clock
+from offhook.io.engine import Engine, Subscriber
+from offhook.io.journal import Envelope
+from offhook.io.media_host import MediaHost
+from offhook.io.media_loop import MediaOptions
+from offhook.io.system_ids import SystemIds
+from offhook.io.transport import Transports
+from offhook.media.messages import MediaReport
+from offhook.phone.commands import Accepted, AddAccount, Command, Quit
+from offhook.phone.events import SystemError
+from offhook.phone.phone import Phone
+from offhook.phone.settings import AccountSettings
+from offhook.storage.config import Config, load
+from offhook.storage.history import CallRecord, History
+from offhook.storage.paths import make_private, paths, socket_path
+from offhook.storage.secrets import open_secrets
+
+QUIT_PATIENCE: Final = 6.0
+"""Seconds until a phone that was told to stop is taken down even if it has not said that it is done."""
+
+
+class RunningPhone:
+    """One phone, running. It is the Backend of every surface.
+
+    `await RunningPhone.start(config)`, use `execute` and `subscribe`, `await close()` (which hangs up and unregisters first).
+    """
+
+    def __init__(self, config: Config, *, history: Path | None = None) -> None:
+        ids = SystemIds()
+        self._loop = asyncio.get_running_loop()
+        agent = config.sip.user_agent or f"offhook/{__version__}"
+        self.phone = Phone(config.phone, ids, codecs=config.media.codecs, user_agent=agent)
+        options = MediaOptions(host=config.sip.host, port_range=config.media.rtp_ports, sound=config.media.sound)
+        self.media = MediaHost(mode=config.media.mode, options=options, on_reports=self._media_reports)
+        self.engine = Engine(self.phone, self.media, ids.token(4))
+        self.transports = Transports(config.sip.host, config.sip.port, self.engine.deliver, any_port=True)
+        self._history = History(history, trouble=self._trouble) if history else None
+        self._closed = False
+
+    @classmethod
+    async def start(cls, config: Config, *, history: Path | None = None) -> RunningPhone:
+        """Open the sockets first (the phone answers at once), then the media, then the accounts."""
+        running = cls(config, history=history)
+        await running.transports.start()
+        running.engine.start(running.transports)
+        if history:
+            running.engine.subscribe(running._keep)
+        running.media.start()
+        for account in config.accounts:
+            running.execute(AddAccount(account=account))
+        return running
+
+    async def close(self) -> None:
+        """Hang up, unregister, and close everything."""
+        if self._closed:
+            return
+        with contextlib.suppress(TimeoutError):
+            if not self.phone.desk.draining:
+                self.execute(Quit())
+            await asyncio.wait_for(self.engine.stopped.wait(), QUIT_PATIENCE)
+        self._closed = True
+        await self.engine.close()
+        await self.transports.close()
+        await self._loop.run_in_executor(None, self.media.close)
+        if self._history is not None:
+            await self._loop.run_in_executor(None, self._history.close)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where our SIP socket is."""
+        return self.transports.host, self.transports.port
+
+    # --- from other threads
+
+    def _media_reports(self, reports: list[MediaReport]) -> None:
+        self._soon(self._take_reports, reports)
+
+    def _trouble(self, text: str) -> None:
+        self._soon(self.engine.publish, SystemError(reason=text))
+
+    def _soon(self, function: Callable[[Any], None], argument: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to hear it
+            self._loop.call_soon_threadsafe(function, argument)
+
+    def _take_reports(self, reports: list[MediaReport]) -> None:
+        if not self._closed:
+            for report in reports:
+                self.engine.report(report)
+
+    # --- Backend
+
+    def execute(self, command: Command) -> Accepted:
+        """Carry out a command; raises CommandError."""
+        return self.engine.execute(command)
+
+    def subscribe(self, callback: Subscriber) -> Callable[[], None]:
+        """Call `callback` with every event from now on."""
+        return self.engine.subscribe(callback)
+
+    def history(self, limit: int, before: str) -> list[dict[str, Any]]:
+        """Return past calls, newest first."""
+        return [_entry(record) for record in self._kept().list(limit, before)]
+
+    def delete_history(self, entry: str) -> None:
+        """Forget one past call."""
+        if not self._kept().delete(entry):
+            raise NotFound(f"there is no entry {entry!r} in the history")
+
+    def clear_history(self) -> None:
+        """Forget all past calls."""
+        self._kept().clear()
+
+    def _kept(self) -> History:
+        if self._history is None:
+            raise NotFound("this phone keeps no history")
+        return self._history
+
+    # --- history
+
+    def _keep(self, envelope: Envelope) -> None:
+        """Keep a call from its first moment, so that even a crash leaves its trace; later events complete the record."""
+        if self._history is not None and envelope.type in _KEPT:
+            self._history.add(_record(envelope))
+
+
+_KEPT: Final = frozenset({"call.incoming", "call.created", "call.active", "call.ended"})
+
+
+def _record(envelope: Envelope) -> CallRecord:
+    from datetime import datetime
+
+    call = envelope.data["call"]
+    end = call["end"] or {}
+
+    def seconds(key: str) -> float | None:
+        return datetime.fromisoformat(call[key]).timestamp() if call[key] else None
+
+    incoming = call["direction"] == "incoming"
+    over = envelope.type == "call.ended"
+    return CallRecord(
+        id=call["id"],
+        account=call["account"],
+        direction="in" if incoming else "out",
+        remote_uri=call["remote"]["uri"],
+        remote_display=call["remote"]["display"],
+        started=seconds("created") or clock.wall(),
+        answered=seconds("answered"),
+        ended=seconds("ended") or clock.wall(),
+        duration_s=envelope.data.get("duration", 0.0),
+        sip_status=end.get("sip_status", 0),
+        reason=end.get("reason", "") if over else "not ended when last seen",
+        end_by=end.get("by", ""),
+        missed=incoming and over and call["answered"] is None and end.get("by") != "local",
+    )
+
+
+def _entry(record: CallRecord) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(record)
+
+
+# --- running from the command line ---------------------------------------------------------------------------------
+
+
+def complete(config: Config) -> Config:
+    """Fill in what the file leaves to the system: passwords from the keyring or secrets file, the recordings folder."""
+    where = paths()
+    secrets = open_secrets(where.secrets_file)
+    accounts = tuple(
+        account if account.password else replace(account, password=secrets.get(account.id) or "")
+        for account in config.accounts
+    )
+    folder = config.phone.recording_dir or str(where.recordings)
+    return replace(config, accounts=accounts, phone=replace(config.phone, recording_dir=folder))
+
+
+def run_phone(options: SimpleNamespace) -> int:
+    """Run a phone until it is told to quit. Raises SetupError for what must be mended first."""
+    file = Path(options.config) if options.config else paths().config_file
+    if options.config and not file.exists():
+        raise ConfigError(f"{file}: no such file; write it, or leave --config away to use {paths().config_file}")
+    config = complete(load(file))
+    if options.port:
+        config = replace(config, sip=replace(config.sip, port=options.port))
+    if options.sound:
+        config = replace(config, media=replace(config.media, sound=options.sound))
+    if options.media:
+        config = replace(config, media=replace(config.media, mode=options.media))
+    return asyncio.run(_serve(config, options.socket or socket_path(), verbose=options.verbose))
+
+
+async def _serve(config: Config, socket: str, *, verbose: bool) -> int:
+    where = paths()
+    make_private(where.state)
+    make_private(Path(config.phone.recording_dir))
+    surface: LocalServer | None = None
+    phone = await RunningPhone.start(config, history=where.history_file)
+    try:
+        if verbose:
+            phone.subscribe(_print_event)
+        surface = LocalServer(phone, socket)
+        await surface.start()
+        host, port = phone.address
+        print(f"offhook is running: SIP on {host}:{port}, commands on {socket}", flush=True)
+        if not config.accounts:
+            print("There is no account yet: `offhook accounts add` or the configuration file adds one.", flush=True)
+        await until_told(phone)
+    finally:
+        await phone.close()
+        if surface is not None:
+            await surface.close()
+    print("offhook has stopped.", flush=True)
+    return 0
+
+
+async def until_told(phone: RunningPhone) -> None:
+    """Wait for Quit, or for a signal, which means the same."""
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Windows has no signal handlers on the loop; Ctrl+C arrives there as KeyboardInterrupt.
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(number, told.set)
+    waits = [loop.create_task(told.wait()), loop.create_task(phone.engine.stopped.wait())]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+
+
+def _print_event(envelope: Envelope) -> None:
+    call = envelope.data.get("call")
+    about = f" {call['remote']['uri']} ({call['state']})" if call else ""
+    print(f"{envelope.time[11:23]} {envelope.type} {envelope.subject}{about}", flush=True)
+
+
+# --- the practice exchange -----------------------------------------------------------------------------------------
+
+PRACTICE_HINTS: Final = """
+Now, in a second terminal:
+
+    . .venv/bin/activate
+    offhook dial echo --wait        talk to yourself (tone, music, keypad, busy, callback, recorder, conference … answer too)
+    offhook status                  idle, ringing, active …
+    offhook dtmf 12#                digits
+    offhook hold                    and: offhook resume
+    offhook hangup
+    offhook events --follow         every state change as it happens
+
+Ctrl+C here ends everything. Events:
+"""
+
+
+def run_exchange(options: SimpleNamespace) -> int:
+    """Run the practice exchange until interrupted."""
+    return asyncio.run(_run_exchange(options))
+
+
+async def _run_exchange(options: SimpleNamespace) -> int:
+    from offhook.exchange.server import Exchange
+
+    exchange = Exchange(options.host, options.port, on_event=lambda text: print(text, flush=True))
+    await exchange.start()
+    try:
+        host, port = exchange.address
+        print(f"The practice exchange is on {host}:{port}. Accounts 1001 to 1009, password practice-<number>.", flush=True)
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(NotImplementedError):
+                asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await stop.wait()
+    finally:
+        await exchange.close()
+    return 0
+
+
+def run_practice(options: SimpleNamespace) -> int:
+    """Run the practice exchange and a phone registered to it, and say what to try."""
+    return asyncio.run(_run_practice(options))
+
+
+async def _run_practice(options: SimpleNamespace) -> int:
+    from offhook.exchange.server import Exchange
+
+    exchange = Exchange("127.0.0.1", options.port)
+    await exchange.start()
+    try:
+        host, port = exchange.address
+        print(f"The practice exchange is on {host}:{port}.", flush=True)
+        account = AccountSettings(id="practice", domain=f"{host}:{port}", username="1001", password="practice-1001")  # noqa: S106
+        config = complete(load(paths().config_file))
+        config = replace(
+            config,
+            accounts=(account,),
+            sip=replace(config.sip, host=host, port=0),
+            media=replace(config.media, sound=options.sound or config.media.sound),
+        )
+        print(PRACTICE_HINTS, flush=True)
+        return await _serve(config, options.socket or socket_path(), verbose=True)
+    finally:
+        await exchange.close()
+
+
+def main_practice() -> int:
+    """`python -m offhook.app`: what `make run` starts."""
+    try:
+        return run_practice(SimpleNamespace(port=0, sound="", socket=""))
+    except SetupError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main_practice())
