@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
 from offhook.media.engine import PHASES, Engine
 from offhook.media.messages import (
@@ -47,12 +47,12 @@ _Input: TypeAlias = tuple[Callable[[int], tuple[bytes, tuple[str, int]]], _Handl
 @dataclass(frozen=True, slots=True)
 class MediaOptions:
     """Where media runs: the local IPv4 address to bind, the ports (inclusive; None: the system chooses), how many pairs to
-    keep ready, and the sound backend."""
+    keep ready, and the sound backend (`io.audio.sound.open_sound_card`)."""
 
     host: str = "0.0.0.0"
     port_range: tuple[int, int] | None = None
     pool: int = 8
-    sound: Literal["auto", "null"] = "auto"
+    sound: str = "auto"
 
 
 class SystemIds:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from offhook.errors import OffhookError
+from offhook.io.audio.null import NullCard
 from offhook.media.messages import DeviceFailed, DeviceKind, DeviceRecovered, DevicesListed, LocalToneKind
 from offhook.media.sources import SILENCE, Recorder, SoundCard, Source
 from offhook.media.tones import cadence_source, dtmf_frames, tone_source
@@ -39,7 +40,11 @@ class LateSource:
     def read(self) -> bytes | None:
         """Return the next frame, b"" while there is none yet, None at the end."""
         if self._source is not None:
-            return self._source.read()
+            frame = self._source.read()
+            # A file that breaks off while it is played ends like any other and tells why beside.
+            if frame is None and (reason := getattr(self._source, "error", "")):
+                raise OSError(reason)
+            return frame
         if self._error is not None:
             raise self._error
         return None if self._closed else b""
@@ -69,9 +74,9 @@ class LateCard:
         """Open the card, then do what takes tens of milliseconds: selecting and listing devices."""
         try:
             card = self._opening()
-        except (OSError, OffhookError) as error:
+        except (OSError, OffhookError, ImportError) as error:
             self._news.append(DeviceFailed("output", "", str(error)))
-            return
+            card = NullCard()
         self._card = card
         while True:
             self._work.acquire()
@@ -126,7 +131,7 @@ class LateCard:
 class LocalStudio:
     """The engine's `Studio` on this machine."""
 
-    def __init__(self, sound: Literal["auto", "null"]) -> None:
+    def __init__(self, sound: str) -> None:
         self._sound = sound
         self._card: LateCard | None = None
 
@@ -165,6 +170,12 @@ class LocalStudio:
         if self._card is None:
             self._card = LateCard(self._open_card)
         return self._card
+
+    def list_devices(self) -> None:
+        """Have DevicesListed come out of the sound card."""
+        self.sound_card()
+        if self._card is not None:
+            self._card.list_devices()
 
     def _open_card(self) -> SoundCard:
         from offhook.io.audio.sound import open_sound_card

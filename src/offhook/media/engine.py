@@ -169,7 +169,8 @@ class Engine:
             case PlayLocalTone():
                 self._play_local(command)
             case ListDevices():
-                self._reports.append(self._sound().devices())
+                self._sound()
+                self._studio.list_devices()
             case _:
                 stream = self.streams.get(command.stream)
                 if stream is not None:

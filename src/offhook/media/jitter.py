@@ -14,6 +14,7 @@ FIRST_PEAK_MS: Final = 30.0  # start cautiously; a quiet network brings it down 
 HEADROOM_MS: Final = 5.0  # a tick may come this much early against the packets
 SURPLUS_MS: Final = 30.0  # more than a frame beyond the target: play faster
 JUMP: Final = 2 * 8000  # two seconds: a wider step of the timestamp is a new timeline
+LEAP_MS: Final = 1000.0  # as much against the clock is one too: a sender that stood still and went on where it was
 MAX_FRAMES: Final = 60  # 1.2 s of audio; a flood gets no further
 LATE_RESTART: Final = 12  # so many late packets in a row are a clock set back, not lateness
 STARVED: Final = 10  # after 200 ms without anything the talkspurt is over
@@ -70,11 +71,14 @@ class JitterBuffer:
         if self._top < 0 or not -JUMP < step < JUMP:
             return self._put_apart(timestamp, audio, now)
         at = self._top + step
+        transit = now - at * _PER_MS
+        difference = abs(transit - self._transit)
+        if difference > LEAP_MS:
+            return self._put_apart(timestamp, audio, now)
         if step > 0:
             self._top = at
-        transit = now - at * _PER_MS
         # RFC 3550 6.4.1: J(i) = J(i-1) + (|D(i-1,i)| - J(i-1))/16
-        self.jitter_ms += (abs(transit - self._transit) - self.jitter_ms) * 0.0625
+        self.jitter_ms += (difference - self.jitter_ms) * 0.0625
         self._transit = transit
         base = self._base + _DRIFT_MS
         if transit < base:
@@ -103,7 +107,7 @@ class JitterBuffer:
         return self._restart(timestamp, audio, now)
 
     def _put_apart(self, timestamp: int, audio: bytes, now: float) -> bool:
-        """The first packet, or one two seconds or more from the others: a new timeline if it is not alone."""
+        """The first packet, or one that does not belong with the others: a new timeline if it is not alone."""
         if self._top < 0 or not self._frames or timestamp == self._jump_at:
             return self._restart(timestamp, audio, now)
         self._jump_at = (timestamp + len(audio) // 2) & 0xFFFFFFFF

@@ -38,6 +38,10 @@ class Studio(Protocol):
         """Return the sound card; the same object at each call."""
         ...
 
+    def list_devices(self) -> None:
+        """Have DevicesListed come out of the sound card's `poll` when the devices have been looked for."""
+        ...
+
 
 class Quiet:
     """A source of silence: `duration_ms` long, 0: endless."""

@@ -157,9 +157,13 @@ def _print_block(block: Block) -> bytes:
     lost = max(-0x800000, min(0x7FFFFF, block.lost)) & 0xFFFFFF
     fraction = min(255, int(block.fraction * 256))
     return _BLOCK.pack(
-        block.ssrc, fraction << 24 | lost, block.highest & 0xFFFFFFFF, min(block.jitter, 0xFFFFFFFF), block.last_report,
-        min(block.delay, 0xFFFFFFFF),
+        block.ssrc, fraction << 24 | lost, block.highest & 0xFFFFFFFF, _clipped(block.jitter), block.last_report,
+        _clipped(block.delay),
     )  # fmt: skip
+
+
+def _clipped(value: int) -> int:
+    return max(0, min(value, 0xFFFFFFFF))
 
 
 def _packet(kind: int, count: int, ssrc: int, body: bytes) -> bytes:

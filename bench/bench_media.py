@@ -1,0 +1,124 @@
+"""CPU and punctuality of the packet loop: pairs of streams that talk G.711 to each other over loopback, on one thread.
+
+Run: python bench/bench_media.py [pairs ...] [--seconds 10]. Every stream sends and receives 50 packets a second, with jitter
+buffer, RTCP and statistics; the whole loop, system calls included, counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import threading
+import time
+from collections.abc import Sequence
+
+from offhook.io.media_loop import MediaLoop, MediaOptions
+from offhook.io.media_studio import LocalStudio
+from offhook.media.messages import (
+    ConfigureStream,
+    MediaReport,
+    OpenStream,
+    PortsReady,
+    SetLoopback,
+    StartPlayback,
+    StreamConfig,
+    StreamStats,
+)
+
+
+class Meter:
+    """Runs one loop on this thread and measures it."""
+
+    def __init__(self, streams: int, seconds: float, talking: bool) -> None:
+        self.reports: list[MediaReport] = []
+        self.lateness: list[float] = []
+        self.seconds = seconds
+        self.streams = streams
+        self.talking = talking
+        self.cpu = self.wall = 0.0
+        options = MediaOptions(host="127.0.0.1", pool=streams, sound="null")
+        self.loop = MediaLoop(options, LocalStudio("null"), self._take)
+        self._wired = False
+
+    def _take(self, reports: Sequence[MediaReport]) -> None:
+        self.reports += reports
+        for report in reports:
+            if isinstance(report, PortsReady) and not self._wired:
+                self._wired = True
+                self._wire(report.ports)
+
+    def _wire(self, ports: tuple[int, ...]) -> None:
+        for index in range(self.streams):
+            name, port, other = f"s{index}", ports[index], ports[index ^ 1]
+            config = StreamConfig(
+                remote=("127.0.0.1", other), remote_rtcp=("127.0.0.1", other + 1), codec="PCMU", payload_type=0,
+                receive_types=((0, "PCMU"), (8, "PCMA")), telephone_event=101, telephone_event_in=101,
+            )  # fmt: skip
+            self.loop.send(OpenStream(name, port, "bench@127.0.0.1"))
+            self.loop.send(ConfigureStream(name, config))
+            if self.talking and index % 2 == 0:
+                self.loop.send(StartPlayback(name, "tone", "tone", frequencies=(440.0,)))
+            elif self.talking:
+                self.loop.send(SetLoopback(name, True))
+
+    def run(self) -> None:
+        inner = self.loop.engine.tick
+
+        def tick(phase: int, deadline: float) -> None:
+            self.lateness.append(time.perf_counter() - deadline)
+            inner(phase, deadline)
+
+        setattr(self.loop.engine, "tick", tick)  # noqa: B010 - a plain assignment is an error to the type checker
+        threading.Timer(2.0, self._begin).start()
+        self.loop.run()
+
+    def _begin(self) -> None:
+        """Measure after two seconds of warming up."""
+        clock = time.pthread_getcpuclockid(self._ident)
+        cpu, wall = time.clock_gettime(clock), time.perf_counter()
+        self.lateness.clear()
+        time.sleep(self.seconds)
+        self.cpu, self.wall = time.clock_gettime(clock) - cpu, time.perf_counter() - wall
+        late = self.lateness[:]
+        self.loop.stop()
+        self.lateness = late
+
+    def measure(self) -> None:
+        thread = threading.Thread(target=self._measured)
+        thread.start()
+        thread.join()
+
+    def _measured(self) -> None:
+        self._ident = threading.get_ident()
+        self.run()
+
+
+def main() -> None:
+    """Print one row for each number of pairs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pairs", nargs="*", type=int, default=[50, 200, 500])
+    parser.add_argument("--seconds", type=float, default=10.0)
+    arguments = parser.parse_args()
+    print("pairs  streams  audio    us/stream-frame  ms CPU/call-s  core %  late p50 ms  p99 ms  max ms  >10 ms    loss")
+    for pairs in arguments.pairs:
+        for talking in (False, True):
+            meter = Meter(2 * pairs, arguments.seconds, talking)
+            meter.measure()
+            _row(meter, pairs)
+
+
+def _row(meter: Meter, pairs: int) -> None:
+    frames = meter.streams * meter.wall * 50
+    late = sorted(1000 * value for value in meter.lateness)
+    over = sum(value > 10 for value in late) / len(late)
+    stats = [report for report in meter.reports if isinstance(report, StreamStats)]
+    loss = max((report.loss for report in stats), default=0.0)
+    print(
+        f"{pairs:5}  {meter.streams:7}  {'speech ' if meter.talking else 'silence'}"
+        f"  {1e6 * meter.cpu / frames:15.1f}  {1e3 * meter.cpu / meter.wall / meter.streams:13.2f}"
+        f"  {100 * meter.cpu / meter.wall:6.1f}  {late[len(late) // 2]:11.2f}  {late[int(len(late) * 0.99)]:6.2f}"
+        f"  {late[-1]:6.2f}  {100 * over:5.2f}%  {100 * loss:5.2f}%"
+    )
+
+
+if __name__ == "__main__":
+    main()
