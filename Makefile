@@ -1,3 +1,51 @@
+# Everything a day's work needs. Each target sets up .venv by itself; no root, no other tool than python3 (3.11 or newer).
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PYTEST := $(BIN)/python -m pytest
+# Two workers pay off on two cores and more; WORKERS=0 runs in one process (for pdb).
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint fix interop bench docs clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is older than 3.11: run  make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "cannot make $(VENV): on Debian and Ubuntu install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+run: $(READY) ## start a phone with a practice exchange to call
+	@$(BIN)/python -m offhook.app $(ARGS)
+
+test: $(READY) ## the fast suite: no network beyond loopback, no system packages
+	$(PYTEST) -q -n $(WORKERS) -m "not interop and not sound" $(ARGS)
+
+lint: $(READY) ## style, types, layers, generated pages up to date
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m offhook.control.reference | diff -u docs/commands.md - || { echo "docs/commands.md is old: run  make docs"; exit 1; }
+
+fix: $(READY) ## mend what ruff can mend
+	$(BIN)/ruff check --fix .
+
+interop: $(READY) ## calls with SIPp, baresip and Kamailio, and through a sound server (system packages)
+	$(PYTEST) -q -m "interop or sound" $(ARGS)
+
+bench: $(READY) ## measure the packet loop
+	$(BIN)/python bench/bench_media.py $(ARGS)
+
+docs: $(READY) ## write the generated pages under docs/
+	$(BIN)/python -m offhook.control.reference > docs/commands.md
+
+clean: ## remove everything that can be made again
+	rm -rf $(VENV) build dist run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf src/*.egg-info

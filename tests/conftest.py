@@ -1,0 +1,46 @@
+"""What all tests share: the test data nobody here wrote, the rule about real peers, Hypothesis's two gears."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+# A slow machine is no bug: no deadlines. "fast" is for every save, "ci" (--hypothesis-profile=ci) looks longer.
+settings.register_profile("fast", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", deadline=None, max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("fast")
+
+
+def testdata_folder() -> Path | None:
+    """Return where RFC torture messages, vectors and captures are: $OFFHOOK_TESTDATA, else beside the checkout."""
+    chosen = os.environ.get("OFFHOOK_TESTDATA")
+    folder = Path(chosen) if chosen else REPOSITORY.parent / "shared" / "testdata"
+    return folder if folder.is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def testdata() -> Path:
+    """Return the test data's folder; the test is skipped where it is absent."""
+    folder = testdata_folder()
+    if folder is None:
+        pytest.skip("no test data: set OFFHOOK_TESTDATA to its folder")
+    return folder
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With OFFHOOK_REQUIRE_PEERS=1 an interop or sound test that skips has failed: its peer is missing."""
+    report = yield
+    needs_peer = any(item.get_closest_marker(name) for name in ("interop", "sound"))
+    if report.skipped and needs_peer and os.environ.get("OFFHOOK_REQUIRE_PEERS") == "1":
+        report.outcome = "failed"
+        report.longrepr = f"OFFHOOK_REQUIRE_PEERS=1, but the test was skipped: {call.excinfo and call.excinfo.value}"
+    return report
