@@ -18,7 +18,9 @@ from offhook.sip.sanity import MANDATORY, check
 TESTDATA = Path(os.environ.get("OFFHOOK_TESTDATA") or Path(__file__).parents[3] / "shared" / "testdata")
 
 # In an RFC a length is often "..." or counts a body that is not printed, so it is taken out before reading.
-CONTENT_LENGTH = re.compile(rb"(?im)^(?:[ \t]*content length|content-length|l)[ ]*:[^\r\n]*(?:\r?\n[ \t]+[^\r\n]*)*(?:\r?\n|\Z)")
+CONTENT_LENGTH = re.compile(
+    rb"(?im)^(?:[ \t]*content length|content-length|l)[ ]*:[^\r\n]*(?:\r?\n[ \t]+[^\r\n]*)*(?:\r?\n|\Z)"
+)
 # RFC 4475 2.1: <allOneLine> is how an RFC prints a header longer than its page.
 ONE_LINE = re.compile(rb"[ \t]*<all-?one-?line>\s*(.*?)\s*</all-?one-?line>", re.IGNORECASE | re.DOTALL)
 
