@@ -1,0 +1,144 @@
+"""The command line: `offhook VERB …`, and `microsip FORM` for scripts written for MicroSIP."""
+
+from __future__ import annotations
+
+import sys
+
+from offhook.cli.outcome import DONE, NO_PHONE, REFUSED, TIMED_OUT, USAGE, Ended
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+INTERRUPTED = 130
+_LEGACY_WORDS = frozenset({"--listdevices", "hide", "show", "exit"})
+_LEGACY_STARTS = frozenset("/+*#0123456789")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `offhook` with `arguments` (those of the process by default) and return its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    return _guarded(lambda: _offhook(words))
+
+
+def microsip_main(arguments: Sequence[str] | None = None) -> int:
+    """Run `microsip` with `arguments` and return its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    return _guarded(lambda: _microsip(words))
+
+
+def _offhook(words: list[str]) -> int:
+    first = words[0] if words else "help"
+    if first in ("--help", "-h"):
+        first = "help"
+    if first == "--version":
+        return _version()
+    from offhook.cli.verbs import VERBS
+
+    verb = VERBS.get(first)
+    if verb is None:
+        if _is_legacy(first):
+            return _legacy(words)
+        raise Ended(USAGE, f"offhook: there is no verb {first!r}; `offhook help` lists them")
+    from offhook.cli.parsing import parse
+
+    use = parse(verb, words[1:])
+    try:
+        if use.flag("help"):
+            from offhook.cli.helping import verb_help
+
+            print(verb_help(verb))
+            return DONE
+        return verb.run(use)
+    finally:
+        use.close()
+
+
+def _is_legacy(first: str) -> bool:
+    """Whether this is a form of an older script. A mistyped verb is none, or `offhook statsu` would call somebody."""
+    return first.lower() in _LEGACY_WORDS or first[:1] in _LEGACY_STARTS or ":" in first
+
+
+def _microsip(words: list[str]) -> int:
+    if words and words[0] in ("--help", "-h", "/?"):
+        from offhook.cli.helping import LEGACY_USAGE, exit_codes
+
+        print(LEGACY_USAGE + "\n" + exit_codes())
+        return DONE
+    if words == ["--version"]:
+        return _version()
+    if all(word.lower() == "/minimized" or word.lower().startswith("/i:") for word in words):
+        return _start(words)
+    return _legacy(words)
+
+
+def _start(words: list[str]) -> int:
+    """`microsip`, perhaps with a configuration file, starts the phone as MicroSIP.exe does."""
+    from offhook.cli.parsing import parse
+    from offhook.cli.verbs import VERBS
+
+    files = [word[3:].strip('"') for word in words if word.lower().startswith("/i:")]
+    use = parse(VERBS["run"], [f"--config={files[-1]}"] if files else [])
+    return use.verb.run(use)
+
+
+def _legacy(words: list[str]) -> int:
+    """Hand the command line to the running phone and print its answer."""
+    from offhook.cli.parsing import default_socket_path
+    from offhook.control.client import LocalClient, Refused
+
+    with LocalClient(default_socket_path()) as client:
+        try:
+            answer = client.request("legacy", args=words)["text"]
+        except Refused as refused:
+            unknown = any(error.get("pointer") == "/args" for error in refused.problem.get("errors") or ())
+            raise Ended(USAGE if unknown else REFUSED, str(refused)) from None
+    print(answer or "ok")
+    return DONE
+
+
+def _version() -> int:
+    from offhook import __version__
+
+    print(f"offhook {__version__}")
+    return DONE
+
+
+def _guarded(work: Callable[[], int]) -> int:
+    """Turn every foreseen end into its exit code and one line on stderr."""
+    try:
+        code = work()
+        sys.stdout.flush()
+        return code
+    except Ended as end:
+        return _fail(end.code, end.text)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output (`| head`) has seen enough; nothing more can be said, also not at exit.
+        import os
+
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return DONE
+    except Exception as error:
+        known = _client_code(error)
+        if known is None:
+            raise
+        return _fail(known, str(error))
+
+
+def _client_code(error: Exception) -> int | None:
+    from offhook.control.client import NoPhone, Refused, TimedOut
+
+    if isinstance(error, Refused):
+        return TIMED_OUT if error.code == "timeout" else REFUSED
+    if isinstance(error, NoPhone):
+        return NO_PHONE
+    if type(error).__module__ == "offhook.errors":  # this machine or its configuration is not in order
+        return REFUSED
+    return TIMED_OUT if isinstance(error, TimedOut) else None
+
+
+def _fail(code: int, text: str) -> int:
+    print(text, file=sys.stderr)
+    return code

@@ -1,0 +1,103 @@
+"""The help, made from the list of verbs and from the phone's own lists."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from offhook.cli.outcome import DONE, EXIT_CODES, USAGE, Ended
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from offhook.cli.parsing import Invocation, Verb
+
+LEGACY_USAGE = """\
+the forms of older scripts (`microsip FORM`, and most of them as `offhook FORM`):
+  1001  sip:user@host  tel:+1…  callto:1001  dial:1001      dial
+  1001,12,,34                                               dial, and send digits after the answer
+  1001 free text                                            send a text
+  dtmf:12345  transfer:1002  volume 80                      as named
+  answer hangup reject hold mute status report:status       as named
+  hide show exit /minimized /exit                           as named
+  /answer /hangupall /hangupincoming /hangupcalling         as named
+  /transfer:N /dtmf:N /dial:N /account:N /i:FILE            as named
+  --listdevices                                             list the sound devices
+  msip:answer|hangupall|hold|transfer_N|micmute|micunmute|speakmute|speakunmute
+  msip:micup|micdown|speakup|speakdown|minimize|N
+"""
+
+
+def overview() -> str:
+    """Return the help on everything, short."""
+    from offhook.cli.verbs import VERBS
+
+    lines = ["offhook: a SIP softphone that programs drive", "", "usage: offhook VERB … [--json] [--socket PATH] [--help]"]
+    group = ""
+    for verb in VERBS.values():
+        if verb.group != group:
+            group = verb.group
+            lines += ["", f"{group}:"]
+        lines.append(f"  {verb.name:<12} {verb.summary}")
+    return "\n".join([*lines, "", LEGACY_USAGE, exit_codes()])
+
+
+def exit_codes() -> str:
+    """Return the exit codes and their meanings."""
+    return "exit codes:\n" + "\n".join(f"  {code}  {meaning}" for code, meaning in EXIT_CODES.items())
+
+
+def verb_help(verb: Verb) -> str:
+    """Return the help on one verb."""
+    return f"usage: {verb.usage} [--json] [--socket PATH]\n\n{verb.summary}\n\n{exit_codes()}"
+
+
+def show_help(use: Invocation) -> int:
+    """Show help on a verb or a topic."""
+    from offhook.cli.verbs import VERBS
+
+    topic = use.text("topic")
+    if topic in VERBS:
+        text = verb_help(VERBS[topic])
+    elif topic in _TOPICS:
+        text = _TOPICS[topic](use.json)
+    elif not topic:
+        text = overview()
+    else:
+        raise Ended(USAGE, f"there is no help on {topic!r}; there is on every verb, and on: {', '.join(_TOPICS)}")
+    sys.stdout.write(text + "\n")
+    return DONE
+
+
+def _operations(as_json: bool) -> str:
+    from offhook.control.operations import EXTRA
+    from offhook.control.schema import command_help, to_json
+
+    if as_json:
+        return json.dumps(to_json(command_help()), ensure_ascii=False)
+    lines: list[str] = []
+    for command in command_help():
+        lines += [f"{command.operation}", *(f"    {line}".rstrip() for line in command.text.split("\n"))]
+        for field in command.fields:
+            lines.append(f"    {field.name}: {field.type}" + ("" if field.required else f" = {field.default}"))
+        lines.append("")
+    return "\n".join([*lines, "besides commands: " + ", ".join((*EXTRA, "subscribe", "unsubscribe"))])
+
+
+def _events(as_json: bool) -> str:
+    import inspect
+
+    from offhook.phone.events import EVENTS
+
+    found = {event.type: (inspect.getdoc(event) or "").split("\n")[0] for event in EVENTS}
+    if as_json:
+        return json.dumps(found, ensure_ascii=False)
+    return "\n".join(f"{name:<24} {text}" for name, text in found.items())
+
+
+def _codes(as_json: bool) -> str:
+    return json.dumps(EXIT_CODES) if as_json else exit_codes()
+
+
+_TOPICS: dict[str, Callable[[bool], str]] = {"ops": _operations, "events": _events, "codes": _codes}

@@ -1,0 +1,198 @@
+"""Reads a command line by a verb's description. argparse takes longer to import than `offhook status` may take in all."""
+
+from __future__ import annotations
+
+import sys
+
+from offhook.cli.outcome import USAGE, Ended
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from offhook.control.client import LocalClient
+
+GLOBAL_OPTIONS = {"json": "flag", "socket": "PATH", "help": "flag"}
+"""Options every verb takes: its kind is "flag", or the word that stands for its value in the help."""
+
+NUMBERS = frozenset({"SECONDS", "N", "MS", "DB", "PORT", "STATUS"})
+"""Words whose values are numbers."""
+
+
+class Verb:
+    """One verb: its arguments (`to`, `[call]`, `text...`), its options, what it is for, and the function that does it.
+
+    An option's value is "flag", or the word that stands for its value; `WORD...` may be given several times.
+    """
+
+    __slots__ = ("arguments", "group", "name", "options", "run", "summary")
+
+    def __init__(
+        self, name: str, arguments: str, summary: str, run: Callable[[Invocation], int], *, group: str, **options: str
+    ) -> None:
+        self.name = name
+        self.arguments = arguments.split()
+        self.summary = summary
+        self.run = run
+        self.group = group
+        self.options = {option.replace("_", "-"): kind for option, kind in options.items()}
+
+    @property
+    def usage(self) -> str:
+        """The verb with its arguments and options, as the help shows it."""
+        options = [f"[--{name}]" if kind == "flag" else f"[--{name} {kind}]" for name, kind in self.options.items()]
+        return " ".join(["offhook", self.name, *(argument.upper() for argument in self.arguments), *options])
+
+
+class Invocation:
+    """One use of a verb: the values given, and the connection to the phone (made when first asked for)."""
+
+    def __init__(self, verb: Verb, values: dict[str, str], options: dict[str, str | list[str] | bool]) -> None:
+        self.verb = verb
+        self._values = values
+        self._options = options
+        self._client: LocalClient | None = None
+
+    def text(self, name: str, default: str = "") -> str:
+        """Return an argument's or option's text."""
+        found = self._values.get(name, self._options.get(name, default))
+        return found if isinstance(found, str) else default
+
+    def flag(self, name: str) -> bool:
+        """Return whether an option was given."""
+        return bool(self._options.get(name))
+
+    def texts(self, name: str) -> list[str]:
+        """Return all values of an option that may be given several times."""
+        found = self._options.get(name)
+        return found if isinstance(found, list) else []
+
+    def number(self, name: str) -> float | None:
+        """Return an option's number, None if it was not given."""
+        text = self.text(name)
+        return float(text) if text else None
+
+    def whole(self, name: str, default: int = 0) -> int:
+        """Return an argument or option that must be a whole number."""
+        text = self.text(name)
+        if not text:
+            return default
+        if not (text.isascii() and text.lstrip("+-").isdigit()):
+            raise usage_error(self.verb, f"{name} must be a whole number, not {text!r}")
+        return int(text)
+
+    @property
+    def json(self) -> bool:
+        """Whether the answer is for a program."""
+        return self.flag("json")
+
+    @property
+    def socket_path(self) -> str:
+        """Where the phone listens."""
+        return self.text("socket") or default_socket_path()
+
+    @property
+    def client(self) -> LocalClient:
+        """The connection to the phone; NoPhone if none is running."""
+        if self._client is None:
+            from offhook.control.client import LocalClient
+
+            self._client = LocalClient(self.socket_path)
+        return self._client
+
+    def close(self) -> None:
+        """End the connection, if there is one."""
+        if self._client is not None:
+            self._client.close()
+
+
+def default_socket_path() -> str:
+    """Return the path of the phone's socket; OFFHOOK_SOCKET names another.
+
+    The usual cases are decided here, as `storage.paths` would (a test compares them): importing that takes longer than
+    everything else `offhook status` does.
+    """
+    import os
+
+    if sys.platform not in ("win32", "darwin") and not os.environ.get("OFFHOOK_SOCKET"):
+        home, runtime = os.environ.get("OFFHOOK_HOME"), os.environ.get("XDG_RUNTIME_DIR")
+        base, folder = (home, "run") if home else (runtime, "offhook")
+        if base and os.path.isabs(base) and os.path.normpath(base) == base and len(os.fsencode(base)) < 60:
+            return os.path.join(base, folder, "offhook.sock")
+    from offhook.storage.paths import socket_path
+
+    return socket_path()
+
+
+def usage_error(verb: Verb, text: str) -> Ended:
+    """Return the end of a command that was written wrongly."""
+    return Ended(USAGE, f"{text}\nusage: {verb.usage}")
+
+
+def parse(verb: Verb, words: Sequence[str]) -> Invocation:
+    """Return what `words` after the verb say. Options may stand anywhere; after `--` everything is an argument."""
+    given: list[str] = []
+    options: dict[str, str | list[str] | bool] = {}
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            given.extend(rest)
+            break
+        if word == "-h":
+            options["help"] = True
+        elif word.startswith("--"):
+            _option(verb, word, rest, options)
+        else:
+            given.append(word)
+    if options.get("help"):
+        return Invocation(verb, {}, options)
+    return Invocation(verb, _arguments(verb, given), options)
+
+
+def _option(verb: Verb, word: str, rest: list[str], options: dict[str, str | list[str] | bool]) -> None:
+    name, equals, value = word[2:].partition("=")
+    kind = verb.options.get(name) or GLOBAL_OPTIONS.get(name)
+    if kind is None:
+        raise usage_error(verb, f"there is no option --{name}")
+    if kind == "flag":
+        if equals:
+            raise usage_error(verb, f"--{name} takes no value")
+        options[name] = True
+        return
+    if not equals:
+        if not rest:
+            raise usage_error(verb, f"--{name} needs a value")
+        value = rest.pop(0)
+    if kind.removesuffix("...") in NUMBERS and not _is_number(value):
+        raise usage_error(verb, f"--{name} must be a number, not {value!r}")
+    if kind.endswith("..."):
+        several = options.setdefault(name, [])
+        assert isinstance(several, list)
+        several.append(value)
+    else:
+        options[name] = value
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return float(text) - float(text) == 0  # neither infinite nor "not a number"
+    except ValueError:
+        return False
+
+
+def _arguments(verb: Verb, given: list[str]) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for argument in verb.arguments:
+        name = argument.strip("[].")
+        if argument.strip("[]").endswith("..."):
+            value, given = " ".join(given), []
+        else:
+            value = given.pop(0) if given else ""
+        if not value and not argument.startswith("["):
+            raise usage_error(verb, f"{name.upper()} is missing")
+        if value:
+            values[name] = value
+    if given:
+        raise usage_error(verb, f"{given[0]!r} is too much")
+    return values

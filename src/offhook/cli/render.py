@@ -1,0 +1,86 @@
+"""What people read: one clear line for each answer and each event."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def status_line(view: dict[str, Any]) -> str:
+    """Return "idle", or "active: sip:1001@pbx (c_1)", and how many calls there are if it is more than one."""
+    text = str(view["name"]).lower()
+    if view.get("remote"):
+        text += f": {view['remote']}"
+    if view.get("call"):
+        text += f" ({view['call']})"
+    if view.get("calls", 0) > 1:
+        text += f", {view['calls']} calls"
+    return text
+
+
+def call_line(call: dict[str, Any]) -> str:
+    """Return one line about a call."""
+    arrow = "to" if call["direction"] == "outgoing" else "from"
+    text = f"{call['id']}  {call['state'].replace('_', ' ')} {arrow} {party(call['remote'])}"
+    extras = [call["media"]["codec"]] if call["media"].get("codec") else []
+    extras += ["muted"] if call.get("muted") else []
+    extras += ["recording"] if call.get("recording") else []
+    extras += [end_text(call["end"])] if call.get("end") else []
+    return text + (f"  ({', '.join(extras)})" if extras else "")
+
+
+def party(remote: dict[str, Any]) -> str:
+    """Return a far end's name and address."""
+    display = remote.get("display")
+    return f"{display} <{remote['uri']}>" if display else str(remote["uri"])
+
+
+def end_text(end: dict[str, Any]) -> str:
+    """Return how a call ended."""
+    by = {"local": "by us", "remote": "by the far end", "network": "by the network"}.get(end["by"], end["by"])
+    reason = " ".join(str(part) for part in (end.get("sip_status") or "", end.get("reason") or "") if part)
+    return f"ended {by}: {reason}" if reason else f"ended {by}"
+
+
+def account_line(account: dict[str, Any]) -> str:
+    """Return one line about an account."""
+    state = account["registration"]
+    if account.get("sip_status") and state == "failed":
+        state += f" ({account['sip_status']} {account.get('reason', '')})".replace(" )", ")")
+    elif account.get("reason") and state == "failed":
+        state += f" ({account['reason']})"
+    if account.get("retry_in"):
+        state += f", next attempt in {account['retry_in']:.0f} s"
+    return f"{account['id']}  {account['uri']}  {state}{'  default' if account.get('default') else ''}"
+
+
+def device_line(device: dict[str, Any]) -> str:
+    """Return one line about a sound device."""
+    return f"{device['kind']} {device['index']}: {device['name']} [{device['id']}]{' (default)' if device['default'] else ''}"
+
+
+def audio_line(audio: dict[str, Any]) -> str:
+    """Return the volumes in one line."""
+    return f"speaker {audio['output_volume']}, microphone {audio['mic_volume']}{' muted' if audio['mic_muted'] else ''}"
+
+
+def history_line(entry: dict[str, Any]) -> str:
+    """Return one line about a past call."""
+    return "  ".join(f"{name}={value}" for name, value in entry.items() if value not in (None, "", [], {}))
+
+
+def event_line(event: dict[str, Any]) -> str:
+    """Return one line about an event: when, what, and about what."""
+    data = event.get("data") or {}
+    call, account = data.get("call"), data.get("account")
+    if isinstance(call, dict):
+        about = call_line(call)
+    elif isinstance(account, dict):
+        about = account_line(account)
+    else:
+        about = ""
+    rest = {name: value for name, value in data.items() if not isinstance(value, dict | list) and value not in (None, "")}
+    extra = " ".join(f"{name}={value}" for name, value in rest.items())
+    time = str(event.get("time", ""))[11:23]
+    return "  ".join(part for part in (time, str(event["type"]), about, extra) if part)

@@ -1,0 +1,44 @@
+"""Starts what stays: the phone and the practice exchange. The only way from the command line into `offhook.app`."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from offhook.cli.outcome import REFUSED, Ended
+from offhook.cli.parsing import Invocation, usage_error
+from offhook.errors import SetupError
+
+
+def run_phone(use: Invocation) -> int:
+    """Run the phone in the foreground."""
+    media = use.text("media", "process")
+    if media not in ("process", "thread"):
+        raise usage_error(use.verb, "--media is process or thread")
+    options = SimpleNamespace(
+        config=use.text("config"), socket=use.text("socket"), sound=use.text("sound", "auto"), media=media, port=_port(use, 0),
+        verbose=use.flag("verbose"),
+    )  # fmt: skip
+    from offhook import app
+
+    try:
+        return int(app.run_phone(options))
+    except SetupError as error:
+        raise Ended(REFUSED, str(error)) from None
+
+
+def run_exchange(use: Invocation) -> int:
+    """Run the practice exchange in the foreground."""
+    options = SimpleNamespace(host=use.text("host", "127.0.0.1"), port=_port(use, 5070), verbose=use.flag("verbose"))
+    from offhook import app
+
+    try:
+        return int(app.run_exchange(options))
+    except SetupError as error:
+        raise Ended(REFUSED, str(error)) from None
+
+
+def _port(use: Invocation, default: int) -> int:
+    port = use.whole("port", default)
+    if not 0 <= port <= 65535:
+        raise usage_error(use.verb, "--port is 0 to 65535")
+    return port

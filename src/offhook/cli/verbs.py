@@ -1,0 +1,80 @@
+"""THE list of verbs: what each takes, what it is for, and what it does. The help is made from it."""
+
+from __future__ import annotations
+
+from offhook.cli import actions, helping
+from offhook.cli.actions import simple
+from offhook.cli.parsing import Verb
+
+_WAIT = {"wait": "flag", "timeout": "SECONDS"}
+
+VERBS: dict[str, Verb] = {
+    verb.name: verb
+    for verb in (
+        Verb("run", "", "start the phone here, until it is told to quit", actions.run, group="the phone",
+             config="FILE", sound="auto|null|NAME", media="process|thread", port="PORT", verbose="flag"),
+        Verb("status", "", "idle, ringing, active, hold or disconnected", actions.status, group="the phone"),
+        Verb("doctor", "", "say what is not in order, and what to do", actions.doctor, group="the phone", config="FILE"),
+        Verb("quit", "", "hang up every call, unregister, end the phone", simple("quit", "quitting", fields=""),
+             group="the phone"),
+        Verb("exchange", "", "start a practice exchange to call", actions.exchange, group="the phone",
+             host="ADDRESS", port="PORT", verbose="flag"),
+        Verb("dial", "to", "call a number or URI", actions.dial, group="calls", **_WAIT, account="ACCOUNT", no_hold="flag",
+             header="HEADER...", digits="DIGITS", ring_timeout="SECONDS", id="CALL"),
+        Verb("calls", "", "list the calls", actions.calls, group="calls"),
+        Verb("call", "[call] [id]", "show one call (call ID, call get ID), or all (call list)", actions.get_call,
+             group="calls"),
+        Verb("answer", "[call]", "answer the ringing call", simple("answer", "answering", "answered"), group="calls", **_WAIT),
+        Verb("reject", "[call]", "refuse the ringing call", actions.reject, group="calls", status="STATUS"),
+        Verb("redirect", "to [call]", "send the ringing call elsewhere", simple("redirect", "redirected", fields="to call"),
+             group="calls"),
+        Verb("hangup", "[call]", "end a call, or all", actions.hangup, group="calls", all="flag"),
+        Verb("hold", "[call]", "put a call on hold", simple("hold", "holding", "on hold"), group="calls", **_WAIT),
+        Verb("resume", "[call]", "take a call off hold", simple("resume", "resuming", "resumed"), group="calls", **_WAIT),
+        Verb("mute", "[call]", "silence the microphone", simple("mute", "muted"), group="calls"),
+        Verb("unmute", "[call]", "undo mute", simple("unmute", "not muted"), group="calls"),
+        Verb("dtmf", "digits [call]", "send digits; a comma pauses", simple("send_dtmf", "sending digits", "sent",
+             fields="digits call method"), group="calls", **_WAIT, method="auto|rtp|info|inband"),
+        Verb("transfer", "to [call]", "hand the call over to somebody else", simple("transfer", "transferring", "transferred",
+             fields="to call"), group="calls", **_WAIT),
+        Verb("info", "body [call]", "send a SIP INFO in the call", actions.info, group="calls", **_WAIT, type="TYPE"),
+        Verb("message", "to text...", "send a text", simple("send_message", "sending", "accepted", fields="to text account"),
+             group="calls", **_WAIT, account="ACCOUNT"),
+        Verb("volume", "[action] [amount]", "show or change the loudspeaker: volume, volume 80, volume up 2, volume down",
+             actions.volume, group="sound"),
+        Verb("mic-volume", "[volume]", "show or set the microphone", actions.mic_volume, group="sound"),
+        Verb("devices", "[action] [kind] [device]", "list sound devices, or: devices set input|output|ring DEVICE",
+             actions.devices, group="sound"),
+        Verb("play", "[file]", "play a WAV file or a tone into the call", actions.play, group="sound", **_WAIT, call="CALL",
+             tone="HZ", duration="MS", loop="flag", gain="DB", stop="flag", pause="flag", resume="flag"),
+        Verb("record", "[action]", "record the call: start, stop, pause, resume", actions.record, group="sound", call="CALL",
+             file="FILE", stereo="flag", max="SECONDS", beep="flag"),
+        Verb("accounts", "[action] [account]", "list accounts, or add, remove, register, unregister, select one",
+             actions.accounts, group="accounts and settings", **_WAIT, domain="DOMAIN", username="USER", auth_username="USER",
+             display_name="NAME", label="TEXT", proxy="URI", transport="udp|tcp", dial_plan="PLAN", no_register="flag",
+             ask_password="flag"),  # noqa: S106 - the name of an option
+        Verb("password", "account", "keep an account's password, read from the terminal or a pipe", actions.password,
+             group="accounts and settings"),
+        Verb("dnd", "[switch]", "do not disturb: on or off", actions.dnd, group="accounts and settings"),
+        Verb("forward", "to", "send incoming calls elsewhere; `forward off` ends it", actions.forward,
+             group="accounts and settings", delay="SECONDS"),
+        Verb("auto-answer", "mode", "answer by itself: off, header or all", actions.auto_answer,
+             group="accounts and settings", delay="SECONDS"),
+        Verb("events", "", "show events as they come", actions.events, group="events and history", types="TYPES...",
+             follow="flag", count="N", timeout="SECONDS"),
+        Verb("wait", "type", "stay until an event comes, e.g. wait call.active --timeout 30", actions.wait,
+             group="events and history", timeout="SECONDS", call="CALL"),
+        Verb("history", "[action] [entry]", "show past calls, or: history delete ENTRY, history clear", actions.history,
+             group="events and history", limit="N", before="ENTRY"),
+        Verb("open", "uri", "dial a tel:, sip:, sips: or callto: URI, after asking", actions.open_uri, group="other forms",
+             yes="flag", **_WAIT),
+        Verb("dde", "text...", "carry out a DDE string such as [Dial(1001)]", actions.dde, group="other forms"),
+        Verb("copydata", "code [text...]", "carry out a WM_COPYDATA command and show its LRESULT", actions.copydata,
+             group="other forms"),
+        Verb("op", "name [fields...]", "send any operation: op dial to=1001, op set_volume volume:=80", actions.operation,
+             group="other forms"),
+        Verb("help", "[topic]", "help on a verb, or: help ops, help events, help codes", helping.show_help,
+             group="other forms"),
+    )
+}  # fmt: skip
+"""Every verb by its name."""

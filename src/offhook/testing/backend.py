@@ -1,0 +1,85 @@
+"""A phone that only writes down what it is told: the Backend for tests of surfaces and of programs that use one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from offhook.control.backend import Accepted, Cause, Command, Envelope, EnvelopeMaker
+from offhook.errors import NotFound
+from offhook.media.messages import DeviceInfo
+from offhook.phone.commands import Dial, GetAudio, GetCall, ListAccounts, ListCalls, ListDevices, SetMicVolume, SetVolume, Status
+from offhook.phone.events import Event
+from offhook.phone.model import AccountView, AudioView, CallView, StatusView
+
+
+class FakeBackend:
+    """A Backend that records its commands. `refuse` is raised instead; `status` and `audio` are what it answers."""
+
+    def __init__(self) -> None:
+        self.commands: list[Command] = []
+        self.refuse: BaseException | None = None
+        self.status = StatusView(code=0, name="IDLE")
+        self.audio = AudioView(output_volume=60, mic_volume=50, mic_muted=False)
+        self.devices = (
+            DeviceInfo("usb-1", "input", "Headset (USB)", 0, True),
+            DeviceInfo("hdmi", "output", "Screen", 0, False),
+        )
+        self.calls: tuple[CallView, ...] = ()
+        self.accounts: tuple[AccountView, ...] = ()
+        self.entries: list[dict[str, Any]] = [{"id": "h_2"}, {"id": "h_1"}]
+        self.on_execute: Callable[[Command], None] = lambda command: None
+        self._subscribers: list[Callable[[Envelope], None]] = []
+        self._maker = EnvelopeMaker("t1", lambda: 1_700_000_000.25)
+
+    def execute(self, command: Command) -> Accepted:
+        if self.refuse is not None:
+            raise self.refuse
+        self.commands.append(command)
+        self.on_execute(command)
+        match command:
+            case Status():
+                return Accepted(value=self.status)
+            case GetAudio():
+                return Accepted(value=self.audio)
+            case ListDevices():
+                return Accepted(value=self.devices)
+            case ListCalls():
+                return Accepted(value=self.calls)
+            case ListAccounts():
+                return Accepted(value=self.accounts)
+            case GetCall():
+                if not self.calls:
+                    raise NotFound("no such call")
+                return Accepted(value=self.calls[0])
+            case SetVolume(volume=volume):
+                self.audio = AudioView(volume, self.audio.mic_volume, self.audio.mic_muted)
+            case SetMicVolume(volume=volume):
+                self.audio = AudioView(self.audio.output_volume, volume, self.audio.mic_muted)
+            case Dial():
+                return Accepted(call=command.id or "c_1", operation="op_1")
+            case _:
+                pass
+        return Accepted(call="c_1", operation="op_2")
+
+    def subscribe(self, callback: Callable[[Envelope], None]) -> Callable[[], None]:
+        self._subscribers.append(callback)
+        return lambda: self._subscribers.remove(callback)
+
+    def emit(self, event: Event, cause: Cause | None = None) -> Envelope:
+        envelope = self._maker.make(event, cause)
+        for subscriber in tuple(self._subscribers):
+            subscriber(envelope)
+        return envelope
+
+    def history(self, limit: int, before: str) -> list[dict[str, Any]]:
+        return self.entries[:limit]
+
+    def delete_history(self, entry: str) -> None:
+        if entry not in [found["id"] for found in self.entries]:
+            raise NotFound(f"no entry {entry!r}")
+        self.entries = [found for found in self.entries if found["id"] != entry]
+
+    def clear_history(self) -> None:
+        self.entries = []
+
