@@ -43,6 +43,9 @@ class Arrival(IntEnum):
     RESTART = 3  # a second packet after a JUMP: the sender starts over
 
 
+_NEW: Final = Arrival.NEW  # looking up an enumeration's member costs as much as all the rest of `note`
+
+
 class Reception:
     """Counts what arrives from one synchronization source. Totals survive a restart of the numbering."""
 
@@ -68,7 +71,7 @@ class Reception:
             self.top += 1
             self._seen = (self._seen << 1 | 1) & _WINDOW
             self.received += 1
-            return Arrival.NEW
+            return _NEW
         return self._note_disordered(sequence, delta)
 
     def _note_disordered(self, sequence: int, delta: int) -> Arrival:
@@ -90,7 +93,7 @@ class Reception:
             self._jump = (sequence + 1) & 0xFFFF
             return Arrival.JUMP
         self.received += 1
-        return Arrival.NEW
+        return _NEW
 
     @property
     def expected(self) -> int:

@@ -276,7 +276,15 @@ class Stream:
             return
         if ssrc != self._ssrc_in and not self._meet(ssrc, sequence):
             return
-        if self._admit(sequence, len(packet), now) and self._hears:
+        self._heard = now
+        if not self._flowing:
+            self._flow()
+        arrival = self._reception.note(sequence)
+        if arrival and not self._forgive(arrival):
+            return
+        self.packets_in += 1
+        self.bytes_in += len(packet) - 12
+        if self._hears and len(packet) > 12:
             self._buffer.put(timestamp, decode(packet[12:]), now * 1000.0)
 
     def _receive_rare(self, packet: bytes, source: Address, now: float) -> None:
@@ -299,30 +307,34 @@ class Stream:
         if ssrc != self._ssrc_in and not self._meet(ssrc, sequence):
             return
         payload = packet[span[0] : span[1]]
-        if not self._admit(sequence, len(packet), now):
+        self._heard = now
+        if not self._flowing:
+            self._flow()
+        arrival = self._reception.note(sequence)
+        if arrival and not self._forgive(arrival):
             return
+        self.packets_in += 1
+        self.bytes_in += len(payload)
         if kind == self._event_in:
             self._report_presses(self._events.receive(timestamp, payload, now * 1000.0))
         elif decode is not None and payload and self._hears:
             self._buffer.put(timestamp, decode(payload), now * 1000.0)
 
-    def _admit(self, sequence: int, size: int, now: float) -> bool:
-        """Count a packet from the source in use and say whether its payload is to be used."""
-        self._heard = now
-        if not self._flowing:
-            self._flowing = True
-            self._stalled = False
-            self._report(StreamResumed(self.name))
-        arrival = self._reception.note(sequence)
-        if arrival:
-            if arrival is not rtp.Arrival.RESTART:
-                self._buffer.duplicate += arrival is rtp.Arrival.DUPLICATE
-                self.garbage += arrival is rtp.Arrival.JUMP
-                return False
+    def _flow(self) -> None:
+        self._flowing = True
+        self._stalled = False
+        self._report(StreamResumed(self.name))
+
+    def _forgive(self, arrival: rtp.Arrival) -> bool:
+        """Count a sequence number that is not new, and say whether the packet is good nevertheless."""
+        if arrival is rtp.Arrival.RESTART:
             self._events.restart()
-        self.packets_in += 1
-        self.bytes_in += size - rtp.HEADER_BYTES
-        return True
+            return True
+        if arrival is rtp.Arrival.DUPLICATE:
+            self._buffer.duplicate += 1
+        else:
+            self.garbage += 1
+        return False
 
     def _latch(self, source: Address, now: float) -> bool:
         """Symmetric RTP (RFC 4961): the first who sends is the peer, until silent for a second."""
