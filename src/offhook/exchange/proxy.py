@@ -40,10 +40,11 @@ _RECORDED: Final = frozenset({"INVITE", "SUBSCRIBE", "REFER", "NOTIFY"})
 
 @dataclass(frozen=True, slots=True)
 class ToLine:
-    """This message is for the lines: a whole SIP message, just as it came."""
+    """This message is for the lines: a whole SIP message, just as it came. `user` is whom a request asks for."""
 
     flow: Flow
     data: bytes
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +252,7 @@ class Proxy:
         if user in self._authority.accounts:
             self._ring(request, user, flow, now)
         elif inside or self._is_line(user):
-            self._out.append(ToLine(flow, data))
+            self._out.append(ToLine(flow, data, user))
         elif not user and request.method == "OPTIONS":
             self._answer(request, flow, 200, now, "", (("Allow", ALLOW),))
         else:

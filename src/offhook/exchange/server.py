@@ -1,0 +1,158 @@
+"""The practice exchange on real sockets: `Exchange`."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Literal
+
+from offhook.exchange.authority import practice_accounts
+from offhook.exchange.proxy import DOMAINS, Note
+from offhook.exchange.switch import Switch
+from offhook.exchange.tune import melody
+from offhook.io import clock
+from offhook.io.media_host import MediaHost
+from offhook.io.media_loop import MediaOptions
+from offhook.io.resolver import Resolver
+from offhook.io.system_ids import SystemIds
+from offhook.io.transport import Transports
+from offhook.media.messages import MediaReport, PortsReady
+from offhook.sip.events import Address, CloseFlow, Datagram, FlowFailed, Resolve, SipInput, StreamChunk, Transmit
+
+MEDIA_PATIENCE: Final = 10.0
+"""Seconds the media engine may take to open its first ports."""
+
+
+class Exchange:
+    """A registrar, a proxy and lines to call, on one UDP and TCP port.
+
+    `accounts` maps names to passwords (without it: 1001-1009, password `practice-<name>`). `on_event` gets one line of text
+    for everything worth watching, on the event loop. `port` 0 takes a free one; `address` is right after `start`.
+    `recordings` is the folder of the recorder line; without it, one that is removed at the end.
+    """
+
+    def __init__(self, host: str = "127.0.0.1", port: int = 5070, accounts: dict[str, str] | None = None,
+                 on_event: Callable[[str], None] | None = None, media: Literal["thread", "process"] = "thread", *,
+                 recordings: str = "", domains: tuple[str, ...] = DOMAINS) -> None:
+        self.accounts = practice_accounts() if accounts is None else accounts
+        self._on_event = on_event
+        self._domains = domains
+        self._recordings = recordings
+        self._transports = Transports(host, port, self._deliver)
+        self._resolver = Resolver(self._transports)
+        self._media = MediaHost(mode=media, options=MediaOptions())
+        self._switch: Switch | None = None
+        self._folder = ""
+        self._timer: asyncio.TimerHandle | None = None
+        self._lookups: set[asyncio.Task[None]] = set()
+        self._media_ready = asyncio.Event()
+        self._closed = False
+
+    @property
+    def address(self) -> Address:
+        """Where phones reach the exchange: host and port. An exchange on all interfaces names loopback."""
+        host = self._transports.host
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), self._transports.port
+
+    async def start(self) -> None:
+        """Open the port and begin. Raises SetupError if the port is taken, TimeoutError if no media port can be opened."""
+        await self._transports.start()
+        try:
+            self._folder = await asyncio.to_thread(self._prepare_files)
+            self._switch = Switch(self.address, self.accounts, SystemIds(), music=str(Path(self._folder, "melody.wav")),
+                                  recording=self._recording_path, domains=self._domains)
+            loop = asyncio.get_running_loop()
+            self._media.set_report_callback(lambda reports: loop.call_soon_threadsafe(self._report, reports))
+            self._media.start()
+            async with asyncio.timeout(MEDIA_PATIENCE):
+                await self._media_ready.wait()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Hang up all lines and close everything that `start` opened. Harmless when repeated."""
+        if self._closed:
+            return
+        if self._switch is not None:
+            self._switch.hang_up(clock.now())
+            self._drain()
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._lookups:
+            task.cancel()
+        if self._lookups:
+            await asyncio.wait(self._lookups)
+        await self._transports.close()
+        await asyncio.to_thread(self._media.close)
+        if self._folder:
+            await asyncio.to_thread(shutil.rmtree, self._folder, True)
+
+    def _prepare_files(self) -> str:
+        folder = tempfile.mkdtemp(prefix="offhook-exchange-")
+        Path(folder, "melody.wav").write_bytes(melody())
+        if self._recordings:
+            Path(self._recordings).mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _recording_path(self, name: str) -> str:
+        return str(Path(self._recordings or self._folder, f"{name}.wav"))
+
+    # --- one mutation, one drain -------------------------------------------------------------------------------------
+
+    def _deliver(self, item: Datagram | StreamChunk | FlowFailed) -> None:
+        self._receive(item)
+
+    def _report(self, reports: list[MediaReport]) -> None:
+        for report in reports:
+            self._receive(report)
+            if isinstance(report, PortsReady):
+                self._media_ready.set()
+
+    def _receive(self, item: SipInput | MediaReport) -> None:
+        if self._switch is not None and not self._closed:
+            self._switch.receive(item, clock.now())
+            self._drain()
+
+    def _timeout(self) -> None:
+        if self._switch is not None and not self._closed:
+            self._switch.timeout(clock.now())
+            self._drain()
+
+    def _drain(self) -> None:
+        switch = self._switch
+        if switch is None:
+            return
+        while (output := switch.poll()) is not None:
+            if isinstance(output, Transmit):
+                self._transports.send(output.flow, output.data)
+            elif isinstance(output, CloseFlow):
+                self._transports.close_flow(output.flow)
+            elif isinstance(output, Resolve):
+                self._look_up(output)
+            elif isinstance(output, Note):
+                if self._on_event is not None:
+                    self._on_event(output.text)
+            else:
+                self._media.send(output)
+        self._arm(switch.deadline())
+
+    def _arm(self, deadline: float | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if deadline is not None:
+            delay = max(0.0, deadline - clock.now())
+            self._timer = asyncio.get_running_loop().call_later(delay, self._timeout)
+
+    def _look_up(self, query: Resolve) -> None:
+        async def look_up() -> None:
+            self._receive(await self._resolver.resolve(query))
+
+        task = asyncio.get_running_loop().create_task(look_up())
+        self._lookups.add(task)
+        task.add_done_callback(self._lookups.discard)
