@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import sys
 from collections.abc import Generator
 from typing import Any, Literal
 
@@ -19,16 +21,18 @@ APPLICATION = "offhook"
 class MiniaudioBackend:
     """The system's sound: WASAPI, Core Audio, PulseAudio, ALSA, whichever miniaudio finds first."""
 
+    def __init__(self) -> None:
+        _quiet_alsa()
+
     def find(self) -> list[FoundDevice]:
         """Return what there is now; a fresh context each time, for an old one keeps its view of the world."""
         try:
             listing = miniaudio.Devices()
             if listing.backend == "Null":
                 return []
-            inputs, outputs = listing.get_captures(), listing.get_playbacks()
         except miniaudio.MiniaudioError as problem:
             raise BackendError(_text(problem)) from problem
-        return _found(listing.backend, "input", inputs) + _found(listing.backend, "output", outputs)
+        return _found(listing, "input") + _found(listing, "output")
 
     def open_output(self, native: object | None, pull: Pull) -> OpenDevice:
         """Start playing."""
@@ -97,16 +101,44 @@ def _pusher(push: Push) -> Generator[None, bytearray, None]:
         push(bytes((yield)))
 
 
-def _found(library: str, kind: Literal["input", "output"], entries: list[dict[str, Any]]) -> list[FoundDevice]:
-    found = []
-    for index, entry in enumerate(entries):
-        native = bytes(miniaudio.ffi.buffer(entry["id"])).rstrip(b"\0")
-        name = str(entry["name"])
-        # miniaudio puts the default first where the system tells it, and does not pass the flag on.
-        info = DeviceInfo(stable_id(library, kind, native, name), kind, name, index, index == 0)
-        found.append(FoundDevice(info, entry["id"]))
+def _found(listing: Any, kind: Literal["input", "output"]) -> list[FoundDevice]:
+    """List one kind. miniaudio's own list hides which is the default, and fails whole when one device is broken."""
+    ffi, lib = miniaudio.ffi, miniaudio.lib
+    infos, count = ffi.new("ma_device_info**"), ffi.new("ma_uint32*")
+    outputs = (infos, count) if kind == "output" else (ffi.NULL, ffi.NULL)
+    inputs = (infos, count) if kind == "input" else (ffi.NULL, ffi.NULL)
+    if lib.ma_context_get_devices(listing._context, *outputs, *inputs) != lib.MA_SUCCESS:
+        raise BackendError("the sound system does not list its devices")
+    side = miniaudio.DeviceType.PLAYBACK if kind == "output" else miniaudio.DeviceType.CAPTURE
+    found: list[FoundDevice] = []
+    for place in range(count[0]):
+        entry = infos[0][place]
+        native = ffi.new("ma_device_id*", entry.id)  # a copy: the list dies with the context
+        name = ffi.string(entry.name).decode(errors="replace")
+        # Plugins of ALSA that are on every machine and are no devices; only asking jack writes to stderr.
+        if listing.backend == "ALSA" and ffi.string(entry.id.alsa).partition(b":")[0] in (b"null", b"jack", b"oss"):
+            continue
+        details = ffi.new("ma_device_info*")
+        if lib.ma_context_get_device_info(listing._context, side.value, native, details) != lib.MA_SUCCESS:
+            continue
+        identity = stable_id(listing.backend, kind, bytes(ffi.buffer(native)).rstrip(b"\0"), name)
+        info = DeviceInfo(identity, kind, name, len(found), bool(entry.isDefault))
+        found.append(FoundDevice(info, native))
     return found
 
 
 def _text(problem: Exception) -> str:
     return str(problem.args[0]) if problem.args else "the sound system refuses"
+
+
+def _quiet_alsa() -> None:
+    """Keep ALSA from writing to stderr each time it is asked for a device that is not there."""
+    if sys.platform != "linux" or _silent:
+        return
+    with contextlib.suppress(OSError, AttributeError):
+        handler = ctypes.CFUNCTYPE(None)(lambda: None)
+        ctypes.CDLL("libasound.so.2").snd_lib_error_set_handler(handler)
+        _silent.append(handler)
+
+
+_silent: list[object] = []  # ALSA keeps the handler, so it must live as long as the process

@@ -1,0 +1,192 @@
+"""Offer and answer: the rules of RFC 3264, over all directions, codec lists and m-lines."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from offhook.errors import MediaNegotiationFailed, ParseError
+from offhook.media.messages import Direction
+from offhook.media.negotiate import (
+    LocalMedia,
+    accept_answer,
+    combine,
+    make_answer,
+    make_offer,
+    remote_direction,
+    reverse,
+)
+from offhook.media.sdp import parse_sdp
+
+ALICE = LocalMedia("192.0.2.1", 4000)
+BOB = LocalMedia("192.0.2.2", 5000)
+RFC4317 = Path(__file__).parents[3] / "shared/testdata/rfc4317"
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+directions = st.sampled_from(DIRECTIONS)
+codecs = st.permutations(["PCMU", "PCMA"]).flatmap(lambda two: st.integers(1, 2).map(lambda count: tuple(two[:count])))
+
+
+def sdp(*lines: str, address: str = "198.51.100.7") -> bytes:
+    head = ["v=0", "o=x 7 7 IN IP4 198.51.100.7", "s=-", f"c=IN IP4 {address}", "t=0 0"]
+    return "\r\n".join([*head, *lines, ""]).encode()
+
+
+@given(offered=directions, wanted=directions, mine=codecs, theirs=codecs, events=st.booleans(), more=st.booleans())
+def test_both_sides_agree(
+    offered: Direction, wanted: Direction, mine: tuple[str, ...], theirs: tuple[str, ...], events: bool, more: bool
+) -> None:
+    alice = LocalMedia("192.0.2.1", 4000, mine, events)
+    bob = LocalMedia("2001:db8::2", 5000, theirs, more)
+    offer = make_offer(alice, 1, 1, offered)
+    common = [name for name in mine if name in theirs]
+    if not common:
+        with pytest.raises(MediaNegotiationFailed):
+            make_answer(bob, offer, 2, 1, wanted)
+        return
+    answer, at_bob = make_answer(bob, offer, 2, 1, wanted)
+    at_alice = accept_answer(alice, offer, answer)
+    assert at_bob.codec == at_alice.codec == common[0]
+    assert at_alice.direction == reverse(at_bob.direction) == combine(offered, reverse(wanted))
+    assert at_alice.remote == ("2001:db8::2", 5000)
+    assert at_alice.remote_rtcp == ("2001:db8::2", 5001)
+    assert at_bob.remote == ("192.0.2.1", 4000)
+    assert dict(at_alice.receive_types)[at_bob.payload_type] == at_bob.codec
+    assert dict(at_bob.receive_types)[at_alice.payload_type] == at_alice.codec
+    assert at_alice.telephone_event == at_bob.telephone_event_in == (101 if events and more else None)
+    assert remote_direction(answer) == at_bob.direction
+
+
+def test_offered_order_and_numbers_win() -> None:
+    offer = sdp(
+        "m=audio 30000 RTP/AVP 18 8 0 100", "a=rtpmap:18 G729/8000", "a=rtpmap:100 telephone-event/8000", "a=fmtp:100 0-15"
+    )
+    answer, config = make_answer(ALICE, offer, 1, 1)
+    assert parse_sdp(answer).media[0].formats == ("8", "0", "100")
+    assert (config.codec, config.payload_type) == ("PCMA", 8)
+    assert config.receive_types == ((8, "PCMA"), (0, "PCMU"))
+    assert (config.telephone_event, config.telephone_event_in) == (100, 100)
+
+
+def test_each_side_has_its_own_event_number() -> None:
+    offer = make_offer(ALICE, 1, 1)
+    answer = sdp("m=audio 30000 RTP/AVP 0 97", "a=rtpmap:97 telephone-event/8000")
+    config = accept_answer(ALICE, offer, answer)
+    assert (config.telephone_event, config.telephone_event_in) == (97, 101)
+
+
+def test_encoding_names_know_no_case_and_dynamic_numbers_count() -> None:
+    offer = sdp("m=audio 30000 RTP/AVP 96", "a=rtpmap:96 pcma/8000/1")
+    _, config = make_answer(ALICE, offer, 1, 1)
+    assert (config.codec, config.payload_type) == ("PCMA", 96)
+
+
+def test_other_clock_is_another_codec() -> None:
+    offer = sdp("m=audio 30000 RTP/AVP 96 0", "a=rtpmap:96 PCMA/16000", "a=rtpmap:97 telephone-event/48000")
+    assert make_answer(ALICE, offer, 1, 1)[1].payload_type == 0
+
+
+def test_other_lines_are_refused_in_place() -> None:
+    offer = sdp(
+        "m=video 31000 RTP/AVP 31", "m=audio 32000 RTP/SAVP 0", "m=audio 33000 RTP/AVP 8", "m=audio 34000 RTP/AVP 0",
+        "m=application 9 TCP/MSRP *",
+    )
+    answer, config = make_answer(ALICE, offer, 1, 1)
+    assert [(line.media, line.port) for line in parse_sdp(answer).media] == [
+        ("video", 0), ("audio", 0), ("audio", 4000), ("audio", 0), ("application", 0)
+    ]
+    assert config.remote == ("198.51.100.7", 33000)
+    again = parse_sdp(make_offer(ALICE, 1, 2, previous=answer))
+    assert [(line.media, line.port) for line in again.media] == [
+        ("video", 0), ("audio", 0), ("audio", 4000), ("audio", 0), ("application", 0)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected", "seen"),
+    [("sendrecv", "recvonly", "sendonly"), ("recvonly", "inactive", "inactive"), ("sendonly", "recvonly", "sendonly")],
+)
+def test_hold_the_old_way(stated: str, expected: Direction, seen: Direction) -> None:
+    offer = sdp("m=audio 30000 RTP/AVP 0", f"a={stated}", address="0.0.0.0")
+    answer, config = make_answer(ALICE, offer, 1, 1)
+    assert config.direction == expected
+    assert remote_direction(offer) == seen
+    assert f"a={expected}".encode() in answer
+
+
+def test_rtcp_goes_where_it_is_told() -> None:
+    offer = sdp("m=audio 30000 RTP/AVP 0", "a=rtcp:40404 IN IP4 203.0.113.9")
+    assert make_answer(ALICE, offer, 1, 1)[1].remote_rtcp == ("198.51.100.7", 40404)
+
+
+def test_origin_carries_the_version() -> None:
+    origin = parse_sdp(make_offer(ALICE, 12, 7, "sendonly")).origin
+    assert (origin.session_id, origin.version, origin.address) == (12, 7, "192.0.2.1")
+
+
+@pytest.mark.parametrize(
+    "offer",
+    [
+        sdp(),
+        sdp("m=audio 0 RTP/AVP 0"),
+        sdp("m=audio 30000 RTP/AVP 18"),
+        sdp("m=audio 30000 RTP/SAVP 0"),
+        sdp("m=video 30000 RTP/AVP 31"),
+        sdp("m=audio 30000 RTP/AVP 0", address="media.example.com"),
+        sdp("m=audio 30000 RTP/AVP 0", address="999.1.1.1"),
+    ],
+)
+def test_nothing_in_common(offer: bytes) -> None:
+    with pytest.raises(MediaNegotiationFailed):
+        make_answer(ALICE, offer, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [sdp(), sdp("m=audio 0 RTP/AVP 0"), sdp("m=video 9 RTP/AVP 0"), sdp("m=audio 9 RTP/AVP 18")],
+)
+def test_answers_that_refuse(answer: bytes) -> None:
+    with pytest.raises(MediaNegotiationFailed):
+        accept_answer(ALICE, make_offer(ALICE, 1, 1), answer)
+
+
+def test_garbage_is_a_parse_error() -> None:
+    with pytest.raises(ParseError):
+        make_answer(ALICE, b"hello", 1, 1)
+    with pytest.raises(ParseError):
+        remote_direction(b"\xff")
+    with pytest.raises(ParseError):
+        make_answer(ALICE, sdp("m=audio 9 RTP/AVP 0").replace(b"c=IN IP4 198.51.100.7\r\n", b""), 1, 1)
+
+
+def test_direction_without_audio() -> None:
+    assert remote_direction(sdp()) == "inactive"
+    assert remote_direction(sdp("m=audio 0 RTP/AVP 0")) == "inactive"
+
+
+def test_broken_answer_cannot_widen_our_hold() -> None:
+    config = accept_answer(ALICE, make_offer(ALICE, 1, 1, "sendonly"), sdp("m=audio 9 RTP/AVP 0", "a=sendrecv"))
+    assert config.direction == "sendonly"
+
+
+@pytest.mark.skipif(not RFC4317.is_dir(), reason="the examples of RFC 4317 are not here")
+def test_answers_every_offer_of_rfc_4317() -> None:
+    taken = 0
+    for path in sorted(RFC4317.glob("*-offer*.sdp")):
+        # The examples name hosts; a phone is told addresses.
+        text = re.sub(rb"(?m)^c=IN IP4 [a-z].*?(\r?)$", rb"c=IN IP4 192.0.2.9\1", path.read_bytes())
+        try:
+            answer, _ = make_answer(ALICE, text, 1, 1)
+        except MediaNegotiationFailed:
+            continue
+        taken += 1
+        theirs, ours = parse_sdp(text), parse_sdp(answer)
+        assert [line.media for line in ours.media] == [line.media for line in theirs.media]
+        for mine, line in zip(ours.media, theirs.media, strict=True):
+            assert set(mine.formats) <= set(line.formats)
+            assert mine.port == 0 or line.port != 0
+    assert taken >= 5

@@ -1,0 +1,114 @@
+"""SDP text: what is read is what was written, and nothing but ParseError comes out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from offhook.errors import ParseError
+from offhook.media.sdp import MAX_MEDIA, Connection, parse_sdp
+
+BASIC = b"""v=0\r
+o=alice 1 2 IN IP4 192.0.2.1\r
+s=-\r
+c=IN IP4 192.0.2.1\r
+t=0 0\r
+a=sendonly\r
+m=audio 4000 RTP/AVP 0 97\r
+a=rtpmap:0 PCMU/8000\r
+a=rtpmap:97 opus/48000/2\r
+a=fmtp:97 useinbandfec=1\r
+m=video 0 RTP/AVP 31\r
+c=IN IP6 2001:db8::1\r
+a=recvonly\r
+"""
+RFC4317 = sorted((Path(__file__).parents[3] / "shared/testdata/rfc4317").glob("*.sdp"))
+
+
+def test_reads_what_is_there() -> None:
+    session = parse_sdp(BASIC)
+    audio, video = session.media
+    assert (session.origin.username, session.origin.session_id, session.origin.version) == ("alice", 1, 2)
+    assert audio.payload_types == (0, 97)
+    assert audio.rtpmaps()[97].encoding == "opus"
+    assert audio.rtpmaps()[97].channels == 2
+    assert audio.fmtp(97) == "useinbandfec=1"
+    assert audio.fmtp(0) == ""
+    assert session.direction_of(audio) == "sendonly"
+    assert session.direction_of(video) == "recvonly"
+    assert session.connection_of(audio) == Connection("192.0.2.1")
+    assert session.connection_of(video) == Connection("2001:db8::1", address_type="IP6")
+
+
+def test_prints_what_it_read() -> None:
+    assert parse_sdp(BASIC).encode() == BASIC
+
+
+def test_takes_bare_newlines() -> None:
+    assert parse_sdp(BASIC.replace(b"\r\n", b"\n")) == parse_sdp(BASIC)
+
+
+@pytest.mark.skipif(not RFC4317, reason="the examples of RFC 4317 are not here")
+def test_reads_the_examples_of_rfc_4317() -> None:
+    for path in RFC4317:
+        session = parse_sdp(path.read_bytes())
+        assert parse_sdp(session.encode()) == session, path.name
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"v=1\r\n",
+        b"v=0\r\n",
+        b"v=0\r\no=- 1 IN IP4 1.2.3.4\r\n",
+        b"v=0\r\no=- x 1 IN IP4 1.2.3.4\r\n",
+        b"v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\nc=IN IP4\r\n",
+        b"v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\nc=IN IP4 ::1\r\n",
+        b"v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\nm=audio 70000 RTP/AVP 0\r\n",
+        b"v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\nm=audio -1 RTP/AVP 0\r\n",
+        b"v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\nm=audio 1 RTP/AVP\r\n",
+        b"v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\nnonsense\r\n",
+        b"v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\ns=\xff\r\n",
+        b"v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\n" + b"m=audio 1 RTP/AVP 0\r\n" * (MAX_MEDIA + 1),
+        b"v=0\r\n" + b"a=x\r\n" * 15_000,
+    ],
+)
+def test_refuses_with_parse_error_only(text: bytes) -> None:
+    with pytest.raises(ParseError):
+        parse_sdp(text)
+
+
+def test_old_hold_address_is_unspecified() -> None:
+    assert Connection("0.0.0.0").unspecified
+    assert Connection("::", address_type="IP6").unspecified
+    assert not Connection("host.example").unspecified
+
+
+@given(st.binary(max_size=300))
+def test_garbage(text: bytes) -> None:
+    _survives(text)
+
+
+@given(st.data())
+def test_damaged_text(data: st.DataObject) -> None:
+    place = data.draw(st.integers(0, len(BASIC) - 1))
+    length = data.draw(st.integers(0, 12))
+    _survives(BASIC[:place] + data.draw(st.binary(max_size=8)) + BASIC[place + length:])
+
+
+def _survives(text: bytes) -> None:
+    try:
+        session = parse_sdp(text)
+    except ParseError:
+        return
+    for media in session.media:
+        media.rtpmaps()
+        media.fmtp(0)
+        session.direction_of(media)
+    again = parse_sdp(session.encode())
+    assert again.media == session.media
+    assert again.origin == session.origin
