@@ -1,0 +1,425 @@
+"""Real peers for tests: SIPp, baresip and Kamailio, started on free loopback ports and gone when the test is.
+
+Each is a context manager; `folder` (pytest's `tmp_path`) keeps its configuration and logs. Everything here blocks for a
+moment: inside an event loop call `wait…` and `command` through `asyncio.to_thread`. A peer that is not installed raises
+PeerMissing; the pytest fixtures of a test suite turn that into a skip.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from offhook.errors import SetupError
+
+Address: TypeAlias = tuple[str, int]
+
+LOOPBACK = "127.0.0.1"
+START_TIMEOUT = 10.0
+STOP_TIMEOUT = 3.0
+BARESIP_MODULES = (Path("/usr/lib/baresip/modules"), Path("/usr/local/lib/baresip/modules"))
+
+_running: set[Process] = set()
+
+
+class PeerMissing(SetupError):  # noqa: N818 - the tree in offhook.errors names what is wrong
+    """The program is not installed; the text names its Debian package."""
+
+
+class PeerFailed(SetupError):  # noqa: N818
+    """The program did not start, or said something else than expected; the text ends with its log."""
+
+
+class Process:
+    """One program we started, with its output in `log`. It is ended by its own process group, never by name."""
+
+    def __init__(self, command: Sequence[str], log: Path, *, stdin: int = subprocess.DEVNULL) -> None:
+        self.log = log
+        with log.open("wb") as output:
+            self._child = subprocess.Popen(  # noqa: S603 - an argument list, for tests
+                command, stdin=stdin, stdout=output, stderr=subprocess.STDOUT, cwd=log.parent, start_new_session=True,
+                env={**os.environ, "TERM": "dumb", "HOME": str(log.parent), "LC_ALL": "C"},
+            )
+        _running.add(self)
+
+    def alive(self) -> bool:
+        """Say whether it still runs."""
+        return self._child.poll() is None
+
+    def wait(self, timeout: float) -> int:
+        """Wait for its end and return the exit code; PeerFailed when it is not over in `timeout` seconds."""
+        try:
+            return self._child.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise self.failed(f"still runs after {timeout:g} s") from None
+
+    def wait_until(self, condition: Callable[[], bool], what: str, timeout: float = START_TIMEOUT) -> None:
+        """Look until `condition` holds; PeerFailed if the program ends, or time is up, before that."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            if not self.alive():
+                raise self.failed(f"ended with exit code {self._child.returncode} before {what}")
+            if time.monotonic() > deadline:
+                raise self.failed(f"not {what} within {timeout:g} s")
+            time.sleep(0.01)
+
+    def failed(self, text: str) -> PeerFailed:
+        """Return the error with the end of the log."""
+        tail = self.log.read_text("utf-8", "replace")[-2000:]
+        return PeerFailed(f"{Path(self._child.args[0]).name}: {text}\n{tail}")  # type: ignore[index, arg-type]
+
+    def stop(self) -> None:
+        """End it: politely, then at once. Calling it again does nothing."""
+        if self.alive():
+            self._signal(signal.SIGTERM)
+            try:
+                self._child.wait(STOP_TIMEOUT)
+            except subprocess.TimeoutExpired:
+                self._signal(signal.SIGKILL)
+                self._child.wait()
+        # Children of a killed parent stay behind in its group.
+        self._signal(signal.SIGKILL)
+        _running.discard(self)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._child.pid, number)
+
+
+@atexit.register
+def _stop_all() -> None:
+    for process in list(_running):
+        process.stop()
+
+
+def program(name: str, package: str) -> str:
+    """Return the path of a program. Raises PeerMissing that names its Debian package."""
+    found = shutil.which(name, path=os.environ.get("PATH", "") + os.pathsep + "/usr/sbin")
+    if found is None:
+        raise PeerMissing(f"{name} is not installed: apt-get install {package}")
+    return found
+
+
+def free_port() -> int:
+    """Return a port number that is free for UDP and TCP on loopback."""
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
+            udp.bind((LOOPBACK, 0))
+            with contextlib.suppress(OSError):
+                tcp.bind((LOOPBACK, udp.getsockname()[1]))
+                return int(udp.getsockname()[1])
+
+
+def port_taken(port: int, kind: socket.SocketKind) -> bool:
+    """Say whether somebody has this loopback port."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        if kind == socket.SOCK_STREAM:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return True
+    return False
+
+
+# --- SIPp ----------------------------------------------------------------------------------------------------------
+
+
+class Sipp:
+    """A running SIPp scenario."""
+
+    def __init__(self, process: Process, port: int, messages: Path) -> None:
+        self.process = process
+        self.port = port
+        self._messages = messages
+
+    @property
+    def address(self) -> Address:
+        """Where it listens."""
+        return LOOPBACK, self.port
+
+    def wait(self, timeout: float = 30.0) -> None:
+        """Wait until the scenario is over; PeerFailed, with SIPp's own words, unless every call succeeded."""
+        code = self.process.wait(timeout)
+        if code != 0:
+            raise self.process.failed(f"exit code {code} (1: a call failed)\n{self.errors()}")
+
+    def messages(self) -> str:
+        """Return every message it sent and received so far."""
+        return self._messages.read_text("latin-1") if self._messages.exists() else ""
+
+    def errors(self) -> str:
+        """Return what did not go as the scenario says."""
+        file = self._messages.with_name("errors.log")
+        return file.read_text("latin-1") if file.exists() else ""
+
+
+@contextmanager
+def sipp(
+    scenario: str, folder: Path, *, remote: Address | None = None, service: str = "phone", calls: int = 1,
+    rate: float = 10.0, transport: Literal["udp", "tcp"] = "udp", options: Sequence[str] = (),
+) -> Iterator[Sipp]:
+    """Run a scenario (XML text; or the name of one that SIPp has built in: "uac", "uas").
+
+    With `remote` SIPp calls `service` there, `calls` times, `rate` a second; without, it waits for `calls` calls.
+    """
+    command = [program("sipp", "sip-tester")]
+    folder.mkdir(parents=True, exist_ok=True)
+    if scenario.lstrip().startswith("<"):
+        file = folder / "scenario.xml"
+        file.write_text(scenario, "utf-8")
+        command += ["-sf", str(file)]
+    else:
+        command += ["-sn", scenario]
+    port, messages = free_port(), folder / "messages.log"
+    command += [
+        "-i", LOOPBACK, "-mi", LOOPBACK, "-p", str(port), "-s", service, "-m", str(calls), "-r", f"{rate:g}",
+        "-t", "u1" if transport == "udp" else "t1", "-nostdin", "-trace_msg", "-message_file", str(messages),
+        "-trace_err", "-error_file", str(folder / "errors.log"), *options,
+    ]
+    command += [f"{remote[0]}:{remote[1]}"] if remote else []
+    process = Process(command, folder / "sipp.log")
+    try:
+        if remote is None:
+            kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
+            process.wait_until(lambda: port_taken(port, kind), "listening")
+        yield Sipp(process, port, messages)
+    finally:
+        process.stop()
+
+
+# --- baresip -------------------------------------------------------------------------------------------------------
+
+
+class Baresip:
+    """A running baresip, driven over its ctrl_tcp socket (netstrings around JSON)."""
+
+    def __init__(self, process: Process, port: int, user: str, control: socket.socket) -> None:
+        self.process = process
+        self.port = port
+        self.uri = f"sip:{user}@{LOOPBACK}:{port}"
+        self.events: list[dict[str, Any]] = []
+        """Every event so far, oldest first: `type` is CALL_INCOMING, CALL_ESTABLISHED, CALL_CLOSED, REGISTER_OK …"""
+        self._control = control
+        self._buffer = b""
+        self._answers: list[dict[str, Any]] = []
+
+    def command(self, name: str, parameters: str = "", timeout: float = 5.0) -> str:
+        """Carry out a command ("dial", "hangup", "accept", "hold", "resume", "sndcode" …) and return its text."""
+        message = json.dumps({"command": name, "params": parameters, "token": "t"}).encode()
+        self._control.sendall(b"%d:%s," % (len(message), message))
+        self._read_until(lambda: bool(self._answers), f"an answer to {name}", timeout)
+        answer = self._answers.pop(0)
+        if not answer.get("ok"):
+            raise self.process.failed(f"{name} {parameters}: {answer.get('data')}")
+        return str(answer.get("data", ""))
+
+    def wait_event(self, kind: str, timeout: float = 10.0) -> dict[str, Any]:
+        """Wait for an event of this type that has not been taken yet, and take it."""
+        self._read_until(lambda: any(event.get("type") == kind for event in self.events), kind, timeout)
+        found = next(event for event in self.events if event.get("type") == kind)
+        self.events.remove(found)
+        return found
+
+    def heard(self) -> list[Path]:
+        """Return the WAV files of what it heard, one a call, oldest first (complete when the call is over)."""
+        return sorted(self.process.log.parent.glob("*-dec.wav"))
+
+    def _read_until(self, condition: Callable[[], bool], what: str, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        while not condition():
+            self._control.settimeout(max(0.001, deadline - time.monotonic()))
+            try:
+                piece = self._control.recv(65536)
+            except TimeoutError:
+                raise self.process.failed(f"no {what} within {timeout:g} s; events: {self.events}") from None
+            if not piece:
+                raise self.process.failed(f"ended before {what}")
+            self._buffer += piece
+            self._sort()
+
+    def _sort(self) -> None:
+        while b":" in self._buffer:
+            length, _, rest = self._buffer.partition(b":")
+            if len(rest) <= int(length):
+                return
+            message = json.loads(rest[:int(length)])
+            self._buffer = rest[int(length) + 1:]
+            (self.events if message.get("event") else self._answers).append(message)
+
+
+@contextmanager
+def baresip(
+    folder: Path, *, user: str = "bob", password: str = "", registrar: Address | None = None,
+    transport: Literal["udp", "tcp"] = "udp", source: str = "ausine,440",
+    answer: Literal["auto", "manual"] = "auto", codecs: str = "PCMU,PCMA", settings: str = "",
+) -> Iterator[Baresip]:
+    """Run baresip with one account. It plays `source` into calls ("ausine,440", "aufile,/x.wav").
+
+    With `registrar` it registers there as `user` and that has happened when the block begins. `settings` is
+    added to its config.
+    """
+    command = program("baresip", "baresip-core")
+    modules = next((each for each in BARESIP_MODULES if each.is_dir()), None)
+    if modules is None:
+        raise PeerMissing("baresip's modules are not installed: apt-get install baresip-core")
+    folder.mkdir(parents=True, exist_ok=True)
+    port, control_port = free_port(), free_port()
+    (folder / "config").write_text(_baresip_config(modules, port, control_port, source, settings), "utf-8")
+    domain = f"{registrar[0]}:{registrar[1]}" if registrar else f"{LOOPBACK}:{port}"
+    (folder / "accounts").write_text(
+        f"<sip:{user}@{domain};transport={transport}>;auth_user={user};auth_pass={password};answermode={answer}"
+        f";regint={60 if registrar else 0};audio_codecs={codecs};dtmfmode=rtpevent;mediaenc=;medianat=\n", "utf-8")
+    (folder / "contacts").write_text("", "utf-8")
+    process = Process([command, "-4", "-f", str(folder)], folder / "baresip.log")
+    try:
+        process.wait_until(lambda: port_taken(control_port, socket.SOCK_STREAM), "listening")
+        process.wait_until(lambda: port_taken(port, socket.SOCK_DGRAM), "listening")
+        with socket.create_connection((LOOPBACK, control_port), START_TIMEOUT) as control:
+            peer = Baresip(process, port, user, control)
+            if registrar:
+                _wait_registered(peer)
+            yield peer
+    finally:
+        process.stop()
+
+
+def _wait_registered(peer: Baresip) -> None:
+    # The registration may be over before the control socket has a listener; the log tells it then.
+    deadline = time.monotonic() + START_TIMEOUT
+    while "200 OK" not in peer.process.log.read_text("utf-8", "replace"):
+        if time.monotonic() > deadline:
+            raise peer.process.failed(f"not registered within {START_TIMEOUT:g} s")
+        time.sleep(0.02)
+
+
+def _baresip_config(modules: Path, port: int, control: int, source: str, settings: str) -> str:
+    media = "\n".join(f"module {name}.so" for name in ("g711", "ausine", "aufile", "aubridge", "sndfile"))
+    # ausine makes 48 kHz stereo only; files are taken at the codec's rate.
+    rate = "ausrc_srate 48000\nausrc_channels 2" if source.startswith("ausine") else ""
+    return f"""
+sip_listen {LOOPBACK}:{port}
+net_interface {LOOPBACK}
+audio_source {source}
+{rate}
+audio_player aubridge,nobody
+audio_alert aubridge,nobody
+snd_path .
+module_path {modules}
+{media}
+module_tmp uuid.so
+module_tmp account.so
+module_app menu.so
+module_app ctrl_tcp.so
+ctrl_tcp_listen {LOOPBACK}:{control}
+{settings}
+"""
+
+
+# --- Kamailio ------------------------------------------------------------------------------------------------------
+
+
+class Kamailio:
+    """A running registrar and proxy; `realm` is also its domain."""
+
+    def __init__(self, process: Process, port: int) -> None:
+        self.process = process
+        self.port = port
+
+    @property
+    def address(self) -> Address:
+        """Where it listens, UDP and TCP."""
+        return LOOPBACK, self.port
+
+    @property
+    def domain(self) -> str:
+        """What belongs behind the @ of its users."""
+        return f"{LOOPBACK}:{self.port}"
+
+
+@contextmanager
+def kamailio(folder: Path, users: Mapping[str, str]) -> Iterator[Kamailio]:
+    """Run Kamailio for these users (name to password): digest for REGISTER and calls, locations in memory."""
+    command = program("kamailio", "kamailio")
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    file = folder / "kamailio.cfg"
+    file.write_text(_kamailio_config(port, users), "utf-8")
+    process = Process(
+        [command, "-f", str(file), "-DD", "-E", "-m", "32", "-M", "4", "-Y", str(folder), "-w", str(folder)],
+        folder / "kamailio.log",
+    )
+    try:
+        process.wait_until(lambda: port_taken(port, socket.SOCK_DGRAM), "listening")
+        process.wait_until(lambda: _accepts(port), "listening")
+        yield Kamailio(process, port)
+    finally:
+        process.stop()
+
+
+def _accepts(port: int) -> bool:
+    try:
+        socket.create_connection((LOOPBACK, port), 1.0).close()
+    except OSError:
+        return False
+    return True
+
+
+def _kamailio_config(port: int, users: Mapping[str, str]) -> str:
+    if any(set('"\\\n$#') & set(name + password) for name, password in users.items()):
+        raise SetupError("users and passwords for Kamailio: leave out quotes, backslashes, line ends, '$' and '#'")
+    passwords = "\n".join(f'  if ($au == "{name}") $var(password) = "{word}";' for name, word in users.items())
+    loads = "\n".join(
+        f'loadmodule "{name}.so"'
+        for name in ("tm", "sl", "rr", "pv", "maxfwd", "textops", "siputils", "usrloc", "registrar", "auth")
+    )
+    return f"""#!KAMAILIO
+debug=2
+log_stderror=yes
+children=1
+tcp_children=1
+auto_aliases=no
+listen=udp:{LOOPBACK}:{port}
+listen=tcp:{LOOPBACK}:{port}
+{loads}
+modparam("usrloc", "db_mode", 0)
+modparam("registrar", "min_expires", 10)
+modparam("registrar", "max_expires", 3600)
+modparam("auth", "nonce_expire", 300)
+
+request_route {{
+  if (!mf_process_maxfwd_header("10")) {{ sl_send_reply("483", "Too Many Hops"); exit; }}
+  if (is_method("CANCEL")) {{ if (t_check_trans()) t_relay(); exit; }}
+  if (has_totag()) {{
+    if (loose_route()) {{ t_relay(); exit; }}
+    if (is_method("ACK")) {{ if (t_check_trans()) t_relay(); exit; }}
+    sl_send_reply("404", "Not Here"); exit;
+  }}
+  if (is_method("ACK")) {{ t_relay(); exit; }}
+  if (is_method("OPTIONS") && uri == myself && $rU == $null) {{ sl_send_reply("200", "OK"); exit; }}
+  $var(password) = "";
+{passwords}
+  if (is_method("REGISTER")) {{
+    if ($var(password) == "" || !pv_www_authenticate("$fd", "$var(password)", "0")) {{ www_challenge("$fd", "1"); exit; }}
+    if ($au != $tU) {{ sl_send_reply("403", "Not Your Address"); exit; }}
+    if (!save("location")) sl_reply_error();
+    exit;
+  }}
+  if ($var(password) == "" || !pv_proxy_authenticate("$fd", "$var(password)", "0")) {{ proxy_challenge("$fd", "1"); exit; }}
+  consume_credentials();
+  record_route();
+  if (!lookup("location")) {{ sl_send_reply("404", "Not Found"); exit; }}
+  if (!t_relay()) sl_reply_error();
+}}
+"""
