@@ -22,7 +22,7 @@ CHALLENGE_LIMIT: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class DigestChallenge:
-    """What a Digest challenge asks for. `qop` is the offered list in lower case, empty for RFC 2069 style; `proxy`: from a 407."""
+    """What a Digest challenge asks for. `qop` is the offered list, lower case, empty for RFC 2069; `proxy`: from a 407."""
 
     realm: str
     nonce: str

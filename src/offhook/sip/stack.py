@@ -10,7 +10,18 @@ from typing import Final, TypeAlias
 from offhook.ids import Ids
 from offhook.sip.auth import Credentials
 from offhook.sip.events import (
-    Address, Body, Dropped, Flow, HeaderList, Identity, IdentityId, Resolve, Resolved, SipOutput, Transmit, TransportName,
+    Address,
+    Body,
+    Dropped,
+    Flow,
+    HeaderList,
+    Identity,
+    IdentityId,
+    Resolve,
+    Resolved,
+    SipOutput,
+    Transmit,
+    TransportName,
 )
 from offhook.sip.message import Request, Response, response_to
 from offhook.sip.timers import TimerQueue

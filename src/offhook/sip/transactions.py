@@ -331,14 +331,15 @@ class ClientTransaction(Transaction):
 
 
 class ServerTransaction(Transaction):
-    """A request of the far end on its way to our answer. `on_ack` is called for an ACK that came on the INVITE's own branch."""
+    """A request of the far end on its way to our answer. `on_ack`: an ACK on the INVITE's own branch."""
 
-    __slots__ = ("key", "on_ack")
+    __slots__ = ("key", "on_ack", "on_cancel")
 
     def __init__(self, layer: Transactions, flow: Flow, request: Request, key: ServerKey) -> None:
         super().__init__(layer, INVITE_SERVER if request.method == "INVITE" else SERVER, flow, request)
         self.key = key
         self.on_ack: OnAck | None = None
+        self.on_cancel: OnAck | None = None
 
     def send(self, status: int, payload: bytes, now: float) -> bool:
         """Send a response; False if the transaction is past that."""

@@ -1,0 +1,210 @@
+"""The caller's side of a session: INVITE, forks, redirects, CANCEL (RFC 3261 8.1, 9.1, 13.2)."""
+
+from __future__ import annotations
+
+from offhook.sip import events
+from offhook.sip.dialog import Dialog
+from offhook.sip.events import Body, HeaderList, Identity
+from offhook.sip.message import Response
+from offhook.sip.outgoing import Outgoing
+from offhook.sip.session import Session, Sessions, SessionState
+from offhook.sip.stack import ALLOW, Hop, Items, body_of, header_list, hop_to
+from offhook.sip.uri import NameAddr, Uri
+
+
+class Calling(Session):
+    """A session we started."""
+
+    def __init__(self, sessions: Sessions, command: events.Invite, identity: Identity) -> None:
+        super().__init__(sessions, command.session, identity, identity.contact_user, SessionState.CALLING)
+        self.command = command
+        self.call_id = self.stack.ids.token(24)
+        self.local = identity.address.without_tag().with_tag(self.stack.tag())
+        self.offers.owner = True
+        self._cseq = 0
+        self._out: Outgoing | None = None
+        self._told = False
+        self._ringing = False  # a provisional came, so that CANCEL may go (RFC 3261 9.1)
+        self._cancel: HeaderList | None = None
+        self._tried: list[Uri] = []
+        self._targets: list[tuple[Uri, int]] = []
+        self._redirects = 0
+        self._invite_cseq = 0
+
+    def start(self, now: float) -> None:
+        """Send the first INVITE."""
+        self._invite(self.command.target, now)
+
+    def _invite(self, target: Uri, now: float) -> None:
+        self._tried.append(target)
+        identity = self.identity
+        items: Items = []
+        if identity is not None and identity.proxy is not None:
+            proxy = identity.proxy if identity.proxy.is_loose else identity.proxy.with_param("lr")
+            items.append(("Route", f"<{proxy}>"))
+        items += [("From", str(self.local)), ("To", f"<{self.command.target}>"), ("Call-ID", self.call_id),
+                  ("Allow", ALLOW), *self.command.headers]
+        self._ringing = False
+        self._out = Outgoing(self.stack, "INVITE", target, items, hop=first_hop(identity, target),
+                             next_cseq=self._next_cseq, on_answer=self._answered, identity=identity,
+                             contact_user=self.contact_user, body=self.command.offer, on_sent=self._sent)
+        self._out.start(now)
+
+    def _next_cseq(self) -> int:
+        self._cseq += 1
+        return self._cseq
+
+    def _sent(self, _out: Outgoing, _now: float) -> None:
+        if not self._told:
+            self._told = True
+            self.stack.emit(events.SessionCalling(self.id, self.call_id))
+
+    # --- answers ---
+
+    def _answered(self, out: Outgoing, status: int, reason: str, response: Response | None, now: float) -> None:
+        if status < 200 and response is not None:
+            self._progressed(out, response, now)
+        elif status < 300 and response is not None:
+            self._accepted(out, response, now)
+        elif out is self._out and self.state is SessionState.CALLING:
+            self._refused(status, reason, response, now)
+
+    def _progressed(self, out: Outgoing, response: Response, now: float) -> None:
+        if out is not self._out:
+            return
+        first, self._ringing = not self._ringing, True
+        if self._cancel is not None:
+            if first:
+                # RFC 3261 9.1: the CANCEL that had to wait for a provisional
+                out.cancel(self._cancel, now)
+            return
+        if self.state is not SessionState.CALLING or response.status == 100:
+            return
+        tag = response.to.tag or ""
+        if tag:
+            self._fork(out, response)
+        self.stack.emit(events.SessionProgress(self.id, tag, response.status, response.reason, body_of(response)))
+
+    def _fork(self, out: Outgoing, response: Response) -> Dialog | None:
+        """Return the dialog of this response, made on its first sight."""
+        if out.request is None or out.flow is None:
+            return None
+        fresh = Dialog.of_response(out.request, response, out.flow)
+        known = self.dialogs.get(fresh.key)
+        if known is None:
+            fresh.hop = out.hop
+            self.register(fresh)
+            return fresh
+        return known
+
+    def _accepted(self, out: Outgoing, response: Response, now: float) -> None:
+        if self.acknowledge_again(response):
+            return
+        dialog = self._fork(out, response)
+        if dialog is None or (dialog is self.dialog and self.state is SessionState.UNACKNOWLEDGED):
+            return
+        dialog.confirm(response)
+        dialog.local_cseq = max(dialog.local_cseq, out.cseq)
+        if self.state is not SessionState.CALLING:
+            # RFC 3261 13.2.2.4 and 15: a fork that lost, or a 2xx that crossed our CANCEL: ACK, then BYE
+            self.ack(dialog, out.cseq, None, now)
+            self.bye((), now, dialog)
+            return
+        self._establish(out, dialog, response, now)
+
+    def _establish(self, out: Outgoing, dialog: Dialog, response: Response, now: float) -> None:
+        self.dialog = dialog
+        for early in [each for each in self.dialogs.values() if each is not dialog]:
+            self.release(early)
+        body = body_of(response)
+        offered = self.command.offer is not None
+        self._invite_cseq = out.cseq
+        self.state = SessionState.ESTABLISHED if offered or body is None else SessionState.UNACKNOWLEDGED
+        if self.state is SessionState.ESTABLISHED:
+            self.ack(dialog, out.cseq, None, now)
+        self.stack.emit(events.SessionAnswered(self.id, dialog.remote_tag, body if offered else None, response.to,
+                                               header_list(response)))
+        if not offered and body is not None:
+            self.stack.emit(events.OfferReceived(self.id, body))
+
+    def answer_offer(self, body: Body, now: float) -> None:
+        """Answer the offer of the 2xx in the ACK, or a later one."""
+        if self.state is SessionState.UNACKNOWLEDGED and self.dialog is not None:
+            self.state = SessionState.ESTABLISHED
+            self.ack(self.dialog, self._invite_cseq, body, now)
+        else:
+            super().answer_offer(body, now)
+
+    def refuse_offer(self, status: int, now: float) -> None:
+        """Refuse an offer. That of a 2xx cannot be refused: ACK and BYE (RFC 3261 13.2.2.4)."""
+        if self.state is SessionState.UNACKNOWLEDGED:
+            self.end((), now)
+        else:
+            super().refuse_offer(status, now)
+
+    # --- refusals ---
+
+    def _refused(self, status: int, reason: str, response: Response | None, now: float) -> None:
+        self.release()
+        headers = header_list(response) if response is not None else ()
+        if 300 <= status < 400 and response is not None:
+            self._collect(response)
+        if status < 600 and self._targets and self._redirects < self.command.max_redirects:
+            target, why = self._targets.pop(0)
+            self._redirects += 1
+            self.stack.emit(events.SessionRedirected(self.id, why, target))
+            self._invite(target, now)
+            return
+        self.close("remote" if response is not None else "network", status, reason, headers)
+
+    def _collect(self, response: Response) -> None:
+        """Queue the contacts of a redirect, best q first, without those already tried (RFC 3261 8.1.3.4)."""
+        found = sorted(response.contacts, key=_preference)
+        for contact in found:
+            uri = contact.uri
+            known = [*self._tried, *(target for target, _ in self._targets)]
+            if uri.scheme in ("sip", "tel") and not any(uri.equivalent(each) for each in known):
+                self._targets.append((uri, response.status))
+
+    # --- ending ---
+
+    def end(self, headers: HeaderList, now: float) -> None:
+        """CANCEL (now, or after the first provisional), or BYE."""
+        if self.state is SessionState.UNACKNOWLEDGED and self.dialog is not None:
+            self.ack(self.dialog, self._invite_cseq, None, now)
+        if self.state is not SessionState.CALLING:
+            super().end(headers, now)
+            return
+        out = self._out
+        self.close("local", 487, "Request Terminated")
+        self.release()
+        if out is None or not out.sent:
+            if out is not None:
+                out.abandon()
+            return
+        out.over = True  # no challenge is answered and no other flow tried any more
+        self._cancel = headers
+        if self._ringing:
+            out.cancel(headers, now)
+
+
+def first_hop(identity: Identity | None, target: Uri) -> Hop:
+    """Return where a request outside dialogs goes: the outbound proxy, else what the target names.
+
+    A target without host (tel:) goes to the identity's domain, which knows numbers.
+    """
+    if identity is None:
+        return hop_to(target)
+    if identity.proxy is not None:
+        return hop_to(identity.proxy, identity.transport)
+    domain = identity.address.uri
+    if not target.host:
+        return hop_to(domain, identity.transport)
+    return hop_to(target, identity.transport if target.host.lower() == domain.host.lower() else "udp")
+
+
+def _preference(contact: NameAddr) -> float:
+    try:
+        return -float(contact.param("q") or "1")
+    except ValueError:
+        return 0.0

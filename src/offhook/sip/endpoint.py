@@ -1,0 +1,457 @@
+"""The SIP endpoint: the five verbs of `sip.events`, and the way of each message to the machine it belongs to."""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias, assert_never
+
+from offhook.errors import InvalidArgument, InvalidState, NotFound, ParseError
+from offhook.ids import Ids
+from offhook.sip import events, sanity
+from offhook.sip.abnf import breaks_line, is_token
+from offhook.sip.answering import Answering
+from offhook.sip.calling import Calling, first_hop
+from offhook.sip.dialog import key_of
+from offhook.sip.events import Body, Flow, HeaderList, Identity, IdentityId, SipCommand, SipInput, SipOutput
+from offhook.sip.framing import StreamFramer, is_keep_alive
+from offhook.sip.message import MessageError, Request, Response, parse_message
+from offhook.sip.outgoing import Outgoing
+from offhook.sip.registration import Registration
+from offhook.sip.session import Sessions
+from offhook.sip.stack import ACCEPT, ALLOW, METHODS, Items, Stack, body_of, header_list
+from offhook.sip.transactions import Input, ServerTransaction, State, client_key, same_path, server_key
+from offhook.sip.transfer import Transfers
+from offhook.sip.uri import NameAddr, Uri
+
+CAPABILITIES: Final[HeaderList] = (("Allow", ALLOW), ("Accept", ACCEPT), ("Supported", ""))
+"""What OPTIONS is answered with (RFC 3261 11.2)."""
+
+_REGISTRAR_ONLY: Final = frozenset({"REGISTER", "SUBSCRIBE", "PUBLISH", "PRACK"})
+"""Methods we know of but do not serve: 405; what nobody has heard of gets 501 (RFC 3261 8.2.1)."""
+
+
+_AnswerCommand: TypeAlias = events.Progress | events.Accept | events.Refuse
+_TransferCommand: TypeAlias = events.Refer | events.AcceptRefer | events.RefuseRefer | events.NotifyRefer
+_SessionCommand: TypeAlias = (
+    _AnswerCommand | _TransferCommand | events.End | events.Reoffer | events.AnswerOffer | events.RefuseOffer | events.SendInfo
+)
+
+_UNANSWERED = frozenset({State.INITIAL, State.CALLING, State.TRYING, State.PROCEEDING})
+
+
+class Endpoint:
+    """One SIP user agent with any number of identities, on any number of flows.
+
+    Single mutation: after each execute, receive or timeout, call poll() until None and arm one timer for deadline().
+    """
+
+    def __init__(self, ids: Ids, *, user_agent: str = "offhook") -> None:
+        self._stack = Stack(ids, user_agent)
+        self._sessions = Sessions(self._stack)
+        self._registrations: dict[IdentityId, Registration] = {}
+        self._framers: dict[tuple[int, events.Address], StreamFramer] = {}
+
+    # --- the five verbs ---
+
+    def execute(self, command: SipCommand, now: float) -> None:
+        """Do a command; raises CommandError, with nothing changed, if it cannot be done."""
+        _check_text(command)
+        match command:
+            case events.SetIdentity():
+                self._stack.set_identity(command.identity)
+            case events.RemoveIdentity():
+                self._remove_identity(command)
+            case events.Register():
+                self._register(command, now)
+            case events.Unregister():
+                self._unregister(command, now)
+            case events.Invite():
+                self._invite(command, now)
+            case events.SendRequest():
+                self._send_request(command, now)
+            case _:
+                self._execute_in_session(command, now)
+
+    def receive(self, happened: SipInput, now: float) -> None:
+        """Take what the world sent. Never raises, whatever the bytes."""
+        if isinstance(happened, events.Datagram):
+            if not is_keep_alive(happened.data):
+                self._receive_message(happened.flow, happened.data, now)
+        elif isinstance(happened, events.StreamChunk):
+            self._receive_chunk(happened.flow, happened.data, now)
+        elif isinstance(happened, events.Resolved):
+            self._stack.resolved(happened, now)
+        else:
+            self._flow_failed(happened, now)
+
+    def timeout(self, now: float) -> None:
+        """Fire what is due."""
+        self._stack.timers.expire(now)
+
+    def poll(self) -> SipOutput | None:
+        """Return the next thing to do outside, None when there is nothing (left)."""
+        outputs = self._stack.outputs
+        return outputs.popleft() if outputs else None
+
+    def deadline(self) -> float | None:
+        """Return when timeout() wants to be called."""
+        return self._stack.timers.deadline()
+
+    @property
+    def busy(self) -> bool:
+        """A request of ours still waits for its final answer."""
+        return any(client.state in _UNANSWERED for client in self._stack.transactions.clients.values())
+
+    # --- what tests and statistics look at ---
+
+    def statistics(self) -> dict[str, int]:
+        """Return how many of each thing are alive."""
+        stack = self._stack
+        return {
+            "sessions": len(self._sessions.by_id), "dialogs": len(self._sessions.dialogs), "timers": len(stack.timers),
+            "client_transactions": len(stack.transactions.clients),
+            "server_transactions": len(stack.transactions.servers),
+        }
+
+    # --- commands ---
+
+    def _identity(self, identity: IdentityId) -> Identity:
+        found = self._stack.identities.get(identity)
+        if found is None:
+            raise NotFound(f"there is no identity {identity}")
+        return found
+
+    def _remove_identity(self, command: events.RemoveIdentity) -> None:
+        self._identity(command.identity)
+        registration = self._registrations.pop(command.identity, None)
+        if registration is not None:
+            registration.stop()
+        self._stack.remove_identity(command.identity)
+
+    def _register(self, command: events.Register, now: float) -> None:
+        self._identity(command.identity)
+        if command.expires < 1:
+            raise InvalidArgument.field("expires", "seconds, at least 1")
+        registration = self._registrations.get(command.identity)
+        if registration is None:
+            registration = self._registrations[command.identity] = Registration(self._stack, command.identity)
+        registration.register(command.expires, now)
+
+    def _unregister(self, command: events.Unregister, now: float) -> None:
+        self._identity(command.identity)
+        registration = self._registrations.get(command.identity)
+        if registration is None:
+            self._stack.emit(events.RegistrationEnded(command.identity))
+        else:
+            registration.unregister(now)
+
+    def _invite(self, command: events.Invite, now: float) -> None:
+        identity = self._identity(command.identity)
+        if command.session in self._sessions.by_id:
+            raise InvalidState(f"there already is a session {command.session}")
+        _check_target(command.target)
+        Calling(self._sessions, command, identity).start(now)
+
+    def _send_request(self, command: events.SendRequest, now: float) -> None:
+        identity = self._identity(command.identity)
+        _check_target(command.target)
+        stack = self._stack
+        items: Items = []
+        if identity.proxy is not None:
+            proxy = identity.proxy if identity.proxy.is_loose else identity.proxy.with_param("lr")
+            items.append(("Route", f"<{proxy}>"))
+        sender = identity.address.without_tag().with_tag(stack.tag())
+        items += [("From", str(sender)), ("To", f"<{command.target}>"), ("Call-ID", stack.ids.token(24)), *command.headers]
+        if command.method == "OPTIONS":
+            items.append(("Accept", ACCEPT))
+        cseq = iter(range(1, 100))
+
+        def done(_out: Outgoing, status: int, reason: str, response: Response | None, _now: float) -> None:
+            if status >= 200:
+                headers = header_list(response) if response is not None else ()
+                stack.emit(events.RequestDone(command.request, status, reason, headers))
+        contact = identity.contact_user if command.method == "OPTIONS" else None
+        Outgoing(stack, command.method, command.target, items, hop=first_hop(identity, command.target),
+                 next_cseq=lambda: next(cseq), on_answer=done, identity=identity, contact_user=contact,
+                 body=command.body).start(now)
+
+    def _execute_in_session(self, command: _SessionCommand, now: float) -> None:
+        session = self._sessions.find(command.session)
+        session.require(type(command))
+        match command:
+            case events.End():
+                session.end(command.headers, now)
+            case events.Reoffer():
+                session.offers.reoffer(command.offer, now)
+            case events.AnswerOffer():
+                session.answer_offer(command.body, now)
+            case events.RefuseOffer():
+                session.refuse_offer(command.status, now)
+            case events.SendInfo():
+                session.send_info(command.request, command.body, now)
+            case events.Progress() | events.Accept() | events.Refuse():
+                if isinstance(session, Answering):  # by the table: only those ring
+                    _answer(session, command, now)
+            case _:
+                _transfer(session.transfers, command, now)
+
+    # --- bytes ---
+
+    def _receive_chunk(self, flow: Flow, data: bytes, now: float) -> None:
+        key = (flow.connection, flow.remote)
+        framer = self._framers.get(key)
+        if framer is None:
+            framer = self._framers[key] = StreamFramer()
+        pings = framer.pings
+        fault: ParseError | None = None
+        try:
+            frames = framer.feed(data)
+            fault = framer.fault
+        except ParseError as error:
+            frames, fault = [], error
+        for _ in range(framer.pings - pings):
+            # RFC 5626 4.4.1: a ping of two line ends is answered with one
+            self._stack.transmit(flow, b"\r\n")
+        for frame in frames:
+            self._receive_message(flow, frame, now)
+        if fault is not None:
+            self._stack.drop(flow.remote, fault.detail)
+            self._framers.pop(key, None)
+            self._stack.emit(events.CloseFlow(flow))
+
+    def _flow_failed(self, failed: events.FlowFailed, now: float) -> None:
+        for key in [key for key in self._framers if same_path(failed.flow, Flow("tcp", failed.flow.local, key[1], key[0]))]:
+            del self._framers[key]
+        self._stack.transactions.fail(failed.flow, now)
+
+    def _receive_message(self, flow: Flow, data: bytes, now: float) -> None:
+        try:
+            message = parse_message(data)
+            sanity.check(message)
+            if isinstance(message, Request):
+                self._receive_request(flow, message, now)
+            else:
+                self._receive_response(flow, message, now)
+        except MessageError as error:
+            self._answer_fault(flow, error)
+        except ParseError as error:
+            # A header nobody had read so far. The request, if it was one, has its transaction: 400 there is the next best.
+            self._stack.drop(flow.remote, error.detail)
+
+    def _answer_fault(self, flow: Flow, error: MessageError) -> None:
+        """Answer what can be answered without a transaction (RFC 3261 8.2.7), report the rest."""
+        self._stack.drop(flow.remote, error.detail)
+        partial = error.partial
+        if partial is None or error.status < 400 or partial.method == "ACK":
+            return
+        try:
+            back = self._reply_flow(flow, partial)
+            self._stack.transmit(back, self._stack.response(partial, error.status))
+        except ParseError:
+            return
+
+    def _receive_response(self, flow: Flow, response: Response, now: float) -> None:
+        branch, method = response.via.branch or "", response.cseq.method
+        client = self._stack.transactions.clients.get(client_key(branch, method))
+        if client is not None:
+            client.receive(response, now)
+            return
+        if method == "INVITE" and 200 <= response.status < 300:
+            # RFC 6026 8: the transaction is gone, its session may still be there to acknowledge once more
+            session = self._sessions.dialogs.get((response.call_id, response.from_.tag or "", response.to.tag or ""))
+            if session is not None and session.acknowledge_again(response):
+                return
+        self._stack.drop(flow.remote, f"a {response.status} to no request of ours")
+
+    # --- requests ---
+
+    def _reply_flow(self, flow: Flow, request: Request) -> Flow:
+        """Note in the top Via where the request came from, and return where its responses go (RFC 3261 18.2, RFC 3581)."""
+        via = request.via
+        host, port = flow.remote
+        if via.rport is not None:
+            changed = via.with_param("received", host).with_param("rport", str(port))
+            back = port
+        elif via.host.strip("[]").lower() != host.lower():
+            changed, back = via.with_param("received", host), via.port or 5060
+        else:
+            changed, back = via, via.port or 5060
+        if changed is not via:
+            rest = request.headers.values("Via")[1:]
+            request.headers.set("Via", ", ".join([str(changed), *rest]) if rest else str(changed))
+        return flow if flow.transport != "udp" or back == port else Flow("udp", flow.local, (host, back))
+
+    def _receive_request(self, flow: Flow, request: Request, now: float) -> None:
+        transactions = self._stack.transactions
+        key = server_key(request)
+        server = transactions.servers.get(key)
+        if request.method == "ACK":
+            if server is None or not server.step(Input.RECEIVE_ACK, now, request):
+                self._receive_ack(flow, request, now)
+            return
+        if server is not None:
+            server.step(Input.RECEIVE_REQUEST, now)
+            return
+        back = self._reply_flow(flow, request)
+        merged = not request.to.tag and transactions.is_merged(request)
+        server = transactions.serve(back, request, now)
+        try:
+            if merged:
+                # RFC 3261 8.2.2.2: the same request on another path
+                self._respond(server, 482, now)
+            else:
+                self._dispatch(flow, request, server, now)
+        except ParseError as error:
+            self._stack.drop(flow.remote, error.detail)
+            self._respond(server, 400, now)
+
+    def _receive_ack(self, flow: Flow, request: Request, now: float) -> None:
+        session = self._sessions.dialogs.get(key_of(request))
+        if session is None:
+            self._stack.drop(flow.remote, "an ACK for no session")
+        else:
+            session.receive_ack(request, now)
+
+    def _dispatch(self, flow: Flow, request: Request, server: ServerTransaction, now: float) -> None:
+        method = request.method
+        if method == "CANCEL":
+            self._receive_cancel(request, server, now)
+        elif method not in METHODS:
+            self._respond(server, 405 if method in _REGISTRAR_ONLY else 501, now, (("Allow", ALLOW),))
+        elif request.uri.scheme == "sips":
+            # sips promises TLS on each hop, which nothing here can keep
+            self._respond(server, 416, now)
+        elif "Require" in request.headers and (unknown := request.headers.values("Require")):
+            # RFC 3261 8.2.2.3: no extension is supported, so each one named is unsupported
+            self._respond(server, 420, now, (("Unsupported", ", ".join(unknown)),))
+        elif request.to.tag:
+            self._receive_in_dialog(flow, request, server, now)
+        else:
+            self._receive_outside(flow, request, server, now)
+
+    def _respond(self, server: ServerTransaction, status: int, now: float, headers: HeaderList = ()) -> None:
+        self._stack.respond(server, status, now, headers=headers)
+
+    def _receive_cancel(self, request: Request, server: ServerTransaction, now: float) -> None:
+        """Answer a CANCEL for itself, and let the INVITE's owner end it (RFC 3261 9.2)."""
+        target = self._stack.transactions.servers.get((*server.key[:-1], "INVITE"))
+        if target is None:
+            self._respond(server, 481, now)
+            return
+        self._respond(server, 200, now)
+        if target.on_cancel is not None:
+            on_cancel, target.on_cancel = target.on_cancel, None
+            on_cancel(request, now)
+
+    def _receive_in_dialog(self, flow: Flow, request: Request, server: ServerTransaction, now: float) -> None:
+        if self._receive_anywhere(flow, request, server, now):
+            return
+        session = self._sessions.dialogs.get(key_of(request))
+        if session is None:
+            self._respond(server, 481, now)
+            return
+        if request.method == "INVITE":
+            # RFC 3261 17.2.1: 100 unless the answer comes within 200 ms, which is not ours to know
+            self._respond(server, 100, now)
+        session.receive(request, server, now)
+
+    def _receive_outside(self, flow: Flow, request: Request, server: ServerTransaction, now: float) -> None:
+        if self._receive_anywhere(flow, request, server, now):
+            return
+        if request.method != "INVITE":
+            # BYE, INFO, UPDATE, NOTIFY, REFER: only inside a dialog
+            self._respond(server, 481, now)
+        elif request.body and request.content_type != "application/sdp":
+            self._respond(server, 415, now, (("Accept", ACCEPT),))
+        else:
+            self._respond(server, 100, now)
+            Answering(self._sessions, request, server, flow, self._identity_of(request))
+
+    def _receive_anywhere(self, flow: Flow, request: Request, server: ServerTransaction, now: float) -> bool:
+        """Answer OPTIONS and MESSAGE, which mean the same inside a dialog and outside; False for other methods."""
+        if request.method == "OPTIONS":
+            if request.to.tag and key_of(request) not in self._sessions.dialogs:
+                self._respond(server, 481, now)
+            else:
+                self._respond(server, 200, now, CAPABILITIES)
+            return True
+        if request.method != "MESSAGE":
+            return False
+        self._respond(server, 200, now)
+        identity = self._identity_of(request)
+        body = body_of(request) or Body(request.headers.get("Content-Type") or "text/plain", b"")
+        self._stack.emit(events.MessageReceived(identity.id if identity else None, request.from_, body))
+        return True
+
+    def _identity_of(self, request: Request) -> Identity | None:
+        """Return whom a request is for: by contact user, else by address of Request-URI or To."""
+        user = request.uri.user_decoded
+        for identity in self._stack.identities.values():
+            if user and identity.contact_user == user:
+                return identity
+        for uri in (request.uri, request.to.uri):
+            for identity in self._stack.identities.values():
+                ours = identity.address.uri
+                if ours.user == uri.user and ours.host.lower() == uri.host.lower():
+                    return identity
+        return None
+
+
+def _answer(session: Answering, command: _AnswerCommand, now: float) -> None:
+    match command:
+        case events.Progress():
+            session.progress(command.status, command.body, command.headers, now)
+        case events.Accept():
+            session.accept(command.body, command.headers, now)
+        case events.Refuse():
+            session.refuse(command.status, command.reason, command.headers, now)
+        case _:
+            assert_never(command)
+
+
+def _transfer(transfers: Transfers, command: _TransferCommand, now: float) -> None:
+    match command:
+        case events.Refer():
+            transfers.refer(command.target, command.headers, now)
+        case events.AcceptRefer():
+            transfers.accept(command.refer, now)
+        case events.RefuseRefer():
+            transfers.refuse(command.refer, command.status, now)
+        case events.NotifyRefer():
+            transfers.notify(command.refer, command.status, command.reason, now)
+        case _:
+            assert_never(command)
+
+
+def _check_target(target: Uri) -> None:
+    if target.scheme not in ("sip", "tel"):
+        raise InvalidArgument.field("target", "a sip: or tel: address")
+
+
+def _check_text(command: object) -> None:
+    """Refuse text that would break out of its line or cannot be encoded, before anything is changed."""
+    for name in getattr(command, "__dataclass_fields__", ()):
+        value = getattr(command, name)
+        if isinstance(value, Identity):
+            _check_text(value)
+        elif name != "password" and not all(_fits_line(text) for text in _texts(name, value)):
+            raise InvalidArgument.field(name, "text without line breaks")
+
+
+def _texts(name: str, value: object) -> list[str]:
+    if isinstance(value, str | Uri | NameAddr):
+        return [str(value)]
+    if isinstance(value, Body):
+        return [value.content_type]
+    if name == "headers" and isinstance(value, tuple):
+        if not all(is_token(key) for key, _ in value):
+            raise InvalidArgument.field(name, "header names that are one word")
+        return [text for _, text in value]
+    return []
+
+
+def _fits_line(text: str) -> bool:
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return not breaks_line(text)

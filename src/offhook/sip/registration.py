@@ -1,0 +1,200 @@
+"""One identity's registration: register, refresh, survive refusals and silence, unregister (RFC 3261 10.2, RFC 5626 4.5)."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import Final
+
+from offhook.errors import ParseError
+from offhook.sip import events
+from offhook.sip.events import Identity, IdentityId
+from offhook.sip.headers import parse_number
+from offhook.sip.message import Response
+from offhook.sip.outgoing import Outgoing
+from offhook.sip.stack import Items, Stack, hop_to
+from offhook.sip.timers import Timer
+from offhook.sip.uri import Uri
+
+BACKOFF_FIRST: Final = 30.0
+"""Seconds before the second attempt; doubles with each failure (RFC 5626 4.5)."""
+BACKOFF_LONGEST: Final = 1800.0
+"""Seconds: RFC 5626 4.5."""
+BACKOFF_JITTER: Final = (0.5, 1.0)
+"""RFC 5626 4.5: the wait is drawn between half of it and all of it, so that a restarted registrar is not stormed."""
+RETRY_AFTER_LONGEST: Final = 3600.0
+"""Seconds: a Retry-After above this is not believed."""
+MARGIN_FRACTION: Final = 0.1
+MARGIN_LEAST: Final = 32.0
+"""Seconds: a refresh is sent early enough that a whole transaction can time out before the binding does."""
+EXPIRES_LONGEST: Final = 86400
+"""Seconds: a grant or Min-Expires above this is taken as this."""
+
+
+class RegistrationState(Enum):
+    """Where a registration is."""
+
+    IDLE = auto()
+    SENDING = auto()
+    REGISTERED = auto()
+    WAITING = auto()
+    UNREGISTERING = auto()
+
+
+class Registration:
+    """Keeps one identity registered from `register()` until `unregister()`."""
+
+    __slots__ = ("_bound", "_cseq", "_expires", "_failures", "_out", "_timer", "_too_brief", "call_id", "identity", "stack",
+                 "state", "tag")
+
+    def __init__(self, stack: Stack, identity: IdentityId) -> None:
+        self.stack = stack
+        self.identity = identity
+        self.state = RegistrationState.IDLE
+        # RFC 3261 10.2: one Call-ID for all registrations of this start, with a rising CSeq
+        self.call_id = stack.ids.token(24)
+        self.tag = stack.tag()
+        self._cseq = 0
+        self._expires = 300
+        self._failures = 0
+        self._too_brief = 0
+        self._bound = False
+        self._out: Outgoing | None = None
+        self._timer: Timer | None = None
+
+    def register(self, expires: int, now: float) -> None:
+        """Register now, and keep it up."""
+        self._expires = expires
+        self._failures = self._too_brief = 0
+        self._send(RegistrationState.SENDING, now)
+
+    def unregister(self, now: float) -> None:
+        """Remove the binding; ends with RegistrationEnded, at once if nothing can be bound."""
+        if not self._bound and self.state is not RegistrationState.SENDING:
+            self.stop()
+            self.stack.emit(events.RegistrationEnded(self.identity))
+        elif self.state is not RegistrationState.UNREGISTERING:
+            self._send(RegistrationState.UNREGISTERING, now)
+
+    def stop(self) -> None:
+        """Drop everything without a word."""
+        self.state = RegistrationState.IDLE
+        self._bound = False
+        self._quiet()
+
+    def _quiet(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+        if self._out is not None:
+            self._out.abandon()
+            self._out = None
+
+    def _send(self, state: RegistrationState, now: float) -> None:
+        self._quiet()
+        identity = self.stack.identities.get(self.identity)
+        if identity is None:
+            return
+        self.state = state
+        expires = self._expires if state is RegistrationState.SENDING else 0
+        address = identity.address.without_tag()
+        items: Items = []
+        if identity.proxy is not None:
+            proxy = identity.proxy if identity.proxy.is_loose else identity.proxy.with_param("lr")
+            items.append(("Route", f"<{proxy}>"))
+        items += [("From", str(address.with_tag(self.tag))), ("To", str(address)), ("Call-ID", self.call_id),
+                  ("Expires", str(expires))]
+        self._out = Outgoing(self.stack, "REGISTER", _registrar(identity), items,
+                             hop=hop_to(identity.proxy or address.uri, identity.transport), next_cseq=self._next_cseq,
+                             on_answer=self._answered, identity=identity, contact_user=identity.contact_user,
+                             on_sent=self._sent)
+        self._out.start(now)
+
+    def _next_cseq(self) -> int:
+        self._cseq += 1
+        return self._cseq
+
+    def _sent(self, _out: Outgoing, _now: float) -> None:
+        if self.state is RegistrationState.SENDING:
+            self.stack.emit(events.Registering(self.identity))
+
+    def _answered(self, out: Outgoing, status: int, reason: str, response: Response | None, now: float) -> None:
+        if out is not self._out or status < 200:
+            return
+        if self.state is RegistrationState.UNREGISTERING:
+            # Whatever the answer: we have stopped, and the binding runs out
+            self._out = None
+            self.stop()
+            self.stack.emit(events.RegistrationEnded(self.identity))
+        elif status < 300 and response is not None:
+            self._registered(out, response, now)
+        elif status == 423 and response is not None and self._raise_expires(response):
+            self._send(RegistrationState.SENDING, now)
+        else:
+            self._failed(status, reason, response, now)
+
+    def _registered(self, out: Outgoing, response: Response, now: float) -> None:
+        granted = _granted(out, response, self._expires)
+        if granted < 1:
+            # accepted and gone in one: to ask again at once would be a storm
+            self._failed(500, "The registrar granted no time", None, now)
+            return
+        self._out = None
+        self._failures = self._too_brief = 0
+        self._bound = True
+        self.state = RegistrationState.REGISTERED
+        self.stack.emit(events.Registered(self.identity, granted))
+        margin = min(max(granted * MARGIN_FRACTION, MARGIN_LEAST), granted / 2)
+        # a little earlier by chance, so that a thousand phones do not refresh in one second
+        wait = (granted - margin) * self.stack.ids.uniform(0.95, 1.0)
+        self._timer = self.stack.timers.start(now + max(wait, 1.0), self._again)
+
+    def _again(self, now: float) -> None:
+        self._timer = None
+        self._send(RegistrationState.SENDING, now)
+
+    def _raise_expires(self, response: Response) -> bool:
+        """Take Min-Expires (RFC 3261 10.3); False if that cannot help."""
+        wanted = _number(response, "Min-Expires")
+        if wanted is None or not self._expires < wanted <= EXPIRES_LONGEST or self._too_brief >= 2:
+            return False
+        self._too_brief += 1
+        self._expires = wanted
+        return True
+
+    def _failed(self, status: int, reason: str, response: Response | None, now: float) -> None:
+        self._out = None
+        self.state = RegistrationState.WAITING
+        longest = min(BACKOFF_FIRST * 2.0 ** min(self._failures, 10), BACKOFF_LONGEST)
+        self._failures += 1
+        wait = longest * self.stack.ids.uniform(*BACKOFF_JITTER)
+        asked = _number(response, "Retry-After") if response is not None else None
+        if asked is not None:
+            wait = max(min(float(asked), RETRY_AFTER_LONGEST), wait if self._failures > 1 else 1.0)
+        self._timer = self.stack.timers.start(now + wait, self._again)
+        self.stack.emit(events.RegistrationFailed(self.identity, status, reason, wait))
+
+
+def _registrar(identity: Identity) -> Uri:
+    """Return the Request-URI of REGISTER: the domain, without user part (RFC 3261 10.2)."""
+    uri = identity.address.uri
+    return Uri("sip", None, uri.host, uri.port)
+
+
+def _number(response: Response, name: str) -> int | None:
+    """Return a header's leading number (Retry-After may have a comment and parameters behind it)."""
+    text = (response.headers.get(name) or "").partition(";")[0].partition("(")[0]
+    try:
+        return parse_number(text, name, 2**32 - 1)
+    except ParseError:
+        return None
+
+
+def _granted(out: Outgoing, response: Response, asked: int) -> int:
+    """Return what our binding was granted: its own expires, else the Expires header, else what we asked for."""
+    ours = out.request.contacts[0].uri if out.request is not None else None
+    for contact in response.contacts:
+        if ours is not None and (contact.uri.user, contact.uri.host, contact.uri.port) == (ours.user, ours.host, ours.port):
+            text = contact.param("expires") or ""
+            if text.isascii() and text.isdigit():
+                return min(int(text[:10]), EXPIRES_LONGEST)
+    return min(response.expires if response.expires is not None else asked, EXPIRES_LONGEST)
