@@ -183,7 +183,7 @@ def _target(text: str, name: str = "to") -> str:
     scheme = scheme.lower()
     if colon and scheme in ("tel", "callto", "dial", "dialpad"):
         found = unquote(_without_slashes(rest), errors="strict" if _is_utf8(rest) else "replace")
-        found = _tel_number(found) if scheme == "tel" else found.strip()
+        found = _tel_number(found) if scheme == "tel" else found.strip(" ")
     elif colon and scheme in ("sip", "sips"):
         # RFC 3261 19.1.4: only characters that need no escape mean the same when unescaped, so only those are decoded.
         found = f"{scheme}:{_PERCENT_SAFE.sub(lambda code: unquote(code[0]), _without_slashes(rest))}"

@@ -109,7 +109,7 @@ def event_types(patterns: object) -> frozenset[str]:
     chosen: set[str] = set()
     for index, pattern in enumerate(patterns):
         stem = pattern.removesuffix("*")
-        if pattern in ("", "*") or pattern.endswith(".*"):
+        if pattern == "*" or pattern.endswith(".*"):
             found = {name for name in known if name.startswith(stem)}
         else:
             found = {pattern} & set(known)

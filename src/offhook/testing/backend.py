@@ -8,7 +8,17 @@ from typing import Any
 from offhook.control.backend import Accepted, Cause, Command, Envelope, EnvelopeMaker
 from offhook.errors import NotFound
 from offhook.media.messages import DeviceInfo
-from offhook.phone.commands import Dial, GetAudio, GetCall, ListAccounts, ListCalls, ListDevices, SetMicVolume, SetVolume, Status
+from offhook.phone.commands import (
+    Dial,
+    GetAudio,
+    GetCall,
+    ListAccounts,
+    ListCalls,
+    ListDevices,
+    SetMicVolume,
+    SetVolume,
+    Status,
+)
 from offhook.phone.events import Event
 from offhook.phone.model import AccountView, AudioView, CallView, StatusView
 

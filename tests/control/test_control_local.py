@@ -1,0 +1,317 @@
+"""The local socket over a real Unix socket: many clients, rubbish, slow readers, and who may connect at all."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from offhook.control import local
+from offhook.control.local import MAX_LINE, LocalServer
+from offhook.control.operations import EXTRA
+from offhook.control.schema import OPERATIONS
+from offhook.errors import LineBusy, SetupError
+from offhook.phone import commands as c
+from offhook.phone.commands import COMMANDS
+from offhook.phone.events import SettingsChanged, SystemReady
+from offhook.testing.backend import FakeBackend
+
+
+class Peer:
+    """One client of the socket."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    @classmethod
+    async def connect(cls, path: Path) -> Peer:
+        return cls(*await asyncio.open_unix_connection(path, limit=2**22))
+
+    def send(self, **request: Any) -> None:
+        self.writer.write(msgspec.json.encode(request) + b"\n")
+
+    async def read(self) -> dict[str, Any]:
+        async with asyncio.timeout(5):
+            return msgspec.json.decode(await self.reader.readline(), type=dict[str, Any])
+
+    async def ask(self, **request: Any) -> dict[str, Any]:
+        self.send(**request)
+        return await self.read()
+
+    async def end(self) -> None:
+        self.writer.close()
+        await self.writer.wait_closed()
+
+
+@pytest.fixture
+async def server(backend: FakeBackend, tmp_path: Path) -> AsyncIterator[LocalServer]:
+    running = LocalServer(backend, tmp_path / "run" / "phone.sock")
+    await running.start()
+    yield running
+    await running.close()
+
+
+@pytest.fixture
+async def peer(server: LocalServer) -> AsyncIterator[Peer]:
+    found = await Peer.connect(server.path)
+    yield found
+    await found.end()
+
+
+async def test_a_command_is_answered(peer: Peer, backend: FakeBackend) -> None:
+    assert await peer.ask(id=1, op="dial", to="1001") == {
+        "id": 1, "ok": True, "result": {"call": "c_1", "operation": "op_1", "value": None},
+    }  # fmt: skip
+    assert backend.commands == [c.Dial(to="1001")]
+
+
+async def test_params_may_stand_apart_and_carry_an_id(peer: Peer, backend: FakeBackend) -> None:
+    answer = await peer.ask(id="x", op="dial", params={"to": "1001", "id": "mine"})
+    assert (answer["id"], answer["result"]["call"]) == ("x", "mine")
+    assert (await peer.ask(op="dial", to="1", params={"to": "1"}))["error"]["errors"][0]["pointer"] == "/params"
+
+
+async def test_a_refusal_is_a_problem_object(peer: Peer, backend: FakeBackend) -> None:
+    backend.refuse = LineBusy("a call rings")
+    answer = await peer.ask(id=2, op="dial", to="1001")
+    assert not answer["ok"]
+    assert (answer["id"], answer["error"]["code"], answer["error"]["detail"]) == (2, "line-busy", "a call rings")
+
+
+async def test_a_mistake_of_ours_does_not_end_the_connection(
+    peer: Peer, backend: FakeBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend.refuse = ZeroDivisionError()
+    assert not (await peer.ask(op="status"))["ok"]
+    assert "ZeroDivisionError" in caplog.text
+    backend.refuse = None
+    assert (await peer.ask(op="status"))["ok"]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.operation)
+async def test_every_command_is_reachable(peer: Peer, backend: FakeBackend, command: type[c.Command]) -> None:
+    needed = {
+        "to": "1", "digits": "1", "body": "x", "text": "x", "bridge": "b", "volume": 5, "kind": "input", "device": "d",
+        "account": "a", "enabled": True, "mode": "off",
+    }  # fmt: skip
+    if command is c.AddAccount:
+        needed["account"] = {"id": "a", "domain": "d", "username": "u"}
+    fields = {name: value for name, value in needed.items() if name in command.__slots__}  # type: ignore[attr-defined]
+    await peer.ask(id=1, op=command.operation, **fields)
+    assert [type(found) for found in backend.commands] == [command]
+
+
+async def test_help_names_every_operation(peer: Peer) -> None:
+    found = (await peer.ask(op="help"))["result"]
+    assert [item["operation"] for item in found["commands"]] == list(OPERATIONS)
+    assert found["operations"] == list(EXTRA)
+
+
+async def test_history(peer: Peer, backend: FakeBackend) -> None:
+    assert (await peer.ask(op="history", limit=1))["result"] == {"entries": [{"id": "h_2"}]}
+    assert (await peer.ask(op="history", limit=0))["error"]["code"] == "invalid-argument"
+    assert (await peer.ask(op="delete_history", entry="h_9"))["error"]["code"] == "not-found"
+    assert (await peer.ask(op="delete_history", entry="h_1"))["ok"]
+    assert (await peer.ask(op="clear_history"))["ok"]
+    assert backend.entries == []
+
+
+async def test_the_older_interfaces(peer: Peer, backend: FakeBackend) -> None:
+    assert (await peer.ask(op="dde", text="[Dial(1001)][Status]"))["result"] == {"text": "IDLE"}
+    assert (await peer.ask(op="dde_request", item="Volume"))["result"] == {"text": "60"}
+    assert (await peer.ask(op="copydata", code=1, data="1001"))["result"] == {"lresult": 1, "text": ""}
+    assert (await peer.ask(op="copydata", code=1, data="/exit", wide=True))["result"] == {"lresult": 1, "text": ""}
+    assert (await peer.ask(op="legacy", args=["report:status"]))["result"] == {"text": "IDLE"}
+    assert (await peer.ask(op="legacy", args=["dtmf:1x"]))["error"]["code"] == "invalid-argument"
+    assert (await peer.ask(op="legacy", args=[1]))["error"]["code"] == "invalid-argument"
+    await peer.ask(op="legacy", args=["msip:speakmute"])
+    await peer.ask(op="legacy", args=["msip:speakunmute"])
+    assert backend.audio.output_volume == 60
+    assert c.Quit() in backend.commands
+
+
+async def test_events_are_pushed_to_those_who_asked(peer: Peer, server: LocalServer, backend: FakeBackend) -> None:
+    other = await Peer.connect(server.path)
+    assert (await peer.ask(op="subscribe", types=["settings.*"]))["result"] == {"types": ["settings.changed"]}
+    await other.ask(op="ping")
+    backend.emit(SystemReady(address=""))
+    backend.emit(SettingsChanged(dnd=True, forwarding="", auto_answer="off"))
+    event = (await peer.read())["event"]
+    assert (event["type"], event["seq"], event["data"]["dnd"]) == ("settings.changed", 2, True)
+    assert (await peer.ask(op="unsubscribe"))["result"] == {"types": []}
+    backend.emit(SettingsChanged(dnd=False, forwarding="", auto_answer="off"))
+    assert (await peer.ask(id=9, op="ping"))["id"] == 9
+    assert (await other.ask(id=9, op="ping"))["id"] == 9
+    await other.end()
+
+
+@pytest.mark.parametrize("types", [["call.actve"], [""], ["cal*"], "call.*", [1], ["*", "moon.*"]])
+async def test_a_pattern_that_names_no_event_is_refused(peer: Peer, types: object) -> None:
+    assert (await peer.ask(op="subscribe", types=types))["error"]["code"] == "invalid-argument"
+
+
+async def test_events_of_a_request_come_before_its_answer(peer: Peer, backend: FakeBackend) -> None:
+    await peer.ask(op="subscribe")
+    backend.on_execute = lambda command: void(backend.emit(SystemReady(address="x")))
+    peer.writer.write(b'{"id":1,"op":"hold"}\n{"id":2,"op":"hold"}\n')
+    seen = [await peer.read() for _ in range(4)]
+    assert [found.get("id", "event") for found in seen] == ["event", 1, "event", 2]
+
+
+def void(_: object) -> None:
+    return None
+
+
+@pytest.mark.parametrize("line", [
+    b"rubbish", b"[]", b"1", b'"dial"', b"{", b"\xff\xfe", b"{}", b'{"op":1}', b'{"op":"moon"}', b'{"op":"dial"}', b"[" * 5000,
+    b'{"op":"ping","x":1}', b'{"op":"subscribe","types":[],"x":1}', b'{"op":"dial","to":"\\ud800"}', b"GET / HTTP/1.1\r",
+])  # fmt: skip
+async def test_rubbish_is_refused_and_the_connection_lives(peer: Peer, backend: FakeBackend, line: bytes) -> None:
+    peer.writer.write(line + b"\n\n \n")
+    assert (await peer.read())["ok"] is False
+    assert (await peer.ask(id=1, op="ping"))["ok"]
+    assert backend.commands == []
+
+
+@pytest.mark.parametrize("ending", [b"", b"\n"])
+async def test_an_endless_line_ends_the_connection(peer: Peer, ending: bytes) -> None:
+    peer.writer.write(b"x" * (MAX_LINE + 1) + ending)
+    assert (await peer.read())["error"]["code"] == "invalid-argument"
+    assert await peer.reader.read() == b""
+
+
+async def test_a_request_in_many_pieces(peer: Peer) -> None:
+    for piece in (b'{"id"', b':1,"op":"pi', b'ng"}', b"\n"):
+        peer.writer.write(piece)
+        await peer.writer.drain()
+        await asyncio.sleep(0)
+    assert (await peer.read())["id"] == 1
+
+
+async def test_many_requests_at_once_are_answered_in_order(peer: Peer) -> None:
+    peer.writer.write(b"".join(b'{"id":%d,"op":"status"}\n' % number for number in range(500)))
+    assert [(await peer.read())["id"] for _ in range(500)] == list(range(500))
+
+
+async def test_a_client_that_asks_and_stops_sending_gets_its_answers(peer: Peer) -> None:
+    peer.writer.write(b"".join(b'{"id":%d,"op":"status"}\n' % number for number in range(200)))
+    peer.writer.write_eof()
+    async with asyncio.timeout(5):
+        assert (await peer.reader.read()).count(b"\n") == 200
+
+
+async def test_a_client_may_vanish_in_the_middle(server: LocalServer, peer: Peer, backend: FakeBackend) -> None:
+    for text in (b'{"op":"dial"', b'{"op":"subscribe"}\n', b""):
+        other = await Peer.connect(server.path)
+        other.writer.write(text)
+        await other.writer.drain()
+        other.writer.transport.abort()
+    await peer.ask(op="ping")
+    backend.emit(SystemReady(address=""))
+    assert (await peer.ask(op="ping"))["ok"]
+    while server.clients > 1:
+        await asyncio.sleep(0)
+
+
+async def test_a_slow_reader_of_events_is_closed_with_a_note_and_others_are_not(
+    server: LocalServer, peer: Peer, backend: FakeBackend
+) -> None:
+    slow = await Peer.connect(server.path)
+    await slow.ask(op="subscribe")
+    slow.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    await peer.ask(op="subscribe", types=["settings.*"])
+    count = 0
+    while count < 200 and any("system.ready" in client.types for client in server._clients):
+        backend.emit(SystemReady(address="x" * 20_000))
+        count += 1
+        await asyncio.sleep(0)
+    slow.writer.transport.resume_reading()  # type: ignore[attr-defined]
+    async with asyncio.timeout(5):
+        lines = (await slow.reader.read()).splitlines()
+    events = [msgspec.json.decode(line)["event"] for line in lines]
+    note = events.pop()
+    assert note["type"] == "stream.slow_consumer"
+    assert note["data"]["last"] == events[-1]["id"]
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    backend.emit(SettingsChanged(dnd=True, forwarding="", auto_answer="off"))
+    assert (await peer.read())["event"]["type"] == "settings.changed"
+    await slow.end()
+
+
+async def test_a_client_that_does_not_read_answers_is_not_served_on(server: LocalServer, peer: Peer, backend: FakeBackend) -> None:
+    greedy = await Peer.connect(server.path)
+    greedy.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    greedy.writer.write(b'{"op":"help"}\n' * 2000)
+    for _ in range(50):
+        assert (await peer.ask(op="ping"))["ok"]
+    unsent = [client._transport.get_write_buffer_size() for client in server._clients if client._transport]
+    assert 0 < max(unsent) < local.MAX_UNSENT + local.REQUESTS_A_TURN * 64 * 1024
+    greedy.writer.transport.abort()
+
+
+async def test_too_many_clients(server: LocalServer, peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    await peer.ask(op="ping")
+    monkeypatch.setattr(local, "MAX_CLIENTS", 1)
+    other = await Peer.connect(server.path)
+    assert "too many clients" in (await other.read())["error"]["detail"]
+    assert await other.reader.read() == b""
+    await other.end()
+
+
+async def test_another_user_is_turned_away(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "_peer_uid", lambda connection: os.geteuid() + 1)
+    other = await Peer.connect(server.path)
+    with pytest.raises((ConnectionError, msgspec.DecodeError)):
+        await other.ask(op="ping")
+    other.writer.transport.abort()
+
+
+async def test_only_we_can_reach_the_socket(server: LocalServer) -> None:
+    assert stat.S_IMODE(server.path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(server.path.parent.stat().st_mode) == 0o700
+
+
+async def test_a_second_phone_says_so(server: LocalServer, backend: FakeBackend) -> None:
+    with pytest.raises(SetupError, match="already running"):
+        await LocalServer(backend, server.path).start()
+
+
+async def test_the_socket_of_a_dead_phone_is_replaced(backend: FakeBackend, tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    running = LocalServer(backend, path)
+    await running.start()
+    found = await Peer.connect(path)
+    assert (await found.ask(op="ping"))["ok"]
+    await running.close()
+    assert await found.reader.read() == b""
+    assert not path.exists()
+    await found.end()
+
+
+async def test_a_file_in_the_way_is_left_alone(backend: FakeBackend, tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    path.write_text("precious")
+    with pytest.raises(SetupError, match="not a socket"):
+        await LocalServer(backend, path).start()
+    assert path.read_text() == "precious"
+
+
+async def test_a_path_that_cannot_be(backend: FakeBackend, tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="--socket"):
+        await LocalServer(backend, tmp_path / ("x" * 120)).start()
+
+
+async def test_a_system_without_unix_sockets_says_so(backend: FakeBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(socket, "AF_UNIX")
+    with pytest.raises(SetupError, match="Unix sockets"):
+        await LocalServer(backend, tmp_path / "s").start()
