@@ -131,6 +131,24 @@ def test_slow_start_is_no_failure(library: Library) -> None:
     assert len(library.opened) == 1
 
 
+def test_one_early_call_and_a_pause_is_no_failure(library: Library) -> None:
+    card = card_of(library)
+    card.play(SILENCE)
+    library.wait(card, 0.1)
+    library.wait(card, 0.1, calling_back=True)
+    library.wait(card, 2.5)
+    library.wait(card, 3.0, calling_back=True)
+    assert card.poll() is None
+    assert len(library.opened) == 1
+
+
+def test_device_that_never_starts(library: Library) -> None:
+    card = card_of(library)
+    card.play(SILENCE)
+    library.wait(card, 5.5)
+    assert card.poll() == DeviceFailed("output", "", "the device does not start")
+
+
 def test_silent_death_is_noticed_and_mended(library: Library) -> None:
     card = card_of(library)
     card.play(SILENCE)
@@ -178,6 +196,21 @@ def test_library_that_cannot_be_loaded() -> None:
 
     card = SystemCard(broken)
     assert card.devices().devices == ()
+    card.close()
+
+
+def test_surprise_in_the_library_is_a_failed_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = Library(device("out"))
+    card = SystemCard(lambda: library)
+
+    def surprise(_native: object, _pull: Pull) -> OpenDevice:
+        raise ZeroDivisionError("driver")
+
+    monkeypatch.setattr(library, "open_output", surprise)
+    card.play(SILENCE)
+    card.devices()
+    card.devices()
+    assert card.poll() == DeviceFailed("output", "", "ZeroDivisionError: driver")
     card.close()
 
 

@@ -27,7 +27,9 @@ PLAY_FRAMES: Final = 8  # at most 160 ms before the loudspeaker; older frames fa
 START_FRAMES: Final = 2  # after running dry, wait for two frames so that one late tick is not heard again
 CAPTURE_FRAMES: Final = 8
 CAPTURE_TARGET: Final = 4  # more than 80 ms waiting: drop one extra frame a tick until the delay is gone
-FIRST_CALLBACK: Final = 5.0  # seconds; on PulseAudio the first callbacks come 1.7 s after the start
+# PulseAudio calls back once or twice at the start and then not for two seconds: only after some calls is it running.
+SETTLED_CALLS: Final = 4
+START_LIMIT: Final = 5.0  # seconds until then
 LATER_CALLBACK: Final = 1.0  # seconds without a callback: the library may still say "running", the device is gone
 CHECK_EVERY: Final = 0.2
 RETRY_FIRST, RETRY_MOST = 1.0, 5.0
@@ -128,7 +130,7 @@ def _take(frames: deque[bytes]) -> bytes | None:
 
 @dataclass(slots=True)
 class _Line:
-    """One device in use. Only the card's thread changes it, except `wanted`, `selected` (the tick) and `heard` (callbacks)."""
+    """One device in use. The card's thread changes it; the tick sets `wanted` and `selected`, callbacks `heard` and `calls`."""
 
     kind: DeviceKind
     selected: str = ""
@@ -136,7 +138,8 @@ class _Line:
     device: OpenDevice | None = None
     opened_for: str = ""
     opened_at: float = 0.0
-    heard: float = 0.0  # time of the last callback, 0: none since opening
+    heard: float = 0.0  # time of the last callback
+    calls: int = 0  # callbacks since opening
     failed: bool = False
     retry_at: float = 0.0
     retry_after: float = RETRY_FIRST
@@ -226,9 +229,17 @@ class SystemCard:
         while not self._closing:
             self._wake.wait(CHECK_EVERY)
             self._wake.clear()
-            self.check()
+            try:
+                self.check()
+            except Exception as problem:  # the outermost loop: a surprise in a driver's library must not end all sound
+                self._surprised(problem)
         for line in self._lines.values():
             self._shut(line)
+
+    def _surprised(self, problem: Exception) -> None:
+        for line in self._lines.values():
+            if line.wanted:
+                self._died(line, self._clock(), f"{type(problem).__name__}: {problem}")
 
     def check(self) -> None:
         """Do what is due: answer askers, open what is wanted, exchange what was selected, notice what died."""
@@ -262,11 +273,11 @@ class SystemCard:
         elif line.device is None:
             if now >= line.retry_at:
                 self._try_open(line, now)
-        elif line.heard:
+        elif line.calls >= SETTLED_CALLS:
             self._recovered(line)
             if now - line.heard > LATER_CALLBACK:
                 self._died(line, now, "the device has stopped")
-        elif now - line.opened_at > FIRST_CALLBACK:
+        elif now - line.opened_at > START_LIMIT:
             self._died(line, now, "the device does not start")
 
     def _try_open(self, line: _Line, now: float) -> None:
@@ -290,7 +301,7 @@ class SystemCard:
             if native is None:
                 raise BackendError("the selected device is not there")
         assert self._backend is not None
-        line.heard, line.opened_at = 0.0, self._clock()
+        line.calls, line.opened_at = 0, self._clock()
         if line.kind == "input":
             line.device = self._backend.open_input(native, self._push(line))
         else:
@@ -302,6 +313,7 @@ class SystemCard:
 
         def pull(samples: int) -> bytes:
             line.heard = clock()
+            line.calls += 1
             return speaker.pull(samples)
 
         return pull
@@ -311,6 +323,7 @@ class SystemCard:
 
         def push(samples: bytes) -> None:
             line.heard = clock()
+            line.calls += 1
             self._microphone.push(samples)
 
         return push
