@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
@@ -21,7 +22,7 @@ from offhook.control.legacy import (
     run_copydata,
     run_dde,
 )
-from offhook.errors import CommandError, InvalidArgument, LineBusy, NotFound
+from offhook.errors import InvalidArgument, LineBusy, NotFound
 from offhook.phone import commands as c
 from offhook.phone.model import StatusView
 from offhook.testing.backend import FakeBackend
@@ -47,7 +48,8 @@ def test_one_mistake_refuses_the_whole_string(backend: FakeBackend, text: str) -
 @pytest.mark.parametrize("text", [
     "SetVolume 101", "SetVolume abc", "SetVolume -1", "SetVolume", "SetVolume 5.5", "SetVolume ٥", "SetMicVolume 1000",
     "VolumeUp 0", "VolumeUp 11", "VolumeUp x", "VolumeDown 0", "VolumeDown -1", "SendDTMF 12E", "SendDTMF", "SendDTMF 1 2",
-    "Dial", "Dial()", "Dial a b", "Dial 1001,x", "CallTo", "Transfer", "SetDevice input", "SetDevice lamp,1", "SetDevice input,",
+    "Dial", "Dial()", "Dial a b", "Dial 1001,x", "CallTo", "Transfer", "SetDevice input", "SetDevice lamp,1", 
+    "SetDevice input,",
     "Dial1001", "", "[Dial 1001\x07]", "x" * 5000,
 ])  # fmt: skip
 def test_bad_arguments_are_refused(text: str) -> None:
@@ -84,10 +86,8 @@ def test_request_items(backend: FakeBackend) -> None:
 @given(st.text(max_size=40) | st.text(alphabet='[]()",Dial1001 \\\0', max_size=40))
 @example('[A("' + '""' * 200)
 def test_dde_reads_or_refuses_anything(text: str) -> None:
-    try:
+    with contextlib.suppress(InvalidArgument):
         assert parse_dde(text)
-    except InvalidArgument:
-        pass
 
 
 # --- WM_COPYDATA
@@ -255,10 +255,8 @@ def test_up_and_down_stay_within_0_and_100(backend: FakeBackend) -> None:
 
 @given(st.text(max_size=60) | st.lists(st.text(max_size=20), max_size=4))
 def test_command_lines_are_read_or_refused(line: str | list[str]) -> None:
-    try:
+    with contextlib.suppress(InvalidArgument):
         run_command_line(FakeBackend().execute, line)
-    except InvalidArgument:
-        pass
 
 
 # --- opening a URI
@@ -293,8 +291,8 @@ def test_open_can_only_dial(uri: str) -> None:
 def test_open_dials_something_plain_or_refuses(scheme: str, text: str) -> None:
     try:
         dial = open_uri(scheme + text)
-    except CommandError as error:
-        assert isinstance(error, InvalidArgument)
+    except InvalidArgument:
+        return
     else:
         assert dial == c.Dial(to=dial.to)
         assert dial.to.isprintable()

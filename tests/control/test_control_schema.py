@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import Any
 
@@ -92,10 +93,8 @@ json_values = st.recursive(
 def test_any_json_is_a_command_or_an_invalid_argument(operation: str, data: st.DataObject) -> None:
     names = st.sampled_from([field.name for field in dataclasses.fields(OPERATIONS[operation])] or ["x"])  # type: ignore[arg-type]
     params = data.draw(st.dictionaries(names | st.text(max_size=6), json_values, max_size=4))
-    try:
+    with contextlib.suppress(InvalidArgument):
         assert command_from_json(operation, params).operation == operation
-    except InvalidArgument as error:
-        assert error.errors
 
 
 def errors_below(found: type[CommandError]) -> list[type[CommandError]]:

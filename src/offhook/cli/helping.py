@@ -100,4 +100,4 @@ def _codes(as_json: bool) -> str:
     return json.dumps(EXIT_CODES) if as_json else exit_codes()
 
 
-_TOPICS: dict[str, Callable[[bool], str]] = {"ops": _operations, "events": _events, "codes": _codes}
+_TOPICS: dict[str, Callable[[bool], str]] = {"ops": _operations, "types": _events, "codes": _codes}

@@ -114,10 +114,13 @@ def default_socket_path() -> str:
     """
     import os
 
-    if sys.platform not in ("win32", "darwin") and not os.environ.get("OFFHOOK_SOCKET"):
+    if sys.platform not in ("win32", "darwin"):
+        chosen = os.environ.get("OFFHOOK_SOCKET")
+        if chosen and len(os.fsencode(chosen)) < 100:
+            return chosen
         home, runtime = os.environ.get("OFFHOOK_HOME"), os.environ.get("XDG_RUNTIME_DIR")
         base, folder = (home, "run") if home else (runtime, "offhook")
-        if base and os.path.isabs(base) and os.path.normpath(base) == base and len(os.fsencode(base)) < 60:
+        if not chosen and base and os.path.isabs(base) and os.path.normpath(base) == base and len(os.fsencode(base)) < 60:
             return os.path.join(base, folder, "offhook.sock")
     from offhook.storage.paths import socket_path
 

@@ -114,7 +114,7 @@ def event_types(patterns: object) -> frozenset[str]:
         else:
             found = {pattern} & set(known)
         if not found:
-            detail = f"there is no event {pattern[:64]!r}; `offhook help events` lists them"
+            detail = f"there is no event {pattern[:64]!r}; `offhook help types` lists them"
             raise InvalidArgument(f"types: {detail}", errors=(FieldError(f"/types/{index}", detail),))
         chosen |= found
     return frozenset(chosen)

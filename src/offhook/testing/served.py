@@ -1,0 +1,49 @@
+"""A FakeBackend behind a real local socket in its own thread, for tests of synchronous clients."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from offhook.control.local import LocalServer
+from offhook.phone.events import Event
+from offhook.testing.backend import FakeBackend
+
+TICK = 0.002
+"""Seconds between two events of `ticking`."""
+
+
+@contextlib.contextmanager
+def served(backend: FakeBackend, path: Path, *, ticking: Event | None = None) -> Iterator[str]:
+    """Serve `backend` at `path` while the block runs; gives the path as text. `on_execute` runs in the server's loop.
+
+    `ticking` is emitted again and again, for clients that wait for something to happen.
+    """
+    ready = threading.Event()
+    ending: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    async def serve() -> None:
+        server = LocalServer(backend, path)
+        await server.start()
+        end = asyncio.Event()
+        ending.append((asyncio.get_running_loop(), end))
+        ready.set()
+        while ticking is not None and not end.is_set():
+            backend.emit(ticking)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(end.wait(), TICK)
+        await end.wait()
+        await server.close()
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),), daemon=True)
+    thread.start()
+    assert ready.wait(5), "the server did not start"
+    try:
+        yield str(path)
+    finally:
+        loop, end = ending[0]
+        loop.call_soon_threadsafe(end.set)
+        thread.join(5)

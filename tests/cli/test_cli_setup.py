@@ -1,0 +1,138 @@
+"""Help, the doctor, passwords, where the socket is, and how light the quick path stays."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from offhook.cli import main, microsip_main
+from offhook.cli.outcome import EXIT_CODES
+from offhook.cli.parsing import default_socket_path
+from offhook.cli.verbs import VERBS
+from offhook.phone.commands import COMMANDS
+from offhook.phone.events import EVENTS
+from offhook.phone.model import AccountView
+from offhook.storage.paths import socket_path
+from offhook.testing.backend import FakeBackend
+from offhook.testing.served import served
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("OFFHOOK_HOME", str(tmp_path))
+    monkeypatch.delenv("OFFHOOK_SOCKET", raising=False)
+    return tmp_path
+
+
+def test_the_overview_names_every_verb_and_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["help"]) == main([]) == main(["--help"]) == 0
+    text = capsys.readouterr().out
+    for verb in VERBS.values():
+        assert f"  {verb.name} " in text
+        assert verb.summary in text
+    for code, meaning in EXIT_CODES.items():
+        assert f"  {code}  {meaning}" in text
+
+
+def test_the_overview_names_every_verb_of_the_contract() -> None:
+    wanted = """run exchange status dial call calls answer reject redirect hangup hold resume mute unmute dtmf transfer info
+        volume mic-volume devices accounts password history record play message events wait dnd forward auto-answer dde copydata open
+        doctor quit"""
+    assert set(wanted.split()) <= set(VERBS)
+
+
+@pytest.mark.parametrize("name", list(VERBS))
+def test_every_verb_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "--help"]) == 0
+    assert main(["help", name]) == 0
+    assert f"usage: offhook {name}" in capsys.readouterr().out
+
+
+def test_every_command_and_event_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["help", "ops"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {command.operation for command in COMMANDS} <= set(lines)
+    assert main(["help", "types"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [event.type for event in EVENTS]
+    for topic in ("ops", "types", "codes"):
+        assert main(["help", topic, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)
+
+
+def test_microsip_help_and_versions(capsys: pytest.CaptureFixture[str]) -> None:
+    assert microsip_main(["/?"]) == main(["--version"]) == microsip_main(["--version"]) == 0
+    text = capsys.readouterr().out
+    assert "--listdevices" in text
+    assert "offhook 0." in text
+
+
+@pytest.mark.parametrize("environ", [
+    {"OFFHOOK_HOME": "/srv/phone"}, {"XDG_RUNTIME_DIR": "/run/user/1000"}, {"OFFHOOK_SOCKET": "/x/y"},
+    {"OFFHOOK_HOME": "relative"}, {"OFFHOOK_HOME": "/a/../b"}, {"OFFHOOK_HOME": "/" + "x" * 120}, {"XDG_RUNTIME_DIR": "no"}, {},
+    {"OFFHOOK_HOME": "/srv/phone", "XDG_RUNTIME_DIR": "/run/user/1000"},
+])  # fmt: skip
+def test_the_socket_is_where_the_storage_says(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OFFHOOK_HOME", "OFFHOOK_SOCKET", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert default_socket_path() == socket_path()
+
+
+def test_passwords_are_kept_for_the_next_start(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept: dict[str, str] = {}
+
+    class Box:
+        def set(self, name: str, value: str) -> None:
+            kept[name] = value
+
+    monkeypatch.setattr("offhook.cli.keep.open_secrets", lambda path: Box())
+    read, write = os.pipe()
+    os.write(write, b"s3cret\n")
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        monkeypatch.setattr("sys.stdin", pipe)
+        assert main(["password", "work"]) == 0
+        assert main(["password", "work"]) == 1
+    assert kept == {"work": "s3cret"}
+    assert "s3cret" not in "".join(capsys.readouterr())
+
+
+def test_the_doctor_says_what_to_do(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / "offhook.toml").write_text("[phone]\nmoon = 1\n")
+    assert main(["doctor"]) == 1
+    text = capsys.readouterr().out
+    assert "!!  configuration:" in text
+    assert "moon" in text
+    assert "start it: `offhook run`" in text
+
+
+def test_the_doctor_looks_at_accounts_and_devices(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    backend = FakeBackend()
+    backend.accounts = (AccountView("a_1", "", "sip:me@h", "", "udp", "failed", 0, 401, "Unauthorized"),)
+    with served(backend, home / "run" / "offhook.sock"):
+        assert main(["doctor"]) == 1
+        assert "the password or the user name is wrong" in capsys.readouterr().out
+        backend.accounts = (AccountView("a_1", "", "sip:me@h", "", "udp", "registered"),)
+        assert main(["doctor", "--json"]) == 0
+        assert all(item["ok"] for item in json.loads(capsys.readouterr().out))
+
+
+def test_the_quick_path_imports_nothing_heavy(tmp_path: Path) -> None:
+    program = "import sys; from offhook.cli import main; code = main(['status']); print(code, *sys.modules)"
+    with served(FakeBackend(), tmp_path / "s") as path:
+        found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env={
+            **os.environ, "OFFHOOK_SOCKET": path,
+        })  # fmt: skip
+    status, modules = found.stdout.splitlines()
+    assert status == "idle"
+    assert modules.split()[0] == "0"
+    heavy = {"asyncio", "msgspec", "argparse", "dataclasses", "logging", "offhook.phone", "subprocess", "tempfile", "hashlib"}
+    assert not heavy & set(modules.split())

@@ -1,0 +1,256 @@
+"""The verbs against a phone that writes down what it is told: requests, lines, JSON and exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from offhook.cli import main, microsip_main
+from offhook.errors import CommandTimeout, InvalidState, LineBusy
+from offhook.phone import commands as c
+from offhook.phone.commands import Command
+from offhook.phone.events import CallAnswered, CallRinging, Event, OperationFailed, OperationSucceeded, SystemReady
+from offhook.phone.model import AccountView, CallState, CallView, Party, StatusView, wall
+from offhook.phone.settings import AccountSettings
+from offhook.testing.backend import FakeBackend
+from offhook.testing.served import served
+
+CALL = CallView("c_1", "a_1", "outgoing", CallState.RINGING, Party("sip:me@h"), Party("sip:1001@h", "Ann"), "x@y", wall(0))
+
+
+@pytest.fixture
+def phone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeBackend]:
+    backend = FakeBackend()
+    with served(backend, tmp_path / "s") as path:
+        monkeypatch.setenv("OFFHOOK_SOCKET", path)
+        yield backend
+
+
+def then(backend: FakeBackend, *events: Event) -> None:
+    """Let these events follow the next commands."""
+
+    def tell(command: Command) -> None:
+        for event in events:
+            asyncio.get_running_loop().call_soon(backend.emit, event)
+
+    backend.on_execute = tell
+
+
+SENT: list[tuple[str, Command]] = [
+    ("dial 1001", c.Dial(to="1001")),
+    ("dial 1001 --no-hold --account a --digits 1,2 --ring-timeout 9 --id x --header X-A:b --header X-B:c",
+     c.Dial(to="1001", hold_others=False, account="a", digits="1,2", ring_timeout=9.0, id="x",
+            headers=(("X-A", "b"), ("X-B", "c")))),
+    ("answer", c.Answer()),
+    ("answer c_1", c.Answer(call="c_1")),
+    ("reject --status 603", c.Reject(status=603)),
+    ("redirect 1002", c.Redirect(to="1002")),
+    ("hangup", c.Hangup()),
+    ("hangup c_2", c.Hangup(call="c_2")),
+    ("hangup --all", c.HangupAll(which="all")),
+    ("hold", c.Hold()),
+    ("resume c_1", c.Resume(call="c_1")),
+    ("mute", c.Mute()),
+    ("unmute", c.Unmute()),
+    ("dtmf 12#", c.SendDtmf(digits="12#")),
+    ("dtmf 12# c_1 --method info", c.SendDtmf(digits="12#", call="c_1", method="info")),
+    ("transfer 1002", c.Transfer(to="1002")),
+    ("info hello --type text/x", c.SendInfo(body="hello", content_type="text/x")),
+    ("message 1001 good day", c.SendMessage(to="1001", text="good day")),
+    ("volume set 80", c.SetVolume(volume=80)),
+    ("volume 80", c.SetVolume(volume=80)),
+    ("volume up", c.VolumeUp()),
+    ("volume down 3", c.VolumeDown(steps=3)),
+    ("mic-volume 30", c.SetMicVolume(volume=30)),
+    ("devices set output hdmi", c.SetDevice(kind="output", device="hdmi")),
+    ("accounts remove a", c.RemoveAccount(account="a")),
+    ("accounts register a", c.RegisterAccount(account="a")),
+    ("accounts unregister a", c.UnregisterAccount(account="a")),
+    ("accounts select a", c.SelectAccount(account="a")),
+    ("accounts add a --domain d --username u --transport tcp",
+     c.AddAccount(account=AccountSettings(id="a", domain="d", username="u", transport="tcp"))),
+    ("dnd", c.SetDnd(enabled=True)),
+    ("dnd off", c.SetDnd(enabled=False)),
+    ("forward 1002 --delay 5", c.SetForwarding(to="1002", delay=5.0)),
+    ("forward off", c.SetForwarding(to="")),
+    ("auto-answer all", c.SetAutoAnswer(mode="all")),
+    ("play /tmp/a.wav --loop --gain -3", c.Play(file="/tmp/a.wav", loop=True, gain_db=-3.0)),
+    ("play --tone 440 --duration 500 --call c_1", c.Play(call="c_1", tone="440", duration_ms=500)),
+    ("play --stop", c.StopPlay()),
+    ("play --pause", c.PausePlay()),
+    ("play --resume", c.PausePlay(paused=False)),
+    ("record --file /tmp/r.wav --stereo --max 60 --beep",
+     c.Record(file="/tmp/r.wav", channels="stereo", max_seconds=60.0, beep=True)),
+    ("record stop", c.StopRecord()),
+    ("record pause", c.PauseRecord()),
+    ("record resume", c.PauseRecord(paused=False)),
+    ("quit", c.Quit()),
+    ("dde [CallTo(1001)]", c.Dial(to="1001", hold_others=False)),
+    ("copydata DIAL 1001", c.Dial(to="1001", only_if_idle=True)),
+    ("copydata 10", c.Quit()),
+    ("open tel:1001 --yes", c.Dial(to="1001")),
+    ("op dial to=1001 hold_others:=false", c.Dial(to="1001", hold_others=False)),
+    ("1001,12", c.Dial(to="1001", digits="12")),
+    ("sip:u@h", c.Dial(to="sip:u@h")),
+    ("dtmf:12345", c.SendDtmf(digits="12345")),
+    ("/hangupall", c.HangupAll(which="not_incoming")),
+    ("exit", c.Quit()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "command"), SENT, ids=[line for line, _ in SENT])
+def test_a_verb_sends_its_command(phone: FakeBackend, line: str, command: Command) -> None:
+    assert main(line.split()) == 0
+    assert phone.commands[0] == command
+
+
+@pytest.mark.parametrize(("line", "text"), [
+    ("status", "active: sip:1001@h (c_1)\n"),
+    ("calls", "c_1  ringing to Ann <sip:1001@h>\n"),
+    ("call", "c_1  ringing to Ann <sip:1001@h>\n"),
+    ("call get c_1", "c_1  ringing to Ann <sip:1001@h>\n"),
+    ("call list", "c_1  ringing to Ann <sip:1001@h>\n"),
+    ("accounts", "a_1  sip:me@h  failed (403 Forbidden), next attempt in 30 s  default\n"),
+    ("devices", "input 0: Headset (USB) [usb-1] (default)\noutput 0: Screen [hdmi]\n"),
+    ("volume", "speaker 60, microphone 50\n"),
+    ("dial 1001", "calling 1001 (c_1)\n"),
+    ("history --limit 1", "id=h_2\n"),
+    ("copydata STATUS", "2 ACTIVE\n"),
+    ("dde Status", "ACTIVE\n"),
+    ("report:status", "ACTIVE\n"),
+    ("1001", "ok\n"),
+])  # fmt: skip
+def test_people_read_one_clear_line(phone: FakeBackend, capsys: pytest.CaptureFixture[str], line: str, text: str) -> None:
+    phone.status = StatusView(code=2, name="ACTIVE", call="c_1", remote="sip:1001@h", calls=1)
+    phone.calls = (CALL,)
+    phone.accounts = (AccountView("a_1", "", "sip:me@h", "", "udp", "failed", 0, 403, "Forbidden", 30.0, True),)
+    assert main(line.split()) == 0
+    assert capsys.readouterr().out == text
+
+
+@pytest.mark.parametrize("line", ["status", "calls", "devices", "volume", "accounts", "history", "dial 1001", "dde Status"])
+def test_programs_read_json(phone: FakeBackend, capsys: pytest.CaptureFixture[str], line: str) -> None:
+    assert main([*line.split(), "--json"]) == 0
+    json.loads(capsys.readouterr().out)
+
+
+def test_waiting_for_the_answer(phone: FakeBackend, capsys: pytest.CaptureFixture[str]) -> None:
+    done = OperationSucceeded(operation="op_1", command="dial", call="c_1")
+    then(phone, CallRinging(call=CALL), CallAnswered(call=CALL), done)
+    assert main(["dial", "1001", "--wait", "--timeout", "5"]) == 0
+    assert capsys.readouterr().out == "calling 1001 … ringing … answered (c_1)\n"
+
+
+@pytest.mark.parametrize(("event", "code", "text"), [
+    (OperationFailed(operation="op_1", command="dial", sip_status=486, reason="Busy"), 4, "calling 1001 … 486 Busy\n"),
+    (OperationFailed(operation="op_1", command="dial", reason="hung up"), 1, "calling 1001 … hung up\n"),
+    (OperationFailed(operation="op_1", command="dial", reason="no answer in time"), 5, "calling 1001 … no answer in time\n"),
+])  # fmt: skip
+def test_the_far_end_says_no(
+    phone: FakeBackend, capsys: pytest.CaptureFixture[str], event: Event, code: int, text: str
+) -> None:
+    then(phone, event)
+    assert main(["dial", "1001", "--wait"]) == code
+    assert capsys.readouterr().out == text
+    assert main(["dial", "1001", "--wait", "--json"]) == code
+    assert json.loads(capsys.readouterr().out)["outcome"] == "failed"
+
+
+def test_time_runs_out(phone: FakeBackend) -> None:
+    assert main(["dial", "1001", "--wait", "--timeout", "0.01"]) == 5
+    assert main(["wait", "call.active", "--timeout", "0.01"]) == 5
+    phone.refuse = CommandTimeout("late")
+    assert main(["dial", "1001"]) == 5
+
+
+@pytest.mark.parametrize("line", ["dial 1001", "hold", "status", "1001", "copydata DIAL 1001"])
+def test_a_refusal_is_1_and_says_why(phone: FakeBackend, capsys: pytest.CaptureFixture[str], line: str) -> None:
+    phone.refuse = LineBusy("a call rings")
+    assert main(line.split()) == 1
+    assert "a call rings" in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize("line", [
+    "statsu", "dial", "dial 1 2", "dial 1 --speed 3", "dial 1 --timeout", "dial 1 --timeout soon", "dial 1 --wait=yes",
+    "volume up x",
+    "volume set", "volume loud", "devices paint", "accounts paint a", "accounts register", "accounts add a", "play", 
+    "record loudly",
+    "history burn", "dnd maybe", "copydata X", "op dial to", "op dial to:=x", "dial 1 --header X", "help moon", 
+    "message 1001",
+    "reject --status x", "/nothing", "-x", "run --media moon", "run --port 70000", "wait",
+])  # fmt: skip
+def test_bad_usage_is_2_and_does_nothing(phone: FakeBackend, capsys: pytest.CaptureFixture[str], line: str) -> None:
+    assert main(line.split()) == 2
+    assert phone.commands == []
+    assert capsys.readouterr().err
+
+
+def test_no_phone_is_3(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OFFHOOK_SOCKET", str(tmp_path / "none"))
+    for line in (["status"], ["dial", "1001"], ["1001"], ["status", "--socket", str(tmp_path / "other")]):
+        assert main(line) == 3
+    assert microsip_main(["dtmf:12345"]) == 3
+    assert "offhook run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("line", "code", "text"), [
+    (["status"], 0, "IDLE\n"), (["report:status"], 0, "IDLE\n"), (["dtmf:12345"], 0, "ok\n"), (["1001 hello"], 0, "ok\n"),
+    (["volume", "80"], 0, "ok\n"), (["volume", "101"], 1, ""), (["dtmf:12x"], 1, ""), (["/nothing"], 2, ""),
+    (["answer", "now"], 2, ""),
+    (["/account:1", "hide"], 0, "ok\n"),
+])  # fmt: skip
+def test_microsip_forms(phone: FakeBackend, capsys: pytest.CaptureFixture[str], line: list[str], code: int, text: str) -> None:
+    assert microsip_main(line) == code
+    assert capsys.readouterr().out == text
+
+
+def test_microsip_status_in_a_call_that_is_refused(phone: FakeBackend) -> None:
+    phone.refuse = InvalidState("no call")
+    assert microsip_main(["dtmf:12345"]) == 1
+
+
+def test_events_are_shown_as_they_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with served(FakeBackend(), tmp_path / "s", ticking=SystemReady(address="here")) as path:
+        monkeypatch.setenv("OFFHOOK_SOCKET", path)
+        assert main(["events", "--follow", "--types", "system.*,call.*", "--count", "2", "--timeout", "5"]) == 0
+        assert main(["wait", "system.ready", "--json", "--timeout", "5"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "22:13:20.250  system.ready  address=here"
+    assert json.loads(lines[2])["type"] == "system.ready"
+
+
+def test_open_asks_first(phone: FakeBackend, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["open", "tel:1001"]) == 1
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("builtins.input", lambda prompt: "n")
+    assert main(["open", "tel:1001"]) == 1
+    assert main(["open", "msip:answer", "--yes"]) == 1
+    assert phone.commands == []
+    monkeypatch.setattr("builtins.input", lambda prompt: "y")
+    assert main(["open", "tel:1001"]) == 0
+    assert phone.commands == [c.Dial(to="1001")]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_password_comes_from_the_pipe(phone: FakeBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("s3cret\n"))
+    assert main(["accounts", "add", "a", "--domain", "d", "--username", "u", "--ask-password"]) == 0
+    assert phone.commands == [c.AddAccount(account=AccountSettings(id="a", domain="d", username="u", password="s3cret"))]
+
+
+def test_history_can_be_forgotten(phone: FakeBackend) -> None:
+    assert main(["history", "delete", "h_1"]) == 0
+    assert main(["history", "delete", "h_1"]) == 1
+    assert main(["history", "clear"]) == 0
+    assert phone.entries == []
