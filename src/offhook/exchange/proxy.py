@@ -110,13 +110,15 @@ class Proxy:
         try:
             frames = framer.feed(chunk.data)
         except ParseError:
-            self._framers.pop(chunk.flow, None)
-            self._out.append(CloseFlow(chunk.flow))
-            return
+            frames = []
         if framer.pings > pings:
+            # RFC 5626 4.4.1: each ping is answered with one line end.
             self._send(chunk.flow, b"\r\n" * (framer.pings - pings))
         for frame in frames:
             self._take(frame, chunk.flow, now)
+        if framer.fault is not None:
+            self._framers.pop(chunk.flow, None)
+            self._out.append(CloseFlow(chunk.flow))
 
     def _take(self, data: bytes, flow: Flow, now: float) -> None:
         if is_keep_alive(data):
@@ -249,14 +251,16 @@ class Proxy:
 
     def _deliver(self, request: Request, data: bytes, flow: Flow, now: float, *, inside: bool) -> None:
         user = request.uri.user_decoded
-        if user in self._authority.accounts:
+        if request.method == "CANCEL" and not (inside or self._is_line(user)):
+            self._answer(request, flow, 481, now)  # RFC 3261 16.10: what it would cancel is not here
+        elif user in self._authority.accounts:
             self._ring(request, user, flow, now)
         elif inside or self._is_line(user):
             self._out.append(ToLine(flow, data, user))
         elif not user and request.method == "OPTIONS":
             self._answer(request, flow, 200, now, "", (("Allow", ALLOW),))
         else:
-            self._answer(request, flow, 481 if request.method == "CANCEL" else 404, now)
+            self._answer(request, flow, 404, now)
 
     def _ring(self, request: Request, user: str, flow: Flow, now: float) -> None:
         targets = [Target(each.contact, each.flow) for each in self.registrar.bindings(user, now)]

@@ -43,7 +43,7 @@ class Exchange:
         self._recordings = recordings
         self._transports = Transports(host, port, self._deliver)
         self._resolver = Resolver(self._transports)
-        self._media = MediaHost(mode=media, options=MediaOptions())
+        self._media = MediaHost(mode=media, options=MediaOptions(host=_media_host(host)))
         self._switch: Switch | None = None
         self._folder = ""
         self._timer: asyncio.TimerHandle | None = None
@@ -156,3 +156,8 @@ class Exchange:
         task = asyncio.get_running_loop().create_task(look_up())
         self._lookups.add(task)
         task.add_done_callback(self._lookups.discard)
+
+
+def _media_host(host: str) -> str:
+    """Return the IPv4 address that audio binds to: loopback stays loopback."""
+    return host if host.startswith("127.") else "0.0.0.0"
