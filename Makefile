@@ -39,8 +39,8 @@ fix: $(READY) ## mend what ruff can mend
 interop: $(READY) ## calls with SIPp, baresip and Kamailio, and through a sound server (system packages)
 	$(PYTEST) -q -m "interop or sound" $(ARGS)
 
-bench: $(READY) ## measure the packet loop
-	$(BIN)/python bench/bench_media.py $(ARGS)
+bench: $(READY) ## measure the phone beside its peers; writes bench/RESULTS.md
+	$(BIN)/python bench/run.py $(ARGS)
 
 docs: $(READY) ## write the generated pages under docs/
 	$(BIN)/python -m offhook.control.reference > docs/commands.md

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -129,6 +130,7 @@ async def test_answer_and_reject(pair: Pair) -> None:
     there.execute(Dial(to=here.uri))
     await here.event("call.incoming")
     assert dde_request(here.execute, "Status") == "RINGING"
+    assert dde(here, "[Status]") == "RINGING"
     dde(here, "[Reject]")
     ended = await there.event("call.ended")
     assert ended.data["call"]["end"]["sip_status"] == 486
@@ -183,7 +185,9 @@ async def test_set_device_refuses_what_is_not_there(pair: Pair) -> None:
     for bad in ("[SetDevice(input,nonesuch)]", "[SetDevice(sideways,0)]", "[SetDevice(input)]"):
         with pytest.raises(CommandError):
             dde(here, bad)
+    await here.event("device.listed")
     dde(here, "[SetDevice(output,0)]")
+    assert here.execute(GetAudio()).value.output_device
 
 
 @pytest.mark.parametrize("quit_command", ["[Close]", "QUIT"])
@@ -200,7 +204,7 @@ async def test_quitting_ends_every_call(pair: Pair, quit_command: str) -> None:
 
 def test_nothing_of_the_tables_is_left_out() -> None:
     """Each name appears in this file, so each is driven on a live call."""
-    text = open(__file__, encoding="utf-8").read()
+    text = Path(__file__).read_text("utf-8")
     for name in DDE:
         assert f"[{name}" in text, name
     for name in COPYDATA:

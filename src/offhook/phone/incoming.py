@@ -158,6 +158,10 @@ class Incoming:
         call = self._ringing(command.call)
         if not call.address:
             raise InvalidState(f"call {call.id}: the way back to the caller is not known yet; try again")
+        if not call.port and not self.desk.ports:
+            # The media engine is still starting (or just restarted): the answer goes out as soon as it has a port.
+            call.waiting.add("port")
+            return Accepted(call=call.id, operation=self.desk.begin("answer", call))
         try:
             body = self.offers.answer(call, call.remote_offer) if call.remote_offer is not None else self.offers.offer(call)
         except (MediaNegotiationFailed, ParseError) as error:
@@ -166,7 +170,15 @@ class Incoming:
         self.offers.hold_others(but=call)
         self.desk.signal(Accept(call.id, body))
         self.outgoing.became_active(call)
+        self.desk.finish(call, "answer")
         return Accepted(call=call.id)
+
+    def ports_ready(self) -> None:
+        """Answer the calls that waited for a port."""
+        for call in self.desk.incoming():
+            if "port" in call.waiting and self.desk.ports:
+                call.waiting.discard("port")
+                self._auto_answer(call)
 
     def _auto_answer(self, call: Call) -> None:
         if call.state is not CallState.INCOMING:

@@ -141,11 +141,12 @@ class Lines:
         name = account.settings.id
         if any(call.account == name for call in self.desk.calls.values()):
             raise InvalidState(f"account {name} has calls; end them first")
-        if account.state != "unregistered":
-            self.desk.signal(Unregister(name))
-        self.desk.signal(RemoveIdentity(name))
         view = self.view(account)
         del self.desk.accounts[name]
+        if account.state == "unregistered":
+            self.desk.signal(RemoveIdentity(name))
+        else:
+            self.desk.signal(Unregister(name))  # the identity goes when the registrar has answered: see `ended`
         self.desk.emit(AccountRemoved(account=view))
         return Accepted()
 
@@ -201,6 +202,8 @@ class Lines:
     def ended(self, event: RegistrationEnded) -> None:
         """We asked for it."""
         account = self.desk.accounts.get(event.identity)
-        if account is not None:
-            account.state, account.expires = "unregistered", 0
-            self.desk.emit(AccountUnregistered(account=self.view(account)))
+        if account is None:
+            self.desk.attempt(RemoveIdentity(event.identity))
+            return
+        account.state, account.expires = "unregistered", 0
+        self.desk.emit(AccountUnregistered(account=self.view(account)))

@@ -200,7 +200,7 @@ class Outgoing:
 
     def ports_ready(self) -> None:
         """Waiting calls can take a port, oldest first."""
-        for call in [c for c in self.desk.calls.values() if "port" in c.waiting]:
+        for call in [c for c in self.desk.calls.values() if "port" in c.waiting and not c.invited]:
             if self.desk.ports:
                 self.offers.take_port(call)
                 self._lacks_no_more(call, "port")

@@ -326,6 +326,7 @@ class Phone:
     def _ports_ready(self, report: media.PortsReady) -> None:
         room = PORTS_HELD - len(self.desk.ports)
         self.desk.ports.extend(report.ports[:room])
+        self.incoming.ports_ready()
         self.outgoing.ports_ready()
 
     def _engine_trouble(self, report: media.EngineTrouble) -> None:

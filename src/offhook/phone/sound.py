@@ -11,6 +11,7 @@ from offhook.media.devices import resolve_device
 from offhook.media.messages import (
     DeviceFailed,
     DevicesListed,
+    ListDevices,
     LocalToneKind,
     PausePlayback,
     PauseRecording,
@@ -103,6 +104,7 @@ class Sound:
     def start(self) -> None:
         """Tell the media engine how it is set."""
         self._levels()
+        self.desk.media(ListDevices())
         audio = self.desk.audio
         if audio.input_device:
             self.desk.media(SelectDevice("input", audio.input_device))
@@ -170,10 +172,8 @@ class Sound:
 
     def set_device(self, command: SetDevice) -> Accepted:
         """Switch a device."""
-        device = ""
-        if command.device:
-            kind = "input" if command.kind == "input" else "output"
-            device = resolve_device(self.desk.devices, kind, command.device).id
+        found = resolve_device(self.desk.devices, command.kind, command.device)
+        device = found.id if found else ""
         self.desk.media(SelectDevice(command.kind, device))
         return self._changed(**{f"{command.kind}_device": device})
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from offhook.media.messages import DeviceFailed, DeviceKind, DeviceRecovered, DevicesListed
+from offhook.media.messages import DeviceFailed, DeviceInfo, DeviceKind, DeviceRecovered, DevicesListed
 from offhook.media.sources import SILENCE
+
+_DEVICES = (
+    DeviceInfo("null", "input", "Silence", 0, True),
+    DeviceInfo("null", "output", "Silence", 0, True),
+)
 
 
 class NullCard:
@@ -27,8 +32,8 @@ class NullCard:
         self._selected[kind] = device_id
 
     def devices(self) -> DevicesListed:
-        """Return no devices."""
-        return DevicesListed((), tuple(self._selected.items()))
+        """Return one device of each kind, so that choosing works without sound too."""
+        return DevicesListed(_DEVICES, tuple(self._selected.items()))
 
     def poll(self) -> DeviceFailed | DeviceRecovered | DevicesListed | None:
         """Return None: nothing ever happens."""

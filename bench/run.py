@@ -1,0 +1,224 @@
+"""Measures the phone beside its peers and writes bench/RESULTS.md: `python bench/run.py` (a few minutes, loopback only)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import re
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+TICKS = os.sysconf("SC_CLK_TCK")
+OFFHOOK = [sys.executable, "-m", "offhook"]
+OPTIONS = (
+    "OPTIONS sip:ping@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bK{n};rport\r\n"
+    "From: <sip:bench@127.0.0.1>;tag={n}\r\nTo: <sip:ping@127.0.0.1>\r\nCall-ID: bench{n}\r\nCSeq: 1 OPTIONS\r\n"
+    "Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+)
+
+
+def free_port() -> int:
+    """Return a UDP port nobody uses."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def script(name: str) -> list[str]:
+    """Return the installed console script beside this Python, which is what people run."""
+    path = Path(sys.executable).parent / name
+    return [str(path)] if path.exists() else OFFHOOK
+
+
+def family(pid: int) -> list[int]:
+    """Return the process and its children."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(child for number in children for child in family(int(number)))]
+
+
+def cpu(pid: int) -> float:
+    """Return CPU seconds used so far by the process and its children that live."""
+    total = 0
+    for member in family(pid):
+        fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / TICKS
+
+
+def memory_mb(pid: int) -> tuple[float, float]:
+    """Return (resident, proportional) megabytes of the process and its children."""
+    rss = pss = 0
+    for member in family(pid):
+        text = Path(f"/proc/{member}/smaps_rollup").read_text()
+        rss += int(re.search(r"Rss:\s+(\d+)", text).group(1))  # type: ignore[union-attr]  # the kernel writes both lines
+        pss += int(re.search(r"Pss:\s+(\d+)", text).group(1))  # type: ignore[union-attr]
+    return rss / 1024, pss / 1024
+
+
+@contextlib.contextmanager
+def phone() -> Iterator[tuple[subprocess.Popen[bytes], int, Path, float]]:
+    """Run the phone as people do; gives the process, its SIP port, its socket, and seconds to the first answered OPTIONS."""
+    with tempfile.TemporaryDirectory() as home:
+        port = free_port()
+        config = Path(home, "bench.toml")
+        config.write_text(
+            f'[sip]\nhost = "127.0.0.1"\nport = {port}\n[phone]\nauto_answer = "all"\n[media]\nsound = "null"\n'
+        )
+        environment = {**os.environ, "OFFHOOK_HOME": home, "OFFHOOK_SOCKET": str(Path(home, "s"))}
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind(("127.0.0.1", 0))
+            probe.settimeout(0.005)
+            started = time.perf_counter()
+            process = subprocess.Popen(
+                [*script("offhook"), "run", "--config", str(config), "--sound", "null"], env=environment, stdout=subprocess.DEVNULL
+            )
+            try:
+                for number in range(2000):
+                    probe.sendto(OPTIONS.format(port=probe.getsockname()[1], n=number).encode(), ("127.0.0.1", port))
+                    try:
+                        probe.recv(4096)
+                        break
+                    except (TimeoutError, ConnectionRefusedError):
+                        time.sleep(0.002)
+                ready = time.perf_counter() - started
+                for _ in range(400):
+                    if Path(home, "s").exists():
+                        break
+                    time.sleep(0.01)
+                time.sleep(1.0)
+                yield process, port, Path(home, "s"), ready
+            finally:
+                process.send_signal(signal.SIGTERM)
+                process.wait(15)
+
+
+def whole_process(command: list[str], environment: dict[str, str], runs: int = 15) -> float:
+    """Return the median wall milliseconds of a command as a whole process."""
+    times = []
+    for _ in range(runs + 2):
+        begun = time.perf_counter()
+        subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+        times.append((time.perf_counter() - begun) * 1000)
+    return statistics.median(times[2:])
+
+
+def round_trips(path: Path, count: int = 5000) -> tuple[float, float]:
+    """Return (p50, p99) milliseconds of STATUS over the local socket."""
+    times = []
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        for number in range(count):
+            begun = time.perf_counter()
+            client.sendall(b'{"id":%d,"op":"status"}\n' % number)
+            answer = b""
+            while not answer.endswith(b"\n"):
+                answer += client.recv(65536)
+            times.append((time.perf_counter() - begun) * 1000)
+        assert json.loads(answer)["ok"]
+    times.sort()
+    return times[count // 2], times[count * 99 // 100]
+
+
+def calls(pid: int, port: int, rate: int = 100, count: int = 1000) -> tuple[float, int, int]:
+    """Let SIPp make `count` calls; return (CPU ms for each call, calls that succeeded, calls that failed)."""
+    with tempfile.TemporaryDirectory() as folder:
+        before = cpu(pid)
+        done = subprocess.run(
+            ["sipp", "-sn", "uac", f"127.0.0.1:{port}", "-s", "offhook", "-i", "127.0.0.1", "-p", str(free_port()),
+             "-m", str(count), "-r", str(rate), "-d", "0", "-nostdin", "-timeout", "60", "-trace_stat", "-fd", "1"],
+            cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, check=False,
+        )  # fmt: skip
+        used = cpu(pid) - before
+        rows = next(Path(folder).glob("*.csv")).read_text().splitlines()
+        names, last = rows[0].split(";"), rows[-1].split(";")
+        figures = dict(zip(names, last, strict=False))
+        ok, failed = int(figures["SuccessfulCall(C)"]), int(figures["FailedCall(C)"])
+        assert done.returncode in (0, 1)
+        return used * 1000 / count, ok, failed
+
+
+@contextlib.contextmanager
+def baresip(port: int) -> Iterator[subprocess.Popen[bytes] | None]:
+    """Run baresip as a peer that answers every call, or None where it is not installed."""
+    program = shutil.which("baresip")
+    if program is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        modules = next((str(p.parent) for p in Path("/usr/lib").rglob("g711.so")), "/usr/lib/baresip/modules")
+        Path(folder, "config").write_text(
+            f"sip_listen 127.0.0.1:{port}\ncall_max_calls 0\nmodule_path {modules}\nmodule g711.so\nmodule aufile.so\n"
+            "module_app account.so\nmodule_app menu.so\naudio_source aufile,/dev/zero\naudio_player aufile,/dev/null\n"
+        )
+        Path(folder, "accounts").write_text("<sip:offhook@127.0.0.1>;regint=0;answermode=auto\n")
+        process = subprocess.Popen(
+            [program, "-f", folder], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            time.sleep(1.5)
+            yield process
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def main() -> None:
+    """Measure everything and write the page."""
+    rows: list[tuple[str, str, str, str]] = []
+    with phone() as (process, port, path, ready):
+        environment = {**os.environ, "OFFHOOK_SOCKET": str(path)}
+        resident, proportional = memory_mb(process.pid)
+        status = whole_process([*script("offhook"), "status"], environment)
+        bare = whole_process([sys.executable, "-c", "pass"], environment)
+        p50, p99 = round_trips(path)
+        used, ok, failed = calls(process.pid, port)
+        after, _ = memory_mb(process.pid)
+    rows.append(("start to the first answered OPTIONS", f"{ready:.2f} s", "≤ 0.35 s", "pjsua2 from Python 0.35 s"))
+    rows.append(("idle memory, phone and media worker", f"{resident:.0f} MB resident, {proportional:.0f} MB proportional", "≤ 45 MB", ""))
+    rows.append(("`offhook status` as a whole process", f"{status:.0f} ms ({status / bare:.1f} × bare Python's {bare:.0f} ms)", "≤ 3 ×", ""))
+    rows.append(("STATUS on the local socket", f"p50 {p50:.3f} ms, p99 {p99:.3f} ms", "p50 ≤ 0.15 ms", "baresip 0.025 ms, pjsua telnet 44 ms"))
+    rows.append(("UAS call, set-up and tear-down at 100 calls/s", f"{used:.2f} ms CPU, {ok} ok, {failed} failed", "≤ 1.5 ms, 0 failed", ""))
+    rows.append(("memory after 1000 calls", f"{after:.0f} MB resident", "", ""))
+    peer_port = free_port()
+    with baresip(peer_port) as peer:
+        if peer is not None:
+            try:
+                used, ok, failed = calls(peer.pid, peer_port)
+                rows.append(("the same, baresip beside it", f"{used:.2f} ms CPU, {ok} ok, {failed} failed", "", ""))
+            except (OSError, StopIteration):
+                rows.append(("the same, baresip beside it", "baresip ended during the run", "", ""))
+    media = subprocess.run([sys.executable, str(HERE / "bench_media.py")], capture_output=True, text=True, check=False)
+    page = [
+        "# Results",
+        "",
+        f"Made by `make bench` on {time.strftime('%Y-%m-%d')}: Python {platform.python_version()}, {os.cpu_count()} cores, loopback.",
+        "Peer figures without a row of their own were measured earlier, on a machine of the same size.",
+        "",
+        "| what | measured | goal | peers |",
+        "|---|---|---|---|",
+        *(f"| {' | '.join(row)} |" for row in rows),
+        "",
+        "## Media",
+        "",
+        "```",
+        media.stdout.strip() or media.stderr.strip()[-2000:],
+        "```",
+    ]
+    (HERE / "RESULTS.md").write_text("\n".join(page) + "\n")
+    print("\n".join(page))
+
+
+if __name__ == "__main__":
+    main()
