@@ -178,9 +178,9 @@ def test_a_refusal_is_1_and_says_why(phone: FakeBackend, capsys: pytest.CaptureF
 @pytest.mark.parametrize("line", [
     "statsu", "dial", "dial 1 2", "dial 1 --speed 3", "dial 1 --timeout", "dial 1 --timeout soon", "dial 1 --wait=yes",
     "volume up x",
-    "volume set", "volume loud", "devices paint", "accounts paint a", "accounts register", "accounts add a", "play", 
+    "volume set", "volume loud", "devices paint", "accounts paint a", "accounts register", "accounts add a", "play",
     "record loudly",
-    "history burn", "dnd maybe", "copydata X", "op dial to", "op dial to:=x", "dial 1 --header X", "help moon", 
+    "history burn", "dnd maybe", "copydata X", "op dial to", "op dial to:=x", "dial 1 --header X", "help moon",
     "message 1001",
     "reject --status x", "/nothing", "-x", "run --media moon", "run --port 70000", "wait",
 ])  # fmt: skip

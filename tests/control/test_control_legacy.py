@@ -48,7 +48,7 @@ def test_one_mistake_refuses_the_whole_string(backend: FakeBackend, text: str) -
 @pytest.mark.parametrize("text", [
     "SetVolume 101", "SetVolume abc", "SetVolume -1", "SetVolume", "SetVolume 5.5", "SetVolume ٥", "SetMicVolume 1000",
     "VolumeUp 0", "VolumeUp 11", "VolumeUp x", "VolumeDown 0", "VolumeDown -1", "SendDTMF 12E", "SendDTMF", "SendDTMF 1 2",
-    "Dial", "Dial()", "Dial a b", "Dial 1001,x", "CallTo", "Transfer", "SetDevice input", "SetDevice lamp,1", 
+    "Dial", "Dial()", "Dial a b", "Dial 1001,x", "CallTo", "Transfer", "SetDevice input", "SetDevice lamp,1",
     "SetDevice input,",
     "Dial1001", "", "[Dial 1001\x07]", "x" * 5000,
 ])  # fmt: skip
@@ -273,8 +273,10 @@ def test_open_dials(uri: str, to: str) -> None:
 
 @pytest.mark.parametrize("uri", [
     "1001", "hangup", "msip:answer", "dtmf:123", "/exit", "--listdevices", "/i:x.ini", "file:///etc/passwd", "javascript:1",
-    "callto:/exit", "callto:--listdevices", "callto:%2Fexit", "tel:1%2C2", "tel:1,2", "tel:1%0d%0ax", "tel:1%00", "tel:", "sip:",
+    "callto:/exit", "callto:--listdevices", "callto:%2Fexit", "tel:1%2C2", "tel:1,2", "tel:1%0d%0ax", "tel:1%00", "tel:",
+    "sip:",
     "sip:u@h?Route=x", "sip:u@h;method=REFER", "sip:u@h%0d%0aX: y", "tel:%252Fexit", "callto:1001 /exit", "callto:1001 text",
+
     "callto:msip:answer", 'callto:"1001"', "tel:1\r\n", "x" * 5000, "dial:1001", "sip:u@h hangup", "report:status",
     "tel:1;x=/exit y",
 ])  # fmt: skip

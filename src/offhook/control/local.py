@@ -82,12 +82,12 @@ class LocalServer:
             self._unsubscribe()
         self._server.close()
         self._server = None
+        self.path.unlink(missing_ok=True)  # at once: a little later it could be the next phone's
         for client in list(self._clients):
             client.close()
         while self._clients:
             self._gone.clear()
             await self._gone.wait()
-        self.path.unlink(missing_ok=True)
 
     @property
     def clients(self) -> int:
