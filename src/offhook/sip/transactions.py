@@ -283,10 +283,14 @@ class Transaction:
         if self.reliable:
             return
         self._interval = interval
+        if self._retry is not None:
+            self._retry.stop()
         self._retry = self.layer.timers.start(now + interval, self._on_retry)
 
     def _start_end(self, seconds: float, now: float) -> None:
         # A wait of no time still goes through the queue: the actions behind it must come first.
+        if self._end is not None:
+            self._end.stop()
         self._end = self.layer.timers.start(now + seconds, self._on_end)
 
     def _on_retry(self, now: float) -> None:
