@@ -249,6 +249,12 @@ def test_a_password_comes_from_the_pipe(phone: FakeBackend, monkeypatch: pytest.
     assert phone.commands == [c.AddAccount(account=AccountSettings(id="a", domain="d", username="u", password="s3cret"))]
 
 
+def test_past_calls_are_one_line_each(phone: FakeBackend, capsys: pytest.CaptureFixture[str]) -> None:
+    phone.entries = [{"id": "c_1", "direction": "in", "remote_uri": "sip:a@h", "started": 0.0, "missed": True, "sip_status": 487}]
+    assert main(["history"]) == 0
+    assert capsys.readouterr().out.endswith("  from sip:a@h  missed  (487)\n")
+
+
 def test_history_can_be_forgotten(phone: FakeBackend) -> None:
     assert main(["history", "delete", "h_1"]) == 0
     assert main(["history", "delete", "h_1"]) == 1

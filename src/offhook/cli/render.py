@@ -66,7 +66,15 @@ def audio_line(audio: dict[str, Any]) -> str:
 
 
 def history_line(entry: dict[str, Any]) -> str:
-    """Return one line about a past call."""
+    """Return one line about a past call: when, which way, with whom, and how long or why not."""
+    if "remote_uri" in entry and isinstance(entry.get("started"), int | float):
+        import time
+
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry["started"]))
+        arrow = {"in": "from", "out": "to"}.get(str(entry.get("direction", "")), "with")
+        how = "missed" if entry.get("missed") else f"{entry.get('duration_s') or 0:.0f} s"
+        status = f"  ({entry['sip_status']})" if entry.get("sip_status") else ""
+        return f"{entry.get('id', '')}  {when}  {arrow} {entry['remote_uri']}  {how}{status}"
     return "  ".join(f"{name}={value}" for name, value in entry.items() if value not in (None, "", [], {}))
 
 
