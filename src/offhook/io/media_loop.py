@@ -35,6 +35,7 @@ FEW: Final = 16  # so few streams can afford a wake-up for each packet, which me
 READ_PASSES: Final = 8  # packets taken from one socket at a time: 1,600 a second, the kernel drops the rest of a flood
 MAX_DATAGRAM: Final = 2048
 IDLE_S: Final = 0.5  # how often an idle loop asks the sound card for news
+ATTENTIVE_S: Final = 1.0  # after a command the answer of the card (a list of devices) is not kept waiting
 BIND_ATTEMPTS: Final = 64
 SEND_FAILURES: Final = 250  # five seconds in which nothing could be sent
 EXPEDITED: Final = 46 << 2  # RFC 4594: voice is DSCP EF
@@ -208,6 +209,7 @@ class MediaLoop:
         self._ports: dict[StreamId, int] = {}
         self._failures: dict[int, int] = {}
         self._own: list[MediaReport] = []
+        self._attentive_until = 0.0
 
     def send(self, command: MediaCommand) -> None:
         """Have this command obeyed within 5 ms."""
@@ -231,6 +233,7 @@ class MediaLoop:
         try:
             with _fine_clock():
                 self._fill_pool()
+                self._flush()
                 self._run()
         finally:
             self._close()
@@ -263,9 +266,13 @@ class MediaLoop:
 
     def _rest(self) -> None:
         """Nothing is open: sleep until there is a command."""
+        now = time.perf_counter()
         if not self._commands:
-            self._read_ready(self._poller.ready(IDLE_S), time.perf_counter())
-        self._obey(time.perf_counter())
+            self._read_ready(self._poller.ready(PHASE_S if now < self._attentive_until else IDLE_S), now)
+        now = time.perf_counter()
+        if self._commands:
+            self._attentive_until = now + ATTENTIVE_S
+        self._obey(now)
         self.engine.poll_sound()
         self._flush()
 

@@ -21,11 +21,10 @@ PATIENCE_MS: Final = 200.0  # no packet of an event for so long: its end was los
 
 def normal(digits: str) -> str:
     """Return the digits in capitals. Raises ValueError naming the first that is neither a DTMF digit nor ','."""
-    wanted = digits.upper()
-    for character in wanted:
-        if character not in DIGITS and character != PAUSE:
+    for character in digits:
+        if character.upper() not in DIGITS and character != PAUSE:
             raise ValueError(f"not a DTMF digit: {character!r}")
-    return wanted
+    return digits.upper()
 
 
 def event_packets(digit: str, duration_ms: int) -> Iterator[tuple[bytes, bool]]:

@@ -36,7 +36,7 @@ class JitterBuffer:
 
     __slots__ = (
         "_base", "_frames", "_jump_at", "_late_run", "_next", "_peak", "_playing", "_starved", "_surplus", "_top", "_transit",
-        "delay_ms", "dropped", "duplicate", "jitter_ms", "late", "missing", "resyncs", "target_ms",
+        "delay_ms", "dropped", "duplicate", "jitter_ms", "late", "missing", "resyncs",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -48,7 +48,6 @@ class JitterBuffer:
         self._playing = False
         self._starved = self._surplus = self._late_run = 0
         self._jump_at = -1
-        self.target_ms = FIRST_PEAK_MS + HEADROOM_MS
         self.delay_ms = 0.0
         self.jitter_ms = 0.0
         self.late = self.duplicate = self.missing = self.dropped = self.resyncs = 0
@@ -130,7 +129,7 @@ class JitterBuffer:
             if not frames:
                 return None
             at = min(frames)
-            if now - self._base - at * _PER_MS < self.aim():
+            if now - self._base - at * _PER_MS < self.target_ms:
                 return None
             self._playing = True
             self._next = at
@@ -145,15 +144,15 @@ class JitterBuffer:
         else:
             frame = self._gather(frame, at)
         self._starved = 0
-        if delay > self.target_ms + SURPLUS_MS:
+        if delay > self._peak + (HEADROOM_MS + SURPLUS_MS):
             return self._hasten(frame, delay)
         self._surplus = 0
         return frame
 
-    def aim(self) -> float:
-        """Renew the target from what was measured, and return it."""
-        self.target_ms = min(MAX_TARGET_MS, max(MIN_TARGET_MS, self._peak + HEADROOM_MS))
-        return self.target_ms
+    @property
+    def target_ms(self) -> float:
+        """Return the delay to aim at, 20-200 ms."""
+        return min(MAX_TARGET_MS, max(MIN_TARGET_MS, self._peak + HEADROOM_MS))
 
     def _find(self, at: int, delay: float) -> bytes | None:
         """Nothing begins at `at`: play what begins a little later, wait for it, or give it up."""
@@ -168,7 +167,7 @@ class JitterBuffer:
         if not frames and self._starved > STARVED:
             self._playing = False
             return None
-        if delay < self.aim():
+        if delay < self.target_ms:
             return None  # it may still come: play everything 20 ms later from here on
         self.missing += 1
         self._next = at + FRAME_SAMPLES
@@ -194,7 +193,7 @@ class JitterBuffer:
 
     def _hasten(self, frame: bytes, delay: float) -> bytes:
         """Lose 20 ms when there is more in hand than needed: a quiet frame, or after half a second any."""
-        if delay <= self.aim() + SURPLUS_MS:
+        if delay <= self.target_ms + SURPLUS_MS:
             return frame
         self._surplus += 1
         far_behind = delay > MAX_TARGET_MS + 2 * SURPLUS_MS

@@ -165,13 +165,13 @@ class Stream:
         self._payload_type = config.payload_type
         self._per_packet = max(1, round(config.ptime_ms / FRAME_MS))
         self._pending.clear()
-        self._turn(config.direction, now)
+        # RFC 3264 8.4: 0.0.0.0 is how RFC 2543 put on hold; port 0 is nowhere either.
+        self._turn(config.direction if _reachable(config.remote) else "inactive", now)
 
     def _turn(self, direction: str, now: float) -> None:
-        """Obey the direction: RFC 3264 5.1, 8.4."""
+        """Obey the direction: RFC 3264 5.1."""
         could_send = self._sends
-        # RFC 3264 8.4: 0.0.0.0 is how RFC 2543 put on hold; port 0 is nowhere either.
-        self._sends = direction in ("sendrecv", "sendonly") and _reachable(self.peer)
+        self._sends = direction in ("sendrecv", "sendonly")
         self._hears = direction in ("sendrecv", "recvonly")
         if self._sends and not could_send:
             self._mark = rtp.MARKER  # RFC 3551 4.1: set on the first packet after silence
@@ -526,7 +526,6 @@ class Stream:
     def _look_around(self, now: float) -> None:
         if self._config is None:
             return
-        self._buffer.aim()
         if self._events.active:
             self._report_presses(self._events.expire(now * 1000.0))
         silent = now - self._heard

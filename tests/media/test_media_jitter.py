@@ -1,0 +1,193 @@
+"""The jitter buffer: order, delay, recovery."""
+
+from __future__ import annotations
+
+import random
+from array import array
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from offhook.media.jitter import MAX_FRAMES, MAX_TARGET_MS, MIN_TARGET_MS, JitterBuffer
+from offhook.media.sources import FRAME_BYTES
+
+
+def frame(value: int, samples: int = 160) -> bytes:
+    return array("h", [value] * samples).tobytes()
+
+
+def value(played: bytes | None) -> int | None:
+    return None if played is None else array("h", played)[0]
+
+
+def play(
+    arrivals: list[tuple[float, int, bytes]], ticks: int, buffer: JitterBuffer | None = None, start: float = 0.0
+) -> list[bytes | None]:
+    """Feed (arrival ms, timestamp, audio) and pull every 20 ms."""
+    buffer = buffer if buffer is not None else JitterBuffer()
+    waiting = sorted(arrivals, key=lambda arrival: arrival[0])
+    played: list[bytes | None] = []
+    for tick in range(ticks):
+        now = start + 20.0 * tick
+        while waiting and waiting[0][0] <= now:
+            at, timestamp, audio = waiting.pop(0)
+            buffer.put(timestamp & 0xFFFFFFFF, audio, at)
+        played.append(buffer.pull(now))
+    return played
+
+
+def heard(played: list[bytes | None]) -> list[int]:
+    return [found for found in map(value, played) if found is not None]
+
+
+def test_even_arrivals_play_in_order_without_gaps() -> None:
+    played = play([(20.0 * n + 3, 1000 + 160 * n, frame(n)) for n in range(100)], 110)
+    first = next(index for index, found in enumerate(played) if found is not None)
+    assert first <= 4
+    assert heard(played) == list(range(100))
+    assert None not in played[first : first + 100]
+
+
+def test_the_timestamp_may_wrap() -> None:
+    start = 0xFFFFFFFF - 160 * 5
+    played = play([(20.0 * n, start + 160 * n, frame(n)) for n in range(50)], 60)
+    assert heard(played) == list(range(50))
+
+
+def test_reordered_and_doubled_packets_play_once() -> None:
+    arrivals = [(20.0 * n, 160 * n, frame(n)) for n in range(40)]
+    arrivals[10], arrivals[11] = (arrivals[11][0], *arrivals[10][1:]), (arrivals[10][0], *arrivals[11][1:])
+    arrivals += [(20.0 * n + 1, 160 * n, frame(n)) for n in range(0, 40, 7)]
+    buffer = JitterBuffer()
+    assert heard(play(arrivals, 50, buffer)) == list(range(40))
+    assert buffer.duplicate + buffer.late == 6
+
+
+def test_a_lost_packet_leaves_one_gap_in_its_place() -> None:
+    played = play([(20.0 * n, 160 * n, frame(n)) for n in range(40) if n != 20], 50)
+    at = [value(found) for found in played].index(19)
+    assert played[at + 1] is None
+    assert value(played[at + 2]) == 21
+
+
+def test_other_packet_lengths() -> None:
+    for samples in (80, 240, 320, 480, 100):
+        total = 100 * samples
+        audio = array("h", [index % 30000 + 1 for index in range(total)])
+        arrivals = [
+            (samples * n / 8.0, 77 + samples * n, audio[samples * n : samples * (n + 1)].tobytes()) for n in range(100)
+        ]
+        played = [found for found in play(arrivals, total // 160 + 20) if found is not None]
+        out = array("h", b"".join(played))
+        assert list(out[:total]) == list(audio), samples
+        assert not any(out[total:])
+
+
+def test_jitter_raises_the_delay_and_little_is_late() -> None:
+    chance = random.Random(3)
+    arrivals = [(20.0 * n + chance.uniform(0, 80), 160 * n, frame(n + 1)) for n in range(1000)]
+    buffer = JitterBuffer()
+    played = play(arrivals, 1010, buffer)
+    assert 60 <= buffer.target_ms <= MAX_TARGET_MS
+    assert buffer.late < 30
+    assert len(heard(played)) > 950
+
+
+def test_the_delay_shrinks_when_the_network_calms_down() -> None:
+    chance = random.Random(4)
+    arrivals = [(20.0 * n + (chance.uniform(0, 120) if n < 200 else 0), 160 * n, frame(1)) for n in range(2000)]
+    buffer = JitterBuffer()
+    play(arrivals[:200], 200, buffer)
+    wide = buffer.delay_ms
+    play(arrivals[200:], 1800, buffer, start=20.0 * 200)
+    assert wide > 100
+    assert buffer.delay_ms < 60
+    assert buffer.jitter_ms < 1
+
+
+def test_speech_is_shortened_too_when_there_is_no_silence() -> None:
+    buffer = JitterBuffer()
+    loud = frame(5000)
+    # 300 ms arrive at once, as after a hole in the network.
+    burst = [(300.0 if n < 15 else 20.0 * n, 160 * n, loud) for n in range(300)]
+    play(burst, 300, buffer)
+    assert buffer.delay_ms < 320
+    assert buffer.dropped > 0
+
+
+def test_a_far_clock_that_runs_fast_or_slow_is_followed() -> None:
+    for rate in (0.999, 1.001):
+        buffer = JitterBuffer()
+        played = play([(20.0 * n * rate, 160 * n, frame(1)) for n in range(3000)], 2990, buffer)
+        assert buffer.delay_ms < 120
+        assert played.count(None) < 30
+
+
+def test_silence_suppression_and_return() -> None:
+    arrivals = [(20.0 * n, 160 * n, frame(n + 1)) for n in range(300) if n < 50 or n >= 200]
+    buffer = JitterBuffer()
+    played = play(arrivals, 310, buffer)
+    assert heard(played) == [*range(1, 51), *range(201, 301)]
+
+
+def test_a_jump_of_the_timestamp_needs_two_packets_and_then_plays_on() -> None:
+    arrivals = [(20.0 * n, 160 * n + (50_000_000 if n >= 50 else 0), frame(n + 1)) for n in range(100)]
+    buffer = JitterBuffer()
+    played = heard(play(arrivals, 110, buffer))
+    assert buffer.resyncs == 1
+    assert played[-40:] == list(range(61, 101))
+
+
+def test_single_stray_timestamps_change_nothing() -> None:
+    arrivals = [(20.0 * n, 160 * n, frame(n + 1)) for n in range(100)]
+    arrivals += [(20.0 * n + 1, 1_000_000_000 + 77_777 * n, frame(9999)) for n in range(10, 90, 5)]
+    assert heard(play(arrivals, 110)) == list(range(1, 101))
+
+
+def test_a_clock_set_back_is_followed() -> None:
+    arrivals = [(20.0 * n, 160 * n - (8000 if n >= 50 else 0), frame(n + 1)) for n in range(150)]
+    buffer = JitterBuffer()
+    assert heard(play(arrivals, 170, buffer))[-50:] == list(range(101, 151))
+
+
+def test_a_sender_that_stood_still_and_goes_on_where_it_was() -> None:
+    arrivals = [(20.0 * n + (5000 if n >= 50 else 0), 160 * n, frame(n + 1)) for n in range(100)]
+    buffer = JitterBuffer()
+    assert heard(play(arrivals, 370, buffer)) == list(range(1, 101))
+    assert buffer.jitter_ms < 1
+
+
+def test_a_flood_is_bounded() -> None:
+    buffer = JitterBuffer()
+    for n in range(10_000):
+        buffer.put(160 * n, frame(1), 0.0)
+    assert len(buffer) <= MAX_FRAMES
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 30), st.integers(0, 0xFFFFFFFF) | st.integers(0, 8000), st.integers(0, 700)), max_size=150
+    )
+)
+def test_whatever_comes_frames_are_whole_and_bounded(packets: list[tuple[float, int, int]]) -> None:
+    buffer = JitterBuffer()
+    now = 0.0
+    for gap, timestamp, samples in packets:
+        now += gap
+        buffer.put(timestamp, bytes(2 * samples), now)
+        played = buffer.pull(now)
+        assert played is None or len(played) == FRAME_BYTES
+        assert len(buffer) <= MAX_FRAMES + 1
+        assert MIN_TARGET_MS <= buffer.target_ms <= MAX_TARGET_MS
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(0, 60), st.floats(0, 0.2))
+def test_no_frame_plays_twice_or_out_of_order(seed: int, jitter: float, loss: float) -> None:
+    chance = random.Random(seed)
+    arrivals = [(20.0 * n + chance.uniform(0, jitter), 160 * n, frame(n + 1)) for n in range(200) if chance.random() >= loss]
+    buffer = JitterBuffer()
+    played = heard(play(arrivals, 220, buffer))
+    # A shortened pair is a mixture that begins with the first of both.
+    assert played == sorted(set(played))
