@@ -69,10 +69,12 @@ class Registration:
 
     def unregister(self, now: float) -> None:
         """Remove the binding; ends with RegistrationEnded, at once if nothing can be bound."""
+        if self.state is RegistrationState.UNREGISTERING:
+            return
         if not self._bound and self.state is not RegistrationState.SENDING:
             self.stop()
             self.stack.emit(events.RegistrationEnded(self.identity))
-        elif self.state is not RegistrationState.UNREGISTERING:
+        else:
             self._send(RegistrationState.UNREGISTERING, now)
 
     def stop(self) -> None:

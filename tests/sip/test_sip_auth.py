@@ -1,0 +1,162 @@
+"""Digest: the examples of the RFCs, challenges, verification, and what an endpoint does with them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from offhook.sip import auth, events
+from offhook.sip.message import Request
+from offhook.sip.uri import Uri
+from offhook.testing.endpoints import ANSWER, OFFER, Peer, add_endpoint
+from offhook.testing.ids import SeededIds
+from offhook.testing.wire import Node, Wire
+
+NONCE_7616 = "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v"
+CNONCE_7616 = "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ"
+PEER = Uri.sip("peer", "10.0.0.9")
+
+
+@pytest.mark.parametrize(("algorithm", "realm", "password", "nonce", "cnonce", "response"), [
+    # RFC 2617 3.5, RFC 7616 3.9.1
+    ("MD5", "testrealm@host.com", "Circle Of Life", "dcd98b7102dd2f0e8b11d0f600bfb0c093", "0a4f113b",
+     "6629fae49393a05397450978507c4ef1"),
+    ("MD5", "http-auth@example.org", "Circle of Life", NONCE_7616, CNONCE_7616, "8ca523f5e9506fed4657c9700eebdbec"),
+    ("SHA-256", "http-auth@example.org", "Circle of Life", NONCE_7616, CNONCE_7616,
+     "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"),
+])
+def test_published_examples(algorithm: str, realm: str, password: str, nonce: str, cnonce: str, response: str) -> None:
+    assert auth.digest(algorithm=algorithm, username="Mufasa", realm=realm, password=password, method="GET",
+                       uri="/dir/index.html", nonce=nonce, nc="00000001", cnonce=cnonce, qop="auth") == response
+
+
+@given(algorithm=st.sampled_from(["MD5", "MD5-sess", "SHA-256", "SHA-256-sess"]), qop=st.sampled_from(["", "auth", "auth-int"]),
+       password=st.text(st.characters(exclude_categories=["Cs", "Cc"])), realm=st.text("ab \"\\äx", max_size=8),
+       body=st.binary(max_size=20), opaque=st.text("xyz", max_size=4))
+def test_what_we_answer_verifies(algorithm: str, qop: str, password: str, realm: str, body: bytes, opaque: str) -> None:
+    (challenge,) = auth.read_challenges([auth.make_challenge(realm, "n0", algorithm=algorithm, qop=qop, opaque=opaque)], [])
+    credentials = auth.Credentials("al\"ice", password)
+    credentials.learn("h", challenge, SeededIds())
+    for count in (1, 2):
+        ((name, value),) = credentials.headers("h", "REGISTER", "sip:x", body)
+        assert name == "Authorization"
+        assert auth.verify(value, method="REGISTER", password=password, body=body, realm=realm)
+        assert not auth.verify(value, method="REGISTER", password=password + "x", body=body)
+        assert not auth.verify(value, method="INVITE", password=password, body=body)
+        assert auth.parse_authorization(value).get("nc") == (f"{count:08x}" if qop else "")
+    assert credentials.headers("elsewhere", "REGISTER", "sip:x", body) == []
+
+
+@given(st.text(max_size=60))
+def test_verify_never_raises(text: str) -> None:
+    assert auth.verify("Digest " + text, method="REGISTER", password="x") is False
+    assert auth.verify(text, method="REGISTER", password="x") is False
+
+
+def test_the_strongest_of_several_is_chosen_for_each_realm() -> None:
+    found = auth.read_challenges(
+        ['Digest realm="a", nonce="1", algorithm=MD5', 'Digest realm="a", nonce="2", algorithm=SHA-256, qop="auth,auth-int"',
+         'Digest realm="a", nonce="3", algorithm=SHA-512-256', "Basic realm=x", "nonsense\"", 'Digest realm="b"'],
+        ['Digest realm="a", nonce="4", stale=TRUE'])
+    assert [(each.nonce, each.proxy, each.stale) for each in found] == [("2", False, False), ("4", True, True)]
+
+
+class Guard:
+    """A peer that wants a password for everything."""
+
+    def __init__(self, wire: Wire, password: str, *, proxy: bool = False) -> None:
+        self.peer = Peer(wire, "peer", "10.0.0.9")
+        self.peer.on_request = self.play
+        self.password = password
+        self.header = "Proxy-Authorization" if proxy else "Authorization"
+        self.challenge = ("Proxy-Authenticate", 407) if proxy else ("WWW-Authenticate", 401)
+        self.nonce = "one"
+        self.stale = False
+        self.challenged = 0
+
+    def play(self, request: Request) -> None:
+        if request.method == "ACK":
+            return
+        given = request.headers.get(self.header) or ""
+        right = auth.verify(given, method=request.method, password=self.password)
+        fresh = right and auth.parse_authorization(given).get("nonce") == self.nonce
+        if fresh:
+            self.peer.answer(request, 200, tag="t", body=ANSWER if request.method == "INVITE" else None)
+        else:
+            self.challenged += 1
+            name, status = self.challenge
+            value = auth.make_challenge("r", self.nonce, stale=right)
+            self.peer.answer(request, status, tag="c", headers=((name, value),))
+
+
+def guarded(password: str, *, proxy: bool = False) -> tuple[Wire, Node, Guard]:
+    wire = Wire()
+    return wire, add_endpoint(wire, "alice", "10.0.0.1", password="secret"), Guard(wire, password, proxy=proxy)
+
+
+@pytest.mark.parametrize("proxy", [False, True])
+def test_invite_is_challenged_once_and_the_nonce_reused(proxy: bool) -> None:
+    wire, alice, guard = guarded("secret", proxy=proxy)
+    alice.execute(events.Invite("c", "alice", PEER, OFFER))
+    wire.run(1)
+    assert alice.of(events.SessionAnswered)
+    assert len(alice.of(events.SessionCalling)) == 1
+    first, second = guard.peer.requests("INVITE")
+    assert first.call_id == second.call_id
+    assert (first.cseq.number, second.cseq.number) == (1, 2)
+    assert guard.peer.requests("ACK")[-1].cseq.number == 2
+    alice.execute(events.End("c"))
+    wire.run(2)
+    alice.execute(events.SendRequest("o", "alice", "OPTIONS", PEER))
+    wire.run(3)
+    assert guard.challenged == 1
+    counts = [auth.parse_authorization(each.headers.get(guard.header) or "").get("nc")
+              for each in (second, *guard.peer.requests("OPTIONS"))]
+    assert counts[0] == "00000001"
+    assert int(counts[1], 16) > 1
+
+
+def test_stale_nonce_is_replaced() -> None:
+    wire, alice, guard = guarded("secret")
+    alice.execute(events.SendRequest("a", "alice", "OPTIONS", PEER))
+    wire.run(1)
+    guard.nonce = "two"
+    alice.execute(events.SendRequest("b", "alice", "OPTIONS", PEER))
+    wire.run(2)
+    assert [event.status for event in alice.of(events.RequestDone)] == [200, 200]
+    assert guard.challenged == 2
+
+
+def test_wrong_password_ends() -> None:
+    wire, alice, guard = guarded("other")
+    alice.execute(events.Invite("c", "alice", PEER, OFFER))
+    wire.run(100)
+    ended = alice.of(events.SessionEnded)[0]
+    assert (ended.by, ended.status) == ("remote", 401)
+    assert guard.challenged == 2
+
+
+def test_endless_stale_ends_too() -> None:
+    wire, alice, guard = guarded("secret")
+
+    def play(request: Request) -> None:
+        if request.method != "ACK":
+            guard.challenged += 1
+            value = auth.make_challenge("r", f"n{guard.challenged}", stale=True)
+            guard.peer.answer(request, 401, tag="c", headers=(("WWW-Authenticate", value),))
+    guard.peer.on_request = play
+    alice.execute(events.SendRequest("a", "alice", "MESSAGE", PEER, events.Body("text/plain", b"hi")))
+    wire.run(100)
+    assert alice.of(events.RequestDone)[0].status == 401
+    assert guard.challenged == auth.CHALLENGE_LIMIT + 1
+
+
+def test_without_a_password_the_challenge_is_the_answer() -> None:
+    wire = Wire()
+    alice = add_endpoint(wire, "alice", "10.0.0.1")
+    guard = Guard(wire, "x")
+    alice.execute(events.SendRequest("a", "alice", "OPTIONS", PEER))
+    wire.run(1)
+    assert alice.of(events.RequestDone)[0].status == 401
+    assert guard.challenged == 1

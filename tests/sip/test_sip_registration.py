@@ -1,0 +1,186 @@
+"""The life of a registration against a hand-played registrar."""
+
+from __future__ import annotations
+
+import pytest
+
+from offhook.errors import NotFound
+from offhook.sip import auth, events
+from offhook.sip.message import Request
+from offhook.testing.endpoints import Peer, add_endpoint
+from offhook.testing.wire import Node, Weather, Wire
+
+
+class Registrar:
+    """Grants `grant` seconds, or answers `status`; `silent` says nothing; a password makes it challenge."""
+
+    def __init__(self, wire: Wire, password: str = "") -> None:
+        self.wire = wire
+        self.peer = Peer(wire, "pbx.example", "10.0.0.9")
+        self.peer.on_request = self.play
+        self.password = password
+        self.grant: int | None = 100
+        self.status = 200
+        self.silent = False
+        self.headers: tuple[tuple[str, str], ...] = ()
+        self.times: list[float] = []
+        self.bound: set[str] = set()
+
+    def play(self, request: Request) -> None:
+        self.times.append(self.wire.now)
+        if self.silent:
+            return
+        given = request.headers.get("Authorization") or ""
+        if self.password and not auth.verify(given, method="REGISTER", password=self.password):
+            challenge = auth.make_challenge("pbx", "n", algorithm="SHA-256")
+            self.peer.answer(request, 401, tag="c", headers=(("WWW-Authenticate", challenge),))
+        elif self.status != 200:
+            self.peer.answer(request, self.status, tag="x", headers=self.headers)
+        else:
+            self.accept(request)
+
+    def accept(self, request: Request) -> None:
+        contact = request.contacts[0]
+        if request.expires == 0:
+            self.bound.discard(str(contact.uri))
+            self.peer.answer(request, 200, tag="x")
+        elif self.grant is None:
+            self.peer.answer(request, 200, tag="x")
+        else:
+            self.bound.add(str(contact.uri))
+            self.peer.answer(request, 200, tag="x", contact=f"<sip:other@1.2.3.4>;expires=7, {contact};expires={self.grant}")
+
+
+def world(password: str = "", weather: Weather | None = None) -> tuple[Wire, Node, Registrar]:
+    wire = Wire(3, weather)
+    registrar = Registrar(wire, password)
+    return wire, add_endpoint(wire, "alice", "10.0.0.1", domain="pbx.example", password=password), registrar
+
+
+def test_register_refresh_unregister() -> None:
+    wire, alice, registrar = world("secret")
+    alice.execute(events.Register("alice", 300))
+    wire.run(1)
+    assert registrar.bound == {"sip:alice@10.0.0.1:5060"}
+    assert alice.of(events.Registered) == [events.Registered("alice", 100)]
+    wire.run(250)
+    # 100 granted: a refresh 32 s or a little more before each end, without a challenge
+    gaps = [b - a for a, b in zip(registrar.times[1:], registrar.times[2:], strict=False)]
+    assert all(60 <= gap <= 70 for gap in gaps)
+    assert len(alice.of(events.Registered)) == len(registrar.times) - 1
+    assert len({request.call_id for request in registrar.peer.requests("REGISTER")}) == 1
+    numbers = [request.cseq.number for request in registrar.peer.requests("REGISTER")]
+    assert numbers == sorted(set(numbers))
+    assert str(registrar.peer.requests("REGISTER")[0].uri) == "sip:pbx.example"
+    alice.execute(events.Unregister("alice"))
+    wire.run(1000)
+    assert not registrar.bound
+    assert alice.outputs[-1] == events.RegistrationEnded("alice")
+    assert set(alice.core.statistics().values()) == {0}  # type: ignore[attr-defined]  # an Endpoint
+
+
+def test_wrong_password_is_reported_and_retried_slowly() -> None:
+    wire, alice, registrar = world("secret")
+    registrar.password = "other"
+    alice.execute(events.Register("alice"))
+    wire.run(4000)
+    failed = alice.of(events.RegistrationFailed)
+    assert {event.status for event in failed} == {401}
+    waits = [event.retry_in for event in failed]
+    assert 15 <= waits[0] <= 30
+    assert 30 <= waits[1] <= 60
+    assert all(wait <= 1800 for wait in waits)
+    assert len(failed) < 12
+    alice.execute(events.Unregister("alice"))
+    wire.run(9000)
+    assert alice.of(events.RegistrationEnded)
+    assert len(alice.of(events.RegistrationFailed)) == len(failed)
+
+
+def test_interval_too_brief() -> None:
+    wire, alice, registrar = world()
+    registrar.status, registrar.headers = 423, (("Min-Expires", "600"),)
+    alice.execute(events.Register("alice", 60))
+    wire.run(1)
+    assert [request.expires for request in registrar.peer.requests("REGISTER")] == [60, 600]
+    assert alice.of(events.RegistrationFailed)[0].status == 423
+
+
+def test_silence_then_recovery() -> None:
+    wire, alice, registrar = world()
+    registrar.silent = True
+    alice.execute(events.Register("alice"))
+    wire.run(33)
+    assert [(event.status, event.retry_in is not None) for event in alice.of(events.RegistrationFailed)] == [(408, True)]
+    registrar.silent = False
+    wire.run(100)
+    assert alice.of(events.Registered)
+
+
+def test_retry_after_is_kept() -> None:
+    wire, alice, registrar = world()
+    registrar.status, registrar.headers = 503, (("Retry-After", "120 (maintenance);duration=60"),)
+    alice.execute(events.Register("alice"))
+    wire.run(1)
+    assert alice.of(events.RegistrationFailed)[0].retry_in == 120
+
+
+def test_grant_from_expires_and_of_nothing() -> None:
+    wire, alice, registrar = world()
+    registrar.grant = None
+    alice.execute(events.Register("alice", 77))
+    wire.run(1)
+    assert alice.of(events.Registered)[0].expires == 77
+    registrar.grant = 0
+    alice.execute(events.Register("alice", 77))
+    wire.run(2)
+    assert alice.of(events.RegistrationFailed)
+
+
+def test_unregister_while_registering_and_twice() -> None:
+    wire, alice, registrar = world(weather=Weather(delay=0.2))
+    alice.execute(events.Register("alice"))
+    wire.run(0.1)
+    alice.execute(events.Unregister("alice"))
+    alice.execute(events.Unregister("alice"))
+    wire.run(50)
+    assert alice.of(events.RegistrationEnded) == [events.RegistrationEnded("alice")]
+    assert not registrar.bound
+    alice.execute(events.Unregister("alice"))
+    assert len(alice.of(events.RegistrationEnded)) == 2
+
+
+def test_many_identities_through_a_lossy_network() -> None:
+    wire, alice, registrar = world("secret", Weather(loss=0.2, jitter=0.1))
+    for number in range(30):
+        name = f"user{number}"
+        identity = alice.core._stack.identities["alice"]  # type: ignore[attr-defined]  # the identity made by the harness
+        address = identity.address
+        alice.execute(events.SetIdentity(events.Identity(name, address, "alice", "secret", contact_user=name)))
+        alice.execute(events.Register(name))
+    wire.run(30)
+    assert len({event.identity for event in alice.of(events.Registered)}) == 30
+    assert len(registrar.bound) == 30
+
+
+def test_removed_identity_is_silent() -> None:
+    wire, alice, _ = world()
+    alice.execute(events.Register("alice"))
+    wire.run(1)
+    alice.execute(events.RemoveIdentity("alice"))
+    wire.run(2000)
+    assert len(alice.of(events.Registered)) == 1
+    with pytest.raises(NotFound):
+        alice.execute(events.Register("alice"))
+
+
+def test_new_password_is_used_at_the_next_request() -> None:
+    wire, alice, registrar = world("secret")
+    alice.execute(events.Register("alice"))
+    wire.run(1)
+    registrar.password = "changed"
+    identity = alice.core._stack.identities["alice"]  # type: ignore[attr-defined]  # the identity made by the harness
+    alice.execute(events.SetIdentity(events.Identity("alice", identity.address, password="changed", contact_user="alice")))
+    wire.run(100)
+    assert not alice.of(events.RegistrationFailed)
+    assert len(alice.of(events.Registered)) == 2
