@@ -10,7 +10,7 @@ import pytest
 
 from offhook.control.legacy import COPYDATA, DDE, dde_request, run_copydata, run_dde
 from offhook.errors import CommandError
-from offhook.phone.commands import Answer, Dial, GetAudio, Hangup, ListCalls
+from offhook.phone.commands import AcceptTransfer, Answer, Dial, GetAudio, Hangup, ListCalls
 from offhook.testing.live import LivePhone, connect, live_phone
 
 Pair = tuple[LivePhone, LivePhone]
@@ -63,6 +63,7 @@ async def test_dial_is_refused_while_the_line_is_busy_or_the_number_bad(pair: Pa
     assert copydata(here, "DIAL", there.uri) == 1
     assert copydata(here, "DIAL", there.uri) == 0, "line busy"
     assert len(here.execute(ListCalls()).value) == 1
+    await there.event("call.incoming")
     assert copydata(here, "HANGUP") == 1
     await there.event("call.ended")
 
@@ -157,8 +158,6 @@ async def test_a_blind_transfer(pair: Pair) -> None:
         await connect(here, there)
         assert copydata(here, "TRANSFER", third.uri) == 1
         await there.event("transfer.requested")
-        from offhook.phone.commands import AcceptTransfer
-
         there.execute(AcceptTransfer())
         await here.event("transfer.completed")
         await here.event("call.ended")
@@ -172,12 +171,11 @@ async def test_a_failed_transfer_leaves_the_call(pair: Pair) -> None:
         await connect(here, there)
         dde(here, f"[Transfer({third.uri})]")
         await there.event("transfer.requested")
-        from offhook.phone.commands import AcceptTransfer
-
         there.execute(AcceptTransfer())
         failed = await here.event("transfer.failed")
         assert failed.data["sip_status"] == 486
-        assert here.status == 2
+        await here.reaches(2)
+        await there.reaches(2)
 
 
 async def test_set_device_refuses_what_is_not_there(pair: Pair) -> None:

@@ -34,10 +34,10 @@ o=user1 53655765 2353687637 IN IP4 [local_ip]
 s=-
 c=IN IP4 [media_ip]
 t=0 0
-m=audio [media_port] RTP/AVP 8 96
+m=audio [media_port] RTP/AVP 8 101
 a=rtpmap:8 PCMA/8000
-a=rtpmap:96 telephone-event/8000
-a=fmtp:96 0-15
+a=rtpmap:101 telephone-event/8000
+a=fmtp:101 0-15
 ]]></send>
   <recv response="100" optional="true"/>
   <recv response="180" optional="true"/>

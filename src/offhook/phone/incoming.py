@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from offhook.errors import CommandError, InvalidArgument, InvalidState, MediaNegotiationFailed, NotFound, ParseError
-from offhook.phone.call import Call
+from offhook.phone.call import CONNECTED, Call
 from offhook.phone.closing import Closing
 from offhook.phone.commands import Accepted, Answer, Redirect, Reject
 from offhook.phone.desk import Account, Desk
@@ -153,7 +153,7 @@ class Incoming:
             raise InvalidState(f"call {call.id} is {call.state}, not a ringing incoming call")
         return call
 
-    def answer(self, command: Answer) -> Accepted:
+    def answer(self, command: Answer, *, hold_others: bool = True) -> Accepted:
         """Answer; a call whose offer has nothing in common with us is refused with 488."""
         call = self._ringing(command.call)
         if not call.address:
@@ -167,7 +167,8 @@ class Incoming:
         except (MediaNegotiationFailed, ParseError) as error:
             self.closing.refuse(call, 488, str(error))
             raise MediaNegotiationFailed(f"call {call.id}: {error}") from None
-        self.offers.hold_others(but=call)
+        if hold_others:
+            self.offers.hold_others(but=call)
         self.desk.signal(Accept(call.id, body))
         self.outgoing.became_active(call)
         self.desk.finish(call, "answer")
@@ -181,10 +182,11 @@ class Incoming:
                 self._auto_answer(call)
 
     def _auto_answer(self, call: Call) -> None:
-        if call.state is not CallState.INCOMING:
+        beside = self.desk.settings.auto_answer_calls
+        if call.state is not CallState.INCOMING or (beside == "idle" and self.desk.in_state(CONNECTED)):
             return
         try:
-            self.answer(Answer(call=call.id))
+            self.answer(Answer(call=call.id), hold_others=beside == "hold")
         except CommandError as error:
             self.desk.emit(SystemError(reason=f"auto answer of call {call.id}: {error.detail}"))
 

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 DtmfMethod: TypeAlias = Literal["auto", "rtp", "info", "inband"]
 AutoAnswer: TypeAlias = Literal["off", "header", "all"]
+AutoAnswerCalls: TypeAlias = Literal["idle", "hold", "all"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class PhoneSettings:
     dtmf_pause_ms: int = 1000
     auto_answer: AutoAnswer = "off"
     auto_answer_delay: float = 0.0
+    auto_answer_calls: AutoAnswerCalls = "all"
     dnd: bool = False
     forwarding: str = ""
     forwarding_delay: float = 0.0

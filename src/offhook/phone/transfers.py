@@ -115,6 +115,11 @@ class Transfers:
     def closed(self, call: Call) -> None:
         """A call is over: it may have been placed for a transfer."""
         end = call.end
-        if end is not None and call.answered is None:
+        asked = self._placed_for.get(call.id)
+        if asked is not None and end is not None and call.answered is None:
             self.tell(call, end.sip_status if end.sip_status >= 300 else 503, end.reason)
+            transferor = self.desk.calls.get(asked[0])
+            if transferor is not None and transferor.want_hold:
+                # Dialling put it on hold; RFC 3515 leaves the dialog as it was when the transfer fails.
+                self.outgoing.offers.want(transferor, False)
         self._placed_for.pop(call.id, None)
