@@ -6,6 +6,7 @@ import pytest
 from exchange_world import EXCHANGE, SDP, World
 
 from offhook.exchange.directory import LINES, find_line
+from offhook.exchange.lines import MAX_TALK
 from offhook.media import messages as media
 from offhook.sip import events as sip
 from offhook.sip.uri import Uri
@@ -32,7 +33,7 @@ def test_a_line_answers_and_acts(line: str, kind: type) -> None:
     world.run(1)
     assert len(commands(world, media.CloseStream)) == 1
     world.run(64)
-    assert world.switch.lines._endpoint.statistics()["sessions"] == 0
+    assert world.switch.lines._endpoint.statistics()["dialogs"] == 0
 
 
 @pytest.mark.parametrize(("line", "status"), [("busy", 486), ("decline", 603), ("forbidden", 403), ("nobody", 404)])
@@ -178,6 +179,23 @@ def test_a_line_can_be_transferred_to_a_phone() -> None:
     other.execute(sip.End(incoming.session))
     world.run(1)
     assert len(commands(world, media.CloseStream)) == 2
+
+
+def test_lines_that_are_connected_with_each_other_come_to_an_end() -> None:
+    world = World()
+    phone = world.phone("1001")
+    for line in ("callback", "echo", "busy"):
+        phone.call("tone", line)
+        world.run(1)
+        phone.execute(sip.Refer(line, Uri.sip(line, *EXCHANGE)))
+        world.run(1)
+        phone.execute(sip.End(line))
+    finals = [event.status for event in phone.events if isinstance(event, sip.ReferProgress) and event.final]
+    assert finals == [200, 200, 486]
+    world.run(MAX_TALK + 100)
+    assert world.switch.lines._calls == {}
+    assert not world.switch.lines.talking
+    assert len(commands(world, media.OpenStream)) == len(commands(world, media.CloseStream)) == 8
 
 
 def test_a_transfer_to_nobody_is_reported() -> None:

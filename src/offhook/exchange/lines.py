@@ -28,6 +28,8 @@ CALLBACK_TALK: Final = 1.0
 """Seconds of tone before the callback line hangs up."""
 CALLBACK_PAUSE: Final = 2.0
 """Seconds between hanging up and calling back."""
+MAX_TALK: Final = 4 * 3600.0
+"""Seconds until a line hangs up by itself: two lines that were connected by a transfer have nobody to do it."""
 MAX_CALLS: Final = 500
 """Calls at once; more are answered 503."""
 
@@ -111,6 +113,11 @@ class Lines:
         self._execute(sip.SetIdentity(sip.Identity(
             id=line.name, address=NameAddr(Uri.sip(line.name, host, port)), proxy=Uri.sip(None, host, port, lr=None),
             contact_user=CONTACT_PREFIX + line.name, user_agent="offhook practice exchange")))
+
+    @property
+    def talking(self) -> bool:
+        """Whether a call is not over on the wire yet."""
+        return self._endpoint.statistics()["dialogs"] > 0
 
     def hang_up(self, now: float) -> None:
         """End all calls."""
@@ -286,6 +293,7 @@ class Lines:
         self._out.append(media.ConfigureStream(call.session, config))
         if not call.begun:
             call.begun = True
+            self._later(call, MAX_TALK, self._end)
             self._begin(call)
 
     # --- what a line does once it is answered ------------------------------------------------------------------------
@@ -316,9 +324,13 @@ class Lines:
         present = tuple(each.session for each in self._calls.values() if each.line.act == "conference" and each.begun)
         self._out.append(media.SetBridge("conference", present))
 
-    def _end_and_call_back(self, call: _Call) -> None:
-        call.call_back = True
+    def _end(self, call: _Call) -> None:
         self._execute(sip.End(call.session))
+
+    def _end_and_call_back(self, call: _Call) -> None:
+        # Two lines that call each other back would never stop.
+        call.call_back = find_line(call.remote.uri.user_decoded) is None
+        self._end(call)
 
     def _call_back(self, call: _Call) -> None:
         target = Uri.sip(call.remote.uri.user_decoded or None, *self._address)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -24,6 +25,9 @@ from offhook.sip.events import Address, CloseFlow, Datagram, FlowFailed, Resolve
 
 MEDIA_PATIENCE: Final = 10.0
 """Seconds the media engine may take to open its first ports."""
+
+FAREWELL: Final = 0.5
+"""Seconds that closing waits for phones to answer its BYEs."""
 
 
 class Exchange:
@@ -49,7 +53,8 @@ class Exchange:
         self._timer: asyncio.TimerHandle | None = None
         self._lookups: set[asyncio.Task[None]] = set()
         self._media_ready = asyncio.Event()
-        self._closed = False
+        self._quiet = asyncio.Event()
+        self._closing = self._closed = False
 
     @property
     def address(self) -> Address:
@@ -75,11 +80,11 @@ class Exchange:
 
     async def close(self) -> None:
         """Hang up all lines and close everything that `start` opened. Harmless when repeated."""
-        if self._closed:
+        if self._closing:
             return
+        self._closing = True
         if self._switch is not None:
-            self._switch.hang_up(clock.now())
-            self._drain()
+            await self._hang_up(self._switch)
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
@@ -91,6 +96,14 @@ class Exchange:
         await asyncio.to_thread(self._media.close)
         if self._folder:
             await asyncio.to_thread(shutil.rmtree, self._folder, True)
+
+    async def _hang_up(self, switch: Switch) -> None:
+        """End all calls of the lines, and give the phones a moment to say that they know."""
+        switch.hang_up(clock.now())
+        self._drain()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL):
+                await self._quiet.wait()
 
     def _prepare_files(self) -> str:
         folder = tempfile.mkdtemp(prefix="offhook-exchange-")
@@ -139,6 +152,8 @@ class Exchange:
                     self._on_event(output.text)
             else:
                 self._media.send(output)
+        if self._closing and not switch.lines.talking:
+            self._quiet.set()
         self._arm(switch.deadline())
 
     def _arm(self, deadline: float | None) -> None:
