@@ -45,7 +45,8 @@ class Pair:
 
 def make_pair(seed: int = 0, weather: Weather | None = None) -> Pair:
     wire = Wire(seed, weather)
-    return Pair(wire, add_endpoint(wire, "alice", "10.0.0.1", seed=str(seed)), add_endpoint(wire, "bob", "10.0.0.2", seed=str(seed)))
+    alice, bob = (add_endpoint(wire, name, host, seed=str(seed)) for name, host in (("alice", "10.0.0.1"), ("bob", "10.0.0.2")))
+    return Pair(wire, alice, bob)
 
 
 def caller(name: str = "alice") -> tuple[Wire, Node, Peer]:
@@ -212,6 +213,22 @@ def test_stray_2xx_is_acknowledged_after_the_transaction_is_gone() -> None:
     assert len(peer.requests("ACK")) == 2
 
 
+def test_copy_of_the_first_2xx_after_a_reoffer_harms_nothing() -> None:
+    wire, alice, peer = caller()
+    alice.execute(events.Invite("c", "alice", PEER, OFFER))
+    wire.run(0.1)
+    first = peer.answer(peer.requests("INVITE")[0], 200, tag="t", body=ANSWER)
+    wire.run(0.2)
+    alice.execute(events.Reoffer("c", OFFER))
+    wire.run(0.3)
+    peer.answer(peer.requests("INVITE")[1], 200, body=ANSWER)
+    wire.run(0.4)
+    peer.send(first)
+    wire.run(0.5)
+    assert [ack.cseq.number for ack in peer.requests("ACK")] == [1, 2, 1]
+    assert not peer.requests("BYE")
+
+
 def test_redirects_are_followed_best_first_and_without_loops() -> None:
     wire, alice, peer = caller()
 
@@ -219,7 +236,8 @@ def test_redirects_are_followed_best_first_and_without_loops() -> None:
         if request.method != "INVITE":
             return
         if request.uri.user == "peer":
-            peer.answer(request, 302, tag="t", contact="<sip:low@10.0.0.9>;q=0.1, <sip:peer@10.0.0.9>, <sip:high@10.0.0.9>;q=0.9")
+            contacts = "<sip:low@10.0.0.9>;q=0.1, <sip:peer@10.0.0.9>, <sip:high@10.0.0.9>;q=0.9"
+            peer.answer(request, 302, tag="t", contact=contacts)
         else:
             peer.answer(request, 486, tag="t")
     peer.on_request = play
@@ -408,7 +426,11 @@ def _try(node: Node, command: events.SipCommand) -> None:
 def test_dropper_sees_datagrams() -> None:
     pair = make_pair()
     seen: list[Sent] = []
-    pair.wire.dropper = lambda sent: bool(seen.append(sent)) or True
+
+    def drop(sent: Sent) -> bool:
+        seen.append(sent)
+        return True
+    pair.wire.dropper = drop
     pair.alice.execute(events.Invite("c", "alice", BOB, OFFER))
     pair.wire.run(1)
     assert [each.line for each in seen] == ["INVITE sip:bob@10.0.0.2 SIP/2.0"] * 2

@@ -141,7 +141,8 @@ def test_wrong_notifies_and_refers() -> None:
 
 
 @pytest.mark.parametrize(("body", "expected"), [
-    (b"SIP/2.0 180 Ringing\r\n", (180, "Ringing")), (b"SIP/2.0 200\r\nTo: x\r\n\r\n", (200, "")), (b"\r\nSIP/2.0 603 \xff", (603, "\ufffd")),
+    (b"SIP/2.0 180 Ringing\r\n", (180, "Ringing")), (b"SIP/2.0 200\r\nTo: x\r\n\r\n", (200, "")),
+    (b"\r\nSIP/2.0 603 \xff", (603, "\ufffd")),
 ])
 def test_sipfrag(body: bytes, expected: tuple[int, str]) -> None:
     assert parse_sipfrag(body) == expected

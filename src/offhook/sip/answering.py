@@ -23,7 +23,7 @@ class Answering(Session):
 
     def __init__(self, sessions: Sessions, request: Request, server: ServerTransaction, flow: Flow,
                  identity: Identity | None) -> None:
-        user = identity.contact_user if identity is not None else request.uri.user or ""
+        user = identity.contact_user if identity is not None else request.uri.user_decoded
         super().__init__(sessions, sessions.stack.ids.token(16), identity, user, SessionState.INCOMING)
         self.request_in = request
         self.server = server

@@ -101,7 +101,7 @@ class Calling(Session):
         if self.acknowledge_again(response):
             return
         dialog = self._fork(out, response)
-        if dialog is None or (dialog is self.dialog and self.state is SessionState.UNACKNOWLEDGED):
+        if dialog is None or dialog is self.dialog:
             return
         dialog.confirm(response)
         dialog.local_cseq = max(dialog.local_cseq, out.cseq)

@@ -208,11 +208,11 @@ class Endpoint:
             fault = framer.fault
         except ParseError as error:
             frames, fault = [], error
+        for frame in frames:
+            self._receive_message(flow, frame, now)
         for _ in range(framer.pings - pings):
             # RFC 5626 4.4.1: a ping of two line ends is answered with one
             self._stack.transmit(flow, b"\r\n")
-        for frame in frames:
-            self._receive_message(flow, frame, now)
         if fault is not None:
             self._stack.drop(flow.remote, fault.detail)
             self._framers.pop(key, None)

@@ -24,6 +24,9 @@ Ender: TypeAlias = Literal["local", "remote", "network"]
 DIALOG_GONE: Final = frozenset({408, 481})
 """RFC 3261 12.2.1.2: these answers to a request inside the dialog mean that the far end has no dialog."""
 
+ACKS_KEPT: Final = 16
+"""ACKs kept for copies of their 2xx: the forks of the INVITE and the latest re-INVITEs."""
+
 
 class SessionState(Enum):
     """Where a session is."""
@@ -130,7 +133,7 @@ class Session:
         self.dialog: Dialog | None = None
         self.dialogs: dict[DialogKey, Dialog] = {}
         self.acceptance: Acceptance | None = None
-        self.acks: dict[str, Outgoing] = {}
+        self.acks: dict[tuple[str, int], Outgoing] = {}
         self.offers = Offers(self)
         self.transfers = Transfers(self)
         sessions.by_id[session] = self
@@ -243,13 +246,15 @@ class Session:
     def ack(self, dialog: Dialog, number: int, body: Body | None, now: float) -> None:
         """Acknowledge a 2xx; kept, because each copy of the 2xx asks for it again (RFC 3261 13.2.2.4)."""
         out = self._outgoing("ACK", dialog, [], lambda: number, body, False, None)
-        self.acks[dialog.remote_tag] = out
+        self.acks[dialog.remote_tag, number] = out
+        if len(self.acks) > ACKS_KEPT:
+            del self.acks[next(iter(self.acks))]
         out.start(now)
 
     def acknowledge_again(self, response: Response) -> bool:
         """Send the ACK for a copy of a 2xx; False if it is not one of ours."""
-        ack = self.acks.get(response.to.tag or "")
-        if ack is None or ack.cseq != response.cseq.number:
+        ack = self.acks.get((response.to.tag or "", response.cseq.number))
+        if ack is None:
             return False
         ack.resend()
         return True

@@ -64,7 +64,9 @@ def host_port(address: Address) -> str:
 
 
 def contact_uri(user: str, flow: Flow) -> str:
-    """Return our Contact URI as the peer of this flow reaches us."""
+    """Return our Contact URI as the peer of this flow reaches us; `user` is plain text."""
+    if not (user.isascii() and user.isalnum()):
+        user = Uri.sip(user, "host").user or ""
     who = f"{user}@" if user else ""
     kind = ";transport=tcp" if flow.transport == "tcp" else ""
     return f"sip:{who}{host_port(flow.local)}{kind}"
