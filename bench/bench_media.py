@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from offhook.io.media_loop import MediaLoop, MediaOptions
 from offhook.io.media_studio import LocalStudio
+from offhook.io.media_worker import keep_collector_quiet
 from offhook.media.messages import (
     ConfigureStream,
     MediaReport,
@@ -98,6 +99,7 @@ def main() -> None:
     parser.add_argument("pairs", nargs="*", type=int, default=[50, 200, 500])
     parser.add_argument("--seconds", type=float, default=10.0)
     arguments = parser.parse_args()
+    keep_collector_quiet()  # as the worker process does
     print("pairs  streams  audio    us/stream-frame  ms CPU/call-s  core %  late p50 ms  p99 ms  max ms  >10 ms    loss")
     for pairs in arguments.pairs:
         for talking in (False, True):
