@@ -229,7 +229,8 @@ def test_stray_messages_are_dropped_and_counted() -> None:
 
 
 SEEDS = [raw(), raw("INVITE", extra="Content-Type: application/sdp\r\n", body="v=0"), raw("ACK"), raw("CANCEL"),
-         raw("BYE", to_tag="t"), raw("REFER", extra="Refer-To: <sip:a@b>\r\n"), raw("NOTIFY", extra="Event: refer\r\n"), raw("REGISTER"),
+         raw("BYE", to_tag="t"), raw("REFER", extra="Refer-To: <sip:a@b>\r\n"), raw("NOTIFY", extra="Event: refer\r\n"),
+         raw("REGISTER"),
          b"SIP/2.0 200 OK\r\n" + raw("INVITE", to_tag="t").split(b"\r\n", 1)[1],
          b"SIP/2.0 401 No\r\nWWW-Authenticate: Digest realm=x, nonce=y\r\n" + raw("INVITE").split(b"\r\n", 1)[1]]
 
