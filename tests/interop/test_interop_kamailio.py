@@ -1,0 +1,285 @@
+"""Kamailio as registrar and proxy: what our phones do with a real exchange between them, over UDP and TCP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any, Literal
+
+import pytest
+
+from offhook.phone.commands import (
+    AcceptTransfer,
+    AddAccount,
+    Answer,
+    Dial,
+    Hangup,
+    Hold,
+    ListAccounts,
+    ListCalls,
+    RegisterAccount,
+    Resume,
+    SendDtmf,
+    SendMessage,
+    SetDnd,
+    Transfer,
+    UnregisterAccount,
+)
+from offhook.phone.settings import AccountSettings
+from offhook.testing import peers
+from offhook.testing.live import LivePhone, connect, live_phone, quiet_config
+from offhook.testing.peers import Kamailio, PeerMissing, kamailio
+
+pytestmark = pytest.mark.interop
+
+PASSWORDS = {"1001": "secret-1", "1002": "secret-2", "1003": "secret-3"}
+TRANSPORTS: tuple[Literal["udp", "tcp"], ...] = ("udp", "tcp")
+MIN_EXPIRES = 10
+"""Seconds below which the Kamailio of `peers` grants no registration."""
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kamailio]:
+    try:
+        peers.program("kamailio", "kamailio")
+    except PeerMissing as exc:
+        pytest.skip(str(exc))
+    with kamailio(tmp_path_factory.mktemp("kamailio"), PASSWORDS) as running:
+        yield running
+
+
+def account(proxy: Kamailio, user: str, **changes: Any) -> AccountSettings:
+    return replace(AccountSettings(id="kam", domain=proxy.domain, username=user, password=PASSWORDS[user]), **changes)
+
+
+@asynccontextmanager
+async def registered(proxy: Kamailio, user: str, **changes: Any) -> AsyncIterator[LivePhone]:
+    config = replace(quiet_config(status_linger=0.2), accounts=(account(proxy, user, **changes),))
+    async with live_phone(config) as phone:
+        await phone.until(lambda: registration(phone) == "registered", f"{user} registered")
+        yield phone
+
+
+def registration(phone: LivePhone) -> str:
+    state: str = phone.execute(ListAccounts()).value[0].registration
+    return state
+
+
+async def call(caller: LivePhone, callee: LivePhone, number: str) -> None:
+    """Call through the proxy and answer."""
+    since = len(callee.events)
+    caller.execute(Dial(to=number))
+    await callee.event("call.incoming", since)
+    callee.execute(Answer())
+    await caller.reaches(2)
+    await callee.reaches(2)
+
+
+async def over(*phones: LivePhone) -> None:
+    for phone in phones:
+        await phone.until(lambda phone=phone: not phone.execute(ListCalls()).value, "no calls")  # type: ignore[misc]
+
+
+def last_end(phone: LivePhone) -> dict[str, Any]:
+    end: dict[str, Any] = next(e for e in reversed(phone.events) if e.type == "call.ended").data["call"]["end"]
+    return end
+
+
+def digits(phone: LivePhone) -> str:
+    return "".join(e.data["digit"] for e in phone.events if e.type == "dtmf.received")
+
+
+# --- registering ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_phone_registers_with_its_password_and_unregisters(proxy: Kamailio, transport: str) -> None:
+    async with registered(proxy, "1001", transport=transport) as phone, registered(proxy, "1002") as other:
+        phone.execute(UnregisterAccount(account="kam"))
+        await phone.event("account.unregistered")
+        assert registration(phone) == "unregistered"
+        other.execute(Dial(to="1001"))
+        await over(other)
+        assert last_end(other)["sip_status"] == 404
+        phone.execute(RegisterAccount(account="kam"))
+        await phone.until(lambda: registration(phone) == "registered", "registered again")
+        await call(other, phone, "1001")
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_wrong_password_is_told_and_the_phone_goes_on(proxy: Kamailio, transport: str) -> None:
+    config = replace(quiet_config(), accounts=(account(proxy, "1001", password="wrong", transport=transport),))
+    async with live_phone(config) as phone, live_phone() as other:
+        failure = (await phone.event("account.register_failed")).data["account"]
+        assert failure["sip_status"] in {401, 403}
+        assert registration(phone) == "failed"
+        await connect(other, phone)
+        phone.execute(Hangup())
+        await over(phone, other)
+        phone.execute(AddAccount(account=account(proxy, "1001", transport=transport)))
+        await phone.event("account.registered")
+
+
+async def test_an_account_that_goes_leaves_no_contact_behind(proxy: Kamailio) -> None:
+    async with registered(proxy, "1001") as phone:
+        async with registered(proxy, "1002"):
+            pass
+        phone.execute(Dial(to="1002"))
+        await over(phone)
+        assert last_end(phone)["sip_status"] == 404
+
+
+@pytest.mark.slow
+async def test_a_short_registration_is_refreshed_in_time(proxy: Kamailio) -> None:
+    async with registered(proxy, "1001") as phone, registered(proxy, "1002", expires=MIN_EXPIRES) as other:
+        # The one wait of this file: the clock that must pass is Kamailio's.
+        await asyncio.sleep(MIN_EXPIRES + 1.5)
+        await call(phone, other, "1002")
+        assert "account.register_failed" not in other.types
+
+
+# --- calls through the proxy ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_call_with_hold_and_digits_through_the_proxy(proxy: Kamailio, transport: str) -> None:
+    async with (
+        registered(proxy, "1001", transport=transport) as ann,
+        registered(proxy, "1002", transport=transport) as bob,
+    ):
+        await call(ann, bob, "1002")
+        await ann.event("media.started")
+        await bob.event("media.started")
+
+        ann.execute(SendDtmf(digits="0123456789*#A", duration_ms=60, gap_ms=40))
+        bob.execute(SendDtmf(digits="5D", duration_ms=60, gap_ms=40))
+        await bob.until(lambda: digits(bob) == "0123456789*#A", "digits at bob")
+        await ann.until(lambda: digits(ann) == "5D", "digits at ann")
+
+        ann.execute(Hold())
+        await bob.event("call.remote_held")
+        await ann.reaches(3)
+        bob.execute(Hold())
+        await ann.event("call.remote_held")
+        ann.execute(Resume())
+        await bob.event("call.remote_resumed")
+        bob.execute(Resume())
+        await ann.event("call.remote_resumed")
+        await ann.reaches(2)
+        await bob.reaches(2)
+
+        ann.execute(Hangup())
+        await over(ann, bob)
+        assert (last_end(ann)["by"], last_end(bob)["by"]) == ("local", "remote")
+
+
+@pytest.mark.parametrize(("caller", "callee"), [("udp", "tcp"), ("tcp", "udp")])
+async def test_the_called_side_hangs_up_and_the_proxy_changes_the_transport(
+    proxy: Kamailio, caller: str, callee: str
+) -> None:
+    async with registered(proxy, "1001", transport=caller) as ann, registered(proxy, "1002", transport=callee) as bob:
+        await call(ann, bob, "1002")
+        bob.execute(Hold())
+        await ann.event("call.remote_held")
+        bob.execute(Resume())
+        await ann.event("call.remote_resumed")
+        bob.execute(Hangup())
+        await over(ann, bob)
+        assert (last_end(ann)["by"], last_end(bob)["by"]) == ("remote", "local")
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_call_to_a_phone_that_wants_no_calls_is_busy(proxy: Kamailio, transport: str) -> None:
+    async with registered(proxy, "1001", transport=transport) as ann, registered(proxy, "1002") as bob:
+        bob.execute(SetDnd(enabled=True))
+        ann.execute(Dial(to="1002"))
+        await over(ann)
+        assert (last_end(ann)["by"], last_end(ann)["sip_status"]) == ("remote", 486)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_an_unknown_number_is_not_found(proxy: Kamailio, transport: str) -> None:
+    async with registered(proxy, "1001", transport=transport) as ann:
+        ann.execute(Dial(to="4711"))
+        await over(ann)
+        assert last_end(ann)["sip_status"] == 404
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_call_is_taken_back_while_it_rings(proxy: Kamailio, transport: str) -> None:
+    async with registered(proxy, "1001", transport=transport) as ann, registered(proxy, "1002", transport=transport) as bob:
+        ann.execute(Dial(to="1002"))
+        await bob.event("call.incoming")
+        await ann.event("call.ringing")
+        ann.execute(Hangup())
+        await over(ann, bob)
+        assert last_end(ann)["by"] == "local"
+        assert last_end(bob)["by"] == "remote"
+        assert "call.answered" not in bob.types
+
+
+# --- transfer and text ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", ["caller", "callee"])
+async def test_a_blind_transfer_through_the_proxy(proxy: Kamailio, by: str) -> None:
+    async with (
+        registered(proxy, "1001") as ann,
+        registered(proxy, "1002", transport="tcp") as bob,
+        registered(proxy, "1003") as cat,
+    ):
+        await call(ann, bob, "1002")
+        giver, taker = (ann, bob) if by == "caller" else (bob, ann)
+        operation = giver.execute(Transfer(to="1003")).operation
+        assert (await taker.event("transfer.requested")).data["target"] == f"sip:1003@{proxy.domain}"
+        taker.execute(AcceptTransfer())
+        await cat.event("call.incoming")
+        cat.execute(Answer())
+        await giver.event("transfer.completed")
+        await over(giver)
+        assert await outcome(giver, operation) == "operation.succeeded"
+        await taker.until(lambda: [c.remote.uri for c in taker.execute(ListCalls()).value] == [f"sip:1003@{proxy.domain}"])
+        await taker.reaches(2)
+        cat.execute(Hangup())
+        await over(taker, cat)
+
+
+async def test_a_transfer_to_nobody_leaves_the_call_as_it_was(proxy: Kamailio) -> None:
+    async with registered(proxy, "1001") as ann, registered(proxy, "1002") as bob:
+        await call(ann, bob, "1002")
+        ann.execute(Transfer(to="4711"))
+        await bob.event("transfer.requested")
+        bob.execute(AcceptTransfer())
+        failure = await ann.event("transfer.failed")
+        assert failure.data["sip_status"] == 404
+        await ann.reaches(2)
+        await bob.reaches(2)
+        ann.execute(Hangup())
+        await over(ann, bob)
+
+
+async def outcome(phone: LivePhone, operation: str) -> str:
+    """Wait for the word about an operation and return its event type."""
+
+    def words() -> list[str]:
+        return [e.type for e in phone.events if e.type.startswith("operation.") and e.data["operation"] == operation]
+
+    await phone.until(words, f"the outcome of {operation}")
+    return words()[0]
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_text_message_through_the_proxy(proxy: Kamailio, transport: str) -> None:
+    async with registered(proxy, "1001", transport=transport) as ann, registered(proxy, "1002", transport=transport) as bob:
+        text = "Grüße, 你好\nsecond line"
+        sent = ann.execute(SendMessage(to="1002", text=text))
+        received = await bob.event("message.received")
+        assert received.data["text"] == text
+        assert received.data["remote"]["uri"] == f"sip:1001@{proxy.domain}"
+        assert received.data["account"] == "kam"
+        assert await outcome(ann, sent.operation) == "operation.succeeded"
+        lost = ann.execute(SendMessage(to="4711", text="anybody?"))
+        assert await outcome(ann, lost.operation) == "operation.failed"
+        assert (await ann.event("message.failed")).data["sip_status"] == 404
