@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from offhook.testing.backend import FakeBackend
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 # A slow machine is no bug: no deadlines. "fast" is for every save, "ci" (--hypothesis-profile=ci) looks longer.
@@ -44,3 +46,9 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"OFFHOOK_REQUIRE_PEERS=1, but the test was skipped: {call.excinfo and call.excinfo.value}"
     return report
+
+
+@pytest.fixture
+def backend() -> FakeBackend:
+    """Return a stand-in phone that remembers the commands it was given."""
+    return FakeBackend()

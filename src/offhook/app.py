@@ -247,7 +247,8 @@ async def until_told(phone: RunningPhone) -> None:
 
 def _print_event(envelope: Envelope) -> None:
     call = envelope.data.get("call")
-    about = f" {call['remote']['uri']} ({call['state']})" if call else ""
+    about = f" {call['remote']['uri']} ({call['state']})" if isinstance(call, dict) else ""
+    about += "".join(f" {key}={value}" for key, value in envelope.data.items() if isinstance(value, str | int) and value != "")
     print(f"{envelope.time[11:23]} {envelope.type} {envelope.subject}{about}", flush=True)
 
 

@@ -250,7 +250,8 @@ def test_a_password_comes_from_the_pipe(phone: FakeBackend, monkeypatch: pytest.
 
 
 def test_past_calls_are_one_line_each(phone: FakeBackend, capsys: pytest.CaptureFixture[str]) -> None:
-    phone.entries = [{"id": "c_1", "direction": "in", "remote_uri": "sip:a@h", "started": 0.0, "missed": True, "sip_status": 487}]
+    entry = {"id": "c_1", "direction": "in", "remote_uri": "sip:a@h", "started": 0.0, "missed": True, "sip_status": 487}
+    phone.entries = [entry]
     assert main(["history"]) == 0
     assert capsys.readouterr().out.endswith("  from sip:a@h  missed  (487)\n")
 

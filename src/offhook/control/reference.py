@@ -1,4 +1,4 @@
-"""The reference page, generated from the lists of commands and events: `python -m offhook.control.reference > docs/commands.md`."""
+"""The reference page, made from the lists of commands and events: `python -m offhook.control.reference`."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def _page() -> Iterator[str]:
     yield "stateDiagram-v2"
     yield "    [*] --> calling: dial"
     yield "    [*] --> incoming: INVITE"
-    for (state, event), following in TRANSITIONS.items():
-        yield f"    {state} --> {following}: {event.name.lower().replace('_', ' ')}"
+    for (state, happened), following in TRANSITIONS.items():
+        yield f"    {state} --> {following}: {happened.name.lower().replace('_', ' ')}"
     yield "    ended --> [*]"
     yield "```"
     yield ""

@@ -113,7 +113,12 @@ class Engine:
         cause = Cause(event.operation) if isinstance(event, OperationSucceeded | OperationFailed) else None
         envelope = self._maker.make(event, cause)
         for callback in tuple(self._subscribers.values()):
-            callback(envelope)
+            try:
+                callback(envelope)
+            except Exception as error:  # a subscriber's mistake must not cost the others their event, nor the phone its call
+                asyncio.get_running_loop().call_exception_handler(
+                    {"message": f"a subscriber failed at {envelope.type}", "exception": error}
+                )
         if isinstance(event, SystemStopped):
             self.stopped.set()
 

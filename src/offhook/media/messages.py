@@ -98,7 +98,10 @@ class SetStreamMute:
 
 @dataclass(frozen=True, slots=True)
 class SendDigits:
-    """Send digits; ',' pauses `pause_ms`. Method rtp needs telephone_event, inband makes tones. Outcome: DigitSent…, DigitsDone."""
+    """Send digits; ',' pauses `pause_ms`. Method rtp needs telephone_event, inband makes tones.
+
+    Outcome: DigitSent…, DigitsDone.
+    """
 
     stream: StreamId
     request: str
@@ -346,7 +349,7 @@ class RecordingDone:
 
 @dataclass(frozen=True, slots=True)
 class DeviceInfo:
-    """One sound device. `id` is stable across restarts as far as the system allows; `index` is the place in the list of its kind."""
+    """One sound device. `id` is stable across restarts as far as the system allows; `index` is its place among its kind."""
 
     id: str
     kind: Literal["input", "output"]

@@ -45,9 +45,11 @@ MAX_HEADERS: Final = 32
 
 _CALL_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!%*_+`'~.-]{1,64}")
-_OWN_HEADERS: Final = frozenset(
-    ["via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "contact", "m", "max-forwards", "route", "record-route", "content-length", "l", "content-type", "c", "authorization", "proxy-authorization", "allow", "supported", "k", "require", "proxy-require", "expires"]
-)
+_OWN_HEADERS: Final = frozenset({
+    "via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "contact", "m", "max-forwards", "route", "record-route",
+    "content-length", "l", "content-type", "c", "authorization", "proxy-authorization", "allow", "supported", "k", "require",
+    "proxy-require", "expires",
+})  # fmt: skip
 """Headers that are the endpoint's own business."""
 
 

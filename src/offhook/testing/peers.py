@@ -33,11 +33,11 @@ BARESIP_MODULES = (Path("/usr/lib/baresip/modules"), Path("/usr/local/lib/baresi
 _running: set[Process] = set()
 
 
-class PeerMissing(SetupError):  # noqa: N818 - the tree in offhook.errors names what is wrong
+class PeerMissing(SetupError):
     """The program is not installed; the text names its Debian package."""
 
 
-class PeerFailed(SetupError):  # noqa: N818
+class PeerFailed(SetupError):
     """The program did not start, or said something else than expected; the text ends with its log."""
 
 
