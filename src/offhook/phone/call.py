@@ -98,6 +98,7 @@ class Call:
     early: dict[str, Body] = field(default_factory=dict)
     remote_offer: bytes | None = None
     local_offer: bytes = b""
+    local_sdp: bytes = b""
     sdp_id: int = 0
     sdp_version: int = 0
     allows_info: bool = True

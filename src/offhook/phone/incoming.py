@@ -67,7 +67,7 @@ class Incoming:
         desk = self.desk
         refusal = self._refusal(event)
         if refusal:
-            desk.signal(Refuse(event.session, refusal[0], refusal[1]))
+            desk.attempt(Refuse(event.session, refusal[0], refusal[1]))
             return
         if desk.settings.forwarding and not desk.settings.forwarding_delay:
             call = self._create(event)
@@ -80,7 +80,7 @@ class Incoming:
         query = -desk.next_order()
         self._queries[query] = call.id
         desk.outbox.append(Resolve(query, event.source[0], event.source[1], "udp"))
-        desk.signal(Progress(call.id, 180))
+        desk.attempt(Progress(call.id, 180))
         call.ringing = desk.wall
         desk.emit(CallIncoming(call=call.view()))
         self._arm(call, event.headers)

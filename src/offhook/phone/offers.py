@@ -64,9 +64,11 @@ class Offers:
         """Return our offer for the call (its port is taken if it has none)."""
         self.take_port(call)
         self._new_version(call)
+        direction = call.our_direction(hold)
         call.local_offer = make_offer(
-            self._local(call), call.sdp_id, call.sdp_version, direction=call.our_direction(hold)
+            self._local(call), call.sdp_id, call.sdp_version, direction=direction, previous=call.local_sdp
         )
+        call.local_sdp = call.local_offer
         return Body(SDP_TYPE, call.local_offer)
 
     def answer(self, call: Call, offer: bytes, *, hold: bool = False) -> Body:
@@ -79,6 +81,7 @@ class Offers:
         text, config = make_answer(
             self._local(call), offer, call.sdp_id, call.sdp_version, direction=call.our_direction(hold)
         )
+        call.local_sdp = text
         self.configure(call, config)
         return Body(SDP_TYPE, text)
 
@@ -167,9 +170,9 @@ class Offers:
         try:
             body = self.answer(call, event.body.data, hold=call.want_hold)
         except (CommandError, ParseError):
-            self.desk.signal(RefuseOffer(call.id, 488))
+            self.desk.attempt(RefuseOffer(call.id, 488))
             return
-        self.desk.signal(AnswerOffer(call.id, body))
+        self.desk.attempt(AnswerOffer(call.id, body))  # refused if the offer was withdrawn meanwhile
         told = self._follow_remote(call, event.body.data)
         if not told and before != call.config:
             self.desk.emit(CallUpdated(call=call.view()))
@@ -177,7 +180,7 @@ class Offers:
 
     def wanted(self, _event: OfferWanted, call: Call) -> None:
         """The far end wants our offer: say what is agreed now."""
-        self.desk.signal(AnswerOffer(call.id, self.offer(call, hold=call.want_hold)))
+        self.desk.attempt(AnswerOffer(call.id, self.offer(call, hold=call.want_hold)))
 
     def _follow_remote(self, call: Call, sdp: bytes) -> bool:
         """Take over the far end's hold or resume; say whether there was one."""

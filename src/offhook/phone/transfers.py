@@ -64,7 +64,7 @@ class Transfers:
     def requested(self, event: ReferRequested, call: Call) -> None:
         """The far end asks us to call another: the application decides."""
         if call.refer:
-            self.desk.signal(RefuseRefer(call.id, event.refer, 491))
+            self.desk.attempt(RefuseRefer(call.id, event.refer, 491))
             return
         call.refer, call.refer_target = event.refer, str(event.target.uri)
         self.desk.after(call, "refer", DECIDE_WITHIN, self._undecided)

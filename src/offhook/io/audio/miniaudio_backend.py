@@ -116,7 +116,9 @@ def _found(listing: Any, kind: Literal["input", "output"]) -> list[FoundDevice]:
         native = ffi.new("ma_device_id*", entry.id)  # a copy: the list dies with the context
         name = ffi.string(entry.name).decode(errors="replace")
         # Plugins of ALSA that are on every machine and are no devices; only asking jack writes to stderr.
-        if listing.backend == "ALSA" and ffi.string(entry.id.alsa).partition(b":")[0] in (b"null", b"jack", b"oss"):
+        # The id is an opaque union to Python; with ALSA its first bytes are the device's name, ended by NUL.
+        plugin = bytes(ffi.buffer(native)).partition(b"\0")[0].partition(b":")[0]
+        if listing.backend == "ALSA" and plugin in (b"null", b"jack", b"oss"):
             continue
         details = ffi.new("ma_device_info*")
         if lib.ma_context_get_device_info(listing._context, side.value, native, details) != lib.MA_SUCCESS:
