@@ -103,6 +103,7 @@ class Offers:
             raise InvalidState(f"call {call.id} is {call.state}, not connected")
         call.want_hold = hold
         if call.held_by_us == hold and call.offered_hold is None:
+            self._conclude(call)
             return ""
         started = self.desk.begin(operation or ("hold" if hold else "resume"), call, "hold" if hold else "resume")
         self.reconcile(call)
@@ -110,7 +111,10 @@ class Offers:
 
     def reconcile(self, call: Call) -> None:
         """Send an offer if what is wanted is not what was agreed and no offer is open."""
-        if not call.is_connected or call.offered_hold is not None or call.want_hold == call.held_by_us:
+        if not call.is_connected or call.offered_hold is not None:
+            return
+        if call.want_hold == call.held_by_us:
+            self._conclude(call)
             return
         wanted = call.want_hold
         refusal = self.desk.attempt(Reoffer(call.id, self.offer(call, hold=wanted)))
@@ -118,6 +122,11 @@ class Offers:
             call.offered_hold = wanted
         else:
             self.desk.after(call, "offer", RETRY_OFFER, self.reconcile)
+
+    def _conclude(self, call: Call) -> None:
+        """What is wanted is agreed: end the operations that asked for it, and those that a later command overtook."""
+        self.desk.finish(call, "hold" if call.want_hold else "resume")
+        self.desk.finish(call, "resume" if call.want_hold else "hold", error="overtaken by a later command")
 
     def hold_others(self, but: Call | None) -> None:
         """Put every active call but this one on hold."""
@@ -161,6 +170,7 @@ class Offers:
         self.desk.emit(CallHoldFailed(call=call.view(), sip_status=status, reason=reason))
         if offered is not None:
             self.desk.finish(call, "hold" if offered else "resume", error=reason or "refused", sip_status=status)
+        self._conclude(call)
 
     # --- what the far end offers
 

@@ -1,0 +1,298 @@
+"""Whole phones on a virtual wire: a pure Phone with a stand-in for the media host, in virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from offhook.media import messages as media
+from offhook.phone import commands as c
+from offhook.phone import events as e
+from offhook.phone.call import Call
+from offhook.phone.model import CallState, CallView, Snapshot
+from offhook.phone.phone import ClockSet, Phone, PhoneInput, Started
+from offhook.phone.settings import AccountSettings, PhoneSettings
+from offhook.testing.ids import SeededIds
+from offhook.testing.wire import Wire
+
+EPOCH: Final = 1_700_000_000.0
+"""Unix time at which every wire's clock shows zero."""
+PORTS: Final = 4
+"""Media ports made ready at first; each closed stream brings a fresh one, as in the real host."""
+HOST_DELAY: Final = 0.001
+"""Seconds the media host takes to report."""
+
+_E = TypeVar("_E", bound=e.Event)
+_M = TypeVar("_M", bound=media.MediaCommand)
+
+FIRST_EVENTS: Final = (e.CallCreated, e.CallIncoming, e.CallRedirected)
+"""What the events of a call begin with; CallRedirected when it is forwarded without ringing."""
+
+
+@dataclass(slots=True)
+class MediaStandIn:
+    """Answers media commands as a media host does, without any sound. `commands` keeps all of them.
+
+    `refuse_ports` makes every OpenStream fail. Playbacks last `play_ms` (endless while 0); recordings until
+    stopped.
+    """
+
+    report: Callable[[media.MediaReport, float], None]
+    next_port: int = 20000
+    play_ms: int = 0
+    refuse_ports: bool = False
+    commands: list[media.MediaCommand] = field(default_factory=list)
+    streams: dict[str, int] = field(default_factory=dict)
+    playbacks: dict[str, str] = field(default_factory=dict)
+    recordings: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    def fresh_ports(self, count: int) -> media.PortsReady:
+        """Return the report of `count` ports never used before."""
+        first = self.next_port
+        self.next_port += 2 * count
+        return media.PortsReady(tuple(range(first, self.next_port, 2)))
+
+    def take(self, command: media.MediaCommand) -> None:
+        """Keep the command, and report what a host would."""
+        self.commands.append(command)
+        match command:
+            case media.OpenStream(stream=stream, port=port):
+                if self.refuse_ports:
+                    self._say(media.StreamFailed(stream, f"port {port} is taken"))
+                else:
+                    self.streams[stream] = port
+            case media.CloseStream(stream=stream):
+                self._close(stream)
+            case media.SendDigits():
+                self._digits(command)
+            case media.StartPlayback(stream=stream, playback=playback):
+                self._end_playback(stream, "replaced")
+                self.playbacks[stream] = playback
+                self._say(media.PlaybackStarted(stream, playback))
+                if self.play_ms:
+                    self.report(media.PlaybackDone(stream, playback, "finished", self.play_ms), self.play_ms / 1000)
+            case media.StopPlayback(stream=stream):
+                self._end_playback(stream, "stopped")
+            case media.StartRecording(stream=stream, recording=recording, path=path):
+                self.recordings[stream] = recording, path
+                self._say(media.RecordingStarted(stream, recording))
+            case media.StopRecording(stream=stream):
+                self._end_recording(stream, "stopped")
+            case media.ListDevices():
+                self._say(media.DevicesListed((
+                    media.DeviceInfo("mic-1", "input", "Desk microphone", 0, True),
+                    media.DeviceInfo("mic-2", "input", "Headset", 1, False),
+                    media.DeviceInfo("spk-1", "output", "Loudspeaker", 0, True),
+                ), ()))
+            case _:
+                pass
+
+    def _say(self, report: media.MediaReport) -> None:
+        self.report(report, HOST_DELAY)
+
+    def _digits(self, command: media.SendDigits) -> None:
+        at = HOST_DELAY
+        for digit in command.digits:
+            if digit == ",":
+                at += command.pause_ms / 1000
+                continue
+            at += command.duration_ms / 1000
+            self.report(media.DigitSent(command.stream, command.request, digit), at)
+            at += command.gap_ms / 1000
+        self.report(media.DigitsDone(command.stream, command.request), at)
+
+    def _end_playback(self, stream: str, reason: str) -> None:
+        playback = self.playbacks.pop(stream, "")
+        if playback:
+            self._say(media.PlaybackDone(stream, playback, reason, 20))  # type: ignore[arg-type]  # one of the listed reasons
+
+    def _end_recording(self, stream: str, reason: str) -> None:
+        recording, path = self.recordings.pop(stream, ("", ""))
+        if recording:
+            self._say(media.RecordingDone(stream, recording, path, reason, 1000))  # type: ignore[arg-type]  # as above
+
+    def _close(self, stream: str) -> None:
+        self._end_playback(stream, "closed")
+        self._end_recording(stream, "closed")
+        if self.streams.pop(stream, None) is not None:
+            self._say(media.StreamClosed(stream, no_figures(stream)))
+        self._say(self.fresh_ports(1))
+
+
+def no_figures(stream: str) -> media.StreamStats:
+    """Return the figures of a stream that never carried a packet."""
+    return media.StreamStats(stream, 0, 0, 0, 0, 0, 0, 0, 0.0, 0.0, 0.0, None, None, None, 4.4)
+
+
+class VirtualPhone:
+    """A phone on the wire under `host`:5060. `events` is everything it said, in order; `media` its media host."""
+
+    def __init__(
+        self, wire: Wire, name: str, host: str, settings: PhoneSettings | None = None, *,
+        seed: str = "", codecs: tuple[str, ...] = ("PCMU", "PCMA"), ports: int = PORTS,
+    ) -> None:
+        self.wire = wire
+        self.name = name
+        self.host = host
+        self.events: list[e.Event] = []
+        self.on_event: Callable[[e.Event], None] | None = None
+        self.media = MediaStandIn(self._report_after)
+        self.phone = Phone(settings or PhoneSettings(), SeededIds(f"{seed}{name}"), codecs=codecs)
+        self.node = wire.add(name, self.phone, (host, 5060), on_output=self._output)
+        self.node.receive(ClockSet(EPOCH))
+        self.node.receive(Started(f"{host}:5060"))
+        if ports:
+            self.node.receive(self.media.fresh_ports(ports))
+
+    def _output(self, output: object, _now: float) -> None:
+        if isinstance(output, e.Event):
+            self.events.append(output)
+            if self.on_event is not None:
+                self.on_event(output)
+        else:
+            self.media.take(output)  # type: ignore[arg-type]  # what is neither the wire's nor an event is a media command
+
+    def _report_after(self, report: media.MediaReport, delay: float) -> None:
+        self.wire.at(self.wire.now + delay, lambda: self.node.receive(report))
+
+    # --- doing
+
+    def execute(self, command: c.Command) -> c.Accepted:
+        """Carry out a command now; raises CommandError. As in the engine, what it left is drained either way."""
+        try:
+            return self.phone.execute(command, self.wire.now)
+        finally:
+            self.wire.drain(self.node)
+
+    def receive(self, item: PhoneInput) -> None:
+        """Give it an input, such as a media report."""
+        self.node.receive(item)
+
+    def dial(self, to: VirtualPhone | str, **options: object) -> str:
+        """Dial another phone or an address; returns the call's id."""
+        address = to if isinstance(to, str) else f"sip:offhook@{to.host}"
+        return self.execute(c.Dial(to=address, **options)).call  # type: ignore[arg-type]  # the fields of Dial
+
+    def add_account(self, account: AccountSettings) -> None:
+        """Add an account."""
+        self.execute(c.AddAccount(account=account))
+
+    # --- looking
+
+    @property
+    def calls(self) -> dict[str, Call]:
+        """The running calls."""
+        return self.phone.desk.calls
+
+    @property
+    def only(self) -> Call:
+        """The one running call; ValueError if there is none or several."""
+        (call,) = self.phone.desk.calls.values()
+        return call
+
+    @property
+    def states(self) -> list[CallState]:
+        """The states of the running calls, oldest first."""
+        return [call.state for call in self.phone.desk.calls.values()]
+
+    @property
+    def status(self) -> int:
+        """STATUS now."""
+        self.phone.desk.now = self.wire.now
+        return self.phone.desk.status().code
+
+    @property
+    def types(self) -> list[str]:
+        """The types of all events so far."""
+        return [event.type for event in self.events]
+
+    def snapshot(self) -> Snapshot:
+        """Return everything at this moment."""
+        self.phone.desk.now = self.wire.now
+        return self.phone.snapshot()
+
+    def of(self, kind: type[_E], call: str = "") -> list[_E]:
+        """Return the events of one type (of one call)."""
+        return [ev for ev in self.events if isinstance(ev, kind) and (not call or self._call_of(ev) == call)]
+
+    def of_call(self, call: str) -> list[str]:
+        """Return the types of the events of one call."""
+        return [event.type for event in self.events if self._call_of(event) == call]
+
+    def did(self, kind: type[_M]) -> list[_M]:
+        """Return the media commands of one type."""
+        return [command for command in self.media.commands if isinstance(command, kind)]
+
+    def ended(self, call: str = "") -> CallView:
+        """Return the last view of the call that ended (of that one)."""
+        (event,) = self.of(e.CallEnded, call)
+        return event.call
+
+    def outcome(self, operation: str) -> e.OperationSucceeded | e.OperationFailed | None:
+        """Return how an operation ended, None while it is under way; AssertionError if it ended twice."""
+        found = [ev for ev in self.events
+                 if isinstance(ev, e.OperationSucceeded | e.OperationFailed) and ev.operation == operation]
+        if len(found) > 1:
+            raise AssertionError(f"operation {operation} ended {len(found)} times")
+        return found[0] if found else None
+
+    @staticmethod
+    def _call_of(event: e.Event) -> str:
+        return event.call.id if isinstance(event, e.CallEvent) else ""
+
+    # --- laws
+
+    def check_laws(self) -> None:
+        """AssertionError unless the events of every call are in a legal order, and ended calls are gone."""
+        for call, types in self._by_call().items():
+            assert issubclass(types[0], FIRST_EVENTS), f"{self.name}: {call} begins with {types[0].type}"
+            ends = [place for place, kind in enumerate(types) if kind is e.CallEnded]
+            assert len(ends) == (0 if call in self.calls else 1), f"{self.name}: {call} ended {len(ends)} times"
+            late = [kind.type for kind in types[ends[0] + 1:] if kind not in AFTER_END] if ends else []
+            assert not late, f"{self.name}: {call} says {late} after its end"
+
+    def check_empty(self) -> None:
+        """AssertionError unless nothing of any call is left anywhere."""
+        assert not self.calls, f"{self.name}: {self.calls}"
+        statistics = self.phone.desk.sip.statistics()
+        assert not any(statistics.values()), f"{self.name}: {statistics}"
+        assert not self.media.streams, f"{self.name}: {self.media.streams}"
+        phone = self.phone
+        left = [part for part in (
+            phone.outgoing._targets, phone.outgoing._queries, phone.incoming._queries, phone.digits._runs, phone.digits._infos,
+            phone.transfers._placed_for, phone._messages,
+        ) if part]
+        assert not left, f"{self.name}: {left}"
+
+    def _by_call(self) -> dict[str, list[type[e.Event]]]:
+        calls: dict[str, list[type[e.Event]]] = {}
+        for event in self.events:
+            if isinstance(event, e.CallEvent):
+                calls.setdefault(event.call.id, []).append(type(event))
+        return calls
+
+
+AFTER_END: Final = (e.RecordingFinished, e.RecordingFailed)
+"""A recording's file is complete a moment after its call is over."""
+
+
+def two_phones(wire: Wire, seed: str = "", one: PhoneSettings | None = None,
+               other: PhoneSettings | None = None) -> tuple[VirtualPhone, VirtualPhone]:
+    """Put alice and bob on the wire."""
+    return (VirtualPhone(wire, "alice", "10.0.0.1", one, seed=seed), VirtualPhone(wire, "bob", "10.0.0.2", other, seed=seed))
+
+
+def talk(caller: VirtualPhone, callee: VirtualPhone, **options: object) -> tuple[str, str]:
+    """Let one call the other, be answered, and both be active; returns the call's id on each side."""
+    before = set(callee.calls)
+    call = caller.dial(callee, **options)
+    wire = caller.wire
+    wire.run_until(lambda: bool(set(callee.calls) - before), 60)
+    (there,) = set(callee.calls) - before
+    wire.run_until(lambda: bool(callee.calls[there].address), 60)
+    callee.execute(c.Answer(call=there))
+    wire.run_until(lambda: call not in caller.calls or caller.calls[call].is_connected, 60)
+    assert caller.calls[call].state is CallState.ACTIVE
+    wire.run(wire.now + 4)  # the ACK, however often it was lost
+    return call, there
