@@ -1,0 +1,331 @@
+"""baresip as the far end, through Kamailio: calls both ways, what is heard, hold, digits and transfers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from offhook.phone.commands import (
+    AcceptTransfer,
+    Answer,
+    Dial,
+    Hangup,
+    Hold,
+    ListAccounts,
+    ListCalls,
+    Play,
+    Record,
+    Resume,
+    SendDtmf,
+    StopPlay,
+    Transfer,
+)
+from offhook.phone.settings import AccountSettings
+from offhook.testing import peers
+from offhook.testing.ears import dominant_frequency, level_dbfs, read_wav
+from offhook.testing.live import LivePhone, live_phone, quiet_config
+from offhook.testing.peers import Baresip, Kamailio, PeerMissing, baresip, kamailio
+
+pytestmark = pytest.mark.interop
+
+PASSWORDS = {"1001": "secret-1", "1002": "secret-2", "1003": "secret-3"}
+THEIR_TONE = 440.0
+OUR_TONE = 600.0
+TRANSPORTS: tuple[Literal["udp", "tcp"], ...] = ("udp", "tcp")
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kamailio]:
+    try:
+        peers.program("kamailio", "kamailio")
+        peers.program("baresip", "baresip-core")
+    except PeerMissing as exc:
+        pytest.skip(str(exc))
+    with kamailio(tmp_path_factory.mktemp("kamailio"), PASSWORDS) as running:
+        yield running
+
+
+@asynccontextmanager
+async def registered(
+    proxy: Kamailio, user: str, transport: Literal["udp", "tcp"] = "udp", **phone: Any
+) -> AsyncIterator[LivePhone]:
+    account = AccountSettings(id="kam", domain=proxy.domain, username=user, password=PASSWORDS[user], transport=transport)
+    async with live_phone(replace(quiet_config(status_linger=0.2, **phone), accounts=(account,))) as running:
+        await running.until(lambda: running.execute(ListAccounts()).value[0].registration == "registered", "registered")
+        yield running
+
+
+@asynccontextmanager
+async def bob(
+    proxy: Kamailio, folder: Path, user: str = "1002", *, transport: Literal["udp", "tcp"] = "udp",
+    answer: Literal["auto", "manual"] = "auto", codecs: str = "PCMU,PCMA",
+) -> AsyncIterator[Baresip]:
+    """Run a registered baresip; starting and stopping it must not hold up the phone, which lives in this loop."""
+    runner = baresip(
+        folder / user, user=user, password=PASSWORDS[user], registrar=proxy.address, transport=transport, answer=answer,
+        codecs=codecs,
+    )  # fmt: skip
+    peer = await asyncio.to_thread(runner.__enter__)
+    try:
+        yield peer
+    finally:
+        await asyncio.to_thread(runner.__exit__, None, None, None)
+
+
+async def tell(peer: Baresip, name: str, parameters: str = "") -> None:
+    await asyncio.to_thread(peer.command, name, parameters)
+
+
+async def says(peer: Baresip, kind: str) -> dict[str, Any]:
+    return await asyncio.to_thread(peer.wait_event, kind)
+
+
+async def over(phone: LivePhone) -> None:
+    await phone.until(lambda: not phone.execute(ListCalls()).value, "no calls")
+
+
+def last_end(phone: LivePhone) -> dict[str, Any]:
+    end: dict[str, Any] = next(e for e in reversed(phone.events) if e.type == "call.ended").data["call"]["end"]
+    return end
+
+
+def digits(phone: LivePhone) -> str:
+    return "".join(e.data["digit"] for e in phone.events if e.type == "dtmf.received")
+
+
+async def recorded(phone: LivePhone, file: Path, call: str = "") -> bytes:
+    """Record a second of the call, both sides in their channels, and return the far end's."""
+    since = len(phone.events)
+    phone.execute(Record(call=call, file=str(file), channels="stereo", max_seconds=1.0))
+    await phone.event("recording.finished", since)
+    audio = read_wav(file)
+    assert audio.rate == 8000
+    return max(audio.channels, key=level_dbfs)
+
+
+async def two_way_audio(phone: LivePhone, peer: Baresip, folder: Path) -> None:
+    """Hear baresip's tone, play ours, hang up, and find ours in what baresip heard."""
+    assert dominant_frequency(await recorded(phone, folder / "theirs.wav")) == pytest.approx(THEIR_TONE, abs=5)
+    since = len(phone.events)
+    phone.execute(Play(tone=str(OUR_TONE), duration_ms=1500))
+    await phone.event("playback.finished", since)
+    phone.execute(Hangup())
+    await over(phone)
+    await says(peer, "CALL_CLOSED")
+    heard = read_wav(peer.heard()[-1])
+    assert loudest_frequency(heard.channels[0], heard.rate) == pytest.approx(OUR_TONE, abs=5)
+
+
+async def sound_after_hold(phone: LivePhone, peer: Baresip, folder: Path) -> None:
+    """Hear baresip's tone again; our sound arrives there if a digit does: baresip 1.0 stops its WAV file at a hold."""
+    assert dominant_frequency(await recorded(phone, folder / "after.wav")) == pytest.approx(THEIR_TONE, abs=5)
+    phone.execute(SendDtmf(digits="7"))
+    assert (await says(peer, "CALL_DTMF_START"))["param"] == "7"
+    phone.execute(Hangup())
+    await over(phone)
+    await says(peer, "CALL_CLOSED")
+
+
+def loudest_frequency(pcm: bytes, rate: int) -> float:
+    """Return the frequency of the loudest half second: the rest of a call is silence."""
+    size = rate
+    pieces = [pcm[start:start + size] for start in range(0, max(1, len(pcm) - size), size // 4 & ~1)]
+    return dominant_frequency(max(pieces, key=level_dbfs), rate)
+
+
+# --- calls and sound -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("codecs", ["PCMU", "PCMA"])
+async def test_we_call_baresip_and_hear_each_other(
+    proxy: Kamailio, tmp_path: Path, transport: Literal["udp", "tcp"], codecs: str
+) -> None:
+    async with (
+        bob(proxy, tmp_path, transport=transport, codecs=codecs) as peer,
+        registered(proxy, "1001", transport) as phone,
+    ):
+        phone.execute(Dial(to="1002"))
+        await phone.reaches(2)
+        await says(peer, "CALL_ESTABLISHED")
+        assert phone.execute(ListCalls()).value[0].media.codec.upper().startswith(codecs)
+        await two_way_audio(phone, peer, tmp_path)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_baresip_calls_us_and_we_hear_each_other(
+    proxy: Kamailio, tmp_path: Path, transport: Literal["udp", "tcp"]
+) -> None:
+    async with (
+        bob(proxy, tmp_path, transport=transport) as peer,
+        registered(proxy, "1001", transport, auto_answer="all") as phone,
+    ):
+        await tell(peer, "dial", f"sip:1001@{proxy.domain}")
+        await phone.reaches(2)
+        await says(peer, "CALL_ESTABLISHED")
+        assert (await phone.event("call.incoming")).data["call"]["remote"]["uri"] == f"sip:1002@{proxy.domain}"
+        await two_way_audio(phone, peer, tmp_path)
+
+
+async def test_baresip_hangs_up(proxy: Kamailio, tmp_path: Path) -> None:
+    async with bob(proxy, tmp_path) as peer, registered(proxy, "1001") as phone:
+        phone.execute(Dial(to="1002"))
+        await phone.reaches(2)
+        await says(peer, "CALL_ESTABLISHED")
+        await tell(peer, "hangup")
+        await over(phone)
+        assert last_end(phone)["by"] == "remote"
+
+
+async def test_calls_that_are_not_answered(proxy: Kamailio, tmp_path: Path) -> None:
+    async with bob(proxy, tmp_path, answer="manual") as peer, registered(proxy, "1001") as phone:
+        phone.execute(Dial(to="1002"))
+        await says(peer, "CALL_INCOMING")
+        await phone.event("call.ringing")
+        phone.execute(Hangup())
+        await over(phone)
+        await says(peer, "CALL_CLOSED")
+
+        phone.execute(Dial(to="1002"))
+        await says(peer, "CALL_INCOMING")
+        await tell(peer, "hangup")
+        await over(phone)
+        assert last_end(phone)["by"] == "remote"
+        assert last_end(phone)["sip_status"] >= 400
+        await says(peer, "CALL_CLOSED")
+
+        await tell(peer, "dial", f"sip:1001@{proxy.domain}")
+        await phone.event("call.incoming")
+        await says(peer, "CALL_RINGING")
+        await tell(peer, "hangup")
+        await over(phone)
+        assert last_end(phone)["by"] == "remote"
+
+
+# --- hold ----------------------------------------------------------------------------------------------------------
+
+
+async def test_we_hold_and_the_sound_comes_back(proxy: Kamailio, tmp_path: Path) -> None:
+    async with bob(proxy, tmp_path) as peer, registered(proxy, "1001") as phone:
+        phone.execute(Dial(to="1002"))
+        await phone.reaches(2)
+        await phone.event("media.started")
+        for _ in range(2):
+            since = len(phone.events)
+            phone.execute(Hold())
+            await phone.event("call.held", since)
+            assert phone.execute(ListCalls()).value[0].media.direction in {"sendonly", "inactive"}
+            phone.execute(Resume())
+            await phone.event("call.resumed", since)
+            await phone.reaches(2)
+            assert phone.execute(ListCalls()).value[0].media.direction == "sendrecv"
+        await sound_after_hold(phone, peer, tmp_path)
+
+
+async def test_baresip_holds_and_the_sound_comes_back(proxy: Kamailio, tmp_path: Path) -> None:
+    async with bob(proxy, tmp_path) as peer, registered(proxy, "1001", auto_answer="all") as phone:
+        await tell(peer, "dial", f"sip:1001@{proxy.domain}")
+        await phone.reaches(2)
+        await says(peer, "CALL_ESTABLISHED")
+        for _ in range(2):
+            since = len(phone.events)
+            await tell(peer, "hold")
+            await phone.event("call.remote_held", since)
+            assert phone.status == 3
+            await tell(peer, "resume")
+            await phone.event("call.remote_resumed", since)
+            await phone.reaches(2)
+        await sound_after_hold(phone, peer, tmp_path)
+
+
+# --- digits --------------------------------------------------------------------------------------------------------
+
+
+async def test_digits_both_ways(proxy: Kamailio, tmp_path: Path) -> None:
+    ours, theirs = "0123456789*#", "147*2580369#"
+    async with bob(proxy, tmp_path) as peer, registered(proxy, "1001") as phone:
+        phone.execute(Dial(to="1002"))
+        await phone.reaches(2)
+        await says(peer, "CALL_ESTABLISHED")
+        phone.execute(SendDtmf(digits=ours, duration_ms=100, gap_ms=60))
+        heard = [(await says(peer, "CALL_DTMF_START"))["param"] for _ in ours]
+        assert "".join(heard) == ours
+        for digit in theirs:
+            await tell(peer, "sndcode", digit)
+        await phone.until(lambda: len(digits(phone)) >= len(theirs), "baresip's digits")
+        assert digits(phone) == theirs
+
+
+# --- transfers -----------------------------------------------------------------------------------------------------
+
+
+async def test_we_transfer_baresip_to_another_phone(proxy: Kamailio, tmp_path: Path) -> None:
+    async with (
+        bob(proxy, tmp_path) as peer,
+        registered(proxy, "1001") as phone,
+        registered(proxy, "1003") as target,
+    ):
+        phone.execute(Dial(to="1002"))
+        await phone.reaches(2)
+        await says(peer, "CALL_ESTABLISHED")
+        phone.execute(Transfer(to="1003"))
+        await target.event("call.incoming")
+        target.execute(Answer())
+        await phone.event("transfer.completed")
+        await over(phone)
+        await target.reaches(2)
+        assert dominant_frequency(await recorded(target, tmp_path / "after.wav")) == pytest.approx(THEIR_TONE, abs=5)
+        target.execute(Hangup())
+        await over(target)
+
+
+async def test_baresip_transfers_us_to_another_phone(proxy: Kamailio, tmp_path: Path) -> None:
+    async with (
+        bob(proxy, tmp_path) as peer,
+        registered(proxy, "1001") as phone,
+        registered(proxy, "1003", auto_answer="all") as target,
+    ):
+        phone.execute(Dial(to="1002"))
+        await phone.reaches(2)
+        await says(peer, "CALL_ESTABLISHED")
+        await tell(peer, "transfer", f"sip:1003@{proxy.domain}")
+        assert (await phone.event("transfer.requested")).data["target"] == f"sip:1003@{proxy.domain}"
+        placed = phone.execute(AcceptTransfer()).call
+        await target.reaches(2)
+        await says(peer, "CALL_CLOSED")
+        await phone.until(lambda: [c.id for c in phone.execute(ListCalls()).value] == [placed], "only the new call")
+        await phone.reaches(2)
+        phone.execute(Play(tone=str(OUR_TONE)))
+        heard = await recorded(target, tmp_path / "after.wav")
+        assert dominant_frequency(heard) == pytest.approx(OUR_TONE, abs=5)
+        phone.execute(StopPlay())
+        phone.execute(Hangup())
+        await over(phone)
+        await over(target)
+
+
+async def test_we_transfer_a_phone_to_baresip(proxy: Kamailio, tmp_path: Path) -> None:
+    async with (
+        bob(proxy, tmp_path) as peer,
+        registered(proxy, "1001", auto_answer="all") as phone,
+        registered(proxy, "1003") as caller,
+    ):
+        caller.execute(Dial(to="1001"))
+        await phone.reaches(2)
+        await caller.reaches(2)
+        phone.execute(Transfer(to="1002"))
+        await caller.event("transfer.requested")
+        caller.execute(AcceptTransfer())
+        await says(peer, "CALL_ESTABLISHED")
+        await phone.event("transfer.completed")
+        await over(phone)
+        await caller.reaches(2)
+        assert dominant_frequency(await recorded(caller, tmp_path / "after.wav")) == pytest.approx(THEIR_TONE, abs=5)
+        caller.execute(Hangup())
+        await over(caller)
