@@ -70,6 +70,41 @@ def test_accepted_transfer_reports_progress_to_its_end() -> None:
     assert not talk.alice.of(events.SessionEnded)
 
 
+def test_transfer_right_after_answering_waits_for_the_ack() -> None:
+    wire = Wire(0)
+    alice, bob = add_endpoint(wire, "alice", "10.0.0.1"), add_endpoint(wire, "bob", "10.0.0.2")
+    wire.dropper = lambda sent: sent.data.startswith(b"ACK")
+    alice.execute(events.Invite("c", "alice", BOB, OFFER))
+    wire.run_until(lambda: bool(bob.of(events.SessionIncoming)))
+    session = bob.of(events.SessionIncoming)[0].session
+    bob.execute(events.Accept(session, ANSWER))
+    bob.execute(events.Refer(session, CAROL))
+    with pytest.raises(InvalidState):
+        bob.execute(events.Refer(session, CAROL))
+    wire.run(wire.now + 2)
+    assert alice.of(events.SessionAnswered)
+    assert not alice.of(events.ReferRequested)
+    wire.dropper = None
+    wire.run(wire.now + 3)
+    assert bob.of(events.SessionConfirmed)
+    assert [asked.target.uri for asked in alice.of(events.ReferRequested)] == [CAROL]
+
+
+def test_transfer_of_a_session_never_acknowledged_is_not_sent() -> None:
+    wire = Wire(0)
+    alice, bob = add_endpoint(wire, "alice", "10.0.0.1"), add_endpoint(wire, "bob", "10.0.0.2")
+    wire.dropper = lambda sent: sent.data.startswith(b"ACK")
+    alice.execute(events.Invite("c", "alice", BOB, OFFER))
+    wire.run_until(lambda: bool(bob.of(events.SessionIncoming)))
+    session = bob.of(events.SessionIncoming)[0].session
+    bob.execute(events.Accept(session, ANSWER))
+    bob.execute(events.Refer(session, CAROL))
+    wire.run(wire.now + 200)
+    assert bob.of(events.SessionEnded)
+    assert not [sent for sent in wire.sent if sent.data.startswith(b"REFER")]
+    assert set(bob.core.statistics().values()) == {0}  # type: ignore[attr-defined]  # an Endpoint
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_transfer_survives_loss(seed: int) -> None:
     talk = make_talk(Weather(loss=0.25, duplicate=0.1, jitter=0.1), seed)

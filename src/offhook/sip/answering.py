@@ -76,9 +76,10 @@ class Answering(Session):
             self._finish(487, "", (), now)
         super().drop_pending(now)
 
-    def _acknowledged(self, body: Body | None, _now: float) -> None:
+    def _acknowledged(self, body: Body | None, now: float) -> None:
         self.state = SessionState.ESTABLISHED
         self.stack.emit(events.SessionConfirmed(self.id, body if not self.request_in.body else None))
+        self.transfers.confirmed(now)
 
     def _cancelled(self, cancel: Request, now: float) -> None:
         if self.state is not SessionState.INCOMING:

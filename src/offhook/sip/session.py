@@ -51,7 +51,7 @@ ALLOWED: Final[dict[type, frozenset[SessionState]]] = {
     events.Reoffer: _TALKING,
     events.AnswerOffer: _TALKING | {SessionState.UNACKNOWLEDGED},
     events.RefuseOffer: _TALKING | {SessionState.UNACKNOWLEDGED},
-    events.Refer: _TALKING,
+    events.Refer: _ANSWERED,
     events.AcceptRefer: _ANSWERED,
     events.RefuseRefer: _ANSWERED,
     events.NotifyRefer: _ANSWERED,

@@ -35,11 +35,12 @@ def parse_sipfrag(body: bytes) -> tuple[int, str]:
 class Transfers:
     """The transfers of one session: at most one of ours at a time, any number asked of us."""
 
-    __slots__ = ("_accepted", "_asked", "_count", "_timer", "_waiting", "session")
+    __slots__ = ("_accepted", "_asked", "_count", "_timer", "_unsent", "_waiting", "session")
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self._waiting = False  # our REFER is under way and its last word not heard
+        self._unsent: HeaderList = ()  # the REFER that waits for the ACK
         self._timer: Timer | None = None
         self._asked: dict[RequestId, ServerTransaction] = {}
         self._accepted: dict[RequestId, str] = {}  # the Event header of each subscription
@@ -48,14 +49,23 @@ class Transfers:
     # --- ours ---
 
     def refer(self, target: Uri, headers: HeaderList, now: float) -> None:
-        """Send REFER; InvalidState while another one has no outcome."""
+        """Send REFER, after the ACK if that is not in yet; InvalidState while another one has no outcome."""
         if self._waiting:
             raise InvalidState("a transfer is already under way")
         self._waiting = True
         items = [("Refer-To", f"<{target}>")]
         if self.session.dialog is not None:
             items.append(("Referred-By", f"<{self.session.dialog.local.uri}>"))
-        self.session.request("REFER", now, headers=[*items, *headers], on_answer=self._answered, contact=True)
+        self._unsent = (*items, *headers)
+        # RFC 3261 13.3.1.4: until the ACK is in our 2xx may be lost, and a REFER would meet a far end without a dialog
+        if self.session.is_established:
+            self.confirmed(now)
+
+    def confirmed(self, now: float) -> None:
+        """Send the REFER that waited for the ACK, if there is one."""
+        headers, self._unsent = self._unsent, ()
+        if headers:
+            self.session.request("REFER", now, headers=headers, on_answer=self._answered, contact=True)
 
     def _answered(self, _out: Outgoing, status: int, reason: str, response: Response | None, now: float) -> None:
         if status < 200 or not self._waiting:
@@ -173,6 +183,7 @@ class Transfers:
     def stop(self) -> None:
         """The session is over: nothing more is told."""
         self._waiting = False
+        self._unsent = ()
         self._stop_timer()
 
     def drop(self, now: float) -> None:
