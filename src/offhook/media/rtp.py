@@ -47,12 +47,15 @@ _NEW: Final = Arrival.NEW  # looking up an enumeration's member costs as much as
 
 
 class Reception:
-    """Counts what arrives from one synchronization source. Totals survive a restart of the numbering."""
+    """Counts what arrives from one synchronization source. Totals survive a restart of the numbering.
 
-    __slots__ = ("_base", "_jump", "_past", "_prior", "_prior_received", "_seen", "received", "top")
+    A packet in order only moves `top`; the rest is brought up to date when one is not, or when somebody asks.
+    """
+
+    __slots__ = ("_base", "_counted", "_jump", "_past", "_prior", "_prior_received", "_seen", "_settled", "top")
 
     def __init__(self, sequence: int) -> None:
-        self.received = 0
+        self._counted = 0
         self._past = 0
         self._prior = self._prior_received = 0
         self._start(sequence)
@@ -60,8 +63,8 @@ class Reception:
     def _start(self, sequence: int) -> None:
         # One cycle ahead, so that a packet before the first one has a positive extended number too.
         self._base = sequence + 0x10000
-        self.top = self._base - 1
-        self._seen = 0
+        self.top = self._settled = self._base - 1
+        self._seen = 0  # a bit for each of the last numbers up to `_settled`: it came
         self._jump = -1
 
     def note(self, sequence: int) -> Arrival:
@@ -69,14 +72,20 @@ class Reception:
         delta = (sequence - self.top) & 0xFFFF
         if delta == 1:
             self.top += 1
-            self._seen = (self._seen << 1 | 1) & _WINDOW
-            self.received += 1
             return _NEW
+        self._settle()
         return self._note_disordered(sequence, delta)
+
+    def _settle(self) -> None:
+        """Enter the packets that came in order since the last time."""
+        run = self.top - self._settled
+        self._counted += run
+        self._seen = (self._seen << run | (1 << run) - 1) & _WINDOW if run < MAX_MISORDER else _WINDOW
+        self._settled = self.top
 
     def _note_disordered(self, sequence: int, delta: int) -> Arrival:
         if 0 < delta < MAX_DROPOUT:
-            self.top += delta
+            self.top = self._settled = self.top + delta
             self._seen = ((self._seen << delta) | 1) & _WINDOW if delta < MAX_MISORDER else 1
         elif (back := -delta & 0xFFFF) < MAX_MISORDER:
             if self._seen >> back & 1:
@@ -92,8 +101,13 @@ class Reception:
         else:
             self._jump = (sequence + 1) & 0xFFFF
             return Arrival.JUMP
-        self.received += 1
+        self._counted += 1
         return _NEW
+
+    @property
+    def received(self) -> int:
+        """Return how many packets arrived, none counted twice."""
+        return self._counted + self.top - self._settled
 
     @property
     def expected(self) -> int:

@@ -61,7 +61,7 @@ class Stream:
         "_hears", "_ids", "_keypad", "_last_sr", "_last_sr_at", "_loopback", "_mark", "_next_rtcp", "_next_stats", "_outbox",
         "_past_expected", "_past_lost", "_payload_type", "_pending", "_per_packet", "_playback", "_reception", "_recordings",
         "_remote_jitter", "_remote_loss", "_report", "_rtt", "_sends", "_sent_at_report", "_sequence", "_silence", "_ssrc",
-        "_ssrc_in", "_stalled", "_timestamp", "_timestamp_event", "bridge", "bytes_in", "bytes_out", "far", "foreign",
+        "_ssrc_in", "_stalled", "_timestamp", "_timestamp_event", "_whole", "bridge", "bytes_in", "bytes_out", "far", "foreign",
         "garbage", "muted", "name", "packets_in", "packets_out", "peer", "phase", "port", "sound",
     )  # fmt: skip
 
@@ -134,6 +134,7 @@ class Stream:
         self._past_expected = self._past_lost = 0
         self._buffer = JitterBuffer()
         self._conceal = Concealer()
+        self._whole = False  # `far` came whole and is not concealment
         self._events = EventReceiver()
         self._last_sr = 0
         self._last_sr_at = 0.0
@@ -198,6 +199,7 @@ class Stream:
             self._report(DigitsDone(self.name, request.request, error))
             return
         self._keypad.press(request)
+        self._note_work()
 
     def set_loopback(self, enabled: bool) -> None:
         """Send back what is heard, or stop that."""
@@ -279,8 +281,10 @@ class Stream:
         self._heard = now
         if not self._flowing:
             self._flow()
-        arrival = self._reception.note(sequence)
-        if arrival and not self._forgive(arrival):
+        reception = self._reception
+        if (sequence - reception.top) & 0xFFFF == 1:
+            reception.top += 1  # all that `note` would do
+        elif (arrival := reception.note(sequence)) and not self._forgive(arrival):
             return
         self.packets_in += 1
         self.bytes_in += len(packet) - 12
@@ -398,15 +402,21 @@ class Stream:
     def hear(self, now: float) -> None:
         """Bring `far` up to date: the frame that is to be heard in this tick."""
         frame = self._buffer.pull(now * 1000.0) if self._hears else None
-        if frame is None:
-            self.far = self._conceal.lost()
-        else:
-            self._conceal.good(frame)
+        if frame is not None:
             self.far = frame
+            self._whole = True
+        else:
+            self._miss()
         self._check -= 1
         if not self._check:
             self._check = CHECK_TICKS
             self._look_around(now)
+
+    def _miss(self) -> None:
+        if self._whole:
+            self._whole = False
+            self._conceal.good(self.far)
+        self.far = self._conceal.lost()
 
     def speak(self, mic: bytes) -> None:
         """Send what is to be said in this tick; `mic` is the microphone's frame (`SILENCE` itself where there is none)."""
@@ -416,16 +426,22 @@ class Stream:
             if self._recordings:
                 self._write_recordings(SILENCE)
             return
+        if self._has_work:
+            self._speak_up(mic, timestamp)
+        else:
+            self._send(self._payload_type | self._mark, timestamp, self._silence)
+
+    def _speak_up(self, mic: bytes, timestamp: int) -> None:
+        """Send what may be more than silence, or needs more than sending."""
         if self._keypad.active:
             step = self._keypad.step()
             if isinstance(step, tuple):
                 self._send_event(step[0], step[1], timestamp)
                 return
             near = step if step is not None else self._mix(mic)
-        elif self._has_work:
-            near = self._mix(mic)
+            self._note_work()
         else:
-            near = SILENCE
+            near = self._mix(mic)
         payload = self._silence if near is SILENCE else self._encode(near)
         if self._per_packet == 1:
             self._send(self._payload_type | self._mark, timestamp, payload)
@@ -467,7 +483,10 @@ class Stream:
 
     def _note_work(self) -> None:
         """Know beforehand whether anything but silence can go out: most streams of a big phone only listen."""
-        self._has_work = bool(self.sound or self._loopback or self.bridge or self._playback or self._beep)
+        self._has_work = bool(
+            self.sound or self._loopback or self.bridge or self._playback or self._beep or self._recordings
+            or self._keypad.active or self._per_packet > 1
+        )  # fmt: skip
 
     def _mix(self, mic: bytes) -> bytes:
         """Return what goes out: microphone, the others of the conference, the echo, the playback, the beep."""
@@ -514,6 +533,7 @@ class Stream:
     def _end_recording(self, name: str, reason: str) -> None:
         recording = self._recordings.pop(name)
         recording.close()
+        self._note_work()
         error = recording.error
         self._report(
             RecordingDone(
