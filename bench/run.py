@@ -44,7 +44,7 @@ def script(name: str) -> list[str]:
 
 def family(pid: int) -> list[int]:
     """Return the process and its children."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    children = [number for task in Path(f"/proc/{pid}/task").glob("*/children") for number in task.read_text().split()]
     return [pid, *(child for number in children for child in family(int(number)))]
 
 
@@ -181,6 +181,7 @@ def main() -> None:
     rows: list[tuple[str, str, str, str]] = []
     with phone() as (process, port, path, ready):
         environment = {**os.environ, "OFFHOOK_SOCKET": str(path)}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is compiled
         resident, proportional = memory_mb(process.pid)
         status = whole_process([*script("offhook"), "status"], environment)
         bare = whole_process([sys.executable, "-c", "pass"], environment)
@@ -204,7 +205,7 @@ def main() -> None:
                 rows.append(("the same, baresip beside it", f"{used:.2f} ms CPU, {ok} ok, {failed} failed", "", ""))
             except (OSError, StopIteration):
                 rows.append(("the same, baresip beside it", "baresip ended during the run", "", ""))
-    media = subprocess.run([sys.executable, str(HERE / "bench_media.py")], capture_output=True, text=True, check=False)
+    media = subprocess.run([sys.executable, str(HERE / "bench_media.py"), "25", "100", "200"], capture_output=True, text=True, check=False)
     page = [
         "# Results",
         "",
