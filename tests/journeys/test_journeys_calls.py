@@ -2,45 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.model import CallState
 from offhook.phone.settings import PhoneSettings
-from offhook.testing.phones import VirtualPhone, talk, two_phones
-from offhook.testing.wire import Weather, Wire
+from offhook.testing.phones import VirtualPhone, over, rings, settle, talk, two_phones
+from offhook.testing.wire import Wire
 
-SIXTY_FOUR_T1 = 32.0
 ACTIVE, HELD_LOCAL, HELD_REMOTE, HELD_BOTH = CallState.ACTIVE, CallState.HELD_LOCAL, CallState.HELD_REMOTE, CallState.HELD_BOTH
-
-
-@pytest.fixture(params=[(loss, seed) for loss in (0.0, 0.1, 0.3) for seed in (1, 2, 3)],
-                ids=lambda at: f"{at[0]:.0%}-{at[1]}")
-def wire(request: pytest.FixtureRequest) -> Wire:
-    loss, seed = request.param
-    return Wire(seed, Weather(loss=loss, duplicate=loss / 2, jitter=0.03 if loss else 0.0))
-
-
-def rings(phone: VirtualPhone) -> Callable[[], bool]:
-    """The call came in, and the way back to the caller is known."""
-    return lambda: any(call.state is CallState.INCOMING and call.address for call in phone.calls.values())
-
-
-def over(*phones: VirtualPhone) -> None:
-    """Run until no call is left, and check that nothing at all is left once every transaction has died."""
-    wire = phones[0].wire
-    wire.run_until(lambda: not any(phone.calls for phone in phones), 120)
-    wire.run(wire.now + 4 * SIXTY_FOUR_T1)
-    for phone in phones:
-        phone.check_laws()
-        phone.check_empty()
-
-
-def settle(wire: Wire, seconds: float = 20.0) -> None:
-    wire.run(wire.now + seconds)
 
 
 def test_a_call_answered_and_ended_by_the_callee(wire: Wire) -> None:
@@ -63,7 +34,8 @@ def test_a_call_answered_and_ended_by_the_callee(wire: Wire) -> None:
     over(alice, bob)
     assert bob.of_call(accepted.call) == ["call.incoming", "call.answered", "call.active", "call.ended"]
     here, there = alice.ended().end, bob.ended().end
-    assert here is not None and there is not None
+    assert here is not None
+    assert there is not None
     assert (here.by, here.sip_status, there.by, there.sip_status) == ("remote", 0, "local", 0)
     assert alice.outcome("op_1") == e.OperationSucceeded(operation="op_1", command="dial", call=call)
 
@@ -76,7 +48,8 @@ def test_a_call_ended_by_the_caller(wire: Wire) -> None:
     assert not alice.calls, "over for us at once"
     over(alice, bob)
     ended = bob.of(e.CallEnded)[0]
-    assert ended.call.end is not None and ended.call.end.by == "remote"
+    assert ended.call.end is not None
+    assert ended.call.end.by == "remote"
     assert ended.duration > 10
     assert alice.of(e.CallEnded)[0].duration > 10
 
@@ -98,9 +71,12 @@ def test_a_refused_call(wire: Wire, status: int) -> None:
     bob.execute(c.Reject(status=status))
     over(alice, bob)
     here = alice.ended(call).end
-    assert here is not None and (here.by, here.sip_status) == ("remote", status)
+    assert here is not None
+    assert (here.by, here.sip_status) == ("remote", status)
     failed = alice.outcome("op_1")
-    assert isinstance(failed, e.OperationFailed) and failed.sip_status == status and failed.call == call
+    assert isinstance(failed, e.OperationFailed)
+    assert failed.sip_status == status
+    assert failed.call == call
 
 
 @pytest.mark.parametrize(("settings", "status"), [
@@ -115,7 +91,8 @@ def test_a_phone_that_takes_no_more_calls(wire: Wire, settings: PhoneSettings, s
     alice.dial(bob)
     wire.run_until(lambda: not alice.calls, 60)
     end = alice.ended().end
-    assert end is not None and (end.by, end.sip_status) == ("remote", status)
+    assert end is not None
+    assert (end.by, end.sip_status) == ("remote", status)
     assert len(bob.of(e.CallIncoming)) == before
     carol.execute(c.HangupAll())
     over(alice, bob, carol)
@@ -132,7 +109,8 @@ def test_nobody_answers(wire: Wire) -> None:
     assert not alice.calls
     over(alice, bob)
     here, there = alice.ended().end, bob.ended().end
-    assert here is not None and there is not None
+    assert here is not None
+    assert there is not None
     assert (here.by, here.sip_status, here.reason) == ("local", 487, "no answer")
     assert (there.by, there.sip_status) == ("remote", 487)
 
@@ -145,7 +123,8 @@ def test_cancel_while_it_rings(wire: Wire) -> None:
     alice.execute(c.Hangup())
     over(alice, bob)
     there = bob.ended().end
-    assert there is not None and there.by == "remote"
+    assert there is not None
+    assert there.by == "remote"
 
 
 @pytest.mark.parametrize("gap", [0.0, 0.005, 0.01, 0.02])
@@ -177,7 +156,8 @@ def test_the_caller_gives_up_before_anything_left(wire: Wire) -> None:
     alice.execute(c.Hangup())
     over(alice, bob)
     end = alice.ended().end
-    assert end is not None and end.by == "local"
+    assert end is not None
+    assert end.by == "local"
 
 
 @pytest.mark.parametrize("delay", [0.0, 8.0])
@@ -189,7 +169,8 @@ def test_a_call_is_forwarded(wire: Wire, delay: float) -> None:
     wire.run_until(rings(carol), 60)
     redirects = [sent.data for sent in wire.sent if sent.line.startswith("SIP/2.0 302")]
     reason = b"no-answer" if delay else b"unconditional"
-    assert b"\r\nDiversion: <" in redirects[0] and b";reason=" + reason in redirects[0]
+    assert b"\r\nDiversion: <" in redirects[0]
+    assert b";reason=" + reason in redirects[0]
     assert b"\r\nContact: <sip:offhook@10.0.0.3>" in redirects[0]
     carol.execute(c.Answer())
     wire.run_until(lambda: alice.only.is_connected, 60)
@@ -212,7 +193,8 @@ def test_a_ringing_call_is_deflected(wire: Wire) -> None:
     carol.execute(c.Reject())
     over(alice, bob, carol)
     end = alice.ended().end
-    assert end is not None and end.sip_status == 486
+    assert end is not None
+    assert end.sip_status == 486
 
 
 def test_hold_and_resume_from_both_sides(wire: Wire) -> None:
@@ -328,7 +310,8 @@ def test_a_text_to_nobody() -> None:
     operation = alice.execute(c.SendMessage(to="sip:bob@10.0.0.9", text="hello")).operation
     settle(wire, 40)
     failed = alice.outcome(operation)
-    assert isinstance(failed, e.OperationFailed) and failed.sip_status == 408
+    assert isinstance(failed, e.OperationFailed)
+    assert failed.sip_status == 408
     assert alice.of(e.MessageFailed)[0].sip_status == 408
     over(alice)
 

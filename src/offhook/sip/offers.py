@@ -11,7 +11,7 @@ from offhook.sip.events import Body
 from offhook.sip.message import Request, Response
 from offhook.sip.outgoing import Outgoing
 from offhook.sip.stack import ACCEPT, ALLOW, body_of
-from offhook.sip.timers import Timer
+from offhook.sip.timers import TIMEOUT, Timer
 from offhook.sip.transactions import ServerTransaction
 
 if TYPE_CHECKING:
@@ -42,12 +42,13 @@ _FOR_US_TO_ANSWER: Final = frozenset({OfferState.RECEIVED, OfferState.UPDATE_REC
 class Offers:
     """The offers of one session: one open at a time."""
 
-    __slots__ = ("_glare", "_glare_count", "_server", "owner", "session", "state")
+    __slots__ = ("_glare", "_glare_count", "_server", "owner", "sent", "session", "state")
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.state = OfferState.NONE
         self.owner = False  # whether we chose the Call-ID
+        self.sent: Outgoing | None = None  # our latest re-INVITE
         self._server: ServerTransaction | None = None
         self._glare: Timer | None = None
         self._glare_count = 0
@@ -201,7 +202,11 @@ class Offers:
     # --- the end ---
 
     def drop(self, now: float) -> None:
-        """Answer an open re-INVITE or UPDATE with 487."""
+        """Answer an open re-INVITE or UPDATE with 487; wait for the answer to ours no longer than a transaction lives."""
+        sent = self.sent
+        if sent is not None and self.state is OfferState.SENT:
+            # RFC 3261 17.1.1.2 knows no timer behind a 100: a far end that is gone would leave the transaction for ever
+            self.session.stack.timers.start(now + TIMEOUT, lambda _then: sent.abandon())
         if self._server is not None:
             self.session.respond(self._server, 487, now)
             self._server = None

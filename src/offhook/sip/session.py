@@ -27,6 +27,9 @@ DIALOG_GONE: Final = frozenset({408, 481})
 ACKS_KEPT: Final = 16
 """ACKs kept for copies of their 2xx: the forks of the INVITE and the latest re-INVITEs."""
 
+SAY_AGAIN: Final = 3
+"""How often a request is said again that a later one of ours overtook on the way."""
+
 
 class SessionState(Enum):
     """Where a session is."""
@@ -239,7 +242,18 @@ class Session:
         inside = dialog or self.dialog
         if inside is None:
             return None
-        out = self._outgoing(method, inside, [*headers], inside.next_cseq, body, contact, on_answer)
+        items, tries = [*headers], SAY_AGAIN
+
+        def answered(out: Outgoing, status: int, reason: str, response: Response | None, then: float) -> None:
+            nonlocal tries
+            waits = response is not None and "Retry-After" in response.headers
+            if status == 500 and tries and not waits and out.cseq < inside.local_cseq:
+                # RFC 3261 12.2.2: refused because a later request of ours came first, so it was not carried out
+                tries -= 1
+                self._outgoing(method, inside, items, inside.next_cseq, body, contact, answered).start(then)
+            elif on_answer is not None:
+                on_answer(out, status, reason, response, then)
+        out = self._outgoing(method, inside, items, inside.next_cseq, body, contact, answered)
         out.start(now)
         return out
 
@@ -266,6 +280,8 @@ class Session:
 
         def remember(out: Outgoing, _now: float) -> None:
             dialog.flow, dialog.hop = out.flow, out.hop
+            if method == "INVITE":
+                self.offers.sent = out
         return Outgoing(self.stack, method, uri, items + headers, hop=hop, next_cseq=next_cseq, on_answer=on_answer,
                         identity=self.identity, contact_user=self.contact_user if contact else None, body=body, flow=flow,
                         on_sent=remember)

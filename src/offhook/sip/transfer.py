@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 SIPFRAG: Final = "message/sipfrag;version=2.0"
 NOTIFY_EXPIRES: Final = 180
 """Seconds: how long the implicit subscription lives unless the call decides sooner."""
+SUBSCRIPTION_GONE: Final = frozenset({404, 405, 408, 410, 480, 481, 489, 501})
+"""RFC 5057 5.1: these answers to a NOTIFY end the subscription (not the session); the others concern that NOTIFY only."""
 
 _FRAGMENT: Final = re.compile(rb"SIP/2\.0[ \t]+([1-6][0-9][0-9])[ \t]*([^\r\n]*)")
 
@@ -166,8 +168,7 @@ class Transfers:
         body = Body(SIPFRAG, f"SIP/2.0 {status} {phrase}\r\n".encode("utf-8", "surrogateescape"))
 
         def answered(_out: Outgoing, answer: int, _reason: str, _response: Response | None, _now: float) -> None:
-            if answer >= 300:
-                # RFC 5057 5.1: the subscription is gone, the session is not
+            if answer in SUBSCRIPTION_GONE:
                 self._accepted.pop(refer, None)
         self.session.request("NOTIFY", now, body=body, headers=(("Event", event), ("Subscription-State", state)),
                              on_answer=answered, contact=True)

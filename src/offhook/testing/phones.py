@@ -23,6 +23,9 @@ PORTS: Final = 4
 HOST_DELAY: Final = 0.001
 """Seconds the media host takes to report."""
 
+SIXTY_FOUR_T1: Final = 32.0
+"""Seconds after which no SIP transaction lives (RFC 3261 17: timers B, F, H, J)."""
+
 _E = TypeVar("_E", bound=e.Event)
 _M = TypeVar("_M", bound=media.MediaCommand)
 
@@ -296,3 +299,23 @@ def talk(caller: VirtualPhone, callee: VirtualPhone, **options: object) -> tuple
     assert caller.calls[call].state is CallState.ACTIVE
     wire.run(wire.now + 4)  # the ACK, however often it was lost
     return call, there
+
+
+def rings(phone: VirtualPhone) -> Callable[[], bool]:
+    """Return a predicate: a call came in, and the way back to its caller is known."""
+    return lambda: any(call.state is CallState.INCOMING and call.address for call in phone.calls.values())
+
+
+def settle(wire: Wire, seconds: float = 20.0) -> None:
+    """Let virtual time pass."""
+    wire.run(wire.now + seconds)
+
+
+def over(*phones: VirtualPhone) -> None:
+    """Run until no call is left, then until every transaction has died; AssertionError if anything remains."""
+    wire = phones[0].wire
+    wire.run_until(lambda: not any(phone.calls for phone in phones), 120)
+    settle(wire, 3 * SIXTY_FOUR_T1)
+    for phone in phones:
+        phone.check_laws()
+        phone.check_empty()
