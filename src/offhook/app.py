@@ -20,6 +20,7 @@ from offhook.io.engine import Engine, Subscriber
 from offhook.io.journal import Envelope
 from offhook.io.media_host import MediaHost
 from offhook.io.media_loop import MediaOptions
+from offhook.io.media_worker import keep_collector_quiet
 from offhook.io.system_ids import SystemIds
 from offhook.io.transport import Transports
 from offhook.media.messages import MediaReport
@@ -218,6 +219,7 @@ async def _serve(config: Config, socket: str, *, verbose: bool) -> int:
             phone.subscribe(_print_event)
         surface = LocalServer(phone, socket)
         await surface.start()
+        keep_collector_quiet()
         host, port = phone.address
         print(f"offhook is running: SIP on {host}:{port}, commands on {socket}", flush=True)
         if not config.accounts:

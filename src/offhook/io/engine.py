@@ -26,8 +26,8 @@ Subscriber: TypeAlias = Callable[[Envelope], None]
 class Media(Protocol):
     """What the engine asks of the media host."""
 
-    def send(self, command: MediaCommand) -> None:
-        """Pass a command to the media engine; never blocks."""
+    def send(self, *commands: MediaCommand) -> None:
+        """Pass commands to the media engine, all at once, which is cheaper than one by one; never blocks."""
         ...
 
 
@@ -157,6 +157,7 @@ class Engine:
     def _drain(self, events: list[Event]) -> None:
         """Do everything the phone wants done outside, collect its events, re-arm the timer."""
         phone = self._phone
+        media: list[MediaCommand] = []
         while (item := phone.poll()) is not None:
             match item:
                 case Transmit():
@@ -170,7 +171,9 @@ class Engine:
                     if self._transports is not None:
                         self._transports.close_flow(item.flow)
                 case _:
-                    self._media.send(item)
+                    media.append(item)
+        if media:
+            self._media.send(*media)
         self._arm()
 
     def _arm(self) -> None:

@@ -90,18 +90,20 @@ class MediaHost:
             self._thread = threading.Thread(target=self._supervise, name="offhook-media", daemon=True)
             self._thread.start()
 
-    def send(self, command: MediaCommand) -> None:
-        """Give the engine a command. After `close` it is dropped."""
+    def send(self, *commands: MediaCommand) -> None:
+        """Give the engine commands. After `close` they are dropped."""
         with self._lock:
-            self._remember(command)
+            for command in commands:
+                self._remember(command)
             if self._loop is not None:
-                self._loop.send(command)
+                for command in commands:
+                    self._loop.send(command)
             elif self._worker is not None and self._worker.stdin is not None:
                 # A broken pipe is a dead worker; the supervisor sees that too and reports it.
                 with contextlib.suppress(OSError, ValueError):
-                    write_message(self._worker.stdin, command)
+                    write_message(self._worker.stdin, commands)
             elif not self._closing.is_set():
-                self._unsent.append(command)
+                self._unsent += commands
 
     def close(self) -> None:
         """Close all streams and the engine; the last reports have come when this returns. Harmless when repeated."""
@@ -227,7 +229,7 @@ class MediaHost:
             last: list[object] = [None] if self._closing.is_set() else []
             if worker.stdin is not None:
                 with contextlib.suppress(OSError):
-                    for message in [self._options, *unsent, *last]:
+                    for message in [self._options, unsent, *last]:
                         write_message(worker.stdin, message)
         return worker
 

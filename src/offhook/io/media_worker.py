@@ -50,15 +50,16 @@ def _write_reports(pipe: IO[bytes], reports: SimpleQueue[Sequence[MediaReport] |
 
 def _read_commands(pipe: IO[bytes], loop: MediaLoop) -> None:
     try:
-        while (command := read_message(pipe)) is not None:
-            loop.send(command)  # type: ignore[arg-type]  # the parent sends MediaCommands and at last None
+        while (commands := read_message(pipe)) is not None:
+            for command in commands:  # type: ignore[attr-defined]  # the parent sends lists of commands and at last None
+                loop.send(command)
     except (EOFError, OSError, pickle.UnpicklingError):
         pass
     loop.stop()
 
 
 def keep_collector_quiet() -> None:
-    """Make full collections rare: one takes 6 ms with a thousand streams, and frames and packets need none."""
+    """Make full collections rare: one takes 6 ms with a thousand streams, and frames, packets and calls need few."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
 
