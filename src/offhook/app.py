@@ -184,11 +184,10 @@ def _entry(record: CallRecord) -> dict[str, Any]:
 def complete(config: Config) -> Config:
     """Fill in what the file leaves to the system: passwords from the keyring or secrets file, the recordings folder."""
     where = paths()
-    secrets = open_secrets(where.secrets_file)
-    accounts = tuple(
-        account if account.password else replace(account, password=secrets.get(account.id) or "")
-        for account in config.accounts
-    )
+    accounts = config.accounts
+    if not all(account.password for account in accounts):
+        secrets = open_secrets(where.secrets_file)  # a keyring is slow and large: only where something is missing
+        accounts = tuple(a if a.password else replace(a, password=secrets.get(a.id) or "") for a in accounts)
     folder = config.phone.recording_dir or str(where.recordings)
     return replace(config, accounts=accounts, phone=replace(config.phone, recording_dir=folder))
 
