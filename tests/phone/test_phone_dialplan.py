@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offhook.errors import DialPlanDenied, InvalidArgument
-from offhook.phone.dialplan import apply_plan, compile_plan, target_uri
+from offhook.phone.dialplan import apply_plan, compile_plan, proxy_uri, target_uri
 from offhook.phone.settings import AccountSettings
 
 ACCOUNT = AccountSettings(id="a", domain="pbx.example:5070", username="1001")
@@ -85,3 +85,17 @@ def test_the_prefix_goes_before_numbers_only() -> None:
     assert str(target_uri("1001", account)) == "sip:01001@h"
     assert str(target_uri("+491", account)) == "sip:+491@h"
     assert str(target_uri("echo", account)) == "sip:echo@h"
+
+
+@pytest.mark.parametrize(
+    ("written", "uri"),
+    [
+        ("10.0.0.1", "sip:10.0.0.1;lr"),
+        ("10.0.0.1:5070", "sip:10.0.0.1:5070;lr"),
+        ("pbx.example:5070;transport=tcp", "sip:pbx.example:5070;transport=tcp;lr"),
+        ("sip:[::1]:5070", "sip:[::1]:5070;lr"),
+        ("SIP:pbx.example;lr", "sip:pbx.example;lr"),
+    ],
+)
+def test_an_outbound_proxy_is_written_in_several_ways(written: str, uri: str) -> None:
+    assert str(proxy_uri(written)) == uri

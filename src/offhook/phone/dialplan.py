@@ -136,3 +136,9 @@ def _number(text: str, account: AccountSettings | None) -> Uri:
     except ParseError as error:
         raise InvalidArgument.field("account", f"the domain {domain!r} is not valid: {error.detail}") from None
     return Uri.sip(user, host.host, host.port)
+
+
+def proxy_uri(text: str) -> Uri:
+    """Return an outbound proxy, written as a URI or as host:port, as a loose route (RFC 3261 8.1.2)."""
+    uri = Uri.parse(text if text.lower().startswith(("sip:", "sips:")) else "sip:" + text)
+    return uri if uri.is_loose else uri.with_param("lr")

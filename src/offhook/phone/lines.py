@@ -9,7 +9,7 @@ from typing import Final
 from offhook.errors import InvalidArgument, InvalidState, NotFound, ParseError
 from offhook.phone.commands import Accepted, AddAccount, RegisterAccount, RemoveAccount, SelectAccount, UnregisterAccount
 from offhook.phone.desk import Account, Desk
-from offhook.phone.dialplan import compile_plan
+from offhook.phone.dialplan import compile_plan, proxy_uri
 from offhook.phone.events import (
     AccountRegistered,
     AccountRegisterFailed,
@@ -56,12 +56,6 @@ def check_account(settings: AccountSettings) -> None:
         raise InvalidArgument.field("account/domain", f"not a host name or address: {error.detail}") from None
     if settings.dial_plan:
         compile_plan(settings.dial_plan)
-
-
-def proxy_uri(text: str) -> Uri:
-    """Return an outbound proxy, written as a URI or as host:port, as a loose route (RFC 3261 8.1.2)."""
-    uri = Uri.parse(text if text.lower().startswith(("sip:", "sips:")) else "sip:" + text)
-    return uri if uri.is_loose else uri.with_param("lr", "")
 
 
 def identity_of(settings: AccountSettings, user_agent: str) -> Identity:

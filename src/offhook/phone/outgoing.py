@@ -20,7 +20,7 @@ from offhook.phone.call import OUTGOING_UNANSWERED, Call, CallInput
 from offhook.phone.closing import Closing
 from offhook.phone.commands import Accepted, Dial
 from offhook.phone.desk import Account, Desk
-from offhook.phone.dialplan import target_uri
+from offhook.phone.dialplan import proxy_uri, target_uri
 from offhook.phone.digits import Digits, clean_digits
 from offhook.phone.events import (
     CallActive,
@@ -164,9 +164,7 @@ class Outgoing:
 
     def _ask_address(self, call: Call, account: Account | None, target: Uri) -> None:
         """Ask under which address the next hop sees us: our SDP needs it before the INVITE leaves."""
-        hop = target
-        if account and account.settings.proxy:
-            hop = Uri.parse(account.settings.proxy if ":" in account.settings.proxy else "sip:" + account.settings.proxy)
+        hop = proxy_uri(account.settings.proxy) if account and account.settings.proxy else target
         transport = account.settings.transport if account else ("tcp" if target.transport == "tcp" else "udp")
         # Negative numbers: the endpoint below counts its own queries upwards.
         query = -(len(self._queries) + self.desk.next_order())
