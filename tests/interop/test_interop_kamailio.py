@@ -16,14 +16,18 @@ from offhook.phone.commands import (
     Answer,
     Dial,
     Hangup,
+    HangupAll,
     Hold,
     ListAccounts,
     ListCalls,
     RegisterAccount,
+    Reject,
     Resume,
     SendDtmf,
     SendMessage,
+    SetAutoAnswer,
     SetDnd,
+    SetForwarding,
     Transfer,
     UnregisterAccount,
 )
@@ -50,12 +54,12 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kamailio]:
         yield running
 
 
-def account(proxy: Kamailio, user: str, **changes: Any) -> AccountSettings:
+def account(proxy: Kamailio, user: str, /, **changes: Any) -> AccountSettings:
     return replace(AccountSettings(id="kam", domain=proxy.domain, username=user, password=PASSWORDS[user]), **changes)
 
 
 @asynccontextmanager
-async def registered(proxy: Kamailio, user: str, **changes: Any) -> AsyncIterator[LivePhone]:
+async def registered(proxy: Kamailio, user: str, /, **changes: Any) -> AsyncIterator[LivePhone]:
     config = replace(quiet_config(status_linger=0.2), accounts=(account(proxy, user, **changes),))
     async with live_phone(config) as phone:
         await phone.until(lambda: registration(phone) == "registered", f"{user} registered")
@@ -85,6 +89,10 @@ async def over(*phones: LivePhone) -> None:
 def last_end(phone: LivePhone) -> dict[str, Any]:
     end: dict[str, Any] = next(e for e in reversed(phone.events) if e.type == "call.ended").data["call"]["end"]
     return end
+
+
+def state(phone: LivePhone) -> str:
+    return str(phone.execute(ListCalls()).value[0].state)
 
 
 def digits(phone: LivePhone) -> str:
@@ -218,6 +226,135 @@ async def test_a_call_is_taken_back_while_it_rings(proxy: Kamailio, transport: s
         assert last_end(ann)["by"] == "local"
         assert last_end(bob)["by"] == "remote"
         assert "call.answered" not in bob.types
+
+
+async def test_two_phones_of_one_account_ring_and_one_takes_the_call(proxy: Kamailio) -> None:
+    async with registered(proxy, "1001") as ann, registered(proxy, "1002") as desk, registered(proxy, "1002") as pocket:
+        for taker, other in ((desk, pocket), (pocket, desk)):
+            since, since_other = len(taker.events), len(other.events)
+            ann.execute(Dial(to="1002"))
+            await taker.event("call.incoming", since)
+            await other.event("call.incoming", since_other)
+            taker.execute(Answer())
+            await ann.reaches(2)
+            await over(other)
+            assert last_end(other)["by"] == "remote"
+            await taker.reaches(2)
+            ann.execute(Hangup())
+            await over(ann, taker)
+
+
+async def test_both_phones_of_one_account_are_cancelled(proxy: Kamailio) -> None:
+    async with registered(proxy, "1001") as ann, registered(proxy, "1002") as desk, registered(proxy, "1002") as pocket:
+        ann.execute(Dial(to="1002"))
+        await desk.event("call.incoming")
+        await pocket.event("call.incoming")
+        ann.execute(Hangup())
+        await over(ann, desk, pocket)
+
+
+async def test_a_phone_that_forwards_sends_the_caller_elsewhere(proxy: Kamailio) -> None:
+    async with (
+        registered(proxy, "1001") as ann,
+        registered(proxy, "1002") as bob,
+        registered(proxy, "1003") as cat,
+    ):
+        bob.execute(SetForwarding(to="1003"))
+        ann.execute(Dial(to="1002"))
+        await cat.event("call.incoming")
+        assert (await ann.event("call.redirected")).data["target"] == f"sip:1003@{proxy.domain}"
+        cat.execute(Answer())
+        await ann.reaches(2)
+        cat.execute(Hangup())
+        await over(ann, bob, cat)
+
+
+async def test_a_phone_calls_itself(proxy: Kamailio) -> None:
+    async with registered(proxy, "1001") as ann:
+        outgoing = ann.execute(Dial(to="1001")).call
+        incoming = (await ann.event("call.incoming")).data["call"]["id"]
+        assert incoming != outgoing
+        ann.execute(Answer(call=incoming))
+        await ann.until(lambda: {"active"} == {str(c.state) for c in ann.execute(ListCalls()).value}, "both active")
+        assert len(ann.execute(ListCalls()).value) == 2
+        ann.execute(Hangup(call=incoming))
+        await over(ann)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_both_sides_do_the_same_at_once(proxy: Kamailio, transport: str) -> None:
+    async with registered(proxy, "1001", transport=transport) as ann, registered(proxy, "1002", transport=transport) as bob:
+        await call(ann, bob, "1002")
+        # RFC 3261 14.1: the two re-INVITEs cross, both get 491 and come again after different waits.
+        ann.execute(Hold())
+        bob.execute(Hold())
+        await ann.until(lambda: state(ann) == "held_both", "held from both sides")
+        await bob.until(lambda: state(bob) == "held_both", "held from both sides")
+        ann.execute(Resume())
+        bob.execute(Resume())
+        await ann.until(lambda: state(ann) == "active", "active again")
+        await bob.until(lambda: state(bob) == "active", "active again")
+        ann.execute(Hangup())
+        bob.execute(Hangup())
+        await over(ann, bob)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_hanging_up_at_once_leaves_nothing_ringing(proxy: Kamailio, transport: str) -> None:
+    async with registered(proxy, "1001", transport=transport) as ann, registered(proxy, "1002", transport=transport) as bob:
+        for _ in range(5):
+            ann.execute(Dial(to="1002"))
+            ann.execute(Hangup())
+        await over(ann, bob)
+        assert "call.answered" not in bob.types
+        # The line is as good as new.
+        await call(ann, bob, "1002")
+
+
+async def test_many_calls_at_once(proxy: Kamailio) -> None:
+    async with registered(proxy, "1001") as ann, registered(proxy, "1002", transport="tcp") as bob:
+        bob.execute(SetAutoAnswer(mode="all"))
+        for _ in range(12):
+            ann.execute(Dial(to="1002", hold_others=False))
+        await ann.until(lambda: ann.types.count("call.active") == 12, "12 calls active")
+        bob.execute(HangupAll())
+        await over(ann, bob)
+        assert {e.data["call"]["end"]["by"] for e in ann.events if e.type == "call.ended"} == {"remote"}
+
+
+# --- who is calling, and which way ---------------------------------------------------------------------------------
+
+
+async def test_the_name_of_the_caller_arrives(proxy: Kamailio) -> None:
+    name = 'Ann "A" Grüße, 你好 \\ <x>'
+    async with registered(proxy, "1001", display_name=name) as ann, registered(proxy, "1002") as bob:
+        ann.execute(Dial(to="1002"))
+        remote = (await bob.event("call.incoming")).data["call"]["remote"]
+        assert (remote["display"], remote["uri"]) == (name, f"sip:1001@{proxy.domain}")
+        bob.execute(Reject())
+        await over(ann, bob)
+        assert last_end(ann)["sip_status"] == 486
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_an_outbound_proxy_is_the_way_to_a_domain_without_an_address(proxy: Kamailio, transport: str) -> None:
+    changes = {"domain": "offhook.invalid", "proxy": proxy.domain, "transport": transport}
+    async with registered(proxy, "1001", **changes) as ann, registered(proxy, "1002", **changes) as bob:
+        await call(ann, bob, "1002")
+        assert bob.execute(ListCalls()).value[0].remote.uri == "sip:1001@offhook.invalid"
+        bob.execute(Hold())
+        await ann.event("call.remote_held")
+        ann.execute(Hangup())
+        await over(ann, bob)
+
+
+async def test_a_call_with_a_wrong_password_is_refused(proxy: Kamailio) -> None:
+    config = replace(quiet_config(), accounts=(account(proxy, "1001", password="wrong", register=False),))
+    async with live_phone(config) as phone, registered(proxy, "1002") as other:
+        phone.execute(Dial(to="1002"))
+        await over(phone)
+        assert last_end(phone)["sip_status"] == 407
+        assert "call.incoming" not in other.types
 
 
 # --- transfer and text ---------------------------------------------------------------------------------------------
