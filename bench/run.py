@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import re
-import shutil
 import signal
 import socket
 import statistics
@@ -17,6 +16,8 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from offhook.testing.peers import PeerMissing, baresip
 
 HERE = Path(__file__).resolve().parent
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -151,31 +152,6 @@ def calls(pid: int, port: int, rate: int = 100, count: int = 1000) -> tuple[floa
         return used * 1000 / count, ok, failed
 
 
-@contextlib.contextmanager
-def baresip(port: int) -> Iterator[subprocess.Popen[bytes] | None]:
-    """Run baresip as a peer that answers every call, or None where it is not installed."""
-    program = shutil.which("baresip")
-    if program is None:
-        yield None
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        modules = next((str(p.parent) for p in Path("/usr/lib").rglob("g711.so")), "/usr/lib/baresip/modules")
-        Path(folder, "config").write_text(
-            f"sip_listen 127.0.0.1:{port}\ncall_max_calls 0\nmodule_path {modules}\nmodule g711.so\nmodule aufile.so\n"
-            "module_app account.so\nmodule_app menu.so\naudio_source aufile,/dev/zero\naudio_player aufile,/dev/null\n"
-        )
-        Path(folder, "accounts").write_text("<sip:offhook@127.0.0.1>;regint=0;answermode=auto\n")
-        process = subprocess.Popen(
-            [program, "-f", folder], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        try:
-            time.sleep(1.5)
-            yield process
-        finally:
-            process.terminate()
-            process.wait(10)
-
-
 def main() -> None:
     """Measure everything and write the page."""
     rows: list[tuple[str, str, str, str]] = []
@@ -197,15 +173,13 @@ def main() -> None:
         ("UAS call at 100 calls/s", f"{used:.2f} ms CPU, {ok} ok, {failed} failed", "≤ 1.5 ms, 0 failed", "pjsua 0.63 ms"),
         ("memory after 1000 calls", f"{after:.0f} MB resident", "", ""),
     ]
-    peer_port = free_port()
-    with baresip(peer_port) as peer:
-        if peer is not None:
-            try:
-                used, ok, failed = calls(peer.pid, peer_port)
-                rows.append(("the same, baresip beside it", f"{used:.2f} ms CPU, {ok} ok, {failed} failed", "", ""))
-            except (OSError, StopIteration):
-                rows.append(("the same, baresip beside it", "baresip ended during the run", "", ""))
-    media = subprocess.run([sys.executable, str(HERE / "bench_media.py"), "25", "100", "200"], capture_output=True, text=True, check=False)
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(PeerMissing):
+        # A call for a call: baresip answers the same SIPp, with its silent sound device.
+        with baresip(Path(folder), user="offhook", settings="call_max_calls 0") as peer:
+            used, ok, failed = calls(peer.process.pid, peer.port)
+            rows.append(("the same, baresip beside it", f"{used:.2f} ms CPU, {ok} ok, {failed} failed", "", ""))
+    command = [sys.executable, str(HERE / "bench_media.py"), "25", "100", "200"]
+    media = subprocess.run(command, capture_output=True, text=True, check=False)
     page = [
         "# Results",
         "",

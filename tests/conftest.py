@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from offhook.testing.backend import FakeBackend
+from offhook.testing.wire import Weather, Wire
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -52,3 +53,15 @@ def pytest_runtest_makereport(
 def backend() -> FakeBackend:
     """Return a stand-in phone that remembers the commands it was given."""
     return FakeBackend()
+
+
+@pytest.fixture(
+    params=[(loss, seed) for loss in (0.0, 0.1, 0.3) for seed in (1, 2, 3)], ids=lambda at: f"{at[0]:.0%}-{at[1]}"
+)
+def wire(request: pytest.FixtureRequest) -> Wire:
+    """Return the networks every journey goes through: one that loses nothing, a tenth, nearly a third.
+
+    What is lost is sent again, so that the outcome is the same in all of them.
+    """
+    loss, seed = request.param
+    return Wire(seed, Weather(loss=loss, duplicate=loss / 2, jitter=0.03 if loss else 0.0))

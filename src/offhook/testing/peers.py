@@ -53,6 +53,11 @@ class Process:
             )
         _running.add(self)
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._child.pid
+
     def alive(self) -> bool:
         """Say whether it still runs."""
         return self._child.poll() is None

@@ -35,7 +35,7 @@ class PhoneProcess:
 
     def start(self) -> None:
         """Start it and wait until it takes commands."""
-        self.process = subprocess.Popen(
+        self.process = subprocess.Popen(  # noqa: S603 - our own program with our own arguments
             [sys.executable, "-m", "offhook", "run", "--config", str(self.file), "--sound", "null", *self._arguments],
             env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
