@@ -14,11 +14,14 @@ import pytest
 from offhook.phone.commands import (
     AcceptTransfer,
     Answer,
+    Bridge,
     Dial,
     Hangup,
+    HangupAll,
     Hold,
     ListAccounts,
     ListCalls,
+    Loopback,
     Play,
     Record,
     Resume,
@@ -28,7 +31,7 @@ from offhook.phone.commands import (
 )
 from offhook.phone.settings import AccountSettings
 from offhook.testing import peers
-from offhook.testing.ears import dominant_frequency, level_dbfs, read_wav
+from offhook.testing.ears import decode_dtmf, dominant_frequency, level_dbfs, read_wav
 from offhook.testing.live import LivePhone, live_phone, quiet_config
 from offhook.testing.peers import Baresip, Kamailio, PeerMissing, baresip, kamailio
 
@@ -64,12 +67,12 @@ async def registered(
 @asynccontextmanager
 async def bob(
     proxy: Kamailio, folder: Path, user: str = "1002", *, transport: Literal["udp", "tcp"] = "udp",
-    answer: Literal["auto", "manual"] = "auto", codecs: str = "PCMU,PCMA",
+    answer: Literal["auto", "manual"] = "auto", codecs: str = "PCMU,PCMA", source: str = "ausine,440",
 ) -> AsyncIterator[Baresip]:
     """Run a registered baresip; starting and stopping it must not hold up the phone, which lives in this loop."""
     runner = baresip(
         folder / user, user=user, password=PASSWORDS[user], registrar=proxy.address, transport=transport, answer=answer,
-        codecs=codecs,
+        codecs=codecs, source=source,
     )  # fmt: skip
     peer = await asyncio.to_thread(runner.__enter__)
     try:
@@ -260,6 +263,76 @@ async def test_digits_both_ways(proxy: Kamailio, tmp_path: Path) -> None:
             await tell(peer, "sndcode", digit)
         await phone.until(lambda: len(digits(phone)) >= len(theirs), "baresip's digits")
         assert digits(phone) == theirs
+
+
+async def test_digits_in_info_are_understood_by_baresip(proxy: Kamailio, tmp_path: Path) -> None:
+    async with bob(proxy, tmp_path) as peer, registered(proxy, "1001") as phone:
+        phone.execute(Dial(to="1002"))
+        await phone.reaches(2)
+        await says(peer, "CALL_ESTABLISHED")
+        phone.execute(SendDtmf(digits="4#", method="info"))
+        assert [(await says(peer, "CALL_DTMF_START"))["param"] for _ in "4#"] == ["4", "#"]
+
+
+async def test_digits_as_tones_are_in_the_sound_baresip_hears(proxy: Kamailio, tmp_path: Path) -> None:
+    ours = "159D#"
+    async with bob(proxy, tmp_path) as peer, registered(proxy, "1001") as phone:
+        phone.execute(Dial(to="1002"))
+        await phone.reaches(2)
+        await says(peer, "CALL_ESTABLISHED")
+        phone.execute(SendDtmf(digits=ours, method="inband", duration_ms=100, gap_ms=80))
+        await phone.until(lambda: phone.types.count("dtmf.sent") == len(ours), "all digits sent")
+        await recorded(phone, tmp_path / "rest.wav")  # the last digit is still in baresip's jitter buffer
+        phone.execute(Hangup())
+        await over(phone)
+        await says(peer, "CALL_CLOSED")
+        heard = read_wav(peer.heard()[-1])
+        assert decode_dtmf(heard.channels[0], heard.rate) == ours
+
+
+# --- what is done with the sound -----------------------------------------------------------------------------------
+
+
+async def test_an_echo_line_gives_baresip_its_own_tone(proxy: Kamailio, tmp_path: Path) -> None:
+    async with bob(proxy, tmp_path) as peer, registered(proxy, "1001", auto_answer="all") as phone:
+        await tell(peer, "dial", f"sip:1001@{proxy.domain}")
+        await phone.reaches(2)
+        phone.execute(Loopback())
+        await recorded(phone, tmp_path / "theirs.wav")
+        phone.execute(Hangup())
+        await over(phone)
+        await says(peer, "CALL_CLOSED")
+        heard = read_wav(peer.heard()[-1])
+        assert loudest_frequency(heard.channels[0], heard.rate) == pytest.approx(THEIR_TONE, abs=5)
+
+
+async def test_two_baresips_hear_each_other_in_our_conference(proxy: Kamailio, tmp_path: Path) -> None:
+    async with (
+        bob(proxy, tmp_path, "1002") as low,
+        bob(proxy, tmp_path, "1003", source="ausine,700") as high,
+        registered(proxy, "1001") as phone,
+    ):
+        calls = tuple(phone.execute(Dial(to=number, hold_others=False)).call for number in ("1002", "1003"))
+        await phone.until(lambda: phone.types.count("call.active") == 2, "both active")
+        phone.execute(Bridge(bridge="room", calls=calls))
+        await recorded(phone, tmp_path / "one.wav", calls[0])
+        phone.execute(HangupAll())
+        await over(phone)
+        for peer, other in ((low, 700.0), (high, THEIR_TONE)):
+            await says(peer, "CALL_CLOSED")
+            heard = read_wav(peer.heard()[-1])
+            assert loudest_frequency(heard.channels[0], heard.rate) == pytest.approx(other, abs=5)
+
+
+async def test_baresip_and_a_phone_whose_sound_has_its_own_process(proxy: Kamailio, tmp_path: Path) -> None:
+    account = AccountSettings(id="kam", domain=proxy.domain, username="1001", password=PASSWORDS["1001"])
+    config = quiet_config(auto_answer="all")
+    config = replace(config, accounts=(account,), media=replace(config.media, mode="process"))
+    async with bob(proxy, tmp_path) as peer, live_phone(config) as phone:
+        await phone.event("account.registered")
+        await tell(peer, "dial", f"sip:1001@{proxy.domain}")
+        await phone.reaches(2)
+        await two_way_audio(phone, peer, tmp_path)
 
 
 # --- transfers -----------------------------------------------------------------------------------------------------
