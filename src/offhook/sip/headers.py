@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -87,13 +87,19 @@ class Headers:
 
     def get(self, name: str) -> str | None:
         """Return the first value of `name`, None if absent."""
-        key = _key(name)
-        return self._items[self._keys.index(key)][1] if key in self._keys else None
+        key, keys = _key(name), self._keys
+        return self._items[keys.index(key)][1] if key in keys else None
 
     def get_all(self, name: str) -> list[str]:
         """Return the value of every `name` line, unsplit."""
-        key = _key(name)
-        return [item[1] for have, item in zip(self._keys, self._items, strict=True) if have == key]
+        key, keys = _key(name), self._keys
+        match keys.count(key):
+            case 0:
+                return []
+            case 1:
+                return [self._items[keys.index(key)][1]]
+            case _:
+                return [item[1] for have, item in zip(keys, self._items, strict=True) if have == key]
 
     def values(self, name: str) -> list[str]:
         """Return all elements of a comma-separated header over all its lines; empty elements are left out.
@@ -140,6 +146,10 @@ class Headers:
     def count(self, name: str) -> int:
         """Return how many fields of this name there are."""
         return self._keys.count(_key(name))
+
+    def keys(self) -> Sequence[str]:
+        """Return the names of all fields in lower case, in order; to look at only."""
+        return self._keys
 
     def items(self) -> tuple[tuple[str, str], ...]:
         """Return all fields in order."""

@@ -424,9 +424,10 @@ def response_to(
     # RFC 3261 12.1.1: every Record-Route goes back, in order, in responses that make a dialog.
     if 100 < status < 300 and request.method in DIALOG_FORMING:
         copied += [("Record-Route", value) for value in request.headers.get_all("Record-Route")]
+    tag = f";tag={to_tag}" if to_tag and status > 100 and _lacks_tag(request) else ""
     for name in _NEEDED_TO_ANSWER:
         value = request.headers.get(name) or ""
-        copied.append((name, _tagged(value, to_tag) if name == "To" and to_tag and status > 100 else value))
+        copied.append((name, value + tag if name == "To" else value))
     # RFC 3261 8.2.6.1: a Timestamp must come back in 100.
     if status == 100 and (timestamp := request.headers.get("Timestamp")) is not None:
         copied.append(("Timestamp", timestamp))
@@ -436,8 +437,8 @@ def response_to(
     return response
 
 
-def _tagged(to: str, tag: str) -> str:
+def _lacks_tag(request: Request) -> bool:
     try:
-        return to if NameAddr.parse(to).tag else f"{to};tag={tag}"
+        return not request.to.tag
     except ParseError:
-        return to  # unreadable: it goes back as it came
+        return False  # unreadable: it goes back as it came

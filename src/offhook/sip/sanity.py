@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from offhook.errors import ParseError
 from offhook.sip.message import Message, MessageError, Request, Response, answerable
 
@@ -13,6 +15,15 @@ SINGLE = (
     "From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Type", "Expires", "Event", "Refer-To", "Referred-By", "Replaces",
     "Session-Expires", "Min-SE", "Min-Expires", "Retry-After", "Subscription-State", "RSeq", "RAck",
 )
+
+# Read where they are there, for the ParseError their reading may raise; the mandatory ones always are.
+READ: dict[str, Callable[[Message], object]] = {
+    "max-forwards": lambda message: message.max_forwards,
+    "expires": lambda message: message.expires,
+    "contact": lambda message: message.contacts,
+    "record-route": lambda message: message.record_routes,
+    "route": lambda message: message.routes if isinstance(message, Request) else None,
+}
 
 SCHEMES = frozenset({"sip", "sips", "tel"})
 
@@ -34,11 +45,15 @@ def _check_common(message: Message) -> None:
     for name in MANDATORY:
         if name not in headers:
             raise ParseError(f"no {name} header")
-    for name in SINGLE:
-        if headers.count(name) > 1:
-            raise ParseError(f"several {name} headers")
-    _touch(message.via, message.from_, message.to, message.call_id, message.cseq, message.max_forwards, message.expires)
-    _touch(message.contacts, message.record_routes)
+    keys = headers.keys()
+    present = set(keys)
+    if len(present) < len(keys):
+        for name in SINGLE:
+            if headers.count(name) > 1:
+                raise ParseError(f"several {name} headers")
+    _touch(message.via, message.from_, message.to, message.call_id, message.cseq)
+    for key in READ.keys() & present:
+        READ[key](message)
     length = message.content_length
     # RFC 3261 18.3: a datagram that ends before its body does is an error.
     if length is not None and length > len(message.body):
@@ -53,7 +68,6 @@ def _check_request(request: Request) -> None:
     if request.uri.scheme not in SCHEMES:
         raise ParseError(f"URIs of scheme {request.uri.scheme[:20]} are not known here", status=416)
     # RFC 4475 3.1.2.11: headers in a Request-URI are not allowed, but may be ignored; so they are.
-    _touch(request.routes)
 
 
 def _touch(*_parsed: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from ipaddress import IPv6Address
 
 from offhook.errors import ParseError
@@ -25,6 +26,7 @@ from offhook.sip.abnf import (
 )
 
 MAX_URI = 2048  # characters; RFC 4475's longest is under 400, and nothing a phone dials comes near
+PARSED_KEPT = 512  # addresses remembered with what they mean
 
 _ALPHANUM = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _UNRESERVED = _ALPHANUM + "-_.!~*'()"
@@ -93,20 +95,7 @@ class Uri:
     @classmethod
     def parse(cls, text: str) -> Uri:
         """Parse an absolute URI; ParseError (400) if it is none."""
-        if len(text) > MAX_URI:
-            raise ParseError("the URI is too long", status=414)
-        if _FORBIDDEN.search(text):
-            raise ParseError(f"a character that must be escaped in a URI: {text[:60]!r}")
-        scheme, colon, rest = text.partition(":")
-        if not colon or not rest:
-            raise ParseError(f"not a URI: {text[:60]!r}")
-        if scheme not in ("sip", "sips"):
-            if not _SCHEME.fullmatch(scheme):
-                raise ParseError(f"not a URI scheme: {scheme[:40]!r}")
-            scheme = scheme.lower()
-        if scheme in ("sip", "sips"):
-            return _parse_sip(scheme, rest)
-        return _parse_tel(rest) if scheme == "tel" else cls(scheme, rest, "")
+        return _parse_uri(text)
 
     @staticmethod
     def sip(user: str | None, host: str, port: int | None = None, **params: str | None) -> Uri:
@@ -190,6 +179,25 @@ _PARAM_TEXT = re.compile(r"(?:[A-Za-z0-9\-_.!~*'()\[\]/:&+$]|%[0-9A-Fa-f]{2})*")
 def has_only_param_text(text: str) -> bool:
     """Tell whether `text` can stand in a URI parameter as it is."""
     return _PARAM_TEXT.fullmatch(text) is not None
+
+
+# The messages of one call name the same addresses over and over, and what is parsed never changes.
+@lru_cache(PARSED_KEPT)
+def _parse_uri(text: str) -> Uri:
+    if len(text) > MAX_URI:
+        raise ParseError("the URI is too long", status=414)
+    if _FORBIDDEN.search(text):
+        raise ParseError(f"a character that must be escaped in a URI: {text[:60]!r}")
+    scheme, colon, rest = text.partition(":")
+    if not colon or not rest:
+        raise ParseError(f"not a URI: {text[:60]!r}")
+    if scheme not in ("sip", "sips"):
+        if not _SCHEME.fullmatch(scheme):
+            raise ParseError(f"not a URI scheme: {scheme[:40]!r}")
+        scheme = scheme.lower()
+    if scheme in ("sip", "sips"):
+        return _parse_sip(scheme, rest)
+    return _parse_tel(rest) if scheme == "tel" else Uri(scheme, rest, "")
 
 
 def _parse_sip(scheme: str, rest: str) -> Uri:
@@ -278,23 +286,7 @@ class NameAddr:
     @classmethod
     def parse(cls, text: str) -> NameAddr:
         """Parse name-addr or addr-spec with parameters; ParseError (400) otherwise."""
-        text = text.strip(WS)
-        display = ""
-        if text[:1] == '"':
-            end = quoted_end(text)
-            display, rest = unquote(text[:end]), text[end:].lstrip(WS)
-            if rest[:1] != "<":
-                raise ParseError("a display name without an address in angle brackets")
-            rest = rest[1:]
-        else:
-            before, bracket, rest = text.partition("<")
-            if not bracket:
-                return _parse_addr_spec(text)
-            display = _parse_bare_display(before)
-        address, bracket, tail = rest.partition(">")
-        if not bracket:
-            raise ParseError("an address has no closing angle bracket")
-        return cls(Uri.parse(address), display, _parse_tail(tail))
+        return _parse_name_addr(text)
 
     def __str__(self) -> str:
         if not self.display:
@@ -318,6 +310,27 @@ class NameAddr:
     def without_tag(self) -> NameAddr:
         """Return a copy without a tag."""
         return NameAddr(self.uri, self.display, drop_params(self.params, ("tag",)))
+
+
+@lru_cache(PARSED_KEPT)
+def _parse_name_addr(text: str) -> NameAddr:
+    text = text.strip(WS)
+    display = ""
+    if text[:1] == '"':
+        end = quoted_end(text)
+        display, rest = unquote(text[:end]), text[end:].lstrip(WS)
+        if rest[:1] != "<":
+            raise ParseError("a display name without an address in angle brackets")
+        rest = rest[1:]
+    else:
+        before, bracket, rest = text.partition("<")
+        if not bracket:
+            return _parse_addr_spec(text)
+        display = _parse_bare_display(before)
+    address, bracket, tail = rest.partition(">")
+    if not bracket:
+        raise ParseError("an address has no closing angle bracket")
+    return NameAddr(Uri.parse(address), display, _parse_tail(tail))
 
 
 _NOT_IN_BARE_DISPLAY = re.compile(r'[\x00-\x08\x0a-\x1f\x7f",;:<>@\\]')
