@@ -8,6 +8,7 @@ import queue
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import astuple, dataclass, fields
@@ -63,7 +64,6 @@ _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM calls"  # noqa: S608 - column name
 
 Trouble: TypeAlias = Callable[[str], None]
 _Work: TypeAlias = Callable[[sqlite3.Connection], Any]
-_Batch: TypeAlias = list[CallRecord]  # inside History, `list` is the method
 
 
 class History:
@@ -77,7 +77,8 @@ class History:
         """Open or create. Raises SetupError if the folder cannot be used; a damaged file is moved aside and reported."""
         self._path = path
         self._trouble = trouble
-        self._queue: queue.Queue[tuple[_Work, Future[Any]] | CallRecord | None] = queue.Queue(MAX_QUEUED)
+        self._records: deque[CallRecord] = deque()
+        self._queue: queue.SimpleQueue[tuple[_Work, Future[Any]] | Literal["records"] | None] = queue.SimpleQueue()
         opened: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, args=(opened,), name="offhook-history", daemon=True)
         self._thread.start()
@@ -85,10 +86,12 @@ class History:
 
     def add(self, record: CallRecord) -> None:
         """Keep a record, within BATCH_SECONDS. The same id again replaces it."""
-        try:
-            self._queue.put_nowait(record)
-        except queue.Full:
+        if len(self._records) >= MAX_QUEUED:
             self._trouble("the disk is too slow: a call is missing in the history")
+            return
+        self._records.append(record)
+        if len(self._records) == 1:
+            self._queue.put("records")
 
     def list(self, limit: int = 100, before: str = "") -> tuple[CallRecord, ...]:
         """Return up to `limit` records, newest first; `before` is the id of the last one already seen (for paging)."""
@@ -138,35 +141,31 @@ class History:
                 pass
 
     def _batch(self, database: sqlite3.Connection) -> bool:
-        """Take what arrives within BATCH_SECONDS of the first item and commit it as one; False: close."""
-        records: _Batch = []
+        """Commit as one what arrives within BATCH_SECONDS of the first record, or until somebody asks; False: close."""
         item = self._queue.get()
-        until = time.monotonic() + BATCH_SECONDS
-        while isinstance(item, CallRecord):
-            records.append(item)
-            try:
-                item = self._queue.get(timeout=max(0.0, until - time.monotonic()))
-            except queue.Empty:
-                self._store(database, records)
-                return True
-            if time.monotonic() >= until and isinstance(item, CallRecord):
-                records.append(item)
-                self._store(database, records)
-                return True
-        self._store(database, records)
+        if item == "records":
+            with contextlib.suppress(queue.Empty):
+                item = self._queue.get(timeout=BATCH_SECONDS)
+        self._store(database)
         if item is None:
             return False
-        _answer(database, *item)
+        if item != "records":
+            _answer(database, *item)
         return True
 
-    def _store(self, database: sqlite3.Connection, records: _Batch) -> None:
-        if not records:
+    def _store(self, database: sqlite3.Connection) -> None:
+        latest: dict[str, CallRecord] = {}
+        # Until none is left: only the first record behind that wakes this thread again.
+        while self._records:
+            record = self._records.popleft()
+            latest[record.id] = record
+        if not latest:
             return
         try:
             with database:
-                database.executemany(_INSERT, [astuple(record) for record in records])
+                database.executemany(_INSERT, [astuple(record) for record in latest.values()])
         except sqlite3.Error as exc:  # disk full, file system gone read-only
-            self._trouble(f"{len(records)} call(s) are missing in the history {self._path}: {exc}")
+            self._trouble(f"{len(latest)} call(s) are missing in the history {self._path}: {exc}")
 
 
 def _answer(database: sqlite3.Connection, work: _Work, answer: Future[Any]) -> None:
