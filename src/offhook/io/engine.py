@@ -138,10 +138,17 @@ class Engine:
         self._receive(report)
 
     def _receive(self, item: PhoneInput) -> None:
-        self._phone.receive(item, clock.now())
+        now = clock.now()
+        self._phone.receive(item, now)
         self._drain_and_publish()
+        # What is due at once (answering by itself, say) needs no turn of the loop. One that is due again then waits for it.
+        deadline = self._phone.deadline()
+        if deadline is not None and deadline <= now:
+            self._timeout()
 
     def _timeout(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         self._timer = self._armed_for = None
         self._phone.timeout(clock.now())
         self._drain_and_publish()
@@ -179,6 +186,9 @@ class Engine:
     def _arm(self) -> None:
         deadline = self._phone.deadline()
         if deadline == self._armed_for:
+            return
+        # A timer that fires early finds nothing due and is armed anew, which costs less than moving it at each message.
+        if deadline is not None and self._armed_for is not None and clock.now() < self._armed_for < deadline:
             return
         if self._timer is not None:
             self._timer.cancel()
