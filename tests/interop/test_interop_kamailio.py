@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -146,6 +147,38 @@ async def test_a_short_registration_is_refreshed_in_time(proxy: Kamailio) -> Non
         await asyncio.sleep(MIN_EXPIRES + 1.5)
         await call(phone, other, "1002")
         assert "account.register_failed" not in other.types
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_proxy_that_was_away_is_found_again(proxy: Kamailio, tmp_path: Path, transport: str) -> None:
+    async with AsyncExitStack() as phones:
+        with kamailio(tmp_path / "first", PASSWORDS) as first:
+            ann = await phones.enter_async_context(registered(first, "1001", transport=transport))
+            bob = await phones.enter_async_context(registered(first, "1002", transport=transport))
+            await call(ann, bob, "1002")
+        # The proxy is gone: the call goes on without it, a new registration cannot. TCP says so at once; on UDP the request
+        # is repeated for half a minute, and the proxy is back before that.
+        ann.execute(RegisterAccount(account="kam"))
+        if transport == "tcp":
+            assert (await ann.event("account.register_failed")).data["account"]["retry_in"] > 0
+        assert registration(ann) != "registered"
+        assert state(ann) == "active"
+        with kamailio(tmp_path / "second", PASSWORDS, port=first.port):
+            bob.execute(RegisterAccount(account="kam"))
+            if transport == "tcp":
+                ann.execute(RegisterAccount(account="kam"))
+            for phone in (ann, bob):
+                await phone.until(lambda phone=phone: registration(phone) == "registered", "registered again")  # type: ignore[misc]
+            ann.execute(Hold())  # through the new proxy, which keeps no state of the call
+            await bob.event("call.remote_held")
+            bob.execute(Hangup())
+            await over(ann, bob)
+            await call(bob, ann, "1001")
+            ann.execute(Hangup())
+            await over(ann, bob)
+            for phone in (ann, bob):
+                phone.execute(UnregisterAccount(account="kam"))
+                await phone.event("account.unregistered")
 
 
 # --- calls through the proxy ---------------------------------------------------------------------------------------

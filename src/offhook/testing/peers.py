@@ -354,11 +354,14 @@ class Kamailio:
 
 
 @contextmanager
-def kamailio(folder: Path, users: Mapping[str, str]) -> Iterator[Kamailio]:
-    """Run Kamailio for these users (name to password): digest for REGISTER and calls, locations in memory."""
+def kamailio(folder: Path, users: Mapping[str, str], *, port: int = 0) -> Iterator[Kamailio]:
+    """Run Kamailio for these users (name to password): digest for REGISTER and calls, locations in memory.
+
+    `port` 0 is any free one.
+    """
     command = program("kamailio", "kamailio")
     folder.mkdir(parents=True, exist_ok=True)
-    port = free_port()
+    port = port or free_port()
     file = folder / "kamailio.cfg"
     file.write_text(_kamailio_config(port, users), "utf-8")
     process = Process(
