@@ -72,6 +72,7 @@ def _read_commands(pipe: IO[bytes], loop: MediaLoop) -> None:
 def keep_collector_quiet() -> None:
     """Make full collections rare: one takes 6 ms with a thousand streams, and frames, packets and calls need few."""
     gc.freeze()
+    gc.enable()
     gc.set_threshold(50_000, 20, 50)
 
 
