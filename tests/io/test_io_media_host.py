@@ -17,8 +17,9 @@ from typing import Literal, TypeVar
 import pytest
 
 from offhook.io.media_host import MediaHost
-from offhook.io.media_loop import MediaOptions, PortPool, SystemIds
-from offhook.io.media_studio import LateCard, LateSource
+from offhook.io.media_loop import MediaOptions, Poller, PortPool, SystemIds, Twins
+from offhook.io.media_studio import LateCard, LateSource, LocalStudio
+from offhook.media.engine import Engine
 from offhook.media.messages import (
     CloseStream,
     ConfigureStream,
@@ -41,7 +42,9 @@ from offhook.media.messages import (
     StreamFailed,
     StreamResumed,
 )
+from offhook.media.rtp import HEADER, PLAIN
 from offhook.media.sources import SILENCE, Source
+from offhook.media.stream import Stream
 
 Mode = Literal["thread", "process"]
 R = TypeVar("R")
@@ -286,6 +289,142 @@ def test_ports_come_in_pairs_and_from_the_range() -> None:
     assert narrow.fill() == []
     narrow.close()
     anywhere.close()
+
+
+class Twinned:
+    """A stream on the first socket of a real pair, and the twins that follow it."""
+
+    def __init__(self) -> None:
+        self.pool = PortPool(OPTIONS)
+        self.port = self.pool.fill()[0]
+        pair = self.pool.take(self.port)
+        assert pair is not None
+        self.pair = pair
+        self.first = pair[0]
+        self.poller = Poller()
+        self.twins = Twins(self.poller)
+        engine = Engine(SystemIds(), LocalStudio("null"))
+        engine.execute(OpenStream("a", self.port, "x@test"), 0.0)
+        self.stream: Stream = engine.streams["a"]
+        self.far = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
+        for end in self.far:
+            end.bind(("127.0.0.1", 0))
+            end.connect(("127.0.0.1", self.port))
+
+    def latch(self, end: socket.socket) -> None:
+        self.stream.peer = end.getsockname()
+        self.twins.follow(self.first, self.stream, end.getsockname())
+
+    def twin_reads(self) -> bytes:
+        ready = self.poller.ready(5.0)
+        assert len(ready) == 1
+        return self.twins.inputs[ready[0]][0](100)
+
+    def first_reads(self) -> bytes:
+        self.first.settimeout(5.0)
+        return self.first.recv(100)
+
+    def close(self) -> None:
+        self.twins.close_all()
+        self.poller.close()
+        self.pool.close()
+        for end in (*self.pair, *self.far):
+            end.close()
+
+
+@pytest.fixture
+def twinned() -> Iterator[Twinned]:
+    made = Twinned()
+    yield made
+    made.close()
+
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing says which socket would get a packet")
+
+
+@linux_only
+def test_a_twin_hears_its_peer_and_the_first_socket_everybody_else(twinned: Twinned) -> None:
+    one, other = twinned.far
+    twinned.latch(one)
+    other.send(b"foreign")
+    one.send(b"peer")
+    other.send(b"again")  # would raise if the port looked closed
+    assert twinned.twin_reads() == b"peer"
+    assert (twinned.first_reads(), twinned.first_reads()) == (b"foreign", b"again")
+    send, peer = twinned.twins.by_port[twinned.port]
+    assert peer == one.getsockname()
+    send(b"answer")
+    assert one.recv(100) == b"answer"
+    assert one.getpeername() == ("127.0.0.1", twinned.port)
+
+
+@linux_only
+def test_a_twin_follows_only_the_latched_peer(twinned: Twinned) -> None:
+    one, other = twinned.far
+    twinned.latch(one)
+    before = twinned.twins.by_port[twinned.port]
+    twinned.twins.follow(twinned.first, twinned.stream, other.getsockname())
+    twinned.latch(one)
+    assert twinned.twins.by_port[twinned.port] is before
+    twinned.latch(other)
+    other.send(b"moved")
+    assert twinned.twin_reads() == b"moved"
+    one.send(b"left behind")
+    assert twinned.first_reads() == b"left behind"
+    assert len(twinned.twins.inputs) == 1
+
+
+@linux_only
+def test_a_port_with_a_twin_is_as_busy_as_any_other(twinned: Twinned) -> None:
+    twinned.latch(twinned.far[0])
+    assert PortPool(MediaOptions(host="127.0.0.1", port_range=(twinned.port, twinned.port + 1))).fill() == []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as greedy:
+        greedy.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with pytest.raises(OSError, match="in use"):
+            greedy.bind(("127.0.0.1", twinned.port))
+    twinned.twins.close(twinned.port)
+    assert (twinned.twins.by_port, twinned.twins.inputs) == ({}, {})
+
+
+@linux_only
+def test_where_there_can_be_no_twin_the_first_socket_does_everything(twinned: Twinned) -> None:
+    twinned.stream.peer = ("255.255.255.255", 9)  # a broadcast address cannot be connected to
+    twinned.twins.follow(twinned.first, twinned.stream, ("255.255.255.255", 9))
+    assert twinned.twins.by_port == {}
+    twinned.latch(twinned.far[0])
+    assert twinned.twins.by_port == {}
+    twinned.twins.close(twinned.port)
+    twinned.latch(twinned.far[0])
+    assert twinned.twins.by_port != {}
+
+
+def test_a_far_end_that_closes_its_port_and_comes_back(listener: Listener) -> None:
+    port = listener.ports.pop()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as far:
+        far.bind(("127.0.0.1", 0))
+        far.settimeout(5.0)
+        address = far.getsockname()
+        listener.connect("a", port, address[1])
+        packet = far.recv(300)
+        for number in range(3):
+            far.sendto(rtp_packet(number), ("127.0.0.1", port))
+        listener.wait(StreamResumed)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as far:
+        far.bind(address)
+        far.settimeout(5.0)
+        heard = [far.recv(300) for _ in range(3)]
+        assert {text[8:12] for text in heard} == {packet[8:12]}
+        far.sendto(rtp_packet(3), ("127.0.0.1", port))
+        far.recv(300)
+        far.recv(300)
+        listener.host.send(CloseStream("a"))
+        stats = listener.wait(StreamClosed).stats
+    assert (stats.packets_received, stats.packets_lost) == (4, 0)
+    assert not [report for report in listener.reports if isinstance(report, StreamFailed)]
+
+
+def rtp_packet(number: int) -> bytes:
+    return HEADER.pack(PLAIN, 0, number, 160 * number, 77) + bytes(160)
 
 
 def test_identifiers() -> None:

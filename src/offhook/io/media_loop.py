@@ -204,11 +204,11 @@ class Twins:
         self.inputs: dict[int, _TwinInput] = {}
         self._poller = poller
         self._ends: dict[int, socket.socket] = {}
-        self._wanted = sys.platform == "linux"
+        self._refused: set[int] = set()
 
     def follow(self, first: socket.socket, stream: Stream, source: Address) -> None:
         """Have a twin for the peer of this stream, if that is who sent just now."""
-        if not self._wanted or stream.peer != source:
+        if sys.platform != "linux" or stream.peer != source or stream.port in self._refused:
             return
         twin = self.by_port.get(stream.port)
         if twin is None or twin[1] != source:
@@ -228,7 +228,7 @@ class Twins:
             self._poller.add(end.fileno())
         except OSError:
             end.close()
-            self._wanted = False  # no descriptors left, perhaps; the first sockets do everything
+            self._refused.add(stream.port)  # no descriptors left, perhaps; the first socket does everything
             return
         finally:
             first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
@@ -238,6 +238,7 @@ class Twins:
 
     def close(self, port: int) -> None:
         """Close the twin of this port, if there is one."""
+        self._refused.discard(port)
         end = self._ends.pop(port, None)
         if end is not None:
             del self.by_port[port], self.inputs[end.fileno()]
