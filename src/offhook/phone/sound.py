@@ -31,7 +31,7 @@ from offhook.media.messages import (
 from offhook.media.messages import DeviceRecovered as DeviceWorks
 from offhook.media.messages import PlaybackStarted as PlaybackBegan
 from offhook.media.messages import RecordingStarted as RecordingBegan
-from offhook.phone.call import OUTGOING_UNANSWERED, Call
+from offhook.phone.call import CONNECTED, Call
 from offhook.phone.commands import (
     Accepted,
     Bridge,
@@ -359,11 +359,10 @@ class Sound:
         desk = self.desk
         if not desk.calls:
             return "busy" if desk.now < self._busy_until else "none"
-        talking = any(call.is_connected for call in desk.calls.values())
-        if any(call.state is CallState.INCOMING and "auto" not in call.timers for call in desk.calls.values()):
-            return "waiting" if talking else "ring"
-        ringing = [call for call in desk.calls.values() if call.state in OUTGOING_UNANSWERED]
-        if any(call.state is CallState.RINGING for call in ringing) and not desk.active():
+        states = {call.state for call in desk.calls.values()}
+        if CallState.INCOMING in states and any("auto" not in call.timers for call in desk.incoming()):
+            return "ring" if states.isdisjoint(CONNECTED) else "waiting"
+        if CallState.RINGING in states and CallState.ACTIVE not in states:
             return "ringback"
         return "none"
 

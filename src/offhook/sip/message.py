@@ -73,7 +73,7 @@ class Message:
     @property
     def via(self) -> Via:
         """The top Via."""
-        return self._required("top via", "Via", lambda text: Via.parse(split_list(text)[0] if "," in text else text))
+        return self._required("top via", "Via", _parse_top_via)
 
     @property
     def from_(self) -> NameAddr:
@@ -156,7 +156,9 @@ class Message:
         return length
 
     def _required(self, key: str, name: str, parse: Callable[[str], T]) -> T:
-        parsed = self._optional(key, name, parse)
+        parsed: T | None = self.headers.parsed.get(key)
+        if parsed is None:
+            parsed = self._optional(key, name, parse)
         if parsed is None:
             raise ParseError(f"no {name} header")
         return parsed
@@ -188,6 +190,10 @@ def _named(name: str, parse: Callable[[str], T], text: str) -> T:
         return parse(text)
     except ParseError as error:
         raise ParseError(f"{name}: {error.detail}", status=400) from error
+
+
+def _parse_top_via(text: str) -> Via:
+    return Via.parse(split_list(text)[0] if "," in text else text)
 
 
 def _parse_call_id(text: str) -> str:
