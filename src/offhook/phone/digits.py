@@ -83,6 +83,7 @@ class Digits:
         self._runs: dict[str, _Runs] = {}
         self._requests = 0
         self._infos: dict[str, str] = {}
+        self._inband: dict[str, str] = {}
 
     def send(self, command: SendDtmf) -> Accepted:
         """Start sending; the whole command is refused if anything about it is wrong."""
@@ -125,6 +126,8 @@ class Digits:
             if len(runs.info) == 1:
                 self._next_info(call)
         else:
+            if method == "inband":
+                self._inband[request] = call.id
             self.desk.media(
                 SendDigits(call.id, request, digits, method, duration, gap, self.desk.settings.dtmf_pause_ms)
             )
@@ -177,6 +180,8 @@ class Digits:
     def forget(self, call: Call) -> None:
         """The call is over."""
         self._runs.pop(call.id, None)
+        for request in [request for request, owner in self._inband.items() if owner == call.id]:
+            del self._inband[request]
 
     # --- reports
 
@@ -194,11 +199,12 @@ class Digits:
 
     def sent(self, report: DigitSent, call: Call) -> None:
         """One of our digits is out."""
-        negotiated = call.config is not None and call.config.telephone_event is not None
-        self.desk.emit(DtmfSent(call=call.view(), digit=report.digit, method="rtp" if negotiated else "inband"))
+        method: Literal["rtp", "inband"] = "inband" if report.request in self._inband else "rtp"
+        self.desk.emit(DtmfSent(call=call.view(), digit=report.digit, method=method))
 
     def done(self, report: DigitsDone, call: Call) -> None:
         """All of a command's digits are out, or the rest will not go."""
+        self._inband.pop(report.request, None)
         if report.error:
             self.desk.emit(DtmfSendFailed(call=call.view(), reason=report.error))
         self.desk.finish(call, report.request, error=report.error)

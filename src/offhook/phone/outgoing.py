@@ -42,6 +42,8 @@ DIGITS_AFTER: Final = 1.0
 """Seconds between the answer and the first of the digits dialled with the number (as in MicroSIP)."""
 MAX_HEADERS: Final = 32
 """Headers a caller may add: more than any integration needs, few enough for one datagram."""
+MAX_RING: Final = 86400
+"""Seconds: nobody lets it ring for longer than a day."""
 
 _CALL_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!%*_+`'~.-]{1,64}")
@@ -86,8 +88,8 @@ class Outgoing:
         digits = clean_digits(command.digits) if command.digits else ""
         check_headers(command.headers)
         call_id = self._new_id(command.id)
-        if command.ring_timeout < 0:
-            raise InvalidArgument.field("ring_timeout", "seconds, 0 for no limit")
+        if not 0 <= command.ring_timeout <= MAX_RING:  # NaN is refused too
+            raise InvalidArgument.field("ring_timeout", f"0-{MAX_RING} seconds, 0 for no limit")
         if command.only_if_idle and desk.calls:
             raise LineBusy("a call is ringing, active or on hold")
         if desk.settings.max_calls and len(desk.calls) >= desk.settings.max_calls:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+from offhook.errors import CommandError
 from offhook.media import messages as media
 from offhook.phone import commands as c
 from offhook.phone import events as e
@@ -168,6 +169,18 @@ class VirtualPhone:
         finally:
             self.wire.drain(self.node)
 
+    def refuses(self, command: c.Command) -> CommandError:
+        """Return the refusal of a command; AssertionError if it is carried out, or if anything has changed."""
+        before, said, told = self.snapshot(), len(self.events), len(self.media.commands)
+        sent = len(self.wire.sent)
+        try:
+            self.execute(command)
+        except CommandError as error:
+            assert self.snapshot() == before, command
+            assert (len(self.events), len(self.media.commands), len(self.wire.sent)) == (said, told, sent), command
+            return error
+        raise AssertionError(f"{command} was not refused")
+
     def receive(self, item: PhoneInput) -> None:
         """Give it an input, such as a media report."""
         self.node.receive(item)
@@ -264,7 +277,7 @@ class VirtualPhone:
         phone = self.phone
         left = [part for part in (
             phone.outgoing._targets, phone.outgoing._queries, phone.incoming._queries, phone.digits._runs, phone.digits._infos,
-            phone.transfers._placed_for, phone._messages,
+            phone.digits._inband,            phone.transfers._placed_for, phone._messages,
         ) if part]
         assert not left, f"{self.name}: {left}"
 

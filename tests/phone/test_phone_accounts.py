@@ -1,0 +1,65 @@
+"""Accounts: what is refused, and what is shown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from offhook.errors import InvalidArgument, NoAccount, NotFound, NotRegistered
+from offhook.phone import commands as c
+from offhook.phone.settings import AccountSettings
+from offhook.testing.phones import settle, two_phones
+from offhook.testing.wire import Wire
+
+GOOD = AccountSettings("a_1", "10.0.0.2", "1001", "secret", register=False, label="Desk")
+
+
+@pytest.mark.parametrize("changes", [
+    {"id": ""}, {"id": "local"}, {"id": "a b"}, {"username": ""}, {"domain": ""}, {"domain": "a b"}, {"proxy": "sip:"},
+    {"expires": 0}, {"expires": 86401},
+])
+def test_a_bad_account_is_refused(changes: dict[str, str | int]) -> None:
+    alice, _ = two_phones(Wire())
+    settle(alice.wire, 1)
+    assert isinstance(alice.refuses(c.AddAccount(account=replace(GOOD, **changes))), InvalidArgument)  # type: ignore[arg-type]
+
+
+def test_unknown_names() -> None:
+    alice, _ = two_phones(Wire())
+    settle(alice.wire, 1)
+    for name in ("", "nobody"):
+        for command in (c.RemoveAccount(account=name), c.RegisterAccount(account=name), c.UnregisterAccount(account=name),
+                        c.SelectAccount(account=name)):
+            assert isinstance(alice.refuses(command), NotFound)
+
+
+def test_secrets_are_not_shown() -> None:
+    alice, _ = two_phones(Wire())
+    alice.add_account(GOOD)
+    assert "secret" not in repr(alice.snapshot())
+    assert [view.default for view in alice.snapshot().accounts] == [True]
+
+
+def test_an_account_that_does_not_register_dials_all_the_same() -> None:
+    alice, bob = two_phones(Wire())
+    alice.add_account(GOOD)
+    call = alice.dial("1002", account="Desk")
+    alice.wire.run_until(lambda: bool(bob.calls))
+    assert alice.calls[call].remote.uri == "sip:1002@10.0.0.2"
+    assert bob.only.remote.uri == "sip:1001@10.0.0.2"
+
+
+def test_removed_is_gone() -> None:
+    alice, _ = two_phones(Wire())
+    alice.add_account(GOOD)
+    alice.execute(c.RemoveAccount(account="Desk"))
+    assert isinstance(alice.refuses(c.Dial(to="1002")), NoAccount)
+
+
+def test_an_account_told_not_to_register_cannot_dial_if_it_should() -> None:
+    alice, _ = two_phones(Wire())
+    alice.add_account(replace(GOOD, register=True))
+    alice.execute(c.UnregisterAccount(account="a_1"))
+    settle(alice.wire, 60)
+    assert isinstance(alice.refuses(c.Dial(to="1002")), NotRegistered)

@@ -1,0 +1,139 @@
+"""Calls that come in: refused, forwarded, answered by a person or by themselves."""
+
+from __future__ import annotations
+
+import pytest
+
+from offhook.errors import InvalidArgument, InvalidState, MediaNegotiationFailed, NotFound
+from offhook.phone import commands as c
+from offhook.phone import events as e
+from offhook.phone.incoming import asked_delay, asserted_identity
+from offhook.phone.model import CallState, HeaderList
+from offhook.phone.settings import PhoneSettings
+from offhook.testing.phones import VirtualPhone, over, rings, settle, talk, two_phones
+from offhook.testing.wire import Wire
+
+ACTIVE = CallState.ACTIVE
+
+
+@pytest.mark.parametrize(("headers", "delay"), [
+    ((), None),
+    ((("Call-Info", "<sip:x>;answer-after=0"),), 0.0),
+    ((("Call-Info", "<uri>;Answer-After = 7"),), 7.0),
+    ((("Call-Info", '<uri>; answer-after="5"'),), 5.0),
+    ((("Alert-Info", "<http://x>;info=alert-autoanswer;delay=0"),), 0.0),
+    ((("Alert-Info", "Auto Answer"),), 0.0),
+    ((("Alert-Info", "<http://x>;info=auto-answer"),), 0.0),
+    ((("Alert-Info", "<http://x>;info=ring-2"),), None),
+    ((("X-AUTOANSWER", "TRUE"),), 0.0),
+    ((("x-autoanswer", " 1 "),), 0.0),
+    ((("X-AUTOANSWER", "FALSE"),), None),
+    ((("Subject", "auto answer"),), None),
+])
+def test_who_asks_to_be_answered(headers: HeaderList, delay: float | None) -> None:
+    assert asked_delay(headers) == delay
+
+
+def test_the_identity_the_network_vouches_for() -> None:
+    assert asserted_identity((("Remote-Party-ID", "<sip:2@x>"), ("P-Asserted-Identity", " <sip:1@x> "))) == "<sip:1@x>"
+    assert asserted_identity((("remote-party-id", "<sip:2@x>"),)) == "<sip:2@x>"
+    assert asserted_identity(()) == ""
+
+
+@pytest.mark.parametrize(("settings", "headers", "after"), [
+    (PhoneSettings(), (("Call-Info", "<x>;answer-after=0"),), None),
+    (PhoneSettings(auto_answer="header"), (), None),
+    (PhoneSettings(auto_answer="header"), (("Call-Info", "<x>;answer-after=3"),), 3.0),
+    (PhoneSettings(auto_answer="header"), (("Alert-Info", "<x>;info=alert-autoanswer"),), 0.0),
+    (PhoneSettings(auto_answer="header", auto_answer_delay=5.0), (("X-AUTOANSWER", "TRUE"),), 5.0),
+    (PhoneSettings(auto_answer="all"), (), 0.0),
+    (PhoneSettings(auto_answer="all", auto_answer_delay=4.0), (), 4.0),
+])
+def test_auto_answer(settings: PhoneSettings, headers: HeaderList, after: float | None) -> None:
+    alice, bob = two_phones(Wire(), other=settings)
+    wire = alice.wire
+    alice.dial(bob, headers=headers)
+    wire.run_until(lambda: bool(bob.calls))
+    began = wire.now
+    if after is None:
+        settle(wire, 60)
+        assert bob.states == [CallState.INCOMING]
+        return
+    wire.run_until(lambda: bob.states == [ACTIVE], 60)
+    assert wire.now - began == pytest.approx(after, abs=0.01)
+    assert bob.of_call(bob.only.id) == ["call.incoming", "call.answered", "call.active"]
+    wire.run_until(lambda: alice.states == [ACTIVE], 5)
+
+
+@pytest.mark.parametrize(("beside", "states"), [
+    ("idle", [ACTIVE, CallState.INCOMING]), ("hold", [CallState.HELD_LOCAL, ACTIVE]), ("all", [ACTIVE, ACTIVE]),
+])
+def test_auto_answer_beside_another_call(beside: str, states: list[CallState]) -> None:
+    alice, bob = two_phones(Wire(), other=PhoneSettings(auto_answer_calls=beside))  # type: ignore[arg-type]  # from the table
+    carol = VirtualPhone(alice.wire, "carol", "10.0.0.3")
+    talk(alice, bob)
+    bob.execute(c.SetAutoAnswer(mode="all"))
+    carol.dial(bob)
+    settle(alice.wire, 5)
+    assert bob.states == states
+
+
+def test_nothing_in_common() -> None:
+    wire = Wire()
+    alice = VirtualPhone(wire, "alice", "10.0.0.1", codecs=("PCMA",))
+    bob = VirtualPhone(wire, "bob", "10.0.0.2", codecs=("PCMU",))
+    alice.dial(bob)
+    wire.run_until(rings(bob))
+    with pytest.raises(MediaNegotiationFailed):
+        bob.execute(c.Answer())
+    over(alice, bob)
+    end = alice.ended().end
+    assert end is not None
+    assert end.sip_status == 488
+
+
+def test_what_does_not_ring_is_not_answered() -> None:
+    alice, bob = two_phones(Wire())
+    settle(alice.wire, 1)
+    for command in (c.Answer(), c.Reject(), c.Redirect(to="sip:x@10.0.0.9"), c.Answer(call="ringing"), c.Answer(call="c_9")):
+        assert isinstance(bob.refuses(command), NotFound)
+    call, there = talk(alice, bob)
+    assert isinstance(bob.refuses(c.Answer(call=there)), InvalidState)
+    assert isinstance(bob.refuses(c.Reject(call=there)), InvalidState)
+    assert isinstance(alice.refuses(c.Answer(call=call)), InvalidState)
+
+
+def test_a_bad_refusal_changes_nothing() -> None:
+    alice, bob = two_phones(Wire())
+    alice.dial(bob)
+    alice.wire.run_until(rings(bob))
+    settle(alice.wire, 1)
+    for status in (1, 200, 299, 700, -1):
+        assert isinstance(bob.refuses(c.Reject(status=status)), InvalidArgument)
+    for to in ("", "1001", "sip:", "sip:x@y\r\nA: b"):
+        assert isinstance(bob.refuses(c.Redirect(to=to)), InvalidArgument)
+
+
+def test_an_answer_waits_for_a_port() -> None:
+    wire = Wire()
+    alice = VirtualPhone(wire, "alice", "10.0.0.1")
+    bob = VirtualPhone(wire, "bob", "10.0.0.2", ports=0)
+    alice.dial(bob)
+    wire.run_until(rings(bob))
+    operation = bob.execute(c.Answer()).operation
+    settle(wire, 1)
+    assert bob.states == [CallState.INCOMING]
+    bob.receive(bob.media.fresh_ports(1))
+    assert bob.states == [ACTIVE]
+    assert isinstance(bob.outcome(operation), e.OperationSucceeded)
+
+
+def test_forwarding_that_cannot_work_is_refused() -> None:
+    alice, _ = two_phones(Wire())
+    settle(alice.wire, 1)
+    assert isinstance(alice.refuses(c.SetForwarding(to="1001")), InvalidArgument)
+    assert isinstance(alice.refuses(c.SetForwarding(to="sip:x@10.0.0.9", delay=301)), InvalidArgument)
+    assert isinstance(alice.refuses(c.SetAutoAnswer(mode="all", delay=-1)), InvalidArgument)
+    alice.execute(c.SetForwarding(to="sip:x@10.0.0.9", delay=10))
+    assert alice.snapshot().forwarding == "sip:x@10.0.0.9"
+    assert alice.types[-1] == "settings.changed"
