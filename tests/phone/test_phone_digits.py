@@ -90,7 +90,7 @@ def test_several_commands_over_info_keep_their_order() -> None:
 def test_a_call_that_ends_meanwhile_ends_the_operation() -> None:
     alice, bob = two_phones(Wire())
     talk(alice, bob)
-    operations = [alice.execute(c.SendDtmf(digits="1234", method=method)).operation for method in ("info", "rtp")]  # type: ignore[arg-type]
+    operations = [alice.execute(c.SendDtmf(digits="1234", method=method)).operation for method in ("info", "rtp")]
     settle(alice.wire, 0.3)
     bob.execute(c.Hangup())
     over(alice, bob)
