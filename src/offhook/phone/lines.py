@@ -18,7 +18,7 @@ from offhook.phone.events import (
     AccountUnregistered,
 )
 from offhook.phone.model import AccountView
-from offhook.phone.outgoing import LOCAL_IDENTITY, Outgoing
+from offhook.phone.outgoing import HIDDEN, LOCAL_IDENTITY, Outgoing
 from offhook.phone.settings import AccountSettings
 from offhook.sip.events import (
     Identity,
@@ -73,6 +73,12 @@ def identity_of(settings: AccountSettings, user_agent: str) -> Identity:
     )
 
 
+def hidden_identity_of(settings: AccountSettings, user_agent: str) -> Identity:
+    """Return the identity for calls that hide who calls: RFC 3323 4.1.1.3's anonymous From, the same credentials."""
+    anonymous = NameAddr(Uri.sip("anonymous", "anonymous.invalid"), "Anonymous")
+    return replace(identity_of(settings, user_agent), id=settings.id + HIDDEN, address=anonymous)
+
+
 class Lines:
     """Keeps the accounts and their registrations."""
 
@@ -119,6 +125,8 @@ class Lines:
         if settings.id not in desk.accounts and len(desk.accounts) >= MAX_ACCOUNTS:
             raise InvalidState(f"{MAX_ACCOUNTS} accounts are the limit")
         desk.signal(SetIdentity(identity_of(settings, desk.user_agent)))
+        if settings.hide_caller_id:
+            desk.signal(SetIdentity(hidden_identity_of(settings, desk.user_agent)))
         account = desk.accounts.setdefault(settings.id, Account(settings))
         account.settings = settings
         if settings.register:
@@ -137,6 +145,8 @@ class Lines:
             raise InvalidState(f"account {name} has calls; end them first")
         view = self.view(account)
         del self.desk.accounts[name]
+        if account.settings.hide_caller_id:
+            self.desk.attempt(RemoveIdentity(name + HIDDEN))
         if account.state == "unregistered":
             self.desk.signal(RemoveIdentity(name))
         else:

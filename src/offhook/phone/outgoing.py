@@ -38,6 +38,8 @@ from offhook.sip.uri import Uri
 
 LOCAL_IDENTITY: Final = "local"
 """The identity of calls without an account: straight to an address."""
+HIDDEN: Final = "~hidden"
+"""What an account's id ends with in the identity that does not say who calls."""
 DIGITS_AFTER: Final = 1.0
 """Seconds between the answer and the first of the digits dialled with the number (as in MicroSIP)."""
 MAX_HEADERS: Final = 32
@@ -228,11 +230,15 @@ class Outgoing:
             return
         self.desk.stop(call, "wait")
         call.invited = True
-        refusal = self.desk.attempt(Invite(call.id, call.account, target, offer, headers))
+        refusal = self.desk.attempt(Invite(call.id, self._identity(call), target, offer, headers))
         if refusal is not None:
             self.closing.close(call, "local", 0, refusal.detail)
         elif call.ring_timeout:
             self.desk.after(call, "ring", call.ring_timeout, self._rang_long)
+
+    def _identity(self, call: Call) -> str:
+        account = self.desk.accounts.get(call.account)
+        return call.account + HIDDEN if account is not None and account.settings.hide_caller_id else call.account
 
     def _rang_long(self, call: Call) -> None:
         if call.state in OUTGOING_UNANSWERED:

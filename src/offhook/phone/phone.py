@@ -258,7 +258,7 @@ class Phone:
             ),
             media.StreamResumed: for_stream(self._stream_resumed),
             media.StreamStats: for_stream(self._stream_stats),
-            media.StreamClosed: lambda _: None,
+            media.StreamClosed: self._stream_closed,
             media.DigitReceived: for_stream(self.digits.received),
             media.DigitSent: for_stream(self.digits.sent),
             media.DigitsDone: for_stream(self.digits.done),
@@ -347,6 +347,14 @@ class Phone:
     def _stream_stats(self, report: media.StreamStats, call: Call) -> None:
         call.stats = report
         self.desk.emit(e.MediaStats(call=call.view(), stats=report))
+
+    def _stream_closed(self, report: media.StreamClosed) -> None:
+        """Complete an ended call with its final figures: they come after the end, which nobody should wait for."""
+        view = self.desk.ended.get(report.stream)
+        if view is not None:
+            s = report.stats
+            figures = replace(view.media, mos=s.mos, loss=s.loss, jitter_ms=s.jitter_ms, rtt_ms=s.rtt_ms)
+            self.desk.ended[report.stream] = replace(view, media=figures)
 
     def _list_devices(self, _command: c.ListDevices) -> c.Accepted:
         self.desk.media(media.ListDevices())
