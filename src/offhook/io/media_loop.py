@@ -194,7 +194,7 @@ class Poller:
 class Twins:
     """Second sockets on the RTP ports, each connected to the far end that its stream has latched on to (Linux).
 
-    A connected socket saves route and address of every packet, a fifth of all the work. The first socket stays open beside it:
+    A connected socket saves the route and address of every packet. The first socket stays open beside it:
     the kernel gives the twin what comes from its peer and the first one everything else, so that a far end that moves is
     heard as before and nobody is told that the port is closed.
     """
