@@ -173,11 +173,14 @@ def main() -> None:
         ("UAS call at 100 calls/s", f"{used:.2f} ms CPU, {ok} ok, {failed} failed", "≤ 1.5 ms, 0 failed", "pjsua 0.63 ms"),
         ("memory after 1000 calls", f"{after:.0f} MB resident", "", ""),
     ]
-    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(PeerMissing):
-        # A call for a call: baresip answers the same SIPp, with its silent sound device.
-        with baresip(Path(folder), user="offhook", settings="call_max_calls 0") as peer:
-            used, ok, failed = calls(peer.process.pid, peer.port)
-            rows.append(("the same, baresip beside it", f"{used:.2f} ms CPU, {ok} ok, {failed} failed", "", ""))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.suppress(PeerMissing),
+        # A call for a call: baresip answers the same SIPp.
+        baresip(Path(folder), user="offhook", settings="call_max_calls 0") as peer,
+    ):
+        used, ok, failed = calls(peer.process.pid, peer.port)
+        rows.append(("the same, baresip beside it", f"{used:.2f} ms CPU, {ok} ok, {failed} failed", "", ""))
     command = [sys.executable, str(HERE / "bench_media.py"), "25", "100", "200"]
     media = subprocess.run(command, capture_output=True, text=True, check=False)
     page = [

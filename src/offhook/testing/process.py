@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-
 START_WITHIN = 15.0
 """Seconds a phone may take to start on a busy machine."""
 
