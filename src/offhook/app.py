@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import signal
 import sys
 from collections.abc import Callable
@@ -13,13 +14,12 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 from offhook import __version__
-from offhook.control.local import LocalServer
 from offhook.errors import ConfigError, NotFound, SetupError
 from offhook.io import clock
 from offhook.io.engine import Engine, Subscriber
 from offhook.io.journal import Envelope
 from offhook.io.media_host import MediaHost
-from offhook.io.media_loop import MediaOptions
+from offhook.io.media_wire import MediaOptions
 from offhook.io.media_worker import keep_collector_quiet
 from offhook.io.system_ids import SystemIds
 from offhook.io.transport import Transports
@@ -211,8 +211,12 @@ async def _serve(config: Config, socket: str, *, verbose: bool) -> int:
     where = paths()
     make_private(where.state)
     make_private(Path(config.phone.recording_dir))
-    surface: LocalServer | None = None
     phone = await RunningPhone.start(config, history=where.history_file)
+    # SIP is answered from here on; the surfaces are read beside it, on a thread, which takes a while.
+    await asyncio.get_running_loop().run_in_executor(None, importlib.import_module, "offhook.control.local")
+    from offhook.control.local import LocalServer
+
+    surface: LocalServer | None = None
     try:
         if verbose:
             phone.subscribe(_print_event)

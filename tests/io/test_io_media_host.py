@@ -17,8 +17,9 @@ from typing import Literal, TypeVar
 import pytest
 
 from offhook.io.media_host import MediaHost
-from offhook.io.media_loop import MediaOptions, Poller, PortPool, SystemIds, Twins
+from offhook.io.media_loop import Poller, PortPool, SystemIds, Twins
 from offhook.io.media_studio import LateCard, LateSource, LocalStudio
+from offhook.io.media_wire import MediaOptions
 from offhook.media.engine import Engine
 from offhook.media.messages import (
     CloseStream,
@@ -222,7 +223,7 @@ def test_the_worker_ends_with_its_parent() -> None:
         [sys.executable, "-m", "offhook.io.media_worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     with worker:
-        from offhook.io.media_worker import read_message, write_message
+        from offhook.io.media_wire import read_message, write_message
 
         assert worker.stdin is not None
         assert worker.stdout is not None

@@ -16,7 +16,7 @@ from offhook.exchange.switch import Switch
 from offhook.exchange.tune import melody
 from offhook.io import clock
 from offhook.io.media_host import MediaHost
-from offhook.io.media_loop import MediaOptions
+from offhook.io.media_wire import MediaOptions
 from offhook.io.resolver import Resolver
 from offhook.io.system_ids import SystemIds
 from offhook.io.transport import Transports

@@ -12,12 +12,10 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import offhook
-from offhook.io.media_loop import Emit, MediaLoop, MediaOptions
-from offhook.io.media_studio import LocalStudio
-from offhook.io.media_worker import read_message, write_message
+from offhook.io.media_wire import Emit, MediaOptions, read_message, write_message
 from offhook.media.messages import (
     CloseStream,
     EngineTrouble,
@@ -30,6 +28,9 @@ from offhook.media.messages import (
     StreamFailed,
     StreamId,
 )
+
+if TYPE_CHECKING:
+    from offhook.io.media_loop import MediaLoop
 
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 10.0
@@ -170,6 +171,10 @@ class MediaHost:
 
     def _run_loop(self) -> str:
         """Run the engine on this very thread; return why it died."""
+        # Here, not above: a phone whose media runs in a worker process never needs the engine itself.
+        from offhook.io.media_loop import MediaLoop
+        from offhook.io.media_studio import LocalStudio
+
         emit: Emit = lambda reports: self._deliver(list(reports))  # noqa: E731 - typed in place
         try:
             loop = MediaLoop(self._options, LocalStudio(self._options.sound), emit)

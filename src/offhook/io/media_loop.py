@@ -11,10 +11,10 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
 
+from offhook.io.media_wire import Emit, MediaOptions
 from offhook.media.engine import PHASES, Engine
 from offhook.media.messages import (
     CloseStream,
@@ -41,21 +41,9 @@ BIND_ATTEMPTS: Final = 64
 SEND_FAILURES: Final = 250  # five seconds in which nothing could be sent
 EXPEDITED: Final = 46 << 2  # RFC 4594: voice is DSCP EF
 
-Emit: TypeAlias = Callable[[Sequence[MediaReport]], object]
 _Handler: TypeAlias = Callable[[bytes, tuple[str, int], float], None]
 _Input: TypeAlias = tuple[socket.socket, _Handler]
 _TwinInput: TypeAlias = tuple[Callable[[int], bytes], _Handler, Address]
-
-
-@dataclass(frozen=True, slots=True)
-class MediaOptions:
-    """Where media runs: the local IPv4 address to bind, the ports (inclusive; None: the system chooses), how many pairs to
-    keep ready, and the sound backend (`io.audio.sound.open_sound_card`)."""
-
-    host: str = "0.0.0.0"
-    port_range: tuple[int, int] | None = None
-    pool: int = 8
-    sound: str = "auto"
 
 
 class SystemIds:

@@ -18,29 +18,13 @@ from collections.abc import Sequence
 from queue import SimpleQueue
 from typing import IO, Final
 
-from offhook.io.media_loop import MediaLoop, MediaOptions
+from offhook.io.media_loop import MediaLoop
 from offhook.io.media_studio import LocalStudio
+from offhook.io.media_wire import MediaOptions, read_message, write_message
 from offhook.media.messages import MediaReport
 
 NICENESS: Final = -11  # what sound servers take
-_LENGTH: Final = 4
 BREATH_S: Final = 0.01  # between two writes of reports: the first of a rush goes at once, the parent wakes once for the rest
-
-
-def write_message(pipe: IO[bytes], message: object) -> None:
-    """Write one message and flush."""
-    text = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-    pipe.write(len(text).to_bytes(_LENGTH, "big") + text)
-    pipe.flush()
-
-
-def read_message(pipe: IO[bytes]) -> object:
-    """Return the next message. Raises EOFError at the end."""
-    head = pipe.read(_LENGTH)
-    if len(head) < _LENGTH:
-        raise EOFError
-    text = pipe.read(int.from_bytes(head, "big"))
-    return pickle.loads(text)  # noqa: S301 - the other end of the pipe is our own process
 
 
 def _write_reports(pipe: IO[bytes], reports: SimpleQueue[Sequence[MediaReport] | None]) -> None:
