@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import sys
@@ -69,12 +70,12 @@ def decode_dtmf(pcm: bytes, rate: int = SAMPLE_RATE) -> str:
 
 def read_wav(path: str | os.PathLike[str]) -> WavAudio:
     """Read a WAV file of 16-bit PCM; raises OSError or ParseError (also for other encodings)."""
-    with Path(path).open("rb") as file:
-        form = read_header(file, os.fstat(file.fileno()).st_size)
-        if (form.tag, form.bits) != (PCM, 16):
-            raise ParseError("only 16-bit PCM is read here")
-        file.seek(form.start)
-        samples = array("h", file.read(form.length))
+    # From front to back in one go: a file that is just being recorded (sound first, then the header) stays consistent.
+    whole = Path(path).read_bytes()
+    form = read_header(io.BytesIO(whole), len(whole))
+    if (form.tag, form.bits) != (PCM, 16):
+        raise ParseError("only 16-bit PCM is read here")
+    samples = array("h", whole[form.start : form.start + form.length])
     return WavAudio(form.rate, tuple(samples[place::form.channels].tobytes() for place in range(form.channels)))
 
 
