@@ -17,7 +17,7 @@ from offhook import __version__
 from offhook.errors import ConfigError, NotFound, SetupError
 from offhook.io import clock
 from offhook.io.engine import Engine, Subscriber
-from offhook.io.journal import Envelope
+from offhook.io.journal import Cause, Envelope, Journal
 from offhook.io.media_host import MediaHost
 from offhook.io.media_wire import MediaOptions
 from offhook.io.media_worker import keep_collector_quiet
@@ -25,7 +25,7 @@ from offhook.io.system_ids import SystemIds
 from offhook.io.transport import Transports
 from offhook.media.messages import MediaReport
 from offhook.phone.commands import Accepted, AddAccount, Command, Quit
-from offhook.phone.events import SystemError
+from offhook.phone.events import Event, HistoryAdded, SystemError
 from offhook.phone.phone import Phone
 from offhook.phone.settings import AccountSettings
 from offhook.storage.config import Config, load
@@ -43,22 +43,24 @@ class RunningPhone:
     `await RunningPhone.start(config)`, use `execute` and `subscribe`, `await close()` (which hangs up and unregisters first).
     """
 
-    def __init__(self, config: Config, *, history: Path | None = None) -> None:
+    def __init__(self, config: Config, *, history: Path | None = None, journal: Path | None = None) -> None:
         ids = SystemIds()
+        epoch = ids.token(6)
         self._loop = asyncio.get_running_loop()
         agent = config.sip.user_agent or f"offhook/{__version__}"
         self.phone = Phone(config.phone, ids, codecs=config.media.codecs, user_agent=agent)
         options = MediaOptions(host=config.sip.host, port_range=config.media.rtp_ports, sound=config.media.sound)
         self.media = MediaHost(mode=config.media.mode, options=options, on_reports=self._media_reports)
-        self.engine = Engine(self.phone, self.media, ids.token(4))
+        kept = _open_journal(journal, epoch, self._trouble) if journal else None
+        self.engine = Engine(self.phone, self.media, epoch, journal=kept, instance=config.phone.name)
         self.transports = Transports(config.sip.host, config.sip.port, self.engine.deliver, any_port=True)
         self._history = History(history, trouble=self._trouble) if history else None
         self._closed = False
 
     @classmethod
-    async def start(cls, config: Config, *, history: Path | None = None) -> RunningPhone:
+    async def start(cls, config: Config, *, history: Path | None = None, journal: Path | None = None) -> RunningPhone:
         """Open the sockets first (the phone answers at once), then the media, then the accounts."""
-        running = cls(config, history=history)
+        running = cls(config, history=history, journal=journal)
         await running.transports.start()
         running.engine.start(running.transports)
         if history:
@@ -82,6 +84,7 @@ class RunningPhone:
         await self._loop.run_in_executor(None, self.media.close)
         if self._history is not None:
             await self._loop.run_in_executor(None, self._history.close)
+        await self._loop.run_in_executor(None, self.engine.journal.close)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -94,7 +97,7 @@ class RunningPhone:
         self._soon(self._take_reports, reports)
 
     def _trouble(self, text: str) -> None:
-        self._soon(self.engine.publish, SystemError(reason=text))
+        self._soon(self.engine.say, SystemError(reason=text))
 
     def _soon(self, function: Callable[[Any], None], argument: Any) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to hear it
@@ -107,9 +110,18 @@ class RunningPhone:
 
     # --- Backend
 
-    def execute(self, command: Command) -> Accepted:
+    @property
+    def journal(self) -> Journal:
+        """The events so far."""
+        return self.engine.journal
+
+    def execute(self, command: Command, cause: Cause | None = None) -> Accepted:
         """Carry out a command; raises CommandError."""
-        return self.engine.execute(command)
+        return self.engine.execute(command, cause)
+
+    def say(self, event: Event) -> None:
+        """Add an event of a surface's own."""
+        self.engine.say(event)
 
     def subscribe(self, callback: Subscriber) -> Callable[[], None]:
         """Call `callback` with every event from now on."""
@@ -138,7 +150,16 @@ class RunningPhone:
     def _keep(self, envelope: Envelope) -> None:
         """Keep a call from its first moment, so that even a crash leaves its trace; later events complete the record."""
         if self._history is not None and envelope.type in _KEPT:
-            self._history.add(_record(envelope))
+            record = _record(envelope)
+            self._history.add(record)
+            if envelope.type == "call.ended":
+                self.engine.say(HistoryAdded(entry=_entry(record)))
+
+
+def _open_journal(path: Path, epoch: str, trouble: Callable[[str], None]) -> Journal:
+    from offhook.storage.journal import DiskJournal
+
+    return DiskJournal(path, epoch, trouble=trouble)
 
 
 _KEPT: Final = frozenset({"call.incoming", "call.created", "call.active", "call.ended"})
@@ -211,7 +232,7 @@ async def _serve(config: Config, socket: str, *, verbose: bool) -> int:
     where = paths()
     make_private(where.state)
     make_private(Path(config.phone.recording_dir))
-    phone = await RunningPhone.start(config, history=where.history_file)
+    phone = await RunningPhone.start(config, history=where.history_file, journal=where.journal_file)
     # SIP is answered from here on; the surfaces are read beside it, on a thread, which takes a while.
     await asyncio.get_running_loop().run_in_executor(None, importlib.import_module, "offhook.control.local")
     from offhook.control.local import LocalServer

@@ -15,6 +15,9 @@
     │   ├── MediaNegotiationFailed no codec or transport in common
     │   ├── DeviceUnavailable      the sound device is gone or refuses to open
     │   ├── Draining               the phone is shutting down
+    │   ├── Unauthenticated        no token, or one that is not known
+    │   ├── Forbidden              the token does not allow this
+    │   ├── IdempotencyMismatch    the same Idempotency-Key came with another request before, or its request still runs
     │   └── CommandTimeout         what was waited for did not happen in time
     ├── PeerError              the far end broke the protocol
     │   └── ParseError             bytes that are not what they claim to be (status says how SIP answers them)
@@ -132,6 +135,24 @@ class Draining(CommandError):
     """The phone is shutting down and takes no new work."""
 
     code = "draining"
+
+
+class Unauthenticated(CommandError):
+    """No token was given, or one that is not known."""
+
+    code = "unauthenticated"
+
+
+class Forbidden(CommandError):
+    """The token does not allow this."""
+
+    code = "forbidden"
+
+
+class IdempotencyMismatch(CommandError):
+    """The Idempotency-Key was used for another request, or its request still runs."""
+
+    code = "idempotency-mismatch"
 
 
 class CommandTimeout(CommandError):

@@ -14,13 +14,14 @@ import msgspec
 import pytest
 
 from offhook.control import local
+from offhook.control.backend import Cause
 from offhook.control.local import MAX_LINE, LocalServer
 from offhook.control.operations import EXTRA
 from offhook.control.schema import OPERATIONS
 from offhook.errors import LineBusy, SetupError
 from offhook.phone import commands as c
 from offhook.phone.commands import COMMANDS
-from offhook.phone.events import SettingsChanged, SystemReady
+from offhook.phone.events import AuditCommand, SettingsChanged, SystemReady
 from offhook.testing.backend import FakeBackend
 
 
@@ -140,7 +141,8 @@ async def test_the_older_interfaces(peer: Peer, backend: FakeBackend) -> None:
 
 async def test_events_are_pushed_to_those_who_asked(peer: Peer, server: LocalServer, backend: FakeBackend) -> None:
     other = await Peer.connect(server.path)
-    assert (await peer.ask(op="subscribe", types=["settings.*"]))["result"] == {"types": ["settings.changed"]}
+    answer = await peer.ask(op="subscribe", types=["settings.*"])
+    assert answer["result"] == {"types": ["settings.changed"], "after": "t1-0"}
     await other.ask(op="ping")
     backend.emit(SystemReady(address=""))
     backend.emit(SettingsChanged(dnd=True, forwarding="", auto_answer="off"))
@@ -158,16 +160,59 @@ async def test_a_pattern_that_names_no_event_is_refused(peer: Peer, types: objec
     assert (await peer.ask(op="subscribe", types=types))["error"]["code"] == "invalid-argument"
 
 
-async def test_events_of_a_request_come_before_its_answer(peer: Peer, backend: FakeBackend) -> None:
+async def test_events_of_a_request_come_after_its_answer(peer: Peer, backend: FakeBackend) -> None:
     await peer.ask(op="subscribe")
     backend.on_execute = lambda command: void(backend.emit(SystemReady(address="x")))
     peer.writer.write(b'{"id":1,"op":"hold"}\n{"id":2,"op":"hold"}\n')
     seen = [await peer.read() for _ in range(4)]
-    assert [found.get("id", "event") for found in seen] == ["event", 1, "event", 2]
+    assert [found.get("id", "event") for found in seen] == [1, 2, "event", "event"]
 
 
 def void(_: object) -> None:
     return None
+
+
+async def test_a_client_that_comes_back_goes_on_after_its_last_event(server: LocalServer, backend: FakeBackend) -> None:
+    first = await Peer.connect(server.path)
+    await first.ask(op="subscribe")
+    for number in range(3):
+        backend.emit(SystemReady(address=str(number)))
+    last = (await first.read())["event"]["id"]
+    await first.end()
+    again = await Peer.connect(server.path)
+    assert (await again.ask(op="subscribe", after=last))["result"]["after"] == last
+    assert [(await again.read())["event"]["data"]["address"] for _ in range(2)] == ["1", "2"]
+    backend.emit(SystemReady(address="3"))
+    assert (await again.read())["event"]["data"]["address"] == "3"
+    await again.end()
+
+
+async def test_a_client_from_another_run_is_told_what_it_cannot_get(peer: Peer, backend: FakeBackend) -> None:
+    backend.emit(SystemReady(address="here"))
+    await peer.ask(op="subscribe", after="gone-7")
+    gap = (await peer.read())["event"]
+    assert (gap["type"], gap["data"]) == ("stream.gap", {"after": "gone-7", "next": "t1-1"})
+    assert (await peer.read())["event"]["data"]["address"] == "here"
+
+
+@pytest.mark.parametrize("after", ["", "x", "k7", "k7-", "-1", "k7-x", 7, "k7--1", "k-\u0663"])
+async def test_an_after_that_is_no_event_is_refused(peer: Peer, after: object) -> None:
+    assert (await peer.ask(op="subscribe", after=after))["error"]["errors"][0]["pointer"] == "/after"
+
+
+async def test_only_the_subjects_that_were_named(peer: Peer, backend: FakeBackend) -> None:
+    await peer.ask(op="subscribe", subjects=["clients/me"])
+    backend.emit(SystemReady(address="x"))
+    backend.emit(AuditCommand(client="me", command="dial", outcome="accepted"))
+    assert (await peer.read())["event"]["subject"] == "clients/me"
+
+
+async def test_a_connection_may_have_a_name(peer: Peer, backend: FakeBackend) -> None:
+    assert (await peer.ask(id="r1", op="hello", client="crm"))["result"] == {"client": "crm"}
+    await peer.ask(id="r2", op="hold")
+    assert backend.causes[-1] == Cause(client="crm", request_id="r2")
+    assert isinstance(backend.said[-1], AuditCommand)
+    assert (await peer.ask(op="hello", client="a b"))["error"]["code"] == "invalid-argument"
 
 
 @pytest.mark.parametrize("line", [
@@ -222,18 +267,19 @@ async def test_a_client_may_vanish_in_the_middle(server: LocalServer, peer: Peer
     assert server.clients == 1
 
 
-async def test_a_slow_reader_of_events_is_closed_with_a_note_and_others_are_not(
-    server: LocalServer, peer: Peer, backend: FakeBackend
+async def test_a_slow_reader_is_let_go_and_comes_back_without_a_loss(
+    server: LocalServer, peer: Peer, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(local, "STALL_SECONDS", 0.05)
     slow = await Peer.connect(server.path)
     await slow.ask(op="subscribe")
     slow.writer.transport.pause_reading()  # type: ignore[attr-defined]
     await peer.ask(op="subscribe", types=["settings.*"])
-    count = 0
-    while count < 200 and any("system.ready" in client.types for client in server._clients):
+    for _ in range(100):
         backend.emit(SystemReady(address="x" * 20_000))
-        count += 1
         await asyncio.sleep(0)
+    assert max(client._transport.get_write_buffer_size() for client in server._clients if client._transport) < 2**20
+    await asyncio.sleep(0.1)
     slow.writer.transport.resume_reading()  # type: ignore[attr-defined]
     async with asyncio.timeout(5):
         lines = (await slow.reader.read()).splitlines()
@@ -241,10 +287,14 @@ async def test_a_slow_reader_of_events_is_closed_with_a_note_and_others_are_not(
     note = events.pop()
     assert note["type"] == "stream.slow_consumer"
     assert note["data"]["last"] == events[-1]["id"]
-    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    await slow.end()
+    again = await Peer.connect(server.path)
+    await again.ask(op="subscribe", after=note["data"]["last"])
+    events += [(await again.read())["event"] for _ in range(100 - len(events))]
+    assert [event["seq"] for event in events] == list(range(1, 101))
     backend.emit(SettingsChanged(dnd=True, forwarding="", auto_answer="off"))
     assert (await peer.read())["event"]["type"] == "settings.changed"
-    await slow.end()
+    await again.end()
 
 
 async def test_a_client_that_does_not_read_answers_is_not_served_on(server: LocalServer, peer: Peer) -> None:

@@ -136,7 +136,7 @@ def test_envelopes_count_and_name_their_subject() -> None:
     found = msgspec.json.decode(first.json)
     assert found["type"] == "dtmf.received"
     assert found["data"]["call"]["state"] == "ended"
-    assert found["cause"] == {"operation": "op_1", "client": "cli"}
+    assert found["cause"] == {"op": "op_1", "client": "cli", "request_id": ""}
     assert first.json is first.json
     ended = msgspec.json.decode(maker.make(CallEnded(call=CALL, duration=1.5)).json)
     assert ended["data"]["call"]["end"]["by"] == "remote"

@@ -5,17 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from offhook.errors import SetupError
-from offhook.storage import history
 from offhook.storage.history import CallRecord, History
 
 
@@ -91,51 +88,6 @@ def test_a_damaged_file_is_moved_aside_and_reported(tmp_path: Path) -> None:
     book.close()
     assert "damaged" in said[0]
     assert [each.read_bytes()[:7] for each in tmp_path.glob("*.damaged-*")] == [b"this is"]
-
-
-def test_a_full_disk_is_reported_and_the_phone_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, told = history._open, threading.Event()
-    said: list[str] = []
-
-    def tiny(path: Path, trouble: history.Trouble) -> sqlite3.Connection:
-        database = real(path, trouble)
-        pages = database.execute("PRAGMA page_count").fetchone()[0]
-        database.execute(f"PRAGMA max_page_count = {pages}")
-        return database
-
-    def trouble(text: str) -> None:
-        said.append(text)
-        told.set()
-
-    monkeypatch.setattr(history, "_open", tiny)
-    book = History(tmp_path / "h.sqlite3", trouble=trouble)
-    book.add(call(1, reason="x" * 100_000))
-    assert told.wait(5)
-    assert "1 call(s) are missing" in said[0]
-    assert "full" in said[0]
-    book.add(call(2))
-    assert [record.id for record in book.list()] == ["call-2"]
-    book.close()
-
-
-def test_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(SetupError, match="cannot open"):
-        History(tmp_path / "file" / "h.sqlite3")
-
-
-def test_a_slow_disk_drops_and_reports_instead_of_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history, "MAX_QUEUED", 2)
-    stop = threading.Event()
-    said: list[str] = []
-    monkeypatch.setattr(History, "_store", lambda *_: stop.wait(5))
-    monkeypatch.setattr(history, "BATCH_SECONDS", 0.0)
-    book = History(tmp_path / "h.sqlite3", trouble=said.append)
-    for number in range(20):
-        book.add(call(number))
-    assert "too slow" in said[0]
-    stop.set()
-    book.close()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kill -9")

@@ -1,14 +1,18 @@
-"""What a surface sees of the phone: one call for commands, one subscription for events, and the history of calls."""
+"""What a surface sees of the phone: commands down, events up, the journal to read them again, and the history of calls."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
-from offhook.io.journal import Cause, Envelope, EnvelopeMaker
+from offhook.io.journal import Cause, Cursor, Envelope, EnvelopeMaker, Journal, MemoryJournal, Page, Recorded
 from offhook.phone.commands import Accepted, Command
+from offhook.phone.events import Event
 
-__all__ = ["Accepted", "Backend", "Cause", "Command", "Envelope", "EnvelopeMaker", "Execute", "Subscriber", "Unsubscribe"]
+__all__ = [
+    "Accepted", "Backend", "Cause", "Command", "Cursor", "Envelope", "EnvelopeMaker", "Execute", "Journal", "MemoryJournal",
+    "Page", "Recorded", "Subscriber", "Unsubscribe",
+]  # fmt: skip
 
 Execute: TypeAlias = Callable[[Command], Accepted]
 Subscriber: TypeAlias = Callable[[Envelope], None]
@@ -18,12 +22,24 @@ Unsubscribe: TypeAlias = Callable[[], None]
 class Backend(Protocol):
     """The phone behind the surfaces. Everything is called on the phone's own loop and returns at once."""
 
-    def execute(self, command: Command) -> Accepted:
+    @property
+    def journal(self) -> Journal:
+        """The events so far, and news of further ones."""
+        ...
+
+    def execute(self, command: Command, cause: Cause | None = None) -> Accepted:
         """Carry out one command; raise CommandError, with nothing changed, if it cannot be done."""
         ...
 
+    def say(self, event: Event) -> None:
+        """Add an event of a surface's own (an audit, a webhook given up) to the journal."""
+        ...
+
     def subscribe(self, callback: Subscriber) -> Unsubscribe:
-        """Call `callback` with every envelope from now on, in order; the returned function ends that. It must not block."""
+        """Call `callback` with every envelope from now on, in order; the returned function ends that. It must not block.
+
+        For a client that reads at its own pace use `control.feed` instead: it never loses an event.
+        """
         ...
 
     def history(self, limit: int, before: str) -> list[dict[str, Any]]:

@@ -2,13 +2,14 @@
 
     -> {"id":1,"op":"dial","to":"1001"}
     <- {"id":1,"ok":true,"result":{"call":"c_1","operation":"op_1","value":null}}
-    -> {"id":2,"op":"subscribe","types":["call.*"]}
-    <- {"id":2,"ok":true,"result":{"types":["call.incoming", ...]}}
-    <- {"event":{"v":1,"seq":7,"type":"call.ended", ...}}
+    -> {"id":2,"op":"subscribe","types":["call.*"],"after":"k7q2-6"}
+    <- {"id":2,"ok":true,"result":{"types":["call.incoming", ...],"after":"k7q2-6"}}
+    <- {"event":{"v":1,"id":"k7q2-7","type":"call.ended", ...}}
     <- {"id":3,"ok":false,"error":{"code":"not-found","detail":"...", ...}}
 
 The fields of a command stand beside `op`, or in an object `params` (needed for a Dial that chooses its call's `id`, as `id`
-beside `op` names the request). Requests of one client are answered in their order.
+beside `op` names the request). Requests of one client are answered in their order. `subscribe` gives the events from now on,
+or those after the event `after`; a client that reads too slowly is let go, and goes on from its last event when it comes back.
 """
 
 from __future__ import annotations
@@ -18,19 +19,22 @@ import contextlib
 import errno
 import logging
 import os
+import re
 import socket
 import stat
 import struct
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from offhook.control.backend import Backend, Envelope, Unsubscribe
-from offhook.control.operations import Operations, event_types
+from offhook.control.access import local_client
+from offhook.control.backend import Backend, Cursor, Journal, Unsubscribe
+from offhook.control.feed import Choice, Reader, cursor_from, event_types, stream_event
+from offhook.control.operations import Operations
 from offhook.control.schema import problem
 from offhook.errors import CommandError, InvalidArgument, SetupError
 
@@ -40,11 +44,19 @@ MAX_LINE = 64 * 1024
 MAX_CLIENTS = 256
 """Most clients at once; each costs a file descriptor that a call's sound may need."""
 
-MAX_UNSENT = 1024 * 1024
-"""Bytes that may wait for a client that does not read, about 1000 events; then it is closed and can come back."""
+MAX_UNSENT = 256 * 1024
+"""Bytes that may wait for a client that does not read; its further events stay in the journal until it does."""
+
+STALL_SECONDS = 30.0
+"""How long a client may take nothing at all while events wait for it; then it is let go, and can come back."""
 
 REQUESTS_A_TURN = 32
 """Requests of one client done before others, and the calls, have their turn."""
+
+MAX_SUBJECTS = 100
+"""Most subjects one subscription names."""
+
+NAME = re.compile(r"[A-Za-z0-9._-]{1,32}")
 
 FLUSH_SECONDS = 2.0
 """How long a closing connection may take to read its last lines."""
@@ -65,6 +77,7 @@ class LocalServer:
         self._server: asyncio.Server | None = None
         self._unsubscribe: Unsubscribe | None = None
         self._gone = asyncio.Event()
+        self._announced = False
 
     async def start(self) -> None:
         """Listen from now on."""
@@ -72,7 +85,7 @@ class LocalServer:
             raise SetupError("the local socket needs Unix sockets, which this system does not give; start with --socket none")
         listener = _listen(self.path)
         self._server = await asyncio.get_running_loop().create_unix_server(lambda: _Client(self), sock=listener)
-        self._unsubscribe = self._backend.subscribe(self._push)
+        self._unsubscribe = self._backend.journal.watch(self._news)
 
     async def close(self) -> None:
         """Stop listening, let the clients read their last lines for a moment, and take the socket away."""
@@ -88,6 +101,11 @@ class LocalServer:
         while self._clients:
             self._gone.clear()
             await self._gone.wait()
+
+    @property
+    def journal(self) -> Journal:
+        """The events."""
+        return self._backend.journal
 
     @property
     def clients(self) -> int:
@@ -106,33 +124,41 @@ class LocalServer:
         self._clients.discard(client)
         self._gone.set()
 
-    def _push(self, envelope: Envelope) -> None:
-        line = b""
+    def _news(self) -> None:
+        # One turn later: what a burst of packets brought goes out in one write for each client.
+        if not self._announced:
+            self._announced = True
+            asyncio.get_running_loop().call_soon(self._pump)
+
+    def _pump(self) -> None:
+        """Let every subscriber read on. Those at the same place with the same choice share the bytes."""
+        self._announced = False
+        shared: dict[tuple[Cursor, Choice], tuple[Cursor, bytes]] = {}
         for client in tuple(self._clients):
-            if envelope.type in client.types:
-                line = line or b'{"event":' + envelope.json + b"}\n"
-                client.push(line, envelope)
+            client.pump(shared)
 
 
 class _Client(asyncio.Protocol):
     """One connection: bytes in, requests one after another, replies and events out."""
 
     def __init__(self, server: LocalServer) -> None:
-        self.types: frozenset[str] = frozenset()
         self._server = server
+        self._client = local_client()
+        self._reader: Reader | None = None
+        self._catching_up: asyncio.Task[None] | None = None
+        self._room = asyncio.Event()
+        self._stall: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
         self._partial = b""
         self._waiting: deque[bytes] = deque()
-        self._replies: list[bytes] | None = None
         self._scheduled = self._full = self._no_more = self._ended = False
-        self._cursor = ""
 
     # --- the connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        transport.set_write_buffer_limits(high=MAX_UNSENT // 4)
+        transport.set_write_buffer_limits(high=MAX_UNSENT)
         if not _is_same_user(transport.get_extra_info("socket")):
             transport.abort()
         elif not self._server.admit(self):
@@ -142,6 +168,7 @@ class _Client(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._waiting.clear()
+        self._stop_events()
         self._server.forget(self)
 
     def close(self) -> None:
@@ -149,7 +176,7 @@ class _Client(asyncio.Protocol):
         transport = self._transport
         if transport is not None and not self._ended:
             self._ended = True
-            self.types = frozenset()
+            self._stop_events()
             self._waiting.clear()
             transport.close()
             asyncio.get_running_loop().call_later(FLUSH_SECONDS, transport.abort)
@@ -157,16 +184,22 @@ class _Client(asyncio.Protocol):
     def eof_received(self) -> bool:
         # A client that closed its sending side (`echo … | nc -N`) still wants its answers, and events if it subscribed.
         self._no_more = True
-        return bool(self._waiting or self.types)
+        return bool(self._waiting or self._reader)
 
     def pause_writing(self) -> None:
-        # Requests wait while their answers are not read; only events can go on filling the buffer.
+        # Requests wait while their answers are not read, and events stay in the journal.
         self._full = True
+        self._room.clear()
+        self._stall = asyncio.get_running_loop().call_later(STALL_SECONDS, self._let_go)
         self._steer()
 
     def resume_writing(self) -> None:
         self._full = False
+        self._room.set()
+        if self._stall is not None:
+            self._stall.cancel()
         self._schedule()
+        self.pump({})
 
     # --- requests
 
@@ -189,16 +222,13 @@ class _Client(asyncio.Protocol):
     def _work(self) -> None:
         """Answer some of the waiting requests with one write, then let others have their turn."""
         self._scheduled = False
-        self._replies = []
-        try:
-            for _ in range(min(REQUESTS_A_TURN, len(self._waiting))):
-                if self._full or self._transport is None:
-                    break
-                self._replies.append(self._answer(self._waiting.popleft()))
-        finally:
-            written, self._replies = b"".join(self._replies), None
-            if written:
-                self._write(written)
+        replies = []
+        for _ in range(min(REQUESTS_A_TURN, len(self._waiting))):
+            if self._full or self._transport is None:
+                break
+            replies.append(self._answer(self._waiting.popleft()))
+        if replies:
+            self._write(b"".join(replies))
         self._schedule()
 
     def _steer(self) -> None:
@@ -208,7 +238,7 @@ class _Client(asyncio.Protocol):
             return
         if self._waiting or self._full:
             transport.pause_reading()
-        elif self._no_more and not self.types:
+        elif self._no_more and not self._reader:
             self.close()
         elif not transport.is_reading():
             transport.resume_reading()
@@ -218,7 +248,7 @@ class _Client(asyncio.Protocol):
         try:
             request = _request(line)
             name = request.pop("id", None)
-            return _encode({"id": name, "ok": True, "result": self._run(request)}) + b"\n"
+            return _encode({"id": name, "ok": True, "result": self._run(request, name)}) + b"\n"
         except CommandError as error:
             return _failure(name, error)
         except Exception:
@@ -226,44 +256,129 @@ class _Client(asyncio.Protocol):
             _log.exception("a request failed unexpectedly")
             return _failure(name, CommandError("something went wrong inside the phone; its log has the details"))
 
-    def _run(self, request: dict[str, Any]) -> Any:
+    def _run(self, request: dict[str, Any], name: object) -> Any:
         operation = request.pop("op", None)
         if not isinstance(operation, str):
             raise InvalidArgument.field("op", "is required and must be a string")
         params = _params(request)
-        if operation in ("subscribe", "unsubscribe"):
-            return self._subscribe(operation, params)
-        return self._server.operations.run(operation, params)
+        own = _OWN.get(operation)
+        if own is not None:
+            return own(self, params)
+        request_id = str(name)[:64] if isinstance(name, str | int) else ""
+        return self._server.operations.run(operation, params, self._client, request_id)
+
+    def _hello(self, params: Mapping[str, Any]) -> Any:
+        """Give this connection a name, which stands in audit events and causes."""
+        _only(params, "client")
+        name = params.get("client")
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise InvalidArgument.field("client", "a name of 1-32 letters, digits, '.', '_' and '-'")
+        self._client = local_client(name)
+        return {"client": name}
 
     # --- events
 
-    def _subscribe(self, operation: str, params: Mapping[str, Any]) -> Any:
-        unknown = [name for name in params if name != "types"]
-        if unknown:
-            raise InvalidArgument.field(unknown[0][:64], "no such field; there are: types")
-        chosen = event_types(params.get("types", ["*"]))
-        self.types = self.types | chosen if operation == "subscribe" else self.types - chosen
-        return {"types": sorted(self.types)}
+    def _subscribe(self, params: Mapping[str, Any]) -> Any:
+        _only(params, "types", "subjects", "after")
+        types, subjects = event_types(params.get("types", ["*"])), _subjects(params.get("subjects", []))
+        after = cursor_from(params["after"]) if isinstance(params.get("after"), str) else None
+        if params.get("after") is not None and after is None:
+            raise InvalidArgument.field("after", "must be an event's id")
+        before = self._reader
+        if before is not None:
+            types, subjects = types | before.choice.types, subjects | before.choice.subjects
+        self._stop_events()
+        place = after or (before.cursor if before is not None else None)
+        self._reader = Reader(self._server.journal, Choice(types, subjects), place)
+        asyncio.get_running_loop().call_soon(self.pump, {})
+        return {"types": sorted(types), "after": str(self._reader.cursor)}
 
-    def push(self, line: bytes, envelope: Envelope) -> None:
-        """Send one event, or close the client if it has let too many wait; none is ever left out in the middle."""
-        transport = self._transport
-        if transport is None:
+    def _unsubscribe(self, params: Mapping[str, Any]) -> Any:
+        _only(params, "types")
+        gone = event_types(params.get("types", ["*"]))
+        left = self._reader.choice.types - gone if self._reader is not None else frozenset()
+        if self._reader is not None:
+            self._reader.choice = Choice(left, self._reader.choice.subjects)
+        if not left:
+            self._stop_events()
+        return {"types": sorted(left)}
+
+    def _stop_events(self) -> None:
+        self._reader = None
+        if self._catching_up is not None:
+            self._catching_up.cancel()
+            self._catching_up = None
+        if self._stall is not None:
+            self._stall.cancel()
+
+    def pump(self, shared: dict[tuple[Cursor, Choice], tuple[Cursor, bytes]]) -> None:
+        """Send the events behind the cursor, as far as the client takes them."""
+        reader = self._reader
+        if reader is None or self._full or self._catching_up is not None or self._transport is None:
             return
-        if transport.get_write_buffer_size() + len(line) > MAX_UNSENT:
-            note = {"type": "stream.slow_consumer", "data": {"last": self._cursor, "unsent": transport.get_write_buffer_size()}}
-            self._write(_encode({"event": {"v": envelope.v, "epoch": envelope.epoch, "time": envelope.time, **note}}) + b"\n")
+        place = (reader.cursor, reader.choice)
+        found = shared.get(place)
+        if found is None:
+            lines = reader.at_once()
+            if lines is None:
+                self._catching_up = asyncio.get_running_loop().create_task(self._catch_up(reader))
+                return
+            found = shared[place] = (reader.cursor, _framed(lines))
+        reader.cursor, written = found
+        if written:
+            self._write(written)
+        if reader.behind:
+            asyncio.get_running_loop().call_soon(self.pump, {})
+
+    async def _catch_up(self, reader: Reader) -> None:
+        """Read from the disk what memory does not hold any more, at the client's pace."""
+        try:
+            while lines := await reader.page():
+                if self._full:
+                    await self._room.wait()
+                self._write(_framed(lines))
+        except Exception:  # the outermost loop: a journal that cannot be read costs this client its connection, not the phone
+            _log.exception("the journal could not be read")
+            self._catching_up = None
             self.close()
             return
-        self._cursor = envelope.id
-        if self._replies is not None:  # in the middle of a turn: events stand where they happened among the answers
-            self._replies.append(line)
-        else:
-            self._write(line)
+        self._catching_up = None
+        self.pump({})
+
+    def _let_go(self) -> None:
+        """The client has read nothing for too long: tell it where to go on, and close."""
+        if self._reader is not None:
+            note = stream_event("stream.slow_consumer", last=str(self._reader.cursor))
+            self._write(_framed([note]))
+            self.close()
 
     def _write(self, line: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(line)
+
+
+_OWN: dict[str, Callable[[_Client, Mapping[str, Any]], Any]] = {
+    "hello": _Client._hello,
+    "subscribe": _Client._subscribe,
+    "unsubscribe": _Client._unsubscribe,
+}
+"""Operations about the connection itself."""
+
+
+def _framed(lines: list[bytes]) -> bytes:
+    return b"".join([b'{"event":' + line + b"}\n" for line in lines])
+
+
+def _only(params: Mapping[str, Any], *names: str) -> None:
+    unknown = [name for name in params if name not in names]
+    if unknown:
+        raise InvalidArgument.field(unknown[0][:64], f"no such field; there are: {', '.join(names)}")
+
+
+def _subjects(given: object) -> frozenset[str]:
+    if not isinstance(given, list) or not all(isinstance(subject, str) for subject in given) or len(given) > MAX_SUBJECTS:
+        raise InvalidArgument.field("subjects", f'must be a list of at most {MAX_SUBJECTS}, such as ["calls/c_1"]')
+    return frozenset(given)
 
 
 def _request(line: bytes) -> dict[str, Any]:

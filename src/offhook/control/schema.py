@@ -41,6 +41,9 @@ _HTTP_STATUS: dict[str, int] = {
     "media-negotiation-failed": 409,
     "device-unavailable": 503,
     "draining": 503,
+    "unauthenticated": 401,
+    "forbidden": 403,
+    "idempotency-mismatch": 422,
     "timeout": 504,
 }
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, Protocol, TypeAlias
 
 from offhook.io import clock
-from offhook.io.journal import Cause, Envelope, EnvelopeMaker
+from offhook.io.journal import Cause, Envelope, EnvelopeMaker, Journal, MemoryJournal
 from offhook.io.resolver import Resolver
 from offhook.io.transport import Transports
 from offhook.media.messages import MediaCommand, MediaReport
@@ -19,6 +20,9 @@ from offhook.sip.events import CloseFlow, Datagram, FlowFailed, Resolve, StreamC
 
 CLOCK_EVERY: Final = 60.0
 """Seconds between looks whether the wall clock was set."""
+
+MAX_CAUSES: Final = 10_000
+"""Operations under way whose client is remembered: far more than a phone has calls."""
 
 Subscriber: TypeAlias = Callable[[Envelope], None]
 
@@ -38,13 +42,17 @@ class Engine:
     the phone has said its last word.
     """
 
-    def __init__(self, phone: Phone, media: Media, epoch: str) -> None:
+    def __init__(
+        self, phone: Phone, media: Media, epoch: str, *, journal: Journal | None = None, instance: str = ""
+    ) -> None:
         self._phone = phone
         self._media = media
-        self._maker = EnvelopeMaker(epoch, clock.wall)
+        self._maker = EnvelopeMaker(epoch, clock.wall, instance)
+        self.journal: Journal = journal or MemoryJournal(epoch)
+        self._causes: dict[str, Cause] = {}
         self._subscribers: dict[int, Subscriber] = {}
         self._next_subscriber = 0
-        self._later: list[Event] = []
+        self._later: list[tuple[Event, Cause | None]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for: float | None = None
         self._lookups: set[asyncio.Task[None]] = set()
@@ -52,16 +60,6 @@ class Engine:
         self._resolver: Resolver | None = None
         self._clock_timer: asyncio.TimerHandle | None = None
         self.stopped = asyncio.Event()
-
-    @property
-    def epoch(self) -> str:
-        """The epoch of this run's events."""
-        return self._maker.epoch
-
-    @property
-    def last_seq(self) -> int:
-        """The number of the latest event."""
-        return self._maker.seq
 
     # --- life
 
@@ -88,14 +86,26 @@ class Engine:
 
     # --- commands and events
 
-    def execute(self, command: Command) -> Accepted:
-        """Carry out a command; raises CommandError. What it sends leaves at once, its events follow after the answer."""
+    def execute(self, command: Command, cause: Cause | None = None) -> Accepted:
+        """Carry out a command; raises CommandError. What it sends leaves at once, its events follow after the answer.
+
+        `cause` says who asked: it stands in the events that the command brings about at once, and in its operation's outcome.
+        """
+        accepted = Accepted()
         try:
-            return self._phone.execute(command, clock.now())
+            accepted = self._phone.execute(command, clock.now())
+            return accepted
         finally:
-            self._drain(self._later)
-            if self._later:
-                asyncio.get_running_loop().call_soon(self._publish_later)
+            if cause is not None and accepted.operation:
+                cause = replace(cause, op=accepted.operation)
+                self._remember(cause)
+            events: list[Event] = []
+            self._drain(events)
+            self._say_later(events, cause)
+
+    def say(self, event: Event, cause: Cause | None = None) -> None:
+        """Add an event that does not come from the phone itself (the journal's, a surface's), after those that wait."""
+        self._say_later([event], cause)
 
     def subscribe(self, callback: Subscriber) -> Callable[[], None]:
         """Call `callback` with every event from now on; the returned function ends that."""
@@ -108,24 +118,45 @@ class Engine:
 
         return unsubscribe
 
-    def publish(self, event: Event) -> None:
-        """Number an event and tell every subscriber, in order."""
-        cause = Cause(event.operation) if isinstance(event, OperationSucceeded | OperationFailed) else None
-        envelope = self._maker.make(event, cause)
-        for callback in tuple(self._subscribers.values()):
-            try:
-                callback(envelope)
-            except Exception as error:  # a subscriber's mistake must not cost the others their event, nor the phone its call
-                asyncio.get_running_loop().call_exception_handler(
-                    {"message": f"a subscriber failed at {envelope.type}", "exception": error}
-                )
-        if isinstance(event, SystemStopped):
+    def _remember(self, cause: Cause) -> None:
+        self._causes[cause.op] = cause
+        if len(self._causes) > MAX_CAUSES:
+            del self._causes[next(iter(self._causes))]
+
+    def _say_later(self, events: list[Event], cause: Cause | None) -> None:
+        if events and not self._later:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._later += [(event, cause) for event in events]
+
+    def _flush(self) -> None:
+        """Publish what waits."""
+        if self._later:
+            waiting, self._later = self._later, []
+            self._publish(waiting)
+
+    def _publish(self, events: list[tuple[Event, Cause | None]]) -> None:
+        """Number events, write them down, then tell every subscriber, in order."""
+        envelopes = [self._maker.make(event, self._cause(event, cause)) for event, cause in events]
+        self.journal.append(envelopes)
+        for envelope in envelopes:
+            for callback in tuple(self._subscribers.values()):
+                self._tell(callback, envelope)
+        self.journal.announce()
+        if any(isinstance(event, SystemStopped) for event, _ in events):
             self.stopped.set()
 
-    def _publish_later(self) -> None:
-        events, self._later = self._later, []
-        for event in events:
-            self.publish(event)
+    def _cause(self, event: Event, cause: Cause | None) -> Cause | None:
+        if isinstance(event, OperationSucceeded | OperationFailed):
+            return self._causes.pop(event.operation, None) or Cause(event.operation)
+        return cause
+
+    def _tell(self, callback: Subscriber, envelope: Envelope) -> None:
+        try:
+            callback(envelope)
+        except Exception as error:  # a subscriber's mistake must not cost the others their event, nor the phone its call
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": f"a subscriber failed at {envelope.type}", "exception": error}
+            )
 
     # --- inputs
 
@@ -154,10 +185,11 @@ class Engine:
         self._drain_and_publish()
 
     def _drain_and_publish(self) -> None:
+        events: list[Event] = []
+        self._drain(events)
         # Events of an earlier command go first: subscribers see one order.
-        self._drain(self._later)
-        if self._later:
-            self._publish_later()
+        self._later += [(event, None) for event in events]
+        self._flush()
 
     # --- outputs
 

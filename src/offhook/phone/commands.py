@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from offhook.phone.model import HeaderList
 from offhook.phone.settings import AccountSettings, AutoAnswer, DtmfMethod
+
+Scope: TypeAlias = Literal["read", "call", "media", "record", "config", "admin"]
+"""What a client must be allowed to do. They do not contain each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Command:
 
     __slots__ = ()
     operation: ClassVar[str]
-    scope: ClassVar[Literal["read", "call", "media", "config", "admin"]] = "call"
+    scope: ClassVar[Scope] = "call"
 
     def __init_subclass__(cls) -> None:
         cls.operation = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
@@ -198,14 +201,14 @@ class GetCall(Command):
     """Answer a CallView (an ended call for some minutes too)."""
 
     call: str = ""
-    scope: ClassVar[Literal["read"]] = "read"
+    scope: ClassVar[Scope] = "read"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListCalls(Command):
     """Answer the running calls as CallViews, oldest first."""
 
-    scope: ClassVar[Literal["read"]] = "read"
+    scope: ClassVar[Scope] = "read"
 
 
 # --- playing and recording -----------------------------------------------------------------------------------------
@@ -224,7 +227,7 @@ class Play(Command):
     duration_ms: int = 0
     loop: bool = False
     gain_db: float = 0.0
-    scope: ClassVar[Literal["media"]] = "media"
+    scope: ClassVar[Scope] = "media"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,7 +235,7 @@ class StopPlay(Command):
     """Stop what plays into the call."""
 
     call: str = ""
-    scope: ClassVar[Literal["media"]] = "media"
+    scope: ClassVar[Scope] = "media"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,7 +244,7 @@ class PausePlay(Command):
 
     call: str = ""
     paused: bool = True
-    scope: ClassVar[Literal["media"]] = "media"
+    scope: ClassVar[Scope] = "media"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,7 +256,7 @@ class Record(Command):
     channels: Literal["mono", "stereo"] = "mono"
     max_seconds: float = 0.0
     beep: bool = False
-    scope: ClassVar[Literal["media"]] = "media"
+    scope: ClassVar[Scope] = "record"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,7 +264,7 @@ class StopRecord(Command):
     """Finish the recording."""
 
     call: str = ""
-    scope: ClassVar[Literal["media"]] = "media"
+    scope: ClassVar[Scope] = "record"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,7 +273,7 @@ class PauseRecord(Command):
 
     call: str = ""
     paused: bool = True
-    scope: ClassVar[Literal["media"]] = "media"
+    scope: ClassVar[Scope] = "record"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,7 +282,7 @@ class Loopback(Command):
 
     call: str = ""
     enabled: bool = True
-    scope: ClassVar[Literal["media"]] = "media"
+    scope: ClassVar[Scope] = "media"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,7 +291,7 @@ class Bridge(Command):
 
     bridge: str
     calls: tuple[str, ...] = ()
-    scope: ClassVar[Literal["media"]] = "media"
+    scope: ClassVar[Scope] = "media"
 
 
 # --- audio ---------------------------------------------------------------------------------------------------------
@@ -299,7 +302,7 @@ class SetVolume(Command):
     """Set the loudspeaker to 0-100."""
 
     volume: int
-    scope: ClassVar[Literal["media"]] = "media"
+    scope: ClassVar[Scope] = "media"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,7 +310,7 @@ class VolumeUp(Command):
     """Raise the loudspeaker by 1-10 steps of 10."""
 
     steps: int = 1
-    scope: ClassVar[Literal["media"]] = "media"
+    scope: ClassVar[Scope] = "media"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,7 +318,7 @@ class VolumeDown(Command):
     """Lower the loudspeaker by 1-10 steps of 10."""
 
     steps: int = 1
-    scope: ClassVar[Literal["media"]] = "media"
+    scope: ClassVar[Scope] = "media"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -323,7 +326,7 @@ class SetMicVolume(Command):
     """Set the microphone to 0-100."""
 
     volume: int
-    scope: ClassVar[Literal["media"]] = "media"
+    scope: ClassVar[Scope] = "media"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -335,21 +338,21 @@ class SetDevice(Command):
 
     kind: Literal["input", "output", "ring"]
     device: str
-    scope: ClassVar[Literal["media"]] = "media"
+    scope: ClassVar[Scope] = "media"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListDevices(Command):
     """Answer the sound devices."""
 
-    scope: ClassVar[Literal["read"]] = "read"
+    scope: ClassVar[Scope] = "read"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GetAudio(Command):
     """Answer the AudioView: volumes, mute, devices."""
 
-    scope: ClassVar[Literal["read"]] = "read"
+    scope: ClassVar[Scope] = "read"
 
 
 # --- accounts and settings -----------------------------------------------------------------------------------------
@@ -360,7 +363,7 @@ class AddAccount(Command):
     """Add an account, or replace the one with the same id; registers if it says so."""
 
     account: AccountSettings
-    scope: ClassVar[Literal["config"]] = "config"
+    scope: ClassVar[Scope] = "config"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -368,7 +371,7 @@ class RemoveAccount(Command):
     """Unregister and forget an account. Refused while it has calls."""
 
     account: str
-    scope: ClassVar[Literal["config"]] = "config"
+    scope: ClassVar[Scope] = "config"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -376,7 +379,7 @@ class RegisterAccount(Command):
     """Register now (also instead of waiting for the next retry)."""
 
     account: str
-    scope: ClassVar[Literal["config"]] = "config"
+    scope: ClassVar[Scope] = "config"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -384,7 +387,7 @@ class UnregisterAccount(Command):
     """Unregister and stay so."""
 
     account: str
-    scope: ClassVar[Literal["config"]] = "config"
+    scope: ClassVar[Scope] = "config"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -392,14 +395,14 @@ class SelectAccount(Command):
     """Make this the account that dials when none is named."""
 
     account: str
-    scope: ClassVar[Literal["config"]] = "config"
+    scope: ClassVar[Scope] = "config"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListAccounts(Command):
     """Answer the AccountViews."""
 
-    scope: ClassVar[Literal["read"]] = "read"
+    scope: ClassVar[Scope] = "read"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -407,7 +410,7 @@ class SetDnd(Command):
     """Do not disturb: incoming calls get 486."""
 
     enabled: bool
-    scope: ClassVar[Literal["config"]] = "config"
+    scope: ClassVar[Scope] = "config"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -416,7 +419,7 @@ class SetForwarding(Command):
 
     to: str
     delay: float = 0.0
-    scope: ClassVar[Literal["config"]] = "config"
+    scope: ClassVar[Scope] = "config"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -425,7 +428,7 @@ class SetAutoAnswer(Command):
 
     mode: AutoAnswer
     delay: float = 0.0
-    scope: ClassVar[Literal["config"]] = "config"
+    scope: ClassVar[Scope] = "config"
 
 
 # --- the phone -----------------------------------------------------------------------------------------------------
@@ -435,21 +438,21 @@ class SetAutoAnswer(Command):
 class Status(Command):
     """Answer the StatusView: 0 idle, 1 ringing, 2 active, 3 hold, 4 disconnected."""
 
-    scope: ClassVar[Literal["read"]] = "read"
+    scope: ClassVar[Scope] = "read"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GetSnapshot(Command):
     """Answer the Snapshot: everything at one moment."""
 
-    scope: ClassVar[Literal["read"]] = "read"
+    scope: ClassVar[Scope] = "read"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quit(Command):
     """Hang up every call, unregister, stop. New commands are refused meanwhile."""
 
-    scope: ClassVar[Literal["admin"]] = "admin"
+    scope: ClassVar[Scope] = "admin"
 
 
 COMMANDS: tuple[type[Command], ...] = (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from offhook.media.messages import DeviceInfo, StreamStats
 from offhook.phone.model import AccountView, AudioView, CallView, Party
@@ -439,6 +439,11 @@ class SystemError(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SystemDraining(Event):
+    """The phone takes no new calls; the running ones go on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SystemStopping(Event):
     """The phone hangs up and ends."""
 
@@ -446,6 +451,46 @@ class SystemStopping(Event):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemStopped(Event):
     """Everything is done; the process may end."""
+
+
+# --- what is kept, and who asked -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryAdded(Event):
+    """A call is over and in the history; `entry` is its record there."""
+
+    entry: dict[str, Any]
+
+    @property
+    def subject(self) -> str:
+        return f"history/{self.entry['id']}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditCommand(Event):
+    """A client asked for something that changes something: `outcome` is "accepted", or the code of the refusal."""
+
+    client: str
+    command: str
+    outcome: str
+    call: str = ""
+    to: str = ""
+    detail: str = ""
+
+    @property
+    def subject(self) -> str:
+        return f"clients/{self.client}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditDenied(Event):
+    """Somebody without a good token, or from a page that may not, was turned away at a surface. Counted, not one for each."""
+
+    surface: str
+    reason: str
+    peer: str
+    attempts: int
 
 
 EVENTS: tuple[type[Event], ...] = (
@@ -458,6 +503,6 @@ EVENTS: tuple[type[Event], ...] = (
     AccountRegistering, AccountRegistered, AccountRegisterFailed, AccountUnregistered, AccountRemoved,
     MessageReceived, MessageSent, MessageFailed, OperationSucceeded, OperationFailed,
     AudioChanged, DeviceListed, DeviceError, DeviceRecovered, SettingsChanged,
-    SystemReady, SystemError, SystemStopping, SystemStopped,
+    SystemReady, SystemError, SystemDraining, SystemStopping, SystemStopped, HistoryAdded, AuditCommand, AuditDenied,
 )  # fmt: skip
 """Every event, in the order of the documentation."""

@@ -17,9 +17,10 @@ class PhoneSettings:
     `auto_answer`: "header" answers calls whose INVITE asks for it (Call-Info answer-after, Alert-Info, X-AUTOANSWER), "all"
     answers every call after `auto_answer_delay`. `forwarding` is a number or URI ("" is off) that incoming calls are sent to
     with 302, at once or after `forwarding_delay` of ringing. `max_calls` 0 means no limit. `ring_timeout` ends an outgoing
-    call that nobody answers, `auto_hangup` any call after that long; 0 is never.
+    call that nobody answers, `auto_hangup` any call after that long; 0 is never. `name` tells several phones' events apart.
     """
 
+    name: str = ""
     status_linger: float = 3.0
     register_timeout: float = 10.0
     reject_status: int = 486

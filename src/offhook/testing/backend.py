@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from offhook.control.backend import Accepted, Cause, Command, Envelope, EnvelopeMaker
+from offhook.control.backend import Accepted, Cause, Command, Envelope, EnvelopeMaker, MemoryJournal
 from offhook.errors import NotFound
 from offhook.media.messages import DeviceInfo
 from offhook.phone.commands import (
@@ -40,9 +40,13 @@ class FakeBackend:
         self.entries: list[dict[str, Any]] = [{"id": "h_2"}, {"id": "h_1"}]
         self.on_execute: Callable[[Command], None] = lambda command: None
         self._subscribers: list[Callable[[Envelope], None]] = []
+        self.said: list[Event] = []
+        self.causes: list[Cause | None] = []
+        self.journal = MemoryJournal("t1")
         self._maker = EnvelopeMaker("t1", lambda: 1_700_000_000.25)
 
-    def execute(self, command: Command) -> Accepted:
+    def execute(self, command: Command, cause: Cause | None = None) -> Accepted:
+        self.causes.append(cause)
         if self.refuse is not None:
             raise self.refuse
         self.commands.append(command)
@@ -78,9 +82,14 @@ class FakeBackend:
 
     def emit(self, event: Event, cause: Cause | None = None) -> Envelope:
         envelope = self._maker.make(event, cause)
+        self.journal.append([envelope])
         for subscriber in tuple(self._subscribers):
             subscriber(envelope)
+        self.journal.announce()
         return envelope
+
+    def say(self, event: Event) -> None:
+        self.said.append(event)
 
     def history(self, limit: int, before: str) -> list[dict[str, Any]]:
         return self.entries[:limit]

@@ -1,0 +1,143 @@
+"""One reader's way through the journal: its own place, its own choice of types, its own pace.
+
+The journal is the queue: a reader holds nothing but a cursor, so a slow one costs no memory, and one that comes back goes on
+where it was. Whoever falls too far behind is told so and let go; its cursor still works.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from offhook.control.backend import Cursor, Journal, Recorded
+from offhook.control.schema import EVENT_TYPES
+from offhook.errors import FieldError, InvalidArgument
+
+PAGE: Final = 500
+"""Events read in one go; others have their turn between two pages."""
+
+STREAM_EVENTS: Final = ("stream.gap", "stream.slow_consumer", "stream.heartbeat")
+"""Events about a subscription itself; only the subscriber concerned sees them, and they have no number."""
+
+COALESCED: Final = frozenset({"media.stats", "audio.level"})
+"""Of these a reader that is behind gets only the latest for each subject."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which events a reader wants: types, and subjects ("calls/c_1"; empty: all)."""
+
+    types: frozenset[str]
+    subjects: frozenset[str] = frozenset()
+
+    def __contains__(self, event: Recorded) -> bool:
+        return event.type in self.types and (not self.subjects or event.subject in self.subjects)
+
+
+def event_types(patterns: object) -> frozenset[str]:
+    """Return the event types that `patterns` name: "call.ended", "call.*" or "*". A pattern that names none is an error."""
+    if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):
+        raise InvalidArgument.field("types", 'must be a list such as ["call.*", "dtmf.received"]')
+    known = (*EVENT_TYPES, *STREAM_EVENTS)
+    chosen: set[str] = set()
+    for index, pattern in enumerate(patterns):
+        stem = pattern.removesuffix("*")
+        if pattern == "*" or pattern.endswith(".*"):
+            found = {name for name in known if name.startswith(stem)}
+        else:
+            found = {pattern} & set(known)
+        if not found:
+            detail = f"there is no event {pattern[:64]!r}; `offhook help types` lists them"
+            raise InvalidArgument(f"types: {detail}", errors=(FieldError(f"/types/{index}", detail),))
+        chosen |= found
+    return frozenset(chosen)
+
+
+def cursor_from(text: str, name: str = "after") -> Cursor:
+    """Return the cursor for an event id a client gives; raise InvalidArgument for what is none."""
+    try:
+        return Cursor.parse(text)
+    except ValueError as error:
+        raise InvalidArgument.field(name, str(error)) from None
+
+
+def stream_event(type_: str, **data: Any) -> bytes:
+    """Return the JSON of an event about the subscription itself."""
+    return _encode({"v": 1, "type": type_, "subject": "stream", "data": data})
+
+
+class Reader:
+    """One place in the journal that moves on. Not for several tasks at once."""
+
+    def __init__(self, journal: Journal, choice: Choice, after: Cursor | None = None) -> None:
+        self.cursor = after or journal.head
+        self.choice = choice
+        self._journal = journal
+
+    @property
+    def behind(self) -> int:
+        """How many events of this run it has not seen yet."""
+        head = self._journal.head
+        return head.seq - self.cursor.seq if self.cursor.epoch == head.epoch else head.seq
+
+    def at_once(self) -> list[bytes] | None:
+        """Return what memory holds behind the cursor as JSON, and move on; None: `page` is needed, it may wait for the disk."""
+        found = self._journal.recent(self.cursor, PAGE)
+        return None if found is None else self._take(found)
+
+    async def page(self) -> list[bytes]:
+        """Return the next events as JSON, and move on; [] when all has been read. A lost range becomes a stream.gap."""
+        while True:
+            page = await self._journal.read(self.cursor, PAGE)
+            if not page.events:
+                return []
+            lines = self._take(page.events)
+            if page.lost is not None:
+                first = page.events[0].cursor
+                lines.insert(0, stream_event("stream.gap", after=str(page.lost), next=str(first)))
+            if lines:
+                return lines
+
+    def _take(self, events: tuple[Recorded, ...]) -> list[bytes]:
+        if not events:
+            return []
+        self.cursor = events[-1].cursor
+        wanted = [event for event in events if event in self.choice]
+        return [event.json for event in _coalesced(wanted)]
+
+    async def follow(self, heartbeat: float = 0.0) -> AsyncIterator[list[bytes]]:
+        """Yield events as they come, several at a time; with `heartbeat` seconds an empty list after so much silence."""
+        news = asyncio.Event()
+        unwatch = self._journal.watch(news.set)
+        try:
+            while True:
+                news.clear()
+                lines = await self.page()
+                if lines:
+                    yield lines
+                    continue
+                try:
+                    await asyncio.wait_for(news.wait(), heartbeat or None)
+                except TimeoutError:
+                    yield []
+        finally:
+            unwatch()
+
+
+def _coalesced(events: list[Recorded]) -> Iterable[Recorded]:
+    latest = {(event.type, event.subject): index for index, event in enumerate(events) if event.type in COALESCED}
+    if not latest:
+        return events
+    return [
+        event
+        for index, event in enumerate(events)
+        if event.type not in COALESCED or latest[event.type, event.subject] == index
+    ]
+
+

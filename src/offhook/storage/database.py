@@ -1,0 +1,161 @@
+"""A SQLite file behind one writer thread: what is added is committed in batches, and the phone never waits for the disk."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
+
+from offhook.errors import SetupError
+
+READ_TIMEOUT: Final = 10.0
+"""Seconds a reader waits for the writer thread."""
+
+R = TypeVar("R")
+Trouble: TypeAlias = Callable[[str], None]
+Work: TypeAlias = Callable[[sqlite3.Connection], Any]
+
+
+class Database(Generic[R]):
+    """Records of type R on their way to the disk.
+
+    `name` is what people call the file ("call history"), `schema` makes its tables, `store` writes a batch inside a
+    transaction. `add` returns at once; `ask` waits for the disk: call it outside an event loop's thread. `trouble` is called
+    from the writer thread with a plain sentence when records could not be kept; the phone goes on.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        name: str,
+        schema: str,
+        store: Callable[[sqlite3.Connection, Sequence[R]], None],
+        *,
+        batch_seconds: float,
+        max_waiting: int,
+        trouble: Trouble,
+    ) -> None:
+        """Open or create. Raises SetupError if the folder cannot be used; a damaged file is moved aside and reported."""
+        self.path = path
+        self._name = name
+        self._schema = schema
+        self._store = store
+        self._batch_seconds = batch_seconds
+        self._max_waiting = max_waiting
+        self._trouble = trouble
+        self._waiting: deque[R] = deque()
+        self._queue: queue.SimpleQueue[tuple[Work, Future[Any]] | Literal["records"] | None] = queue.SimpleQueue()
+        opened: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run, args=(opened,), name=f"offhook-{path.stem}", daemon=True)
+        self._thread.start()
+        opened.result()
+
+    def add(self, *records: R) -> bool:
+        """Keep records, within `batch_seconds`; False if so many wait for a slow disk that these were refused."""
+        if len(self._waiting) >= self._max_waiting:
+            return False
+        self._waiting.extend(records)
+        if len(self._waiting) == len(records):
+            self._queue.put("records")
+        return True
+
+    def ask(self, work: Work) -> Any:
+        """Return what `work` makes of the database, after everything added before. Raises SetupError if it cannot be used."""
+        if not self._thread.is_alive():
+            raise SetupError(f"the {self._name} is closed")
+        answer: Future[Any] = Future()
+        self._queue.put((work, answer))
+        return answer.result(READ_TIMEOUT)
+
+    def close(self) -> None:
+        """Write what is waiting and close the file. Calling it again does nothing."""
+        if self._thread.is_alive():
+            self._queue.put(None)
+            self._thread.join()
+
+    # --- the writer thread -----------------------------------------------------------------------------------------
+
+    def _run(self, opened: Future[None]) -> None:
+        try:
+            database = self._open()
+        except (OSError, sqlite3.Error) as exc:
+            opened.set_exception(SetupError(f"cannot open the {self._name} {self.path}: {exc}"))
+            return
+        opened.set_result(None)
+        with contextlib.closing(database):
+            while self._batch(database):
+                pass
+
+    def _batch(self, database: sqlite3.Connection) -> bool:
+        """Commit as one what arrives within a batch's time of the first record, or until somebody asks; False: close."""
+        item = self._queue.get()
+        if item == "records":
+            with contextlib.suppress(queue.Empty):
+                item = self._queue.get(timeout=self._batch_seconds)
+        self._write(database)
+        if item is None:
+            return False
+        if item != "records":
+            self._answer(database, *item)
+        return True
+
+    def _write(self, database: sqlite3.Connection) -> None:
+        batch: list[R] = []
+        # Until none is left: only the first record behind that wakes this thread again.
+        while self._waiting:
+            batch.append(self._waiting.popleft())
+        if not batch:
+            return
+        try:
+            with database:
+                self._store(database, batch)
+        except sqlite3.Error as exc:  # disk full, file system gone read-only
+            self._trouble(f"{len(batch)} record(s) are missing in the {self._name} {self.path}: {exc}")
+
+    def _answer(self, database: sqlite3.Connection, work: Work, answer: Future[Any]) -> None:
+        try:
+            with database:
+                answer.set_result(work(database))
+        except sqlite3.Error as exc:
+            if not answer.done():
+                answer.set_exception(SetupError(f"the {self._name} cannot be used: {exc}"))
+
+    def _open(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            return self._connect()
+        except sqlite3.DatabaseError as exc:
+            # OperationalError is the disk's or the lock's fault, not the file's: moving it aside would lose good records.
+            if isinstance(exc, sqlite3.OperationalError):
+                raise
+        aside = self.path.with_name(f"{self.path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
+        os.replace(self.path, aside)
+        for suffix in ("-wal", "-shm"):
+            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+        self._trouble(f"the {self._name} was damaged: it is kept as {aside} and a new one begins")
+        return self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL, 0o600))
+        database = sqlite3.connect(self.path)
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+            # NORMAL in WAL mode keeps every commit through a crash of ours; only a power cut may take the last ones.
+            database.execute("PRAGMA synchronous = NORMAL")
+            if database.execute("PRAGMA quick_check").fetchone() != ("ok",):
+                raise sqlite3.DatabaseError("damaged")
+            database.executescript(self._schema)
+            database.commit()
+        except BaseException:
+            database.close()
+            raise
+        return database

@@ -1,0 +1,91 @@
+"""Lines that survive a kill -9: appended to a file with one write, before anybody is told; taken over at the next start."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+SEGMENT_BYTES: Final = 1024 * 1024
+"""A file this long is closed and the next one begun; it goes away when its lines are safe elsewhere."""
+
+
+class Spool:
+    """One process's lines, in files `<base>.spool-<owner>-<n>`, each locked while its owner lives.
+
+    `write` is for one thread; `release` may be called from another.
+    """
+
+    def __init__(self, base: Path, owner: str) -> None:
+        self._base = base
+        self._owner = owner
+        self._number = self._size = self._last = 0
+        self._path = base
+        self._closed: deque[tuple[int, Path, int]] = deque()
+        self._descriptor = self._begin()
+
+    def write(self, lines: bytes, last: int) -> None:
+        """Append whole lines; `last` numbers the last of them. Raises OSError, e.g. on a full disk."""
+        if self._size >= SEGMENT_BYTES:
+            self._closed.append((self._descriptor, self._path, self._last))
+            self._descriptor = self._begin()
+        written = os.write(self._descriptor, lines)
+        self._size += written
+        self._last = last
+        if written < len(lines):
+            os.write(self._descriptor, lines[written:])  # raises what stopped the first one
+
+    def release(self, last: int) -> None:
+        """Delete the closed files whose lines up to number `last` are safe elsewhere."""
+        while self._closed and self._closed[0][2] <= last:
+            descriptor, path, _ = self._closed.popleft()
+            _discard(descriptor, path)
+
+    def close(self, safe: int) -> None:
+        """Delete every file if all lines up to the last are safe; else leave them for the next start."""
+        self.release(safe)
+        if self._last <= safe:
+            _discard(self._descriptor, self._path)
+        else:
+            os.close(self._descriptor)
+        for descriptor, _, _ in self._closed:
+            os.close(descriptor)
+        self._closed.clear()
+
+    def _begin(self) -> int:
+        self._number += 1
+        self._size = self._last = 0
+        self._path = self._base.with_name(f"{self._base.name}.spool-{self._owner}-{self._number:06d}")
+        descriptor = os.open(self._path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | getattr(os, "O_CLOEXEC", 0), 0o600)
+        _lock(descriptor)
+        return descriptor
+
+
+def left_behind(base: Path) -> Iterator[tuple[Path, list[bytes]]]:
+    """Yield the spool files of processes that are gone, in order, with their whole lines; the caller deletes them."""
+    for path in sorted(base.parent.glob(f"{base.name}.spool-*")):
+        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+            if _lock(file.fileno()):
+                # What a crash cut off in the middle of a line was told to nobody.
+                yield path, file.read().rpartition(b"\n")[0].splitlines()
+
+
+def _lock(descriptor: int) -> bool:
+    """Take the file for this process; False if a living one has it. The lock goes with the descriptor."""
+    try:
+        import fcntl
+    except ImportError:  # Windows keeps an open file from being deleted, which is enough
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _discard(descriptor: int, path: Path) -> None:
+    os.close(descriptor)
+    path.unlink(missing_ok=True)

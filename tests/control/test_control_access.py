@@ -1,0 +1,69 @@
+"""Scopes, the bound on what costs money, and the audit of everything that changes something."""
+
+from __future__ import annotations
+
+import pytest
+
+from offhook.control.access import ALL_SCOPES, Client, Gate
+from offhook.control.backend import Cause
+from offhook.errors import Forbidden, LineBusy, RateLimited
+from offhook.phone import commands as c
+from offhook.phone.commands import COMMANDS
+from offhook.phone.events import AuditCommand
+from offhook.phone.settings import AccountSettings
+from offhook.testing.backend import FakeBackend
+
+
+def gate(backend: FakeBackend, now: list[float]) -> Gate:
+    return Gate(backend, lambda: now[0])
+
+
+def test_every_command_has_a_scope_that_exists() -> None:
+    assert {command.scope for command in COMMANDS} == ALL_SCOPES
+
+
+@pytest.mark.parametrize("scope", sorted(ALL_SCOPES))
+def test_a_scope_allows_its_commands_and_no_others(scope: c.Scope, backend: FakeBackend) -> None:
+    client = Client("crm", frozenset({scope}))
+    for command in (c.Status(), c.Dial(to="1"), c.Mute(), c.SetVolume(volume=1), c.Record(), c.SetDnd(enabled=True), c.Quit()):
+        if command.scope == scope:
+            gate(backend, [0.0]).execute(command, client)
+        else:
+            with pytest.raises(Forbidden, match=command.scope):
+                gate(backend, [0.0]).execute(command, client)
+    assert {command.scope for command in backend.commands} == {scope}
+
+
+def test_what_costs_money_is_bounded_by_the_minute(backend: FakeBackend) -> None:
+    now = [0.0]
+    client, door = Client("dialer", calls_per_minute=2), gate(backend, now)
+    door.execute(c.Dial(to="1"), client)
+    now[0] = 30.0
+    door.execute(c.Transfer(to="2"), client)
+    with pytest.raises(RateLimited, match="30 s"):
+        door.execute(c.SendMessage(to="3", text="x"), client)
+    door.execute(c.Hangup(), client)
+    now[0] = 60.0
+    door.execute(c.Dial(to="4"), client)
+    assert [type(command) for command in backend.commands] == [c.Dial, c.Transfer, c.Hangup, c.Dial]
+
+
+def test_every_change_is_audited_and_reading_is_not(backend: FakeBackend) -> None:
+    door, client = gate(backend, [0.0]), Client("crm")
+    door.execute(c.Status(), client)
+    door.execute(c.Dial(to="1001"), client, "r1")
+    backend.refuse = LineBusy("a call is in the way")
+    with pytest.raises(LineBusy):
+        door.execute(c.Dial(to="1002"), client)
+    assert backend.said == [
+        AuditCommand(client="crm", command="dial", outcome="accepted", call="c_1", to="1001"),
+        AuditCommand(client="crm", command="dial", outcome="line-busy", to="1002", detail="a call is in the way"),
+    ]
+    assert backend.causes[:2] == [Cause(client="crm"), Cause(client="crm", request_id="r1")]
+
+
+def test_no_audit_event_shows_a_secret(backend: FakeBackend) -> None:
+    settings = AccountSettings(id="a", domain="d", username="u", password="very-secret")
+    gate(backend, [0.0]).execute(c.AddAccount(account=settings), Client("crm"))
+    gate(backend, [0.0]).execute(c.SendMessage(to="1", text="very-secret"), Client("crm"))
+    assert "very-secret" not in repr(backend.said)

@@ -1,0 +1,166 @@
+"""The journal on a real disk: what was told is there after a kill -9, pages go over runs, old events make room and say so."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from offhook.io.journal import Cursor, Envelope, EnvelopeMaker
+from offhook.phone.events import SystemReady
+from offhook.storage import journal as module
+from offhook.storage import spool
+from offhook.storage.journal import DiskJournal
+
+
+def envelopes(maker: EnvelopeMaker, count: int) -> list[Envelope]:
+    return [maker.make(SystemReady(address=f"{maker.epoch}-{number}")) for number in range(count)]
+
+
+def ids(journal: DiskJournal, after: Cursor, limit: int = 1000) -> list[str]:
+    return [str(event.cursor) for event in asyncio.run(journal.read(after, limit)).events]
+
+
+def opened(path: Path, epoch: str, **options: float) -> tuple[DiskJournal, EnvelopeMaker]:
+    clock = iter(range(1_700_000_000, 1_800_000_000))
+    journal = DiskJournal(path, epoch, trouble=pytest.fail, **options)  # type: ignore[arg-type]
+    return journal, EnvelopeMaker(epoch, lambda: float(next(clock)))
+
+
+def test_a_reader_goes_on_over_runs(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "journal.sqlite3"
+    keep = 10 * 365 * 86400.0
+    for epoch in ("a1", "b2", "c3"):
+        journal, maker = opened(path, epoch, keep_seconds=keep)
+        journal.append(envelopes(maker, 3))
+        journal.close()
+    journal, maker = opened(path, "d4", keep_seconds=keep)
+    journal.append(envelopes(maker, 2))
+    everything = [f"{epoch}-{n}" for epoch in ("a1", "b2", "c3") for n in (1, 2, 3)]
+    # The batch may not have been moved yet: what is not on the disk is in memory, and the reader asks again from its place.
+    seen: list[str] = []
+    cursor = Cursor("a1", 0)
+    while page := asyncio.run(journal.read(cursor, 4)).events:
+        seen += [str(event.cursor) for event in page]
+        cursor = page[-1].cursor
+        journal._database.ask(lambda _: None)
+    assert seen == [*everything, "d4-1", "d4-2"]
+    assert ids(journal, Cursor("b2", 2))[:3] == ["b2-3", "c3-1", "c3-2"]
+    # A client that saw more than was kept of a run goes on with the next run.
+    assert ids(journal, Cursor("b2", 99))[0] == "c3-1"
+    journal.close()
+    assert sorted(found.name for found in path.parent.iterdir()) == ["journal.sqlite3"]
+
+
+def test_a_cursor_nobody_knows_is_a_loss(tmp_path: Path) -> None:
+    journal, maker = opened(tmp_path / "j", "a1", recent=2, keep_seconds=10 * 365 * 86400.0)
+    journal.append(envelopes(maker, 5))
+    journal._database.ask(lambda _: None)
+    page = asyncio.run(journal.read(Cursor("zz", 4), 10))
+    assert page.lost == Cursor("zz", 4)
+    assert [str(event.cursor) for event in page.events] == [f"a1-{n}" for n in range(1, 6)]
+    journal.close()
+
+
+def test_old_events_make_room_and_the_loss_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TIDY_SECONDS", 0.0)
+    journal, maker = opened(tmp_path / "j", "a1", keep_events=10, recent=2, keep_seconds=10 * 365 * 86400.0)
+    for _ in range(5):
+        journal.append(envelopes(maker, 10))
+        journal._database.ask(lambda _: None)
+    page = asyncio.run(journal.read(Cursor("a1", 3), 100))
+    assert page.lost == Cursor("a1", 3)
+    assert [event.cursor.seq for event in page.events] == list(range(41, 51))
+    assert asyncio.run(journal.read(Cursor("a1", 40), 100)).lost is None
+    assert asyncio.run(journal.read(Cursor("a1", 39), 100)).lost is not None
+    journal.close()
+
+
+def test_events_expire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TIDY_SECONDS", 0.0)
+    journal, maker = opened(tmp_path / "j", "a1", keep_seconds=60.0, recent=1)
+    journal.append(envelopes(maker, 10))  # of long ago
+    journal._database.ask(lambda _: None)
+    assert asyncio.run(journal.read(Cursor("a1", 0), 100)).events == ()
+    journal.close()
+
+
+def test_a_full_disk_is_told_once_and_the_phone_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    journal = DiskJournal(tmp_path / "j", "a1", trouble=said.append)
+    maker = EnvelopeMaker("a1", lambda: 1.0)
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    for _ in range(3):
+        journal.append(envelopes(maker, 1))
+    monkeypatch.setattr(os, "write", real)
+    assert said == ["events cannot be written down: No space left on device"]
+    assert [event.cursor.seq for event in journal.recent(Cursor("a1", 0), 10) or ()] == [1, 2, 3]
+    journal.close()
+
+
+def test_the_spool_is_cut_in_pieces_that_go_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "SEGMENT_BYTES", 1000)
+    journal, maker = opened(tmp_path / "j", "a1")
+    for _ in range(50):
+        journal.append(envelopes(maker, 10))
+        journal._database.ask(lambda _: None)
+    assert len(list(tmp_path.glob("j.spool-*"))) <= 3
+    journal.close()
+    assert list(tmp_path.glob("j.spool-*")) == []
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from offhook.io.journal import EnvelopeMaker
+from offhook.phone.events import SystemReady
+from offhook.storage.journal import DiskJournal
+journal = DiskJournal(Path(sys.argv[1]), "dead")
+maker = EnvelopeMaker("dead", lambda: __import__("time").time())
+for number in range(1000):
+    journal.append([maker.make(SystemReady(address=str(number)))])
+    os.write(1, b".")  # told
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kill -9")
+def test_kill_9_loses_nothing_that_was_told(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite3"
+    done = subprocess.run([sys.executable, "-c", KILLED, str(path)], capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    # As if it had died in the middle of a line.
+    newest = max(tmp_path.glob("*.spool-*"))
+    newest.write_bytes(newest.read_bytes() + b'{"v":1,"epoch":"dead","seq":1001,"ty')
+    journal = DiskJournal(path, "next", trouble=pytest.fail)
+    assert ids(journal, Cursor("dead", 0), 5000) == [f"dead-{number}" for number in range(1, len(done.stdout) + 1)]
+    assert list(tmp_path.glob("*.spool-dead-*")) == []
+    journal.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file locks")
+def test_the_spool_of_a_phone_that_lives_is_left_alone(tmp_path: Path) -> None:
+    first, maker = opened(tmp_path / "j", "a1")
+    first.append(envelopes(maker, 3))
+    second, _ = opened(tmp_path / "j", "b2")
+    assert len(list(tmp_path.glob("j.spool-a1-*"))) == 1
+    second.close()
+    first.append(envelopes(maker, 1))
+    first.close()
+
+
+def test_a_damaged_line_costs_only_itself(tmp_path: Path) -> None:
+    maker = EnvelopeMaker("x1", lambda: 5e9)
+    lines = [envelope.json for envelope in envelopes(maker, 3)]
+    (tmp_path / "j.spool-x1-000001").write_bytes(lines[0] + b"\n\xff garbage\n" + lines[2] + b"\n")
+    said: list[str] = []
+    journal = DiskJournal(tmp_path / "j", "y2", trouble=said.append)
+    assert ids(journal, Cursor("x1", 0)) == ["x1-1", "x1-3"]
+    assert "damaged" in said[0]
+    journal.close()
