@@ -75,7 +75,7 @@ class RunningPhone:
         if self._closed:
             return
         with contextlib.suppress(TimeoutError):
-            if not self.phone.desk.draining:
+            if not self.phone.desk.stopping:
                 self.execute(Quit())
             await asyncio.wait_for(self.engine.stopped.wait(), QUIT_PATIENCE)
         self._closed = True

@@ -100,7 +100,7 @@ async def test_a_mistake_of_ours_does_not_end_the_connection(
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.operation)
 async def test_every_command_is_reachable(peer: Peer, backend: FakeBackend, command: type[c.Command]) -> None:
     needed = {
-        "to": "1", "digits": "1", "body": "x", "text": "x", "bridge": "b", "volume": 5, "kind": "input", "device": "d",
+        "to": "1", "digits": "1", "body": "x", "text": "x", "conference": "r", "volume": 5, "kind": "input", "device": "d",
         "account": "a", "enabled": True, "mode": "off",
     }  # fmt: skip
     if command is c.AddAccount:

@@ -254,6 +254,36 @@ def record(use: Invocation) -> int:
     return perform(use, operation, {**call, **extra}, f"recording: {action}")
 
 
+def conference(use: Invocation) -> int:
+    """List conferences, or change one."""
+    action, words = use.text("action", "list"), use.text("what").split()
+    if action == "list":
+        return listing("list_conferences", render.conference_line, "no conferences")(use)
+    if action == "create":
+        result = use.client.request("create_conference", id=use.text("id"), calls=words)
+        return show(use, result, render.conference_line(result["value"]))
+    forms: dict[str, tuple[str, tuple[str, ...]]] = {
+        "join": ("join_conference", ("conference", "call")),
+        "leave": ("leave_conference", ("call",)),
+        "mute": ("mute_member", ("call",)),
+        "unmute": ("unmute_member", ("call",)),
+        "end": ("end_conference", ("conference",)),
+    }
+    if action not in forms or len(words) > len(forms[action][1]):
+        raise usage_error(use.verb, f"there are: list, create CALL..., {', '.join(forms)}")
+    operation, names = forms[action]
+    return perform(use, operation, dict(zip(names, words, strict=False)), f"conference: {action}")
+
+
+def drain(use: Invocation) -> int:
+    """Take no new calls, or take them again."""
+    switch = use.text("switch", "on")
+    if switch not in ("on", "off"):
+        raise usage_error(use.verb, "write: drain, or drain off")
+    text = "no new calls are taken" if switch == "on" else "new calls are taken"
+    return perform(use, "drain", {"enabled": switch == "on"}, text)
+
+
 def _absolute(file: str) -> str:
     """The phone may run in another folder, so it gets whole paths."""
     import os

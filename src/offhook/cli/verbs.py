@@ -15,6 +15,7 @@ VERBS: dict[str, Verb] = {
              config="FILE", sound="auto|null|NAME", media="process|thread", port="PORT", verbose="flag"),
         Verb("status", "", "idle, ringing, active, hold or disconnected", actions.status, group="the phone"),
         Verb("doctor", "", "say what is not in order, and what to do", actions.doctor, group="the phone", config="FILE"),
+        Verb("drain", "[switch]", "take no new calls, let the running ones go on: on or off", actions.drain, group="the phone"),
         Verb("quit", "", "hang up every call, unregister, end the phone", simple("quit", "quitting", fields=""),
              group="the phone"),
         Verb("exchange", "", "start a practice exchange to call", actions.exchange, group="the phone",
@@ -49,6 +50,8 @@ VERBS: dict[str, Verb] = {
              tone="HZ", duration="MS", loop="flag", gain="DB", stop="flag", pause="flag", resume="flag"),
         Verb("record", "[action]", "record the call: start, stop, pause, resume", actions.record, group="sound", call="CALL",
              file="FILE", stereo="flag", max="SECONDS", beep="flag"),
+        Verb("conference", "[action] [what...]", "list conferences, or: create CALL..., join CONFERENCE CALL, leave CALL, "
+             "mute CALL, unmute CALL, end CONFERENCE", actions.conference, group="sound", id="CONFERENCE"),
         Verb("accounts", "[action] [account]", "list accounts, or add, remove, register, unregister, select one",
              actions.accounts, group="accounts and settings", **_WAIT, domain="DOMAIN", username="USER", auth_username="USER",
              display_name="NAME", label="TEXT", proxy="URI", transport="udp|tcp", dial_plan="PLAN", no_register="flag",

@@ -59,7 +59,7 @@ class Engine:
         self._studio = studio
         self._epoch = epoch
         self._phases: list[list[Stream]] = [[] for _ in range(PHASES)]
-        self._bridges: dict[str, tuple[StreamId, ...]] = {}
+        self._bridges: dict[str, SetBridge] = {}
         self._card: SoundCard | None = None
         self._tone: Source | None = None
         self._tone_rings = False
@@ -233,9 +233,10 @@ class Engine:
         stream.close(now)
         del self.streams[stream.name]
         self._phases[stream.phase].remove(stream)
-        for bridge, members in self._bridges.items():
-            if stream.name in members:
-                self._bridges[bridge] = tuple(name for name in members if name != stream.name)
+        for name, bridge in self._bridges.items():
+            if stream.name in bridge.streams:
+                left = tuple(member for member in bridge.streams if member != stream.name)
+                self._bridges[name] = SetBridge(name, left, bridge.silent)
         self._join_bridges(())
 
     def _move(self, stream: Stream, phase: int) -> None:
@@ -252,21 +253,22 @@ class Engine:
         self._join_bridges(())
 
     def _set_bridge(self, command: SetBridge) -> None:
-        former = self._bridges.pop(command.bridge, ())
+        former = self._bridges.pop(command.bridge, None)
         if command.streams:
-            self._bridges[command.bridge] = command.streams
-        self._join_bridges(former)
+            self._bridges[command.bridge] = command
+        self._join_bridges(former.streams if former else ())
 
     def _join_bridges(self, former: tuple[StreamId, ...]) -> None:
         """Tell every member of a conference who the others are, and let all members work in one phase."""
         others: dict[StreamId, dict[StreamId, Stream]] = {name: {} for name in former}
-        for members in self._bridges.values():
-            present = [self.streams[name] for name in members if name in self.streams]
+        for bridge in self._bridges.values():
+            present = [self.streams[name] for name in bridge.streams if name in self.streams]
             phase = SOUND_PHASE if any(stream.sound for stream in present) else present[0].phase if present else 0
             for stream in present:
                 self._move(stream, phase)
                 mates = others.setdefault(stream.name, {})
-                mates.update({other.name: other for other in present if other is not stream})
+                heard = (other for other in present if other is not stream and other.name not in bridge.silent)
+                mates.update({other.name: other for other in heard})
         for name, mates in others.items():
             if name in self.streams:
                 self.streams[name].set_bridge(tuple(mates.values()))

@@ -82,10 +82,14 @@ class SetLoopback:
 
 @dataclass(frozen=True, slots=True)
 class SetBridge:
-    """The conference `bridge` consists of these streams (N-1 mix for each); an empty tuple ends it."""
+    """The conference `bridge` consists of these streams (N-1 mix for each); an empty tuple ends it.
+
+    Nobody hears those of them that are `silent`.
+    """
 
     bridge: str
     streams: tuple[StreamId, ...]
+    silent: tuple[StreamId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

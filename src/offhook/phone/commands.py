@@ -285,13 +285,64 @@ class Loopback(Command):
     scope: ClassVar[Scope] = "media"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bridge(Command):
-    """Let these calls hear each other (N-1 mix) as the conference `bridge`; no calls ends it."""
+# --- conferences ---------------------------------------------------------------------------------------------------
 
-    bridge: str
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateConference(Command):
+    """Let connected calls hear each other, mixed here. Answers the ConferenceView; `id` lets the caller choose its name."""
+
+    id: str = ""
     calls: tuple[str, ...] = ()
     scope: ClassVar[Scope] = "media"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinConference(Command):
+    """Let one more connected call in. A call is in one conference at most."""
+
+    conference: str
+    call: str = ""
+    scope: ClassVar[Scope] = "media"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaveConference(Command):
+    """Take a call out of its conference; it stays connected. The conference is over when the last one leaves."""
+
+    call: str = ""
+    scope: ClassVar[Scope] = "media"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MuteMember(Command):
+    """Keep the others in its conference from hearing this call."""
+
+    call: str = ""
+    scope: ClassVar[Scope] = "media"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnmuteMember(Command):
+    """Undo MuteMember."""
+
+    call: str = ""
+    scope: ClassVar[Scope] = "media"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndConference(Command):
+    """Take every call out of a conference; they stay connected."""
+
+    conference: str
+    scope: ClassVar[Scope] = "media"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListConferences(Command):
+    """Answer the ConferenceViews."""
+
+    scope: ClassVar[Scope] = "read"
 
 
 # --- audio ---------------------------------------------------------------------------------------------------------
@@ -449,6 +500,14 @@ class GetSnapshot(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Drain(Command):
+    """Take no new calls (incoming ones get 503) while the running ones go on; `enabled` false takes them again."""
+
+    enabled: bool = True
+    scope: ClassVar[Scope] = "admin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Quit(Command):
     """Hang up every call, unregister, stop. New commands are refused meanwhile."""
 
@@ -458,9 +517,10 @@ class Quit(Command):
 COMMANDS: tuple[type[Command], ...] = (
     Dial, Answer, Reject, Redirect, Hangup, HangupAll, Hold, Resume, ToggleHold, Mute, Unmute, ToggleMute, SendDtmf, Transfer,
     AcceptTransfer, RejectTransfer, SendInfo, SendMessage, GetCall, ListCalls,
-    Play, StopPlay, PausePlay, Record, StopRecord, PauseRecord, Loopback, Bridge,
+    Play, StopPlay, PausePlay, Record, StopRecord, PauseRecord, Loopback,
+    CreateConference, JoinConference, LeaveConference, MuteMember, UnmuteMember, EndConference, ListConferences,
     SetVolume, VolumeUp, VolumeDown, SetMicVolume, SetDevice, ListDevices, GetAudio,
     AddAccount, RemoveAccount, RegisterAccount, UnregisterAccount, SelectAccount, ListAccounts,
-    SetDnd, SetForwarding, SetAutoAnswer, Status, GetSnapshot, Quit,
+    SetDnd, SetForwarding, SetAutoAnswer, Status, GetSnapshot, Drain, Quit,
 )  # fmt: skip
 """Every command, in the order of the documentation."""

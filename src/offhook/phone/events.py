@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from offhook.media.messages import DeviceInfo, StreamStats
-from offhook.phone.model import AccountView, AudioView, CallView, Party
+from offhook.phone.model import AccountView, AudioView, CallView, ConferenceView, Party
 
 
 class Event:
@@ -308,6 +308,49 @@ class RecordingFailed(CallEvent):
     reason: str
 
 
+# --- conferences ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConferenceEvent(Event):
+    """An event about one conference, with the conference after the change."""
+
+    conference: ConferenceView
+
+    @property
+    def subject(self) -> str:
+        return f"conferences/{self.conference.id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConferenceCreated(ConferenceEvent):
+    """A conference exists."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConferenceJoined(ConferenceEvent):
+    """A call is in it."""
+
+    call: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConferenceLeft(ConferenceEvent):
+    """A call is not in it any more."""
+
+    call: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConferenceUpdated(ConferenceEvent):
+    """Who is heard has changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConferenceEnded(ConferenceEvent):
+    """The conference is over."""
+
+
 # --- accounts, messages, devices, the phone ------------------------------------------------------------------------
 
 
@@ -440,7 +483,9 @@ class SystemError(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemDraining(Event):
-    """The phone takes no new calls; the running ones go on."""
+    """The phone takes no new calls, the running ones go on; or it takes them again (`enabled` false)."""
+
+    enabled: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -500,6 +545,7 @@ EVENTS: tuple[type[Event], ...] = (
     DtmfReceived, DtmfSent, DtmfSendFailed, MediaStarted, MediaStalled, MediaResumed, MediaStats, MediaFailed,
     PlaybackStarted, PlaybackFinished, PlaybackFailed, RecordingStarted, RecordingPaused, RecordingResumed,
     RecordingFinished, RecordingFailed,
+    ConferenceCreated, ConferenceJoined, ConferenceLeft, ConferenceUpdated, ConferenceEnded,
     AccountRegistering, AccountRegistered, AccountRegisterFailed, AccountUnregistered, AccountRemoved,
     MessageReceived, MessageSent, MessageFailed, OperationSucceeded, OperationFailed,
     AudioChanged, DeviceListed, DeviceError, DeviceRecovered, SettingsChanged,

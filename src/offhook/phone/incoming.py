@@ -87,7 +87,7 @@ class Incoming:
 
     def _refusal(self, event: SessionIncoming) -> tuple[int, str] | None:
         desk = self.desk
-        if desk.draining:
+        if desk.draining or desk.stopping:
             return 503, "Shutting Down"
         if desk.settings.dnd:
             return 486, "Do Not Disturb"

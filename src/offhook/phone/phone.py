@@ -17,6 +17,7 @@ from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.call import OUTGOING_UNANSWERED, Call
 from offhook.phone.closing import Closing
+from offhook.phone.conferences import Conferences
 from offhook.phone.desk import Desk, PhoneOutput
 from offhook.phone.dialplan import target_uri
 from offhook.phone.digits import Digits
@@ -77,12 +78,14 @@ class Phone:
         self.transfers = Transfers(self.desk, self.outgoing, self.closing)
         self.lines = Lines(self.desk, self.outgoing)
         self.sound = Sound(self.desk)
+        self.conferences = Conferences(self.desk)
         self.outgoing.on_active.append(self.sound.record_by_itself)
         self.closing.on_closed += [
             self.outgoing.forget,
             self.digits.forget,
             self.transfers.closed,
             self.sound.call_closed,
+            self.conferences.closed,
         ]
         self._messages: dict[str, tuple[str, str]] = {}
         self._quit_at = 0.0
@@ -97,7 +100,7 @@ class Phone:
     def execute(self, command: c.Command, now: float) -> c.Accepted:
         """Carry out a command, or raise a CommandError and change nothing."""
         self.desk.now = now
-        if self.desk.draining and command.scope != "read":
+        if self.desk.stopping and command.scope != "read":
             raise Draining("the phone is shutting down")
         accepted: c.Accepted = self._commands[type(command)](command)
         self._settle()
@@ -171,7 +174,7 @@ class Phone:
         return handle
 
     def _command_table(self) -> dict[type[c.Command], Callable[[Any], c.Accepted]]:
-        sound, lines = self.sound, self.lines
+        sound, lines, rooms = self.sound, self.lines, self.conferences
         return {
             c.Dial: self.outgoing.dial,
             c.Answer: self.incoming.answer,
@@ -200,7 +203,13 @@ class Phone:
             c.StopRecord: sound.stop_record,
             c.PauseRecord: sound.pause_record,
             c.Loopback: sound.loopback,
-            c.Bridge: sound.bridge,
+            c.CreateConference: rooms.create,
+            c.JoinConference: rooms.join,
+            c.LeaveConference: rooms.leave,
+            c.MuteMember: rooms.mute,
+            c.UnmuteMember: rooms.mute,
+            c.EndConference: rooms.end,
+            c.ListConferences: rooms.list,
             c.SetVolume: lambda x: sound.set_volume(x.volume),
             c.VolumeUp: lambda x: sound.step_volume(x.steps, 1),
             c.VolumeDown: lambda x: sound.step_volume(x.steps, -1),
@@ -219,6 +228,7 @@ class Phone:
             c.SetAutoAnswer: self._set_auto_answer,
             c.Status: lambda _: c.Accepted(value=self.desk.status()),
             c.GetSnapshot: lambda _: c.Accepted(value=self.snapshot()),
+            c.Drain: self._drain,
             c.Quit: self._quit,
         }
 
@@ -448,14 +458,22 @@ class Phone:
             dnd=desk.settings.dnd,
             forwarding=desk.settings.forwarding,
             auto_answer=desk.settings.auto_answer,
+            conferences=self.conferences.views(),
+            draining=desk.draining or desk.stopping,
         )
+
+    def _drain(self, command: c.Drain) -> c.Accepted:
+        if command.enabled != self.desk.draining:
+            self.desk.draining = command.enabled
+            self.desk.emit(e.SystemDraining(enabled=command.enabled))
+        return c.Accepted()
 
     def _quit(self, _command: c.Quit) -> c.Accepted:
         desk = self.desk
         desk.emit(e.SystemStopping())
         for call in list(desk.calls.values()):
             self.closing.hangup(call, reason="the phone stops")
-        desk.draining = True
+        desk.stopping = True
         for account in desk.accounts.values():
             if account.state != "unregistered":
                 desk.attempt(s.Unregister(account.settings.id))
