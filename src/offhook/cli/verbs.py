@@ -64,7 +64,7 @@ VERBS: dict[str, Verb] = {
         Verb("auto-answer", "mode", "answer by itself: off, header or all", actions.auto_answer,
              group="accounts and settings", delay="SECONDS"),
         Verb("events", "", "show events as they come", actions.events, group="events and history", types="TYPES...",
-             follow="flag", count="N", timeout="SECONDS"),
+             follow="flag", after="EVENT", count="N", timeout="SECONDS"),
         Verb("wait", "type", "stay until an event comes, e.g. wait call.active --timeout 30", actions.wait,
              group="events and history", timeout="SECONDS", call="CALL"),
         Verb("history", "[action] [entry]", "show past calls, or: history delete ENTRY, history clear", actions.history,
