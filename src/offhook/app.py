@@ -25,7 +25,17 @@ from offhook.io.system_ids import SystemIds
 from offhook.io.transport import Transports
 from offhook.media.messages import MediaReport
 from offhook.phone.commands import Accepted, AddAccount, Command, Quit
-from offhook.phone.events import Event, HistoryAdded, SystemError
+from offhook.phone.events import (
+    CallActive,
+    CallCreated,
+    CallEnded,
+    CallEvent,
+    CallIncoming,
+    Event,
+    HistoryAdded,
+    SystemError,
+)
+from offhook.phone.model import CallEnd
 from offhook.phone.phone import Phone
 from offhook.phone.settings import AccountSettings
 from offhook.storage.config import Config, load
@@ -149,10 +159,11 @@ class RunningPhone:
 
     def _keep(self, envelope: Envelope) -> None:
         """Keep a call from its first moment, so that even a crash leaves its trace; later events complete the record."""
-        if self._history is not None and envelope.type in _KEPT:
-            record = _record(envelope)
+        event = envelope.event
+        if self._history is not None and isinstance(event, CallIncoming | CallCreated | CallActive | CallEnded):
+            record = _record(event)
             self._history.add(record)
-            if envelope.type == "call.ended":
+            if isinstance(event, CallEnded):
                 self.engine.say(HistoryAdded(entry=_entry(record)))
 
 
@@ -162,34 +173,25 @@ def _open_journal(path: Path, epoch: str, trouble: Callable[[str], None]) -> Jou
     return DiskJournal(path, epoch, trouble=trouble)
 
 
-_KEPT: Final = frozenset({"call.incoming", "call.created", "call.active", "call.ended"})
-
-
-def _record(envelope: Envelope) -> CallRecord:
-    from datetime import datetime
-
-    call = envelope.data["call"]
-    end = call["end"] or {}
-
-    def seconds(key: str) -> float | None:
-        return datetime.fromisoformat(call[key]).timestamp() if call[key] else None
-
-    incoming = call["direction"] == "incoming"
-    over = envelope.type == "call.ended"
+def _record(event: CallEvent) -> CallRecord:
+    call = event.call
+    end = call.end or CallEnd("local")
+    over = isinstance(event, CallEnded)
+    incoming = call.direction == "incoming"
     return CallRecord(
-        id=call["id"],
-        account=call["account"],
+        id=call.id,
+        account=call.account,
         direction="in" if incoming else "out",
-        remote_uri=call["remote"]["uri"],
-        remote_display=call["remote"]["display"],
-        started=seconds("created") or clock.wall(),
-        answered=seconds("answered"),
-        ended=seconds("ended") or clock.wall(),
-        duration_s=envelope.data.get("duration", 0.0),
-        sip_status=end.get("sip_status", 0),
-        reason=end.get("reason", "") if over else "not ended when last seen",
-        end_by=end.get("by", ""),
-        missed=incoming and over and call["answered"] is None and end.get("by") != "local",
+        remote_uri=call.remote.uri,
+        remote_display=call.remote.display,
+        started=call.created.timestamp(),
+        answered=call.answered.timestamp() if call.answered else None,
+        ended=call.ended.timestamp() if call.ended else clock.wall(),
+        duration_s=event.duration if isinstance(event, CallEnded) else 0.0,
+        sip_status=end.sip_status,
+        reason=end.reason if over else "not ended when last seen",
+        end_by=end.by if call.end else "",
+        missed=incoming and over and call.answered is None and end.by != "local",
     )
 
 
