@@ -35,6 +35,10 @@ class Operations:
         _only(params)
         return {}
 
+    def _about(self, params: Mapping[str, Any]) -> Any:
+        _only(params)
+        return to_json(self._backend.about())
+
     def _help(self, params: Mapping[str, Any]) -> Any:
         _only(params)
         return {"commands": to_json(command_help()), "operations": list(EXTRA), "events": [*EVENT_TYPES, *STREAM_EVENTS]}
@@ -82,6 +86,7 @@ class Operations:
 
 EXTRA: dict[str, Callable[[Operations, Mapping[str, Any]], Any]] = {
     "ping": Operations._ping,
+    "about": Operations._about,
     "help": Operations._help,
     "history": Operations._history,
     "delete_history": Operations._delete_history,

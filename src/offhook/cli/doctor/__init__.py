@@ -1,0 +1,121 @@
+"""`offhook doctor`: looks at everything a call needs and says, in plain words, what is not in order and what to do next.
+
+Nothing is changed by it. `configuration`, `running` (the phone), `accounts` (name, way, NAT, codecs, password of each),
+`nat` (STUN), `devices`, `ports` and `folders` each look at one area; `runner` runs them, each with a time limit.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from offhook.cli.actions import say
+from offhook.cli.doctor import accounts, codecs, configuration, devices, folders, nat, ports, running
+from offhook.cli.doctor.case import Case
+from offhook.cli.doctor.finding import Check, Finding
+from offhook.cli.doctor.runner import run_checks
+from offhook.cli.outcome import DONE, REFUSED
+from offhook.cli.parsing import Invocation, usage_error
+from offhook.io.probe import PATIENCE
+from offhook.io.resolver import LOOKUP_TIMEOUT
+
+MOST_PATIENCE = 60.0
+"""Seconds: longer than any transaction of SIP (32 s) waits."""
+
+
+def examine(use: Invocation) -> int:
+    """Show every finding, each as it comes; REFUSED if something is wrong. Warnings alone are no reason for that."""
+    patience = use.number("timeout")
+    if patience is not None and not 0 < patience <= MOST_PATIENCE:
+        raise usage_error(use.verb, f"--timeout is a number of seconds up to {MOST_PATIENCE:g}")
+    case = Case(use.socket_path, use.text("config"), PATIENCE if patience is None else patience, use.text("stun"))
+    report = _Report(as_json=use.json)
+    for finding in _findings(case, report):
+        report.add(finding)
+    report.close()
+    return REFUSED if report.counted["wrong"] else DONE
+
+
+def _findings(case: Case, report: _Report) -> Iterator[Finding]:
+    # What the others build on comes first, one after the other; the rest waits for networks and devices side by side.
+    first = (
+        Check("configuration", lambda: configuration.look_at_configuration(case)),
+        Check("phone", lambda: running.look_at_phone(case), limit=30.0),
+        Check("passwords", lambda: configuration.look_at_passwords(case)),
+    )
+    for check in first:
+        yield from run_checks([check], report.begin)
+    yield from run_checks([*_account_checks(case), *_machine_checks(case)], report.begin)
+
+
+def _account_checks(case: Case) -> Iterator[Check]:
+    limit = LOOKUP_TIMEOUT + case.patience * (accounts.MOST_ADDRESSES + 6) + 2.0
+    found = list(case.accounts())
+    if not found:
+        yield Check("accounts", accounts.no_accounts)
+    for account, view in found:
+        yield Check(f"account {account.id}", lambda a=account, v=view: accounts.look_at_account(case, a, v), limit)  # type: ignore[misc]
+
+
+def _machine_checks(case: Case) -> Iterator[Check]:
+    if case.stun:
+        yield Check("STUN", lambda: nat.look_through_stun(case), LOOKUP_TIMEOUT + case.patience + 2.0)
+    yield Check("codecs", lambda: codecs.look_at_codecs(case))
+    yield Check("sound", lambda: devices.look_at_devices(case), devices.LIMIT)
+    yield Check("SIP port", lambda: ports.look_at_sip_port(case))
+    yield Check("RTP ports", lambda: ports.look_at_rtp_ports(case))
+    yield Check("open files", lambda: ports.look_at_descriptors(case))
+    yield Check("loopback", lambda: ports.look_at_loopback(case))
+    yield Check("folders", lambda: folders.look_at_folders(case))
+
+
+class _Report:
+    """Writes findings for people as they come, for programs as one list at the end."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.counted: Counter[str] = Counter()
+        self._all: list[Finding] = []
+        self._json = as_json
+        self._live = not as_json and sys.stdout.isatty()
+        self._shown = ""
+        self._begun = ""
+
+    def begin(self, name: str) -> None:
+        """Say on a terminal what is being looked at; the next line takes its place."""
+        self._begun = name
+        self._wipe()
+        if self._live:
+            self._shown = f"..  {name} …"
+            say(self._shown, end="")
+
+    def add(self, finding: Finding) -> None:
+        """Take one finding."""
+        self.counted[finding.level] += 1
+        self._all.append(finding)
+        if not self._json:
+            self._wipe()
+            say(str(finding))
+            self.begin(self._begun)
+
+    def close(self) -> None:
+        """Write what comes at the end."""
+        self._wipe()
+        if self._json:
+            say(json.dumps([asdict(finding) for finding in self._all], ensure_ascii=False))
+            return
+        wrong, warnings = self.counted["wrong"], self.counted["warning"]
+        parts = [_count(wrong, "thing is wrong", "things are wrong")] if wrong else []
+        parts += [_count(warnings, "warning", "warnings")] if warnings else []
+        say(("\n" + ", ".join(parts)) if parts else "\nall is well")
+
+    def _wipe(self) -> None:
+        if self._shown:
+            say("\r" + " " * len(self._shown) + "\r", end="")
+            self._shown = ""
+
+
+def _count(number: int, one: str, several: str) -> str:
+    return f"{number} {one if number == 1 else several}"
