@@ -118,7 +118,7 @@ class _Patient:
     def _other_family(self, addresses: str) -> Finding:
         spoken, other = ("IPv6", "IPv4") if self.case.speaks_ipv6 else ("IPv4", "IPv6")
         ours = f"the phone's SIP socket at {self.case.sip_host} is {spoken}"
-        return Finding(f"{self.name}, name", "wrong", f"{self.hop.host} has only {other} addresses ({addresses}), but {ours}",
+        return Finding(f"{self.name}, address", "wrong", f"{self.hop.host} has only {other} addresses ({addresses}), but {ours}",
                        f"set sip.host to an {other} address of this machine, or ask for an {spoken} server")
 
     def _bound_to_loopback(self, address: str) -> Finding | None:
@@ -214,7 +214,7 @@ class _Patient:
             yield Finding(name, "wrong", f"the registrar asks in a way this phone does not know: {schemes or said}",
                           "ask the provider for digest authentication with MD5 or SHA-256")
         elif asked.ended == "refused password":
-            yield _wrong_password(name, said, self.identity, keep)
+            yield _wrong_password(name, said, self.identity, self.account.id)
         else:
             yield self._verdict(name, response, said, password_sent=asked.password_sent)
 
@@ -231,7 +231,7 @@ class _Patient:
             return Finding(name, "wrong", f"the registrar forbids it before it asks for a password ({said})",
                            "the account, this address or this kind of phone is blocked, or the domain is wrong")
         if status == 403 and _blames_password(response.reason):
-            return _wrong_password(name, said, self.identity, keep)
+            return _wrong_password(name, said, self.identity, self.account.id)
         if status == 403:
             return Finding(name, "wrong", f"the registrar refuses after it has got the password ({said})",
                            f"most say this to a wrong password, some to a blocked account: {keep}; else ask the provider")
@@ -239,9 +239,10 @@ class _Patient:
         return Finding(name, "wrong", f"could not be tried: {said}: {what}", advice.replace("ACCOUNT", self.account.id))
 
 
-def _wrong_password(name: str, said: str, identity: Identity, keep: str) -> Finding:
+def _wrong_password(name: str, said: str, identity: Identity, account: str) -> Finding:
     text = f"wrong password for {identity.auth_username or identity.address.uri.user_decoded} ({said})"
-    return Finding(name, "wrong", text, f"{keep}; if it is right, auth_username differs from username: ask the provider")
+    return Finding(name, "wrong", text, f"`offhook password {account}` keeps another; if it is right, the provider may want "
+                   "another name with it: auth_username")
 
 
 def _blames_password(reason: str) -> bool:
