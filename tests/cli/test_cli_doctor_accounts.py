@@ -14,6 +14,7 @@ from offhook.cli.doctor.accounts import look_at_account, no_accounts
 from offhook.cli.doctor.case import Case, PhoneFacts
 from offhook.cli.doctor.finding import Finding
 from offhook.cli.doctor.meaning import ANSWERS, meaning
+from offhook.io.probe import LINUX
 from offhook.phone.settings import AccountSettings
 from offhook.sip.auth import make_challenge
 from offhook.sip.events import Address
@@ -253,6 +254,22 @@ def test_a_service_that_is_not_sip(case: Case) -> None:
         found = look(case, account(peer.address))
     assert found["UDP"].level == "wrong"
     assert "but not with SIP" in found["UDP"].text
+
+
+@pytest.mark.skipif(not LINUX, reason="elsewhere the system hides such answers")
+def test_an_answer_from_elsewhere_is_pointed_out(case: Case) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+
+        def answers(request: Request, source: Address) -> None:
+            other.sendto(response_to(request, 200, "", "t").encode(), source)
+
+        with sip_peer(answers) as peer:
+            found = look(case, account(peer.address))
+        elsewhere = host_port(other.getsockname())
+    assert found["UDP"].level == "ok"
+    assert found["source"].level == "warning"
+    assert found["source"].text == f"what was asked at {host_port(peer.address)} is answered from {elsewhere}"
 
 
 def test_a_connection_that_is_closed(case: Case) -> None:

@@ -6,6 +6,7 @@ Blocking, with deadlines: for the doctor and for tests, never for the running ph
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -22,6 +23,11 @@ from offhook.sip.timers import T1, T2
 PATIENCE: Final = 4.0
 """Seconds for one answer: with T1 of half a second a request is repeated three times in them."""
 
+LINUX: Final = sys.platform == "linux"
+_RECVERR_4: Final = (socket.IPPROTO_IP, 11)
+_RECVERR_6: Final = (socket.IPPROTO_IPV6, 25)
+"""IP_RECVERR and IPV6_RECVERR of linux/in.h and linux/in6.h, which Python's socket module does not name."""
+
 How: TypeAlias = Literal["answered", "refused", "silent", "unreachable", "closed", "garbled"]
 """answered · nobody listens there (ICMP, RST) · nothing came · the system knows no way or forbids it · the connection was
 closed without an answer · something came that is no answer."""
@@ -34,13 +40,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came of one question. `after` is seconds; `detail` the system's or the parser's word where it went wrong."""
+    """What came of one question. `after` is seconds; `detail` the system's or the parser's word where it went wrong.
+
+    `source` is where the answer came from, which over UDP need not be where we asked (empty where the system hides it).
+    """
 
     how: How
     local: Address
     after: float
     response: Response | None = None
     detail: str = ""
+    source: Address = ("", 0)
 
 
 class Probe:
@@ -68,11 +78,14 @@ class Probe:
         local = ("", 0)
         garbled: list[str] = []
         try:
-            connected = self._socket = self._socket or _connected(self.transport, self.remote, self._host, self._patience)
-            local = connected.getsockname()[:2]
+            opened = self._socket = self._socket or _opened(self.transport, self.remote, self._host, self._patience)
+            local = opened.getsockname()[:2]
             request = build(local)
-            converse = _over_udp if self.transport == "udp" else self._over_tcp
-            response = converse(connected, request.encode(), deadline, lambda data: _final(data, request, garbled))
+            read: Callable[[bytes], Response | None] = lambda data: _final(data, request, garbled)  # noqa: E731 - typed in place
+            if self.transport == "udp":
+                response, source = _over_udp(opened, self.remote, request.encode(), deadline, read)
+            else:
+                response, source = self._over_tcp(opened, request.encode(), deadline, read), self.remote
         except ParseError as error:
             return Reply("garbled", local, clock.now() - began, None, error.detail)
         except OSError as error:
@@ -80,7 +93,7 @@ class Probe:
             if how == "silent" and garbled:
                 return Reply("garbled", local, clock.now() - began, None, garbled[-1])
             return Reply(how, local, clock.now() - began, None, error.strerror or str(error))
-        return Reply("answered", local, clock.now() - began, response)
+        return Reply("answered", local, clock.now() - began, response, "", source)
 
     def _over_tcp(self, connected: socket.socket, data: bytes, deadline: float, read: Callable[[bytes], T | None]) -> T:
         _wait_at_most(connected, deadline)
@@ -110,9 +123,10 @@ def ask_stun(remote: Address, transaction: bytes, *, host: str = "", patience: f
     local: Address = ("", 0)
     deadline = clock.now() + patience
     try:
-        with _connected("udp", remote, host, patience) as connected:
-            local = connected.getsockname()[:2]
-            answer = _over_udp(connected, stun.binding_request(transaction), deadline, lambda data: _binding(data, transaction))
+        with _opened("udp", remote, host, patience) as opened:
+            local = opened.getsockname()[:2]
+            request = stun.binding_request(transaction)
+            answer, _ = _over_udp(opened, remote, request, deadline, lambda data: _binding(data, transaction))
         if answer.kind == stun.BINDING_SUCCESS and answer.mapped is not None:
             return Seen("answered", local, answer.mapped)
         code, reason = answer.error or (0, "an answer without an address")
@@ -133,8 +147,25 @@ def _binding(data: bytes, transaction: bytes) -> stun.StunMessage | None:
     return message if expected else None
 
 
+def _opened(transport: TransportName, remote: Address, host: str, patience: float) -> socket.socket:
+    """Return a socket to ask with. Where it can, a UDP one is not connected, so that answers from elsewhere are seen too."""
+    connected = _connected(transport, remote, host, patience)
+    if transport != "udp" or not LINUX:
+        return connected
+    with connected:
+        ours = connected.getsockname()
+    opened = socket.socket(connected.family, socket.SOCK_DGRAM)
+    try:
+        # Otherwise only a connected socket is told that nobody listens there (ip(7), ipv6(7)).
+        opened.setsockopt(*(_RECVERR_6 if ":" in remote[0] else _RECVERR_4), 1)
+        opened.bind((ours[0], 0, *ours[2:]))
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
 def _connected(transport: TransportName, remote: Address, host: str, patience: float) -> socket.socket:
-    """Return a connected socket. A UDP one too: only then does the system report that nobody listens there."""
     family = socket.AF_INET6 if ":" in remote[0] else socket.AF_INET
     opened = socket.socket(family, socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM)
     try:
@@ -148,21 +179,30 @@ def _connected(transport: TransportName, remote: Address, host: str, patience: f
     return opened
 
 
-def _over_udp(connected: socket.socket, data: bytes, deadline: float, read: Callable[[bytes], T | None]) -> T:
-    """Send until `read` takes something that came. RFC 3261 17.1.2.2: again after T1, then twice as long, up to T2."""
+def _over_udp(opened: socket.socket, remote: Address, data: bytes, deadline: float,
+              read: Callable[[bytes], T | None]) -> tuple[T, Address]:
+    """Send until `read` takes something that came; return it and where it came from.
+
+    RFC 3261 17.1.2.2: again after T1, then twice as long, up to T2.
+    """
     pause = T1
     while True:
-        connected.send(data)
+        if LINUX:
+            opened.sendto(data, remote)
+        else:
+            opened.send(data)
         again = min(deadline, clock.now() + pause)
         pause = min(2 * pause, T2)
         while (left := again - clock.now()) > 0:
-            connected.settimeout(left)
+            opened.settimeout(left)
             try:
-                found = read(connected.recv(MAX_MESSAGE))
+                block, source = opened.recvfrom(MAX_MESSAGE)
             except TimeoutError:
                 break
-            if found is not None:
-                return found
+            except ConnectionResetError:  # what Windows makes of "nobody listens there"
+                raise ConnectionRefusedError("nobody listens there") from None
+            if (found := read(block)) is not None:
+                return found, source[:2]
         if clock.now() >= deadline:
             raise TimeoutError("no answer")
 

@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 
 from offhook.cli.actions import say
 from offhook.cli.doctor import accounts, codecs, configuration, devices, folders, nat, ports, running
@@ -57,7 +58,7 @@ def _account_checks(case: Case) -> Iterator[Check]:
     if not found:
         yield Check("accounts", accounts.no_accounts)
     for account, view in found:
-        yield Check(f"account {account.id}", lambda a=account, v=view: accounts.look_at_account(case, a, v), limit)  # type: ignore[misc]
+        yield Check(f"account {account.id}", partial(accounts.look_at_account, case, account, view), limit)
 
 
 def _machine_checks(case: Case) -> Iterator[Check]:

@@ -118,7 +118,8 @@ class _Patient:
     def _other_family(self, addresses: str) -> Finding:
         spoken, other = ("IPv6", "IPv4") if self.case.speaks_ipv6 else ("IPv4", "IPv6")
         ours = f"the phone's SIP socket at {self.case.sip_host} is {spoken}"
-        return Finding(f"{self.name}, address", "wrong", f"{self.hop.host} has only {other} addresses ({addresses}), but {ours}",
+        text = f"{self.hop.host} has only {other} addresses ({addresses}), but {ours}"
+        return Finding(f"{self.name}, address", "wrong", text,
                        f"set sip.host to an {other} address of this machine, or ask for an {spoken} server")
 
     def _bound_to_loopback(self, address: str) -> Finding | None:
@@ -186,6 +187,10 @@ class _Patient:
         return Finding(name, "ok", f"{text}; the account uses {used.upper()}")
 
     def _from_answer(self, transport: TransportName, remote: Address, reply: Reply) -> Iterator[Finding]:
+        if reply.source != remote:
+            text = f"what was asked at {host_port(remote)} is answered from {host_port(reply.source)}"
+            yield Finding(f"{self.name}, source", "warning", text, "routers and firewalls drop such answers: have the server "
+                          "answer from where it is asked, or ask it there: proxy")
         yield nat.judge(f"{self.name}, NAT", transport, reply, remote)
         if reply.response is not None:
             finding = codecs.judge(f"{self.name}, codecs", reply.response, codecs.ours(self.case))

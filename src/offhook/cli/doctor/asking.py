@@ -79,7 +79,11 @@ def ask_bindings(probe: Probe, identity: Identity) -> Asked:
     answered: set[tuple[str, bool]] = set()
     for _ in range(CHALLENGE_LIMIT):
         headers = credentials.headers(place, "REGISTER", uri, b"")
-        reply = probe.ask(lambda local, given=headers: bindings_request(identity, local, probe.transport, talk, given))  # type: ignore[misc]
+
+        def build(local: Address, given: Items = headers) -> Request:
+            return bindings_request(identity, local, probe.transport, talk, given)
+
+        reply = probe.ask(build)
         response = reply.response
         if response is None or response.status not in (401, 407):
             break

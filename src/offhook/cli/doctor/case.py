@@ -25,6 +25,7 @@ class PhoneFacts:
     accounts: list[dict[str, Any]] = field(default_factory=list)
     devices: list[dict[str, Any]] = field(default_factory=list)
     audio: dict[str, Any] = field(default_factory=dict)
+    calls: int = 0
 
 
 @dataclass(slots=True)

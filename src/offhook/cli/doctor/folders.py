@@ -73,13 +73,13 @@ def _history_file(file: Path) -> Iterator[Finding]:
     try:
         with file.open("rb") as stream:
             head = stream.read(len(SQLITE_HEAD))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
-        yield Finding("history", "wrong", f"{file} cannot be read: {error.strerror or error}", f"run  chmod u+rw '{file}'")
+        yield Finding("history, file", "wrong", f"{file} cannot be read: {error.strerror}", f"run  chmod u+rw '{file}'")
         return
     if head not in (b"", SQLITE_HEAD):
-        yield Finding("history", "warning", f"{file} is damaged", "the next start keeps it aside and begins a new one")
+        yield Finding("history, file", "warning", f"{file} is damaged", "the next start keeps it aside and begins a new one")
 
 
 def _elsewhere(name: str) -> str:

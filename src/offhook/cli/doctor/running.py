@@ -58,7 +58,7 @@ def _facts(client: LocalClient, case: Case) -> tuple[PhoneFacts, list[Finding]]:
     except Refused:
         about = {}
     facts = PhoneFacts(about, client.request("list_accounts")["value"], client.request("list_devices")["value"],
-                       client.request("get_audio")["value"])
+                       client.request("get_audio")["value"], status.get("calls", 0))
     took = []
     for _ in range(PINGS):
         began = clock.now()
