@@ -176,3 +176,7 @@ def test_a_whole_phone_registered_at_the_practice_exchange(
         assert found["SIP port"]["text"] == f"the phone has {phone.port}"
         assert "no NAT between" in found["account work, NAT"]["text"]
         assert "switched off" in found["sound"]["text"]
+        page = (Path(__file__).parents[2] / "docs" / "doctor.md").read_text("utf-8")
+        for name in found:
+            documented = name.replace("account work, TCP", "… TCP").replace("account work", "account NAME")
+            assert f"`{documented}`" in page, f"docs/doctor.md does not explain {name!r}"

@@ -108,6 +108,10 @@ def test_nothing_is_changed_at_the_registrar(case: Case) -> None:
                                       "registered with it now: 192.0.2.5:5062")
 
 
+def test_an_account_that_does_not_register_is_not_tried(case: Case, exchange: Address) -> None:
+    assert "password" not in look(case, account(exchange, register=False))
+
+
 def test_a_proxy_is_asked_in_the_domains_place(case: Case) -> None:
     asked: list[Request] = []
 

@@ -101,7 +101,7 @@ class _Patient:
         self.name = f"account {account.id}"
         self.registered = view is not None and view["registration"] == "registered"
         # While the phone itself tries, its attempts are enough: one more wrong password may get this address blocked.
-        self.may_register = view is None
+        self.may_register = view is None and account.register
         self.hop: Hop = hop_to(identity.proxy or identity.address.uri, identity.transport)
 
     def examine(self) -> Iterator[Finding]:
