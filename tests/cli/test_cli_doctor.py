@@ -125,6 +125,16 @@ def test_a_refused_account_of_a_running_phone(home: Path, capsys: pytest.Capture
         assert capsys.readouterr().out.endswith("\n\nall is well\n")
 
 
+def test_a_far_ends_words_do_nothing_to_the_terminal(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    server = [("Server", "\x1b[31mPBX \udcff")]
+    with sip_peer(lambda request, source: response_to(request, 200, "", "t", server)) as peer:
+        (home / "offhook.toml").write_text(f'{QUIET}[account.a]\ndomain = "{host_port(peer.address)}"\nusername = "u"\n')
+        main(["doctor"])
+        assert "(?[31mPBX ?) answers 200 OK" in capsys.readouterr().out
+        main(["doctor", "--json"])
+        assert "?[31mPBX ?" in capsys.readouterr().out
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

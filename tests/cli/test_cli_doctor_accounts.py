@@ -309,6 +309,12 @@ def test_a_phone_on_loopback_reaches_nobody_else(case: Case) -> None:
     assert 'sip.host = "0.0.0.0"' in found["way"].advice
 
 
+def test_a_phone_on_an_address_that_is_not_ours(case: Case) -> None:
+    case.config = replace(case.config, sip=replace(case.config.sip, host="192.0.2.200"))
+    found = look(case, account("192.0.2.1"))["way"]
+    assert found.text == "the phone is to speak from 192.0.2.200, which is no address of this machine"
+
+
 def test_a_domain_that_is_none(case: Case) -> None:
     found = look(case, account("pbx:port"))
     assert found[""].level == "wrong"

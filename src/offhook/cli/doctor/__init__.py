@@ -94,6 +94,7 @@ class _Report:
 
     def add(self, finding: Finding) -> None:
         """Take one finding."""
+        finding = finding.printable()
         self.counted[finding.level] += 1
         self._all.append(finding)
         if not self._json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
@@ -13,6 +14,7 @@ from offhook.cli.doctor.case import Case
 from offhook.cli.doctor.finding import Finding, listed, milliseconds
 from offhook.cli.doctor.meaning import meaning, quoted
 from offhook.cli.doctor.names import look_up, name_finding, of_family
+from offhook.cli.doctor.ports import bind_trouble
 from offhook.errors import CommandError, ParseError
 from offhook.io.probe import Probe, Reply
 from offhook.io.resolver import DEFAULT_PORT
@@ -110,7 +112,7 @@ class _Patient:
         addresses = of_family(found, ipv6=self.case.speaks_ipv6)
         if found.addresses and not addresses:
             yield self._other_family(listed(found.addresses))
-        if addresses and (finding := self._bound_to_loopback(addresses[0])):
+        if addresses and (finding := self._bound_wrongly(addresses[0])):
             yield finding
         elif addresses:
             yield from self._way([(each, self.hop.port or DEFAULT_PORT) for each in addresses[:MOST_ADDRESSES]])
@@ -122,11 +124,16 @@ class _Patient:
         return Finding(f"{self.name}, address", "wrong", text,
                        f"set sip.host to an {other} address of this machine, or ask for an {spoken} server")
 
-    def _bound_to_loopback(self, address: str) -> Finding | None:
-        if not ip_address(self.case.sip_host).is_loopback or ip_address(address).is_loopback:
+    def _bound_wrongly(self, address: str) -> Finding | None:
+        """Return the finding that from where the phone is bound nothing can get there."""
+        host = self.case.sip_host
+        if bind_trouble(host, 0, socket.SOCK_DGRAM) is not None:
+            text = f"the phone is to speak from {host}, which is no address of this machine"
+        elif ip_address(host).is_loopback and not ip_address(address).is_loopback:
+            text = f"the phone is bound to {host}, so it reaches nothing but this machine, and {address} is another"
+        else:
             return None
-        text = f"the phone is bound to {self.case.sip_host}, so it reaches nothing but this machine, and {address} is another"
-        return Finding(f"{self.name}, way", "wrong", text, 'set sip.host = "0.0.0.0" (or leave it out)')
+        return Finding(f"{self.name}, way", "wrong", text, 'set sip.host = "0.0.0.0", or leave it out')
 
     # --- the way there
 

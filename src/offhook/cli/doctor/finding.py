@@ -23,8 +23,16 @@ class Finding:
     text: str
     advice: str = ""
 
+    def printable(self) -> Finding:
+        """Return it without what a terminal obeys or cannot show: far ends' words are quoted in it."""
+        return Finding(_printable(self.name), self.level, _printable(self.text), _printable(self.advice))
+
     def __str__(self) -> str:
         return f"{MARKS[self.level]}  {self.name}: {self.text}" + (f"\n    {self.advice}" if self.advice else "")
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else "".join(each if each.isprintable() else "?" for each in text)
 
 
 @dataclass(frozen=True, slots=True)

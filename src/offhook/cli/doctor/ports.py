@@ -37,7 +37,7 @@ def look_at_sip_port(case: Case) -> Iterator[Finding]:
     if not wanted:
         yield Finding("SIP port", "ok", "any free one will be taken (sip.port = 0)")
         return
-    trouble = _bind_trouble(host, wanted, socket.SOCK_DGRAM) or _bind_trouble(host, wanted, socket.SOCK_STREAM)
+    trouble = bind_trouble(host, wanted, socket.SOCK_DGRAM) or bind_trouble(host, wanted, socket.SOCK_STREAM)
     if own is not None:
         why = "another program has that one" if trouble else "it was taken when the phone started, or --port was given"
         yield Finding("SIP port", "warning", f"the phone has {own[1]}, not {wanted}: {why}{_holder(wanted)}",
@@ -60,7 +60,7 @@ def _taken(host: str, port: int, error: OSError) -> Finding:
     return Finding("SIP port", "wrong", text, "correct sip.host and sip.port")
 
 
-def _bind_trouble(host: str, port: int, kind: socket.SocketKind) -> OSError | None:
+def bind_trouble(host: str, port: int, kind: socket.SocketKind) -> OSError | None:
     """Return why the port cannot be bound, None if it can; it is let go at once."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind) as tried:
         if kind == socket.SOCK_STREAM and os.name == "posix":
