@@ -338,7 +338,7 @@ def test_a_router_between_is_seen_in_the_via(case: Case) -> None:
         found = look(case, account(peer.address))["NAT"]
     assert found.level == "warning"
     assert found.text.startswith("we are behind NAT: our 127.0.0.1:")
-    assert "is 203.0.113.7:61234 to the registrar" in found.text
+    assert "is 203.0.113.7:61234 to the far end" in found.text
     assert 'set expires = 60, or transport = "tcp"' in found.advice
 
 

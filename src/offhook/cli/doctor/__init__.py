@@ -1,7 +1,8 @@
 """`offhook doctor`: looks at everything a call needs and says, in plain words, what is not in order and what to do next.
 
-Nothing is changed by it. `configuration`, `running` (the phone), `accounts` (name, way, NAT, codecs, password of each),
-`nat` (STUN), `devices`, `ports` and `folders` each look at one area; `runner` runs them, each with a time limit.
+Nothing is changed by it. `configuration`, `running` (the phone), `accounts`, `target` (somebody to call), `nat` (STUN),
+`codecs`, `devices`, `ports` and `folders` each look at one area, `way` and `names` serve several; `runner` runs them all, each
+with a time limit.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import asdict
 from functools import partial
 
 from offhook.cli.actions import say
-from offhook.cli.doctor import accounts, codecs, configuration, devices, folders, nat, ports, running
+from offhook.cli.doctor import accounts, codecs, configuration, devices, folders, nat, ports, running, target, way
 from offhook.cli.doctor.case import Case
 from offhook.cli.doctor.finding import Check, Finding
 from offhook.cli.doctor.runner import run_checks
@@ -22,6 +23,7 @@ from offhook.cli.outcome import DONE, REFUSED
 from offhook.cli.parsing import Invocation, usage_error
 from offhook.io.probe import PATIENCE
 from offhook.io.resolver import LOOKUP_TIMEOUT
+from offhook.sip.auth import CHALLENGE_LIMIT
 
 MOST_PATIENCE = 60.0
 """Seconds: longer than any transaction of SIP (32 s) waits."""
@@ -32,15 +34,16 @@ def examine(use: Invocation) -> int:
     patience = use.number("timeout")
     if patience is not None and not 0 < patience <= MOST_PATIENCE:
         raise usage_error(use.verb, f"--timeout is a number of seconds up to {MOST_PATIENCE:g}")
+    to = use.text("to")
     case = Case(use.socket_path, use.text("config"), PATIENCE if patience is None else patience, use.text("stun"))
     report = _Report(as_json=use.json)
-    for finding in _findings(case, report):
+    for finding in _findings(case, to, report):
         report.add(finding)
     report.close()
     return REFUSED if report.counted["wrong"] else DONE
 
 
-def _findings(case: Case, report: _Report) -> Iterator[Finding]:
+def _findings(case: Case, to: str, report: _Report) -> Iterator[Finding]:
     # What the others build on comes first, one after the other; the rest waits for networks and devices side by side.
     first = (
         Check("configuration", lambda: configuration.look_at_configuration(case)),
@@ -49,16 +52,21 @@ def _findings(case: Case, report: _Report) -> Iterator[Finding]:
     )
     for check in first:
         yield from run_checks([check], report.begin)
-    yield from run_checks([*_account_checks(case), *_machine_checks(case)], report.begin)
+    called = [Check(f"call to {to}", lambda: target.look_at_target(case, to), _way_limit(case))] if to else []
+    yield from run_checks([*_account_checks(case), *called, *_machine_checks(case)], report.begin)
 
 
 def _account_checks(case: Case) -> Iterator[Check]:
-    limit = LOOKUP_TIMEOUT + case.patience * (accounts.MOST_ADDRESSES + 6) + 2.0
     found = list(case.accounts())
     if not found:
         yield Check("accounts", accounts.no_accounts)
     for account, view in found:
-        yield Check(f"account {account.id}", partial(accounts.look_at_account, case, account, view), limit)
+        yield Check(f"account {account.id}", partial(accounts.look_at_account, case, account, view), _way_limit(case))
+
+
+def _way_limit(case: Case) -> float:
+    """Return seconds for a name, all its addresses, and as many questions as a chain of challenges takes."""
+    return LOOKUP_TIMEOUT + case.patience * (way.MOST_ADDRESSES + CHALLENGE_LIMIT + 1) + 2.0
 
 
 def _machine_checks(case: Case) -> Iterator[Check]:

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from ipaddress import ip_address
 from typing import Any
 
-from offhook.cli.doctor import codecs, nat
+from offhook.cli.doctor import way
 from offhook.cli.doctor.asking import Asked, ask_bindings, options_request
 from offhook.cli.doctor.case import Case
-from offhook.cli.doctor.finding import Finding, listed, milliseconds
+from offhook.cli.doctor.finding import Finding, listed
 from offhook.cli.doctor.meaning import meaning, quoted
-from offhook.cli.doctor.names import look_up, name_finding, of_family
-from offhook.cli.doctor.ports import bind_trouble
 from offhook.errors import CommandError, ParseError
-from offhook.io.probe import Probe, Reply
-from offhook.io.resolver import DEFAULT_PORT
+from offhook.io.probe import Reply
 from offhook.phone.lines import check_account, identity_of
 from offhook.phone.settings import AccountSettings
 from offhook.sip.events import Address, Identity, TransportName
-from offhook.sip.message import Response
+from offhook.sip.message import Request, Response
 from offhook.sip.stack import Hop, hop_to, host_port
 from offhook.sip.uri import Uri
-
-MOST_ADDRESSES = 3
-"""Addresses of one name that are tried: each that is silent takes the whole patience."""
 
 View = dict[str, Any]
 
@@ -107,37 +99,13 @@ class _Patient:
         self.hop: Hop = hop_to(identity.proxy or identity.address.uri, identity.transport)
 
     def examine(self) -> Iterator[Finding]:
-        found = look_up(self.hop.host)
-        yield name_finding(f"{self.name}, name", found)
-        addresses = of_family(found, ipv6=self.case.speaks_ipv6)
-        if found.addresses and not addresses:
-            yield self._other_family(listed(found.addresses))
-        if addresses and (finding := self._bound_wrongly(addresses[0])):
-            yield finding
-        elif addresses:
-            yield from self._way([(each, self.hop.port or DEFAULT_PORT) for each in addresses[:MOST_ADDRESSES]])
-
-    def _other_family(self, addresses: str) -> Finding:
-        spoken, other = ("IPv6", "IPv4") if self.case.speaks_ipv6 else ("IPv4", "IPv6")
-        ours = f"the phone's SIP socket at {self.case.sip_host} is {spoken}"
-        text = f"{self.hop.host} has only {other} addresses ({addresses}), but {ours}"
-        return Finding(f"{self.name}, address", "wrong", text,
-                       f"set sip.host to an {other} address of this machine, or ask for an {spoken} server")
-
-    def _bound_wrongly(self, address: str) -> Finding | None:
-        """Return the finding that from where the phone is bound nothing can get there."""
-        host = self.case.sip_host
-        if bind_trouble(host, 0, socket.SOCK_DGRAM) is not None:
-            text = f"the phone is to speak from {host}, which is no address of this machine"
-        elif ip_address(host).is_loopback and not ip_address(address).is_loopback:
-            text = f"the phone is bound to {host}, so it reaches nothing but this machine, and {address} is another"
-        else:
-            return None
-        return Finding(f"{self.name}, way", "wrong", text, 'set sip.host = "0.0.0.0", or leave it out')
+        remotes = yield from way.remotes(self.case, self.name, self.hop)
+        if remotes:
+            yield from self._ask(remotes)
 
     # --- the way there
 
-    def _way(self, remotes: list[Address]) -> Iterator[Finding]:
+    def _ask(self, remotes: list[Address]) -> Iterator[Finding]:
         used: TransportName = self.hop.transport
         other: TransportName = "tcp" if used == "udp" else "udp"
         with ThreadPoolExecutor(2) as pool:
@@ -148,33 +116,27 @@ class _Patient:
         yield self._used_transport(used, remote, reply, asked, other_works=other_reply.how == "answered")
         yield self._other_transport(other, other_remote, other_reply, used)
         if reply.response is not None:
-            yield from self._from_answer(used, remote, reply)
+            yield from way.from_answer(self.case, self.name, used, remote, reply)
         elif other_reply.response is not None:
-            yield from self._from_answer(other, other_remote, other_reply)
+            yield from way.from_answer(self.case, self.name, other, other_remote, other_reply)
         if asked is not None:
             yield from self._password(asked)
 
     def _options(self, transport: TransportName, remotes: list[Address]) -> tuple[Address, Reply]:
-        """Ask one address after the other until one answers; return the last one asked."""
-        target = Uri("sip", None, self.identity.address.uri.host, self.identity.address.uri.port)
-        for remote in remotes:
-            with self._probe(transport, remote) as probe:
-                reply = probe.ask(lambda local: options_request(target, local, transport, sender=self.identity.address,
-                                                                route=self.identity.proxy))
-            if reply.how == "answered":
-                break
-        return remote, reply
+        identity = self.identity
+        target = Uri("sip", None, identity.address.uri.host, identity.address.uri.port)
 
-    def _probe(self, transport: TransportName, remote: Address) -> Probe:
-        return Probe(transport, remote, host=self.case.bind_host, patience=self.case.patience)
+        def build(local: Address) -> Request:
+            return options_request(target, local, transport, sender=identity.address, route=identity.proxy)
+
+        return way.ask_one_of(self.case, transport, remotes, build)
 
     def _used_transport(self, used: TransportName, remote: Address, reply: Reply, asked: Asked | None, *,
                         other_works: bool) -> Finding:
         name = f"{self.name}, {used.upper()}"
         if reply.response is not None:
-            return Finding(name, "ok", _answer_text(remote, reply, reply.response))
-        text, advice = _NO_ANSWER[reply.how]
-        text = text.format(where=host_port(remote), how=used.upper(), patience=f"{self.case.patience:g}", detail=reply.detail)
+            return Finding(name, "ok", way.answer_text(remote, reply, reply.response))
+        text, advice = way.no_answer(self.case, used, remote, reply)
         if asked is not None and asked.reply.how == "answered":
             return Finding(name, "ok", f"{host_port(remote)} does not answer OPTIONS, but it answers REGISTER")
         if self.registered:
@@ -188,26 +150,14 @@ class _Patient:
     def _other_transport(self, other: TransportName, remote: Address, reply: Reply, used: TransportName) -> Finding:
         name = f"{self.name}, {other.upper()}"
         if reply.response is not None:
-            return Finding(name, "ok", _answer_text(remote, reply, reply.response))
-        text = _NO_ANSWER[reply.how][0].format(where=host_port(remote), how=other.upper(), patience=f"{self.case.patience:g}",
-                                               detail=reply.detail)
+            return Finding(name, "ok", way.answer_text(remote, reply, reply.response))
+        text, _ = way.no_answer(self.case, other, remote, reply)
         return Finding(name, "ok", f"{text}; the account uses {used.upper()}")
-
-    def _from_answer(self, transport: TransportName, remote: Address, reply: Reply) -> Iterator[Finding]:
-        if reply.source != remote:
-            text = f"what was asked at {host_port(remote)} is answered from {host_port(reply.source)}"
-            yield Finding(f"{self.name}, source", "warning", text, "routers and firewalls drop such answers: have the server "
-                          "answer from where it is asked, or ask it there: proxy")
-        yield nat.judge(f"{self.name}, NAT", transport, reply, remote)
-        if reply.response is not None:
-            finding = codecs.judge(f"{self.name}, codecs", reply.response, codecs.ours(self.case))
-            if finding is not None:
-                yield finding
 
     # --- the password
 
     def _ask_bindings(self, remote: Address) -> Asked:
-        with self._probe(self.hop.transport, remote) as probe:
+        with way.probe(self.case, self.hop.transport, remote) as probe:
             return ask_bindings(probe, self.identity)
 
     def _password(self, asked: Asked) -> Iterator[Finding]:
@@ -274,23 +224,3 @@ def _bindings(response: Response) -> str:
 def host_port_of(uri: Uri) -> str:
     """Return a contact as people compare it: host and port."""
     return uri.host if uri.port is None else f"{uri.host}:{uri.port}"
-
-
-def _answer_text(remote: Address, reply: Reply, response: Response) -> str:
-    server = response.headers.get("Server") or response.headers.get("User-Agent") or ""
-    what = "" if response.status < 300 else ", which shows that the way is open"
-    who = f" ({server[:60]})" if server else ""
-    answer = quoted(response.status, response.reason)
-    return f"{host_port(remote)}{who} answers {answer} after {milliseconds(reply.after)}{what}"
-
-
-_NO_ANSWER: dict[str, tuple[str, str]] = {
-    "refused": ("nobody listens at {where} for {how}: the machine is there and refuses",
-                "is the port in domain or proxy right, and does the registrar run?"),
-    "silent": ("no answer from {where} over {how} within {patience} s",
-               "a firewall on the way, a wrong address, or the registrar is down: try from another network, ask the provider"),
-    "unreachable": ("there is no way to {where}: {detail}", "is this machine online? a firewall on it may forbid it as well"),
-    "closed": ("{where} closes the connection without an answer", "it takes no SIP over {how} from here: ask the provider"),
-    "garbled": ("something answers at {where}, but not with SIP: {detail}", "another service has this port: check the account"),
-}
-"""By what became of a question: what is, and what to do."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Literal, TypeAlias
 
 from offhook import __version__
@@ -43,20 +44,24 @@ class Conversation:
 
 
 def options_request(target: Uri, local: Address, transport: TransportName, *, sender: NameAddr | None = None,
-                    route: Uri | None = None) -> Request:
+                    route: Uri | None = None, talk: Conversation | None = None,
+                    extra: Iterable[tuple[str, str]] = ()) -> Request:
     """Return an OPTIONS (RFC 3261 11.1) from our socket's address."""
-    talk = Conversation()
     who = sender or NameAddr(Uri.sip("doctor", "anonymous.invalid"))
-    extra = [("Accept", ACCEPT)]
-    return _request("OPTIONS", target, NameAddr(target), who, local, transport, talk, route, extra)
+    items = [("Accept", ACCEPT), *extra]
+    return _request("OPTIONS", target, NameAddr(target), who, local, transport, talk or Conversation(), route, items)
 
 
 def bindings_request(identity: Identity, local: Address, transport: TransportName, talk: Conversation,
-                     credentials: Iterable[tuple[str, str]] = ()) -> Request:
+                     extra: Iterable[tuple[str, str]] = ()) -> Request:
     """Return a REGISTER without Contact: it asks for the bindings and changes nothing (RFC 3261 10.2.3)."""
     address = identity.address.without_tag()
-    target = Uri("sip", None, address.uri.host, address.uri.port)
-    return _request("REGISTER", target, address, address, local, transport, talk, identity.proxy, list(credentials))
+    return _request("REGISTER", registrar_of(identity), address, address, local, transport, talk, identity.proxy, list(extra))
+
+
+def registrar_of(identity: Identity) -> Uri:
+    """Return the domain as a Request-URI, without user part (RFC 3261 10.2)."""
+    return Uri("sip", None, identity.address.uri.host, identity.address.uri.port)
 
 
 def _request(method: str, target: Uri, to: NameAddr, sender: NameAddr, local: Address, transport: TransportName,
@@ -72,18 +77,37 @@ def _request(method: str, target: Uri, to: NameAddr, sender: NameAddr, local: Ad
 
 
 def ask_bindings(probe: Probe, identity: Identity) -> Asked:
-    """Ask for the bindings, with the password where it is asked for, as often as a phone would. Changes nothing."""
+    """Ask for the bindings of an account. Changes nothing."""
     talk = Conversation()
-    credentials = Credentials(identity.auth_username or identity.address.uri.user_decoded, identity.password)
-    place, uri = probe.remote[0], str(Uri("sip", None, identity.address.uri.host, identity.address.uri.port))
+
+    def build(local: Address, headers: Items) -> Request:
+        return bindings_request(identity, local, probe.transport, talk, headers)
+
+    return _ask_with_password(probe, identity, "REGISTER", registrar_of(identity), build)
+
+
+def ask_options(probe: Probe, identity: Identity | None, target: Uri) -> Asked:
+    """Ask somebody what he would say to a call; with the account's password where that is asked for."""
+    talk = Conversation()
+    sender, route = (identity.address, identity.proxy) if identity is not None else (None, None)
+
+    def build(local: Address, headers: Items) -> Request:
+        return options_request(target, local, probe.transport, sender=sender, route=route, talk=talk, extra=headers)
+
+    return _ask_with_password(probe, identity, "OPTIONS", target, build)
+
+
+def _ask_with_password(probe: Probe, identity: Identity | None, method: str, uri: Uri,
+                       build: Callable[[Address, Items], Request]) -> Asked:
+    """Ask as often as a phone would: again with the password where it is asked for."""
+    password = identity.password if identity is not None else ""
+    user = (identity.auth_username or identity.address.uri.user_decoded) if identity is not None else ""
+    credentials = Credentials(user, password)
+    place = probe.remote[0]
     answered: set[tuple[str, bool]] = set()
     for _ in range(CHALLENGE_LIMIT):
-        headers = credentials.headers(place, "REGISTER", uri, b"")
-
-        def build(local: Address, given: Items = headers) -> Request:
-            return bindings_request(identity, local, probe.transport, talk, given)
-
-        reply = probe.ask(build)
+        headers = credentials.headers(place, method, str(uri), b"")
+        reply = probe.ask(partial(_with_headers, build, headers))
         response = reply.response
         if response is None or response.status not in (401, 407):
             break
@@ -91,7 +115,7 @@ def ask_bindings(probe: Probe, identity: Identity) -> Asked:
         challenges = read_challenges(found.get_all("WWW-Authenticate"), found.get_all("Proxy-Authenticate"))
         if not challenges:
             return Asked(reply, "unknown challenge", bool(answered))
-        if not identity.password:
+        if not password:
             return Asked(reply, "no password")
         # RFC 3261 22.1: the same credentials are not tried again, unless only the nonce was stale.
         if any((each.realm, each.proxy) in answered and not each.stale for each in challenges):
@@ -100,3 +124,7 @@ def ask_bindings(probe: Probe, identity: Identity) -> Asked:
             credentials.learn(place, each, _ids)
             answered.add((each.realm, each.proxy))
     return Asked(reply, "answered", bool(answered))
+
+
+def _with_headers(build: Callable[[Address, Items], Request], headers: Items, local: Address) -> Request:
+    return build(local, headers)

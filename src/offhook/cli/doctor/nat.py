@@ -44,7 +44,7 @@ def judge(name: str, transport: TransportName, reply: Reply, remote: Address) ->
     seen = seen_by(reply)
     if seen is None:
         return _guess(name, reply.local, remote, ADVICE[transport])
-    return compare(name, reply.local, seen, "the registrar", ADVICE[transport])
+    return compare(name, reply.local, seen, "the far end", ADVICE[transport])
 
 
 def _guess(name: str, local: Address, remote: Address, advice: str) -> Finding:
