@@ -12,6 +12,7 @@ import pytest
 from offhook.cli.doctor.accounts import look_at_account
 from offhook.cli.doctor.case import Case
 from offhook.cli.doctor.finding import Finding
+from offhook.cli.doctor.target import look_at_target
 from offhook.phone.settings import AccountSettings
 from offhook.storage.config import Config
 from offhook.storage.paths import paths
@@ -31,11 +32,15 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kamailio]:
         yield running
 
 
-def look(tmp_path: Path, account: AccountSettings) -> dict[str, Finding]:
+def loopback(tmp_path: Path) -> Case:
     config = Config()
     case = Case(str(tmp_path / "s"), where=paths({"OFFHOOK_HOME": str(tmp_path)}))
     case.config = replace(config, sip=replace(config.sip, host="127.0.0.1"))
-    found = look_at_account(case, account, None)
+    return case
+
+
+def look(tmp_path: Path, account: AccountSettings) -> dict[str, Finding]:
+    found = look_at_account(loopback(tmp_path), account, None)
     return {finding.name.removeprefix("account kam, "): finding for finding in found}
 
 
@@ -55,12 +60,18 @@ def test_kamailio_accepts_the_right_password_only(
     assert (wrong.level, wrong.text) == ("wrong", "wrong password for 1001 (401 Unauthorized)")
 
 
-def test_a_phone_called_directly_says_which_codecs_it_takes(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("codecs", "level", "text"), [
+    ("PCMA", "ok", "in common: PCMA"), ("L16/8000/1", "wrong", "nothing in common"),
+])  # fmt: skip
+def test_baresip_says_which_codecs_it_takes(tmp_path: Path, codecs: str, level: str, text: str) -> None:
+    case = loopback(tmp_path)
     try:
-        with peers.baresip(tmp_path / "baresip", codecs="PCMA") as phone:
-            account = AccountSettings(id="kam", domain=f"127.0.0.1:{phone.port}", username="bob", register=False)
-            found = look(tmp_path, account)
+        with peers.baresip(tmp_path / "baresip", codecs=codecs, settings="module l16.so\n") as phone:
+            to = phone.uri
+            found = {finding.name.removeprefix(f"call to {to}, "): finding for finding in look_at_target(case, to)}
     except PeerMissing as exc:
         pytest.skip(str(exc))
-    assert found["UDP"].level == "ok"
-    print(found)
+    assert "it would take a call now" in found["answer"].text
+    assert "baresip" in found["answer"].text
+    assert found["codecs"].level == level
+    assert text in found["codecs"].text
