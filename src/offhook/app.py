@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -35,7 +36,7 @@ from offhook.phone.events import (
     HistoryAdded,
     SystemError,
 )
-from offhook.phone.model import CallEnd
+from offhook.phone.model import CallEnd, wall
 from offhook.phone.phone import Phone
 from offhook.phone.settings import AccountSettings
 from offhook.storage.config import Config, load
@@ -65,6 +66,8 @@ class RunningPhone:
         self.engine = Engine(self.phone, self.media, epoch, journal=kept, instance=config.phone.name)
         self.transports = Transports(config.sip.host, config.sip.port, self.engine.deliver, any_port=True)
         self._history = History(history, trouble=self._trouble) if history else None
+        self._config = config
+        self._since = clock.wall()
         self._closed = False
 
     @classmethod
@@ -149,6 +152,17 @@ class RunningPhone:
     def clear_history(self) -> None:
         """Forget all past calls."""
         self._kept().clear()
+
+    def about(self) -> dict[str, Any]:
+        """Return what this phone is, as far as the configuration file alone does not tell."""
+        host, port = self.address
+        media = self._config.media
+        return {
+            "version": __version__, "pid": os.getpid(), "since": wall(self._since),
+            "sip_host": host, "sip_port": port, "sip_tcp_port": self.transports.tcp_port,
+            "sound": media.sound, "rtp_ports": media.rtp_ports, "codecs": media.codecs,
+            "max_calls": self._config.phone.max_calls, "recordings": self._config.phone.recording_dir,
+        }  # fmt: skip
 
     def _kept(self) -> History:
         if self._history is None:

@@ -110,6 +110,12 @@ async def test_every_command_is_reachable(peer: Peer, backend: FakeBackend, comm
     assert [type(found) for found in backend.commands] == [command]
 
 
+async def test_a_phone_says_what_it_is(peer: Peer, backend: FakeBackend) -> None:
+    found = (await peer.ask(op="about"))["result"]
+    assert found == {"version": backend.facts["version"], "pid": 0, "since": "2023-11-14T22:13:20Z"}
+    assert not (await peer.ask(op="about", x=1))["ok"]
+
+
 async def test_help_names_every_operation(peer: Peer) -> None:
     found = (await peer.ask(op="help"))["result"]
     assert [item["operation"] for item in found["commands"]] == list(OPERATIONS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from offhook import __version__
 from offhook.control.backend import Accepted, Cause, Command, Envelope, EnvelopeMaker, MemoryJournal
 from offhook.errors import NotFound
 from offhook.media.messages import DeviceInfo
@@ -20,7 +21,7 @@ from offhook.phone.commands import (
     Status,
 )
 from offhook.phone.events import Event
-from offhook.phone.model import AccountView, AudioView, CallView, StatusView
+from offhook.phone.model import AccountView, AudioView, CallView, StatusView, wall
 
 
 class FakeBackend:
@@ -37,6 +38,7 @@ class FakeBackend:
         )
         self.calls: tuple[CallView, ...] = ()
         self.accounts: tuple[AccountView, ...] = ()
+        self.facts: dict[str, Any] = {"version": __version__, "pid": 0, "since": wall(1_700_000_000)}
         self.entries: list[dict[str, Any]] = [{"id": "h_2"}, {"id": "h_1"}]
         self.on_execute: Callable[[Command], None] = lambda command: None
         self._subscribers: list[Callable[[Envelope], None]] = []
@@ -101,4 +103,7 @@ class FakeBackend:
 
     def clear_history(self) -> None:
         self.entries = []
+
+    def about(self) -> dict[str, Any]:
+        return self.facts
 
