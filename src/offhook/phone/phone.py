@@ -15,6 +15,7 @@ from offhook.ids import Ids
 from offhook.media import messages as media
 from offhook.phone import commands as c
 from offhook.phone import events as e
+from offhook.phone.audio import Audio
 from offhook.phone.call import OUTGOING_UNANSWERED, Call
 from offhook.phone.closing import Closing
 from offhook.phone.desk import Desk, PhoneOutput
@@ -77,12 +78,14 @@ class Phone:
         self.transfers = Transfers(self.desk, self.outgoing, self.closing)
         self.lines = Lines(self.desk, self.outgoing)
         self.sound = Sound(self.desk)
+        self.audio = Audio(self.desk)
         self.outgoing.on_active.append(self.sound.record_by_itself)
         self.closing.on_closed += [
             self.outgoing.forget,
             self.digits.forget,
             self.transfers.closed,
             self.sound.call_closed,
+            self.audio.call_closed,
         ]
         self._messages: dict[str, tuple[str, str]] = {}
         self._quit_at = 0.0
@@ -220,6 +223,8 @@ class Phone:
             c.Status: lambda _: c.Accepted(value=self.desk.status()),
             c.GetSnapshot: lambda _: c.Accepted(value=self.snapshot()),
             c.Quit: self._quit,
+            c.OpenAudio: self.audio.open,
+            c.CloseAudio: self.audio.close,
         }
 
     def _sip_table(self) -> dict[type[object], Callable[[Any], object]]:
@@ -270,6 +275,12 @@ class Phone:
             media.DeviceFailed: sound.device_failed,
             media.DeviceRecovered: sound.device_works,
             media.EngineTrouble: self._engine_trouble,
+            media.AudioFrames: lambda _: None,  # they go straight to who opened the link
+            media.AudioMarkReached: for_stream(self.audio.mark_reached),
+            media.AudioCleared: for_stream(self.audio.cleared),
+            media.AudioUnderrun: for_stream(self.audio.underrun),
+            media.AudioOverrun: for_stream(self.audio.overrun),
+            media.AudioClosed: self.audio.closed,
         }
 
     # --- calls
