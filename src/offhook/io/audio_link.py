@@ -26,6 +26,7 @@ from offhook.media.messages import (
     AudioReport,
     AudioUnderrun,
     ClearAudio,
+    EngineTrouble,
     MarkAudio,
     MediaCommand,
     MediaReport,
@@ -63,8 +64,8 @@ class AudioLink:
 
     Hearing: `async for frame in link`, or `on_frame`, a callback, which then gets all of them. Speaking: `write`, `mark`,
     `clear`, with `wait_buffered` or `buffered_ms` as the brake. `on_report` is told of marks, clears, underruns and overruns
-    of this link. When the call ends, or after `close`, the iterator finishes (after what it still has) and `on_end` is called once; if
-    the media engine broke, the iterator raises MediaLost and `on_end` gets it.
+    of this link. When the call ends, or after `close`, the iterator finishes (after what it still has) and `on_end` is called
+    once; if the media engine broke, the iterator raises MediaLost and `on_end` gets it.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class AudioLink:
         self._told_at = 0.0
         self._half = b""
         self._sent = self._gone = 0  # bytes, since the opening
+        self._cleared = 0  # of what was sent, so much is sure to be gone before the next write arrives
         self._dropped_ms = 0
         self._clears: deque[asyncio.Future[AudioCleared]] = deque()
 
@@ -102,7 +104,11 @@ class AudioLink:
     @property
     def buffered_ms(self) -> int:
         """Return how much of what was written waits to be played, as known from the latest frame."""
-        return (self._sent - self._gone) // self._millisecond
+        return self._waiting // self._millisecond
+
+    @property
+    def _waiting(self) -> int:
+        return self._sent - max(self._gone, self._cleared)
 
     @property
     def played_ms(self) -> int:
@@ -119,7 +125,7 @@ class AudioLink:
         self._must_speak()
         samples = self._half + pcm
         whole = len(samples) & ~1
-        room = max(0, SPEAK_LIMIT_MS * self._millisecond - (self._sent - self._gone))
+        room = max(0, SPEAK_LIMIT_MS * self._millisecond - self._waiting)
         if whole > room:
             taken = max(0, room - len(self._half))
             self._half = b"" if room else self._half
@@ -146,6 +152,7 @@ class AudioLink:
         """
         self._must_speak()
         self._half = b""
+        self._cleared = self._sent
         self._send(ClearAudio(self.call, self.id))
         done: asyncio.Future[AudioCleared] = self._loop.create_future()
         self._clears.append(done)
@@ -232,7 +239,7 @@ class AudioLink:
         if self.ended:
             return
         self.ended, self.error = True, error
-        lost = AudioCleared(self.call, self.id, self.played_ms, self.buffered_ms)
+        lost = AudioCleared(self.call, self.id, self.played_ms, (self._sent - self._gone) // self._millisecond)
         for done in self._clears:
             if not done.done():
                 done.set_result(lost)  # what was not played never will be: as good an answer as any
@@ -307,6 +314,9 @@ class AudioLinks:
                 self._finish_call(call, MediaLost(reason))
             case StreamClosed(stream=call):
                 self._finish_call(call)
+            case EngineTrouble(reason=reason, late_ms=0):
+                for link in list(self._links.values()):  # it was started again and knows of none of them
+                    self._finish(link, MediaLost(reason))
             case _:
                 pass
 

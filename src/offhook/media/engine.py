@@ -233,6 +233,7 @@ class Engine:
         self.streams[command.stream] = stream
         stream.phase = min(range(PHASES), key=lambda phase: len(self._phases[phase]))
         self._phases[stream.phase].append(stream)
+        self._links.open_stream(stream)
 
     def _configure(self, stream: Stream, command: ConfigureStream, now: float) -> None:
         try:

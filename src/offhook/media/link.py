@@ -54,9 +54,10 @@ class Voiced(Protocol):
 class Link:
     """One program's ear and mouth. The order of a tick is the stream's `hear` and `speak`, then `frame` here."""
 
-    def __init__(self, opened: OpenAudio, stream: Voiced, report: Report, make_filter: MakeFilter) -> None:
+    def __init__(self, opened: OpenAudio, report: Report, make_filter: MakeFilter) -> None:
         self.name = opened.audio
-        self.stream = stream
+        self.stream_name = opened.stream
+        self.stream: Voiced | None = None  # until the call has its sound
         self.hears = opened.hear
         self.speaks = opened.speak
         ratio = rates.ratio_of(opened.rate)
@@ -109,7 +110,7 @@ class Link:
         marks = tuple(name for _, name in self._marks)
         self._marks.clear()
         self._playing = False
-        self._report(AudioCleared(self.stream.name, self.name, self.played_ms, dropped // self._millisecond, marks))
+        self._report(AudioCleared(self.stream_name, self.name, self.played_ms, dropped // self._millisecond, marks))
 
     def speak(self) -> bytes:
         """Return the next frame of what is to be said; `SILENCE` itself when there is nothing."""
@@ -132,14 +133,14 @@ class Link:
     def _run_dry(self) -> None:
         if self._playing:
             self._playing = False
-            self._report(AudioUnderrun(self.stream.name, self.name, self.played_ms))
+            self._report(AudioUnderrun(self.stream_name, self.name, self.played_ms))
 
     def _pass_marks(self) -> None:
         marks, position = self._marks, self._played + self._dropped
         while marks and marks[0][0] <= position:
             at, name = marks.popleft()
             played_ms = (self._played - (position - at)) // self._millisecond
-            self._report(AudioMarkReached(self.stream.name, self.name, name, played_ms))
+            self._report(AudioMarkReached(self.stream_name, self.name, name, played_ms))
 
     # --- hearing ---------------------------------------------------------------------------------------------------
 
@@ -152,15 +153,16 @@ class Link:
         gone = self._played + self._dropped + self._refused
         number, told = self._number, self._told
         self._told = gone
-        if not self.hears:
+        stream = self.stream
+        if not self.hears or stream is None:
             return None if gone == told else (self.name, number, b"", gone)
         self._number = number + 1
-        far = self.stream.far
+        far = stream.far
         return self.name, number, far if self._up is None else self._up.feed(far), gone
 
     def _tell_overrun(self) -> None:
         dropped_ms = self._overrun // self._millisecond
-        self._report(AudioOverrun(self.stream.name, self.name, "speak", dropped_ms, self._marks_refused))
+        self._report(AudioOverrun(self.stream_name, self.name, "speak", dropped_ms, self._marks_refused))
         self._overrun = self._marks_refused = 0
         self._overrun_wait = OVERRUN_TICKS
 
@@ -169,7 +171,7 @@ class Link:
         if self._overrun or self._marks_refused:
             self._tell_overrun()
         dropped_ms = len(self._buffer) // self._millisecond
-        self._report(AudioClosed(self.stream.name, self.name, self.played_ms, dropped_ms))
+        self._report(AudioClosed(self.stream_name, self.name, self.played_ms, dropped_ms))
 
 
 class Links:
@@ -209,36 +211,46 @@ class Links:
     def tick(self, phase: int) -> None:
         """Report what was heard in the streams of this phase."""
         frames = [
-            frame for link in self._links.values() if link.stream.phase == phase and (frame := link.frame()) is not None
+            frame
+            for link in self._links.values()
+            if link.stream is not None and link.stream.phase == phase and (frame := link.frame()) is not None
         ]
         if frames:
             self._report(AudioFrames(tuple(frames)))
 
+    def open_stream(self, stream: Voiced) -> None:
+        """Attach the links that waited for this stream."""
+        if self._links:
+            self._join(stream)
+
     def close_stream(self, name: StreamId) -> None:
         """Close the links of a stream that is being closed."""
-        for link in [link for link in self._links.values() if link.stream.name == name]:
+        for link in [link for link in self._links.values() if link.stream_name == name]:
             self._close(link)
 
     def _open(self, command: OpenAudio, stream: Voiced | None) -> None:
-        if stream is None or command.audio in self._links:
-            error = "no such call" if stream is None else "already open"
-            self._report(AudioClosed(command.stream, command.audio, error=error))
+        if command.audio in self._links:
+            self._report(AudioClosed(command.stream, command.audio, error="already open"))
             return
         try:
-            link = Link(command, stream, self._report, self._filter)
+            self._links[command.audio] = Link(command, self._report, self._filter)
         except ValueError as wrong:
             self._report(AudioClosed(command.stream, command.audio, error=str(wrong)))
             return
-        self._links[link.name] = link
-        self._join(stream)
+        if stream is not None:
+            self._join(stream)
 
     def _close(self, link: Link) -> None:
         del self._links[link.name]
-        self._join(link.stream)
+        if link.stream is not None:
+            self._join(link.stream)
         link.close()
 
     def _join(self, stream: Voiced) -> None:
-        stream.set_voices(tuple(link for link in self._links.values() if link.stream is stream and link.speaks))
+        links = [link for link in self._links.values() if link.stream_name == stream.name]
+        for link in links:
+            link.stream = stream
+        stream.set_voices(tuple(link for link in links if link.speaks))
 
     def _filter(self, ratio: int, up: bool) -> rates.Filter:
         """Return the best filter there is now; one does for all links, for it remembers nothing."""

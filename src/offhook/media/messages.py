@@ -221,7 +221,8 @@ MARKS_LIMIT: Final = 256
 class OpenAudio:
     """Open the link `audio` on a stream: `hear` what the far end says, `speak` to it, or both. Several links may be open.
 
-    Frames flow from the next tick on, also while the call is on hold or not yet answered (then they are silence).
+    Frames flow from the next tick on, also while the call is on hold or not yet answered (then they are silence). A link may
+    be opened, and written to, before its stream is: then all begins with the stream.
     """
 
     stream: StreamId

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TAPS: Final = 32  # samples of 8 kHz a filter spans; half of them is the delay
 KAISER_BETA: Final = 6.2  # images and aliases 64 dB down …
 CUTOFF: Final = 0.4875  # … from 4.4 kHz on, with everything below 3.4 kHz untouched
-HEADROOM: Final = 4.0  # sums are kept so much smaller until they are done: a filter overshoots, and clipping comes last
+HEADROOM: Final = 2.5  # sums are kept so much smaller until they are done: a filter overshoots, and clipping comes last
 
 Filter: TypeAlias = Callable[[bytes], bytes]
 

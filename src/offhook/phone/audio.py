@@ -24,14 +24,12 @@ class Audio:
         self._numbers = 0
 
     def open(self, command: OpenAudio) -> Accepted:
-        """Open a link; the call need not have been answered, but must have a place for its sound."""
+        """Open a link. The call need not have been answered: then it hears from the first moment on, and can prepare."""
         call = self.desk.find(command.call)
         if command.rate not in get_args(media.AudioRate):
             raise InvalidArgument.field("rate", "8000, 16000, 24000 or 48000 Hz")
         if not (command.hear or command.speak):
             raise InvalidArgument.field("hear", "hear, speak, or both")
-        if not call.port:
-            raise InvalidState(f"call {call.id} is {call.state} and has no sound yet")
         if sum(owner == call.id for owner in self.links.values()) >= LINKS_LIMIT:
             raise InvalidState(f"call {call.id} has {LINKS_LIMIT} audio links already")
         self._numbers += 1
@@ -49,9 +47,10 @@ class Audio:
         return Accepted(call=call)
 
     def call_closed(self, call: Call) -> None:
-        """Forget the links of a call; the media engine closes them with the stream."""
+        """Close the links of a call. Most have ended with its stream; but a call may never have had one."""
         for audio in [audio for audio, owner in self.links.items() if owner == call.id]:
             del self.links[audio]
+            self.desk.media(media.CloseAudio(call.id, audio))
 
     # --- reports
 

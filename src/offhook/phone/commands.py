@@ -460,8 +460,9 @@ class Quit(Command):
 class OpenAudio(Command):
     """Open an audio link to a call: a program hears (`hear`) and speaks (`speak`) 16-bit PCM at `rate` Hz. Answers {audio}.
 
-    The frames themselves do not pass through commands and events; the surface that opened the link carries them. A call has
-    at most 8 links; a link ends with its call.
+    The frames themselves do not pass through commands and events; the surface that opened the link carries them. They begin
+    when the call has its sound: an incoming one when it is answered, and what was written before is said then. A call has at
+    most 8 links; a link ends with its call.
     """
 
     call: str = ""

@@ -342,8 +342,9 @@ class Phone:
 
     def _engine_trouble(self, report: media.EngineTrouble) -> None:
         if not report.late_ms:
-            # The engine was started again: the ports it had made ready went with it.
+            # The engine was started again: the ports it had made ready went with it, and all audio links.
             self.desk.ports.clear()
+            self.audio.links.clear()
         self.desk.emit(e.SystemError(reason=report.reason))
 
     def _stream_failed(self, report: media.StreamFailed, call: Call) -> None:
