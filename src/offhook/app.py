@@ -52,12 +52,12 @@ class RunningPhone:
         options = MediaOptions(host=config.sip.host, port_range=config.media.rtp_ports, sound=config.media.sound)
         self.media = MediaHost(mode=config.media.mode, options=options, on_reports=self._media_reports)
         self.engine = Engine(self.phone, self.media, ids.token(4))
-        self._audio = AudioLinks(self.media.send, self.engine.report)
-        self.media.set_audio_callback(self._audio.take)
-        self.engine.subscribe(self._audio.see)
         self.transports = Transports(config.sip.host, config.sip.port, self.engine.deliver, any_port=True)
         self._history = History(history, trouble=self._trouble) if history else None
         self._closed = False
+        self._audio = AudioLinks(self.media.send, self.engine.report)
+        self.media.set_audio_callback(self._audio.take)
+        self.engine.subscribe(self._audio.see)
 
     @classmethod
     async def start(cls, config: Config, *, history: Path | None = None) -> RunningPhone:

@@ -73,19 +73,19 @@ class Phone:
         self.closing = Closing(self.desk)
         self.offers = Offers(self.desk, codecs)
         self.digits = Digits(self.desk)
+        self.audio = Audio(self.desk)
         self.outgoing = Outgoing(self.desk, self.offers, self.digits, self.closing)
         self.incoming = Incoming(self.desk, self.offers, self.closing, self.outgoing)
         self.transfers = Transfers(self.desk, self.outgoing, self.closing)
         self.lines = Lines(self.desk, self.outgoing)
         self.sound = Sound(self.desk)
-        self.audio = Audio(self.desk)
         self.outgoing.on_active.append(self.sound.record_by_itself)
+        self.closing.on_closed.append(self.audio.call_closed)
         self.closing.on_closed += [
             self.outgoing.forget,
             self.digits.forget,
             self.transfers.closed,
             self.sound.call_closed,
-            self.audio.call_closed,
         ]
         self._messages: dict[str, tuple[str, str]] = {}
         self._quit_at = 0.0
