@@ -18,6 +18,7 @@ import pytest
 
 from offhook.errors import InvalidArgument, InvalidState, MediaLost
 from offhook.io.audio_link import HEAR_LIMIT_MS, NAME_LIMIT, TICKS_KEPT, AudioLink, AudioLinks, Frame
+from offhook.io.media_studio import LocalStudio
 from offhook.io.media_worker import ReportQueue
 from offhook.media.messages import (
     SPEAK_LIMIT_MS,
@@ -293,6 +294,26 @@ async def test_misuse() -> None:
     with pytest.raises(InvalidArgument):
         desk.open("b").mark("x" * (NAME_LIMIT + 1))
     assert desk.sent == []
+
+
+def test_numpy_is_loaded_beside_the_packet_loop() -> None:
+    pytest.importorskip("numpy")
+    studio = LocalStudio("null")
+    assert not studio.fast_rates()
+    for thread in threading.enumerate():
+        if thread.name == "offhook-numpy":
+            thread.join(10.0)
+    assert studio.fast_rates()
+
+
+def test_without_numpy_it_stays_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    studio = LocalStudio("null")
+    assert not studio.fast_rates()
+    for thread in threading.enumerate():
+        if thread.name == "offhook-numpy":
+            thread.join(10.0)
+    assert not studio.fast_rates()
 
 
 # --- live ----------------------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
 
 with warnings.catch_warnings():
     # Python 3.11 and 3.12 announce the removal at import; the package of the same name takes over from 3.13.
@@ -65,15 +64,6 @@ def change_rate(samples: bytes, rate_in: int, rate_out: int, state: object | Non
     return audioop.ratecv(samples, WIDTH, 1, rate_in, rate_out, state)  # type: ignore[arg-type]
 
 
-def widen(samples: bytes) -> bytes:
-    """Return 16-bit samples as 32-bit ones: sums of many small parts need the room below."""
-    return audioop.lin2lin(samples, WIDTH, 4)
-
-
-def weigh(parts: Iterable[bytes], weights: Sequence[float], gain: float) -> bytes:
-    """Return the sum of 32-bit parts, each times its weight, times `gain`, as 16-bit samples, clipped."""
-    total: bytes | None = None
-    for part, weight in zip(parts, weights, strict=True):
-        scaled = audioop.mul(part, 4, weight)
-        total = scaled if total is None else audioop.add(total, scaled, 4)
-    return b"" if total is None else audioop.lin2lin(audioop.mul(total, 4, gain), 4, WIDTH)
+def unsigned(samples: bytes) -> bytes:
+    """Return samples of -32768 to 32767 as 0 to 65535."""
+    return audioop.bias(samples, WIDTH, 32768)

@@ -7,7 +7,6 @@ and nothing else, so the slow way and the fast one (numpy, where it has been loa
 from __future__ import annotations
 
 import math
-from array import array
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 TAPS: Final = 32  # samples of 8 kHz a filter spans; half of them is the delay
 KAISER_BETA: Final = 6.2  # images and aliases 64 dB down …
 CUTOFF: Final = 0.4875  # … from 4.4 kHz on, with everything below 3.4 kHz untouched
-HEADROOM: Final = 2.5  # sums are kept so much smaller until they are done: a filter overshoots, and clipping comes last
+HEADROOM: Final = 2.5  # sums are kept so much smaller until they are done (a filter may overshoot to 2.41); then comes clipping
 
 Filter: TypeAlias = Callable[[bytes], bytes]
 
@@ -37,7 +36,7 @@ def plain_filter(ratio: int, *, up: bool) -> Filter:
 
 
 def fast_filter(ratio: int, *, up: bool) -> Filter:
-    """Return the same made of one product of matrices, six times as fast. Not for several threads. Raises ImportError."""
+    """Return the same as a product of matrices, three to five times as fast. Not for several threads. Raises ImportError."""
     import numpy
 
     taps = numpy.array(_taps(ratio), numpy.float32) / HEADROOM
@@ -138,29 +137,69 @@ class _Product:
 
 # --- without numpy -------------------------------------------------------------------------------------------------
 
+# A filter is a product of polynomials, and a product of polynomials is one of long numbers whose digits are wide enough
+# (Kronecker's substitution): the interpreter multiplies those in C. A digit has 32 bits; a filtered sample is its upper half,
+# and HEADROOM is what keeps it from running over into the next digit. A digit below zero borrows one from the next, which is
+# nothing in its lower half.
+
+_DIGIT: Final = 4  # bytes
+_DIGITS: Final = FRAME_SAMPLES + TAPS - 1  # the past and the frame, at 8 kHz
+_UNIT: Final = 65536 / HEADROOM
+_MIDDLE: Final = 32768  # samples are packed as 0 to 65535; what that adds is taken off again
+
 
 def _plain_up(ratio: int) -> Filter:
-    taps = _taps(ratio)
-    banks = [[taps[(TAPS - 1 - place) * ratio + phase] * ratio / HEADROOM for place in range(TAPS)] for phase in range(ratio)]
+    taps = [round(tap * ratio * _UNIT) for tap in _taps(ratio)]
+    phases = [taps[phase::ratio] for phase in range(ratio)]
+    factors = [(_number(phase), _correction(sum(phase))) for phase in phases]
 
     def up(samples: bytes) -> bytes:
-        wide = pcm.widen(samples)
-        out = array("h", bytes(2 * FRAME_SAMPLES * ratio))
-        for phase, bank in enumerate(banks):
-            parts = (wide[4 * place : 4 * (place + FRAME_SAMPLES)] for place in range(TAPS))
-            out[phase::ratio] = array("h", pcm.weigh(parts, bank, HEADROOM))
-        return out.tobytes()
+        number = _packed(pcm.unsigned(samples), 0, 1)
+        out = bytearray(2 * FRAME_SAMPLES * ratio)
+        for phase, (factor, correction) in enumerate(factors):
+            _unpack(number * factor + correction, out, phase, ratio)
+        return pcm.scale(bytes(out), HEADROOM)
 
     return up
 
 
 def _plain_down(ratio: int) -> Filter:
-    taps = [tap / HEADROOM for tap in _taps(ratio)]
+    taps = [round(tap * _UNIT) for tap in _taps(ratio)]
+    factors = [_number(taps[phase::ratio][::-1]) for phase in range(ratio)]
+    correction = _correction(sum(taps))
 
     def down(samples: bytes) -> bytes:
-        wide = array("i", pcm.widen(samples))
-        last = ratio * (FRAME_SAMPLES - 1) + 1
-        parts = (wide[place : place + last : ratio].tobytes() for place in range(len(taps)))
-        return pcm.weigh(parts, taps, HEADROOM)
+        shifted = pcm.unsigned(samples)
+        total = correction
+        for phase, factor in enumerate(factors):
+            total += _packed(shifted, phase, ratio) * factor
+        out = bytearray(2 * FRAME_SAMPLES)
+        _unpack(total, out, 0, 1)
+        return pcm.scale(bytes(out), HEADROOM)
 
     return down
+
+
+def _number(digits: list[int]) -> int:
+    return sum(digit << (8 * _DIGIT * place) for place, digit in enumerate(digits))
+
+
+def _correction(weight: int) -> int:
+    """Return what takes the middle of the samples off again, and rounds."""
+    return _number([0x8000 - _MIDDLE * weight] * (_DIGITS + TAPS))
+
+
+def _packed(shifted: bytes, phase: int, ratio: int) -> int:
+    """Return every `ratio`-th sample, each as a digit."""
+    digits = bytearray(_DIGIT * _DIGITS)
+    digits[0::_DIGIT] = shifted[2 * phase :: 2 * ratio]
+    digits[1::_DIGIT] = shifted[2 * phase + 1 :: 2 * ratio]
+    return int.from_bytes(digits, "little")
+
+
+def _unpack(number: int, out: bytearray, phase: int, ratio: int) -> None:
+    """Put the upper halves of the digits for which all taps had samples into every `ratio`-th place."""
+    digits = number.to_bytes(_DIGIT * (_DIGITS + TAPS + 1), "little", signed=True)
+    first, last = _DIGIT * (TAPS - 1), _DIGIT * _DIGITS
+    out[2 * phase :: 2 * ratio] = digits[first + 2 : last : _DIGIT]
+    out[2 * phase + 1 :: 2 * ratio] = digits[first + 3 : last : _DIGIT]

@@ -209,6 +209,33 @@ class ListCalls(Command):
     scope: ClassVar[Literal["read"]] = "read"
 
 
+# --- programs that hear and speak in a call ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenAudio(Command):
+    """Open an audio link to a call: a program hears (`hear`) and speaks (`speak`) 16-bit PCM at `rate` Hz. Answers {audio}.
+
+    The frames themselves do not pass through commands and events; the surface that opened the link carries them. They begin
+    when the call has its sound: an incoming one when it is answered, and what was written before is said then. A call has at
+    most 8 links; a link ends with its call.
+    """
+
+    call: str = ""
+    rate: AudioRate = 16000
+    hear: bool = True
+    speak: bool = True
+    scope: ClassVar[Literal["media"]] = "media"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseAudio(Command):
+    """Close an audio link at once."""
+
+    audio: str
+    scope: ClassVar[Literal["media"]] = "media"
+
+
 # --- playing and recording -----------------------------------------------------------------------------------------
 
 
@@ -289,33 +316,6 @@ class Bridge(Command):
 
     bridge: str
     calls: tuple[str, ...] = ()
-    scope: ClassVar[Literal["media"]] = "media"
-
-
-# --- programs that hear and speak in a call ------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenAudio(Command):
-    """Open an audio link to a call: a program hears (`hear`) and speaks (`speak`) 16-bit PCM at `rate` Hz. Answers {audio}.
-
-    The frames themselves do not pass through commands and events; the surface that opened the link carries them. They begin
-    when the call has its sound: an incoming one when it is answered, and what was written before is said then. A call has at
-    most 8 links; a link ends with its call.
-    """
-
-    call: str = ""
-    rate: AudioRate = 16000
-    hear: bool = True
-    speak: bool = True
-    scope: ClassVar[Literal["media"]] = "media"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CloseAudio(Command):
-    """Close an audio link at once."""
-
-    audio: str
     scope: ClassVar[Literal["media"]] = "media"
 
 
@@ -482,9 +482,9 @@ class Quit(Command):
 
 COMMANDS: tuple[type[Command], ...] = (
     Dial, Answer, Reject, Redirect, Hangup, HangupAll, Hold, Resume, ToggleHold, Mute, Unmute, ToggleMute, SendDtmf, Transfer,
-    AcceptTransfer, RejectTransfer, SendInfo, SendMessage, GetCall, ListCalls,
+    AcceptTransfer, RejectTransfer, SendInfo, SendMessage, GetCall, ListCalls, OpenAudio, CloseAudio,
     Play, StopPlay, PausePlay, Record, StopRecord, PauseRecord, Loopback, Bridge,
-    SetVolume, VolumeUp, VolumeDown, SetMicVolume, SetDevice, ListDevices, GetAudio, OpenAudio, CloseAudio,
+    SetVolume, VolumeUp, VolumeDown, SetMicVolume, SetDevice, ListDevices, GetAudio,
     AddAccount, RemoveAccount, RegisterAccount, UnregisterAccount, SelectAccount, ListAccounts,
     SetDnd, SetForwarding, SetAutoAnswer, Status, GetSnapshot, Quit,
 )  # fmt: skip
