@@ -39,7 +39,7 @@ from offhook.media.messages import (
     StreamResumed,
     WriteAudio,
 )
-from offhook.phone.commands import CloseAudio, Hangup, OpenAudio
+from offhook.phone.commands import CloseAudio, Dial, Hangup, OpenAudio, Reject
 from offhook.storage.config import Config
 from offhook.testing import ears
 from offhook.testing.live import LivePhone, connect, live_phone, quiet_config
@@ -299,7 +299,7 @@ async def test_misuse() -> None:
 def test_numpy_is_loaded_beside_the_packet_loop() -> None:
     pytest.importorskip("numpy")
     studio = LocalStudio("null")
-    assert not studio.fast_rates()
+    studio.fast_rates()
     for thread in threading.enumerate():
         if thread.name == "offhook-numpy":
             thread.join(10.0)
@@ -409,6 +409,20 @@ async def test_marks_underrun_and_the_end_of_the_call(mode: str) -> None:
                     pass
             assert link.ended
             assert link.error is None
+
+
+async def test_a_link_ends_with_its_call_also_when_that_never_had_sound() -> None:
+    async with live_phone() as alice, live_phone() as bob:
+        alice.execute(Dial(to=bob.uri))
+        await bob.event("call.incoming")
+        link = bob.running.open_audio()
+        ended: list[bool] = []
+        bob.running.subscribe(lambda envelope: ended.append(link.ended) if envelope.type == "call.ended" else None)
+        bob.execute(Reject())
+        await bob.event("call.ended")
+        assert ended == [True], "before anybody hears of it"
+        assert await anext(link, None) is None
+        assert link.error is None
 
 
 @pytest.mark.slow

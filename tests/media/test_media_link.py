@@ -383,6 +383,18 @@ class FakeStream:
         self.voices = voices
 
 
+def test_the_last_two_milliseconds_come_out_of_the_filter_too() -> None:
+    stream = FakeStream()
+    links = Links(lambda report: None, lambda: False)
+    links.execute(OpenAudio("c", "a", 16000), stream)
+    links.execute(WriteAudio("c", "a", sine(440, 16000, 0.02)), stream)
+    (link,) = stream.voices
+    first, tail = link.speak(), link.speak()
+    assert any(first[-32:])
+    assert any(tail[:32])
+    assert link.speak() is SILENCE
+
+
 def test_numpy_is_used_as_soon_as_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[str] = []
     plain = rates.plain_filter
