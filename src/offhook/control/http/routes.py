@@ -153,7 +153,7 @@ ROUTES: tuple[Route, ...] = (
     _call("reject_transfer", "reject_transfer"),
     _call("info", "send_info"),
     _call("loopback", "loopback"),
-    _own("POST", "/calls/{call}/wait", "wait_call", "read", "Wait until the call is in a state, or an event of it comes.", body=(
+    _own("POST", "/calls/{call}/wait", "wait_call", "read", "Wait for a state of the call, or an event about it.", body=(
         Parameter("condition", "text", "a state such as active, or an event such as dtmf.received", required=True),
         Parameter("timeout", "number", "seconds, 0-60; then the answer is the problem `timeout`", default=30.0),
     )),
