@@ -14,7 +14,7 @@ from offhook.control.backend import Cursor, Journal
 from offhook.control.feed import Choice, Reader, cursor_from, event_types
 from offhook.control.operations import BLOCKING, Operations
 from offhook.control.schema import problem
-from offhook.errors import CommandError, InvalidArgument
+from offhook.errors import CommandError, InvalidArgument, Unauthenticated
 
 MAX_REQUEST: Final = 64 * 1024
 """Longest request in bytes: no command comes near it, and a client that never ends one must not fill the memory."""
@@ -45,8 +45,8 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 class Session:
     """What one connection asks and hears. `changed` is called after every change of the subscription.
 
-    `own` are operations about the connection itself that only this kind of socket has. Without a `client` nothing but these
-    is allowed.
+    `own` are operations about the connection itself that only this kind of socket has. While there is no `client`, nothing
+    but these is done.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class Session:
         self.reader: Reader | None = None
         self._operations = operations
         self._changed = changed
+        self._open = frozenset(own or ())
         self._own = {"subscribe": self._subscribe, "unsubscribe": self._unsubscribe, **(own or {})}
 
     def answer(self, text: bytes | str) -> bytes | Awaitable[bytes]:
@@ -82,6 +83,8 @@ class Session:
             return refusal(name, error)
 
     def _run(self, operation: str, params: Params, name: object) -> Any:
+        if self.client is None and operation not in self._open:
+            raise Unauthenticated('say who you are first: {"op":"authenticate","token":"…"}')
         own = self._own.get(operation)
         if own is not None:
             return own(params)
