@@ -36,6 +36,7 @@ class HttpServer:
         self._state = ServerState()
         self._server: asyncio.Server | None = None
         self.surface: Surface | None = None
+        self.library: uvicorn.Config | None = None
         self.address = ("", 0)
 
     @property
@@ -53,7 +54,7 @@ class HttpServer:
         listener = listening_socket(self._listen)
         self.address = listener.getsockname()[:2]
         self.surface = Surface(self._backend, self._guard(), self._about)
-        config = _config(Application(self.surface))
+        config = self.library = _config(Application(self.surface))
         with_tls: dict[str, Any] = {"ssl": context, "ssl_handshake_timeout": TLS_WITHIN} if context else {}
         self._server = await loop.create_server(
             lambda: HttpConnection(config=config, server_state=self._state, app_state={}, _loop=loop),
