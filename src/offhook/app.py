@@ -151,10 +151,10 @@ class RunningPhone:
         return self.engine.subscribe(callback)
 
     def open_audio(
-        self, call: str = "", rate: AudioRate = 16000, *, hear: bool = True, speak: bool = True
+        self, call: str = "", rate: AudioRate = 16000, *, hear: bool = True, speak: bool = True, cause: Cause | None = None
     ) -> AudioLink:
         """Return a link through which a program hears and speaks in a call; raises CommandError."""
-        accepted = self.execute(OpenAudio(call=call, rate=rate, hear=hear, speak=speak))
+        accepted = self.execute(OpenAudio(call=call, rate=rate, hear=hear, speak=speak), cause)
         return self._audio.add(accepted.call, accepted.value["audio"], rate, hear, speak, self._close_audio)
 
     def _close_audio(self, audio: str) -> None:

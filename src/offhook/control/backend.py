@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
+from offhook.io.audio_link import AudioLink
 from offhook.io.journal import Cause, Cursor, Envelope, EnvelopeMaker, Journal, MemoryJournal, Page, Recorded
+from offhook.media.messages import AudioRate
 from offhook.phone.commands import Accepted, Command
 from offhook.phone.events import Event
 
@@ -40,6 +42,12 @@ class Backend(Protocol):
 
         For a client that reads at its own pace use `control.feed` instead: it never loses an event.
         """
+        ...
+
+    def open_audio(
+        self, call: str, rate: AudioRate, *, hear: bool = True, speak: bool = True, cause: Cause | None = None
+    ) -> AudioLink:
+        """Return a link through which a program hears and speaks in a call; raise CommandError if that cannot be."""
         ...
 
     def history(self, limit: int, before: str) -> list[dict[str, Any]]:

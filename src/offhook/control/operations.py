@@ -14,7 +14,9 @@ from offhook.control.backend import Accepted, Backend, Execute
 from offhook.control.feed import STREAM_EVENTS
 from offhook.control.schema import EVENT_TYPES, OPERATIONS, command_from_json, command_help, to_json
 from offhook.errors import InvalidArgument
-from offhook.phone.commands import Command, GetSnapshot
+from offhook.io.audio_link import AudioLink
+from offhook.media.messages import AudioRate
+from offhook.phone.commands import Command, GetSnapshot, OpenAudio
 
 _REQUIRED: Any = object()
 
@@ -46,6 +48,10 @@ class Operations:
     def execute(self, command: Command, client: Client, request_id: str = "") -> Accepted:
         """Carry out a command for a client."""
         return self._gate.execute(command, client, request_id)
+
+    def open_audio(self, client: Client, call: str, rate: AudioRate, *, hear: bool = True, speak: bool = True) -> AudioLink:
+        """Open an audio link for a client; raises CommandError."""
+        return self._gate.open_audio(OpenAudio(call=call, rate=rate, hear=hear, speak=speak), client)
 
 
 @dataclass(frozen=True, slots=True)

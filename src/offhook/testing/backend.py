@@ -8,7 +8,8 @@ from typing import Any
 from offhook import __version__
 from offhook.control.backend import Accepted, Cause, Command, Envelope, EnvelopeMaker, MemoryJournal
 from offhook.errors import NotFound
-from offhook.media.messages import DeviceInfo
+from offhook.io.audio_link import AudioLink
+from offhook.media.messages import AudioRate, DeviceInfo
 from offhook.phone.commands import (
     Dial,
     GetAudio,
@@ -95,6 +96,11 @@ class FakeBackend:
 
     def say(self, event: Event) -> None:
         self.said.append(event)
+
+    def open_audio(
+        self, call: str, rate: AudioRate, *, hear: bool = True, speak: bool = True, cause: Cause | None = None
+    ) -> AudioLink:
+        raise NotFound("this phone has no sound")
 
     def history(self, limit: int, before: str) -> list[dict[str, Any]]:
         return self.entries[:limit]

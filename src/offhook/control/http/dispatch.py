@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from offhook.control.access import Client
-from offhook.control.http import socket
+from offhook.control.http import audio, socket
 from offhook.control.http.answers import Answer, Receive, Send
 from offhook.control.http.handlers import HANDLERS
 from offhook.control.http.idempotency import fingerprint, key_from
@@ -24,6 +24,10 @@ from offhook.phone.commands import Status
 
 MICROPHONE_OF_ALL: Final = frozenset({"mute", "unmute"})
 """Commands that without a call mean all calls: in a path the current call must be found first."""
+
+
+SOCKETS: Final = {"socket": socket.serve, "audio": audio.serve}
+"""What serves a WebSocket, by the handler's name in the table."""
 
 
 # --- the table as a tree
@@ -112,7 +116,7 @@ class Application:
     async def _websocket(self, request: Request) -> None:
         try:
             client = self._let_in_socket(request)
-            await socket.serve(request, client)
+            await SOCKETS[request.route.handler](request, client)
         except (CommandError, HttpRefusal) as error:
             answer = _problem(request, error)
             await answer.send(_denial(request.send))

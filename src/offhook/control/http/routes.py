@@ -31,9 +31,11 @@ CALL_WORDS: Final = ("active", "ringing", "last", "current")
 ONLY_ELSEWHERE: Final[Mapping[str, str]] = {
     "toggle_hold": "toggles live only in the legacy tables: use hold and resume",
     "toggle_mute": "toggles live only in the legacy tables: use mute and unmute",
-    "bridge": "conferences are its complete form",
+    "open_audio": "the WebSocket /v1/calls/{call}/audio opens its own",
+    "close_audio": "the end of that WebSocket closes it",
     "get_snapshot": "snapshot is the same, with the event after which it is true",
     "ping": "for sockets: a request of its own is a ping here",
+    "about": "GET /v1/system says it",
     "help": "the sockets' form of GET /v1/system",
     "legacy": "command lines belong to the command line",
 }
@@ -158,6 +160,11 @@ ROUTES: tuple[Route, ...] = (
         Parameter("timeout", "number", "seconds, 0-60; then the answer is the problem `timeout`", default=30.0),
     )),
     _own("GET", "/calls/{call}/stats", "call_stats", "read", "The call's sound in figures."),
+    _own(SOCKET, "/calls/{call}/audio", "audio", "media", "The call's sound both ways: PCM, or Twilio's messages.", query=(
+        Parameter("rate", "whole", "samples a second: 8000, 16000, 24000 or 48000", default=16000),
+        Parameter("hear", "switch", "hear the far end", default=True),
+        Parameter("speak", "switch", "speak in the call", default=True),
+    )),
     # --- playing and recording
     _call("playbacks", "play"),
     _command("DELETE", "/calls/{call}/playbacks/current", "stop_play", status=204),
@@ -167,10 +174,19 @@ ROUTES: tuple[Route, ...] = (
     _command("DELETE", "/calls/{call}/recordings/current", "stop_record"),
     _call("recordings/current/pause", "pause_record", "Pause the recording.", preset={"paused": True}),
     _call("recordings/current/resume", "pause_record", "Go on recording.", preset={"paused": False}),
+    # --- conferences
+    _command("GET", "/conferences", "list_conferences", key="conferences"),
+    _command("POST", "/conferences", "create_conference"),
+    _command("DELETE", "/conferences/{conference}", "end_conference", status=204),
+    _command("POST", "/conferences/{conference}/members", "join_conference"),
+    _call("leave_conference", "leave_conference"),
+    _call("mute_member", "mute_member"),
+    _call("unmute_member", "unmute_member"),
     # --- the phone
     _command("GET", "/status", "status"),
     _extra("GET", "/snapshot", "snapshot", "read", "Everything at one moment, and the event after which it is true."),
     _own("GET", "/system", "system", "read", "Version, run, and what this phone can do."),
+    _command("POST", "/system/drain", "drain"),
     _command("POST", "/system/shutdown", "quit"),
     # --- sound
     _command("GET", "/audio", "get_audio"),
