@@ -69,7 +69,7 @@ def memory_mb(pid: int) -> tuple[float, float]:
 
 
 @contextlib.contextmanager
-def phone() -> Iterator[tuple[subprocess.Popen[bytes], int, Path, float]]:
+def phone(*arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], int, Path, float]]:
     """Run the phone as people do; gives the process, its SIP port, its socket, and seconds to the first answered OPTIONS."""
     with tempfile.TemporaryDirectory() as home:
         port = free_port()
@@ -83,7 +83,7 @@ def phone() -> Iterator[tuple[subprocess.Popen[bytes], int, Path, float]]:
             probe.settimeout(0.005)
             started = time.perf_counter()
             process = subprocess.Popen(
-                [*script("offhook"), "run", "--config", str(config), "--sound", "null"],
+                [*script("offhook"), "run", "--config", str(config), "--sound", "null", *arguments],
                 env=environment,
                 stdout=subprocess.DEVNULL,
             )
@@ -185,6 +185,7 @@ def main() -> None:
     media = subprocess.run(command, capture_output=True, text=True, check=False)
     links = [sys.executable, str(HERE / "bench_audio.py"), "20", "100"]
     audio = subprocess.run(links, capture_output=True, text=True, check=False)
+    api = subprocess.run([sys.executable, str(HERE / "bench_api.py")], capture_output=True, text=True, check=False)
     page = [
         "# Results",
         "",
@@ -195,6 +196,10 @@ def main() -> None:
         "| what | measured | goal | peers |",
         "|---|---|---|---|",
         *(f"| {' | '.join(row)} |" for row in rows),
+        "",
+        "## Surfaces",
+        "",
+        api.stdout.strip() or api.stderr.strip()[-2000:],
         "",
         "## Media",
         "",

@@ -285,6 +285,7 @@ async def test_a_slow_reader_is_let_go_and_comes_back_without_a_loss(
     async with peer(served, max_size=None) as again:
         await again.ask(op="subscribe", after=place)
         assert (await again.read())["event"]["seq"] == seen + 1
+        again.connection.transport.abort()  # the rest is long
 
 
 async def test_fifty_subscribers_get_every_event(served: Served, backend: FakeBackend) -> None:
