@@ -160,3 +160,12 @@ async def test_a_taken_port(served: Served, backend: FakeBackend, tmp_path: Path
             pass
     async with serving(backend, tmp_path / "other", port=served.port, any_port=True) as other:
         assert other.port != served.port
+
+
+async def test_a_token_in_the_query_opens_the_events_and_nothing_else(served: Served) -> None:
+    async with httpx.AsyncClient(base_url=served.url, verify=False) as browser:
+        assert (await browser.get(f"/v1/events?access_token={served.token}")).status_code == 200
+        assert (await browser.get("/v1/events?access_token=wrong")).status_code == 401
+        assert (await browser.get(f"/v1/status?access_token={served.token}")).status_code == 401
+        problem = (await browser.get(f"/v1/events?access_token={served.token}&moon=1")).json()
+    assert served.token not in str(problem)

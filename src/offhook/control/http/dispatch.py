@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from starlette.datastructures import QueryParams
+
 from offhook.control.access import Client
 from offhook.control.http import audio, socket
 from offhook.control.http.answers import Answer, Receive, Send
@@ -135,13 +137,23 @@ class Application:
             return Answer(204, None, guard.preflight(origin, _allowed(routes)))
         route = routes.get("GET" if request.method == "HEAD" else request.method)
         if route is None or route.scope != "public":
-            request.client = guard.client(request.headers.get("authorization"), request.peer)
+            request.client = self._client(request, route)
         if route is None:
             raise self._no_route(request, routes)
         self._take_route(request, route, values)
         guard.check_scope(request.client, route)
         await request.read_body()
         return await self._once(request)
+
+    def _client(self, request: Request, route: Route | None) -> Client:
+        guard = self._surface.guard
+        authorization = request.headers.get("authorization")
+        if authorization is None and route is not None and route.handler == "events":
+            # A browser's EventSource cannot send headers. Nothing here logs what stands in a query.
+            token = QueryParams(request.scope["query_string"]).get("access_token")
+            if token is not None:
+                return guard.client_of(token, request.peer)
+        return guard.client(authorization, request.peer)
 
     def _let_in_socket(self, request: Request) -> Client | None:
         guard = self._surface.guard

@@ -224,6 +224,7 @@ ROUTES: tuple[Route, ...] = (
     # --- events and operations
     _own("GET", "/events", "events", "read", "Events: a stream (Accept: text/event-stream), or a page or long poll.", query=(
         _AFTER, _TYPES, _SUBJECTS,
+        Parameter("access_token", "text", "the token, for a browser's EventSource, which can send no header (RFC 6750 2.3)"),
         Parameter("wait", "number", "seconds to wait for the first event of a page, 0-60", default=0.0),
         Parameter("limit", "whole", "at most so many events on a page, 1-500", default=500),
     )),
