@@ -105,7 +105,7 @@ async def test_every_command_is_reachable(peer: Peer, backend: FakeBackend, comm
     }  # fmt: skip
     if command is c.AddAccount:
         needed["account"] = {"id": "a", "domain": "d", "username": "u"}
-    fields = {name: value for name, value in needed.items() if name in command.__slots__}
+    fields = {name: value for name, value in needed.items() if name in command.__struct_fields__}
     await peer.ask(id=1, op=command.operation, **fields)
     assert [type(found) for found in backend.commands] == [command]
 

@@ -80,15 +80,15 @@ def _refuse_unknown(shape: type, params: Mapping[str, Any], prefix: str) -> None
         raise InvalidArgument("; ".join(f"{error.pointer[1:]}: {error.detail}" for error in found), errors=found)
     for name, nested in fields.items():
         inner = params.get(name)
-        if isinstance(nested, type) and dataclasses.is_dataclass(nested) and isinstance(inner, Mapping):
+        if isinstance(nested, type) and (fields_of(nested) or dataclasses.is_dataclass(nested)) and isinstance(inner, Mapping):
             _refuse_unknown(nested, inner, f"{prefix}/{name}")
 
 
 @cache
 def _shape(shape: type) -> dict[str, Any]:
-    """Return the fields of a dataclass and their types."""
+    """Return the fields of a struct or dataclass and their types."""
     hints = get_type_hints(shape)
-    return {field.name: hints[field.name] for field in dataclasses.fields(shape)}
+    return {field.name: hints[field.name] for field in fields_of(shape)}
 
 
 def _with_pairs(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -185,11 +185,32 @@ def command_help() -> tuple[CommandHelp, ...]:
 
 def _help(command: type[Command]) -> CommandHelp:
     text = inspect.getdoc(command) or ""
-    fields = tuple(_field_help(field) for field in dataclasses.fields(command))  # type: ignore[arg-type]  # each one is a dataclass
-    return CommandHelp(command.operation, command.scope, text.split("\n")[0], text, fields)
+    return CommandHelp(command.operation, command.scope, text.split("\n")[0], text, fields_of(command))
 
 
-def _field_help(field: dataclasses.Field[Any]) -> FieldHelp:
+@cache
+def fields_of(shape: type) -> tuple[FieldHelp, ...]:
+    """Return the fields of a struct or dataclass; () for what is neither."""
+    if issubclass(shape, msgspec.Struct):
+        return tuple(_of_struct(shape, field) for field in msgspec.structs.fields(shape))
+    if dataclasses.is_dataclass(shape):
+        return tuple(_of_dataclass(field) for field in dataclasses.fields(shape))
+    return ()
+
+
+def _of_struct(shape: type, field: msgspec.structs.FieldInfo) -> FieldHelp:
+    written = next(names[field.name] for names in map(inspect.get_annotations, shape.__mro__) if field.name in names)
+    if field.default_factory is not msgspec.NODEFAULT:
+        return FieldHelp(field.name, str(written), _json(field.default_factory()), False)
+    return FieldHelp(field.name, str(written), "" if field.required else _json(field.default), field.required)
+
+
+def _of_dataclass(field: dataclasses.Field[Any]) -> FieldHelp:
+    if field.default_factory is not dataclasses.MISSING:
+        return FieldHelp(field.name, str(field.type), _json(field.default_factory()), False)
     required = field.default is dataclasses.MISSING
-    default = "" if required else msgspec.json.encode(field.default).decode()
-    return FieldHelp(field.name, str(field.type), default, required)
+    return FieldHelp(field.name, str(field.type), "" if required else _json(field.default), required)
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
+from msgspec import structs
+
 from offhook.errors import Draining, InvalidArgument
 from offhook.ids import Ids
 from offhook.media import messages as media
@@ -373,8 +375,8 @@ class Phone:
         view = self.desk.ended.get(report.stream)
         if view is not None:
             s = report.stats
-            figures = replace(view.media, mos=s.mos, loss=s.loss, jitter_ms=s.jitter_ms, rtt_ms=s.rtt_ms)
-            self.desk.ended[report.stream] = replace(view, media=figures)
+            figures = structs.replace(view.media, mos=s.mos, loss=s.loss, jitter_ms=s.jitter_ms, rtt_ms=s.rtt_ms)
+            self.desk.ended[report.stream] = structs.replace(view, media=figures)
 
     def _list_devices(self, _command: c.ListDevices) -> c.Accepted:
         self.desk.media(media.ListDevices())

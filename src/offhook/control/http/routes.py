@@ -95,7 +95,7 @@ class Route:
         if command is None or self.body_field:
             return ()
         taken = {name.partition(".")[0] for name in self.path_fields.values()} | self.preset.keys()
-        return tuple(name for name in command.__dataclass_fields__ if name not in taken)  # type: ignore[attr-defined]
+        return tuple(name for name in command.__struct_fields__ if name not in taken)
 
 
 _BRACES = re.compile(r"\{(\w+)\}")
