@@ -143,23 +143,30 @@ async def test_no_secret_of_a_websocket_is_logged(served: Served, caplog: pytest
     caplog.set_level(logging.DEBUG)
     url = f"ws://127.0.0.1:{served.port}/v1/socket"
     protocols = [Subprotocol("offhook.v1"), Subprotocol(f"bearer.{served.token}")]
-    async with connect(url, additional_headers=served.bearer, proxy=None), connect(url, subprotocols=protocols, proxy=None) as ws:
+    async with connect(url, additional_headers=served.bearer, subprotocols=protocols, proxy=None) as ws:
         await ws.send(f'{{"op":"ping","token":"{served.token}"}}')
         assert served.token not in str(await ws.recv())
     ours = [record.getMessage() for record in caplog.records if record.name != "websockets.client"]
     assert not [text for text in ours if served.token in text]
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
-async def test_beyond_this_machine_with_tls(backend: FakeBackend, tmp_path: Path) -> None:
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
     certificate, key = tmp_path / "c.pem", tmp_path / "k.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
          "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)],
         check=True, capture_output=True,
     )  # fmt: skip
-    async with serving(backend, tmp_path, host="0.0.0.0", certificate=str(certificate), key=str(key)) as served:
-        trusted = ssl.create_default_context(cafile=str(certificate))
+    return certificate, key
+
+
+async def test_beyond_this_machine_with_tls(backend: FakeBackend, tmp_path: Path, certificate: tuple[Path, Path]) -> None:
+    pem, key = map(str, certificate)
+    async with serving(backend, tmp_path, host="0.0.0.0", certificate=pem, key=key) as served:
+        trusted = ssl.create_default_context(cafile=pem)
         url = f"https://127.0.0.1:{served.port}"
         assert served.url.startswith("https://")
         async with httpx.AsyncClient(base_url=url, headers=served.bearer, verify=trusted) as http:
