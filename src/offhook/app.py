@@ -19,7 +19,7 @@ from offhook.errors import CommandError, ConfigError, NotFound, SetupError
 from offhook.io import clock
 from offhook.io.audio_link import AudioLink, AudioLinks
 from offhook.io.engine import Engine, Subscriber
-from offhook.io.journal import Cause, Envelope, Journal, rfc3339
+from offhook.io.journal import Cause, Envelope, Journal
 from offhook.io.media_host import MediaHost
 from offhook.io.media_wire import MediaOptions
 from offhook.io.media_worker import keep_collector_quiet
@@ -61,7 +61,6 @@ class RunningPhone:
 
     def __init__(self, config: Config, *, history: Path | None = None, journal: Path | None = None) -> None:
         ids = SystemIds()
-        self.started = clock.wall()
         epoch = ids.token(6)
         self._loop = asyncio.get_running_loop()
         agent = config.sip.user_agent or f"offhook/{__version__}"
@@ -179,7 +178,7 @@ class RunningPhone:
         host, port = self.address
         media = self._config.media
         return {
-            "version": __version__, "pid": os.getpid(), "since": wall(self._since),
+            "version": __version__, "instance": self._config.phone.name, "pid": os.getpid(), "since": wall(self._since),
             "sip_host": host, "sip_port": port, "sip_tcp_port": self.transports.tcp_port,
             "sound": media.sound, "rtp_ports": media.rtp_ports, "codecs": media.codecs,
             "max_calls": self._config.phone.max_calls, "recordings": self._config.phone.recording_dir,
@@ -195,11 +194,16 @@ class RunningPhone:
     def _keep(self, envelope: Envelope) -> None:
         """Keep a call from its first moment, so that even a crash leaves its trace; later events complete the record."""
         event = envelope.event
-        if self._history is not None and isinstance(event, CallIncoming | CallCreated | CallActive | CallEnded):
-            record = _record(event)
-            self._history.add(record)
-            if isinstance(event, CallEnded):
-                self.engine.say(HistoryAdded(entry=_entry(record)))
+        if isinstance(event, CallIncoming | CallCreated | CallActive | CallEnded):
+            self._loop.call_soon(self._keep_call, event)  # after the event is on its way to everybody
+
+    def _keep_call(self, event: CallEvent) -> None:
+        if self._history is None:
+            return
+        record = _record(event)
+        self._history.add(record)
+        if isinstance(event, CallEnded):
+            self.engine.say(HistoryAdded(entry=_entry(record)))
 
 
 def _open_journal(path: Path, epoch: str, trouble: Callable[[str], None]) -> Journal:
@@ -293,7 +297,7 @@ async def _serve(config: Config, socket: str, *, verbose: bool, any_http_port: b
         surface = LocalServer(phone, socket)
         await surface.start()
         if listen is not None:
-            http = await _start_http(phone, config, listen)
+            http = await _start_http(phone, listen)
         keep_collector_quiet()
         host, port = phone.address
         print(f"offhook is running: SIP on {host}:{port}, commands on {socket}", flush=True)
@@ -323,18 +327,16 @@ def _listen(settings: HttpSettings, any_port: bool) -> Listen:
     return listen
 
 
-async def _start_http(phone: RunningPhone, config: Config, listen: Listen) -> HttpServer:
+async def _start_http(phone: RunningPhone, listen: Listen) -> HttpServer:
     """Start the HTTP surface; its libraries are read beside the phone, which answers meanwhile."""
     loop = asyncio.get_running_loop()
     await loop.run_in_executor(None, importlib.import_module, "offhook.control.http.server")
     from offhook.control.http.server import HttpServer
-    from offhook.control.http.surface import About
     from offhook.storage.tokens import TokenFile, token_for_user
 
     tokens = TokenFile(paths().tokens_file)
     await loop.run_in_executor(None, token_for_user, tokens, paths().http_token_file)
-    about = About(instance=config.phone.name, started=rfc3339(phone.started), codecs=config.media.codecs)
-    server = HttpServer(phone, tokens, listen, about)
+    server = HttpServer(phone, tokens, listen)
     await server.start()
     return server
 

@@ -11,19 +11,21 @@ from offhook.errors import NotFound
 from offhook.io.audio_link import AudioLink
 from offhook.media.messages import AudioRate, DeviceInfo
 from offhook.phone.commands import (
+    CreateConference,
     Dial,
     GetAudio,
     GetCall,
     GetSnapshot,
     ListAccounts,
     ListCalls,
+    ListConferences,
     ListDevices,
     SetMicVolume,
     SetVolume,
     Status,
 )
 from offhook.phone.events import Event
-from offhook.phone.model import AccountView, AudioView, CallView, Snapshot, StatusView, wall
+from offhook.phone.model import AccountView, AudioView, CallView, ConferenceView, Snapshot, StatusView, wall
 
 
 class FakeBackend:
@@ -66,6 +68,8 @@ class FakeBackend:
                 self.audio = AudioView(volume, self.audio.mic_volume, self.audio.mic_muted)
             case SetMicVolume(volume=volume):
                 self.audio = AudioView(self.audio.output_volume, volume, self.audio.mic_muted)
+            case CreateConference():
+                return Accepted(value=ConferenceView(command.id or "conf_1", command.calls))
             case Dial():
                 return Accepted(call=command.id or "c_1", operation="op_1")
             case _:
@@ -79,6 +83,7 @@ class FakeBackend:
             ListDevices: self.devices,
             ListCalls: self.calls,
             ListAccounts: self.accounts,
+            ListConferences: (ConferenceView("conf_1", ("c_1",)),),
             GetSnapshot: Snapshot(self.status, self.accounts, self.calls, self.audio, self.devices, False, "", "off"),
         }
 

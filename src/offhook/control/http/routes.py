@@ -34,8 +34,8 @@ ONLY_ELSEWHERE: Final[Mapping[str, str]] = {
     "open_audio": "the WebSocket /v1/calls/{call}/audio opens its own",
     "close_audio": "the end of that WebSocket closes it",
     "get_snapshot": "snapshot is the same, with the event after which it is true",
+    "about": "GET /v1/system has it, and what the phone can do",
     "ping": "for sockets: a request of its own is a ping here",
-    "about": "GET /v1/system says it",
     "help": "the sockets' form of GET /v1/system",
     "legacy": "command lines belong to the command line",
 }
@@ -60,7 +60,8 @@ class Route:
     `path_fields` says which field each part of the path fills ("account.id" is inside the object `account`), `preset` what
     the route itself fills in. The body gives a command's other fields, or, with `body_field`, is the value of that one field.
     `query` and `body` describe fields that no command does. `status` is the answer when all is done at once (what needs the
-    far end answers 202, except that a created call is 201); `location` the path of what was created. `key` wraps a list.
+    far end answers 202, except that a created call is 201); `location` the path of what was created, a format string over the
+    answer. `key` wraps a list.
     """
 
     method: str
@@ -176,12 +177,13 @@ ROUTES: tuple[Route, ...] = (
     _call("recordings/current/resume", "pause_record", "Go on recording.", preset={"paused": False}),
     # --- conferences
     _command("GET", "/conferences", "list_conferences", key="conferences"),
-    _command("POST", "/conferences", "create_conference"),
+    _command("POST", "/conferences", "create_conference", status=201, location="/v1/conferences/{value[id]}"),
+    _own("GET", "/conferences/{conference}", "get_conference", "read", "One conference and its members."),
     _command("DELETE", "/conferences/{conference}", "end_conference", status=204),
-    _command("POST", "/conferences/{conference}/members", "join_conference"),
-    _call("leave_conference", "leave_conference"),
-    _call("mute_member", "mute_member"),
-    _call("unmute_member", "unmute_member"),
+    _command("PUT", "/conferences/{conference}/members/{call}", "join_conference"),
+    _command("DELETE", "/calls/{call}/conference", "leave_conference", status=204),
+    _call("conference/mute", "mute_member"),
+    _call("conference/unmute", "unmute_member"),
     # --- the phone
     _command("GET", "/status", "status"),
     _extra("GET", "/snapshot", "snapshot", "read", "Everything at one moment, and the event after which it is true."),
