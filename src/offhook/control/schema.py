@@ -53,6 +53,10 @@ _ERROR_CLASSES: dict[str, type[CommandError]] = {
 }
 
 
+PROBLEM_CODES: tuple[str, ...] = tuple(sorted(_HTTP_STATUS))
+"""Every code a refused command may have."""
+
+
 # --- JSON to commands ----------------------------------------------------------------------------------------------
 
 
@@ -92,10 +96,17 @@ def _shape(shape: type) -> dict[str, Any]:
 
 
 def _with_pairs(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Headers and tags may be written as an object too: {"X-Queue": "2"}."""
-    return {
-        name: list(value.items()) if name in _PAIRS and isinstance(value, Mapping) else value for name, value in params.items()
-    }
+    """Headers and tags may be written as an object too: {"X-Queue": "2"}; and 5.0 is 5, as in JSON Schema."""
+    return {name: _plain(list(value.items()) if name in _PAIRS and isinstance(value, Mapping) else value)
+            for name, value in params.items()}  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items()}
+    return value
 
 
 _AT = re.compile(r"(?P<what>.*?) - at `\$(?P<path>.*)`", re.DOTALL)
