@@ -264,7 +264,8 @@ _WANTED: Mapping[Any, str] = types.MappingProxyType({
 def set_value(path: Path, table: str, key: str, value: SettingValue) -> Config:
     """Change one setting in the file, keeping comments and order, and return the new Config.
 
-    `table` is "phone", "sip", "media", "http" or "account.ID" (created when new). Raises ConfigError, and then the file is as it was.
+    `table` is "phone", "sip", "media", "http" or "account.ID" (created when new). Raises ConfigError, and then the file is
+    as it was.
     """
     return _rewrite(path, lambda document: _table(document, table).update({key: value}))
 

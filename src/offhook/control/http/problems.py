@@ -23,6 +23,7 @@ HTTP_PROBLEMS: Final[Mapping[str, tuple[int, str]]] = {
     "target-too-long": (414, "Path and query are too long"),
     "unsupported-media-type": (415, "The body is not of a kind this path takes"),
     "misdirected": (421, "The request was meant for another host"),
+    "upgrade-required": (426, "This path is a WebSocket"),
     "head-too-large": (431, "The headers are too long"),
     "internal": (500, "Something went wrong inside the phone"),
     "overloaded": (503, "Too many clients at once"),
