@@ -1,4 +1,4 @@
-"""The JSON Schemas say what the phone does: what they accept is a command, what the phone sends fits, limits are the phone's."""
+"""The JSON Schemas say what the phone does: what they accept is a command, what is sent fits, limits are the phone's."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+from tests.control.schema_examples import ANY, examples
 
 from offhook.control import shapes
 from offhook.control.feed import STREAM_EVENTS, stream_event
 from offhook.control.fields import LIMITS, meaning
 from offhook.control.json_schema import components, document, value_schema
 from offhook.control.operations import EXTRA
-from offhook.control.schema import OPERATIONS, command_from_json, problem, to_json
+from offhook.control.schema import OPERATIONS, command_from_json, problem
 from offhook.errors import CommandError, InvalidArgument
 from offhook.io.journal import Cause, EnvelopeMaker
 from offhook.phone import commands as c
@@ -28,7 +30,6 @@ from offhook.phone.settings import AccountSettings
 from offhook.storage.history import CallRecord
 from offhook.testing.phones import VirtualPhone, no_figures, rings, talk
 from offhook.testing.wire import Weather, Wire
-from tests.control.schema_examples import ANY, examples
 
 DEFS = components()
 
@@ -42,6 +43,11 @@ CALL = CallView(
 
 def validator(name: str) -> Draft202012Validator:
     return Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": DEFS}, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+def sent(value: object) -> Any:
+    """Return what a client reads."""
+    return msgspec.json.decode(msgspec.json.encode(value))
 
 
 def test_it_is_json_schema_and_names_everything() -> None:
@@ -71,7 +77,8 @@ def test_what_the_schema_accepts_is_a_command(command: type[Command], data: st.D
 def test_what_is_a_command_fits_the_schema_but_for_limits(command: type[Command], data: st.DataObject) -> None:
     params = data.draw(examples(DEFS[command.__name__], DEFS))
     names = st.sampled_from([*DEFS[command.__name__]["properties"], "stranger"])
-    params |= data.draw(st.dictionaries(names, ANY | st.floats(allow_nan=False, allow_infinity=False) | st.lists(ANY), max_size=2))
+    values = ANY | st.floats(allow_nan=False, allow_infinity=False) | st.lists(ANY)
+    params |= data.draw(st.dictionaries(names, values, max_size=2))
     try:
         command_from_json(command.operation, params)
     except InvalidArgument:
@@ -100,8 +107,6 @@ SAMPLE_EVENTS: tuple[Event, ...] = (
 
 @pytest.mark.parametrize("event", SAMPLE_EVENTS, ids=lambda event: event.type)
 def test_events_fit(event: Event) -> None:
-    import msgspec
-
     for cause in (None, Cause("op_1", "cli", "r1")):
         found = msgspec.json.decode(EnvelopeMaker("k7", lambda: 1.5).make(event, cause).json)
         Draft202012Validator(document()).validate(found)
@@ -121,36 +126,48 @@ def test_every_event_of_a_call_between_two_phones_fits() -> None:
     wire.run(wire.now + 5)
     assert len({event.type for event in alice.events}) > 10
     for event in (*alice.events, *bob.events):
-        validator(type(event).__name__).validate(to_json(event))
+        validator(type(event).__name__).validate(sent(event))
 
 
-def answers() -> Iterator[tuple[Command, Any]]:
-    """Yield commands and their values, from a phone with a call, an account and a device."""
+def answers() -> Iterator[tuple[Command, c.Accepted]]:
+    """Yield commands and their answers, from a phone with a call, an account and a device."""
     wire = Wire(2, Weather())
     alice, bob = VirtualPhone(wire, "alice", "10.0.0.1"), VirtualPhone(wire, "bob", "10.0.0.2")
     wire.run(1)
     call, _ = talk(alice, bob)
     for command in (
         c.AddAccount(account=AccountSettings(id="a", domain="10.0.0.9", username="u", register=False)),
+        c.Dial(to="sip:offhook@10.0.0.2", hold_others=False), c.Hangup(call="last"),
         c.Status(), c.ListCalls(), c.GetCall(), c.GetAudio(), c.ListDevices(), c.ListAccounts(), c.GetSnapshot(),
         c.SetVolume(volume=3), c.VolumeUp(), c.VolumeDown(steps=2), c.SetMicVolume(volume=4), c.ToggleMute(), c.Mute(),
         c.Unmute(), c.Mute(call=call), c.Unmute(call=call), c.SetDevice(kind="input", device="mic-2"), c.Play(tone="440"),
         c.PausePlay(), c.StopPlay(), c.Record(), c.PauseRecord(), c.StopRecord(), c.Loopback(), c.Bridge(bridge="b"),
-        c.SendDtmf(digits="1"), c.SendInfo(body="x"), c.SendMessage(to="sip:x@10.0.0.2", text="x"), c.SetDnd(enabled=True),
-        c.SetForwarding(to=""), c.SetAutoAnswer(mode="off"), c.Hold(), c.SelectAccount(account="a"),
-        c.RemoveAccount(account="a"), c.HangupAll(),
+        c.SendDtmf(digits="1"), c.SendInfo(body="x"), c.SendMessage(to="sip:x@10.0.0.2", text="x"), c.SetDnd(enabled=False),
+        c.SetForwarding(to=""), c.SetAutoAnswer(mode="off"), c.Hold(call=call), c.Resume(call=call),
+        c.ToggleHold(call=call), c.ToggleHold(call=call), c.Transfer(to="sip:x@10.0.0.7", call=call),
+        c.SelectAccount(account="a"), c.RegisterAccount(account="a"), c.UnregisterAccount(account="a"), c.RemoveAccount(account="a"),
     ):  # fmt: skip
-        yield command, alice.execute(command).value
+        yield command, alice.execute(command)
         wire.run(wire.now + 1)
+    for command in (c.HangupAll(), c.Quit()):
+        yield command, alice.execute(command)
+    slow = VirtualPhone(wire, "slow", "10.0.0.3", ports=0)  # its media engine is still starting
+    bob.dial(slow)
+    wire.run_until(rings(slow), 60)
+    yield c.Answer(), slow.execute(c.Answer())
 
 
 def test_answers_fit() -> None:
-    seen = set()
-    for command, value in answers():
+    seen, pending = set(), set()
+    for command, accepted in answers():
         schema = {**value_schema(type(command)), "$defs": DEFS}
-        Draft202012Validator(schema).validate(to_json(value))
+        Draft202012Validator(schema).validate(sent(accepted.value))
+        validator("Accepted").validate(sent(accepted))
         seen.add(type(command))
+        if accepted.operation:
+            pending.add(type(command))
     assert set(shapes.VALUES) <= seen, "an answer that is described is not seen here"
+    assert shapes.PENDING - {c.AcceptTransfer} == pending
 
 
 def test_problems_fit() -> None:
@@ -166,8 +183,6 @@ def test_shapes_keep_up() -> None:
     assert set(shapes.STREAM_SHAPES) == set(STREAM_EVENTS)
     mirrors = {field.name: field.type for field in dataclasses.fields(shapes.HistoryEntry)}
     assert mirrors == {field.name: field.type for field in dataclasses.fields(CallRecord)}
-    import msgspec
-
     gap = msgspec.json.decode(stream_event("stream.gap", after="a-1", next="a-9"))
     validator("StreamNote").validate(gap)
 
@@ -208,7 +223,11 @@ BASE: dict[type, dict[str, Any]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("shape", "name", "fits", "value"), AROUND, ids=lambda found: getattr(found, "__name__", str(found)[:12]))
+def short(found: object) -> str:
+    return getattr(found, "__name__", str(found)[:12])
+
+
+@pytest.mark.parametrize(("shape", "name", "fits", "value"), AROUND, ids=short)
 def test_the_phone_draws_its_lines_where_the_table_says(shape: type, name: str, fits: bool, value: Any) -> None:
     schema = DEFS[shape.__name__]["properties"][name]
     assert Draft202012Validator(schema).is_valid(list(map(list, value)) if isinstance(value, tuple) else value) is fits
@@ -222,6 +241,7 @@ def refusal(command: Command) -> CommandError | None:
     """Give a command to a phone with one active and one ringing call; return why it is refused, None if it is not."""
     wire = Wire(3, Weather())
     alice, bob, carol = (VirtualPhone(wire, name, f"10.0.0.{at}") for at, name in enumerate(("alice", "bob", "carol"), 1))
+    alice.add_account(AccountSettings(id="b", domain="10.0.0.9", username="u", register=False))
     talk(alice, bob)
     carol.dial(alice)
     wire.run_until(rings(alice), 60)

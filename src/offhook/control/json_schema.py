@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from datetime import datetime
 from functools import cache
@@ -20,7 +20,7 @@ from offhook import __version__
 from offhook.control import shapes
 from offhook.control.fields import limits, meaning
 from offhook.control.http.problems import HTTP_PROBLEMS
-from offhook.control.schema import EVENT_TYPES, PROBLEM_CODES
+from offhook.control.schema import EVENT_TYPES, PROBLEM_STATUS
 from offhook.io.journal import ENVELOPE_VERSION, Cause
 from offhook.phone.commands import COMMANDS, Command
 from offhook.phone.events import EVENTS
@@ -87,7 +87,7 @@ def _classes(types: Iterable[Any]) -> Iterable[type]:
 @cache
 def _hints(shape: type) -> dict[str, Any]:
     hints = get_type_hints(shape)
-    return {field.name: hints[field.name] for field in dataclasses.fields(shape)}  # type: ignore[arg-type]  # a dataclass
+    return {field.name: hints[field.name] for field in dataclasses.fields(shape)}
 
 
 def _as_input(part: Schema, shape: type) -> Schema:
@@ -128,7 +128,9 @@ def _as_output(part: Schema, shape: type) -> Schema:
 
 
 def _plain(field: Schema) -> Schema:
-    """Say the type of an enumeration, and make one of two."""
+    """Say the type of an enumeration, and make one of two; a default is JSON."""
+    if isinstance(field.get("default"), tuple):
+        field["default"] = list(field["default"])
     choices = field.get("anyOf", ())
     if choices and all("enum" in choice for choice in choices):
         merged = [value for choice in choices for value in choice["enum"]]
@@ -152,7 +154,7 @@ def _pairs(field: Schema, bound: Schema) -> Schema:
 
 def _problem(part: Schema) -> Schema:
     part["required"] = ["type", "title", "status", "detail", "code"]
-    part["properties"]["code"] = {"type": "string", "enum": sorted({*PROBLEM_CODES, *HTTP_PROBLEMS})}
+    part["properties"]["code"] = {"type": "string", "enum": sorted({*PROBLEM_STATUS, *HTTP_PROBLEMS})}
     part["properties"]["status"] |= {"minimum": 400, "maximum": 599}
     return part
 
@@ -220,8 +222,8 @@ def _stream_note() -> Schema:
 def _accepted() -> Schema:
     return {
         "title": "Accepted",
-        "description": "The answer to a command. `call` is the call it concerned. `operation` names work that needs the far end: "
-        "an operation.succeeded or operation.failed with that id follows; empty: all is done. `value` is what was asked for.",
+        "description": "The answer to a command. `call` is the call it concerned. `operation` names work that needs the far "
+        "end: an operation.succeeded or operation.failed with that id follows; empty: all is done. `value` is what was asked for.",
         "type": "object",
         "properties": {"call": {"type": "string"}, "operation": {"type": "string"}, "value": {}},
         "required": ["call", "operation", "value"],
@@ -231,8 +233,9 @@ def _accepted() -> Schema:
 # --- for the other descriptions ------------------------------------------------------------------------------------
 
 
-def components(prefix: str = _REF) -> dict[str, Schema]:
-    """Return a fresh copy of every description by name; references begin with `prefix`."""
+@cache
+def components(prefix: str = _REF) -> Mapping[str, Schema]:
+    """Return every description by name; references begin with `prefix`. It is shared: do not change it."""
     found = deepcopy(_parts())
     if prefix != _REF:
         for part in found.values():
@@ -271,5 +274,5 @@ def document() -> Schema:
         "title": "offhook",
         "description": f"Commands, views, events and problems of the softphone offhook {__version__}.",
         "$ref": _REF + "Event",
-        "$defs": components(),
+        "$defs": dict(components()),
     }

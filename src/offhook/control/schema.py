@@ -53,8 +53,8 @@ _ERROR_CLASSES: dict[str, type[CommandError]] = {
 }
 
 
-PROBLEM_CODES: tuple[str, ...] = tuple(sorted(_HTTP_STATUS))
-"""Every code a refused command may have."""
+PROBLEM_STATUS: Mapping[str, int] = _HTTP_STATUS
+"""Every code a refused command may have, and its HTTP status."""
 
 
 # --- JSON to commands ----------------------------------------------------------------------------------------------
@@ -158,6 +158,11 @@ def error_from_problem(found: Mapping[str, Any]) -> CommandError:
         str(found.get("detail") or found.get("title") or "refused"), errors=fields,
         retry_after=float(retry_after) if isinstance(retry_after, int | float) else 0.0,
     )  # fmt: skip
+
+
+def problem_title(code: str) -> str:
+    """Return the title of the problems with this code."""
+    return _title(_ERROR_CLASSES[code])
 
 
 def _title(error_class: type[CommandError]) -> str:

@@ -53,6 +53,10 @@ VALUES: Final[Mapping[type[c.Command], Any]] = {
     c.SetDevice: AudioView,
     c.ListDevices: tuple[DeviceInfo, ...],
     c.GetAudio: AudioView,
+    c.AddAccount: AccountView,
+    c.RegisterAccount: AccountView,
+    c.UnregisterAccount: AccountView,
+    c.SelectAccount: AccountView,
     c.ListAccounts: tuple[AccountView, ...],
     c.Status: StatusView,
     c.GetSnapshot: Snapshot,
@@ -60,6 +64,12 @@ VALUES: Final[Mapping[type[c.Command], Any]] = {
     c.Unmute: AudioView | None,
 }
 """The type of `value` in the answer to a command; it is null for all others."""
+
+PENDING: Final[frozenset[type[c.Command]]] = frozenset({
+    c.Dial, c.Answer, c.Hold, c.Resume, c.ToggleHold, c.SendDtmf, c.Transfer, c.AcceptTransfer, c.SendInfo, c.SendMessage,
+    c.Play, c.Quit,
+})  # fmt: skip
+"""Commands that may need the far end, or time: their answer names an operation unless all is done already."""
 
 # --- problems and causes
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, TypeAlias
 
 from offhook.control.schema import OPERATIONS, command_help
@@ -93,7 +93,7 @@ class Route:
         if command is None or self.body_field:
             return ()
         taken = {name.partition(".")[0] for name in self.path_fields.values()} | self.preset.keys()
-        return tuple(name for name in command.__dataclass_fields__ if name not in taken)  # type: ignore[attr-defined]
+        return tuple(each.name for each in fields(command) if each.name not in taken)  # type: ignore[arg-type]  # a dataclass
 
 
 _BRACES = re.compile(r"\{(\w+)\}")
@@ -223,5 +223,12 @@ ROUTES: tuple[Route, ...] = (
         Parameter("data", "text", "lpData", default=""),
         Parameter("wide", "switch", "`data` is what MicroSIP.exe sends: UTF-16, a command line", default=False),
     )),
+    # --- the descriptions
+    _own("GET", "/openapi.json", "openapi_json", "public", "All of this as OpenAPI 3.1."),
+    _own("GET", "/asyncapi.json", "asyncapi_json", "public", "The sockets and the event stream as AsyncAPI 3.0."),
+    _own("GET", "/schema.json", "schema_json", "public", "Commands, views, events and problems as JSON Schema 2020-12."),
+    _own("GET", "/docs", "docs", "public", "The reference as a page to read."),
+    _own("GET", "/docs.css", "docs_css", "public", "How the page looks."),
+    _own("GET", "/docs.js", "docs_js", "public", "The page's search box."),
 )  # fmt: skip
 """Every route, in the order of the documentation."""
