@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
+
+Defs: TypeAlias = Mapping[str, dict[str, Any]]
 
 ANY = st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=4)
 
 
-def examples(schema: dict[str, Any], defs: dict[str, Any]) -> st.SearchStrategy[Any]:
+def examples(schema: dict[str, Any], defs: Defs) -> st.SearchStrategy[Any]:
     """Return a strategy for values that `schema` accepts; its references are names in `defs`."""
     if "$ref" in schema:
         return examples(defs[schema["$ref"].rpartition("/")[2]], defs)
@@ -23,7 +26,7 @@ def examples(schema: dict[str, Any], defs: dict[str, Any]) -> st.SearchStrategy[
     return _BY_TYPE[schema["type"]](schema, defs)
 
 
-def _object(schema: dict[str, Any], defs: dict[str, Any]) -> st.SearchStrategy[Any]:
+def _object(schema: dict[str, Any], defs: Defs) -> st.SearchStrategy[Any]:
     more = schema.get("additionalProperties", False)
     if isinstance(more, dict):
         return st.dictionaries(st.text(max_size=6), examples(more, defs), max_size=min(3, schema.get("maxProperties", 3)))
@@ -36,25 +39,25 @@ def _object(schema: dict[str, Any], defs: dict[str, Any]) -> st.SearchStrategy[A
     )
 
 
-def _array(schema: dict[str, Any], defs: dict[str, Any]) -> st.SearchStrategy[Any]:
+def _array(schema: dict[str, Any], defs: Defs) -> st.SearchStrategy[Any]:
     if "prefixItems" in schema:
         return st.tuples(*[examples(part, defs) for part in schema["prefixItems"]]).map(list)
     return st.lists(examples(schema["items"], defs), max_size=min(3, schema.get("maxItems", 3)))
 
 
-def _string(schema: dict[str, Any], _defs: dict[str, Any]) -> st.SearchStrategy[Any]:
+def _string(schema: dict[str, Any], _defs: Defs) -> st.SearchStrategy[Any]:
     if "pattern" in schema:
         return st.from_regex(schema["pattern"].removesuffix("$") + r"\Z")
     low = schema.get("minLength", 0)
     return st.text(min_size=low, max_size=max(low, min(8, schema.get("maxLength", 8))))
 
 
-def _integer(schema: dict[str, Any], _defs: dict[str, Any]) -> st.SearchStrategy[Any]:
+def _integer(schema: dict[str, Any], _defs: Defs) -> st.SearchStrategy[Any]:
     whole = st.integers(schema.get("minimum"), schema.get("maximum"))
     return whole | whole.filter(lambda number: abs(number) < 2**53).map(float)  # JSON does not tell 5 from 5.0
 
 
-def _number(schema: dict[str, Any], _defs: dict[str, Any]) -> st.SearchStrategy[Any]:
+def _number(schema: dict[str, Any], _defs: Defs) -> st.SearchStrategy[Any]:
     return st.floats(schema.get("minimum"), schema.get("maximum"), allow_nan=False, allow_infinity=False)
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from tests.control.schema_examples import ANY, examples
+from schema_examples import ANY, examples
 
 from offhook.control import shapes
 from offhook.control.feed import STREAM_EVENTS, stream_event
@@ -145,12 +145,13 @@ def answers() -> Iterator[tuple[Command, c.Accepted]]:
         c.SendDtmf(digits="1"), c.SendInfo(body="x"), c.SendMessage(to="sip:x@10.0.0.2", text="x"), c.SetDnd(enabled=False),
         c.SetForwarding(to=""), c.SetAutoAnswer(mode="off"), c.Hold(call=call), c.Resume(call=call),
         c.ToggleHold(call=call), c.ToggleHold(call=call), c.Transfer(to="sip:x@10.0.0.7", call=call),
-        c.SelectAccount(account="a"), c.RegisterAccount(account="a"), c.UnregisterAccount(account="a"), c.RemoveAccount(account="a"),
+        c.SelectAccount(account="a"), c.RegisterAccount(account="a"), c.UnregisterAccount(account="a"),
+        c.RemoveAccount(account="a"),
     ):  # fmt: skip
         yield command, alice.execute(command)
         wire.run(wire.now + 1)
-    for command in (c.HangupAll(), c.Quit()):
-        yield command, alice.execute(command)
+    yield c.HangupAll(), alice.execute(c.HangupAll())
+    yield c.Quit(), alice.execute(c.Quit())
     slow = VirtualPhone(wire, "slow", "10.0.0.3", ports=0)  # its media engine is still starting
     bob.dial(slow)
     wire.run_until(rings(slow), 60)

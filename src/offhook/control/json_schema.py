@@ -223,7 +223,8 @@ def _accepted() -> Schema:
     return {
         "title": "Accepted",
         "description": "The answer to a command. `call` is the call it concerned. `operation` names work that needs the far "
-        "end: an operation.succeeded or operation.failed with that id follows; empty: all is done. `value` is what was asked for.",
+        "end: an operation.succeeded or operation.failed with that id follows; empty: all is done. `value` is what was "
+        "asked for.",
         "type": "object",
         "properties": {"call": {"type": "string"}, "operation": {"type": "string"}, "value": {}},
         "required": ["call", "operation", "value"],

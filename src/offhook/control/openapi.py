@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, get_args
 
@@ -48,6 +47,19 @@ _TAG_OF: Final[Mapping[str, str]] = {
     "socket": "events", "operations": "events", "dde": "older interfaces", "copydata": "older interfaces",
 }  # fmt: skip
 
+_NAMES: Final[Mapping[tuple[str, str], str]] = {
+    ("DELETE", "/v1/calls/{call}"): "end_call",
+    ("POST", "/v1/calls/{call}/mute"): "mute_call",
+    ("POST", "/v1/calls/{call}/unmute"): "unmute_call",
+    ("POST", "/v1/calls/{call}/playbacks/current/pause"): "pause_playback",
+    ("POST", "/v1/calls/{call}/playbacks/current/resume"): "resume_playback",
+    ("POST", "/v1/calls/{call}/recordings/current/pause"): "pause_recording",
+    ("POST", "/v1/calls/{call}/recordings/current/resume"): "resume_recording",
+    ("POST", "/v1/audio/mute"): "mute_microphone",
+    ("POST", "/v1/audio/unmute"): "unmute_microphone",
+}
+"""The operationId of routes that share an operation with another."""
+
 _PATH_TEXTS: Final[Mapping[str, str]] = {
     "call": f"A call's id, or one of {', '.join(CALL_WORDS)}.",
     "account": "An account's id.",
@@ -55,6 +67,7 @@ _PATH_TEXTS: Final[Mapping[str, str]] = {
     "entry": "An entry's id.",
     "operation": "An operation's id.",
     "item": "A DDE item, such as Status.",
+    "code": "A problem's code.",
 }
 
 _BOUNDS: Final[Mapping[tuple[str, str], Schema]] = {
@@ -127,16 +140,9 @@ def tag_of(route: Route) -> str:
 
 
 def operation_names() -> dict[tuple[str, str], str]:
-    """Return each route's operationId: its operation or handler, or, where several share that, its method and path."""
-    counted = Counter(route.operation or route.handler for route in ROUTES)
-    found = {}
-    for route in ROUTES:
-        name = route.operation or route.handler
-        if counted[name] > 1:
-            words = [part for part in route.path.split("/")[2:] if not part.startswith("{")]
-            name = "_".join((route.method.lower(), *words))
-        found[route.method, route.path] = name
-    return found
+    """Return each route's operationId by method and path: its operation or handler, unless several share that."""
+    found = {(route.method, route.path): route.operation or route.handler for route in ROUTES}
+    return {**found, **_NAMES}
 
 
 def _bearer() -> Schema:
@@ -285,7 +291,10 @@ def _responses(route: Route) -> Iterator[tuple[str, Schema]]:
 
 def _good_responses(route: Route) -> Iterator[tuple[str, Schema]]:
     command = OPERATIONS.get(route.operation)
-    if route.handler in _DOCUMENT_TYPES:
+    if route.status == 303:
+        redirect = _answer("It is explained there.", None)
+        yield "303", {**redirect, "headers": {"Location": {"$ref": "#/components/headers/Location"}}}
+    elif route.handler in _DOCUMENT_TYPES:
         kind = _DOCUMENT_TYPES[route.handler]
         schema: Schema = {"type": "object" if kind.endswith("json") else "string"}
         yield "200", _answer("The document.", schema, kind)
@@ -398,6 +407,11 @@ def _codes_by_status() -> dict[int, list[tuple[str, str]]]:
     for code, (status, title) in HTTP_PROBLEMS.items():
         found.setdefault(status, []).append((code, title))
     return found
+
+
+def problem_codes() -> list[tuple[int, str, str]]:
+    """Return every problem's status, code and title, in their order."""
+    return [(status, code, title) for status, codes in sorted(_codes_by_status().items()) for code, title in sorted(codes)]
 
 
 def _problem_response(status: int) -> Schema:
