@@ -11,13 +11,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from offhook import __version__
 from offhook.errors import ConfigError, NotFound, SetupError
 from offhook.io import clock
 from offhook.io.engine import Engine, Subscriber
-from offhook.io.journal import Cause, Envelope, Journal
+from offhook.io.journal import Cause, Envelope, Journal, rfc3339
 from offhook.io.media_host import MediaHost
 from offhook.io.media_wire import MediaOptions
 from offhook.io.media_worker import keep_collector_quiet
@@ -28,10 +28,14 @@ from offhook.phone.commands import Accepted, AddAccount, Command, Quit
 from offhook.phone.events import Event, HistoryAdded, SystemError
 from offhook.phone.phone import Phone
 from offhook.phone.settings import AccountSettings
-from offhook.storage.config import Config, load
+from offhook.storage.config import Config, HttpSettings, load
 from offhook.storage.history import CallRecord, History
 from offhook.storage.paths import make_private, paths, socket_path
 from offhook.storage.secrets import open_secrets
+
+if TYPE_CHECKING:
+    from offhook.control.http.binding import Listen
+    from offhook.control.http.server import HttpServer
 
 QUIT_PATIENCE: Final = 6.0
 """Seconds until a phone that was told to stop is taken down even if it has not said that it is done."""
@@ -45,6 +49,7 @@ class RunningPhone:
 
     def __init__(self, config: Config, *, history: Path | None = None, journal: Path | None = None) -> None:
         ids = SystemIds()
+        self.started = clock.wall()
         epoch = ids.token(6)
         self._loop = asyncio.get_running_loop()
         agent = config.sip.user_agent or f"offhook/{__version__}"
@@ -225,11 +230,23 @@ def run_phone(options: SimpleNamespace) -> int:
         config = replace(config, media=replace(config.media, sound=options.sound))
     if options.media:
         config = replace(config, media=replace(config.media, mode=options.media))
+    if options.http:
+        config = replace(config, http=with_address(config.http, options.http))
     return asyncio.run(_serve(config, options.socket or socket_path(), verbose=options.verbose))
 
 
-async def _serve(config: Config, socket: str, *, verbose: bool) -> int:
+def with_address(settings: HttpSettings, text: str) -> HttpSettings:
+    """Return the settings, switched on, with the address of `--http [HOST:]PORT`. Raises SetupError for what is none."""
+    host, colon, port = text.rpartition(":")
+    if not (port.isascii() and port.isdecimal() and int(port) < 65536) or (colon and not host):
+        raise SetupError(f"--http {text}: write [HOST:]PORT, as 5080 or 127.0.0.1:5080")
+    return replace(settings, enabled=True, host=host.strip("[]") or settings.host, port=int(port))
+
+
+async def _serve(config: Config, socket: str, *, verbose: bool, any_http_port: bool = False) -> int:
     where = paths()
+    http: HttpServer | None = None
+    listen = _listen(config.http, any_http_port) if config.http.enabled else None  # refused before anything runs
     make_private(where.state)
     make_private(Path(config.phone.recording_dir))
     phone = await RunningPhone.start(config, history=where.history_file, journal=where.journal_file)
@@ -243,18 +260,58 @@ async def _serve(config: Config, socket: str, *, verbose: bool) -> int:
             phone.subscribe(_print_event)
         surface = LocalServer(phone, socket)
         await surface.start()
+        if listen is not None:
+            http = await _start_http(phone, config, listen)
         keep_collector_quiet()
         host, port = phone.address
         print(f"offhook is running: SIP on {host}:{port}, commands on {socket}", flush=True)
+        if http is not None:
+            _tell_http(http.url)
         if not config.accounts:
             print("There is no account yet: `offhook accounts add` or the configuration file adds one.", flush=True)
         await until_told(phone)
     finally:
         await phone.close()
+        if http is not None:
+            await http.close()
         if surface is not None:
             await surface.close()
     print("offhook has stopped.", flush=True)
     return 0
+
+
+def _listen(settings: HttpSettings, any_port: bool) -> Listen:
+    """Return where HTTP is spoken; raises SetupError for what would be dangerous."""
+    from offhook.control.http.binding import Listen, check_bind
+    from offhook.storage.tokens import TokenFile
+
+    fields = {each: getattr(settings, each) for each in ("host", "port", "hosts", "origins", "certificate", "key")}
+    listen = Listen(**fields, any_port=any_port)
+    check_bind(listen, bool(TokenFile(paths().tokens_file).list()))
+    return listen
+
+
+async def _start_http(phone: RunningPhone, config: Config, listen: Listen) -> HttpServer:
+    """Start the HTTP surface; its libraries are read beside the phone, which answers meanwhile."""
+    loop = asyncio.get_running_loop()
+    await loop.run_in_executor(None, importlib.import_module, "offhook.control.http.server")
+    from offhook.control.http.server import HttpServer
+    from offhook.control.http.surface import About
+    from offhook.storage.tokens import TokenFile, token_for_user
+
+    tokens = TokenFile(paths().tokens_file)
+    await loop.run_in_executor(None, token_for_user, tokens, paths().http_token_file)
+    about = About(instance=config.phone.name, started=rfc3339(phone.started), codecs=config.media.codecs)
+    server = HttpServer(phone, tokens, listen, about)
+    await server.start()
+    return server
+
+
+def _tell_http(url: str) -> None:
+    file = paths().http_token_file
+    print(f"HTTP is on {url}", flush=True)
+    if file.exists():
+        print(f'A token for it is in {file}: curl -H "Authorization: Bearer $(cat {file})" {url}/v1/status', flush=True)
 
 
 async def until_told(phone: RunningPhone) -> None:
@@ -338,9 +395,10 @@ async def _run_practice(options: SimpleNamespace) -> int:
             accounts=(account,),
             sip=replace(config.sip, host=host, port=0),
             media=replace(config.media, sound=options.sound or config.media.sound),
+            http=replace(config.http, enabled=True),
         )
         print(PRACTICE_HINTS, flush=True)
-        return await _serve(config, options.socket or socket_path(), verbose=True)
+        return await _serve(config, options.socket or socket_path(), verbose=True, any_http_port=True)
     finally:
         await exchange.close()
 

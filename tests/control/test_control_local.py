@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from offhook.control import local
+from offhook.control import local, session
 from offhook.control.backend import Cause
 from offhook.control.local import MAX_LINE, LocalServer
 from offhook.control.operations import EXTRA
@@ -304,7 +304,7 @@ async def test_a_client_that_does_not_read_answers_is_not_served_on(server: Loca
     for _ in range(50):
         assert (await peer.ask(op="ping"))["ok"]
     unsent = [client._transport.get_write_buffer_size() for client in server._clients if client._transport]
-    assert 0 < max(unsent) < local.MAX_UNSENT + local.REQUESTS_A_TURN * 64 * 1024
+    assert 0 < max(unsent) < session.MAX_UNSENT + local.REQUESTS_A_TURN * 64 * 1024
     greedy.writer.transport.abort()
 
 

@@ -17,7 +17,7 @@ def run_phone(use: Invocation) -> int:
         raise usage_error(use.verb, "--media is process or thread")
     options = SimpleNamespace(
         config=use.text("config"), socket=use.text("socket"), sound=use.text("sound", "auto"), media=media, port=_port(use, 0),
-        verbose=use.flag("verbose"),
+        verbose=use.flag("verbose"), http=use.text("http"),
     )  # fmt: skip
     # Modules stay, so collecting while they are read frees nothing and takes a sixth of the start; `app` enables it again.
     gc.disable()

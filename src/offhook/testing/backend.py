@@ -12,6 +12,7 @@ from offhook.phone.commands import (
     Dial,
     GetAudio,
     GetCall,
+    GetSnapshot,
     ListAccounts,
     ListCalls,
     ListDevices,
@@ -20,7 +21,7 @@ from offhook.phone.commands import (
     Status,
 )
 from offhook.phone.events import Event
-from offhook.phone.model import AccountView, AudioView, CallView, StatusView
+from offhook.phone.model import AccountView, AudioView, CallView, Snapshot, StatusView
 
 
 class FakeBackend:
@@ -51,17 +52,9 @@ class FakeBackend:
             raise self.refuse
         self.commands.append(command)
         self.on_execute(command)
+        if type(command) in self._views():
+            return Accepted(value=self._views()[type(command)])
         match command:
-            case Status():
-                return Accepted(value=self.status)
-            case GetAudio():
-                return Accepted(value=self.audio)
-            case ListDevices():
-                return Accepted(value=self.devices)
-            case ListCalls():
-                return Accepted(value=self.calls)
-            case ListAccounts():
-                return Accepted(value=self.accounts)
             case GetCall():
                 if not self.calls:
                     raise NotFound("no such call")
@@ -75,6 +68,16 @@ class FakeBackend:
             case _:
                 pass
         return Accepted(call="c_1", operation="op_2")
+
+    def _views(self) -> dict[type[Command], Any]:
+        return {
+            Status: self.status,
+            GetAudio: self.audio,
+            ListDevices: self.devices,
+            ListCalls: self.calls,
+            ListAccounts: self.accounts,
+            GetSnapshot: Snapshot(self.status, self.accounts, self.calls, self.audio, self.devices, False, "", "off"),
+        }
 
     def subscribe(self, callback: Callable[[Envelope], None]) -> Callable[[], None]:
         self._subscribers.append(callback)
@@ -101,4 +104,3 @@ class FakeBackend:
 
     def clear_history(self) -> None:
         self.entries = []
-

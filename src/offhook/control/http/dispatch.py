@@ -300,7 +300,8 @@ def _pointing_into_body(error: InvalidArgument, route: Route) -> InvalidArgument
 
 
 def _problem(request: Request, error: Exception) -> Answer:
-    return problem_answer(error, instance=request.path[:200], operation=request.route.operation)
+    brought = "authorization" in request.headers
+    return problem_answer(error, instance=request.path[:200], operation=request.route.operation, with_token=brought)
 
 
 def _denial(send: Send) -> Send:

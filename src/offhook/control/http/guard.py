@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, Protocol, TypeVar
 
 from offhook.control.access import Client, Denials
-from offhook.control.http.problems import HttpRefusal, NoToken
+from offhook.control.http.problems import HttpRefusal
 from offhook.control.http.routes import Route
 from offhook.errors import Forbidden, RateLimited, SetupError, Unauthenticated
 from offhook.phone.commands import Scope
@@ -100,7 +100,7 @@ class Guard:
     def client(self, authorization: str | None, peer: str) -> Client:
         """Return whose token it is; raises Unauthenticated, or RateLimited for who tries too often."""
         if authorization is None:
-            raise self._denied(peer, NoToken("a token is required: Authorization: Bearer …"))
+            raise self._denied(peer, Unauthenticated("a token is required: Authorization: Bearer …"))
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
             raise self._denied(peer, Unauthenticated("the scheme is Bearer"))

@@ -7,6 +7,9 @@ from typing import Final
 MAX_BODY: Final = 64 * 1024
 """Bytes of a request's body: the longest command, a text message, has a quarter of that."""
 
+MAX_DISCARDED: Final = 1024 * 1024
+"""Bytes of a longer body that are read and thrown away: who is cut off while sending never sees why."""
+
 MAX_DEPTH: Final = 16
 """Objects and lists inside each other; no command has more than three."""
 

@@ -60,7 +60,7 @@ def problem_object(error: CommandError | HttpRefusal) -> dict[str, Any]:
     return found
 
 
-def problem_answer(error: Exception, *, instance: str = "", operation: str = "") -> Answer:
+def problem_answer(error: Exception, *, instance: str = "", operation: str = "", with_token: bool = True) -> Answer:
     """Return the answer that says what is wrong. What is no error of ours is a mistake of ours: it is logged here."""
     if not isinstance(error, CommandError | HttpRefusal):
         _log.error("a request failed unexpectedly", exc_info=error)
@@ -70,22 +70,16 @@ def problem_answer(error: Exception, *, instance: str = "", operation: str = "")
         found["instance"] = instance
     if operation:
         found["op"] = operation
-    headers = dict(error.headers) if isinstance(error, HttpRefusal) else _headers(error)
+    headers = dict(error.headers) if isinstance(error, HttpRefusal) else _headers(error, with_token)
     if error.retry_after:
         headers["retry-after"] = str(math.ceil(error.retry_after))  # RFC 9110 10.2.3: whole seconds
     return Answer(found["status"], found, headers, media_type=MEDIA_TYPE)
 
 
-def _headers(error: CommandError) -> dict[str, str]:
+def _headers(error: CommandError, with_token: bool) -> dict[str, str]:
     # RFC 6750 3: what was wrong with the token; nothing but the scheme for a request that brought none.
-    if isinstance(error, NoToken):
-        return {"www-authenticate": 'Bearer realm="offhook"'}
     if isinstance(error, Unauthenticated):
-        return {"www-authenticate": 'Bearer realm="offhook", error="invalid_token"'}
+        return {"www-authenticate": 'Bearer realm="offhook"' + (', error="invalid_token"' if with_token else "")}
     if isinstance(error, Forbidden):
         return {"www-authenticate": 'Bearer realm="offhook", error="insufficient_scope"'}
     return {}
-
-
-class NoToken(Unauthenticated):
-    """No token was given."""

@@ -12,7 +12,7 @@ from starlette.datastructures import Headers, QueryParams
 
 from offhook.control.access import Client
 from offhook.control.http.answers import Receive, Send, common_headers
-from offhook.control.http.limits import MAX_BODY, MAX_DEPTH, MAX_REQUEST_ID
+from offhook.control.http.limits import MAX_BODY, MAX_DEPTH, MAX_DISCARDED, MAX_REQUEST_ID
 from offhook.control.http.problems import HttpRefusal
 from offhook.control.http.routes import Parameter, Route
 from offhook.errors import FieldError, InvalidArgument
@@ -91,7 +91,7 @@ class Request:
     async def read_body(self) -> None:
         """Take the body in; raises HttpRefusal when it is too long, ClientGone when it never ends."""
         length = self.headers.get("content-length", "")
-        if length.isdecimal() and int(length) > MAX_BODY:
+        if length.isdecimal() and len(length) < 18 and int(length) > MAX_DISCARDED:
             raise _too_long()
         parts: list[bytes] = []
         size = 0
@@ -102,9 +102,13 @@ class Request:
             part = message.get("body", b"")
             size += len(part)
             if size > MAX_BODY:
+                parts.clear()
+            else:
+                parts.append(part)
+            over = not message.get("more_body", False)
+            if size > MAX_DISCARDED or (over and size > MAX_BODY):
                 raise _too_long()
-            parts.append(part)
-            if not message.get("more_body", False):
+            if over:
                 self.body = b"".join(parts)
                 return
 

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import ipaddress
-import socket
-import ssl
 import time
-from dataclasses import dataclass
 from typing import Any, Final
 
 import uvicorn
@@ -16,29 +12,17 @@ from uvicorn.server import ServerState
 
 from offhook.control.access import Denials
 from offhook.control.backend import Backend
+from offhook.control.http.binding import Listen, check_bind, listening_socket, tls_context
 from offhook.control.http.dispatch import Application
 from offhook.control.http.guard import Guard, Tokens
 from offhook.control.http.limits import IDLE_SECONDS, PING_SECONDS
 from offhook.control.http.surface import About, Surface
 from offhook.control.http.wire import HttpConnection, SocketConnection
 from offhook.control.session import FLUSH_SECONDS, MAX_REQUEST
-from offhook.errors import SetupError
 
 BACKLOG: Final = 128
 TLS_WITHIN: Final = 10.0
 """Seconds a TLS handshake may take."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listen:
-    """Where and how to listen. Port 0 is any free one; `certificate` and `key` are PEM files ("" for plain HTTP)."""
-
-    host: str = "127.0.0.1"
-    port: int = 0
-    hosts: tuple[str, ...] = ()
-    origins: tuple[str, ...] = ()
-    certificate: str = ""
-    key: str = ""
 
 
 class HttpServer:
@@ -52,6 +36,7 @@ class HttpServer:
         self._state = ServerState()
         self._server: asyncio.Server | None = None
         self.surface: Surface | None = None
+        self.library: uvicorn.Config | None = None
         self.address = ("", 0)
 
     @property
@@ -63,13 +48,13 @@ class HttpServer:
 
     async def start(self) -> None:
         """Listen from now on."""
-        check_bind(self._listen, self._tokens)
+        check_bind(self._listen, bool(self._tokens.list()))
         loop = asyncio.get_running_loop()
-        context = await loop.run_in_executor(None, _tls, self._listen) if self._listen.certificate else None
-        listener = _bind(self._listen.host, self._listen.port)
+        context = await loop.run_in_executor(None, tls_context, self._listen) if self._listen.certificate else None
+        listener = listening_socket(self._listen)
         self.address = listener.getsockname()[:2]
         self.surface = Surface(self._backend, self._guard(), self._about)
-        config = _config(Application(self.surface))
+        config = self.library = _config(Application(self.surface))
         with_tls: dict[str, Any] = {"ssl": context, "ssl_handshake_timeout": TLS_WITHIN} if context else {}
         self._server = await loop.create_server(
             lambda: HttpConnection(config=config, server_state=self._state, app_state={}, _loop=loop),
@@ -114,32 +99,6 @@ class HttpServer:
         return Guard(self._tokens, denials, hosts=hosts, any_address=everywhere, origins=self._listen.origins)
 
 
-def check_bind(listen: Listen, tokens: Tokens) -> None:
-    """Raise SetupError for an address beyond this machine without TLS, or without a token that somebody made on purpose."""
-    if bool(listen.certificate) != bool(listen.key):
-        raise SetupError("http.certificate and http.key belong together: give both, or neither")
-    if is_loopback(listen.host):
-        return
-    if not listen.certificate:
-        raise SetupError(
-            f"http.host {listen.host} can be reached from other machines: give http.certificate and http.key (TLS), "
-            "or use 127.0.0.1"
-        )
-    if not tokens.list():
-        raise SetupError(
-            f"http.host {listen.host} can be reached from other machines, and there is no token yet: "
-            "`offhook token create NAME --scopes read,call` makes one"
-        )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address; raises SetupError for what is none."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        raise SetupError(f"http.host {host!r} is no IP address: write one of this machine's, as 127.0.0.1") from None
-
-
 def _config(application: Application) -> uvicorn.Config:
     config = uvicorn.Config(
         application, http=HttpConnection, ws=SocketConnection, interface="asgi3", lifespan="off",
@@ -150,30 +109,3 @@ def _config(application: Application) -> uvicorn.Config:
     )  # fmt: skip
     config.load()
     return config
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):
-            # On Windows SO_REUSEADDR would let another program take the same port.
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-        else:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.setblocking(False)
-    except OSError as error:
-        listener.close()
-        why = "another program has it" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
-        raise SetupError(f"cannot serve HTTP on {host}:{port}: {why}; choose another with --http PORT") from error
-    return listener
-
-
-def _tls(listen: Listen) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.set_alpn_protocols(["http/1.1"])
-    try:
-        context.load_cert_chain(listen.certificate, listen.key)
-    except (OSError, ssl.SSLError) as error:
-        raise SetupError(f"http.certificate {listen.certificate} and http.key {listen.key} cannot be used: {error}") from error
-    return context

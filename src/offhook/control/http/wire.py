@@ -139,9 +139,9 @@ class HttpConnection(HttpToolsProtocol):
         raise httptools.HttpParserError(refusal.code)
 
     def _refuse(self, refusal: HttpRefusal) -> None:
-        """Answer without an application and close, unless an answer is under way: then only close."""
+        """Answer without an application and close, unless this request has an answer (begun) already: then only close."""
         self._expect_no_more()
-        if self._is_silent:
+        if self._is_silent and (self._in_head or self.cycle is None):
             self.transport.write(_raw_answer(refusal))
         self.transport.close()
         self.loop.call_later(FLUSH_SECONDS, self.transport.abort)
