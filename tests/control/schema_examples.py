@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
@@ -23,7 +23,8 @@ def examples(schema: dict[str, Any], defs: Defs) -> st.SearchStrategy[Any]:
     if "anyOf" in schema:
         rest = {key: value for key, value in schema.items() if key not in ("anyOf", "default", "description")}
         return st.one_of([examples({**rest, **choice}, defs) for choice in schema["anyOf"]])
-    return _BY_TYPE[schema["type"]](schema, defs)
+    found: st.SearchStrategy[Any] = _BY_TYPE[schema["type"]](schema, defs)
+    return found
 
 
 def _object(schema: dict[str, Any], defs: Defs) -> st.SearchStrategy[Any]:
@@ -61,7 +62,7 @@ def _number(schema: dict[str, Any], _defs: Defs) -> st.SearchStrategy[Any]:
     return st.floats(schema.get("minimum"), schema.get("maximum"), allow_nan=False, allow_infinity=False)
 
 
-_BY_TYPE = {
+_BY_TYPE: dict[str, Callable[[dict[str, Any], Defs], st.SearchStrategy[Any]]] = {
     "object": _object,
     "array": _array,
     "string": _string,
