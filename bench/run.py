@@ -69,7 +69,7 @@ def memory_mb(pid: int) -> tuple[float, float]:
 
 
 @contextlib.contextmanager
-def phone() -> Iterator[tuple[subprocess.Popen[bytes], int, Path, float]]:
+def phone(*arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], int, Path, float]]:
     """Run the phone as people do; gives the process, its SIP port, its socket, and seconds to the first answered OPTIONS."""
     with tempfile.TemporaryDirectory() as home:
         port = free_port()
@@ -83,7 +83,7 @@ def phone() -> Iterator[tuple[subprocess.Popen[bytes], int, Path, float]]:
             probe.settimeout(0.005)
             started = time.perf_counter()
             process = subprocess.Popen(
-                [*script("offhook"), "run", "--config", str(config), "--sound", "null"],
+                [*script("offhook"), "run", "--config", str(config), "--sound", "null", *arguments],
                 env=environment,
                 stdout=subprocess.DEVNULL,
             )
@@ -183,6 +183,9 @@ def main() -> None:
         rows.append(("the same, baresip beside it", f"{used:.2f} ms CPU, {ok} ok, {failed} failed", "", ""))
     command = [sys.executable, str(HERE / "bench_media.py"), "25", "100", "200"]
     media = subprocess.run(command, capture_output=True, text=True, check=False)
+    links = [sys.executable, str(HERE / "bench_audio.py"), "20", "100"]
+    audio = subprocess.run(links, capture_output=True, text=True, check=False)
+    api = subprocess.run([sys.executable, str(HERE / "bench_api.py")], capture_output=True, text=True, check=False)
     page = [
         "# Results",
         "",
@@ -194,10 +197,20 @@ def main() -> None:
         "|---|---|---|---|",
         *(f"| {' | '.join(row)} |" for row in rows),
         "",
+        "## Surfaces",
+        "",
+        api.stdout.strip() or api.stderr.strip()[-2000:],
+        "",
         "## Media",
         "",
         "```",
         media.stdout.strip() or media.stderr.strip()[-2000:],
+        "```",
+        "",
+        "## Audio links",
+        "",
+        "```",
+        audio.stdout.strip() or audio.stderr.strip()[-2000:],
         "```",
     ]
     (HERE / "RESULTS.md").write_text("\n".join(page) + "\n")

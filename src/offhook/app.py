@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -14,18 +15,29 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 from offhook import __version__
-from offhook.errors import ConfigError, NotFound, SetupError
+from offhook.errors import CommandError, ConfigError, NotFound, SetupError
 from offhook.io import clock
+from offhook.io.audio_link import AudioLink, AudioLinks
 from offhook.io.engine import Engine, Subscriber
-from offhook.io.journal import Cause, Envelope, Journal, rfc3339
+from offhook.io.journal import Cause, Envelope, Journal
 from offhook.io.media_host import MediaHost
 from offhook.io.media_wire import MediaOptions
 from offhook.io.media_worker import keep_collector_quiet
 from offhook.io.system_ids import SystemIds
 from offhook.io.transport import Transports
-from offhook.media.messages import MediaReport
-from offhook.phone.commands import Accepted, AddAccount, Command, Quit
-from offhook.phone.events import Event, HistoryAdded, SystemError
+from offhook.media.messages import AudioRate, MediaReport
+from offhook.phone.commands import Accepted, AddAccount, CloseAudio, Command, OpenAudio, Quit
+from offhook.phone.events import (
+    CallActive,
+    CallCreated,
+    CallEnded,
+    CallEvent,
+    CallIncoming,
+    Event,
+    HistoryAdded,
+    SystemError,
+)
+from offhook.phone.model import CallEnd, wall
 from offhook.phone.phone import Phone
 from offhook.phone.settings import AccountSettings
 from offhook.storage.config import Config, HttpSettings, load
@@ -49,7 +61,6 @@ class RunningPhone:
 
     def __init__(self, config: Config, *, history: Path | None = None, journal: Path | None = None) -> None:
         ids = SystemIds()
-        self.started = clock.wall()
         epoch = ids.token(6)
         self._loop = asyncio.get_running_loop()
         agent = config.sip.user_agent or f"offhook/{__version__}"
@@ -60,7 +71,12 @@ class RunningPhone:
         self.engine = Engine(self.phone, self.media, epoch, journal=kept, instance=config.phone.name)
         self.transports = Transports(config.sip.host, config.sip.port, self.engine.deliver, any_port=True)
         self._history = History(history, trouble=self._trouble) if history else None
+        self._config = config
+        self._since = clock.wall()
         self._closed = False
+        self._audio = AudioLinks(self.media.send, self.engine.report)
+        self.media.set_audio_callback(self._audio.take)
+        self.engine.subscribe(self._audio.see)
 
     @classmethod
     async def start(cls, config: Config, *, history: Path | None = None, journal: Path | None = None) -> RunningPhone:
@@ -80,7 +96,7 @@ class RunningPhone:
         if self._closed:
             return
         with contextlib.suppress(TimeoutError):
-            if not self.phone.desk.draining:
+            if not self.phone.desk.stopping:
                 self.execute(Quit())
             await asyncio.wait_for(self.engine.stopped.wait(), QUIT_PATIENCE)
         self._closed = True
@@ -111,6 +127,7 @@ class RunningPhone:
     def _take_reports(self, reports: list[MediaReport]) -> None:
         if not self._closed:
             for report in reports:
+                self._audio.note(report)
                 self.engine.report(report)
 
     # --- Backend
@@ -132,6 +149,17 @@ class RunningPhone:
         """Call `callback` with every event from now on."""
         return self.engine.subscribe(callback)
 
+    def open_audio(
+        self, call: str = "", rate: AudioRate = 16000, *, hear: bool = True, speak: bool = True
+    ) -> AudioLink:
+        """Return a link through which a program hears and speaks in a call; raises CommandError."""
+        accepted = self.execute(OpenAudio(call=call, rate=rate, hear=hear, speak=speak))
+        return self._audio.add(accepted.call, accepted.value["audio"], rate, hear, speak, self._close_audio)
+
+    def _close_audio(self, audio: str) -> None:
+        with contextlib.suppress(CommandError):  # it is closed already, or all are about to be
+            self.execute(CloseAudio(audio=audio))
+
     def history(self, limit: int, before: str) -> list[dict[str, Any]]:
         """Return past calls, newest first."""
         return [_entry(record) for record in self._kept().list(limit, before)]
@@ -145,6 +173,17 @@ class RunningPhone:
         """Forget all past calls."""
         self._kept().clear()
 
+    def about(self) -> dict[str, Any]:
+        """Return what this phone is, as far as the configuration file alone does not tell."""
+        host, port = self.address
+        media = self._config.media
+        return {
+            "version": __version__, "instance": self._config.phone.name, "pid": os.getpid(), "since": wall(self._since),
+            "sip_host": host, "sip_port": port, "sip_tcp_port": self.transports.tcp_port,
+            "sound": media.sound, "rtp_ports": media.rtp_ports, "codecs": media.codecs,
+            "max_calls": self._config.phone.max_calls, "recordings": self._config.phone.recording_dir,
+        }  # fmt: skip
+
     def _kept(self) -> History:
         if self._history is None:
             raise NotFound("this phone keeps no history")
@@ -154,10 +193,11 @@ class RunningPhone:
 
     def _keep(self, envelope: Envelope) -> None:
         """Keep a call from its first moment, so that even a crash leaves its trace; later events complete the record."""
-        if self._history is not None and envelope.type in _KEPT:
-            record = _record(envelope)
+        event = envelope.event
+        if self._history is not None and isinstance(event, CallIncoming | CallCreated | CallActive | CallEnded):
+            record = _record(event)
             self._history.add(record)
-            if envelope.type == "call.ended":
+            if isinstance(event, CallEnded):
                 self.engine.say(HistoryAdded(entry=_entry(record)))
 
 
@@ -167,34 +207,25 @@ def _open_journal(path: Path, epoch: str, trouble: Callable[[str], None]) -> Jou
     return DiskJournal(path, epoch, trouble=trouble)
 
 
-_KEPT: Final = frozenset({"call.incoming", "call.created", "call.active", "call.ended"})
-
-
-def _record(envelope: Envelope) -> CallRecord:
-    from datetime import datetime
-
-    call = envelope.data["call"]
-    end = call["end"] or {}
-
-    def seconds(key: str) -> float | None:
-        return datetime.fromisoformat(call[key]).timestamp() if call[key] else None
-
-    incoming = call["direction"] == "incoming"
-    over = envelope.type == "call.ended"
+def _record(event: CallEvent) -> CallRecord:
+    call = event.call
+    end = call.end or CallEnd("local")
+    over = isinstance(event, CallEnded)
+    incoming = call.direction == "incoming"
     return CallRecord(
-        id=call["id"],
-        account=call["account"],
+        id=call.id,
+        account=call.account,
         direction="in" if incoming else "out",
-        remote_uri=call["remote"]["uri"],
-        remote_display=call["remote"]["display"],
-        started=seconds("created") or clock.wall(),
-        answered=seconds("answered"),
-        ended=seconds("ended") or clock.wall(),
-        duration_s=envelope.data.get("duration", 0.0),
-        sip_status=end.get("sip_status", 0),
-        reason=end.get("reason", "") if over else "not ended when last seen",
-        end_by=end.get("by", ""),
-        missed=incoming and over and call["answered"] is None and end.get("by") != "local",
+        remote_uri=call.remote.uri,
+        remote_display=call.remote.display,
+        started=call.created.timestamp(),
+        answered=call.answered.timestamp() if call.answered else None,
+        ended=call.ended.timestamp() if call.ended else clock.wall(),
+        duration_s=event.duration if isinstance(event, CallEnded) else 0.0,
+        sip_status=end.sip_status,
+        reason=end.reason if over else "not ended when last seen",
+        end_by=end.by if call.end else "",
+        missed=incoming and over and call.answered is None and end.by != "local",
     )
 
 
@@ -261,7 +292,7 @@ async def _serve(config: Config, socket: str, *, verbose: bool, any_http_port: b
         surface = LocalServer(phone, socket)
         await surface.start()
         if listen is not None:
-            http = await _start_http(phone, config, listen)
+            http = await _start_http(phone, listen)
         keep_collector_quiet()
         host, port = phone.address
         print(f"offhook is running: SIP on {host}:{port}, commands on {socket}", flush=True)
@@ -291,18 +322,16 @@ def _listen(settings: HttpSettings, any_port: bool) -> Listen:
     return listen
 
 
-async def _start_http(phone: RunningPhone, config: Config, listen: Listen) -> HttpServer:
+async def _start_http(phone: RunningPhone, listen: Listen) -> HttpServer:
     """Start the HTTP surface; its libraries are read beside the phone, which answers meanwhile."""
     loop = asyncio.get_running_loop()
     await loop.run_in_executor(None, importlib.import_module, "offhook.control.http.server")
     from offhook.control.http.server import HttpServer
-    from offhook.control.http.surface import About
     from offhook.storage.tokens import TokenFile, token_for_user
 
     tokens = TokenFile(paths().tokens_file)
     await loop.run_in_executor(None, token_for_user, tokens, paths().http_token_file)
-    about = About(instance=config.phone.name, started=rfc3339(phone.started), codecs=config.media.codecs)
-    server = HttpServer(phone, tokens, listen, about)
+    server = HttpServer(phone, tokens, listen)
     await server.start()
     return server
 

@@ -141,7 +141,10 @@ def answers() -> Iterator[tuple[Command, c.Accepted]]:
         c.Status(), c.ListCalls(), c.GetCall(), c.GetAudio(), c.ListDevices(), c.ListAccounts(), c.GetSnapshot(),
         c.SetVolume(volume=3), c.VolumeUp(), c.VolumeDown(steps=2), c.SetMicVolume(volume=4), c.ToggleMute(), c.Mute(),
         c.Unmute(), c.Mute(call=call), c.Unmute(call=call), c.SetDevice(kind="input", device="mic-2"), c.Play(tone="440"),
-        c.PausePlay(), c.StopPlay(), c.Record(), c.PauseRecord(), c.StopRecord(), c.Loopback(), c.Bridge(bridge="b"),
+        c.PausePlay(), c.StopPlay(), c.Record(), c.PauseRecord(), c.StopRecord(), c.Loopback(),
+        c.OpenAudio(), c.CloseAudio(audio="aud_1"), c.CreateConference(id="r", calls=(call,)), c.ListConferences(),
+        c.MuteMember(call=call), c.UnmuteMember(call=call), c.LeaveConference(call=call), c.CreateConference(id="r"),
+        c.JoinConference(conference="r", call=call), c.EndConference(conference="r"), c.Drain(), c.Drain(enabled=False),
         c.SendDtmf(digits="1"), c.SendInfo(body="x"), c.SendMessage(to="sip:x@10.0.0.2", text="x"), c.SetDnd(enabled=False),
         c.SetForwarding(to=""), c.SetAutoAnswer(mode="off"), c.Hold(call=call), c.Resume(call=call),
         c.ToggleHold(call=call), c.ToggleHold(call=call), c.Transfer(to="sip:x@10.0.0.7", call=call),
@@ -219,7 +222,7 @@ AROUND += [
 BASE: dict[type, dict[str, Any]] = {
     c.Dial: {"to": "sip:1001@10.0.0.9"}, c.Redirect: {"to": "sip:1001@10.0.0.9"}, c.Transfer: {"to": "sip:1001@10.0.0.9"},
     c.SendDtmf: {"digits": "1", "call": "active"}, c.SendInfo: {"body": "x", "call": "active"},
-    c.SendMessage: {"to": "sip:1001@10.0.0.9", "text": "x"}, c.Bridge: {"bridge": "b"}, c.SetForwarding: {"to": ""},
+    c.SendMessage: {"to": "sip:1001@10.0.0.9", "text": "x"}, c.SetForwarding: {"to": ""},
     c.SetAutoAnswer: {"mode": "off"}, AccountSettings: {"id": "a", "domain": "10.0.0.9", "username": "u"},
 }  # fmt: skip
 

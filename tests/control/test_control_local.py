@@ -100,14 +100,20 @@ async def test_a_mistake_of_ours_does_not_end_the_connection(
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.operation)
 async def test_every_command_is_reachable(peer: Peer, backend: FakeBackend, command: type[c.Command]) -> None:
     needed = {
-        "to": "1", "digits": "1", "body": "x", "text": "x", "bridge": "b", "volume": 5, "kind": "input", "device": "d",
-        "account": "a", "enabled": True, "mode": "off",
+        "to": "1", "digits": "1", "body": "x", "text": "x", "conference": "r", "volume": 5, "kind": "input", "device": "d",
+        "account": "a", "enabled": True, "mode": "off", "audio": "aud_1",
     }  # fmt: skip
     if command is c.AddAccount:
         needed["account"] = {"id": "a", "domain": "d", "username": "u"}
     fields = {name: value for name, value in needed.items() if name in command.__slots__}
     await peer.ask(id=1, op=command.operation, **fields)
     assert [type(found) for found in backend.commands] == [command]
+
+
+async def test_a_phone_says_what_it_is(peer: Peer, backend: FakeBackend) -> None:
+    found = (await peer.ask(op="about"))["result"]
+    assert found == {"version": backend.facts["version"], "pid": 0, "since": "2023-11-14T22:13:20Z"}
+    assert not (await peer.ask(op="about", x=1))["ok"]
 
 
 async def test_help_names_every_operation(peer: Peer) -> None:

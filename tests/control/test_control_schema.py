@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from offhook.control.backend import Cause, EnvelopeMaker
 from offhook.control.schema import OPERATIONS, command_from_json, command_help, error_from_problem, problem, to_json
 from offhook.errors import CommandError, InvalidArgument, LineBusy
-from offhook.phone.commands import COMMANDS, AddAccount, Bridge, Dial, SetVolume
+from offhook.phone.commands import COMMANDS, AddAccount, CreateConference, Dial, SetVolume
 from offhook.phone.events import CallEnded, DtmfReceived, SystemReady
 from offhook.phone.model import CallEnd, CallState, CallView, Party, wall
 from offhook.phone.settings import AccountSettings
@@ -24,9 +24,9 @@ CALL = CallView(
 )  # fmt: skip
 
 SAMPLES: dict[str, dict[str, Any]] = {
-    "to": {"to": "1001"}, "digits": {"digits": "1"}, "body": {"body": "x"}, "text": {"text": "x"}, "bridge": {"bridge": "b"},
-    "volume": {"volume": 5}, "kind": {"kind": "input"}, "device": {"device": "d"}, "account": {"account": "a"},
-    "enabled": {"enabled": True}, "mode": {"mode": "off"},
+    "to": {"to": "1001"}, "digits": {"digits": "1"}, "body": {"body": "x"}, "text": {"text": "x"},
+    "conference": {"conference": "r"}, "volume": {"volume": 5}, "kind": {"kind": "input"}, "device": {"device": "d"},
+    "account": {"account": "a"}, "enabled": {"enabled": True}, "mode": {"mode": "off"}, "audio": {"audio": "aud_1"},
 }  # fmt: skip
 
 
@@ -52,7 +52,8 @@ def test_headers_are_pairs_or_an_object() -> None:
 
 
 def test_lists_become_tuples_and_whole_numbers_fit_seconds() -> None:
-    assert command_from_json("bridge", {"bridge": "b", "calls": ["c_1", "c_2"]}) == Bridge(bridge="b", calls=("c_1", "c_2"))
+    made = command_from_json("create_conference", {"id": "b", "calls": ["c_1", "c_2"]})
+    assert made == CreateConference(id="b", calls=("c_1", "c_2"))
     assert command_from_json("dial", {"to": "1", "ring_timeout": 5}) == Dial(to="1", ring_timeout=5.0)
 
 
@@ -73,7 +74,7 @@ def test_an_account_is_an_object() -> None:
     ("set_device", {"kind": "lamp", "device": ""}, "/kind"),
     ("add_account", {"account": {"id": "a", "domain": "d"}}, "/account/username"),
     ("add_account", {"account": {"id": "a", "domain": "d", "username": "u", "colour": 1}}, "/account/colour"),
-    ("bridge", {"bridge": "b", "calls": ["a", 7]}, "/calls/1"),
+    ("create_conference", {"calls": ["a", 7]}, "/calls/1"),
 ])  # fmt: skip
 def test_what_is_wrong_is_pointed_at(operation: str, params: dict[str, Any], pointer: str) -> None:
     with pytest.raises(InvalidArgument) as caught:

@@ -14,7 +14,7 @@ import pytest
 from offhook.phone.commands import (
     AcceptTransfer,
     Answer,
-    Bridge,
+    CreateConference,
     Dial,
     Hangup,
     HangupAll,
@@ -314,7 +314,7 @@ async def test_two_baresips_hear_each_other_in_our_conference(proxy: Kamailio, t
     ):
         calls = tuple(phone.execute(Dial(to=number, hold_others=False)).call for number in ("1002", "1003"))
         await phone.until(lambda: phone.types.count("call.active") == 2, "both active")
-        phone.execute(Bridge(bridge="room", calls=calls))
+        phone.execute(CreateConference(id="room", calls=calls))
         await recorded(phone, tmp_path / "one.wav", calls[0])
         phone.execute(HangupAll())
         await over(phone)

@@ -278,6 +278,17 @@ def test_a_conference_hears_all_but_itself() -> None:
     assert [middle(house.sent[name]) for name in "ab"] == [0, 0]
 
 
+def test_a_silent_member_hears_and_is_not_heard() -> None:
+    house = House()
+    house.open("a", "b", "c")
+    house.said = {"a": constant(1000), "b": constant(2000), "c": constant(4000)}
+    house.engine.execute(SetBridge("room", ("a", "b", "c"), silent=("c",)), house.now)
+    house.run(20)
+    assert [middle(house.sent[name]) for name in "abc"] == [
+        pytest.approx(2000, rel=0.05), pytest.approx(1000, rel=0.05), pytest.approx(3000, rel=0.05),
+    ]  # fmt: skip
+
+
 def test_a_conference_with_the_person_at_the_phone() -> None:
     house = House()
     house.open("a", "b", "c")

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 
 from offhook.cli import render
 from offhook.cli.outcome import DONE, FAR_END, REFUSED, TIMED_OUT, Ended
 from offhook.cli.parsing import usage_error
+from offhook.control.client import NoPhone, TimedOut
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
     from offhook.cli.parsing import Invocation
 
     Params = dict[str, Any]
+
+RECONNECT_SECONDS = 0.5
+"""How long --follow waits before it looks for the phone again."""
 
 PROGRESS = {"call.ringing": "ringing", "call.early": "ringing", "call.answered": "answered", "call.redirected": "redirected"}
 """What a call that is waited for goes through, as one word for each event."""
@@ -254,6 +259,36 @@ def record(use: Invocation) -> int:
     return perform(use, operation, {**call, **extra}, f"recording: {action}")
 
 
+def conference(use: Invocation) -> int:
+    """List conferences, or change one."""
+    action, words = use.text("action", "list"), use.text("what").split()
+    if action == "list":
+        return listing("list_conferences", render.conference_line, "no conferences")(use)
+    if action == "create":
+        result = use.client.request("create_conference", id=use.text("id"), calls=words)
+        return show(use, result, render.conference_line(result["value"]))
+    forms: dict[str, tuple[str, tuple[str, ...]]] = {
+        "join": ("join_conference", ("conference", "call")),
+        "leave": ("leave_conference", ("call",)),
+        "mute": ("mute_member", ("call",)),
+        "unmute": ("unmute_member", ("call",)),
+        "end": ("end_conference", ("conference",)),
+    }
+    if action not in forms or len(words) > len(forms[action][1]):
+        raise usage_error(use.verb, f"there are: list, create CALL..., {', '.join(forms)}")
+    operation, names = forms[action]
+    return perform(use, operation, dict(zip(names, words, strict=False)), f"conference: {action}")
+
+
+def drain(use: Invocation) -> int:
+    """Take no new calls, or take them again."""
+    switch = use.text("switch", "on")
+    if switch not in ("on", "off"):
+        raise usage_error(use.verb, "write: drain, or drain off")
+    text = "no new calls are taken" if switch == "on" else "new calls are taken"
+    return perform(use, "drain", {"enabled": switch == "on"}, text)
+
+
 def _absolute(file: str) -> str:
     """The phone may run in another folder, so it gets whole paths."""
     import os
@@ -338,15 +373,57 @@ def history(use: Invocation) -> int:
 
 
 def events(use: Invocation) -> int:
-    """Show events as they come."""
-    use.client.subscribe(*_types(use))
-    left = use.whole("count")
-    for event in use.client.events(use.number("timeout")):
+    """Show events as they come; with --follow also those of the phone's next runs."""
+    left = _Left(use.whole("count"), use.number("timeout"))
+    place = [use.text("after")]
+    while True:
+        try:
+            for seen in _visit(use, place[-1], left):
+                place = [seen]
+                if left.none:
+                    return DONE
+        except NoPhone:
+            if not use.flag("follow"):
+                raise
+            left.pause(RECONNECT_SECONDS)
+            use.close()
+
+
+class _Left:
+    """What is still to be shown, and for how long."""
+
+    def __init__(self, count: int, seconds: float | None) -> None:
+        self._count = count or -1
+        self._deadline = None if seconds is None else time.monotonic() + seconds
+
+    @property
+    def none(self) -> bool:
+        """Enough has been shown."""
+        return self._count == 0
+
+    @property
+    def seconds(self) -> float | None:
+        """Time left, None for ever."""
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+
+    def shown(self) -> None:
+        """One event less."""
+        self._count -= 1
+
+    def pause(self, seconds: float) -> None:
+        """Wait before trying again; the end of the time is a TimedOut."""
+        if self.seconds is not None and self.seconds <= 0:
+            raise TimedOut("no event in time")
+        time.sleep(seconds)
+
+
+def _visit(use: Invocation, after: str, left: _Left) -> Iterator[str]:
+    """Show events over one connection; yields the place to go on from."""
+    yield use.client.subscribe(*_types(use), after=after)
+    for event in use.client.events(left.seconds):
         _show_event(use, event)
-        left -= 1
-        if left == 0:
-            break
-    return DONE
+        left.shown()
+        yield event.get("id", after)
 
 
 def wait(use: Invocation) -> int:
@@ -366,7 +443,7 @@ def _types(use: Invocation) -> Iterable[str]:
 
 def _show_event(use: Invocation, event: Params) -> None:
     say(json.dumps(event, ensure_ascii=False) if use.json else render.event_line(event))
-    if event["type"] == "stream.slow_consumer":
+    if event["type"] == "stream.slow_consumer" and not use.flag("follow"):
         raise Ended(REFUSED, "the phone closed the connection: events were not read quickly enough")
 
 

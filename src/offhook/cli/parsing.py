@@ -101,9 +101,10 @@ class Invocation:
         return self._client
 
     def close(self) -> None:
-        """End the connection, if there is one."""
+        """End the connection, if there is one; the next use makes a new one."""
         if self._client is not None:
             self._client.close()
+            self._client = None
 
 
 def default_socket_path() -> str:

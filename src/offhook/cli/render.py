@@ -30,6 +30,13 @@ def call_line(call: dict[str, Any]) -> str:
     return text + (f"  ({', '.join(extras)})" if extras else "")
 
 
+def conference_line(conference: dict[str, Any]) -> str:
+    """Return one line about a conference."""
+    muted = conference["muted"]
+    members = (f"{call} (muted)" if call in muted else call for call in conference["members"])
+    return f"{conference['id']}: {', '.join(members) or 'nobody'}"
+
+
 def party(remote: dict[str, Any]) -> str:
     """Return a far end's name and address."""
     display = remote.get("display")

@@ -77,9 +77,14 @@ class LocalClient:
             else:
                 raise Refused(found.get("error") or {})
 
-    def subscribe(self, *types: str) -> None:
-        """Ask for events: "call.*", "call.ended", …; all of them without any."""
-        self.request("subscribe", types=list(types or ("*",)))
+    def subscribe(self, *types: str, after: str = "") -> str:
+        """Ask for events: "call.*", "call.ended", …; all of them without any. `after` an event's id: those behind it.
+
+        Returns the id to go on after, should the connection break before the first event.
+        """
+        place = {"after": after} if after else {}
+        answer = self.request("subscribe", types=list(types or ("*",)), **place)
+        return str(answer["after"])
 
     def events(self, timeout: float | None = None) -> Iterator[dict[str, Any]]:
         """Yield the subscribed events as they come; raise TimedOut `timeout` seconds from now, never if that is None."""

@@ -7,6 +7,7 @@ where it was. Whoever falls too far behind is told so and let go; its cursor sti
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from operator import attrgetter
@@ -17,6 +18,7 @@ import msgspec
 from offhook.control.backend import Cursor, Journal, Recorded
 from offhook.control.schema import EVENT_TYPES
 from offhook.errors import FieldError, InvalidArgument
+from offhook.io.journal import ENVELOPE_VERSION, rfc3339
 
 PAGE: Final = 500
 """Events read in one go; others have their turn between two pages."""
@@ -70,7 +72,7 @@ def cursor_from(text: str, name: str = "after") -> Cursor:
 
 def stream_event(type_: str, **data: Any) -> bytes:
     """Return the JSON of an event about the subscription itself."""
-    return _encode({"v": 1, "type": type_, "subject": "stream", "data": data})
+    return _encode({"v": ENVELOPE_VERSION, "type": type_, "time": rfc3339(time.time()), "subject": "stream", "data": data})
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ LIMITS: Final[Mapping[type, Mapping[str, Keywords]]] = {
         "gain_db": {"minimum": MIN_GAIN_DB, "maximum": MAX_GAIN_DB},
     },
     c.Record: {"max_seconds": {"minimum": 0, "maximum": MAX_RECORD}},
-    c.Bridge: {"bridge": {"minLength": 1}},
+    c.CreateConference: {"id": {"pattern": "^([A-Za-z0-9_-]{1,64})?$"}},
     c.SetVolume: {"volume": _PERCENT},
     c.SetMicVolume: {"volume": _PERCENT},
     c.VolumeUp: {"steps": _STEPS},
@@ -83,6 +83,7 @@ _MEANINGS: Final[Mapping[str, str]] = {
     "paused": "False goes on.",
     "enabled": "On or off.",
     "delay": "Seconds to wait first.",
+    "conference": "A conference's id.",
 }
 """What a field of this name means wherever it stands."""
 
@@ -119,7 +120,14 @@ _SPECIAL: Final[Mapping[type, Mapping[str, str]]] = {
         "beep": "Let the far end hear that it is recorded.",
     },
     c.Loopback: {"enabled": "False ends it."},
-    c.Bridge: {"bridge": "A name for the conference.", "calls": "Its calls; none ends it."},
+    c.OpenAudio: {
+        "rate": "Samples a second.",
+        "hear": "Hear what the far end says.",
+        "speak": "Speak to the far end.",
+    },
+    c.CloseAudio: {"audio": "The link's id."},
+    c.CreateConference: {"id": "Its name, if you want to choose it.", "calls": "The calls to begin with."},
+    c.Drain: {"enabled": "False takes new calls again."},
     c.SetDevice: {"kind": "Which of the three."},
     c.AddAccount: {"account": "The account."},
     c.SetForwarding: {"to": "A number or an address; empty ends it.", "delay": "Seconds of ringing before it; 0: at once."},

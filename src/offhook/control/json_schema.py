@@ -136,7 +136,7 @@ def _plain(field: Schema) -> Schema:
         merged = [value for choice in choices for value in choice["enum"]]
         field = {**{key: value for key, value in field.items() if key != "anyOf"}, "enum": merged}
     if "enum" in field:
-        return {"type": "string", **field}
+        return {"type": "integer" if isinstance(field["enum"][0], int) else "string", **field}
     return field
 
 

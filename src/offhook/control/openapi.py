@@ -17,7 +17,7 @@ from offhook.control.schema import EVENT_TYPES, OPERATIONS, PROBLEM_STATUS, prob
 from offhook.phone.commands import Scope
 from offhook.phone.events import EVENTS as ALL_EVENTS
 from offhook.phone.events import CallEvent
-from offhook.phone.model import AccountView, CallState, CallView
+from offhook.phone.model import AccountView, CallState, CallView, ConferenceView
 
 REF: Final = "#/components/schemas/"
 
@@ -31,6 +31,7 @@ A request with an `Idempotency-Key` can be sent again without being done twice. 
 
 TAGS: Final[Mapping[str, str]] = {
     "calls": "Placing, answering, holding and ending calls, and what is played into them and recorded of them.",
+    "conferences": "Calls that hear each other.",
     "phone": "The phone as a whole.",
     "sound": "Volumes, microphone and sound devices.",
     "accounts": "SIP accounts and settings.",
@@ -42,7 +43,8 @@ TAGS: Final[Mapping[str, str]] = {
 }
 
 _TAG_OF: Final[Mapping[str, str]] = {
-    "calls": "calls", "status": "phone", "snapshot": "phone", "system": "phone", "audio": "sound", "devices": "sound",
+    "calls": "calls", "conferences": "conferences",
+    "status": "phone", "snapshot": "phone", "system": "phone", "audio": "sound", "devices": "sound",
     "accounts": "accounts", "settings": "accounts", "messages": "messages", "history": "history", "events": "events",
     "socket": "events", "operations": "events", "dde": "older interfaces", "copydata": "older interfaces",
 }  # fmt: skip
@@ -63,6 +65,7 @@ _NAMES: Final[Mapping[tuple[str, str], str]] = {
 _PATH_TEXTS: Final[Mapping[str, str]] = {
     "call": f"A call's id, or one of {', '.join(CALL_WORDS)}.",
     "account": "An account's id.",
+    "conference": "A conference's id.",
     "kind": "Which of the three.",
     "entry": "An entry's id.",
     "operation": "An operation's id.",
@@ -91,6 +94,7 @@ _HANDLER_ANSWERS: Final[Mapping[str, Any]] = {
     "call_stats": shapes.CallStats,
     "system": shapes.SystemView,
     "get_account": AccountView,
+    "get_conference": ConferenceView,
     "settings": shapes.SettingsView,
     "get_operation": shapes.OperationView,
 }
@@ -388,7 +392,7 @@ def problem_statuses(route: Route) -> list[int]:
         found.add(404)
     if not route.is_safe:
         found |= {409, 413}
-    if route.path_parameters and route.path_parameters[0] == "call":
+    if "call" in route.path_parameters:
         found.add(409)  # a word that fits several calls
     if body_schema(route) is not None:
         found.add(415)

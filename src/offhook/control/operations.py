@@ -90,6 +90,11 @@ def _ping(request: Request) -> Any:
     return {}
 
 
+def _about(request: Request) -> Any:
+    request.only()
+    return to_json(request.backend.about())
+
+
 def _help(request: Request) -> Any:
     request.only()
     return {"commands": to_json(command_help()), "operations": list(EXTRA), "events": [*EVENT_TYPES, *STREAM_EVENTS]}
@@ -154,6 +159,7 @@ def _legacy(request: Request) -> Any:
 
 EXTRA: dict[str, Callable[[Request], Any]] = {
     "ping": _ping,
+    "about": _about,
     "help": _help,
     "snapshot": _snapshot,
     "history": _history,

@@ -23,7 +23,7 @@ SAMPLES: Final[Mapping[str, Any]] = {
 
 PATH_SAMPLES: Final[Mapping[str, str]] = {
     "call": "active", "account": "office", "kind": "output", "entry": "c_1", "operation": "op_1", "item": "Status",
-    "code": "not-found",
+    "code": "not-found", "conference": "conf_1",
 }  # fmt: skip
 
 _OF_RINGING: Final = frozenset({"answer", "reject", "redirect"})

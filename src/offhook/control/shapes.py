@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Literal
 
 from offhook.media.messages import DeviceInfo
 from offhook.phone import commands as c
-from offhook.phone.model import AccountView, AudioView, CallState, CallView, Snapshot, StatusView
+from offhook.phone.model import AccountView, AudioView, CallState, CallView, ConferenceView, Snapshot, StatusView
 
 # --- what a command's `value` holds
 
@@ -38,10 +39,25 @@ class EndedAnswer:
     ended: int
 
 
+@dataclass(frozen=True, slots=True)
+class AudioAnswer:
+    """The audio link."""
+
+    audio: str
+
+
 VALUES: Final[Mapping[type[c.Command], Any]] = {
     c.HangupAll: EndedAnswer,
     c.GetCall: CallView,
     c.ListCalls: tuple[CallView, ...],
+    c.OpenAudio: AudioAnswer,
+    c.CreateConference: ConferenceView,
+    c.JoinConference: ConferenceView,
+    c.LeaveConference: ConferenceView,
+    c.MuteMember: ConferenceView,
+    c.UnmuteMember: ConferenceView,
+    c.EndConference: ConferenceView,
+    c.ListConferences: tuple[ConferenceView, ...],
     c.Play: PlaybackAnswer,
     c.Record: RecordingAnswer,
     c.StopRecord: RecordingAnswer,
@@ -139,7 +155,25 @@ class HistoryPage:
 class SnapshotNow(Snapshot):
     """Everything at one moment. `as_of` is the event after which it is true: subscribe with `after` from there."""
 
-    as_of: str
+    as_of: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AboutView:
+    """What this phone is: version, name, process, since when, its SIP address, and how it carries sound."""
+
+    version: str
+    instance: str
+    pid: int
+    since: datetime
+    sip_host: str
+    sip_port: int
+    sip_tcp_port: int
+    sound: str
+    rtp_ports: tuple[int, int]
+    codecs: tuple[str, ...]
+    max_calls: int
+    recordings: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +322,7 @@ class Exchange:
 
 EXCHANGES: Final[Mapping[str, Exchange]] = {
     "ping": Exchange("See whether the phone listens.", Nothing, Nothing),
+    "about": Exchange("What this phone is.", Nothing, AboutView),
     "help": Exchange("What can be asked for.", Nothing, HelpAnswer),
     "snapshot": Exchange("Everything at one moment, and the event after which it is true.", Nothing, SnapshotNow),
     "history": Exchange("Past calls, newest first.", HistoryRequest, HistoryPage),
@@ -407,11 +442,8 @@ class Capabilities:
 
 
 @dataclass(frozen=True, slots=True)
-class SystemView:
-    """Version, run (`epoch`), name and abilities. `started` is RFC 3339."""
+class SystemView(AboutView):
+    """What this phone is, and what it can do; `epoch` names this run in the ids of events."""
 
-    version: str
     epoch: str
-    instance: str
-    started: str
     capabilities: Capabilities

@@ -52,7 +52,7 @@ class Engine:
         self._causes: dict[str, Cause] = {}
         self._subscribers: dict[int, Subscriber] = {}
         self._next_subscriber = 0
-        self._later: list[tuple[Event, Cause | None]] = []
+        self._later: list[Envelope] = []
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for: float | None = None
         self._lookups: set[asyncio.Task[None]] = set()
@@ -126,23 +126,25 @@ class Engine:
     def _say_later(self, events: list[Event], cause: Cause | None) -> None:
         if events and not self._later:
             asyncio.get_running_loop().call_soon(self._flush)
-        self._later += [(event, cause) for event in events]
+        self._write_down(events, cause)
+
+    def _write_down(self, events: list[Event], cause: Cause | None = None) -> None:
+        """Number events and keep them: what a command has done is in the journal before its answer leaves."""
+        if events:
+            envelopes = [self._maker.make(event, self._cause(event, cause)) for event in events]
+            self.journal.append(envelopes)
+            self._later += envelopes
 
     def _flush(self) -> None:
-        """Publish what waits."""
-        if self._later:
-            waiting, self._later = self._later, []
-            self._publish(waiting)
-
-    def _publish(self, events: list[tuple[Event, Cause | None]]) -> None:
-        """Number events, write them down, then tell every subscriber, in order."""
-        envelopes = [self._maker.make(event, self._cause(event, cause)) for event, cause in events]
-        self.journal.append(envelopes)
+        """Tell every subscriber what was written down, in order."""
+        if not self._later:
+            return
+        envelopes, self._later = self._later, []
         for envelope in envelopes:
             for callback in tuple(self._subscribers.values()):
                 self._tell(callback, envelope)
         self.journal.announce()
-        if any(isinstance(event, SystemStopped) for event, _ in events):
+        if any(isinstance(envelope.event, SystemStopped) for envelope in envelopes):
             self.stopped.set()
 
     def _cause(self, event: Event, cause: Cause | None) -> Cause | None:
@@ -188,7 +190,7 @@ class Engine:
         events: list[Event] = []
         self._drain(events)
         # Events of an earlier command go first: subscribers see one order.
-        self._later += [(event, None) for event in events]
+        self._write_down(events)
         self._flush()
 
     # --- outputs

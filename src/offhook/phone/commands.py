@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias
 
+from offhook.media.messages import AudioRate
 from offhook.phone.model import HeaderList
 from offhook.phone.settings import AccountSettings, AutoAnswer, DtmfMethod
 
@@ -211,6 +212,33 @@ class ListCalls(Command):
     scope: ClassVar[Scope] = "read"
 
 
+# --- programs that hear and speak in a call ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenAudio(Command):
+    """Open an audio link to a call: a program hears (`hear`) and speaks (`speak`) 16-bit PCM at `rate` Hz. Answers {audio}.
+
+    The frames themselves do not pass through commands and events; the surface that opened the link carries them. They begin
+    when the call has its sound: an incoming one when it is answered, and what was written before is said then. A call has at
+    most 8 links; a link ends with its call.
+    """
+
+    call: str = ""
+    rate: AudioRate = 16000
+    hear: bool = True
+    speak: bool = True
+    scope: ClassVar[Scope] = "media"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseAudio(Command):
+    """Close an audio link at once."""
+
+    audio: str
+    scope: ClassVar[Scope] = "media"
+
+
 # --- playing and recording -----------------------------------------------------------------------------------------
 
 
@@ -285,13 +313,64 @@ class Loopback(Command):
     scope: ClassVar[Scope] = "media"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bridge(Command):
-    """Let these calls hear each other (N-1 mix) as the conference `bridge`; no calls ends it."""
+# --- conferences ---------------------------------------------------------------------------------------------------
 
-    bridge: str
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateConference(Command):
+    """Let connected calls hear each other, mixed here. Answers the ConferenceView; `id` lets the caller choose its name."""
+
+    id: str = ""
     calls: tuple[str, ...] = ()
     scope: ClassVar[Scope] = "media"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinConference(Command):
+    """Let one more connected call in. A call is in one conference at most."""
+
+    conference: str
+    call: str = ""
+    scope: ClassVar[Scope] = "media"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaveConference(Command):
+    """Take a call out of its conference; it stays connected. The conference is over when the last one leaves."""
+
+    call: str = ""
+    scope: ClassVar[Scope] = "media"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MuteMember(Command):
+    """Keep the others in its conference from hearing this call."""
+
+    call: str = ""
+    scope: ClassVar[Scope] = "media"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnmuteMember(Command):
+    """Undo MuteMember."""
+
+    call: str = ""
+    scope: ClassVar[Scope] = "media"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndConference(Command):
+    """Take every call out of a conference; they stay connected."""
+
+    conference: str
+    scope: ClassVar[Scope] = "media"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListConferences(Command):
+    """Answer the ConferenceViews."""
+
+    scope: ClassVar[Scope] = "read"
 
 
 # --- audio ---------------------------------------------------------------------------------------------------------
@@ -449,6 +528,14 @@ class GetSnapshot(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Drain(Command):
+    """Take no new calls (incoming ones get 503) while the running ones go on; `enabled` false takes them again."""
+
+    enabled: bool = True
+    scope: ClassVar[Scope] = "admin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Quit(Command):
     """Hang up every call, unregister, stop. New commands are refused meanwhile."""
 
@@ -457,10 +544,11 @@ class Quit(Command):
 
 COMMANDS: tuple[type[Command], ...] = (
     Dial, Answer, Reject, Redirect, Hangup, HangupAll, Hold, Resume, ToggleHold, Mute, Unmute, ToggleMute, SendDtmf, Transfer,
-    AcceptTransfer, RejectTransfer, SendInfo, SendMessage, GetCall, ListCalls,
-    Play, StopPlay, PausePlay, Record, StopRecord, PauseRecord, Loopback, Bridge,
+    AcceptTransfer, RejectTransfer, SendInfo, SendMessage, GetCall, ListCalls, OpenAudio, CloseAudio,
+    Play, StopPlay, PausePlay, Record, StopRecord, PauseRecord, Loopback,
+    CreateConference, JoinConference, LeaveConference, MuteMember, UnmuteMember, EndConference, ListConferences,
     SetVolume, VolumeUp, VolumeDown, SetMicVolume, SetDevice, ListDevices, GetAudio,
     AddAccount, RemoveAccount, RegisterAccount, UnregisterAccount, SelectAccount, ListAccounts,
-    SetDnd, SetForwarding, SetAutoAnswer, Status, GetSnapshot, Quit,
+    SetDnd, SetForwarding, SetAutoAnswer, Status, GetSnapshot, Drain, Quit,
 )  # fmt: skip
 """Every command, in the order of the documentation."""

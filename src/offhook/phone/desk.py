@@ -67,7 +67,8 @@ class Desk:
         self.now = 0.0
         self.clock = 0.0
         self.last_ended: float | None = None
-        self.draining = False
+        self.draining = False  # no new calls
+        self.stopping = False  # no new commands
         self._order = 0
         self._operations = 0
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from offhook.media.messages import DeviceInfo, StreamStats
-from offhook.phone.model import AccountView, AudioView, CallView, Party
+from offhook.phone.model import AccountView, AudioView, CallView, ConferenceView, Party
 
 
 class Event:
@@ -185,6 +185,46 @@ class TransferFailed(CallEvent):
     reason: str
 
 
+# --- programs that hear and speak in a call ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioMarkReached(CallEvent):
+    """What an audio link wrote before the mark `name` has been played. `played_ms` counts from the opening of the link."""
+
+    audio: str
+    name: str
+    played_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioCleared(CallEvent):
+    """An audio link was silenced: `dropped_ms` of what it wrote were not played any more, nor its `marks` reached."""
+
+    audio: str
+    played_ms: int
+    dropped_ms: int
+    marks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioUnderrun(CallEvent):
+    """Everything an audio link wrote has been played, and nothing followed in time."""
+
+    audio: str
+    played_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioOverrun(CallEvent):
+    """An audio link lost `dropped_ms`: written too far ahead (speak, also `marks`), or not taken in time (hear)."""
+
+    audio: str
+    direction: Literal["hear", "speak"]
+    dropped_ms: int
+    marks: int = 0
+
+
 # --- digits and media ----------------------------------------------------------------------------------------------
 
 
@@ -306,6 +346,49 @@ class RecordingFailed(CallEvent):
     recording: str
     file: str
     reason: str
+
+
+# --- conferences ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConferenceEvent(Event):
+    """An event about one conference, with the conference after the change."""
+
+    conference: ConferenceView
+
+    @property
+    def subject(self) -> str:
+        return f"conferences/{self.conference.id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConferenceCreated(ConferenceEvent):
+    """A conference exists."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConferenceJoined(ConferenceEvent):
+    """A call is in it."""
+
+    call: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConferenceLeft(ConferenceEvent):
+    """A call is not in it any more."""
+
+    call: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConferenceUpdated(ConferenceEvent):
+    """Who is heard has changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConferenceEnded(ConferenceEvent):
+    """The conference is over."""
 
 
 # --- accounts, messages, devices, the phone ------------------------------------------------------------------------
@@ -440,7 +523,9 @@ class SystemError(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemDraining(Event):
-    """The phone takes no new calls; the running ones go on."""
+    """The phone takes no new calls, the running ones go on; or it takes them again (`enabled` false)."""
+
+    enabled: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -497,9 +582,11 @@ EVENTS: tuple[type[Event], ...] = (
     CallIncoming, CallCreated, CallCalling, CallRinging, CallEarly, CallAnswered, CallActive, CallHeld, CallResumed,
     CallRemoteHeld, CallRemoteResumed, CallMuted, CallUnmuted, CallUpdated, CallRedirected, CallHoldFailed, CallEnded,
     TransferRequested, TransferStarted, TransferProgress, TransferCompleted, TransferFailed,
+    AudioMarkReached, AudioCleared, AudioUnderrun, AudioOverrun,
     DtmfReceived, DtmfSent, DtmfSendFailed, MediaStarted, MediaStalled, MediaResumed, MediaStats, MediaFailed,
     PlaybackStarted, PlaybackFinished, PlaybackFailed, RecordingStarted, RecordingPaused, RecordingResumed,
     RecordingFinished, RecordingFailed,
+    ConferenceCreated, ConferenceJoined, ConferenceLeft, ConferenceUpdated, ConferenceEnded,
     AccountRegistering, AccountRegistered, AccountRegisterFailed, AccountUnregistered, AccountRemoved,
     MessageReceived, MessageSent, MessageFailed, OperationSucceeded, OperationFailed,
     AudioChanged, DeviceListed, DeviceError, DeviceRecovered, SettingsChanged,

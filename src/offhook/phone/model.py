@@ -144,6 +144,15 @@ class AudioView:
 
 
 @dataclass(frozen=True, slots=True)
+class ConferenceView:
+    """Calls that hear each other, in the order of joining; the others do not hear the `muted` ones."""
+
+    id: str
+    members: tuple[str, ...]
+    muted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class StatusView:
     """The one-glance answer: `code` 0-4 as in STATUS, its `name`, and the current call's id and remote party ("" if none)."""
 
@@ -166,3 +175,5 @@ class Snapshot:
     dnd: bool
     forwarding: str
     auto_answer: str
+    conferences: tuple[ConferenceView, ...] = ()
+    draining: bool = False

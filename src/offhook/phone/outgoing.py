@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from offhook.errors import (
+    Draining,
     InvalidArgument,
     InvalidState,
     LineBusy,
@@ -87,6 +88,8 @@ class Outgoing:
     def dial(self, command: Dial, parent: str = "") -> Accepted:
         """Create the call and start it as far as possible now."""
         desk = self.desk
+        if desk.draining:
+            raise Draining("the phone takes no new calls")
         digits = clean_digits(command.digits) if command.digits else ""
         check_headers(command.headers)
         call_id = self._new_id(command.id)
@@ -301,8 +304,9 @@ class Outgoing:
         desk.stop(call, "ring")
         call.answered = desk.wall
         call.order = desk.next_order()
-        desk.emit(CallAnswered(call=call.view()))
-        desk.emit(CallActive(call=call.view()))
+        view = call.view()
+        desk.emit(CallAnswered(call=view))
+        desk.emit(CallActive(call=view))
         for active in self.on_active:
             active(call)
         if desk.settings.auto_hangup:

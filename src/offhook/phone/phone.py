@@ -15,8 +15,10 @@ from offhook.ids import Ids
 from offhook.media import messages as media
 from offhook.phone import commands as c
 from offhook.phone import events as e
+from offhook.phone.audio import Audio
 from offhook.phone.call import OUTGOING_UNANSWERED, Call
 from offhook.phone.closing import Closing
+from offhook.phone.conferences import Conferences
 from offhook.phone.desk import Desk, PhoneOutput
 from offhook.phone.dialplan import target_uri
 from offhook.phone.digits import Digits
@@ -74,17 +76,21 @@ class Phone:
         self.closing = Closing(self.desk)
         self.offers = Offers(self.desk, codecs)
         self.digits = Digits(self.desk)
+        self.audio = Audio(self.desk)
         self.outgoing = Outgoing(self.desk, self.offers, self.digits, self.closing)
         self.incoming = Incoming(self.desk, self.offers, self.closing, self.outgoing)
         self.transfers = Transfers(self.desk, self.outgoing, self.closing)
         self.lines = Lines(self.desk, self.outgoing)
         self.sound = Sound(self.desk)
+        self.conferences = Conferences(self.desk)
         self.outgoing.on_active.append(self.sound.record_by_itself)
+        self.closing.on_closed.append(self.audio.call_closed)
         self.closing.on_closed += [
             self.outgoing.forget,
             self.digits.forget,
             self.transfers.closed,
             self.sound.call_closed,
+            self.conferences.closed,
         ]
         self._messages: dict[str, tuple[str, str]] = {}
         self._quit_at = 0.0
@@ -99,7 +105,7 @@ class Phone:
     def execute(self, command: c.Command, now: float) -> c.Accepted:
         """Carry out a command, or raise a CommandError and change nothing."""
         self.desk.now = now
-        if self.desk.draining and command.scope != "read":
+        if self.desk.stopping and command.scope != "read":
             raise Draining("the phone is shutting down")
         accepted: c.Accepted = self._commands[type(command)](command)
         self._settle()
@@ -110,9 +116,7 @@ class Phone:
         self.desk.now = now
         match item:
             case s.Resolved(query=query) if query < 0:
-                address = item.flows[0].local[0] if item.flows else ""
-                if not self.incoming.resolved(query, address):
-                    self.outgoing.resolved(query, address, item.reason)
+                self.outgoing.resolved(query, item.flows[0].local[0] if item.flows else "", item.reason)
             case s.Datagram() | s.StreamChunk() | s.FlowFailed() | s.Resolved():
                 self.desk.sip.receive(item, now)
             case ClockSet(offset=offset):
@@ -173,7 +177,7 @@ class Phone:
         return handle
 
     def _command_table(self) -> dict[type[c.Command], Callable[[Any], c.Accepted]]:
-        sound, lines = self.sound, self.lines
+        sound, lines, rooms = self.sound, self.lines, self.conferences
         return {
             c.Dial: self.outgoing.dial,
             c.Answer: self.incoming.answer,
@@ -202,7 +206,13 @@ class Phone:
             c.StopRecord: sound.stop_record,
             c.PauseRecord: sound.pause_record,
             c.Loopback: sound.loopback,
-            c.Bridge: sound.bridge,
+            c.CreateConference: rooms.create,
+            c.JoinConference: rooms.join,
+            c.LeaveConference: rooms.leave,
+            c.MuteMember: rooms.mute,
+            c.UnmuteMember: rooms.mute,
+            c.EndConference: rooms.end,
+            c.ListConferences: rooms.list,
             c.SetVolume: lambda x: sound.set_volume(x.volume),
             c.VolumeUp: lambda x: sound.step_volume(x.steps, 1),
             c.VolumeDown: lambda x: sound.step_volume(x.steps, -1),
@@ -221,7 +231,10 @@ class Phone:
             c.SetAutoAnswer: self._set_auto_answer,
             c.Status: lambda _: c.Accepted(value=self.desk.status()),
             c.GetSnapshot: lambda _: c.Accepted(value=self.snapshot()),
+            c.Drain: self._drain,
             c.Quit: self._quit,
+            c.OpenAudio: self.audio.open,
+            c.CloseAudio: self.audio.close,
         }
 
     def _sip_table(self) -> dict[type[object], Callable[[Any], object]]:
@@ -272,6 +285,12 @@ class Phone:
             media.DeviceFailed: sound.device_failed,
             media.DeviceRecovered: sound.device_works,
             media.EngineTrouble: self._engine_trouble,
+            media.AudioFrames: lambda _: None,  # they go straight to who opened the link
+            media.AudioMarkReached: for_stream(self.audio.mark_reached),
+            media.AudioCleared: for_stream(self.audio.cleared),
+            media.AudioUnderrun: for_stream(self.audio.underrun),
+            media.AudioOverrun: for_stream(self.audio.overrun),
+            media.AudioClosed: self.audio.closed,
         }
 
     # --- calls
@@ -333,8 +352,9 @@ class Phone:
 
     def _engine_trouble(self, report: media.EngineTrouble) -> None:
         if not report.late_ms:
-            # The engine was started again: the ports it had made ready went with it.
+            # The engine was started again: the ports it had made ready went with it, and all audio links.
             self.desk.ports.clear()
+            self.audio.links.clear()
         self.desk.emit(e.SystemError(reason=report.reason))
 
     def _stream_failed(self, report: media.StreamFailed, call: Call) -> None:
@@ -452,14 +472,22 @@ class Phone:
             dnd=desk.settings.dnd,
             forwarding=desk.settings.forwarding,
             auto_answer=desk.settings.auto_answer,
+            conferences=self.conferences.views(),
+            draining=desk.draining or desk.stopping,
         )
+
+    def _drain(self, command: c.Drain) -> c.Accepted:
+        if command.enabled != self.desk.draining:
+            self.desk.draining = command.enabled
+            self.desk.emit(e.SystemDraining(enabled=command.enabled))
+        return c.Accepted()
 
     def _quit(self, _command: c.Quit) -> c.Accepted:
         desk = self.desk
         desk.emit(e.SystemStopping())
         for call in list(desk.calls.values()):
             self.closing.hangup(call, reason="the phone stops")
-        desk.draining = True
+        desk.stopping = True
         for account in desk.accounts.values():
             if account.state != "unregistered":
                 desk.attempt(s.Unregister(account.settings.id))

@@ -19,7 +19,6 @@ from offhook.media.messages import (
     PlayLocalTone,
     RecordingDone,
     SelectDevice,
-    SetBridge,
     SetLevels,
     SetLoopback,
     SetStreamMute,
@@ -34,7 +33,6 @@ from offhook.media.messages import RecordingStarted as RecordingBegan
 from offhook.phone.call import CONNECTED, Call
 from offhook.phone.commands import (
     Accepted,
-    Bridge,
     Loopback,
     Mute,
     PausePlay,
@@ -270,14 +268,6 @@ class Sound:
         call = self.desk.find_connected(command.call)
         self.desk.media(SetLoopback(call.id, command.enabled))
         return Accepted(call=call.id)
-
-    def bridge(self, command: Bridge) -> Accepted:
-        """Let calls hear each other."""
-        if not command.bridge:
-            raise InvalidArgument.field("bridge", "a name")
-        calls = [self.desk.find_connected(name) for name in command.calls]
-        self.desk.media(SetBridge(command.bridge, tuple(call.id for call in calls)))
-        return Accepted()
 
     # --- recording
 

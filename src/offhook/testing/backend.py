@@ -5,23 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from offhook import __version__
 from offhook.control.backend import Accepted, Cause, Command, Envelope, EnvelopeMaker, MemoryJournal
 from offhook.errors import NotFound
 from offhook.media.messages import DeviceInfo
 from offhook.phone.commands import (
+    CreateConference,
     Dial,
     GetAudio,
     GetCall,
     GetSnapshot,
     ListAccounts,
     ListCalls,
+    ListConferences,
     ListDevices,
     SetMicVolume,
     SetVolume,
     Status,
 )
 from offhook.phone.events import Event
-from offhook.phone.model import AccountView, AudioView, CallView, Snapshot, StatusView
+from offhook.phone.model import AccountView, AudioView, CallView, ConferenceView, Snapshot, StatusView, wall
 
 
 class FakeBackend:
@@ -38,6 +41,7 @@ class FakeBackend:
         )
         self.calls: tuple[CallView, ...] = ()
         self.accounts: tuple[AccountView, ...] = ()
+        self.facts: dict[str, Any] = {"version": __version__, "pid": 0, "since": wall(1_700_000_000)}
         self.entries: list[dict[str, Any]] = [{"id": "h_2"}, {"id": "h_1"}]
         self.on_execute: Callable[[Command], None] = lambda command: None
         self._subscribers: list[Callable[[Envelope], None]] = []
@@ -63,6 +67,8 @@ class FakeBackend:
                 self.audio = AudioView(volume, self.audio.mic_volume, self.audio.mic_muted)
             case SetMicVolume(volume=volume):
                 self.audio = AudioView(self.audio.output_volume, volume, self.audio.mic_muted)
+            case CreateConference():
+                return Accepted(value=ConferenceView(command.id or "conf_1", command.calls))
             case Dial():
                 return Accepted(call=command.id or "c_1", operation="op_1")
             case _:
@@ -76,6 +82,7 @@ class FakeBackend:
             ListDevices: self.devices,
             ListCalls: self.calls,
             ListAccounts: self.accounts,
+            ListConferences: (ConferenceView("conf_1", ("c_1",)),),
             GetSnapshot: Snapshot(self.status, self.accounts, self.calls, self.audio, self.devices, False, "", "off"),
         }
 
@@ -104,3 +111,7 @@ class FakeBackend:
 
     def clear_history(self) -> None:
         self.entries = []
+
+    def about(self) -> dict[str, Any]:
+        return self.facts
+

@@ -12,7 +12,7 @@ from typing import Any
 from offhook.control.backend import Backend
 from offhook.control.http.binding import Listen
 from offhook.control.http.server import HttpServer
-from offhook.control.http.surface import About, Surface
+from offhook.control.http.surface import Surface
 from offhook.storage.tokens import TokenFile
 
 PATIENCE = 10.0
@@ -72,8 +72,7 @@ async def serving(backend: Backend, folder: Path, **listen: Any) -> AsyncIterato
     """Serve `backend` during the block, with the tokens in `folder`; the first of them may do everything."""
     tokens = TokenFile(folder / "tokens.json")
     token = tokens.create("all") if not tokens.list() else ""
-    about = About("desk-1", "2026-01-31T08:00:00.000Z", ("PCMU",))
-    server = HttpServer(backend, tokens, Listen(**listen), about)
+    server = HttpServer(backend, tokens, Listen(**listen))
     await server.start()
     try:
         yield Served(server, backend, tokens, token)

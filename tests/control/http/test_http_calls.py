@@ -133,8 +133,12 @@ async def test_reading(http: httpx.AsyncClient, backend: FakeBackend) -> None:
     assert (await http.get("/v1/settings")).json() == {"dnd": False, "forwarding": "", "auto_answer": "off"}
     assert (await http.get("/v1/snapshot")).json()["as_of"] == "t1-0"
     assert (await http.get("/v1/history?limit=1")).json() == {"entries": [{"id": "h_2"}]}
+    backend.facts |= {"instance": "desk-1", "codecs": ("PCMU",)}
     system = (await http.get("/v1/system")).json()
-    assert (system["epoch"], system["instance"], system["capabilities"]["codecs"]) == ("t1", "desk-1", ["PCMU"])
+    assert (system["epoch"], system["instance"], system["since"]) == ("t1", "desk-1", "2023-11-14T22:13:20Z")
+    assert system["capabilities"]["codecs"] == ["PCMU"]
+    assert (await http.get("/v1/conferences/conf_1")).json()["members"]
+    assert (await http.get("/v1/conferences/conf_2")).status_code == 404
     head = await http.head("/v1/status")
     assert (head.status_code, head.content) == (200, b"")
 

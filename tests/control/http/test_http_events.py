@@ -131,6 +131,7 @@ async def test_a_burst_is_one_write(served: Served, http: httpx.AsyncClient, bac
         assert (await anext(chunks)).count(b"event: system.ready") == 100
 
 
+@pytest.mark.slow
 async def test_fifty_subscribers_get_every_event(served: Served, backend: FakeBackend) -> None:
     limits = httpx.Limits(max_connections=100)
     async with (

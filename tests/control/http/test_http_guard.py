@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
+import ssl
+import subprocess
 from pathlib import Path
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
 
 from offhook.control.access import MAX_DENIALS, Denials
 from offhook.errors import SetupError
@@ -132,6 +137,46 @@ async def test_no_secret_leaves_the_phone(
     assert served.token not in said
     assert "ZeroDivisionError" in caplog.text
     assert not [record for record in caplog.records if record.name.startswith("uvicorn")]
+
+
+async def test_no_secret_of_a_websocket_is_logged(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    url = f"ws://127.0.0.1:{served.port}/v1/socket"
+    protocols = [Subprotocol("offhook.v1"), Subprotocol(f"bearer.{served.token}")]
+    async with connect(url, additional_headers=served.bearer, subprotocols=protocols, proxy=None) as ws:
+        await ws.send(f'{{"op":"ping","token":"{served.token}"}}')
+        assert served.token not in str(await ws.recv())
+    ours = [record.getMessage() for record in caplog.records if record.name != "websockets.client"]
+    assert not [text for text in ours if served.token in text]
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    certificate, key = tmp_path / "c.pem", tmp_path / "k.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
+         "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return certificate, key
+
+
+async def test_beyond_this_machine_with_tls(backend: FakeBackend, tmp_path: Path, certificate: tuple[Path, Path]) -> None:
+    pem, key = map(str, certificate)
+    async with serving(backend, tmp_path, host="0.0.0.0", certificate=pem, key=key) as served:
+        trusted = ssl.create_default_context(cafile=pem)
+        url = f"https://127.0.0.1:{served.port}"
+        assert served.url.startswith("https://")
+        async with httpx.AsyncClient(base_url=url, headers=served.bearer, verify=trusted) as http:
+            assert (await http.get("/v1/status")).status_code == 200
+            assert (await http.get("/v1/status", headers={"Host": "evil.example"})).status_code == 421
+        secure = f"wss://127.0.0.1:{served.port}/v1/socket"
+        async with connect(secure, additional_headers=served.bearer, proxy=None, ssl=trusted) as ws:
+            await ws.send('{"id":1,"op":"ping"}')
+            assert await ws.recv() == '{"id":1,"ok":true,"result":{}}'
+        assert b"evil" not in await served.raw(b"GET / HTTP/1.1\r\nHost: evil\r\n\r\n")
 
 
 @pytest.mark.parametrize(("listen", "why"), [

@@ -34,6 +34,7 @@ async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
         yield served, http, here, there
 
 
+@pytest.mark.slow
 async def test_a_call_from_dial_to_hangup(pair: Pair) -> None:
     _, http, _, there = pair
     start = (await http.get("/v1/events")).json()["next"]

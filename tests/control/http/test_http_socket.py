@@ -285,8 +285,10 @@ async def test_a_slow_reader_is_let_go_and_comes_back_without_a_loss(
     async with peer(served, max_size=None) as again:
         await again.ask(op="subscribe", after=place)
         assert (await again.read())["event"]["seq"] == seen + 1
+        again.connection.transport.abort()  # the rest is long
 
 
+@pytest.mark.slow
 async def test_fifty_subscribers_get_every_event(served: Served, backend: FakeBackend) -> None:
     async with contextlib.AsyncExitStack() as stack:
         all_of_them = [await stack.enter_async_context(peer(served)) for _ in range(50)]

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
-from offhook import __version__
 from offhook.control.backend import Envelope
 from offhook.control.feed import STREAM_EVENTS
 from offhook.control.http.answers import Answer
@@ -17,7 +16,7 @@ from offhook.control.http.requests import Request
 from offhook.control.operations import EXTRA, accepted_json
 from offhook.control.schema import EVENT_TYPES, OPERATIONS, command_from_json, to_json
 from offhook.errors import CommandTimeout, InvalidArgument, InvalidState, NotFound
-from offhook.phone.commands import Accepted, Command, GetCall, GetSnapshot, ListAccounts
+from offhook.phone.commands import Accepted, Command, GetCall, GetSnapshot, ListAccounts, ListConferences
 from offhook.phone.events import CallEvent
 from offhook.phone.model import CallState, CallView
 
@@ -31,12 +30,11 @@ def _execute(request: Request, command: Command) -> Accepted:
 
 async def system(request: Request) -> Answer:
     """Version, run and abilities."""
-    about = request.surface.about
+    facts = to_json(request.surface.backend.about())
     return Answer(200, {
-        "version": __version__, "epoch": request.surface.journal.head.epoch, "instance": about.instance,
-        "started": about.started,
+        **facts, "epoch": request.surface.journal.head.epoch,
         "capabilities": {
-            "operations": [*OPERATIONS, *EXTRA], "events": [*EVENT_TYPES, *STREAM_EVENTS], "codecs": list(about.codecs),
+            "operations": [*OPERATIONS, *EXTRA], "events": [*EVENT_TYPES, *STREAM_EVENTS], "codecs": facts.get("codecs", []),
         },
     })  # fmt: skip
 
@@ -54,6 +52,15 @@ async def get_account(request: Request) -> Answer:
         if view.id == name:
             return Answer(200, to_json(view))
     raise NotFound(f"there is no account {name[:64]!r}")
+
+
+async def get_conference(request: Request) -> Answer:
+    """One conference."""
+    name = request.path_value("conference")
+    for view in _execute(request, ListConferences()).value:
+        if view.id == name:
+            return Answer(200, to_json(view))
+    raise NotFound(f"there is no conference {name[:64]!r}")
 
 
 async def create_account(request: Request) -> Answer:
@@ -130,6 +137,7 @@ HANDLERS: Final[dict[str, Handler]] = {
     "settings": settings,
     "get_account": get_account,
     "create_account": create_account,
+    "get_conference": get_conference,
     "call_stats": call_stats,
     "wait_call": wait_call,
     "get_operation": get_operation,

@@ -31,6 +31,9 @@ HEAD_WITHIN: Final = 20.0
 IDLE_SECONDS: Final = 75
 """How long a connection without a request is kept."""
 
+UNHEARD_SECONDS: Final = 45.0
+"""How long what was sent may stay unacknowledged by the client's machine (where the system can be told so)."""
+
 AUTHENTICATE_WITHIN: Final = 10.0
 """Seconds a WebSocket may stay open without a token."""
 

@@ -31,8 +31,10 @@ CALL_WORDS: Final = ("active", "ringing", "last", "current")
 ONLY_ELSEWHERE: Final[Mapping[str, str]] = {
     "toggle_hold": "toggles live only in the legacy tables: use hold and resume",
     "toggle_mute": "toggles live only in the legacy tables: use mute and unmute",
-    "bridge": "conferences are its complete form",
+    "open_audio": "the connection that opens a link carries its sound",
+    "close_audio": "a link ends with its connection",
     "get_snapshot": "snapshot is the same, with the event after which it is true",
+    "about": "GET /v1/system has it, and what the phone can do",
     "ping": "for sockets: a request of its own is a ping here",
     "help": "the sockets' form of GET /v1/system",
     "legacy": "command lines belong to the command line",
@@ -58,7 +60,8 @@ class Route:
     `path_fields` says which field each part of the path fills ("account.id" is inside the object `account`), `preset` what
     the route itself fills in. The body gives a command's other fields, or, with `body_field`, is the value of that one field.
     `query` and `body` describe fields that no command does. `status` is the answer when all is done at once (what needs the
-    far end answers 202, except that a created call is 201); `location` the path of what was created. `key` wraps a list.
+    far end answers 202, except that a created call is 201); `location` the path of what was created, a format string over the
+    answer. `key` wraps a list.
     """
 
     method: str
@@ -167,10 +170,20 @@ ROUTES: tuple[Route, ...] = (
     _command("DELETE", "/calls/{call}/recordings/current", "stop_record"),
     _call("recordings/current/pause", "pause_record", "Pause the recording.", preset={"paused": True}),
     _call("recordings/current/resume", "pause_record", "Go on recording.", preset={"paused": False}),
+    # --- conferences
+    _command("GET", "/conferences", "list_conferences", key="conferences"),
+    _command("POST", "/conferences", "create_conference", status=201, location="/v1/conferences/{value[id]}"),
+    _own("GET", "/conferences/{conference}", "get_conference", "read", "One conference and its members."),
+    _command("DELETE", "/conferences/{conference}", "end_conference", status=204),
+    _command("PUT", "/conferences/{conference}/members/{call}", "join_conference"),
+    _command("DELETE", "/calls/{call}/conference", "leave_conference", status=204),
+    _call("conference/mute", "mute_member"),
+    _call("conference/unmute", "unmute_member"),
     # --- the phone
     _command("GET", "/status", "status"),
     _extra("GET", "/snapshot", "snapshot", "read", "Everything at one moment, and the event after which it is true."),
     _own("GET", "/system", "system", "read", "Version, run, and what this phone can do."),
+    _command("POST", "/system/drain", "drain"),
     _command("POST", "/system/shutdown", "quit"),
     # --- sound
     _command("GET", "/audio", "get_audio"),

@@ -16,7 +16,7 @@ from offhook.control.http.binding import Listen, check_bind, listening_socket, t
 from offhook.control.http.dispatch import Application
 from offhook.control.http.guard import Guard, Tokens
 from offhook.control.http.limits import IDLE_SECONDS, PING_SECONDS
-from offhook.control.http.surface import About, Surface
+from offhook.control.http.surface import Surface
 from offhook.control.http.wire import HttpConnection, SocketConnection
 from offhook.control.session import FLUSH_SECONDS, MAX_REQUEST
 
@@ -28,11 +28,10 @@ TLS_WITHIN: Final = 10.0
 class HttpServer:
     """Serves one phone over HTTP. `start` raises SetupError for what must be mended first."""
 
-    def __init__(self, backend: Backend, tokens: Tokens, listen: Listen, about: About | None = None) -> None:
+    def __init__(self, backend: Backend, tokens: Tokens, listen: Listen) -> None:
         self._backend = backend
         self._tokens = tokens
         self._listen = listen
-        self._about = about or About()
         self._state = ServerState()
         self._server: asyncio.Server | None = None
         self.surface: Surface | None = None
@@ -53,7 +52,7 @@ class HttpServer:
         context = await loop.run_in_executor(None, tls_context, self._listen) if self._listen.certificate else None
         listener = listening_socket(self._listen)
         self.address = listener.getsockname()[:2]
-        self.surface = Surface(self._backend, self._guard(), self._about)
+        self.surface = Surface(self._backend, self._guard())
         config = self.library = _config(Application(self.surface))
         with_tls: dict[str, Any] = {"ssl": context, "ssl_handshake_timeout": TLS_WITHIN} if context else {}
         self._server = await loop.create_server(

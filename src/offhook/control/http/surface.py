@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from offhook.control.backend import Backend, Journal
 from offhook.control.http.guard import Guard
@@ -18,22 +17,12 @@ from offhook.control.operations import Operations
 from offhook.control.session import Shared, yield_later
 
 
-@dataclass(frozen=True, slots=True)
-class About:
-    """What the phone says of itself: `started` is RFC 3339, `instance` its name."""
-
-    instance: str = ""
-    started: str = ""
-    codecs: tuple[str, ...] = ()
-
-
 class Surface:
     """One running HTTP surface. `closing` is done when it ends."""
 
-    def __init__(self, backend: Backend, guard: Guard, about: About) -> None:
+    def __init__(self, backend: Backend, guard: Guard) -> None:
         self.backend = backend
         self.guard = guard
-        self.about = about
         self.operations = Operations(backend)
         self.registry = Registry(backend, time.time)
         self.replays = Replays(time.monotonic)

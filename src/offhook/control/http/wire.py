@@ -10,7 +10,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from offhook.control.http.limits import HEAD_WITHIN, MAX_CONNECTIONS, MAX_HEAD, MAX_TARGET
+from offhook.control.http.limits import HEAD_WITHIN, MAX_CONNECTIONS, MAX_HEAD, MAX_TARGET, UNHEARD_SECONDS
 from offhook.control.http.problems import MEDIA_TYPE, HttpRefusal, problem_object
 from offhook.control.session import FLUSH_SECONDS, MAX_UNSENT, STALL_SECONDS
 
@@ -61,7 +61,7 @@ class HttpConnection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        _without_delay(transport)
+        _prepare(transport)
         transport.set_write_buffer_limits(high=MAX_UNSENT)
         if len(self.connections) > MAX_CONNECTIONS:
             self._refuse(HttpRefusal("overloaded", f"at most {MAX_CONNECTIONS} connections", retry_after=5))
@@ -249,8 +249,13 @@ def _raw_answer(refusal: HttpRefusal) -> bytes:
     )
 
 
-def _without_delay(transport: asyncio.Transport) -> None:
-    # Small answers and events must not wait for the acknowledgement of what went before (Nagle).
+def _prepare(transport: asyncio.Transport) -> None:
     connection = transport.get_extra_info("socket")
-    if connection is not None:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if connection is None:
+        return
+    # Small answers and events must not wait for the acknowledgement of what went before (Nagle).
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # A client whose machine is gone says nothing: without these an event stream to it would stay for a quarter of an hour.
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNHEARD_SECONDS * 1000))

@@ -1,0 +1,146 @@
+"""Conferences: calls that hear each other, mixed here. The person at the phone is in it with every call on the sound card."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from offhook.errors import InvalidArgument, InvalidState, NotFound
+from offhook.media.messages import SetBridge
+from offhook.phone.call import Call
+from offhook.phone.commands import (
+    Accepted,
+    CreateConference,
+    EndConference,
+    JoinConference,
+    LeaveConference,
+    ListConferences,
+    MuteMember,
+    UnmuteMember,
+)
+from offhook.phone.desk import Desk
+from offhook.phone.events import ConferenceCreated, ConferenceEnded, ConferenceJoined, ConferenceLeft, ConferenceUpdated
+from offhook.phone.model import ConferenceView
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@dataclass(slots=True)
+class Conference:
+    """Who is in it, in the order of joining; the `muted` are not heard by the others."""
+
+    id: str
+    members: list[str] = field(default_factory=list)
+    muted: set[str] = field(default_factory=set)
+
+    def view(self) -> ConferenceView:
+        """Return the conference as everyone sees it."""
+        return ConferenceView(self.id, tuple(self.members), tuple(call for call in self.members if call in self.muted))
+
+
+class Conferences:
+    """All conferences of the phone. A call is in one at most; a conference that its last member leaves is over."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.rooms: dict[str, Conference] = {}
+
+    def views(self) -> tuple[ConferenceView, ...]:
+        """Return every conference."""
+        return tuple(room.view() for room in self.rooms.values())
+
+    def list(self, _command: ListConferences) -> Accepted:
+        """Answer every conference."""
+        return Accepted(value=self.views())
+
+    def create(self, command: CreateConference) -> Accepted:
+        """Begin a conference, with calls or without."""
+        if command.id in self.rooms:
+            raise InvalidArgument.field("id", f"the conference {command.id!r} exists already")
+        if command.id and not _ID.fullmatch(command.id):
+            raise InvalidArgument.field("id", "1-64 letters, digits, '-' and '_'")
+        calls = [self._free(name) for name in dict.fromkeys(command.calls)]
+        room = Conference(command.id or f"conf_{self.desk.next_order()}")
+        self.rooms[room.id] = room
+        self.desk.emit(ConferenceCreated(conference=room.view()))
+        for call in calls:
+            self._enter(room, call)
+        return Accepted(value=room.view())
+
+    def join(self, command: JoinConference) -> Accepted:
+        """Let a call in."""
+        room, call = self._room(command.conference), self._free(command.call)
+        self._enter(room, call)
+        return Accepted(call=call.id, value=room.view())
+
+    def leave(self, command: LeaveConference) -> Accepted:
+        """Take a call out; it stays connected."""
+        call = self.desk.find(command.call)
+        room = self._room_of(call)
+        self._exit(room, call.id)
+        return Accepted(call=call.id, value=room.view())
+
+    def mute(self, command: MuteMember | UnmuteMember) -> Accepted:
+        """Let the others hear a member, or not."""
+        call = self.desk.find(command.call)
+        room = self._room_of(call)
+        muted = isinstance(command, MuteMember)
+        if muted != (call.id in room.muted):
+            (room.muted.add if muted else room.muted.discard)(call.id)
+            self._mix(room)
+            self.desk.emit(ConferenceUpdated(conference=room.view()))
+        return Accepted(call=call.id, value=room.view())
+
+    def end(self, command: EndConference) -> Accepted:
+        """Take every call out; they stay connected."""
+        room = self._room(command.conference)
+        for call in list(room.members):
+            self._exit(room, call)
+        self._over(room)
+        return Accepted(value=room.view())
+
+    def closed(self, call: Call) -> None:
+        """A call is over."""
+        for room in list(self.rooms.values()):
+            if call.id in room.members:
+                self._exit(room, call.id)
+
+    # --- inside
+
+    def _room(self, name: str) -> Conference:
+        if name not in self.rooms:
+            raise NotFound(f"there is no conference {name!r}")
+        return self.rooms[name]
+
+    def _room_of(self, call: Call) -> Conference:
+        for room in self.rooms.values():
+            if call.id in room.members:
+                return room
+        raise InvalidState(f"call {call.id} is in no conference")
+
+    def _free(self, name: str) -> Call:
+        call = self.desk.find_connected(name)
+        for room in self.rooms.values():
+            if call.id in room.members:
+                raise InvalidState(f"call {call.id} is in the conference {room.id} already")
+        return call
+
+    def _enter(self, room: Conference, call: Call) -> None:
+        room.members.append(call.id)
+        self._mix(room)
+        self.desk.emit(ConferenceJoined(conference=room.view(), call=call.id))
+
+    def _exit(self, room: Conference, call: str) -> None:
+        room.members.remove(call)
+        room.muted.discard(call)
+        self._mix(room)
+        self.desk.emit(ConferenceLeft(conference=room.view(), call=call))
+        if not room.members:
+            self._over(room)
+
+    def _over(self, room: Conference) -> None:
+        if self.rooms.pop(room.id, None) is not None:
+            self.desk.emit(ConferenceEnded(conference=room.view()))
+
+    def _mix(self, room: Conference) -> None:
+        self.desk.media(SetBridge(room.id, tuple(room.members), tuple(sorted(room.muted))))

@@ -1,0 +1,96 @@
+"""Conferences: who is in, who is heard, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from offhook.errors import CommandError, InvalidArgument, InvalidState, NotFound
+from offhook.media import messages as media
+from offhook.phone import commands as c
+from offhook.phone import events as e
+from offhook.phone.model import ConferenceView
+from offhook.testing.phones import VirtualPhone, over, settle, talk, two_phones
+from offhook.testing.wire import Wire
+
+
+@pytest.fixture
+def house() -> tuple[VirtualPhone, VirtualPhone, tuple[str, str]]:
+    """Alice with two calls to Bob."""
+    alice, bob = two_phones(Wire())
+    first, _ = talk(alice, bob)
+    second = alice.dial(bob, hold_others=False)
+    settle(alice.wire, 1)
+    bob.execute(c.Answer())
+    settle(alice.wire, 1)
+    return alice, bob, (first, second)
+
+
+def test_a_conference_from_the_first_to_the_last(house: tuple[VirtualPhone, VirtualPhone, tuple[str, str]]) -> None:
+    alice, bob, (first, second) = house
+    assert alice.execute(c.CreateConference(id="room", calls=(first,))).value == ConferenceView("room", (first,))
+    assert alice.execute(c.JoinConference(conference="room", call=second)).value.members == (first, second)
+    assert alice.execute(c.MuteMember(call=second)).value.muted == (second,)
+    alice.execute(c.MuteMember(call=second))
+    assert alice.snapshot().conferences == (ConferenceView("room", (first, second), (second,)),)
+    assert alice.did(media.SetBridge)[-1] == media.SetBridge("room", (first, second), (second,))
+    alice.execute(c.UnmuteMember(call=second))
+    alice.execute(c.LeaveConference(call=first))
+    alice.execute(c.Hangup(call=second))
+    assert alice.execute(c.ListConferences()).value == ()
+    assert [type(event) for event in alice.events if isinstance(event, e.ConferenceEvent)] == [
+        e.ConferenceCreated, e.ConferenceJoined, e.ConferenceJoined, e.ConferenceUpdated, e.ConferenceUpdated,
+        e.ConferenceLeft, e.ConferenceLeft, e.ConferenceEnded,
+    ]  # fmt: skip
+    assert alice.did(media.SetBridge)[-1] == media.SetBridge("room", ())
+    alice.execute(c.HangupAll())
+    over(alice, bob)
+
+
+def test_ending_it_leaves_the_calls_connected(house: tuple[VirtualPhone, VirtualPhone, tuple[str, str]]) -> None:
+    alice, _, calls = house
+    room = alice.execute(c.CreateConference(calls=calls)).value.id
+    assert alice.execute(c.EndConference(conference=room)).value == ConferenceView(room, ())
+    assert len(alice.of(e.ConferenceEnded)) == 1
+    assert len(alice.calls) == 2
+    assert isinstance(alice.refuses(c.EndConference(conference=room)), NotFound)
+
+
+def test_what_is_refused_changes_nothing(house: tuple[VirtualPhone, VirtualPhone, tuple[str, str]]) -> None:
+    alice, _, (first, second) = house
+    alice.execute(c.CreateConference(id="room", calls=(first,)))
+    before = alice.snapshot()
+    refusals: tuple[tuple[c.Command, type[CommandError]], ...] = (
+        (c.CreateConference(id="room"), InvalidArgument),
+        (c.CreateConference(id="a b"), InvalidArgument),
+        (c.CreateConference(id="x" * 65), InvalidArgument),
+        (c.CreateConference(id="new", calls=(second, first)), InvalidState),
+        (c.CreateConference(id="new", calls=(second, "c_9")), NotFound),
+        (c.JoinConference(conference="new", call=second), NotFound),
+        (c.JoinConference(conference="room", call=first), InvalidState),
+        (c.LeaveConference(call=second), InvalidState),
+        (c.MuteMember(call=second), InvalidState),
+        (c.UnmuteMember(call="c_9"), NotFound),
+    )
+    for command, error in refusals:
+        assert isinstance(alice.refuses(command), error), command
+    assert alice.snapshot() == before
+
+
+def test_draining_takes_no_new_calls_and_keeps_the_running_ones() -> None:
+    alice, bob = two_phones(Wire())
+    talk(alice, bob)
+    alice.execute(c.Drain())
+    alice.execute(c.Drain())
+    assert [event.enabled for event in alice.of(e.SystemDraining)] == [True]
+    assert alice.refuses(c.Dial(to="sip:x@10.0.0.2")).code == "draining"
+    second = bob.dial(alice, hold_others=False)
+    settle(alice.wire, 2)
+    end = bob.ended(second).end
+    assert end is not None
+    assert end.sip_status == 503
+    assert alice.status == 2
+    assert alice.snapshot().draining
+    alice.execute(c.Drain(enabled=False))
+    assert not alice.snapshot().draining
+    alice.execute(c.Hangup())
+    over(alice, bob)
