@@ -31,7 +31,7 @@ lint: $(READY) ## style, types, layers, generated pages up to date
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	@$(BIN)/python -m offhook.control.reference | diff -u docs/commands.md - || { echo "docs/commands.md is old: run  make docs"; exit 1; }
+	@$(BIN)/python -m offhook.control.generated --check
 
 fix: $(READY) ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
@@ -42,8 +42,8 @@ interop: $(READY) ## calls with SIPp, baresip and Kamailio, and through a sound 
 bench: $(READY) ## measure the phone beside its peers; writes bench/RESULTS.md
 	$(BIN)/python bench/run.py $(ARGS)
 
-docs: $(READY) ## write the generated pages under docs/
-	$(BIN)/python -m offhook.control.reference > docs/commands.md
+docs: $(READY) ## write what is generated: pages, OpenAPI, AsyncAPI, JSON Schema, the types of the Node.js client
+	$(BIN)/python -m offhook.control.generated
 
 clean: ## remove everything that can be made again
 	rm -rf $(VENV) build dist run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage

@@ -84,6 +84,8 @@ class Request:
         value = self.params.get(name, default)
         if value is _REQUIRED:
             raise InvalidArgument.field(name, "is required")
+        if kind is int and isinstance(value, float) and value.is_integer():
+            return int(value)  # JSON does not tell 5.0 from 5
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise InvalidArgument.field(name, f"expected {kind.__name__}, got {type(value).__name__}")
         return value

@@ -1,4 +1,4 @@
-"""The only translator between the phone's dataclasses and JSON: commands in, views and errors out."""
+"""The only translator between the phone's structs and JSON: commands in, views and errors out."""
 
 from __future__ import annotations
 
@@ -53,6 +53,10 @@ _ERROR_CLASSES: dict[str, type[CommandError]] = {
 }
 
 
+PROBLEM_STATUS: Mapping[str, int] = _HTTP_STATUS
+"""Every code a refused command may have, and its HTTP status."""
+
+
 # --- JSON to commands ----------------------------------------------------------------------------------------------
 
 
@@ -72,7 +76,7 @@ def command_from_json(operation: str, params: Mapping[str, Any]) -> Command:
 
 
 def _refuse_unknown(shape: type, params: Mapping[str, Any], prefix: str) -> None:
-    fields = _shape(shape)
+    fields = hints_of(shape)
     unknown = [name for name in params if name not in fields]
     if unknown:
         known = ", ".join(fields) or "none"
@@ -80,22 +84,34 @@ def _refuse_unknown(shape: type, params: Mapping[str, Any], prefix: str) -> None
         raise InvalidArgument("; ".join(f"{error.pointer[1:]}: {error.detail}" for error in found), errors=found)
     for name, nested in fields.items():
         inner = params.get(name)
-        if isinstance(nested, type) and (fields_of(nested) or dataclasses.is_dataclass(nested)) and isinstance(inner, Mapping):
+        if isinstance(nested, type) and is_record(nested) and isinstance(inner, Mapping):
             _refuse_unknown(nested, inner, f"{prefix}/{name}")
 
 
+def is_record(shape: object) -> bool:
+    """Whether it is a class of named fields: a struct or a dataclass."""
+    return isinstance(shape, type) and (issubclass(shape, msgspec.Struct) or dataclasses.is_dataclass(shape))
+
+
 @cache
-def _shape(shape: type) -> dict[str, Any]:
+def hints_of(shape: type) -> dict[str, Any]:
     """Return the fields of a struct or dataclass and their types."""
     hints = get_type_hints(shape)
     return {field.name: hints[field.name] for field in fields_of(shape)}
 
 
 def _with_pairs(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Headers and tags may be written as an object too: {"X-Queue": "2"}."""
-    return {
-        name: list(value.items()) if name in _PAIRS and isinstance(value, Mapping) else value for name, value in params.items()
-    }
+    """Headers and tags may be written as an object too: {"X-Queue": "2"}; and 5.0 is 5, as in JSON Schema."""
+    return {name: _plain(list(value.items()) if name in _PAIRS and isinstance(value, Mapping) else value)
+            for name, value in params.items()}  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items()}
+    return value
 
 
 _AT = re.compile(r"(?P<what>.*?) - at `\$(?P<path>.*)`", re.DOTALL)
@@ -147,6 +163,11 @@ def error_from_problem(found: Mapping[str, Any]) -> CommandError:
         str(found.get("detail") or found.get("title") or "refused"), errors=fields,
         retry_after=float(retry_after) if isinstance(retry_after, int | float) else 0.0,
     )  # fmt: skip
+
+
+def problem_title(code: str) -> str:
+    """Return the title of the problems with this code."""
+    return _title(_ERROR_CLASSES[code])
 
 
 def _title(error_class: type[CommandError]) -> str:

@@ -136,7 +136,8 @@ class Application:
         if request.method == "OPTIONS" and guard.cors(origin):
             return Answer(204, None, guard.preflight(origin, _allowed(routes)))
         route = routes.get("GET" if request.method == "HEAD" else request.method)
-        if route is None or route.scope != "public":
+        # Where everything is public, so is the answer that a method is not taken.
+        if not routes or any(found.scope != "public" for found in routes.values()):
             request.client = self._client(request, route)
         if route is None:
             raise self._no_route(request, routes)
@@ -180,7 +181,7 @@ class Application:
     def _no_route(self, request: Request, routes: Mapping[str, Route]) -> HttpRefusal:
         if not routes:
             return HttpRefusal("no-route", "GET /v1/system says what there is")
-        if SOCKET in routes:
+        if SOCKET in routes and request.method in ("GET", "HEAD"):
             headers = {"upgrade": "websocket", "connection": "Upgrade", "allow": "GET"}
             return HttpRefusal("upgrade-required", "this path is a WebSocket", headers)
         allowed = ", ".join(_allowed(routes))
@@ -299,7 +300,9 @@ class Application:
 
 
 def _allowed(routes: Mapping[str, Route]) -> list[str]:
-    found = [method for method in routes if method != SOCKET]
+    found = ["GET" if method == SOCKET else method for method in routes]
+    if SOCKET in routes:
+        return found
     return ["GET", "HEAD", *(method for method in found if method != "GET")] if "GET" in found else found
 
 

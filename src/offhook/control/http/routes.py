@@ -242,5 +242,13 @@ ROUTES: tuple[Route, ...] = (
         Parameter("data", "text", "lpData", default=""),
         Parameter("wide", "switch", "`data` is what MicroSIP.exe sends: UTF-16, a command line", default=False),
     )),
+    # --- the descriptions
+    _own("GET", "/openapi.json", "openapi_json", "public", "All of this as OpenAPI 3.1."),
+    _own("GET", "/asyncapi.json", "asyncapi_json", "public", "The sockets and the event stream as AsyncAPI 3.0."),
+    _own("GET", "/schema.json", "schema_json", "public", "Commands, views, events and problems as JSON Schema 2020-12."),
+    _own("GET", "/docs", "docs", "public", "The reference as a page to read."),
+    _own("GET", "/docs.css", "docs_css", "public", "How the page looks."),
+    _own("GET", "/docs.js", "docs_js", "public", "The page's search box."),
+    _own("GET", "/problems/{code}", "problem_page", "public", "What a problem's `type` leads to.", status=303),
 )  # fmt: skip
 """Every route, in the order of the documentation."""
