@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias
 
 from offhook.phone.model import HeaderList
-from offhook.phone.settings import AccountSettings, AutoAnswer, DtmfMethod
+from offhook.phone.settings import AccountSettings, AutoAnswer, Decision, DtmfMethod
 
 Scope: TypeAlias = Literal["read", "call", "media", "record", "config", "admin"]
 """What a client must be allowed to do. They do not contain each other."""
@@ -209,6 +209,20 @@ class ListCalls(Command):
     """Answer the running calls as CallViews, oldest first."""
 
     scope: ClassVar[Scope] = "read"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decide(Command):
+    """Say what becomes of an incoming call that waits for it (setting `decide`; 2 seconds at most).
+
+    answer, reject (with `status`), redirect (`to`), dnd (as do not disturb would) · ring: nothing but ring, whatever the
+    settings say · default: what the settings say. `call` "" is the oldest that waits.
+    """
+
+    action: Decision
+    call: str = ""
+    status: int = 0
+    to: str = ""
 
 
 # --- playing and recording -----------------------------------------------------------------------------------------
@@ -457,7 +471,7 @@ class Quit(Command):
 
 COMMANDS: tuple[type[Command], ...] = (
     Dial, Answer, Reject, Redirect, Hangup, HangupAll, Hold, Resume, ToggleHold, Mute, Unmute, ToggleMute, SendDtmf, Transfer,
-    AcceptTransfer, RejectTransfer, SendInfo, SendMessage, GetCall, ListCalls,
+    AcceptTransfer, RejectTransfer, SendInfo, SendMessage, GetCall, ListCalls, Decide,
     Play, StopPlay, PausePlay, Record, StopRecord, PauseRecord, Loopback, Bridge,
     SetVolume, VolumeUp, VolumeDown, SetMicVolume, SetDevice, ListDevices, GetAudio,
     AddAccount, RemoveAccount, RegisterAccount, UnregisterAccount, SelectAccount, ListAccounts,

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 
 from offhook.media.messages import DeviceInfo, StreamStats
 from offhook.phone.model import AccountView, AudioView, CallView, Party
+from offhook.phone.settings import Decision
 
 
 class Event:
@@ -55,7 +56,9 @@ class AccountEvent(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallIncoming(CallEvent):
-    """A call comes in and rings here."""
+    """A call comes in. `rings` is False if it is answered by itself at once, or waits for a decision (`call.decided`)."""
+
+    rings: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +147,17 @@ class CallEnded(CallEvent):
 
     duration: float
     stats: StreamStats | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallDecided(CallEvent):
+    """What becomes of an incoming call that waited for a decision; "default" if none came in time.
+
+    `rings` says whether it rings now, for somebody to answer.
+    """
+
+    action: Decision
+    rings: bool
 
 
 # --- transfer ------------------------------------------------------------------------------------------------------
@@ -496,6 +510,7 @@ class AuditDenied(Event):
 EVENTS: tuple[type[Event], ...] = (
     CallIncoming, CallCreated, CallCalling, CallRinging, CallEarly, CallAnswered, CallActive, CallHeld, CallResumed,
     CallRemoteHeld, CallRemoteResumed, CallMuted, CallUnmuted, CallUpdated, CallRedirected, CallHoldFailed, CallEnded,
+    CallDecided,
     TransferRequested, TransferStarted, TransferProgress, TransferCompleted, TransferFailed,
     DtmfReceived, DtmfSent, DtmfSendFailed, MediaStarted, MediaStalled, MediaResumed, MediaStats, MediaFailed,
     PlaybackStarted, PlaybackFinished, PlaybackFailed, RecordingStarted, RecordingPaused, RecordingResumed,
