@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import os
 import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from offhook import __version__
 from offhook.errors import ConfigError, NotFound, SetupError
@@ -28,7 +29,7 @@ from offhook.phone.commands import Accepted, AddAccount, Command, Quit
 from offhook.phone.events import Event, HistoryAdded, SystemError
 from offhook.phone.phone import Phone
 from offhook.phone.settings import AccountSettings
-from offhook.storage.config import Config, load
+from offhook.storage.config import OCCASIONS, Config, HookSettings, load
 from offhook.storage.history import CallRecord, History
 from offhook.storage.paths import make_private, paths, socket_path
 from offhook.storage.secrets import open_secrets
@@ -210,7 +211,8 @@ def complete(config: Config) -> Config:
         secrets = open_secrets(where.secrets_file)  # a keyring is slow and large: only where something is missing
         accounts = tuple(a if a.password else replace(a, password=secrets.get(a.id) or "") for a in accounts)
     folder = config.phone.recording_dir or str(where.recordings)
-    return replace(config, accounts=accounts, phone=replace(config.phone, recording_dir=folder))
+    decide = config.phone.decide or bool(config.hooks.decide or config.hooks.decide_url)
+    return replace(config, accounts=accounts, phone=replace(config.phone, recording_dir=folder, decide=decide))
 
 
 def run_phone(options: SimpleNamespace) -> int:
@@ -238,11 +240,13 @@ async def _serve(config: Config, socket: str, *, verbose: bool) -> int:
     from offhook.control.local import LocalServer
 
     surface: LocalServer | None = None
+    outward: list[Outward] = []
     try:
         if verbose:
             phone.subscribe(_print_event)
         surface = LocalServer(phone, socket)
         await surface.start()
+        outward = await _start_outward(phone, config, socket)
         keep_collector_quiet()
         host, port = phone.address
         print(f"offhook is running: SIP on {host}:{port}, commands on {socket}", flush=True)
@@ -253,8 +257,52 @@ async def _serve(config: Config, socket: str, *, verbose: bool) -> int:
         await phone.close()
         if surface is not None:
             await surface.close()
+        for each in outward:
+            await each.close()
     print("offhook has stopped.", flush=True)
     return 0
+
+
+class Outward(Protocol):
+    """What goes out from the phone to programs and web addresses."""
+
+    def start(self) -> None:
+        """Begin."""
+        ...
+
+    async def close(self) -> None:
+        """Come to an end."""
+        ...
+
+
+async def _start_outward(phone: RunningPhone, config: Config, socket: str) -> list[Outward]:
+    """Start the hooks that are configured; what nobody uses is not even read."""
+    if not (config.hook or config.hooks != HookSettings()):
+        return []
+    loop = asyncio.get_running_loop()
+    outward: list[Outward] = await loop.run_in_executor(None, _make_hooks, phone, config, socket)
+    for each in outward:
+        each.start()
+    return outward
+
+
+def _make_hooks(phone: RunningPhone, config: Config, socket: str) -> list[Outward]:
+    from offhook.control import decisions
+    from offhook.control.hooks import Hook, Hooks
+    from offhook.io.web import Url
+
+    settings = config.hooks
+    named = ((name, getattr(settings, name)) for name in OCCASIONS)
+    hooks = [Hook(name, run, occasion=name, timeout=settings.timeout) for name, run in named if run]
+    hooks += [Hook(f"hook_{n}", each.run, each.events, timeout=each.timeout) for n, each in enumerate(config.hook, 1)]
+    environment = {**os.environ, "OFFHOOK_SOCKET": socket}  # so that `offhook …` in a hook means this phone
+    found: list[Outward] = [Hooks(phone, hooks, at_once=settings.at_once, environment=environment)] if hooks else []
+    if settings.decide:
+        found.append(decisions.by_program(phone, settings.decide, environment))
+    elif settings.decide_url:
+        url = Url.parse(settings.decide_url, plain=config.webhooks.allow_http)
+        found.append(decisions.by_web(phone, url, settings.decide_secret))
+    return found
 
 
 async def until_told(phone: RunningPhone) -> None:

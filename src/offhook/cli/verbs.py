@@ -28,7 +28,7 @@ VERBS: dict[str, Verb] = {
         Verb("reject", "[call]", "refuse the ringing call", actions.reject, group="calls", status="STATUS"),
         Verb("redirect", "to [call]", "send the ringing call elsewhere", simple("redirect", "redirected", fields="to call"),
              group="calls"),
-        Verb("decide", "action [call]", "say what becomes of a call that waits for it: answer, reject, redirect, ring, dnd, default",
+        Verb("decide", "action [call]", "decide about a call that waits for it: answer, reject, redirect, ring, dnd, default",
              actions.decide, group="calls", status="STATUS", to="TO"),
         Verb("hangup", "[call]", "end a call, or all", actions.hangup, group="calls", all="flag"),
         Verb("hold", "[call]", "put a call on hold", simple("hold", "holding", "on hold"), group="calls", **_WAIT),

@@ -507,6 +507,57 @@ class AuditDenied(Event):
     attempts: int
 
 
+# --- hooks and webhooks --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookFailed(Event):
+    """A program of a hook could not be run, failed or took too long. Hooks are not run for this event.
+
+    `event` is the id of the event it was run for, `status` its exit status (None: not started, or ended by force),
+    `complaint` the beginning of what it wrote to its standard error.
+    """
+
+    hook: str
+    event: str
+    program: str
+    reason: str
+    status: int | None = None
+    complaint: str = ""
+
+    @property
+    def subject(self) -> str:
+        return f"hooks/{self.hook}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookDisabled(Event):
+    """A webhook is not delivered to any more: its receiver said so (410 Gone), or nothing could be delivered for a day."""
+
+    webhook: str
+    url: str
+    reason: str
+
+    @property
+    def subject(self) -> str:
+        return f"webhooks/{self.webhook}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookTested(Event):
+    """The answer to a test of a webhook. `status` is that of HTTP, 0 if there was no answer."""
+
+    webhook: str
+    ok: bool
+    status: int
+    reason: str
+    duration_ms: int
+
+    @property
+    def subject(self) -> str:
+        return f"webhooks/{self.webhook}"
+
+
 EVENTS: tuple[type[Event], ...] = (
     CallIncoming, CallCreated, CallCalling, CallRinging, CallEarly, CallAnswered, CallActive, CallHeld, CallResumed,
     CallRemoteHeld, CallRemoteResumed, CallMuted, CallUnmuted, CallUpdated, CallRedirected, CallHoldFailed, CallEnded,
@@ -519,5 +570,6 @@ EVENTS: tuple[type[Event], ...] = (
     MessageReceived, MessageSent, MessageFailed, OperationSucceeded, OperationFailed,
     AudioChanged, DeviceListed, DeviceError, DeviceRecovered, SettingsChanged,
     SystemReady, SystemError, SystemDraining, SystemStopping, SystemStopped, HistoryAdded, AuditCommand, AuditDenied,
+    HookFailed, WebhookDisabled, WebhookTested,
 )  # fmt: skip
 """Every event, in the order of the documentation."""
