@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from offhook import __version__
 from offhook.errors import ConfigError, NotFound, SetupError
@@ -34,8 +34,24 @@ from offhook.storage.history import CallRecord, History
 from offhook.storage.paths import make_private, paths, socket_path
 from offhook.storage.secrets import open_secrets
 
+if TYPE_CHECKING:  # read where they are used: a phone without webhooks does not pay for them
+    from offhook.control.backend import WebhookBook
+    from offhook.control.webhook import Webhooks
+
 QUIT_PATIENCE: Final = 6.0
 """Seconds until a phone that was told to stop is taken down even if it has not said that it is done."""
+
+
+class Outward(Protocol):
+    """What goes out from the phone to programs and web addresses."""
+
+    def start(self) -> None:
+        """Begin."""
+        ...
+
+    async def close(self) -> None:
+        """Come to an end."""
+        ...
 
 
 class RunningPhone:
@@ -44,7 +60,9 @@ class RunningPhone:
     `await RunningPhone.start(config)`, use `execute` and `subscribe`, `await close()` (which hangs up and unregisters first).
     """
 
-    def __init__(self, config: Config, *, history: Path | None = None, journal: Path | None = None) -> None:
+    def __init__(
+        self, config: Config, *, history: Path | None = None, journal: Path | None = None, webhooks: Path | None = None
+    ) -> None:
         ids = SystemIds()
         epoch = ids.token(6)
         self._loop = asyncio.get_running_loop()
@@ -56,12 +74,21 @@ class RunningPhone:
         self.engine = Engine(self.phone, self.media, epoch, journal=kept, instance=config.phone.name)
         self.transports = Transports(config.sip.host, config.sip.port, self.engine.deliver, any_port=True)
         self._history = History(history, trouble=self._trouble) if history else None
+        self._webhooks_file = webhooks
+        self._allow_http = config.webhooks.allow_http
+        self._webhooks: Webhooks | None = None
+        self.outward: list[Outward] = []
         self._closed = False
 
     @classmethod
-    async def start(cls, config: Config, *, history: Path | None = None, journal: Path | None = None) -> RunningPhone:
-        """Open the sockets first (the phone answers at once), then the media, then the accounts."""
-        running = cls(config, history=history, journal=journal)
+    async def start(
+        cls, config: Config, *, history: Path | None = None, journal: Path | None = None, webhooks: Path | None = None
+    ) -> RunningPhone:
+        """Open the sockets first (the phone answers at once), then the media, then the accounts.
+
+        `history`, `journal` and `webhooks` are the files to keep these in. Webhooks are served from their first use on.
+        """
+        running = cls(config, history=history, journal=journal, webhooks=webhooks)
         await running.transports.start()
         running.engine.start(running.transports)
         if history:
@@ -80,6 +107,10 @@ class RunningPhone:
                 self.execute(Quit())
             await asyncio.wait_for(self.engine.stopped.wait(), QUIT_PATIENCE)
         self._closed = True
+        for outward in self.outward:
+            await outward.close()
+        if self._webhooks is not None:
+            await self._webhooks.close()
         await self.engine.close()
         await self.transports.close()
         await self._loop.run_in_executor(None, self.media.close)
@@ -140,6 +171,25 @@ class RunningPhone:
     def clear_history(self) -> None:
         """Forget all past calls."""
         self._kept().clear()
+
+    @property
+    def webhooks(self) -> WebhookBook:
+        """The webhooks; the first use begins to serve them."""
+        if self._webhooks is None:
+            if self._webhooks_file is None:
+                raise NotFound("this phone keeps no webhooks")
+            from offhook.control.webhook import Webhooks
+            from offhook.storage.webhooks import WebhookStore
+
+            store = WebhookStore(self._webhooks_file, self._trouble)
+            self._webhooks = Webhooks(self, store, allow_http=self._allow_http)
+            self._webhooks.start()
+        return self._webhooks
+
+    @property
+    def has_webhooks(self) -> bool:
+        """Whether there were webhooks once, so that `webhooks` should be used from the start."""
+        return self._webhooks_file is not None and self._webhooks_file.exists()
 
     def _kept(self) -> History:
         if self._history is None:
@@ -234,19 +284,20 @@ async def _serve(config: Config, socket: str, *, verbose: bool) -> int:
     where = paths()
     make_private(where.state)
     make_private(Path(config.phone.recording_dir))
-    phone = await RunningPhone.start(config, history=where.history_file, journal=where.journal_file)
+    phone = await RunningPhone.start(
+        config, history=where.history_file, journal=where.journal_file, webhooks=where.webhooks_file
+    )
     # SIP is answered from here on; the surfaces are read beside it, on a thread, which takes a while.
     await asyncio.get_running_loop().run_in_executor(None, importlib.import_module, "offhook.control.local")
     from offhook.control.local import LocalServer
 
     surface: LocalServer | None = None
-    outward: list[Outward] = []
     try:
         if verbose:
             phone.subscribe(_print_event)
         surface = LocalServer(phone, socket)
         await surface.start()
-        outward = await _start_outward(phone, config, socket)
+        await _start_outward(phone, config, socket)
         keep_collector_quiet()
         host, port = phone.address
         print(f"offhook is running: SIP on {host}:{port}, commands on {socket}", flush=True)
@@ -257,33 +308,20 @@ async def _serve(config: Config, socket: str, *, verbose: bool) -> int:
         await phone.close()
         if surface is not None:
             await surface.close()
-        for each in outward:
-            await each.close()
     print("offhook has stopped.", flush=True)
     return 0
 
 
-class Outward(Protocol):
-    """What goes out from the phone to programs and web addresses."""
-
-    def start(self) -> None:
-        """Begin."""
-        ...
-
-    async def close(self) -> None:
-        """Come to an end."""
-        ...
-
-
-async def _start_outward(phone: RunningPhone, config: Config, socket: str) -> list[Outward]:
-    """Start the hooks that are configured; what nobody uses is not even read."""
-    if not (config.hook or config.hooks != HookSettings()):
-        return []
+async def _start_outward(phone: RunningPhone, config: Config, socket: str) -> None:
+    """Start the hooks and webhooks there are; what nobody uses is not even read."""
     loop = asyncio.get_running_loop()
-    outward: list[Outward] = await loop.run_in_executor(None, _make_hooks, phone, config, socket)
-    for each in outward:
-        each.start()
-    return outward
+    if config.hook or config.hooks != HookSettings():
+        phone.outward += await loop.run_in_executor(None, _make_hooks, phone, config, socket)
+        for each in phone.outward:
+            each.start()
+    if phone.has_webhooks:
+        await loop.run_in_executor(None, importlib.import_module, "offhook.control.webhook")
+        phone.webhooks.list()  # the first use begins to serve them
 
 
 def _make_hooks(phone: RunningPhone, config: Config, socket: str) -> list[Outward]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from offhook.control.backend import EnvelopeMaker
+from offhook.control.backend import Envelope, EnvelopeMaker
 from offhook.control.hooks import OCCASIONS, PLACES, Hook, Hooks, arguments, number, variables
 from offhook.phone import events as e
 from offhook.phone.model import CallEnd, CallState, CallView, Party, wall
@@ -24,8 +24,8 @@ from offhook.testing.backend import FakeBackend
 PATIENCE = 20.0
 
 CALL = CallView(
-    "c_1", "a_1", "incoming", CallState.INCOMING, Party("sip:me@h"), Party("sip:1001@h", "Ann"), "x@y", wall(0), ringing=wall(1),
-    headers=(("X-Queue", "two\r\nlines"), ("X-Queue", "second"), ("LD_PRELOAD", "x")), tags=(("lead", "7"),),
+    "c_1", "a_1", "incoming", CallState.INCOMING, Party("sip:me@h"), Party("sip:1001@h", "Ann"), "x@y", wall(0),
+    ringing=wall(1), headers=(("X-Queue", "two\r\nlines"), ("X-Queue", "second"), ("LD_PRELOAD", "x")), tags=(("lead", "7"),),
 )  # fmt: skip
 OUTGOING = replace(CALL, direction="outgoing")
 
@@ -37,7 +37,7 @@ def escaped(number: str) -> str:
     return "".join(f"%{byte:02X}" for byte in number.encode())
 
 
-def envelope(event: e.Event) -> e.Any:
+def envelope(event: e.Event) -> Envelope:
     return EnvelopeMaker("k7q2", lambda: 1_700_000_000.25, "desk").make(event)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from offhook.cli import actions, helping
+from offhook.cli import actions, helping, webhooks
 from offhook.cli.actions import simple
 from offhook.cli.parsing import Verb
 
@@ -68,6 +68,9 @@ VERBS: dict[str, Verb] = {
              group="events and history", timeout="SECONDS", call="CALL"),
         Verb("history", "[action] [entry]", "show past calls, or: history delete ENTRY, history clear", actions.history,
              group="events and history", limit="N", before="ENTRY"),
+        Verb("webhooks", "[action] [target]", "events to web addresses: list, add URL, remove|test|enable|disable|rotate ID",
+             webhooks.webhooks, group="events and history", types="TYPES...", secret="SECRET", timeout="SECONDS",  # noqa: S106
+             description="TEXT", skip="flag"),
         Verb("open", "uri", "dial a tel:, sip:, sips: or callto: URI, after asking", actions.open_uri, group="other forms",
              yes="flag", **_WAIT),
         Verb("dde", "text...", "carry out a DDE string such as [Dial(1001)]", actions.dde, group="other forms"),

@@ -103,8 +103,8 @@ async def post(
         raise WebError(f"the certificate is not good: {error.verify_message}") from None
     except ssl.SSLError as error:
         raise WebError(f"TLS failed: {error.reason or error}") from None
-    except OSError as error:
-        raise WebError(f"no connection: {error.strerror or error}") from None
+    except (OSError, UnicodeError) as error:  # UnicodeError: a host name that the resolver cannot even encode
+        raise WebError(f"no connection: {getattr(error, 'strerror', None) or error}") from None
 
 
 def _request(url: Url, headers: Mapping[str, str], body: bytes) -> bytes:

@@ -548,6 +548,7 @@ class WebhookTested(Event):
     """The answer to a test of a webhook. `status` is that of HTTP, 0 if there was no answer."""
 
     webhook: str
+    test: str
     ok: bool
     status: int
     reason: str
