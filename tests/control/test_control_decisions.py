@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from offhook.control import decisions
+from offhook.control import decisions, signing
 from offhook.control.decisions import DecisionError, decision_from
+from offhook.io.web import Url
 from offhook.phone import commands as c
 from offhook.phone.commands import Decide
 from offhook.testing.live import LivePhone, live_phone
@@ -93,6 +94,38 @@ async def test_one_that_hangs_has_two_seconds(tmp_path: Path) -> None:
         await callee.reaches(2)
         await asks.close()
         assert not [task for task in asyncio.all_tasks() if "_decide" in repr(task)]
+
+
+@pytest.mark.parametrize(("answer", "action", "status"), [
+    (b'HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{"action": "answer"}', "answer", 2),
+    (b"HTTP/1.1 200 OK\r\n\r\nreject 603", "reject", 4), (b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", "default", 1),
+    (b"HTTP/1.1 500 Oh\r\n\r\nanswer", "default", 1), (b"HTTP/1.1 302 Found\r\nLocation: /x\r\n\r\n", "default", 1),
+    (b"", "default", 1), (b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 100_000, "default", 1), (None, "default", 1),
+])
+async def test_a_web_address_decides(answer: bytes | None, action: str, status: int) -> None:
+    requests: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        requests.append(await reader.readuntil(b"\r\n\r\n"))
+        if answer is None:
+            await reader.read(100_000)  # says nothing until the phone has lost its patience
+            await reader.read(100_000)
+        else:
+            writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = Url.parse(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/decide")
+    async with live_phone() as caller, live_phone(decide=True) as callee:
+        asks = decisions.by_web(callee.running, url, signing.new_secret())
+        asks.start()
+        assert await call(caller, callee) == action
+        await callee.reaches(status)
+        assert b"\r\nwebhook-signature: v1," in requests[0]
+        failed = answer is None or (action == "default" and not answer.startswith(b"HTTP/1.1 204"))
+        await callee.until(lambda: ("hook.failed" in callee.types) is failed, "the failure")
+        await asks.close()
+    server.close()
 
 
 async def test_without_the_setting_nobody_is_asked(tmp_path: Path) -> None:

@@ -448,6 +448,13 @@ def run(use: Invocation) -> int:
     return run_phone(use)
 
 
+def mcp(use: Invocation) -> int:
+    """Be tools for a language model until stdin ends."""
+    from offhook.cli.serve import run_mcp
+
+    return run_mcp(use)
+
+
 def exchange(use: Invocation) -> int:
     """Be the practice exchange until interrupted."""
     from offhook.cli.serve import run_exchange

@@ -71,6 +71,8 @@ VERBS: dict[str, Verb] = {
         Verb("webhooks", "[action] [target]", "events to web addresses: list, add URL, remove|test|enable|disable|rotate ID",
              webhooks.webhooks, group="events and history", types="TYPES...", secret="SECRET", timeout="SECONDS",  # noqa: S106
              description="TEXT", skip="flag"),
+        Verb("mcp", "", "be tools for a language model (Model Context Protocol) on stdin and stdout", actions.mcp,
+             group="other forms", scopes="SCOPES"),
         Verb("open", "uri", "dial a tel:, sip:, sips: or callto: URI, after asking", actions.open_uri, group="other forms",
              yes="flag", **_WAIT),
         Verb("dde", "text...", "carry out a DDE string such as [Dial(1001)]", actions.dde, group="other forms"),
