@@ -98,7 +98,8 @@ async def test_one_that_hangs_has_two_seconds(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("answer", "action", "status"), [
     (b'HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{"action": "answer"}', "answer", 2),
-    (b"HTTP/1.1 200 OK\r\n\r\nreject 603", "reject", 4), (b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", "default", 1),
+    (b"HTTP/1.1 200 OK\r\n\r\nreject 603", "reject", 4),
+    (b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", "default", 1),
     (b"HTTP/1.1 500 Oh\r\n\r\nanswer", "default", 1), (b"HTTP/1.1 302 Found\r\nLocation: /x\r\n\r\n", "default", 1),
     (b"", "default", 1), (b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 100_000, "default", 1), (None, "default", 1),
 ])

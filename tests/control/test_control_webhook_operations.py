@@ -57,7 +57,8 @@ async def test_the_whole_life_of_a_webhook(operations: Operations, backend: Fake
     ("create_webhook", {"url": URL, "timeout": "5"}, InvalidArgument),
     ("create_webhook", {"url": URL, "timeout": True}, InvalidArgument),
     ("create_webhook", {"url": URL, "colour": "red"}, InvalidArgument),
-    ("update_webhook", {"webhook": "wh_0", "enabled": "yes"}, InvalidArgument), ("update_webhook", {"webhook": "wh_0"}, NotFound),
+    ("update_webhook", {"webhook": "wh_0", "enabled": "yes"}, InvalidArgument),
+    ("update_webhook", {"webhook": "wh_0"}, NotFound),
     ("rotate_webhook", {"webhook": "wh_0"}, NotFound), ("delete_webhook", {"webhook": "wh_0"}, NotFound),
     ("test_webhook", {"webhook": "wh_0"}, NotFound), ("list_webhooks", {"x": 1}, InvalidArgument),
 ])

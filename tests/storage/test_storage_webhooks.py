@@ -21,7 +21,8 @@ def test_what_is_kept_is_there_again(tmp_path: Path) -> None:
     store.note("wh_9", {"cursor": "x-1"})
     store.close()
     again = WebhookStore(tmp_path / "state" / "webhooks.sqlite3")
-    assert list(again.load().items()) == [("wh_2", ({"url": "a"}, {"cursor": "x-1"})), ("wh_1", ({"url": "c"}, {"cursor": "x-99"}))]
+    assert list(again.load()) == ["wh_2", "wh_1"]
+    assert again.load() == {"wh_2": ({"url": "a"}, {"cursor": "x-1"}), "wh_1": ({"url": "c"}, {"cursor": "x-99"})}
     again.delete("wh_2")
     again.delete("wh_9")
     again.note("wh_2", {"cursor": "x-5"})
