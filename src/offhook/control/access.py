@@ -11,7 +11,17 @@ from typing import Final, get_args
 from offhook.control.backend import Accepted, Backend, Cause, Command
 from offhook.errors import CommandError, Forbidden, RateLimited
 from offhook.io.audio_link import AudioLink
-from offhook.phone.commands import AcceptTransfer, Dial, OpenAudio, Redirect, Scope, SendMessage, SetForwarding, Transfer
+from offhook.phone.commands import (
+    AcceptTransfer,
+    Decide,
+    Dial,
+    OpenAudio,
+    Redirect,
+    Scope,
+    SendMessage,
+    SetForwarding,
+    Transfer,
+)
 from offhook.phone.events import AuditCommand, AuditDenied
 
 ALL_SCOPES: Final[frozenset[Scope]] = frozenset(get_args(Scope))
@@ -73,7 +83,7 @@ class Gate:
         """Carry out a command for a client; raises CommandError (Forbidden, RateLimited, or what the phone says)."""
         with self._audited(command, client) as outcome:
             client.check(command.scope)
-            if isinstance(command, COSTLY):
+            if isinstance(command, COSTLY) or (isinstance(command, Decide) and command.action == "redirect"):
                 client.spend(self._clock())
             accepted = self._backend.execute(command, Cause(client=client.name, request_id=request_id))
             outcome.append(accepted.call)

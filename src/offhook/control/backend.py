@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from offhook.io.audio_link import AudioLink
@@ -13,12 +13,42 @@ from offhook.phone.events import Event
 
 __all__ = [
     "Accepted", "Backend", "Cause", "Command", "Cursor", "Envelope", "EnvelopeMaker", "Execute", "Journal", "MemoryJournal",
-    "Page", "Recorded", "Subscriber", "Unsubscribe",
+    "Page", "Recorded", "Subscriber", "Unsubscribe", "WebhookBook",
 ]  # fmt: skip
 
 Execute: TypeAlias = Callable[[Command], Accepted]
 Subscriber: TypeAlias = Callable[[Envelope], None]
 Unsubscribe: TypeAlias = Callable[[], None]
+
+
+class WebhookBook(Protocol):
+    """The phone's webhooks (`control.webhook.Webhooks`): plain methods with plain answers; each may raise a CommandError."""
+
+    def list(self) -> list[dict[str, Any]]:
+        """Return all of them, without their secrets."""
+        ...
+
+    def create(
+        self, url: str, types: Sequence[str] = ("*",), *, secret: str = "", timeout: float = 10.0, description: str = ""
+    ) -> dict[str, Any]:
+        """Make one; the answer has its `secret`."""
+        ...
+
+    def update(self, webhook: str, *, skip: bool = False, enabled: bool | None = None, **changes: Any) -> dict[str, Any]:
+        """Change one."""
+        ...
+
+    def rotate(self, webhook: str, secret: str = "") -> dict[str, Any]:
+        """Give one a new secret; the answer has it."""
+        ...
+
+    def delete(self, webhook: str) -> None:
+        """Forget one."""
+        ...
+
+    def test(self, webhook: str) -> dict[str, Any]:
+        """Send a test; the outcome is a `webhook.tested`."""
+        ...
 
 
 class Backend(Protocol):
@@ -64,4 +94,9 @@ class Backend(Protocol):
 
     def about(self) -> dict[str, Any]:
         """Return what this phone is: version, process, since when, its SIP address and how it carries sound. No secrets."""
+        ...
+
+    @property
+    def webhooks(self) -> WebhookBook:
+        """The webhooks; raises NotFound where none are kept."""
         ...

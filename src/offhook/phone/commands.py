@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from offhook.media.messages import AudioRate
 from offhook.phone.model import HeaderList
-from offhook.phone.settings import AccountSettings, AutoAnswer, DtmfMethod
+from offhook.phone.settings import AccountSettings, AutoAnswer, Decision, DtmfMethod
 
 Scope: TypeAlias = Literal["read", "call", "media", "record", "config", "admin"]
 """What a client must be allowed to do. They do not contain each other."""
@@ -189,6 +189,19 @@ class ListCalls(Command, frozen=True, kw_only=True):
     """Answer the running calls as CallViews, oldest first."""
 
     scope: ClassVar[Scope] = "read"
+
+
+class Decide(Command, frozen=True, kw_only=True):
+    """Say what becomes of an incoming call that waits for it (setting `decide`; 2 seconds at most).
+
+    answer, reject (with `status`), redirect (`to`), dnd (as do not disturb would) · ring: nothing but ring, whatever the
+    settings say · default: what the settings say. `call` "" is the oldest that waits.
+    """
+
+    action: Decision
+    call: str = ""
+    status: int = 0
+    to: str = ""
 
 
 # --- programs that hear and speak in a call ------------------------------------------------------------------------
@@ -487,7 +500,7 @@ class Quit(Command, frozen=True, kw_only=True):
 
 COMMANDS: tuple[type[Command], ...] = (
     Dial, Answer, Reject, Redirect, Hangup, HangupAll, Hold, Resume, ToggleHold, Mute, Unmute, ToggleMute, SendDtmf, Transfer,
-    AcceptTransfer, RejectTransfer, SendInfo, SendMessage, GetCall, ListCalls, OpenAudio, CloseAudio,
+    AcceptTransfer, RejectTransfer, SendInfo, SendMessage, GetCall, ListCalls, Decide, OpenAudio, CloseAudio,
     Play, StopPlay, PausePlay, Record, StopRecord, PauseRecord, Loopback,
     CreateConference, JoinConference, LeaveConference, MuteMember, UnmuteMember, EndConference, ListConferences,
     SetVolume, VolumeUp, VolumeDown, SetMicVolume, SetDevice, ListDevices, GetAudio,

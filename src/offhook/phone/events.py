@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from offhook.media.messages import DeviceInfo, StreamStats
 from offhook.phone.model import AccountView, AudioView, CallView, ConferenceView, Party
+from offhook.phone.settings import Decision
 
 
 class Event(Struct, frozen=True):
@@ -52,7 +53,9 @@ class AccountEvent(Event, frozen=True, kw_only=True):
 
 
 class CallIncoming(CallEvent, frozen=True, kw_only=True):
-    """A call comes in and rings here."""
+    """A call comes in. `rings` is False if it is answered by itself at once, or waits for a decision (`call.decided`)."""
+
+    rings: bool = True
 
 
 class CallCreated(CallEvent, frozen=True, kw_only=True):
@@ -125,6 +128,16 @@ class CallEnded(CallEvent, frozen=True, kw_only=True):
 
     duration: float
     stats: StreamStats | None = None
+
+
+class CallDecided(CallEvent, frozen=True, kw_only=True):
+    """What becomes of an incoming call that waited for a decision; "default" if none came in time.
+
+    `rings` says whether it rings now, for somebody to answer.
+    """
+
+    action: Decision
+    rings: bool
 
 
 # --- transfer ------------------------------------------------------------------------------------------------------
@@ -505,9 +518,59 @@ class AuditDenied(Event, frozen=True, kw_only=True):
     attempts: int
 
 
+# --- hooks and webhooks --------------------------------------------------------------------------------------------
+
+
+class HookFailed(Event, frozen=True, kw_only=True):
+    """A program of a hook could not be run, failed or took too long. Hooks are not run for this event.
+
+    `event` is the id of the event it was run for, `status` its exit status (None: not started, or ended by force),
+    `complaint` the beginning of what it wrote to its standard error.
+    """
+
+    hook: str
+    event: str
+    program: str
+    reason: str
+    status: int | None = None
+    complaint: str = ""
+
+    @property
+    def subject(self) -> str:
+        return f"hooks/{self.hook}"
+
+
+class WebhookDisabled(Event, frozen=True, kw_only=True):
+    """A webhook is not delivered to any more: its receiver said so (410 Gone), or nothing could be delivered for a day."""
+
+    webhook: str
+    url: str
+    reason: str
+
+    @property
+    def subject(self) -> str:
+        return f"webhooks/{self.webhook}"
+
+
+class WebhookTested(Event, frozen=True, kw_only=True):
+    """The answer to a test of a webhook. `status` is that of HTTP, 0 if there was no answer."""
+
+    webhook: str
+    test: str
+    ok: bool
+    status: int
+    reason: str
+    duration_ms: int
+
+    @property
+    def subject(self) -> str:
+        return f"webhooks/{self.webhook}"
+
+
 EVENTS: tuple[type[Event], ...] = (
     CallIncoming, CallCreated, CallCalling, CallRinging, CallEarly, CallAnswered, CallActive, CallHeld, CallResumed,
     CallRemoteHeld, CallRemoteResumed, CallMuted, CallUnmuted, CallUpdated, CallRedirected, CallHoldFailed, CallEnded,
+    CallDecided,
     TransferRequested, TransferStarted, TransferProgress, TransferCompleted, TransferFailed,
     AudioMarkReached, AudioCleared, AudioUnderrun, AudioOverrun,
     DtmfReceived, DtmfSent, DtmfSendFailed, MediaStarted, MediaStalled, MediaResumed, MediaStats, MediaFailed,
@@ -518,5 +581,6 @@ EVENTS: tuple[type[Event], ...] = (
     MessageReceived, MessageSent, MessageFailed, OperationSucceeded, OperationFailed,
     AudioChanged, DeviceListed, DeviceError, DeviceRecovered, SettingsChanged,
     SystemReady, SystemError, SystemDraining, SystemStopping, SystemStopped, HistoryAdded, AuditCommand, AuditDenied,
+    HookFailed, WebhookDisabled, WebhookTested,
 )  # fmt: skip
 """Every event, in the order of the documentation."""

@@ -199,6 +199,7 @@ class Phone:
             c.RejectTransfer: self.transfers.refuse,
             c.SendInfo: self._send_info,
             c.SendMessage: self._send_message,
+            c.Decide: self.incoming.decide,
             c.GetCall: self._get_call,
             c.ListCalls: lambda _: c.Accepted(value=tuple(call.view() for call in self.desk.calls.values())),
             c.Play: sound.play,
