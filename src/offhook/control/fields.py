@@ -34,6 +34,7 @@ LIMITS: Final[Mapping[type, Mapping[str, Keywords]]] = {
     },
     c.Reject: {"status": {"anyOf": [{"const": 0}, {"minimum": 300, "maximum": 699}]}},
     c.Redirect: {"to": _TARGET},
+    c.Decide: {"status": {"anyOf": [{"const": 0}, {"minimum": 300, "maximum": 699}]}, "to": {"maxLength": MAX_TARGET}},
     c.SendDtmf: {
         "digits": {"pattern": rf"^\s*{_KEYS}{{1,{MAX_DIGITS}}}\s*$"},
         "duration_ms": {"minimum": DURATION_MS.start, "maximum": DURATION_MS.stop - 1},
@@ -97,6 +98,12 @@ _SPECIAL: Final[Mapping[type, Mapping[str, str]]] = {
         "digits": "Keys to send once it is answered; a comma is a pause.",
     },
     c.Reject: {"status": "The SIP status to refuse with, 300-699; 0: the setting (486 Busy Here)."},
+    c.Decide: {
+        "action": "What becomes of the call.",
+        "call": "A call's id; empty: the oldest that waits for a decision.",
+        "status": "The SIP status of a reject, 300-699; 0: the setting (486 Busy Here).",
+        "to": "Where a redirect goes.",
+    },
     c.HangupAll: {"which": "Which calls to end."},
     c.Mute: {"call": "A call's id, or a word for one; empty: all calls, present and future."},
     c.Unmute: {"call": "A call's id, or a word for one; empty: all calls, present and future."},

@@ -71,6 +71,7 @@ _PATH_TEXTS: Final[Mapping[str, str]] = {
     "operation": "An operation's id.",
     "item": "A DDE item, such as Status.",
     "code": "A problem's code.",
+    "webhook": "A webhook's id.",
 }
 
 _BOUNDS: Final[Mapping[tuple[str, str], Schema]] = {

@@ -244,6 +244,97 @@ class LegacyRequest:
     args: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class PingAnswer:
+    """The place after the latest event, to go on from there."""
+
+    as_of: str
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookView:
+    """A webhook and how it does. `disabled` says why it is off, `waiting` how many events it has still to be sent.
+
+    `held_back` are subjects whose events wait for one that failed; `delivered` is the event up to which all has been sent.
+    """
+
+    id: str
+    url: str
+    types: tuple[str, ...]
+    timeout: float
+    description: str
+    created: str
+    enabled: bool
+    disabled: str
+    delivered: str
+    waiting: int
+    failing_since: str | None
+    held_back: tuple[str, ...]
+    last_status: int
+    last_error: str
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookWithSecret(WebhookView):
+    """A webhook with its secret, which no other answer shows."""
+
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookPage:
+    """All webhooks."""
+
+    webhooks: tuple[WebhookView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookTest:
+    """A test is on its way; the event webhook.tested with this `test` says what came of it."""
+
+    webhook: str
+    test: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateWebhookRequest:
+    """Post events of these types to `url`, signed with `secret` (whsec_…; empty: a new one)."""
+
+    url: str
+    types: tuple[str, ...] = ("*",)
+    secret: str = ""
+    timeout: float = 10.0
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateWebhookRequest:
+    """Change a webhook; `skip` leaves out what has not been delivered yet."""
+
+    webhook: str
+    url: str | None = None
+    types: tuple[str, ...] | None = None
+    timeout: float | None = None
+    description: str | None = None
+    enabled: bool | None = None
+    skip: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RotateWebhookRequest:
+    """Give a webhook another secret (empty: a new one); the old one signs, too, for a day."""
+
+    webhook: str
+    secret: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookRequest:
+    """Name one webhook."""
+
+    webhook: str
+
+
 # --- what the sockets know besides
 
 
@@ -320,7 +411,7 @@ class Exchange:
 
 
 EXCHANGES: Final[Mapping[str, Exchange]] = {
-    "ping": Exchange("See whether the phone listens.", Nothing, Nothing),
+    "ping": Exchange("See whether the phone listens, and where its journal is.", Nothing, PingAnswer),
     "about": Exchange("What this phone is.", Nothing, AboutView),
     "help": Exchange("What can be asked for.", Nothing, HelpAnswer),
     "snapshot": Exchange("Everything at one moment, and the event after which it is true.", Nothing, SnapshotNow),
@@ -331,6 +422,12 @@ EXCHANGES: Final[Mapping[str, Exchange]] = {
     "dde_request": Exchange("The answer to a DDE request.", DdeItemRequest, TextAnswer),
     "copydata": Exchange("Carry out a WM_COPYDATA command.", CopydataRequest, CopydataAnswer),
     "legacy": Exchange("Carry out a command line of MicroSIP.", LegacyRequest, TextAnswer),
+    "list_webhooks": Exchange("All webhooks and how they do.", Nothing, WebhookPage),
+    "create_webhook": Exchange("Have events posted to a web address.", CreateWebhookRequest, WebhookWithSecret),
+    "update_webhook": Exchange("Change a webhook, or switch it on or off.", UpdateWebhookRequest, WebhookView),
+    "rotate_webhook": Exchange("Give a webhook another secret.", RotateWebhookRequest, WebhookWithSecret),
+    "delete_webhook": Exchange("Forget a webhook.", WebhookRequest, Nothing),
+    "test_webhook": Exchange("Send a test event.", WebhookRequest, WebhookTest),
 }
 """The operations of `control.operations.EXTRA`."""
 

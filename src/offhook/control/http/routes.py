@@ -135,6 +135,12 @@ _AFTER = Parameter("after", "text", "only events after the one with this id; wit
 _TYPES = Parameter("types", "list", "only these types: call.ended, call.*, *", default=["*"])
 _SUBJECTS = Parameter("subjects", "list", "only events about these resources: calls/c_1", default=[])
 
+_WEBHOOK: Final = (
+    Parameter("types", "list", "which events: call.ended, call.*, *"),
+    Parameter("timeout", "number", "seconds for the receiver to answer, 0.1-60"),
+    Parameter("description", "text", "what it is for"),
+)
+
 ROUTES: tuple[Route, ...] = (
     # --- calls
     _command("GET", "/calls", "list_calls", key="calls"),
@@ -145,6 +151,7 @@ ROUTES: tuple[Route, ...] = (
     _call("answer", "answer"),
     _call("reject", "reject"),
     _call("redirect", "redirect"),
+    _call("decide", "decide"),
     _call("hangup", "hangup"),
     _call("hold", "hold"),
     _call("resume", "resume"),
@@ -223,6 +230,22 @@ ROUTES: tuple[Route, ...] = (
     )),
     _extra("DELETE", "/history", "clear_history", "config", "Forget all past calls.", status=204),
     _extra("DELETE", "/history/{entry}", "delete_history", "config", "Forget one past call.", status=204),
+    # --- webhooks
+    _extra("GET", "/webhooks", "list_webhooks", "config", "All webhooks and how they do."),
+    _extra("POST", "/webhooks", "create_webhook", "config", "Have events posted to a web address.", body=(
+        Parameter("url", "text", "where to; https, or http on this machine", required=True),
+        *_WEBHOOK, Parameter("secret", "text", "whsec_…; empty: a new one, shown in this answer only", default=""),
+    )),
+    _extra("PUT", "/webhooks/{webhook}", "update_webhook", "config", "Change a webhook, or switch it on or off.", body=(
+        Parameter("url", "text", "where to"), *_WEBHOOK,
+        Parameter("enabled", "switch", "false: deliver nothing for now; true: go on where it was"),
+        Parameter("skip", "switch", "leave out what has not been delivered yet"),
+    )),
+    _extra("DELETE", "/webhooks/{webhook}", "delete_webhook", "config", "Forget a webhook.", status=204),
+    _extra("POST", "/webhooks/{webhook}/rotate", "rotate_webhook", "config", "Give a webhook another secret.", body=(
+        Parameter("secret", "text", "whsec_…; empty: a new one, shown in this answer only", default=""),
+    )),
+    _extra("POST", "/webhooks/{webhook}/test", "test_webhook", "config", "Send a test event.", status=202),
     # --- events and operations
     _own("GET", "/events", "events", "read", "Events: a stream (Accept: text/event-stream), or a page or long poll.", query=(
         _AFTER, _TYPES, _SUBJECTS,
