@@ -9,10 +9,10 @@ import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from offhook.control.backend import Envelope, EnvelopeMaker
 from offhook.control.hooks import OCCASIONS, PLACES, Hook, Hooks, arguments, number, variables

@@ -213,6 +213,17 @@ export interface CallCreated {
   call: CallView;
 }
 
+/**
+ * What becomes of an incoming call that waited for a decision; "default" if none came in time.
+ *
+ * `rings` says whether it rings now, for somebody to answer.
+ */
+export interface CallDecided {
+  call: CallView;
+  action: "answer" | "default" | "dnd" | "redirect" | "reject" | "ring";
+  rings: boolean;
+}
+
 /** The far end sends sound before the answer (early media). */
 export interface CallEarly {
   call: CallView;
@@ -245,9 +256,10 @@ export interface CallHoldFailed {
   reason: string;
 }
 
-/** A call comes in and rings here. */
+/** A call comes in. `rings` is False if it is answered by itself at once, or waits for a decision (`call.decided`). */
 export interface CallIncoming {
   call: CallView;
+  rings: boolean;
 }
 
 /** The sound of a call. `direction` is seen from us; figures are None until measured. */
@@ -414,6 +426,15 @@ export interface CreateConferenceParams {
   calls?: string[];
 }
 
+/** Post events of these types to `url`, signed with `secret` (whsec_…; empty: a new one). */
+export interface CreateWebhookRequest {
+  url: string;
+  types?: string[];
+  secret?: string;
+  timeout?: number;
+  description?: string;
+}
+
 /** The item a DDE client would request, such as Status or Volume. */
 export interface DdeItemRequest {
   item: string;
@@ -422,6 +443,23 @@ export interface DdeItemRequest {
 /** The string a DDE client would execute, such as [Dial(1001)]. */
 export interface DdeRequest {
   text: string;
+}
+
+/**
+ * Say what becomes of an incoming call that waits for it (setting `decide`; 2 seconds at most).
+ *
+ * answer, reject (with `status`), redirect (`to`), dnd (as do not disturb would) · ring: nothing but ring, whatever the
+ * settings say · default: what the settings say. `call` "" is the oldest that waits.
+ */
+export interface DecideParams {
+  /** What becomes of the call. */
+  action: "answer" | "default" | "dnd" | "redirect" | "reject" | "ring";
+  /** A call's id; empty: the oldest that waits for a decision. */
+  call?: string;
+  /** The SIP status of a reject, 300-699; 0: the setting (486 Busy Here). */
+  status?: number;
+  /** Where a redirect goes. */
+  to?: string;
 }
 
 /** A sound device vanished or refuses to open; calls go on without it. */
@@ -609,6 +647,21 @@ export interface HoldParams {
   call?: string;
 }
 
+/**
+ * A program of a hook could not be run, failed or took too long. Hooks are not run for this event.
+ *
+ * `event` is the id of the event it was run for, `status` its exit status (None: not started, or ended by force),
+ * `complaint` the beginning of what it wrote to its standard error.
+ */
+export interface HookFailed {
+  hook: string;
+  event: string;
+  program: string;
+  reason: string;
+  status: number | null;
+  complaint: string;
+}
+
 /** Let one more connected call in. A call is in one conference at most. */
 export interface JoinConferenceParams {
   /** A conference's id. */
@@ -786,6 +839,11 @@ export interface PauseRecordParams {
   paused?: boolean;
 }
 
+/** The place after the latest event, to go on from there. */
+export interface PingAnswer {
+  as_of: string;
+}
+
 /**
  * Play a WAV file, a tone (`tone` "440" or "350+440" Hz, `duration_ms` 0: endless) or silence into the call.
  *
@@ -946,6 +1004,12 @@ export interface RemoveAccountParams {
 export interface ResumeParams {
   /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
   call?: string;
+}
+
+/** Give a webhook another secret (empty: a new one); the old one signs, too, for a day. */
+export interface RotateWebhookRequest {
+  webhook: string;
+  secret?: string;
 }
 
 /** Make this the account that dials when none is named. */
@@ -1286,6 +1350,18 @@ export interface UnsubscribeRequest {
   types?: string[];
 }
 
+/** Change a webhook; `skip` leaves out what has not been delivered yet. */
+export interface UpdateWebhookRequest {
+  webhook: string;
+  url?: string | null;
+  types?: string[] | null;
+  timeout?: number | null;
+  description?: string | null;
+  /** On or off. */
+  enabled?: boolean | null;
+  skip?: boolean;
+}
+
 /** Lower the loudspeaker by 1-10 steps of 10. */
 export interface VolumeDownParams {
   /** Steps of 10. */
@@ -1296,6 +1372,80 @@ export interface VolumeDownParams {
 export interface VolumeUpParams {
   /** Steps of 10. */
   steps?: number;
+}
+
+/** A webhook is not delivered to any more: its receiver said so (410 Gone), or nothing could be delivered for a day. */
+export interface WebhookDisabled {
+  webhook: string;
+  url: string;
+  reason: string;
+}
+
+/** All webhooks. */
+export interface WebhookPage {
+  webhooks: WebhookView[];
+}
+
+/** Name one webhook. */
+export interface WebhookRequest {
+  webhook: string;
+}
+
+/** A test is on its way; the event webhook.tested with this `test` says what came of it. */
+export interface WebhookTest {
+  webhook: string;
+  test: string;
+}
+
+/** The answer to a test of a webhook. `status` is that of HTTP, 0 if there was no answer. */
+export interface WebhookTested {
+  webhook: string;
+  test: string;
+  ok: boolean;
+  status: number;
+  reason: string;
+  duration_ms: number;
+}
+
+/**
+ * A webhook and how it does. `disabled` says why it is off, `waiting` how many events it has still to be sent.
+ *
+ * `held_back` are subjects whose events wait for one that failed; `delivered` is the event up to which all has been sent.
+ */
+export interface WebhookView {
+  id: string;
+  url: string;
+  types: string[];
+  timeout: number;
+  description: string;
+  created: string;
+  enabled: boolean;
+  disabled: string;
+  delivered: string;
+  waiting: number;
+  failing_since: string | null;
+  held_back: string[];
+  last_status: number;
+  last_error: string;
+}
+
+/** A webhook with its secret, which no other answer shows. */
+export interface WebhookWithSecret {
+  id: string;
+  url: string;
+  types: string[];
+  timeout: number;
+  description: string;
+  created: string;
+  enabled: boolean;
+  disabled: string;
+  delivered: string;
+  waiting: number;
+  failing_since: string | null;
+  held_back: string[];
+  last_status: number;
+  last_error: string;
+  secret: string;
 }
 
 /** What happened, by the type of the event. */
@@ -1317,6 +1467,7 @@ export interface EventData {
   "call.redirected": CallRedirected;
   "call.hold_failed": CallHoldFailed;
   "call.ended": CallEnded;
+  "call.decided": CallDecided;
   "transfer.requested": TransferRequested;
   "transfer.started": TransferStarted;
   "transfer.progress": TransferProgress;
@@ -1370,6 +1521,9 @@ export interface EventData {
   "history.added": HistoryAdded;
   "audit.command": AuditCommand;
   "audit.denied": AuditDenied;
+  "hook.failed": HookFailed;
+  "webhook.disabled": WebhookDisabled;
+  "webhook.tested": WebhookTested;
 }
 
 export type EventType = keyof EventData;
@@ -1445,6 +1599,7 @@ export interface Operations {
   send_message: { params: SendMessageParams; result: Accepted<null> };
   get_call: { params: GetCallParams; result: Accepted<CallView> };
   list_calls: { params: ListCallsParams; result: Accepted<CallView[]> };
+  decide: { params: DecideParams; result: Accepted<null> };
   open_audio: { params: OpenAudioParams; result: Accepted<AudioAnswer> };
   close_audio: { params: CloseAudioParams; result: Accepted<null> };
   play: { params: PlayParams; result: Accepted<PlaybackAnswer> };
@@ -1481,7 +1636,7 @@ export interface Operations {
   get_snapshot: { params: GetSnapshotParams; result: Accepted<Snapshot> };
   drain: { params: DrainParams; result: Accepted<null> };
   quit: { params: QuitParams; result: Accepted<null> };
-  ping: { params: Nothing; result: Nothing };
+  ping: { params: Nothing; result: PingAnswer };
   about: { params: Nothing; result: AboutView };
   help: { params: Nothing; result: HelpAnswer };
   snapshot: { params: Nothing; result: SnapshotNow };
@@ -1492,6 +1647,12 @@ export interface Operations {
   dde_request: { params: DdeItemRequest; result: TextAnswer };
   copydata: { params: CopydataRequest; result: CopydataAnswer };
   legacy: { params: LegacyRequest; result: TextAnswer };
+  list_webhooks: { params: Nothing; result: WebhookPage };
+  create_webhook: { params: CreateWebhookRequest; result: WebhookWithSecret };
+  update_webhook: { params: UpdateWebhookRequest; result: WebhookView };
+  rotate_webhook: { params: RotateWebhookRequest; result: WebhookWithSecret };
+  delete_webhook: { params: WebhookRequest; result: Nothing };
+  test_webhook: { params: WebhookRequest; result: WebhookTest };
   subscribe: { params: SubscribeRequest; result: SubscribeAnswer };
   unsubscribe: { params: UnsubscribeRequest; result: UnsubscribeAnswer };
   hello: { params: HelloRequest; result: HelloAnswer };

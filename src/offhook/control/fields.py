@@ -34,7 +34,6 @@ LIMITS: Final[Mapping[type, Mapping[str, Keywords]]] = {
     },
     c.Reject: {"status": {"anyOf": [{"const": 0}, {"minimum": 300, "maximum": 699}]}},
     c.Redirect: {"to": _TARGET},
-    c.Decide: {"status": {"anyOf": [{"const": 0}, {"minimum": 300, "maximum": 699}]}, "to": {"maxLength": MAX_TARGET}},
     c.SendDtmf: {
         "digits": {"pattern": rf"^\s*{_KEYS}{{1,{MAX_DIGITS}}}\s*$"},
         "duration_ms": {"minimum": DURATION_MS.start, "maximum": DURATION_MS.stop - 1},

@@ -56,7 +56,8 @@ def test_a_row_is_consistent(route: Route) -> None:
     assert set(route.path_fields) == set(route.path_parameters)
     assert route.summary.endswith((".", ")"))
     if route.method == "GET":
-        assert route.scope in ("read", "", "public"), "a GET that changes something"
+        secret = route.operation == "list_webhooks"  # an address may have a key in it
+        assert route.scope in ("read", "", "public") or secret, "a GET that changes something"
     assert route.scope != "public" or route.is_safe
     if route.operation in OPERATIONS:
         assert route.scope == OPERATIONS[route.operation].scope
@@ -85,6 +86,8 @@ async def ask(http: httpx.AsyncClient, route: Route, headers: dict[str, str] | N
 @pytest.mark.parametrize("route", HTTP_ROUTES, ids=name_of)
 async def test_each_route_reaches_its_operation(http: httpx.AsyncClient, backend: FakeBackend, route: Route) -> None:
     answer = await ask(http, route)
+    if "webhook" in route.operation:
+        return  # the stand-in keeps none: test_http_webhooks.py asks a phone that does
     absent = {"get_call", "call_stats", "wait_call", "get_account", "get_operation"}
     if route.operation in absent or route.handler in absent:
         return  # the stand-in has nothing to show: the tests of these routes bring their own
