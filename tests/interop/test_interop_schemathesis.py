@@ -15,7 +15,19 @@ import pytest
 from offhook.app import RunningPhone
 from offhook.control import access
 from offhook.errors import CommandError
-from offhook.phone.commands import CreateConference, Dial, Drain, HangupAll, JoinConference, ListCalls, Play, Record
+from offhook.phone.commands import (
+    Command,
+    CreateConference,
+    Dial,
+    Drain,
+    HangupAll,
+    JoinConference,
+    ListAccounts,
+    ListCalls,
+    Play,
+    Record,
+    RemoveAccount,
+)
 from offhook.phone.model import CallState
 from offhook.storage.config import Config
 from offhook.testing.http import Served, serving
@@ -27,13 +39,13 @@ HERE = Path(__file__).resolve().parent
 
 SEED = "20260131"
 
-EXAMPLES = os.environ.get("OFFHOOK_SCHEMATHESIS_EXAMPLES", "12")
+EXAMPLES = os.environ.get("OFFHOOK_SCHEMATHESIS_EXAMPLES", "8")
 """For each operation and phase; more finds more, and takes longer."""
 
 WITHIN = 240.0
 """Seconds the whole run may take."""
 
-BREATH = 0.05
+BREATH = 0.2
 """Seconds between two looks whether the phone is in a call."""
 
 CONFIG = """
@@ -51,14 +63,16 @@ positive_data_acceptance.expected-statuses = ["2xx", "303", "401", "403", "404",
 async def keep_talking(here: LivePhone, there: LivePhone) -> None:
     """See that there is always something to speak of, whatever the last request did to it: calls, sounds, a conference."""
     while True:
-        here.execute(Drain(enabled=False))
         states = [call.state for call in here.execute(ListCalls()).value]
+        accounts = [RemoveAccount(account=account.id) for account in here.execute(ListAccounts()).value]
+        calls: list[Command] = []
         if CallState.ACTIVE not in states:
-            here.execute(HangupAll(which="not_incoming"))
-            here.execute(Dial(to=there.uri))
+            calls = [HangupAll(which="not_incoming"), *accounts, Dial(to=there.uri)]
         elif CallState.INCOMING not in states:
-            there.execute(Dial(to=here.uri, hold_others=False))
-        for command in (CreateConference(id="room"), JoinConference(conference="room"), Record(), Play()):
+            with suppress(CommandError):
+                there.execute(Dial(to=here.uri, hold_others=False))
+        sounds = (CreateConference(id="room"), JoinConference(conference="room"), Record(), Play())
+        for command in (Drain(enabled=False), *calls, *sounds):
             with suppress(CommandError):
                 here.execute(command)
         await asyncio.sleep(BREATH)
