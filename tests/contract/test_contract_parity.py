@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import io
 import json
 import re
@@ -21,6 +20,7 @@ from offhook.control import asyncapi, json_schema, openapi
 from offhook.control.client import LocalClient
 from offhook.control.http.routes import ONLY_ELSEWHERE, ROUTES
 from offhook.control.prose import SAMPLES
+from offhook.control.schema import command_help
 from offhook.phone.commands import COMMANDS
 from offhook.phone.events import EVENTS
 from offhook.testing.backend import FakeBackend
@@ -53,8 +53,8 @@ def least(operation: str) -> dict[str, Any]:
     """Return the least JSON that makes this command."""
     if operation == "add_account":
         return {"account": {name: SAMPLES[name] for name in ("id", "domain", "username")}}
-    fields = dataclasses.fields(OPERATIONS[operation])  # type: ignore[arg-type]  # each one is a dataclass
-    needed = [each.name for each in fields if each.default is dataclasses.MISSING]
+    fields = next(found.fields for found in command_help() if found.operation == operation)
+    needed = [each.name for each in fields if each.required]
     more = {"kind": "output", "account": "office", "conference": "conf_1", "audio": "aud_1"}
     return {name: {**SAMPLES, **more}[name] for name in needed}
 
