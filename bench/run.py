@@ -152,6 +152,20 @@ def calls(pid: int, port: int, rate: int = 100, count: int = 1000) -> tuple[floa
         return used * 1000 / count, ok, failed
 
 
+def surfaces() -> str:
+    """Return the table of HTTP, WebSocket and local socket."""
+    done = subprocess.run([sys.executable, str(HERE / "bench_api.py")], capture_output=True, text=True, check=False)
+    return done.stdout.strip() or done.stderr.strip()[-2000:]
+
+
+def only_surfaces() -> None:
+    """`python bench/run.py surfaces`: measure these again and leave the rest of the page as it is."""
+    page = HERE / "RESULTS.md"
+    head, _, rest = page.read_text().partition("## Surfaces\n")
+    before, found, after = (head, "## ", rest.partition("\n## ")[2]) if rest else head.partition("## ")
+    page.write_text(f"{before}## Surfaces\n\n{surfaces()}\n\n{found}{after}")
+
+
 def main() -> None:
     """Measure everything and write the page."""
     rows: list[tuple[str, str, str, str]] = []
@@ -185,7 +199,6 @@ def main() -> None:
     media = subprocess.run(command, capture_output=True, text=True, check=False)
     links = [sys.executable, str(HERE / "bench_audio.py"), "20", "100"]
     audio = subprocess.run(links, capture_output=True, text=True, check=False)
-    api = subprocess.run([sys.executable, str(HERE / "bench_api.py")], capture_output=True, text=True, check=False)
     page = [
         "# Results",
         "",
@@ -199,7 +212,7 @@ def main() -> None:
         "",
         "## Surfaces",
         "",
-        api.stdout.strip() or api.stderr.strip()[-2000:],
+        surfaces(),
         "",
         "## Media",
         "",
@@ -218,4 +231,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    only_surfaces() if sys.argv[1:] == ["surfaces"] else main()

@@ -194,11 +194,16 @@ class RunningPhone:
     def _keep(self, envelope: Envelope) -> None:
         """Keep a call from its first moment, so that even a crash leaves its trace; later events complete the record."""
         event = envelope.event
-        if self._history is not None and isinstance(event, CallIncoming | CallCreated | CallActive | CallEnded):
-            record = _record(event)
-            self._history.add(record)
-            if isinstance(event, CallEnded):
-                self.engine.say(HistoryAdded(entry=_entry(record)))
+        if isinstance(event, CallIncoming | CallCreated | CallActive | CallEnded):
+            self._loop.call_soon(self._keep_call, event)  # after the event is on its way to everybody
+
+    def _keep_call(self, event: CallEvent) -> None:
+        if self._history is None:
+            return
+        record = _record(event)
+        self._history.add(record)
+        if isinstance(event, CallEnded):
+            self.engine.say(HistoryAdded(entry=_entry(record)))
 
 
 def _open_journal(path: Path, epoch: str, trouble: Callable[[str], None]) -> Journal:

@@ -224,6 +224,15 @@ async def test_a_repeated_request_may_wait_for_the_outcome(http: httpx.AsyncClie
     assert (again.status_code, again.json()["outcome"]["state"]) == (201, "succeeded")
 
 
+async def test_an_answer_given_again_belongs_to_its_own_request(http: httpx.AsyncClient) -> None:
+    first = await http.post("/v1/calls", json={"to": "1"}, headers={**KEY, "X-Request-Id": "r1"})
+    again = await http.post("/v1/calls", json={"to": "1"}, headers=KEY)
+    other = await http.post("/v1/calls", json={"to": "1"}, headers={**KEY, "X-Request-Id": "r3"})
+    found = [answer.headers.get("x-request-id") for answer in (first, again, other)]
+    assert found == ["r1", None, "r3"]
+    assert "idempotent-replayed" not in first.headers
+
+
 async def test_another_client_has_its_own_keys(served: Served, http: httpx.AsyncClient, backend: FakeBackend) -> None:
     other = served.tokens.create("other")
     await http.post("/v1/calls", json={"to": "1"}, headers=KEY)

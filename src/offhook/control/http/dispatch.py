@@ -106,8 +106,8 @@ class Application:
             if started:
                 raise ClientGone from None  # the answer has begun: all that is left is to end it
         if answer is not None:
-            answer.headers.update(request.extra_headers)
-            await answer.send(request.send)
+            # A new answer: this one may be kept for when the request comes again.
+            await replace(answer, headers={**answer.headers, **request.extra_headers}).send(request.send)
 
     async def _websocket(self, request: Request) -> None:
         try:
@@ -202,6 +202,8 @@ class Application:
     async def _carry_out(self, request: Request) -> Answer | None:
         route = request.route
         if route.handler:
+            request.query()  # a misspelt parameter is refused here too
+            self._refuse_body(request)
             return await HANDLERS[route.handler](request)
         try:
             params = self._params(request)
@@ -219,8 +221,7 @@ class Application:
         route = request.route
         if route.is_safe or route.method == "DELETE":
             given = request.query()
-            if request.body:
-                raise HttpRefusal("malformed", "a body means nothing here")
+            self._refuse_body(request)
         else:
             request.query()
             given = request.fields()
@@ -236,6 +237,10 @@ class Application:
         if taken is not None:
             raise InvalidArgument.field(taken, "means nothing here")
         return {**given, **route.preset}
+
+    def _refuse_body(self, request: Request) -> None:
+        if request.body and (request.route.is_safe or request.route.method == "DELETE"):
+            raise HttpRefusal("malformed", "a body means nothing here")
 
     def _path_value(self, request: Request, parameter: str) -> str:
         value = request.path_value(parameter)
@@ -276,8 +281,10 @@ class Application:
         seconds = wait_from(prefer)
         if not seconds:
             return answer
-        await request.until(self._surface.registry.outcome(answer.operation), min(seconds, MAX_WAIT))
-        found = self._surface.registry.get(answer.operation)
+        registry = self._surface.registry
+        found = await request.until(registry.outcome(answer.operation), min(seconds, MAX_WAIT))
+        if found is None:
+            found = registry.get(answer.operation)
         status = 200 if answer.status == 202 and found.state != "pending" else answer.status
         headers = {**answer.headers, "preference-applied": f"wait={seconds}"}
         return replace(answer, status=status, headers=headers, body={**answer.body, "outcome": to_json(found)})
