@@ -19,7 +19,7 @@ from offhook.control.feed import STREAM_EVENTS, stream_event
 from offhook.control.fields import LIMITS, meaning
 from offhook.control.json_schema import components, document, value_schema
 from offhook.control.operations import EXTRA
-from offhook.control.schema import OPERATIONS, command_from_json, fields_of, problem
+from offhook.control.schema import OPERATIONS, command_from_json, problem
 from offhook.errors import CommandError, InvalidArgument
 from offhook.io.journal import Cause, EnvelopeMaker
 from offhook.phone import commands as c
@@ -62,8 +62,8 @@ def test_it_is_json_schema_and_names_everything() -> None:
 
 def test_every_field_a_client_sends_is_explained() -> None:
     for shape in (*COMMANDS, AccountSettings):
-        for field in fields_of(shape):
-            assert meaning(shape, field.name), f"{shape.__name__}.{field.name} has no line in control/fields.py"
+        for name in DEFS[shape.__name__]["properties"]:
+            assert meaning(shape, name), f"{shape.__name__}.{name} has no line in control/fields.py"
 
 
 @given(command=st.sampled_from(COMMANDS), data=st.data())

@@ -25,8 +25,10 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     """Aim a generated request at what exists. Values of a wrong type stay, as they are what is tried."""
     del context, kwargs
     path, query, headers = case.path_parameters or {}, case.query or {}, case.headers or {}
-    if isinstance(path.get("call"), str) and zlib.crc32(path["call"].encode()) % 4:
-        path["call"] = "current"
+    call = "ringing" if case.operation.path.endswith(("/answer", "/reject", "/redirect")) else "current"
+    for name, real in (("call", call), ("conference", "room")):
+        if isinstance(path.get(name), str) and zlib.crc32(path[name].encode()) % 4:
+            path[name] = real
     if isinstance(query.get("wait"), int | float) and query["wait"] > 0:
         query["wait"] = min(query["wait"], MOST_SECONDS) if query["wait"] <= 60 else query["wait"]
     headers.pop("Prefer", None)
@@ -42,6 +44,6 @@ def _aim(body: dict[str, Any]) -> None:
             body[name] = value
     if isinstance(body.get("proxy"), str):
         body["proxy"] = ""
-    timeout = body.get("timeout")
-    if isinstance(timeout, int | float) and 0 < timeout <= 60:
+    timeout = body.get("timeout", 30) if "condition" in body else None
+    if isinstance(timeout, int | float) and not isinstance(timeout, bool) and 0 < timeout <= 60:
         body["timeout"] = MOST_SECONDS

@@ -27,6 +27,7 @@ FILES: Final[Mapping[str, Callable[[], str]]] = {
     "docs/openapi.json": lambda: _as_json(openapi.document()),
     "docs/asyncapi.json": lambda: _as_json(asyncapi.document()),
     "clients/node/src/types.ts": typescript.source,
+    "clients/node/src/problems.ts": typescript.problems,
 }
 """Paths below the repository, and what makes their text."""
 

@@ -181,7 +181,8 @@ def _operation(route: Route, name: str) -> Schema:
         found["security"] = [{"bearer": [route.scope] if route.scope else []}]
     body = body_schema(route)
     if body is not None:
-        required = bool(body.get("required")) or "$ref" in body
+        whole = components(REF)[body["$ref"].removeprefix(REF)] if "$ref" in body else body
+        required = bool(whole.get("required"))
         found["requestBody"] = {"required": required, "content": {"application/json": {"schema": body}}}
     return found
 
@@ -227,6 +228,8 @@ def _path_schema(route: Route, name: str) -> Schema:
         owner = "AccountSettings" if inner else command.__name__
         schema: Schema = components(REF)[owner]["properties"][inner or outer]
         return {**{key: value for key, value in schema.items() if key not in ("description", "default")}, "minLength": 1}
+    if name == "code":
+        return {"type": "string", "enum": [code for _, code, _ in problem_codes()]}
     return {"type": "string", "minLength": 1}
 
 
@@ -453,8 +456,8 @@ def _shared_parameters() -> Schema:
         },
         "LastEventID": {
             "name": "Last-Event-ID", "in": "header", "required": False,
-            "description": "The id of the last event seen; goes before `after`. Browsers send it by themselves.",
-            "schema": {"type": "string", "pattern": "^[A-Za-z0-9]+-[0-9]{1,17}$"},
+            "description": "For the stream: the id of the last event seen, before `after`. Browsers send it by themselves.",
+            "schema": {"type": "string"},
         },
         "RequestID": {
             "name": "X-Request-Id", "in": "header", "required": False,

@@ -151,10 +151,9 @@ class HistoryPage:
     entries: tuple[HistoryEntry, ...]
 
 
-class SnapshotNow(Snapshot, frozen=True):
-    """Everything at one moment. `as_of` is the event after which it is true: subscribe with `after` from there."""
-
-    as_of: str = ""
+@dataclass(frozen=True, slots=True)
+class SnapshotNow:
+    """A Snapshot's fields, and `as_of`, the event after which it is true."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The types of the Node.js client, made from the same descriptions: clients/node/src/types.ts."""
+"""The types and errors of the Node.js client, made from the same descriptions: clients/node/src/types.ts, problems.ts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from offhook.control import shapes
 from offhook.control.json_schema import Schema, components, schema_of, value_schema
+from offhook.control.schema import PROBLEM_STATUS, problem_title
 from offhook.phone.commands import COMMANDS
 from offhook.phone.events import EVENTS
 
@@ -24,6 +25,20 @@ _SIMPLE: Final = {"string": "string", "integer": "number", "number": "number", "
 def source() -> str:
     """Return the file."""
     return "\n".join([HEAD, *_parts(), *_maps()]) + "\n"
+
+
+def problems() -> str:
+    """Return problems.ts: one class for each code a refused command may have."""
+    lines = [HEAD, 'import { Refused } from "./errors.js";', ""]
+    for code in PROBLEM_STATUS:
+        lines += [*_comment(problem_title(code) + ".", ""), f"export class {_class_name(code)} extends Refused {{}}", ""]
+    lines += ["/** The classes by code. */", "export const CLASSES: { [code: string]: typeof Refused } = {"]
+    lines += [f"  {json.dumps(code)}: {_class_name(code)}," for code in PROBLEM_STATUS]
+    return "\n".join([*lines, "};"]) + "\n"
+
+
+def _class_name(code: str) -> str:
+    return "".join(word.capitalize() for word in code.split("-"))
 
 
 def _parts() -> Iterator[str]:
