@@ -23,6 +23,7 @@ def test_the_files_of_this_repository_are_up_to_date() -> None:
     assert old(REPOSITORY) == {}, "run  make docs"
 
 
+@pytest.mark.slow
 def test_an_old_file_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     write(tmp_path)
     assert old(tmp_path) == {}

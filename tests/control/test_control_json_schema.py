@@ -50,6 +50,7 @@ def sent(value: object) -> Any:
     return msgspec.json.decode(msgspec.json.encode(value))
 
 
+@pytest.mark.slow
 def test_it_is_json_schema_and_names_everything() -> None:
     whole = document()
     Draft202012Validator.check_schema(whole)

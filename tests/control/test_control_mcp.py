@@ -188,6 +188,7 @@ async def use(session: ClientSession, name: str, **arguments: Any) -> dict[str, 
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 async def test_an_agent_makes_a_call(tmp_path: Path) -> None:
     with phone_process(tmp_path / "b", AUTO) as far, phone_process(tmp_path / "a") as near:
         async with agent(near) as session:

@@ -25,6 +25,7 @@ def operation(route: Route) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_it_is_openapi() -> None:
     validate(WHOLE)
     assert json.loads(json.dumps(WHOLE)) == WHOLE

@@ -16,6 +16,8 @@ import pytest
 from offhook.cli import main
 from offhook.testing.process import PhoneProcess, phone_process
 
+pytestmark = pytest.mark.slow
+
 AUTO = '[phone]\nauto_answer = "all"\n'
 PATIENCE = 30.0
 

@@ -192,6 +192,7 @@ async def test_too_many_connections(served: Served, http: httpx.AsyncClient, mon
     assert (await http.get("/v1/status")).status_code == 200
 
 
+@pytest.mark.slow
 async def test_who_does_not_read_the_answers_is_cut_off(
     backend: FakeBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
