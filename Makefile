@@ -36,7 +36,7 @@ lint: $(READY) ## style, types, layers, generated pages up to date
 fix: $(READY) ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
 
-interop: $(READY) ## calls with SIPp, baresip and Kamailio, and through a sound server (system packages)
+interop: $(READY) ## calls with SIPp, baresip and Kamailio, through a sound server, from Node.js (system packages)
 	$(PYTEST) -q -m "interop or sound" $(ARGS)
 
 bench: $(READY) ## measure the phone beside its peers; writes bench/RESULTS.md
