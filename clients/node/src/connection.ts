@@ -122,7 +122,7 @@ export class Connection {
       throw this.#closed;
     }
     this.#socket = socket;
-    socket.onclose = () => this.#broken(socket);
+    socket.onclose = socket.onerror = () => this.#broken(socket);
     clearInterval(this.#pinger);
     this.#pinger = setInterval(() => this.#ping(socket), PING_EVERY);
     (this.#pinger as { unref?: () => void }).unref?.();
@@ -140,10 +140,11 @@ export class Connection {
       }, this.#timeout);
       socket.onopen = () => {
         clearTimeout(timer);
-        socket.onclose = () => this.#fail(new ConnectionLost());
+        socket.onclose = socket.onerror = () => this.#fail(new ConnectionLost());
         resolve(socket);
       };
-      socket.onerror = () => undefined; // onclose follows
+      // onclose should follow, with a reason; but not every platform's WebSocket lets it follow a connection that failed.
+      socket.onerror = () => setTimeout(() => socket.onclose?.({ code: 1006, reason: "" }), 0);
       socket.onmessage = (message) => this.#heard(String(message.data));
       socket.onclose = (event) => {
         clearTimeout(timer);
