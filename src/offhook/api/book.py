@@ -1,0 +1,295 @@
+"""What a program knows of its phone: every call, operation, account and conference, kept up to date from the events."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from offhook.api.call import CallHandle
+from offhook.api.failures import OperationFailed, PhoneGone
+from offhook.api.links import Feed, Heard, Link, StreamGap
+from offhook.api.streams import Bell, Stream, Streams, wait_until
+from offhook.errors import NotFound
+from offhook.phone import events as e
+from offhook.phone.commands import Accepted, Command, Dial
+from offhook.phone.model import AccountView, CallEnd, CallState, CallView, ConferenceView, Snapshot
+
+OUTCOMES_KEPT: Final = 4096
+"""Outcomes of operations that are remembered, for those whose answer comes later than the outcome."""
+
+CLOSED: Final = "the phone, or the connection to it, was closed"
+LOST: Final = "the phone was restarted"
+
+Outcome: TypeAlias = e.OperationSucceeded | e.OperationFailed
+
+
+class _AsOf(msgspec.Struct):
+    as_of: str
+
+
+class Book:
+    """Follows one phone. `ended` says that there is nothing more to follow; `error` why, unless it was closed on purpose."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.bell = Bell()
+        self.incoming: Streams[CallHandle] = Streams()
+        self.messages: Streams[e.MessageReceived] = Streams()
+        self.accounts: dict[str, AccountView] = {}
+        self.conferences: dict[str, ConferenceView] = {}
+        self.ended = False
+        self.stopped = False
+        self.error: PhoneGone | None = None
+        self._running: dict[str, CallHandle] = {}
+        self._known: weakref.WeakValueDictionary[str, CallHandle] = weakref.WeakValueDictionary()
+        self._expected: dict[str, asyncio.Future[CallHandle]] = {}
+        self._outcomes: OrderedDict[str, Outcome] = OrderedDict()
+        self._awaited: dict[str, asyncio.Future[Outcome]] = {}
+        self._epoch = ""
+        self._feed: Feed | None = None
+        self._following: asyncio.Task[None] | None = None
+
+    # --- life
+
+    async def open(self) -> None:
+        """Learn how things are, and follow from there."""
+        after = await self._look()
+        self._feed = self.link.events(("*",), after)
+        self._following = asyncio.get_running_loop().create_task(self._follow(self._feed))
+
+    async def close(self) -> None:
+        """Stop following; every iterator and waiter ends."""
+        if self._feed is not None:
+            self._feed.close()
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait([self._following])
+        self._end(None)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it follows the phone."""
+        return self._following is not None and not self.ended
+
+    async def wait_stopped(self, timeout: float) -> None:
+        """Wait until the phone has said its last word, if it still can."""
+        with contextlib.suppress(TimeoutError):
+            await wait_until(self.bell, lambda: self.stopped or self.ended, timeout)
+
+    async def _look(self) -> str:
+        """Take over a snapshot; returns the event after which it is true."""
+        found = await self.link.request("snapshot", {})
+        snapshot, after = msgspec.convert(found, Snapshot), msgspec.convert(found, _AsOf).as_of
+        self._epoch = after.rpartition("-")[0]
+        self.accounts = {account.id: account for account in snapshot.accounts}
+        self.conferences = {room.id: room for room in snapshot.conferences}
+        running = {call.id: call for call in snapshot.calls}
+        for call in list(self._running.values()):
+            if call.id not in running:
+                self._lose(call, "the events of its end were lost")
+        for view in running.values():
+            new = view.id not in self._known
+            call = self._handle(view)
+            call._update(view)
+            if new and view.state is CallState.INCOMING:
+                self.incoming.put(call)
+        self.bell.ring()
+        return after
+
+    async def _follow(self, feed: Feed) -> None:
+        try:
+            while (heard := await feed.next()) is not None:
+                await self._take(heard)
+        except PhoneGone as error:
+            self._end(error)
+        except Exception as error:  # the outermost loop: whoever waits must learn of it
+            self._end(PhoneGone(f"the events cannot be followed any more: {error!r}"))
+            raise
+
+    def _end(self, error: PhoneGone | None) -> None:
+        if self.ended:
+            return
+        self.ended, self.error = True, error
+        for call in list(self._running.values()):
+            call._leave(error or PhoneGone(CLOSED), quietly=error is None)
+        self._give_up(error or PhoneGone(CLOSED))
+        self.incoming.end(error)
+        self.messages.end(error)
+        self.bell.ring()
+
+    def _give_up(self, error: Exception) -> None:
+        """Nobody will hear any more of what is awaited."""
+        everything: list[asyncio.Future[Any]] = [*self._awaited.values(), *self._expected.values()]
+        for awaited in everything:
+            if not awaited.done():
+                awaited.set_exception(error)
+
+    def check(self) -> None:
+        """Raise PhoneGone if there is nothing to wait for any more."""
+        if self.ended:
+            raise self.error or PhoneGone(CLOSED)
+
+    # --- events
+
+    async def _take(self, heard: Heard) -> None:
+        if isinstance(heard.event, StreamGap):
+            await self._look()
+            return
+        if heard.epoch != self._epoch:
+            self._restarted(heard.epoch)
+        take = _TAKERS.get(type(heard.event).__mro__[1]) or _TAKERS.get(type(heard.event))
+        if take is not None:
+            take(self, heard.event)
+        self.bell.ring()
+
+    def _restarted(self, epoch: str) -> None:
+        """A call does not survive its phone, nor does what was under way."""
+        self._epoch = epoch
+        for call in list(self._running.values()):
+            self._lose(call, LOST)
+        self._give_up(PhoneGone(LOST))
+        self._outcomes.clear()
+        self.conferences.clear()
+
+    def _lose(self, call: CallHandle, reason: str) -> None:
+        end = CallEnd("network", reason=reason)
+        view = replace(call.view, state=CallState.ENDED, ended=datetime.now(UTC), end=end)
+        duration = (datetime.now(UTC) - view.answered).total_seconds() if view.answered else 0.0
+        self._take_call(e.CallEnded(call=view, duration=duration))
+
+    def _take_call(self, event: e.CallEvent) -> None:
+        view = event.call
+        call = self._known.get(view.id)
+        if call is None:
+            if view.state is CallState.ENDED and view.id not in self._expected and not isinstance(event, e.CallEnded):
+                return  # the last words of a call that nobody here holds any more
+            call = self._handle(view)
+        expected = self._expected.get(view.id)
+        if expected is not None and not expected.done():
+            expected.set_result(call)
+        call._take(event)
+        if isinstance(event, e.CallIncoming):
+            self.incoming.put(call)
+        if isinstance(event, e.CallEnded):
+            self._running.pop(view.id, None)
+
+    def _handle(self, view: CallView) -> CallHandle:
+        call = self._known.get(view.id)
+        if call is None:
+            call = self._known[view.id] = CallHandle(self, view)
+        if view.state is not CallState.ENDED:
+            self._running[view.id] = call
+        return call
+
+    def _take_outcome(self, event: e.Event) -> None:
+        assert isinstance(event, e.OperationSucceeded | e.OperationFailed)
+        awaited = self._awaited.get(event.operation)
+        if awaited is not None and not awaited.done():
+            awaited.set_result(event)
+        self._outcomes[event.operation] = event
+        if len(self._outcomes) > OUTCOMES_KEPT:
+            self._outcomes.popitem(last=False)
+
+    def _take_account(self, event: e.Event) -> None:
+        assert isinstance(event, e.AccountEvent)
+        if isinstance(event, e.AccountRemoved):
+            self.accounts.pop(event.account.id, None)
+        else:
+            self.accounts[event.account.id] = event.account
+
+    def _take_conference(self, event: e.Event) -> None:
+        assert isinstance(event, e.ConferenceEvent)
+        if isinstance(event, e.ConferenceEnded):
+            self.conferences.pop(event.conference.id, None)
+        else:
+            self.conferences[event.conference.id] = event.conference
+
+    def _take_message(self, event: e.Event) -> None:
+        assert isinstance(event, e.MessageReceived)
+        self.messages.put(event)
+
+    def _take_stopped(self, _event: e.Event) -> None:
+        self.stopped = True
+
+    # --- what the handles ask
+
+    @property
+    def calls(self) -> tuple[CallHandle, ...]:
+        """The running calls, oldest first."""
+        return tuple(sorted(self._running.values(), key=lambda call: call.view.created))
+
+    def call(self, call_id: str) -> CallHandle:
+        """Return a call by its id; raises NotFound."""
+        call = self._known.get(call_id)
+        if call is None:
+            raise NotFound(f"there is no call {call_id!r}")
+        return call
+
+    def incoming_stream(self) -> Stream[CallHandle]:
+        """Return a stream of incoming calls, those that ring already first."""
+        stream = Stream(call for call in self.calls if call.state is CallState.INCOMING)
+        self.incoming.add(stream)
+        return stream
+
+    async def execute(self, command: Command, *, wait: bool = False) -> Accepted:
+        """Carry out a command; with `wait` until what it began is done. Raises OperationFailed if that did not work."""
+        self.check()
+        accepted = await self.link.execute(command)
+        if wait and accepted.operation:
+            await self._succeeds(command, accepted.operation)
+        return accepted
+
+    async def _succeeds(self, command: Command, operation: str) -> None:
+        """Wait for an operation's outcome. The events may be ahead of the answer, so it may be here already."""
+        outcome = self._outcomes.get(operation)
+        if outcome is None:
+            self.check()
+            outcome = await self._await(self._awaited, operation)
+        if isinstance(outcome, e.OperationFailed):
+            raise OperationFailed(command.operation, sip_status=outcome.sip_status, reason=outcome.reason)
+
+    async def dial(self, command: Dial) -> CallHandle:
+        """Carry out a Dial that names its call, and return the call."""
+        self.check()
+        expected: asyncio.Future[CallHandle] = asyncio.get_running_loop().create_future()
+        self._expected[command.id] = expected
+        try:
+            await self.link.execute(command)
+            return await expected
+        finally:
+            self._expected.pop(command.id, None)
+            expected.cancel()
+
+    async def wait_call(self, call_id: str) -> CallHandle:
+        """Return a call that the phone has just made."""
+        self.check()
+        found: CallHandle = self._known.get(call_id) or await self._await(self._expected, call_id)
+        return found
+
+    async def _await(self, where: dict[str, asyncio.Future[Any]], name: str) -> Any:
+        awaited: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        where[name] = awaited
+        try:
+            return await awaited
+        finally:
+            where.pop(name, None)
+
+
+_TAKERS: Final[dict[type[e.Event], Callable[[Book, e.Event], None]]] = {
+    e.CallEvent: Book._take_call,  # type: ignore[dict-item]  # chosen by the event's class
+    e.AccountEvent: Book._take_account,
+    e.ConferenceEvent: Book._take_conference,
+    e.OperationSucceeded: Book._take_outcome,
+    e.OperationFailed: Book._take_outcome,
+    e.MessageReceived: Book._take_message,
+    e.SystemStopped: Book._take_stopped,
+}
+"""Who takes an event: by its class, or the one above."""

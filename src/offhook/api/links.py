@@ -1,0 +1,184 @@
+"""The way from a program to a phone: what both ways have in common, and the short one, to a phone in this very process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import msgspec
+
+from offhook.api.failures import PhoneGone
+from offhook.control.access import Client
+from offhook.control.feed import Choice, Reader, cursor_from, event_types
+from offhook.control.operations import Operations
+from offhook.control.schema import event_from_json
+from offhook.errors import ParseError
+from offhook.phone.commands import Accepted, Command
+from offhook.phone.events import Event
+
+if TYPE_CHECKING:
+    from offhook.app import RunningPhone
+
+
+class Heard(NamedTuple):
+    """One event as a program gets it: `id` is the place to go on after, `time` RFC 3339 in UTC."""
+
+    id: str
+    time: str
+    event: Event
+
+    @property
+    def epoch(self) -> str:
+        """The run of the phone the event belongs to."""
+        return self.id.rpartition("-")[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamGap(Event):
+    """The events between `after` and `next` are not kept any more: ask for a snapshot to know how things are."""
+
+    after: str
+    next: str
+
+
+class Feed(Protocol):
+    """Events in order, from one place in the journal on. `next` may be cancelled at any time without losing one."""
+
+    async def next(self) -> Heard | None:
+        """Return the next event, None after `close`; raises PhoneGone when the phone is gone for good."""
+        ...
+
+    def close(self) -> None:
+        """Have `next` say None from now on."""
+        ...
+
+
+class Link(Protocol):
+    """A way to a phone. Everything raises CommandError for what the phone refuses, and PhoneGone."""
+
+    async def open(self) -> None:
+        """Reach the phone."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of it (and end it, where it lives only for this link)."""
+        ...
+
+    async def execute(self, command: Command) -> Accepted:
+        """Carry out a command."""
+        ...
+
+    async def request(self, operation: str, params: Mapping[str, Any]) -> Any:
+        """Return the JSON-able result of an operation that is no command: snapshot, history …"""
+        ...
+
+    def events(self, types: Sequence[str], after: str) -> Feed:
+        """Return the events of these types ("call.*") after the event `after`, from now on if that is ""."""
+        ...
+
+
+# --- events as JSON --------------------------------------------------------------------------------------------------
+
+
+class _Envelope(msgspec.Struct):
+    type: str
+    data: msgspec.Raw
+    id: str = ""
+    time: str = ""
+
+
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+
+
+def heard_from_json(line: bytes | msgspec.Raw) -> Heard | None:
+    """Return the event in an envelope; None for one about the subscription, or of a type that only a newer phone knows."""
+    try:
+        envelope = _decode_envelope(line)
+        if envelope.type == "stream.gap":
+            return Heard("", envelope.time, msgspec.json.decode(envelope.data, type=StreamGap))
+    except msgspec.DecodeError as error:
+        raise ParseError(f"the event: {error}") from None
+    event = event_from_json(envelope.type, envelope.data)
+    return Heard(envelope.id, envelope.time, event) if event is not None else None
+
+
+# --- in this process -------------------------------------------------------------------------------------------------
+
+
+class OwnPhone:
+    """The link to a phone that runs in this process, for as long as the link is open."""
+
+    def __init__(self, start: Callable[[], Awaitable[RunningPhone]], client: Client) -> None:
+        self._start = start
+        self._client = client
+        self._phone: RunningPhone | None = None
+        self._operations: Operations | None = None
+
+    async def open(self) -> None:
+        """Start the phone."""
+        self._phone = await self._start()
+        self._operations = Operations(self._phone)
+
+    async def close(self) -> None:
+        """Hang up, unregister, stop."""
+        if self._phone is not None:
+            await self._phone.close()
+
+    @property
+    def phone(self) -> RunningPhone:
+        """The phone itself; raises PhoneGone before `open`."""
+        if self._phone is None:
+            raise PhoneGone("the phone is not open: use it in `async with`")
+        return self._phone
+
+    @property
+    def _ready(self) -> Operations:
+        if self._operations is None:
+            raise PhoneGone("the phone is not open: use it in `async with`")
+        return self._operations
+
+    async def execute(self, command: Command) -> Accepted:
+        """Carry out a command."""
+        return self._ready.execute(command, self._client)
+
+    async def request(self, operation: str, params: Mapping[str, Any]) -> Any:
+        """Carry out an operation."""
+        return self._ready.run(operation, params, self._client)
+
+    def events(self, types: Sequence[str], after: str) -> Feed:
+        """Read the journal."""
+        choice = Choice(event_types(list(types)))
+        return _JournalFeed(self.phone, Reader(self.phone.journal, choice, cursor_from(after) if after else None))
+
+
+class _JournalFeed:
+    """A reader of the journal; the journal is the queue."""
+
+    def __init__(self, phone: RunningPhone, reader: Reader) -> None:
+        self._reader = reader
+        self._ready: deque[Heard] = deque()
+        self._news = asyncio.Event()
+        self._closed = False
+        self._unwatch = phone.journal.watch(self._news.set)
+
+    async def next(self) -> Heard | None:
+        """Return the next event."""
+        while not self._ready:
+            if self._closed:
+                return None
+            self._news.clear()
+            lines = await self._reader.page()
+            if lines:
+                self._ready.extend(heard for line in lines if (heard := heard_from_json(line)) is not None)
+            elif not self._closed:
+                await self._news.wait()
+        return self._ready.popleft()
+
+    def close(self) -> None:
+        """End it after what has been read."""
+        self._closed = True
+        self._unwatch()
+        self._news.set()
