@@ -34,7 +34,7 @@ class _Answer(msgspec.Struct):
     ok: bool = False
     result: Any = None
     error: dict[str, Any] = {}
-    event: msgspec.Raw | None = None
+    event: msgspec.Raw = msgspec.Raw()
 
 
 _decode = msgspec.json.Decoder(_Answer).decode
@@ -44,7 +44,7 @@ def _parsed(message: bytes) -> _Answer:
     try:
         return _decode(message)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ConnectionLost(f"what listens there does not speak like a phone: {error}") from None
+        raise PhoneGone(f"what listens there does not speak like a phone: {error}") from None
 
 
 class Reconnecting:
@@ -67,10 +67,14 @@ class Reconnecting:
             except PhoneGone:
                 if loop.time() + pause > deadline:
                     raise
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self.closing.wait()
+            await self.pause(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait so long, or until the link is closed."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(seconds, LONGEST_PAUSE)):
+                await self.closing.wait()
 
 
 class RemotePhone:
@@ -165,7 +169,7 @@ class _Requests:
         try:
             while True:
                 self._take(_parsed(await self._connection.receive()))
-        except ConnectionLost as error:
+        except PhoneGone as error:
             reason = str(error)
         finally:
             self.broken = True
@@ -197,6 +201,7 @@ class _RemoteFeed:
         self._ready: deque[Heard] = deque()
         self._connection: Connection | None = None
         self._closed = False
+        self._breaks = 0  # since the last event
 
     async def next(self) -> Heard | None:
         """Return the next event."""
@@ -215,9 +220,11 @@ class _RemoteFeed:
         return None
 
     def _heard(self, found: _Answer) -> Heard | None:
-        if found.event is None:
+        line = bytes(found.event)
+        if not line:
             return None
-        heard = heard_from_json(found.event)
+        self._breaks = 0
+        heard = heard_from_json(line)
         if heard is not None and heard.id:
             self._after = heard.id
         return heard
@@ -225,6 +232,8 @@ class _RemoteFeed:
     async def _connect(self) -> bool:
         """Subscribe; whether it worked."""
         try:
+            if self._breaks > 1:  # a phone that lets us in and throws us out again
+                await self._again.pause(FIRST_PAUSE * 2 ** min(self._breaks, 7))
             connection = await self._again.connect()
         except PhoneGone:
             if self._closed or self._again.closing.is_set():
@@ -236,8 +245,8 @@ class _RemoteFeed:
             await connection.send(_encode({"id": 1, "op": "subscribe", "types": self._types, **place}))
             found = _parsed(await connection.receive())
         except ConnectionLost:
+            self._breaks += 1
             connection.close()
-            await asyncio.sleep(FIRST_PAUSE)
             return False
         except BaseException:
             connection.close()
@@ -250,6 +259,7 @@ class _RemoteFeed:
         return True
 
     def _drop(self) -> None:
+        self._breaks += 1
         if self._connection is not None:
             self._connection.close()
             self._connection = None
