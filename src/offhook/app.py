@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 from offhook import __version__
-from offhook.errors import ConfigError, NotFound, SetupError
+from offhook.errors import CommandError, ConfigError, NotFound, SetupError
 from offhook.io import clock
 from offhook.io.engine import Engine, Subscriber
 from offhook.io.journal import Cause, Envelope, Journal
@@ -66,8 +66,12 @@ class RunningPhone:
         if history:
             running.engine.subscribe(running._keep)
         running.media.start()
-        for account in config.accounts:
-            running.execute(AddAccount(account=account))
+        try:
+            for account in config.accounts:
+                running.execute(AddAccount(account=account))
+        except CommandError:
+            await running.close()
+            raise
         return running
 
     async def close(self) -> None:

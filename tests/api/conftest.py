@@ -11,6 +11,7 @@ import pytest
 from offhook import Softphone
 from offhook.api.links import OwnPhone
 from offhook.control.local import LocalServer
+from offhook.exchange.server import Exchange
 from offhook.testing.live import live_phone, quiet_config
 
 
@@ -38,6 +39,15 @@ async def served_phone(socket: Path) -> AsyncIterator[tuple[Softphone, str]]:
                 yield phone, live.uri
         finally:
             await server.close()
+
+
+@pytest.fixture
+async def exchange() -> AsyncIterator[Exchange]:
+    """Return a practice exchange. Ask for it before `phone`, which then has somebody to say goodbye to."""
+    running = Exchange(port=0)
+    await running.start()
+    yield running
+    await running.close()
 
 
 @pytest.fixture(params=["own", "socket"])

@@ -36,7 +36,10 @@ class _AsOf(msgspec.Struct):
 
 
 class Book:
-    """Follows one phone. `ended` says that there is nothing more to follow; `error` why, unless it was closed on purpose."""
+    """Follows one phone. `cursor` is the place up to which it knows everything.
+
+    `ended` says that there is nothing more to follow; `error` why, unless it was closed on purpose.
+    """
 
     def __init__(self, link: Link) -> None:
         self.link = link
@@ -53,6 +56,7 @@ class Book:
         self._expected: dict[str, asyncio.Future[CallHandle]] = {}
         self._outcomes: OrderedDict[str, Outcome] = OrderedDict()
         self._awaited: dict[str, asyncio.Future[Outcome]] = {}
+        self.cursor = ""
         self._epoch = ""
         self._feed: Feed | None = None
         self._following: asyncio.Task[None] | None = None
@@ -61,8 +65,8 @@ class Book:
 
     async def open(self) -> None:
         """Learn how things are, and follow from there."""
-        after = await self._look()
-        self._feed = self.link.events(("*",), after)
+        await self._look()
+        self._feed = self.link.events(("*",), self.cursor)
         self._following = asyncio.get_running_loop().create_task(self._follow(self._feed))
 
     async def close(self) -> None:
@@ -84,11 +88,11 @@ class Book:
         with contextlib.suppress(TimeoutError):
             await wait_until(self.bell, lambda: self.stopped or self.ended, timeout)
 
-    async def _look(self) -> str:
-        """Take over a snapshot; returns the event after which it is true."""
+    async def _look(self) -> None:
+        """Take over a snapshot, and go on from its place."""
         found = await self.link.request("snapshot", {})
-        snapshot, after = msgspec.convert(found, Snapshot), msgspec.convert(found, _AsOf).as_of
-        self._epoch = after.rpartition("-")[0]
+        snapshot, self.cursor = msgspec.convert(found, Snapshot), msgspec.convert(found, _AsOf).as_of
+        self._epoch = self.cursor.rpartition("-")[0]
         self.accounts = {account.id: account for account in snapshot.accounts}
         self.conferences = {room.id: room for room in snapshot.conferences}
         running = {call.id: call for call in snapshot.calls}
@@ -102,7 +106,6 @@ class Book:
             if new and view.state is CallState.INCOMING:
                 self.incoming.put(call)
         self.bell.ring()
-        return after
 
     async def _follow(self, feed: Feed) -> None:
         try:
@@ -145,6 +148,7 @@ class Book:
             return
         if heard.epoch != self._epoch:
             self._restarted(heard.epoch)
+        self.cursor = heard.id
         take = _TAKERS.get(type(heard.event).__mro__[1]) or _TAKERS.get(type(heard.event))
         if take is not None:
             take(self, heard.event)

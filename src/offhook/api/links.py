@@ -116,16 +116,25 @@ class OwnPhone:
         self._client = client
         self._phone: RunningPhone | None = None
         self._operations: Operations | None = None
+        self._feeds: set[_JournalFeed] = set()
 
     async def open(self) -> None:
         """Start the phone."""
-        self._phone = await self._start()
+        starting = asyncio.ensure_future(self._start())
+        try:
+            self._phone = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # Half a phone cannot be taken down: it comes up first, which takes milliseconds.
+            await (await starting).close()
+            raise
         self._operations = Operations(self._phone)
 
     async def close(self) -> None:
         """Hang up, unregister, stop."""
         if self._phone is not None:
             await self._phone.close()
+        for feed in list(self._feeds):
+            feed.close()
 
     @property
     def phone(self) -> RunningPhone:
@@ -151,14 +160,18 @@ class OwnPhone:
     def events(self, types: Sequence[str], after: str) -> Feed:
         """Read the journal."""
         choice = Choice(event_types(list(types)))
-        return _JournalFeed(self.phone, Reader(self.phone.journal, choice, cursor_from(after) if after else None))
+        reader = Reader(self.phone.journal, choice, cursor_from(after) if after else None)
+        feed = _JournalFeed(self.phone, reader, self._feeds.discard)
+        self._feeds.add(feed)
+        return feed
 
 
 class _JournalFeed:
     """A reader of the journal; the journal is the queue."""
 
-    def __init__(self, phone: RunningPhone, reader: Reader) -> None:
+    def __init__(self, phone: RunningPhone, reader: Reader, forget: Callable[[Any], None]) -> None:
         self._reader = reader
+        self._forget = forget
         self._ready: deque[Heard] = deque()
         self._news = asyncio.Event()
         self._closed = False
@@ -173,6 +186,7 @@ class _JournalFeed:
             lines = await self._reader.page()
             if lines:
                 self._ready.extend(heard for line in lines if (heard := heard_from_json(line)) is not None)
+                await asyncio.sleep(0)  # memory answers at once: others, who follow the same events, have their turn too
             elif not self._closed:
                 await self._news.wait()
         return self._ready.popleft()
@@ -180,5 +194,6 @@ class _JournalFeed:
     def close(self) -> None:
         """End it after what has been read."""
         self._closed = True
+        self._forget(self)
         self._unwatch()
         self._news.set()

@@ -168,9 +168,13 @@ class Softphone:
     # --- events
 
     def events(self, types: Sequence[str] = ("*",), *, after: str = "") -> EventStream:
-        """Return the phone's events of these types ("call.ended", "call.*"), from now on or after the event with that id."""
+        """Return the phone's events of these types ("call.ended", "call.*").
+
+        They begin after the event with the id `after`; without it after the last one that the calls and accounts of this
+        object have seen, so that nothing falls between what you know and what you hear.
+        """
         names = (types,) if isinstance(types, str) else tuple(types)
-        return EventStream(self._link.events(names, after), after)
+        return EventStream(self._link.events(names, after or self._book.cursor), after or self._book.cursor)
 
     async def wait_event(self, *types: str, timeout: float | None = None) -> Event:
         """Wait for the next event of one of these types. Raises TimeoutError after `timeout` seconds, PhoneGone."""

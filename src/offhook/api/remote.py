@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import itertools
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -98,6 +98,8 @@ class RemotePhone:
             feed.close()
         if self._requests is not None:
             await self._requests.close()
+        for _ in range(2):  # turns of the loop in which the closed sockets go away
+            await asyncio.sleep(0)
 
     @property
     def dialer(self) -> Dialer:
@@ -193,7 +195,7 @@ class _Requests:
 class _RemoteFeed:
     """A subscription that outlives its connections."""
 
-    def __init__(self, again: Reconnecting, types: tuple[str, ...], after: str, forget: Any) -> None:
+    def __init__(self, again: Reconnecting, types: tuple[str, ...], after: str, forget: Callable[[Any], None]) -> None:
         self._again = again
         self._types = types
         self._after = after
@@ -256,7 +258,9 @@ class _RemoteFeed:
             raise error_from_problem(found.error)
         self._after = self._after or str(found.result["after"])
         self._connection = connection
-        return True
+        if self._closed:  # meanwhile
+            self._drop()
+        return not self._closed
 
     def _drop(self) -> None:
         self._breaks += 1

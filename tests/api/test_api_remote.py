@@ -1,0 +1,224 @@
+"""The phone elsewhere: killed and started again, connections that break, several programs at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from conftest import own_phone, served_phone
+
+from offhook import CallFailed, ConnectionLost, OperationFailed, PhoneGone, Softphone, Unreachable
+from offhook.api.connections import Connection
+from offhook.api.remote import RemotePhone
+from offhook.phone import commands as c
+from offhook.phone.events import AudioChanged, SystemReady
+from offhook.testing.process import PhoneProcess, phone_process
+
+
+@pytest.fixture
+async def process(tmp_path: Path) -> AsyncIterator[PhoneProcess]:
+    """Return a phone in a process of its own."""
+    running = phone_process(tmp_path / "home", "", "--media", "thread")
+    process = await asyncio.to_thread(running.__enter__)
+    try:
+        yield process
+    finally:
+        await asyncio.to_thread(running.__exit__, None, None, None)
+
+
+async def restart(process: PhoneProcess) -> None:
+    await asyncio.to_thread(process.kill)
+    await asyncio.to_thread(process.start)
+
+
+@pytest.mark.slow
+async def test_a_killed_phone_loses_its_calls_and_no_event(process: PhoneProcess) -> None:
+    async with own_phone() as (far, uri), Softphone.connect(process.socket, reconnect=20) as phone:
+        incoming = far.incoming
+        call = await phone.dial(uri)
+        theirs = await anext(incoming)
+        await theirs.answer()
+        await call.wait_active(timeout=5)
+        playback = await call.play(tone="440")
+        holding = asyncio.ensure_future(phone.wait_event("system.ready", timeout=30))
+        async with phone.events() as events:
+            await phone.set_volume(10)
+            await restart(process)
+            view = await call.wait_ended(timeout=20)
+            assert view.end is not None
+            assert view.end.reason == "the phone was restarted"
+            assert await playback.wait(timeout=1) == 0
+            assert phone.calls == ()
+            assert isinstance(await holding, SystemReady)
+            await phone.set_volume(20)
+            seen = []
+            async for event in events:
+                seen.append(event)
+                if isinstance(event, AudioChanged) and event.audio.output_volume == 20:
+                    break
+        assert [e.audio.output_volume for e in seen if isinstance(e, AudioChanged)] == [10, 20]
+        assert [e.type for e in seen].count("system.ready") == 1
+        again = await phone.dial(uri)
+        await (await anext(incoming)).answer()
+        await again.wait_active(timeout=5)
+        await again.hangup()
+        await theirs.hangup()
+
+
+@pytest.mark.slow
+async def test_events_are_taken_up_where_they_stopped_over_many_kills(process: PhoneProcess) -> None:
+    async with Softphone.connect(process.socket, reconnect=20) as phone, phone.events(["audio.changed"]) as events:
+        for round_ in range(3):
+            for volume in (10, 20, 30, 40):
+                await phone.set_volume(volume + round_)
+            await restart(process)
+        heard = [await anext(events) for _ in range(12)]
+    volumes = [event.audio.output_volume for event in heard if isinstance(event, AudioChanged)]
+    assert volumes == [volume + round_ for round_ in range(3) for volume in (10, 20, 30, 40)]
+
+
+@pytest.mark.slow
+async def test_a_phone_that_stays_away_is_given_up(process: PhoneProcess) -> None:
+    async with own_phone() as (_, uri), Softphone.connect(process.socket, reconnect=0.2) as phone:
+        call = await phone.dial(uri)
+        events, incoming = phone.events(), phone.incoming
+        await asyncio.to_thread(process.kill)
+        with pytest.raises((PhoneGone, CallFailed)):
+            await call.wait_active(timeout=5)
+        with pytest.raises(PhoneGone):
+            await anext(incoming)
+        with pytest.raises(PhoneGone):
+            async for _ in events:
+                pass
+        with pytest.raises(PhoneGone):
+            await phone.status()
+    with pytest.raises(PhoneGone, match="offhook run"):
+        await Softphone.connect(process.socket).open()
+
+
+@pytest.mark.slow
+async def test_a_phone_that_is_told_to_quit_says_goodbye(process: PhoneProcess) -> None:
+    async with Softphone.connect(process.socket, reconnect=0.2) as phone:
+        await phone.quit()
+
+
+async def test_two_programs_see_the_same_calls(tmp_path: Path) -> None:
+    async with own_phone() as (far, uri), served_phone(tmp_path / "s") as (first, _):
+        async with Softphone.connect(tmp_path / "s", name="second") as second:
+            call = await first.dial(uri)
+            await (await anext(far.incoming)).answer()
+            await call.wait_active(timeout=5)
+            async with second.events(["call.held"]) as events:
+                other = second.call(call.id)
+                assert other is not call
+                await other.hold()
+                await anext(events)
+            await other.hangup()
+            await call.wait_ended(timeout=5)
+        async with Softphone.connect(tmp_path / "s") as late:
+            assert late.calls == ()
+
+
+async def test_a_program_that_comes_later_finds_the_calls(tmp_path: Path) -> None:
+    async with own_phone() as (far, uri), served_phone(tmp_path / "s") as (first, _):
+        call = await first.dial(uri)
+        theirs = await anext(far.incoming)
+        async with Softphone.connect(tmp_path / "s") as late:
+            found = late.call(call.id)
+            await theirs.answer()
+            await found.wait_active(timeout=5)
+            await found.hangup()
+        await call.wait_ended(timeout=5)
+
+
+async def test_commands_of_many_tasks_do_not_mix(tmp_path: Path) -> None:
+    async with served_phone(tmp_path / "s") as (phone, _):
+        audio = await asyncio.gather(*(phone.set_volume(volume) for volume in range(100)))
+        assert [view.output_volume for view in audio] == list(range(100))
+
+
+async def test_a_cancelled_request_does_not_disturb_the_next(tmp_path: Path) -> None:
+    async with served_phone(tmp_path / "s") as (phone, _):
+        for _ in range(20):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0):
+                    await phone.set_volume(10)
+            assert (await phone.set_volume(20)).output_volume == 20
+
+
+# --- connections that break ------------------------------------------------------------------------------------------
+
+
+class Script:
+    """A phone that answers as a test says: a Dialer and its Connection. An answer `None` breaks the connection."""
+
+    where = "the script"
+
+    def __init__(self, *answers: object) -> None:
+        self.answers = list(answers)
+        self.asked: list[str] = []
+        self.connections = 0
+        self._ready: asyncio.Queue[bytes | None] = asyncio.Queue()
+
+    async def connect(self) -> Connection:
+        self.connections += 1
+        self._ready = asyncio.Queue()
+        return self
+
+    async def send(self, message: bytes) -> None:
+        request = msgspec.json.decode(message)
+        self.asked.append(request["op"])
+        answer = self.answers.pop(0)
+        self._ready.put_nowait(
+            None if answer is None else answer if isinstance(answer, bytes)
+            else msgspec.json.encode({"id": request["id"], "ok": True, "result": answer})
+        )  # fmt: skip
+
+    async def receive(self) -> bytes:
+        message = await self._ready.get()
+        if message is None:
+            raise ConnectionLost("it broke")
+        return message
+
+    def close(self) -> None:
+        self._ready.put_nowait(None)
+
+
+async def test_a_request_under_way_when_the_connection_breaks_fails_and_the_next_one_works() -> None:
+    script = Script(None, {"value": None})
+    link = RemotePhone(script, timeout=5, patience=5)
+    await link.open()
+    with pytest.raises(ConnectionLost, match="hangup_all: it broke before the answer came"):
+        await link.execute(c.HangupAll())
+    await link.execute(c.HangupAll())
+    assert (script.asked, script.connections) == (["hangup_all", "hangup_all"], 2)
+    await link.close()
+
+
+async def test_an_answer_that_never_comes() -> None:
+    script = Script(b'{"id":99,"ok":true}')
+    link = RemotePhone(script, timeout=0.05, patience=5)
+    await link.open()
+    with pytest.raises(TimeoutError, match="the script has not answered drain"):
+        await link.execute(c.Drain())
+    await link.close()
+
+
+@pytest.mark.parametrize("garbage", [b"no json", b"[]", b'{"id": 1, "ok": 7}'])
+async def test_something_that_is_no_phone(garbage: bytes) -> None:
+    link = RemotePhone(Script(garbage, garbage), timeout=5, patience=0)
+    await link.open()
+    with pytest.raises(PhoneGone, match="does not speak like a phone"):
+        await link.execute(c.Drain())
+    feed = link.events(("*",), "")
+    with pytest.raises(PhoneGone, match="does not speak like a phone"):
+        await feed.next()
+    await link.close()
+
+
+def test_failures_name_their_status() -> None:
+    assert str(OperationFailed("transfer", sip_status=603, reason="Decline")) == "transfer: 603 Decline"
+    assert issubclass(Unreachable, CallFailed)
