@@ -183,6 +183,8 @@ def main() -> None:
         rows.append(("the same, baresip beside it", f"{used:.2f} ms CPU, {ok} ok, {failed} failed", "", ""))
     command = [sys.executable, str(HERE / "bench_media.py"), "25", "100", "200"]
     media = subprocess.run(command, capture_output=True, text=True, check=False)
+    links = [sys.executable, str(HERE / "bench_audio.py"), "20", "100"]
+    audio = subprocess.run(links, capture_output=True, text=True, check=False)
     page = [
         "# Results",
         "",
@@ -198,6 +200,12 @@ def main() -> None:
         "",
         "```",
         media.stdout.strip() or media.stderr.strip()[-2000:],
+        "```",
+        "",
+        "## Audio links",
+        "",
+        "```",
+        audio.stdout.strip() or audio.stderr.strip()[-2000:],
         "```",
     ]
     (HERE / "RESULTS.md").write_text("\n".join(page) + "\n")

@@ -16,6 +16,7 @@ from typing import Any, Final
 from offhook import __version__
 from offhook.errors import CommandError, ConfigError, NotFound, SetupError
 from offhook.io import clock
+from offhook.io.audio_link import AudioLink, AudioLinks
 from offhook.io.engine import Engine, Subscriber
 from offhook.io.journal import Cause, Envelope, Journal
 from offhook.io.media_host import MediaHost
@@ -23,8 +24,8 @@ from offhook.io.media_wire import MediaOptions
 from offhook.io.media_worker import keep_collector_quiet
 from offhook.io.system_ids import SystemIds
 from offhook.io.transport import Transports
-from offhook.media.messages import MediaReport
-from offhook.phone.commands import Accepted, AddAccount, Command, Quit
+from offhook.media.messages import AudioRate, MediaReport
+from offhook.phone.commands import Accepted, AddAccount, CloseAudio, Command, OpenAudio, Quit
 from offhook.phone.events import Event, HistoryAdded, SystemError
 from offhook.phone.phone import Phone
 from offhook.phone.settings import AccountSettings
@@ -56,6 +57,9 @@ class RunningPhone:
         self.transports = Transports(config.sip.host, config.sip.port, self.engine.deliver, any_port=True)
         self._history = History(history, trouble=self._trouble) if history else None
         self._closed = False
+        self._audio = AudioLinks(self.media.send, self.engine.report)
+        self.media.set_audio_callback(self._audio.take)
+        self.engine.subscribe(self._audio.see)
 
     @classmethod
     async def start(cls, config: Config, *, history: Path | None = None, journal: Path | None = None) -> RunningPhone:
@@ -110,6 +114,7 @@ class RunningPhone:
     def _take_reports(self, reports: list[MediaReport]) -> None:
         if not self._closed:
             for report in reports:
+                self._audio.note(report)
                 self.engine.report(report)
 
     # --- Backend
@@ -130,6 +135,17 @@ class RunningPhone:
     def subscribe(self, callback: Subscriber) -> Callable[[], None]:
         """Call `callback` with every event from now on."""
         return self.engine.subscribe(callback)
+
+    def open_audio(
+        self, call: str = "", rate: AudioRate = 16000, *, hear: bool = True, speak: bool = True
+    ) -> AudioLink:
+        """Return a link through which a program hears and speaks in a call; raises CommandError."""
+        accepted = self.execute(OpenAudio(call=call, rate=rate, hear=hear, speak=speak))
+        return self._audio.add(accepted.call, accepted.value["audio"], rate, hear, speak, self._close_audio)
+
+    def _close_audio(self, audio: str) -> None:
+        with contextlib.suppress(CommandError):  # it is closed already, or all are about to be
+            self.execute(CloseAudio(audio=audio))
 
     def history(self, limit: int, before: str) -> list[dict[str, Any]]:
         """Return past calls, newest first."""

@@ -22,7 +22,8 @@
     ├── PeerError              the far end broke the protocol
     │   └── ParseError             bytes that are not what they claim to be (status says how SIP answers them)
     └── SetupError             this machine or its configuration is not in order
-        └── ConfigError            a configuration file has a mistake (names file, key and what to write)
+        ├── ConfigError            a configuration file has a mistake (names file, key and what to write)
+        └── MediaLost              the media engine broke, and with it the calls it carried
 """
 
 from __future__ import annotations
@@ -180,3 +181,7 @@ class SetupError(OffhookError):
 
 class ConfigError(SetupError):
     """A configuration file has a mistake."""
+
+
+class MediaLost(SetupError):
+    """The media engine broke, and with it the calls it carried; the phone has started it again, so dial again."""

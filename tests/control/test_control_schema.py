@@ -26,7 +26,7 @@ CALL = CallView(
 SAMPLES: dict[str, dict[str, Any]] = {
     "to": {"to": "1001"}, "digits": {"digits": "1"}, "body": {"body": "x"}, "text": {"text": "x"},
     "conference": {"conference": "r"}, "volume": {"volume": 5}, "kind": {"kind": "input"}, "device": {"device": "d"},
-    "account": {"account": "a"}, "enabled": {"enabled": True}, "mode": {"mode": "off"},
+    "account": {"account": "a"}, "enabled": {"enabled": True}, "mode": {"mode": "off"}, "audio": {"audio": "aud_1"},
 }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import importlib.util
 import math
 import random
 from array import array
@@ -121,6 +122,7 @@ class MemoryStudio:
         self.card = FakeCard()
         self.recorders: dict[str, MemoryRecorder] = {}
         self.files: dict[str, ListSource] = {}
+        self.fast = importlib.util.find_spec("numpy") is not None
 
     def open_file(self, path: str, loop: bool) -> Source:
         if path not in self.files:
@@ -145,6 +147,9 @@ class MemoryStudio:
 
     def sound_card(self) -> SoundCard:
         return self.card
+
+    def fast_rates(self) -> bool:
+        return self.fast
 
     def list_devices(self) -> None:
         self.card.news.append(self.card.devices())

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import offhook
 from offhook.io.media_wire import Emit, MediaOptions, read_message, write_message
 from offhook.media.messages import (
+    AudioFrames,
     CloseStream,
     EngineTrouble,
     MediaCommand,
@@ -38,6 +39,7 @@ STEADY_S: Final = 30.0  # a worker that lived so long may be started again at on
 GRACE_S: Final = 3.0  # how long closing waits before it kills
 
 ReportCallback = Callable[[list[MediaReport]], object]
+AudioCallback = Callable[[AudioFrames], object]
 
 
 class MediaHost:
@@ -56,6 +58,7 @@ class MediaHost:
         self._mode = mode
         self._options = options if options is not None else MediaOptions()
         self._on_reports = on_reports
+        self._on_audio: AudioCallback | None = None
         self._waiting: deque[MediaReport] = deque()
         self._lock = threading.RLock()
         self._arrived = threading.Condition(threading.Lock())
@@ -75,6 +78,10 @@ class MediaHost:
             self._waiting.clear()
         if waiting:
             callback(waiting)
+
+    def set_audio_callback(self, callback: AudioCallback) -> None:
+        """Hand the frames of audio links to this, as soon as they come and not among the reports; it must not wait."""
+        self._on_audio = callback
 
     def drain(self, timeout_s: float = 0.0) -> list[MediaReport]:
         """Return the reports since the last call; wait at most so long for the first one."""
@@ -134,6 +141,14 @@ class MediaHost:
             self._settings[command.kind] = command
 
     def _deliver(self, reports: list[MediaReport]) -> None:
+        on_audio = self._on_audio
+        if on_audio is not None:
+            for report in reports:
+                if isinstance(report, AudioFrames):
+                    on_audio(report)
+            reports = [report for report in reports if not isinstance(report, AudioFrames)]
+            if not reports:
+                return
         for report in reports:
             if isinstance(report, StreamClosed):
                 self._open.discard(report.stream)

@@ -14,30 +14,68 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
-from queue import SimpleQueue
 from typing import IO, Final
 
 from offhook.io.media_loop import MediaLoop
 from offhook.io.media_studio import LocalStudio
 from offhook.io.media_wire import MediaOptions, read_message, write_message
-from offhook.media.messages import MediaReport
+from offhook.media.messages import AudioFrames, MediaReport
 
 NICENESS: Final = -11  # what sound servers take
+TICKS_KEPT: Final = 200  # ticks (5 ms) of audio frames that wait for a parent that does not read
 BREATH_S: Final = 0.01  # between two writes of reports: the first of a rush goes at once, the parent wakes once for the rest
 
 
-def _write_reports(pipe: IO[bytes], reports: SimpleQueue[Sequence[MediaReport] | None]) -> None:
+class ReportQueue:
+    """Reports on their way to the pipe. All of them wait for a parent that is busy, but audio frames only a second.
+
+    `put` and `finish` are the packet loop's and never wait; `take` is the writer's.
+    """
+
+    def __init__(self) -> None:
+        self._reports: deque[MediaReport] = deque()
+        self._frames: deque[AudioFrames] = deque(maxlen=TICKS_KEPT)
+        self._news = threading.Event()
+        self._finished = False
+
+    def put(self, batch: Sequence[MediaReport]) -> None:
+        """Add reports; of audio frames the oldest make room. The numbers in them show the gap."""
+        for report in batch:
+            if isinstance(report, AudioFrames):
+                self._frames.append(report)
+            else:
+                self._reports.append(report)
+        self._news.set()
+
+    def finish(self) -> None:
+        """Have `take` return None when all has been taken."""
+        self._finished = True
+        self._news.set()
+
+    def take(self) -> list[MediaReport] | None:
+        """Wait for reports and return all there are, frames first; None at the end."""
+        while True:
+            self._news.wait()
+            self._news.clear()
+            finished = self._finished
+            waiting: list[MediaReport] = []
+            for queue in (self._frames, self._reports):
+                waiting += [queue.popleft() for _ in range(len(queue))]
+            if finished:
+                self._news.set()
+            if waiting:
+                return waiting
+            if finished:
+                return None
+
+
+def _write_reports(pipe: IO[bytes], reports: ReportQueue) -> None:
     """Write on a thread, so that a parent that is busy never makes a tick late; in a rush several batches at once."""
     try:
-        while (batch := reports.get()) is not None:
-            waiting = list(batch)
-            while not reports.empty() and batch is not None:
-                batch = reports.get()
-                waiting += batch or ()
+        while (waiting := reports.take()) is not None:
             write_message(pipe, waiting)
-            if batch is None:
-                return
             time.sleep(BREATH_S)
     except OSError:
         pass  # the parent is gone; the end of the input says the same
@@ -87,7 +125,7 @@ def main() -> None:
     options = read_message(source)
     if not isinstance(options, MediaOptions):
         sys.exit("the first message must be the options")
-    reports: SimpleQueue[Sequence[MediaReport] | None] = SimpleQueue()
+    reports = ReportQueue()
     loop = MediaLoop(options, LocalStudio(options.sound), reports.put)
     writer = threading.Thread(target=_write_reports, args=(target, reports), daemon=True)
     writer.start()
@@ -95,7 +133,7 @@ def main() -> None:
     keep_collector_quiet()
     claim_resources()  # after the other threads have started: only this one is in a hurry
     loop.run()
-    reports.put(None)
+    reports.finish()
     writer.join(timeout=1.0)
     # The reader may still sit in a read that the interpreter's shutdown would wait for.
     sys.stderr.flush()

@@ -11,13 +11,18 @@ from typing import Final, assert_never
 from offhook.errors import OffhookError
 from offhook.ids import Ids
 from offhook.media import pcm
+from offhook.media.link import Links
 from offhook.media.messages import (
     AttachSound,
+    ClearAudio,
+    CloseAudio,
     CloseStream,
     ConfigureStream,
     ListDevices,
+    MarkAudio,
     MediaCommand,
     MediaReport,
+    OpenAudio,
     OpenStream,
     PausePlayback,
     PauseRecording,
@@ -36,6 +41,7 @@ from offhook.media.messages import (
     StopRecording,
     StreamFailed,
     StreamId,
+    WriteAudio,
 )
 from offhook.media.reels import Playback, Quiet, Recording, Studio
 from offhook.media.sources import SILENCE, SoundCard, Source
@@ -65,6 +71,7 @@ class Engine:
         self._tone_rings = False
         self._output = self._mic = 1.0
         self._mic_muted = False
+        self._links = Links(self._reports.append, studio.fast_rates)
 
     @property
     def idle(self) -> bool:
@@ -89,12 +96,14 @@ class Engine:
         """Do the 20 ms of work of a quarter of the streams."""
         if phase == SOUND_PHASE and self._card is not None:
             self._tick_with_sound(self._card, now)
-            return
-        streams = self._phases[phase]
-        for stream in streams:
-            stream.hear(now)
-        for stream in streams:
-            stream.speak(SILENCE)
+        else:
+            streams = self._phases[phase]
+            for stream in streams:
+                stream.hear(now)
+            for stream in streams:
+                stream.speak(SILENCE)
+        if self._links:
+            self._links.tick(phase)
 
     def _tick_with_sound(self, card: SoundCard, now: float) -> None:
         streams = self._phases[SOUND_PHASE]
@@ -171,6 +180,8 @@ class Engine:
             case ListDevices():
                 self._sound()
                 self._studio.list_devices()
+            case OpenAudio() | WriteAudio() | ClearAudio() | MarkAudio() | CloseAudio():
+                self._links.execute(command, self.streams.get(command.stream))
             case _:
                 stream = self.streams.get(command.stream)
                 if stream is not None:
@@ -222,6 +233,7 @@ class Engine:
         self.streams[command.stream] = stream
         stream.phase = min(range(PHASES), key=lambda phase: len(self._phases[phase]))
         self._phases[stream.phase].append(stream)
+        self._links.open_stream(stream)
 
     def _configure(self, stream: Stream, command: ConfigureStream, now: float) -> None:
         try:
@@ -230,6 +242,7 @@ class Engine:
             self._reports.append(StreamFailed(stream.name, f"no such codec: {command.config.codec}"))
 
     def _close(self, stream: Stream, now: float) -> None:
+        self._links.close_stream(stream.name)
         stream.close(now)
         del self.streams[stream.name]
         self._phases[stream.phase].remove(stream)

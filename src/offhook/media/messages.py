@@ -7,12 +7,14 @@ worker process (`io.media_host`). A stream id is the call's id. Volumes are 0-10
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 StreamId: TypeAlias = str
 Direction: TypeAlias = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
 DeviceKind: TypeAlias = Literal["input", "output", "ring"]
 LocalToneKind: TypeAlias = Literal["none", "ringback", "busy", "congestion", "ring", "waiting"]
+AudioId: TypeAlias = str
+AudioRate: TypeAlias = Literal[8000, 16000, 24000, 48000]
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,10 +213,72 @@ class ListDevices:
     """Ask for DevicesListed (also re-enumerates)."""
 
 
+# Audio links: a program hears and speaks in a call. PCM is signed 16-bit little-endian mono at the link's rate.
+
+SPEAK_LIMIT_MS: Final = 30_000
+"""What a program may have written ahead on one link; 2.9 MB at 48 kHz. More is refused, so a runaway writer costs no memory."""
+MARKS_LIMIT: Final = 256
+"""Marks that wait on one link: all of them may be reached in one frame, and each is a report."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAudio:
+    """Open the link `audio` on a stream: `hear` what the far end says, `speak` to it, or both. Several links may be open.
+
+    Frames flow from the next tick on, also while the call is on hold or not yet answered (then they are silence). A link may
+    be opened, and written to, before its stream is: then all begins with the stream.
+    """
+
+    stream: StreamId
+    audio: AudioId
+    rate: AudioRate
+    hear: bool = True
+    speak: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class WriteAudio:
+    """Put PCM at the end of what the link has to say; any length, also half a sample. Nothing is played while on hold.
+
+    `refused` are bytes its writer held back already because SPEAK_LIMIT_MS was reached; they only count in AudioOverrun.
+    """
+
+    stream: StreamId
+    audio: AudioId
+    pcm: bytes
+    refused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ClearAudio:
+    """Forget all that was written and not yet played, with its marks: AudioCleared."""
+
+    stream: StreamId
+    audio: AudioId
+
+
+@dataclass(frozen=True, slots=True)
+class MarkAudio:
+    """Report AudioMarkReached when all that was written so far has been played."""
+
+    stream: StreamId
+    audio: AudioId
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloseAudio:
+    """Close the link at once; AudioClosed."""
+
+    stream: StreamId
+    audio: AudioId
+
+
+AudioCommand: TypeAlias = OpenAudio | WriteAudio | ClearAudio | MarkAudio | CloseAudio
 MediaCommand: TypeAlias = (
     OpenStream | ConfigureStream | CloseStream | AttachSound | SetLoopback | SetBridge | SetStreamMute | SendDigits
     | StartPlayback | PausePlayback | StopPlayback | StartRecording | PauseRecording | StopRecording | SetLevels
-    | SelectDevice | PlayLocalTone | ListDevices
+    | SelectDevice | PlayLocalTone | ListDevices | AudioCommand
 )
 
 
@@ -395,8 +459,80 @@ class EngineTrouble:
     late_ms: float = 0.0
 
 
+AudioFrame: TypeAlias = tuple[AudioId, int, bytes, int]
+"""A link's share of one tick: the link, the frame's number from 0, its 20 ms of PCM (b"" on a link that does not hear), and how
+many of the written bytes are no longer buffered (played, cleared or refused; a running total). A tuple, because it crosses the
+process boundary fifty times a second for each link."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFrames:
+    """What the links heard in one tick: one frame each, every 20 ms, silence and concealment included.
+
+    A host that cannot get rid of them keeps the newest second; the numbers show what is missing.
+    """
+
+    frames: tuple[AudioFrame, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AudioMarkReached:
+    """All that was written before the mark has been played. `played_ms`: on this link since it was opened."""
+
+    stream: StreamId
+    audio: AudioId
+    name: str
+    played_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class AudioCleared:
+    """ClearAudio was obeyed: `played_ms` since the link was opened, `dropped_ms` just now, with the `marks` that waited."""
+
+    stream: StreamId
+    audio: AudioId
+    played_ms: int
+    dropped_ms: int
+    marks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AudioUnderrun:
+    """Everything written has been played and nothing followed in time; reported once each time that happens."""
+
+    stream: StreamId
+    audio: AudioId
+    played_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class AudioOverrun:
+    """Too much, so `dropped_ms` were lost since the last such report (at most one a second).
+
+    speak: written beyond SPEAK_LIMIT_MS, or `marks` beyond MARKS_LIMIT. hear: the program did not take its frames in time.
+    """
+
+    stream: StreamId
+    audio: AudioId
+    direction: Literal["hear", "speak"]
+    dropped_ms: int
+    marks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AudioClosed:
+    """The link is gone: closed, its stream was closed, or `error` says why it could not be opened."""
+
+    stream: StreamId
+    audio: AudioId
+    played_ms: int = 0
+    dropped_ms: int = 0
+    error: str = ""
+
+
+AudioReport: TypeAlias = AudioMarkReached | AudioCleared | AudioUnderrun | AudioOverrun | AudioClosed
 MediaReport: TypeAlias = (
     PortsReady | StreamFailed | StreamStalled | StreamResumed | StreamStats | StreamClosed | DigitReceived | DigitSent
     | DigitsDone | PlaybackStarted | PlaybackDone | RecordingStarted | RecordingDone | DevicesListed | DeviceFailed
-    | DeviceRecovered | EngineTrouble
+    | DeviceRecovered | EngineTrouble | AudioFrames | AudioReport
 )

@@ -62,3 +62,8 @@ def to_16_bit(samples: bytes, width: int) -> bytes:
 def change_rate(samples: bytes, rate_in: int, rate_out: int, state: object | None) -> tuple[bytes, object]:
     """Return mono samples at another rate by straight lines between samples, and the state for the next piece."""
     return audioop.ratecv(samples, WIDTH, 1, rate_in, rate_out, state)  # type: ignore[arg-type]
+
+
+def unsigned(samples: bytes) -> bytes:
+    """Return samples of -32768 to 32767 as 0 to 65535."""
+    return audioop.bias(samples, WIDTH, 32768)

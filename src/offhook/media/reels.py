@@ -38,6 +38,10 @@ class Studio(Protocol):
         """Return the sound card; the same object at each call."""
         ...
 
+    def fast_rates(self) -> bool:
+        """Return whether `media.rates` can use numpy by now; the first call has it loaded, in the background."""
+        ...
+
     def list_devices(self) -> None:
         """Have DevicesListed come out of the sound card's `poll` when the devices have been looked for."""
         ...

@@ -17,6 +17,7 @@ from offhook.media.conceal import Concealer
 from offhook.media.dtmf import EventReceiver
 from offhook.media.jitter import JitterBuffer
 from offhook.media.keypad import Keypad
+from offhook.media.link import Link
 from offhook.media.messages import (
     DigitReceived,
     DigitsDone,
@@ -61,8 +62,8 @@ class Stream:
         "_hears", "_ids", "_keypad", "_last_sr", "_last_sr_at", "_loopback", "_mark", "_next_rtcp", "_next_stats", "_outbox",
         "_past_expected", "_past_lost", "_payload_type", "_pending", "_per_packet", "_playback", "_reception", "_recordings",
         "_remote_jitter", "_remote_loss", "_report", "_rtt", "_sends", "_sent_at_report", "_sequence", "_silence", "_ssrc",
-        "_ssrc_in", "_stalled", "_timestamp", "_timestamp_event", "_whole", "bridge", "bytes_in", "bytes_out", "far", "foreign",
-        "garbage", "muted", "name", "packets_in", "packets_out", "peer", "phase", "port", "sound",
+        "_ssrc_in", "_stalled", "_timestamp", "_timestamp_event", "_voices", "_whole", "bridge", "bytes_in", "bytes_out",
+        "far", "foreign", "garbage", "muted", "name", "packets_in", "packets_out", "peer", "phase", "port", "sound",
     )  # fmt: skip
 
     def __init__(
@@ -96,6 +97,7 @@ class Stream:
         self._loopback = False
         self._playback: Playback | None = None
         self._beep: Playback | None = None
+        self._voices: tuple[Link, ...] = ()  # programs that speak in this call
         self._recordings: dict[str, Recording] = {}
         self._keypad = Keypad(name, report, studio.digit)
         self._begin_sending()
@@ -214,6 +216,11 @@ class Stream:
     def set_bridge(self, others: tuple[Stream, ...]) -> None:
         """Be in a conference with these (empty: alone again)."""
         self.bridge = others
+        self._note_work()
+
+    def set_voices(self, voices: tuple[Link, ...]) -> None:
+        """Mix what these say into what is sent."""
+        self._voices = voices
         self._note_work()
 
     def play(self, playback: Playback) -> None:
@@ -484,7 +491,7 @@ class Stream:
     def _note_work(self) -> None:
         """Know beforehand whether anything but silence can go out: most streams of a big phone only listen."""
         self._has_work = bool(
-            self.sound or self._loopback or self.bridge or self._playback or self._beep or self._recordings
+            self.sound or self._loopback or self.bridge or self._voices or self._playback or self._beep or self._recordings
             or self._keypad.active or self._per_packet > 1
         )  # fmt: skip
 
@@ -498,6 +505,10 @@ class Stream:
             near = self.far if near is SILENCE else pcm.add(near, self.far)
         if self._playback is not None:
             frame = self._read_playback(self._playback)
+            if frame is not SILENCE:
+                near = frame if near is SILENCE else pcm.add(near, frame)
+        for voice in self._voices:
+            frame = voice.speak()
             if frame is not SILENCE:
                 near = frame if near is SILENCE else pcm.add(near, frame)
         if self._beep is not None:

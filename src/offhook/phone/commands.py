@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias
 
+from offhook.media.messages import AudioRate
 from offhook.phone.model import HeaderList
 from offhook.phone.settings import AccountSettings, AutoAnswer, DtmfMethod
 
@@ -209,6 +210,33 @@ class ListCalls(Command):
     """Answer the running calls as CallViews, oldest first."""
 
     scope: ClassVar[Scope] = "read"
+
+
+# --- programs that hear and speak in a call ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenAudio(Command):
+    """Open an audio link to a call: a program hears (`hear`) and speaks (`speak`) 16-bit PCM at `rate` Hz. Answers {audio}.
+
+    The frames themselves do not pass through commands and events; the surface that opened the link carries them. They begin
+    when the call has its sound: an incoming one when it is answered, and what was written before is said then. A call has at
+    most 8 links; a link ends with its call.
+    """
+
+    call: str = ""
+    rate: AudioRate = 16000
+    hear: bool = True
+    speak: bool = True
+    scope: ClassVar[Scope] = "media"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseAudio(Command):
+    """Close an audio link at once."""
+
+    audio: str
+    scope: ClassVar[Scope] = "media"
 
 
 # --- playing and recording -----------------------------------------------------------------------------------------
@@ -516,7 +544,7 @@ class Quit(Command):
 
 COMMANDS: tuple[type[Command], ...] = (
     Dial, Answer, Reject, Redirect, Hangup, HangupAll, Hold, Resume, ToggleHold, Mute, Unmute, ToggleMute, SendDtmf, Transfer,
-    AcceptTransfer, RejectTransfer, SendInfo, SendMessage, GetCall, ListCalls,
+    AcceptTransfer, RejectTransfer, SendInfo, SendMessage, GetCall, ListCalls, OpenAudio, CloseAudio,
     Play, StopPlay, PausePlay, Record, StopRecord, PauseRecord, Loopback,
     CreateConference, JoinConference, LeaveConference, MuteMember, UnmuteMember, EndConference, ListConferences,
     SetVolume, VolumeUp, VolumeDown, SetMicVolume, SetDevice, ListDevices, GetAudio,

@@ -185,6 +185,46 @@ class TransferFailed(CallEvent):
     reason: str
 
 
+# --- programs that hear and speak in a call ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioMarkReached(CallEvent):
+    """What an audio link wrote before the mark `name` has been played. `played_ms` counts from the opening of the link."""
+
+    audio: str
+    name: str
+    played_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioCleared(CallEvent):
+    """An audio link was silenced: `dropped_ms` of what it wrote were not played any more, nor its `marks` reached."""
+
+    audio: str
+    played_ms: int
+    dropped_ms: int
+    marks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioUnderrun(CallEvent):
+    """Everything an audio link wrote has been played, and nothing followed in time."""
+
+    audio: str
+    played_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioOverrun(CallEvent):
+    """An audio link lost `dropped_ms`: written too far ahead (speak, also `marks`), or not taken in time (hear)."""
+
+    audio: str
+    direction: Literal["hear", "speak"]
+    dropped_ms: int
+    marks: int = 0
+
+
 # --- digits and media ----------------------------------------------------------------------------------------------
 
 
@@ -542,6 +582,7 @@ EVENTS: tuple[type[Event], ...] = (
     CallIncoming, CallCreated, CallCalling, CallRinging, CallEarly, CallAnswered, CallActive, CallHeld, CallResumed,
     CallRemoteHeld, CallRemoteResumed, CallMuted, CallUnmuted, CallUpdated, CallRedirected, CallHoldFailed, CallEnded,
     TransferRequested, TransferStarted, TransferProgress, TransferCompleted, TransferFailed,
+    AudioMarkReached, AudioCleared, AudioUnderrun, AudioOverrun,
     DtmfReceived, DtmfSent, DtmfSendFailed, MediaStarted, MediaStalled, MediaResumed, MediaStats, MediaFailed,
     PlaybackStarted, PlaybackFinished, PlaybackFailed, RecordingStarted, RecordingPaused, RecordingResumed,
     RecordingFinished, RecordingFailed,

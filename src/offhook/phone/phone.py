@@ -15,6 +15,7 @@ from offhook.ids import Ids
 from offhook.media import messages as media
 from offhook.phone import commands as c
 from offhook.phone import events as e
+from offhook.phone.audio import Audio
 from offhook.phone.call import OUTGOING_UNANSWERED, Call
 from offhook.phone.closing import Closing
 from offhook.phone.conferences import Conferences
@@ -73,6 +74,7 @@ class Phone:
         self.closing = Closing(self.desk)
         self.offers = Offers(self.desk, codecs)
         self.digits = Digits(self.desk)
+        self.audio = Audio(self.desk)
         self.outgoing = Outgoing(self.desk, self.offers, self.digits, self.closing)
         self.incoming = Incoming(self.desk, self.offers, self.closing, self.outgoing)
         self.transfers = Transfers(self.desk, self.outgoing, self.closing)
@@ -80,6 +82,7 @@ class Phone:
         self.sound = Sound(self.desk)
         self.conferences = Conferences(self.desk)
         self.outgoing.on_active.append(self.sound.record_by_itself)
+        self.closing.on_closed.append(self.audio.call_closed)
         self.closing.on_closed += [
             self.outgoing.forget,
             self.digits.forget,
@@ -230,6 +233,8 @@ class Phone:
             c.GetSnapshot: lambda _: c.Accepted(value=self.snapshot()),
             c.Drain: self._drain,
             c.Quit: self._quit,
+            c.OpenAudio: self.audio.open,
+            c.CloseAudio: self.audio.close,
         }
 
     def _sip_table(self) -> dict[type[object], Callable[[Any], object]]:
@@ -280,6 +285,12 @@ class Phone:
             media.DeviceFailed: sound.device_failed,
             media.DeviceRecovered: sound.device_works,
             media.EngineTrouble: self._engine_trouble,
+            media.AudioFrames: lambda _: None,  # they go straight to who opened the link
+            media.AudioMarkReached: for_stream(self.audio.mark_reached),
+            media.AudioCleared: for_stream(self.audio.cleared),
+            media.AudioUnderrun: for_stream(self.audio.underrun),
+            media.AudioOverrun: for_stream(self.audio.overrun),
+            media.AudioClosed: self.audio.closed,
         }
 
     # --- calls
@@ -341,8 +352,9 @@ class Phone:
 
     def _engine_trouble(self, report: media.EngineTrouble) -> None:
         if not report.late_ms:
-            # The engine was started again: the ports it had made ready went with it.
+            # The engine was started again: the ports it had made ready went with it, and all audio links.
             self.desk.ports.clear()
+            self.audio.links.clear()
         self.desk.emit(e.SystemError(reason=report.reason))
 
     def _stream_failed(self, report: media.StreamFailed, call: Call) -> None:
