@@ -69,7 +69,7 @@ def memory_mb(pid: int) -> tuple[float, float]:
 
 
 @contextlib.contextmanager
-def phone() -> Iterator[tuple[subprocess.Popen[bytes], int, Path, float]]:
+def phone(*arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], int, Path, float]]:
     """Run the phone as people do; gives the process, its SIP port, its socket, and seconds to the first answered OPTIONS."""
     with tempfile.TemporaryDirectory() as home:
         port = free_port()
@@ -83,7 +83,7 @@ def phone() -> Iterator[tuple[subprocess.Popen[bytes], int, Path, float]]:
             probe.settimeout(0.005)
             started = time.perf_counter()
             process = subprocess.Popen(
-                [*script("offhook"), "run", "--config", str(config), "--sound", "null"],
+                [*script("offhook"), "run", "--config", str(config), "--sound", "null", *arguments],
                 env=environment,
                 stdout=subprocess.DEVNULL,
             )
@@ -152,6 +152,20 @@ def calls(pid: int, port: int, rate: int = 100, count: int = 1000) -> tuple[floa
         return used * 1000 / count, ok, failed
 
 
+def surfaces() -> str:
+    """Return the table of HTTP, WebSocket and local socket."""
+    done = subprocess.run([sys.executable, str(HERE / "bench_api.py")], capture_output=True, text=True, check=False)
+    return done.stdout.strip() or done.stderr.strip()[-2000:]
+
+
+def only_surfaces() -> None:
+    """`python bench/run.py surfaces`: measure these again and leave the rest of the page as it is."""
+    page = HERE / "RESULTS.md"
+    head, _, rest = page.read_text().partition("## Surfaces\n")
+    before, found, after = (head, "## ", rest.partition("\n## ")[2]) if rest else head.partition("## ")
+    page.write_text(f"{before}## Surfaces\n\n{surfaces()}\n\n{found}{after}")
+
+
 def main() -> None:
     """Measure everything and write the page."""
     rows: list[tuple[str, str, str, str]] = []
@@ -196,6 +210,10 @@ def main() -> None:
         "|---|---|---|---|",
         *(f"| {' | '.join(row)} |" for row in rows),
         "",
+        "## Surfaces",
+        "",
+        surfaces(),
+        "",
         "## Media",
         "",
         "```",
@@ -213,4 +231,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    only_surfaces() if sys.argv[1:] == ["surfaces"] else main()

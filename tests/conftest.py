@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import AsyncIterator, Generator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from offhook.testing.backend import FakeBackend
 from offhook.testing.wire import Weather, Wire
+
+if TYPE_CHECKING:
+    import httpx
+
+    from offhook.testing.http import Served
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -53,6 +59,24 @@ def pytest_runtest_makereport(
 def backend() -> FakeBackend:
     """Return a stand-in phone that remembers the commands it was given."""
     return FakeBackend()
+
+
+@pytest.fixture
+async def served(backend: FakeBackend, tmp_path: Path) -> AsyncIterator[Served]:
+    """Return a real HTTP server before the stand-in phone."""
+    from offhook.testing.http import serving
+
+    async with serving(backend, tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+async def http(served: Served) -> AsyncIterator[httpx.AsyncClient]:
+    """Return a client of that server with a token that may do everything."""
+    import httpx
+
+    async with httpx.AsyncClient(base_url=served.url, headers=served.bearer, timeout=10, verify=False) as client:
+        yield client
 
 
 @pytest.fixture(

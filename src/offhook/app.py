@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import os
 import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from offhook import __version__
 from offhook.errors import CommandError, ConfigError, NotFound, SetupError
@@ -26,13 +27,27 @@ from offhook.io.system_ids import SystemIds
 from offhook.io.transport import Transports
 from offhook.media.messages import AudioRate, MediaReport
 from offhook.phone.commands import Accepted, AddAccount, CloseAudio, Command, OpenAudio, Quit
-from offhook.phone.events import Event, HistoryAdded, SystemError
+from offhook.phone.events import (
+    CallActive,
+    CallCreated,
+    CallEnded,
+    CallEvent,
+    CallIncoming,
+    Event,
+    HistoryAdded,
+    SystemError,
+)
+from offhook.phone.model import CallEnd, wall
 from offhook.phone.phone import Phone
 from offhook.phone.settings import AccountSettings
-from offhook.storage.config import Config, load
+from offhook.storage.config import Config, HttpSettings, load
 from offhook.storage.history import CallRecord, History
 from offhook.storage.paths import make_private, paths, socket_path
 from offhook.storage.secrets import open_secrets
+
+if TYPE_CHECKING:
+    from offhook.control.http.binding import Listen
+    from offhook.control.http.server import HttpServer
 
 QUIT_PATIENCE: Final = 6.0
 """Seconds until a phone that was told to stop is taken down even if it has not said that it is done."""
@@ -56,6 +71,8 @@ class RunningPhone:
         self.engine = Engine(self.phone, self.media, epoch, journal=kept, instance=config.phone.name)
         self.transports = Transports(config.sip.host, config.sip.port, self.engine.deliver, any_port=True)
         self._history = History(history, trouble=self._trouble) if history else None
+        self._config = config
+        self._since = clock.wall()
         self._closed = False
         self._audio = AudioLinks(self.media.send, self.engine.report)
         self.media.set_audio_callback(self._audio.take)
@@ -160,6 +177,17 @@ class RunningPhone:
         """Forget all past calls."""
         self._kept().clear()
 
+    def about(self) -> dict[str, Any]:
+        """Return what this phone is, as far as the configuration file alone does not tell."""
+        host, port = self.address
+        media = self._config.media
+        return {
+            "version": __version__, "instance": self._config.phone.name, "pid": os.getpid(), "since": wall(self._since),
+            "sip_host": host, "sip_port": port, "sip_tcp_port": self.transports.tcp_port,
+            "sound": media.sound, "rtp_ports": media.rtp_ports, "codecs": media.codecs,
+            "max_calls": self._config.phone.max_calls, "recordings": self._config.phone.recording_dir,
+        }  # fmt: skip
+
     def _kept(self) -> History:
         if self._history is None:
             raise NotFound("this phone keeps no history")
@@ -169,11 +197,17 @@ class RunningPhone:
 
     def _keep(self, envelope: Envelope) -> None:
         """Keep a call from its first moment, so that even a crash leaves its trace; later events complete the record."""
-        if self._history is not None and envelope.type in _KEPT:
-            record = _record(envelope)
-            self._history.add(record)
-            if envelope.type == "call.ended":
-                self.engine.say(HistoryAdded(entry=_entry(record)))
+        event = envelope.event
+        if isinstance(event, CallIncoming | CallCreated | CallActive | CallEnded):
+            self._loop.call_soon(self._keep_call, event)  # after the event is on its way to everybody
+
+    def _keep_call(self, event: CallEvent) -> None:
+        if self._history is None:
+            return
+        record = _record(event)
+        self._history.add(record)
+        if isinstance(event, CallEnded):
+            self.engine.say(HistoryAdded(entry=_entry(record)))
 
 
 def _open_journal(path: Path, epoch: str, trouble: Callable[[str], None]) -> Journal:
@@ -182,34 +216,25 @@ def _open_journal(path: Path, epoch: str, trouble: Callable[[str], None]) -> Jou
     return DiskJournal(path, epoch, trouble=trouble)
 
 
-_KEPT: Final = frozenset({"call.incoming", "call.created", "call.active", "call.ended"})
-
-
-def _record(envelope: Envelope) -> CallRecord:
-    from datetime import datetime
-
-    call = envelope.data["call"]
-    end = call["end"] or {}
-
-    def seconds(key: str) -> float | None:
-        return datetime.fromisoformat(call[key]).timestamp() if call[key] else None
-
-    incoming = call["direction"] == "incoming"
-    over = envelope.type == "call.ended"
+def _record(event: CallEvent) -> CallRecord:
+    call = event.call
+    end = call.end or CallEnd("local")
+    over = isinstance(event, CallEnded)
+    incoming = call.direction == "incoming"
     return CallRecord(
-        id=call["id"],
-        account=call["account"],
+        id=call.id,
+        account=call.account,
         direction="in" if incoming else "out",
-        remote_uri=call["remote"]["uri"],
-        remote_display=call["remote"]["display"],
-        started=seconds("created") or clock.wall(),
-        answered=seconds("answered"),
-        ended=seconds("ended") or clock.wall(),
-        duration_s=envelope.data.get("duration", 0.0),
-        sip_status=end.get("sip_status", 0),
-        reason=end.get("reason", "") if over else "not ended when last seen",
-        end_by=end.get("by", ""),
-        missed=incoming and over and call["answered"] is None and end.get("by") != "local",
+        remote_uri=call.remote.uri,
+        remote_display=call.remote.display,
+        started=call.created.timestamp(),
+        answered=call.answered.timestamp() if call.answered else None,
+        ended=call.ended.timestamp() if call.ended else clock.wall(),
+        duration_s=event.duration if isinstance(event, CallEnded) else 0.0,
+        sip_status=end.sip_status,
+        reason=end.reason if over else "not ended when last seen",
+        end_by=end.by if call.end else "",
+        missed=incoming and over and call.answered is None and end.by != "local",
     )
 
 
@@ -245,11 +270,23 @@ def run_phone(options: SimpleNamespace) -> int:
         config = replace(config, media=replace(config.media, sound=options.sound))
     if options.media:
         config = replace(config, media=replace(config.media, mode=options.media))
+    if options.http:
+        config = replace(config, http=with_address(config.http, options.http))
     return asyncio.run(_serve(config, options.socket or socket_path(), verbose=options.verbose))
 
 
-async def _serve(config: Config, socket: str, *, verbose: bool) -> int:
+def with_address(settings: HttpSettings, text: str) -> HttpSettings:
+    """Return the settings, switched on, with the address of `--http [HOST:]PORT`. Raises SetupError for what is none."""
+    host, colon, port = text.rpartition(":")
+    if not (port.isascii() and port.isdecimal() and int(port) < 65536) or (colon and not host):
+        raise SetupError(f"--http {text}: write [HOST:]PORT, as 5080 or 127.0.0.1:5080")
+    return replace(settings, enabled=True, host=host.strip("[]") or settings.host, port=int(port))
+
+
+async def _serve(config: Config, socket: str, *, verbose: bool, any_http_port: bool = False) -> int:
     where = paths()
+    http: HttpServer | None = None
+    listen = _listen(config.http, any_http_port) if config.http.enabled else None  # refused before anything runs
     make_private(where.state)
     make_private(Path(config.phone.recording_dir))
     phone = await RunningPhone.start(config, history=where.history_file, journal=where.journal_file)
@@ -263,18 +300,56 @@ async def _serve(config: Config, socket: str, *, verbose: bool) -> int:
             phone.subscribe(_print_event)
         surface = LocalServer(phone, socket)
         await surface.start()
+        if listen is not None:
+            http = await _start_http(phone, listen)
         keep_collector_quiet()
         host, port = phone.address
         print(f"offhook is running: SIP on {host}:{port}, commands on {socket}", flush=True)
+        if http is not None:
+            _tell_http(http.url)
         if not config.accounts:
             print("There is no account yet: `offhook accounts add` or the configuration file adds one.", flush=True)
         await until_told(phone)
     finally:
         await phone.close()
+        if http is not None:
+            await http.close()
         if surface is not None:
             await surface.close()
     print("offhook has stopped.", flush=True)
     return 0
+
+
+def _listen(settings: HttpSettings, any_port: bool) -> Listen:
+    """Return where HTTP is spoken; raises SetupError for what would be dangerous."""
+    from offhook.control.http.binding import Listen, check_bind
+    from offhook.storage.tokens import TokenFile
+
+    fields = {each: getattr(settings, each) for each in ("host", "port", "hosts", "origins", "certificate", "key")}
+    listen = Listen(**fields, any_port=any_port)
+    check_bind(listen, bool(TokenFile(paths().tokens_file).list()))
+    return listen
+
+
+async def _start_http(phone: RunningPhone, listen: Listen) -> HttpServer:
+    """Start the HTTP surface; its libraries are read beside the phone, which answers meanwhile."""
+    loop = asyncio.get_running_loop()
+    await loop.run_in_executor(None, importlib.import_module, "offhook.control.http.server")
+    from offhook.control.http.server import HttpServer
+    from offhook.storage.tokens import TokenFile, token_for_user
+
+    tokens = TokenFile(paths().tokens_file)
+    await loop.run_in_executor(None, token_for_user, tokens, paths().http_token_file)
+    server = HttpServer(phone, tokens, listen)
+    await server.start()
+    return server
+
+
+def _tell_http(url: str) -> None:
+    file = paths().http_token_file
+    print(f"HTTP is on {url}", flush=True)
+    if file.exists():
+        print(f'A token for it is in {file}: curl -H "Authorization: Bearer $(cat {file})" {url}/v1/status', flush=True)
 
 
 async def until_told(phone: RunningPhone) -> None:
@@ -358,9 +433,10 @@ async def _run_practice(options: SimpleNamespace) -> int:
             accounts=(account,),
             sip=replace(config.sip, host=host, port=0),
             media=replace(config.media, sound=options.sound or config.media.sound),
+            http=replace(config.http, enabled=True),
         )
         print(PRACTICE_HINTS, flush=True)
-        return await _serve(config, options.socket or socket_path(), verbose=True)
+        return await _serve(config, options.socket or socket_path(), verbose=True, any_http_port=True)
     finally:
         await exchange.close()
 

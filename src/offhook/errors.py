@@ -45,14 +45,18 @@ class FieldError:
 
 
 class CommandError(OffhookError):
-    """A command that was refused whole. `code` is stable and the same on every surface."""
+    """A command that was refused whole. `code` is stable and the same on every surface.
+
+    `retry_after` is seconds until it is worth trying again, 0 where waiting changes nothing.
+    """
 
     code: ClassVar[str] = "command-refused"
 
-    def __init__(self, detail: str, *, errors: tuple[FieldError, ...] = ()) -> None:
+    def __init__(self, detail: str, *, errors: tuple[FieldError, ...] = (), retry_after: float = 0.0) -> None:
         super().__init__(detail)
         self.detail = detail
         self.errors = errors
+        self.retry_after = retry_after
 
 
 class InvalidArgument(CommandError):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,7 +18,6 @@ from offhook.cli.parsing import default_socket_path
 from offhook.cli.verbs import VERBS
 from offhook.phone.commands import COMMANDS
 from offhook.phone.events import EVENTS
-from offhook.phone.model import AccountView
 from offhook.storage.paths import socket_path
 from offhook.testing.backend import FakeBackend
 from offhook.testing.served import served
@@ -105,24 +106,19 @@ def test_passwords_are_kept_for_the_next_start(
     assert "s3cret" not in "".join(capsys.readouterr())
 
 
-def test_the_doctor_says_what_to_do(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (home / "offhook.toml").write_text("[phone]\nmoon = 1\n")
-    assert main(["doctor"]) == 1
-    text = capsys.readouterr().out
-    assert "!!  configuration:" in text
-    assert "moon" in text
-    assert "start it: `offhook run`" in text
+def test_run_leaves_to_the_configuration_what_is_not_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[SimpleNamespace] = []
 
+    def run_phone(options: SimpleNamespace) -> int:
+        given.append(options)
+        return 0
 
-def test_the_doctor_looks_at_accounts_and_devices(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    backend = FakeBackend()
-    backend.accounts = (AccountView("a_1", "", "sip:me@h", "", "udp", "failed", 0, 401, "Unauthorized"),)
-    with served(backend, home / "run" / "offhook.sock"):
-        assert main(["doctor"]) == 1
-        assert "the password or the user name is wrong" in capsys.readouterr().out
-        backend.accounts = (AccountView("a_1", "", "sip:me@h", "", "udp", "registered"),)
-        assert main(["doctor", "--json"]) == 0
-        assert all(item["ok"] for item in json.loads(capsys.readouterr().out))
+    monkeypatch.setattr("offhook.app.run_phone", run_phone)
+    try:
+        assert main(["run"]) == main(["run", "--sound", "null", "--media", "thread"]) == 0
+    finally:
+        gc.enable()
+    assert [(options.sound, options.media) for options in given] == [("", ""), ("null", "thread")]
 
 
 def test_the_quick_path_imports_nothing_heavy(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from offhook.control import local
+from offhook.control import local, session
 from offhook.control.backend import Cause
 from offhook.control.local import MAX_LINE, LocalServer
 from offhook.control.operations import EXTRA
@@ -108,6 +108,12 @@ async def test_every_command_is_reachable(peer: Peer, backend: FakeBackend, comm
     fields = {name: value for name, value in needed.items() if name in command.__slots__}
     await peer.ask(id=1, op=command.operation, **fields)
     assert [type(found) for found in backend.commands] == [command]
+
+
+async def test_a_phone_says_what_it_is(peer: Peer, backend: FakeBackend) -> None:
+    found = (await peer.ask(op="about"))["result"]
+    assert found == {"version": backend.facts["version"], "pid": 0, "since": "2023-11-14T22:13:20Z"}
+    assert not (await peer.ask(op="about", x=1))["ok"]
 
 
 async def test_help_names_every_operation(peer: Peer) -> None:
@@ -304,7 +310,7 @@ async def test_a_client_that_does_not_read_answers_is_not_served_on(server: Loca
     for _ in range(50):
         assert (await peer.ask(op="ping"))["ok"]
     unsent = [client._transport.get_write_buffer_size() for client in server._clients if client._transport]
-    assert 0 < max(unsent) < local.MAX_UNSENT + local.REQUESTS_A_TURN * 64 * 1024
+    assert 0 < max(unsent) < session.MAX_UNSENT + local.REQUESTS_A_TURN * 64 * 1024
     greedy.writer.transport.abort()
 
 

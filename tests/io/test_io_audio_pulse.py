@@ -187,3 +187,17 @@ def test_unplugging_is_reported_and_mended(server: Server, phone: Phone) -> None
     recording = server.record("two")
     assert ["DeviceRecovered", "output"] in phone.order("run 8")["reports"]
     assert ears.dominant_frequency(ending(recording, 0.5)) == pytest.approx(440, abs=2)
+
+
+def test_the_doctor_opens_what_the_phone_would_use(server: Server, tmp_path: Path) -> None:
+    environment = {**server.environment, "OFFHOOK_HOME": str(tmp_path / "home"), "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "offhook", "doctor", "--json"], env=environment, capture_output=True, text=True, timeout=30
+    )
+    found = {item["name"]: item for item in json.loads(done.stdout)}
+    assert "SinkOne" in found["loudspeaker"]["text"]
+    assert "SinkTwo" in found["loudspeaker"]["text"]
+    for name in ("loudspeaker, default", "microphone, default"):
+        assert found[name]["level"] == "ok", found[name]
+        assert "opens, and sound passes after" in found[name]["text"]
+    assert done.stderr == ""

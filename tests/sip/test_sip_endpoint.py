@@ -88,7 +88,7 @@ def test_message_and_incoming_call_find_their_identity() -> None:
         assert rest == [events.MessageReceived(identity, NameAddr.parse("<sip:x@10.0.0.9>;tag=f"), Body("text/plain", b"hi"))]
     strange = raw("INVITE", uri="sip:q@10.0.0.1").replace(b"To: <sip:alice@example.com>", b"To: <sip:q@10.0.0.1>")
     responses, rest = ask(strange)
-    assert [response.status for response in responses] == [100]
+    assert responses == []
     assert isinstance(rest[0], events.SessionIncoming)
     assert rest[0].identity is None
 
@@ -116,13 +116,28 @@ def test_retransmissions_get_the_same_bytes_and_merged_requests_482() -> None:
     assert sent[2].startswith(b"SIP/2.0 482")
 
 
+def test_100_only_if_nothing_else_comes_within_200_ms() -> None:
+    core = endpoint()
+    core.receive(Datagram(UDP, raw("INVITE")), 0.0)
+    drain(core)
+    assert core.deadline() == pytest.approx(0.2)
+    core.timeout(0.2)
+    assert [each.data.split(b"\r\n")[0] for each in drain(core) if isinstance(each, Transmit)] == [b"SIP/2.0 100 Trying"]
+    core = endpoint()
+    core.receive(Datagram(UDP, raw("INVITE")), 0.0)
+    session = next(each for each in drain(core) if isinstance(each, events.SessionIncoming)).session
+    core.execute(events.Progress(session, 180), 0.1)
+    core.timeout(0.2)
+    assert [each.data.split(b"\r\n")[0] for each in drain(core) if isinstance(each, Transmit)] == [b"SIP/2.0 180 Ringing"]
+
+
 def test_cancel_before_and_after_the_answer() -> None:
     core = endpoint()
     core.receive(Datagram(UDP, raw("INVITE")), 0.0)
     core.receive(Datagram(UDP, raw("CANCEL")), 0.1)
     outputs = drain(core)
     lines = [each.data.split(b"\r\n")[0] for each in outputs if isinstance(each, Transmit)]
-    assert lines == [b"SIP/2.0 100 Trying", b"SIP/2.0 200 OK", b"SIP/2.0 487 Request Terminated"]
+    assert lines == [b"SIP/2.0 200 OK", b"SIP/2.0 487 Request Terminated"]
     core = endpoint()
     core.receive(Datagram(UDP, raw("INVITE")), 0.0)
     session = next(each for each in drain(core) if isinstance(each, events.SessionIncoming)).session

@@ -505,6 +505,13 @@ def password(use: Invocation) -> int:
     return keep_password(use)
 
 
+def token(use: Invocation) -> int:
+    """Make, show or end tokens of the HTTP surface."""
+    from offhook.cli.tokens import run
+
+    return run(use)
+
+
 def doctor(use: Invocation) -> int:
     """Say what is not in order and what to do."""
     from offhook.cli.doctor import examine

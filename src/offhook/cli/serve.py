@@ -12,12 +12,12 @@ from offhook.errors import SetupError
 
 def run_phone(use: Invocation) -> int:
     """Run the phone in the foreground."""
-    media = use.text("media", "process")
-    if media not in ("process", "thread"):
+    media = use.text("media")
+    if media not in ("", "process", "thread"):
         raise usage_error(use.verb, "--media is process or thread")
     options = SimpleNamespace(
-        config=use.text("config"), socket=use.text("socket"), sound=use.text("sound", "auto"), media=media, port=_port(use, 0),
-        verbose=use.flag("verbose"),
+        config=use.text("config"), socket=use.text("socket"), sound=use.text("sound"), media=media, port=_port(use, 0),
+        verbose=use.flag("verbose"), http=use.text("http"),
     )  # fmt: skip
     # Modules stay, so collecting while they are read frees nothing and takes a sixth of the start; `app` enables it again.
     gc.disable()

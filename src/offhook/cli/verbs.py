@@ -12,9 +12,11 @@ VERBS: dict[str, Verb] = {
     verb.name: verb
     for verb in (
         Verb("run", "", "start the phone here, until it is told to quit", actions.run, group="the phone",
-             config="FILE", sound="auto|null|NAME", media="process|thread", port="PORT", verbose="flag"),
+             config="FILE", sound="auto|null|NAME", media="process|thread", port="PORT", http="[HOST:]PORT",
+             verbose="flag"),
         Verb("status", "", "idle, ringing, active, hold or disconnected", actions.status, group="the phone"),
-        Verb("doctor", "", "say what is not in order, and what to do", actions.doctor, group="the phone", config="FILE"),
+        Verb("doctor", "[to]", "say what is not in order, and what to do; also for a call to somebody", actions.doctor,
+             group="the phone", config="FILE", stun="HOST[:PORT]", timeout="SECONDS"),
         Verb("drain", "[switch]", "take no new calls, let the running ones go on: on or off", actions.drain, group="the phone"),
         Verb("quit", "", "hang up every call, unregister, end the phone", simple("quit", "quitting", fields=""),
              group="the phone"),
@@ -58,6 +60,8 @@ VERBS: dict[str, Verb] = {
              ask_password="flag"),  # noqa: S106 - the name of an option
         Verb("password", "account", "keep an account's password, read from the terminal or a pipe", actions.password,
              group="accounts and settings"),
+        Verb("token", "action [name]", "who may use HTTP: token create NAME --scopes read,call, token list, token revoke NAME",
+             actions.token, group="accounts and settings", scopes="SCOPES", calls_per_minute="N"),
         Verb("dnd", "[switch]", "do not disturb: on or off", actions.dnd, group="accounts and settings"),
         Verb("forward", "to", "send incoming calls elsewhere; `forward off` ends it", actions.forward,
              group="accounts and settings", delay="SECONDS"),

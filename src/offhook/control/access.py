@@ -10,7 +10,7 @@ from typing import Final, get_args
 from offhook.control.backend import Accepted, Backend, Cause, Command
 from offhook.errors import CommandError, Forbidden, RateLimited
 from offhook.phone.commands import AcceptTransfer, Dial, Redirect, Scope, SendMessage, SetForwarding, Transfer
-from offhook.phone.events import AuditCommand
+from offhook.phone.events import AuditCommand, AuditDenied
 
 ALL_SCOPES: Final[frozenset[Scope]] = frozenset(get_args(Scope))
 
@@ -18,6 +18,12 @@ COSTLY: Final = (Dial, Transfer, Redirect, AcceptTransfer, SetForwarding, SendMe
 """What can cause a call or a text to somebody, and so a bill."""
 
 MINUTE: Final = 60.0
+
+MAX_DENIALS: Final = 10
+"""Wrong tokens a minute from one peer; further ones are told to wait. A good one passes always."""
+
+MAX_PEERS: Final = 1000
+"""Peers whose wrong tokens are counted."""
 
 
 @dataclass(slots=True)
@@ -44,7 +50,8 @@ class Client:
             self._costly.popleft()
         if self.calls_per_minute and len(self._costly) >= self.calls_per_minute:
             wait = self._costly[0] + MINUTE - now
-            raise RateLimited(f"{self.name!r} may make {self.calls_per_minute} calls a minute; try again in {wait:.0f} s")
+            detail = f"{self.name!r} may make {self.calls_per_minute} calls a minute; try again in {wait:.0f} s"
+            raise RateLimited(detail, retry_after=wait)
         self._costly.append(now)
 
 
@@ -80,3 +87,39 @@ class Gate:
             client=client.name, command=command.operation, outcome=outcome, call=call or getattr(command, "call", ""),
             to=getattr(command, "to", ""), detail=detail,
         ))  # fmt: skip
+
+
+class Denials:
+    """Counts who was turned away at one surface, and says so once a minute. `clock` gives monotonic seconds."""
+
+    def __init__(self, backend: Backend, surface: str, clock: Callable[[], float]) -> None:
+        self._backend = backend
+        self._surface = surface
+        self._clock = clock
+        self._untold = 0
+        self._next = 0.0
+        self._recent: dict[str, deque[float]] = {}
+
+    def note(self, peer: str, reason: str) -> None:
+        """Count one attempt from `peer`."""
+        now = self._clock()
+        self._remember(peer, now)
+        self._untold += 1
+        if now >= self._next:
+            self._backend.say(AuditDenied(surface=self._surface, reason=reason, peer=peer, attempts=self._untold))
+            self._untold = 0
+            self._next = now + MINUTE
+
+    def wait(self, peer: str) -> float:
+        """Return the seconds `peer` should wait before another attempt; 0 while it has not made too many."""
+        found = self._recent.get(peer)
+        if found is None or len(found) < MAX_DENIALS:
+            return 0.0
+        return max(0.0, found[0] + MINUTE - self._clock())
+
+    def _remember(self, peer: str, now: float) -> None:
+        found = self._recent.pop(peer, None) or deque(maxlen=MAX_DENIALS)
+        found.append(now)
+        self._recent[peer] = found  # the latest peer last: the one that was silent longest makes room
+        if len(self._recent) > MAX_PEERS:
+            del self._recent[next(iter(self._recent))]

@@ -53,3 +53,7 @@ class Backend(Protocol):
     def clear_history(self) -> None:
         """Forget all past calls."""
         ...
+
+    def about(self) -> dict[str, Any]:
+        """Return what this phone is: version, process, since when, its SIP address and how it carries sound. No secrets."""
+        ...

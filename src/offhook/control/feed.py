@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -22,7 +23,7 @@ from offhook.io.journal import ENVELOPE_VERSION, rfc3339
 PAGE: Final = 500
 """Events read in one go; others have their turn between two pages."""
 
-STREAM_EVENTS: Final = ("stream.gap", "stream.slow_consumer", "stream.heartbeat")
+STREAM_EVENTS: Final = ("stream.gap", "stream.slow_consumer", "stream.heartbeat", "stream.ended")
 """Events about a subscription itself; only the subscriber concerned sees them, and they have no number."""
 
 COALESCED: Final = frozenset({"media.stats", "audio.level"})
@@ -74,13 +75,36 @@ def stream_event(type_: str, **data: Any) -> bytes:
     return _encode({"v": ENVELOPE_VERSION, "type": type_, "time": rfc3339(time.time()), "subject": "stream", "data": data})
 
 
-class Reader:
-    """One place in the journal that moves on. Not for several tasks at once."""
+@dataclass(frozen=True, slots=True)
+class Note:
+    """An event about the subscription itself, beside those of the journal; `cursor` is the place it speaks of."""
 
-    def __init__(self, journal: Journal, choice: Choice, after: Cursor | None = None) -> None:
+    cursor: Cursor
+    type: str
+    json: bytes
+    subject: str = "stream"
+
+
+class Reader:
+    """One place in the journal that moves on. Not for several tasks at once.
+
+    `render` writes an event down; without it that is its JSON. `limit` is the most events read in one go.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        choice: Choice,
+        after: Cursor | None = None,
+        *,
+        render: Callable[[Recorded], bytes] = attrgetter("json"),
+        limit: int = PAGE,
+    ) -> None:
         self.cursor = after or journal.head
         self.choice = choice
         self._journal = journal
+        self._render = render
+        self._limit = limit
 
     @property
     def behind(self) -> int:
@@ -90,19 +114,20 @@ class Reader:
 
     def at_once(self) -> list[bytes] | None:
         """Return what memory holds behind the cursor as JSON, and move on; None: `page` is needed, it may wait for the disk."""
-        found = self._journal.recent(self.cursor, PAGE)
+        found = self._journal.recent(self.cursor, self._limit)
         return None if found is None else self._take(found)
 
     async def page(self) -> list[bytes]:
         """Return the next events as JSON, and move on; [] when all has been read. A lost range becomes a stream.gap."""
         while True:
-            page = await self._journal.read(self.cursor, PAGE)
+            page = await self._journal.read(self.cursor, self._limit)
             if not page.events:
                 return []
             lines = self._take(page.events)
             if page.lost is not None:
                 first = page.events[0].cursor
-                lines.insert(0, stream_event("stream.gap", after=str(page.lost), next=str(first)))
+                note = stream_event("stream.gap", after=str(page.lost), next=str(first))
+                lines.insert(0, self._render(Note(page.lost, "stream.gap", note)))
             if lines:
                 return lines
 
@@ -111,7 +136,7 @@ class Reader:
             return []
         self.cursor = events[-1].cursor
         wanted = [event for event in events if event in self.choice]
-        return [event.json for event in _coalesced(wanted)]
+        return [self._render(event) for event in _coalesced(wanted)]
 
     async def follow(self, heartbeat: float = 0.0) -> AsyncIterator[list[bytes]]:
         """Yield events as they come, several at a time; with `heartbeat` seconds an empty list after so much silence."""
@@ -141,5 +166,3 @@ def _coalesced(events: list[Recorded]) -> Iterable[Recorded]:
         for index, event in enumerate(events)
         if event.type not in COALESCED or latest[event.type, event.subject] == index
     ]
-
-

@@ -25,45 +25,40 @@ import stat
 import struct
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from offhook.control.access import local_client
-from offhook.control.backend import Backend, Cursor, Journal, Unsubscribe
-from offhook.control.feed import Choice, Reader, cursor_from, event_types, stream_event
+from offhook.control.backend import Backend, Unsubscribe
+from offhook.control.feed import Reader, stream_event
 from offhook.control.operations import Operations
-from offhook.control.schema import problem
+from offhook.control.session import (
+    FLUSH_SECONDS,
+    MAX_REQUEST,
+    MAX_UNSENT,
+    STALL_SECONDS,
+    Session,
+    Shared,
+    event_message,
+    only,
+    refusal,
+    yield_later,
+)
 from offhook.errors import CommandError, InvalidArgument, SetupError
 
-MAX_LINE = 64 * 1024
-"""Longest request in bytes: no command comes near it, and a client that sends no newline must not fill the memory."""
+MAX_LINE = MAX_REQUEST
+"""Longest request in bytes."""
 
 MAX_CLIENTS = 256
 """Most clients at once; each costs a file descriptor that a call's sound may need."""
 
-MAX_UNSENT = 256 * 1024
-"""Bytes that may wait for a client that does not read; its further events stay in the journal until it does."""
-
-STALL_SECONDS = 30.0
-"""How long a client may take nothing at all while events wait for it; then it is let go, and can come back."""
-
 REQUESTS_A_TURN = 32
 """Requests of one client done before others, and the calls, have their turn."""
 
-MAX_SUBJECTS = 100
-"""Most subjects one subscription names."""
-
 NAME = re.compile(r"[A-Za-z0-9._-]{1,32}")
 
-FLUSH_SECONDS = 2.0
-"""How long a closing connection may take to read its last lines."""
-
 _log = logging.getLogger(__name__)
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class LocalServer:
@@ -72,6 +67,7 @@ class LocalServer:
     def __init__(self, backend: Backend, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.operations = Operations(backend)
+        self.shared = Shared(backend.journal)
         self._backend = backend
         self._clients: set[_Client] = set()
         self._server: asyncio.Server | None = None
@@ -103,11 +99,6 @@ class LocalServer:
             await self._gone.wait()
 
     @property
-    def journal(self) -> Journal:
-        """The events."""
-        return self._backend.journal
-
-    @property
     def clients(self) -> int:
         """How many clients are connected."""
         return len(self._clients)
@@ -128,14 +119,13 @@ class LocalServer:
         # One turn later: what a burst of packets brought goes out in one write for each client.
         if not self._announced:
             self._announced = True
-            asyncio.get_running_loop().call_soon(self._pump)
+            yield_later(self._pump)
 
     def _pump(self) -> None:
-        """Let every subscriber read on. Those at the same place with the same choice share the bytes."""
+        """Let every subscriber read on."""
         self._announced = False
-        shared: dict[tuple[Cursor, Choice], tuple[Cursor, bytes]] = {}
         for client in tuple(self._clients):
-            client.pump(shared)
+            client.pump()
 
 
 class _Client(asyncio.Protocol):
@@ -143,13 +133,13 @@ class _Client(asyncio.Protocol):
 
     def __init__(self, server: LocalServer) -> None:
         self._server = server
-        self._client = local_client()
-        self._reader: Reader | None = None
+        self._session = Session(server.operations, local_client(), self._subscription_changed, {"hello": self._hello})
         self._catching_up: asyncio.Task[None] | None = None
         self._room = asyncio.Event()
         self._stall: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
         self._partial = b""
+        self._answering: asyncio.Task[None] | None = None
         self._waiting: deque[bytes] = deque()
         self._scheduled = self._full = self._no_more = self._ended = False
 
@@ -162,7 +152,7 @@ class _Client(asyncio.Protocol):
         if not _is_same_user(transport.get_extra_info("socket")):
             transport.abort()
         elif not self._server.admit(self):
-            self._write(_failure(None, CommandError(f"too many clients; at most {MAX_CLIENTS}")))
+            self._write(_line(refusal(None, CommandError(f"too many clients; at most {MAX_CLIENTS}"))))
             transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -184,7 +174,7 @@ class _Client(asyncio.Protocol):
     def eof_received(self) -> bool:
         # A client that closed its sending side (`echo … | nc -N`) still wants its answers, and events if it subscribed.
         self._no_more = True
-        return bool(self._waiting or self._reader)
+        return bool(self._waiting or self._answering or self._session.reader)
 
     def pause_writing(self) -> None:
         # Requests wait while their answers are not read, and events stay in the journal.
@@ -199,14 +189,14 @@ class _Client(asyncio.Protocol):
         if self._stall is not None:
             self._stall.cancel()
         self._schedule()
-        self.pump({})
+        self.pump()
 
     # --- requests
 
     def data_received(self, data: bytes) -> None:
         *lines, self._partial = (self._partial + data).split(b"\n")
         if len(self._partial) > MAX_LINE or any(len(line) > MAX_LINE for line in lines):
-            self._write(_failure(None, InvalidArgument.field("line", f"is longer than {MAX_LINE} bytes")))
+            self._write(_line(refusal(None, InvalidArgument.field("line", f"is longer than {MAX_LINE} bytes"))))
             self.close()
             return
         self._waiting.extend(line for line in lines if line.strip())
@@ -214,9 +204,9 @@ class _Client(asyncio.Protocol):
             self._work()
 
     def _schedule(self) -> None:
-        if self._waiting and not self._scheduled and not self._full:
+        if self._waiting and not (self._scheduled or self._full or self._answering):
             self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._work)
+            yield_later(self._work)
         self._steer()
 
     def _work(self) -> None:
@@ -224,11 +214,22 @@ class _Client(asyncio.Protocol):
         self._scheduled = False
         replies = []
         for _ in range(min(REQUESTS_A_TURN, len(self._waiting))):
-            if self._full or self._transport is None:
+            if self._full or self._answering or self._transport is None:
                 break
-            replies.append(self._answer(self._waiting.popleft()))
+            answer = self._session.answer(self._waiting.popleft())
+            if isinstance(answer, bytes):
+                replies.append(_line(answer))
+            else:
+                self._answering = asyncio.get_running_loop().create_task(self._answer_later(answer))
         if replies:
             self._write(b"".join(replies))
+        self._schedule()
+
+    async def _answer_later(self, answer: Awaitable[bytes]) -> None:
+        """Requests are answered in their order: the next ones wait for one that waits for the disk."""
+        found = await answer
+        self._answering = None
+        self._write(_line(found))
         self._schedule()
 
     def _steer(self) -> None:
@@ -236,99 +237,52 @@ class _Client(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        if self._waiting or self._full:
+        if self._waiting or self._full or self._answering:
             transport.pause_reading()
-        elif self._no_more and not self._reader:
+        elif self._no_more and not self._session.reader:
             self.close()
         elif not transport.is_reading():
             transport.resume_reading()
 
-    def _answer(self, line: bytes) -> bytes:
-        name: object = None
-        try:
-            request = _request(line)
-            name = request.pop("id", None)
-            return _encode({"id": name, "ok": True, "result": self._run(request, name)}) + b"\n"
-        except CommandError as error:
-            return _failure(name, error)
-        except Exception:
-            # The outermost loop: one request that meets a mistake of ours must not end the others' connections.
-            _log.exception("a request failed unexpectedly")
-            return _failure(name, CommandError("something went wrong inside the phone; its log has the details"))
-
-    def _run(self, request: dict[str, Any], name: object) -> Any:
-        operation = request.pop("op", None)
-        if not isinstance(operation, str):
-            raise InvalidArgument.field("op", "is required and must be a string")
-        params = _params(request)
-        own = _OWN.get(operation)
-        if own is not None:
-            return own(self, params)
-        request_id = str(name)[:64] if isinstance(name, str | int) else ""
-        return self._server.operations.run(operation, params, self._client, request_id)
-
     def _hello(self, params: Mapping[str, Any]) -> Any:
         """Give this connection a name, which stands in audit events and causes."""
-        _only(params, "client")
+        only(params, "client")
         name = params.get("client")
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise InvalidArgument.field("client", "a name of 1-32 letters, digits, '.', '_' and '-'")
-        self._client = local_client(name)
+        self._session.client = local_client(name)
         return {"client": name}
 
     # --- events
 
-    def _subscribe(self, params: Mapping[str, Any]) -> Any:
-        _only(params, "types", "subjects", "after")
-        types, subjects = event_types(params.get("types", ["*"])), _subjects(params.get("subjects", []))
-        after = cursor_from(params["after"]) if isinstance(params.get("after"), str) else None
-        if params.get("after") is not None and after is None:
-            raise InvalidArgument.field("after", "must be an event's id")
-        before = self._reader
-        if before is not None:
-            types, subjects = types | before.choice.types, subjects | before.choice.subjects
-        self._stop_events()
-        place = after or (before.cursor if before is not None else None)
-        self._reader = Reader(self._server.journal, Choice(types, subjects), place)
-        asyncio.get_running_loop().call_soon(self.pump, {})
-        return {"types": sorted(types), "after": str(self._reader.cursor)}
-
-    def _unsubscribe(self, params: Mapping[str, Any]) -> Any:
-        _only(params, "types")
-        gone = event_types(params.get("types", ["*"]))
-        left = self._reader.choice.types - gone if self._reader is not None else frozenset()
-        if self._reader is not None:
-            self._reader.choice = Choice(left, self._reader.choice.subjects)
-        if not left:
-            self._stop_events()
-        return {"types": sorted(left)}
+    def _subscription_changed(self) -> None:
+        self._stop_catching_up()
+        yield_later(self.pump)
 
     def _stop_events(self) -> None:
-        self._reader = None
+        self._session.reader = None
+        self._stop_catching_up()
+
+    def _stop_catching_up(self) -> None:
         if self._catching_up is not None:
             self._catching_up.cancel()
             self._catching_up = None
         if self._stall is not None:
             self._stall.cancel()
 
-    def pump(self, shared: dict[tuple[Cursor, Choice], tuple[Cursor, bytes]]) -> None:
+    def pump(self) -> None:
         """Send the events behind the cursor, as far as the client takes them."""
-        reader = self._reader
+        reader = self._session.reader
         if reader is None or self._full or self._catching_up is not None or self._transport is None:
             return
-        place = (reader.cursor, reader.choice)
-        found = shared.get(place)
-        if found is None:
-            lines = reader.at_once()
-            if lines is None:
-                self._catching_up = asyncio.get_running_loop().create_task(self._catch_up(reader))
-                return
-            found = shared[place] = (reader.cursor, _framed(lines))
-        reader.cursor, written = found
+        written = self._server.shared.read(reader, _framed)
+        if written is None:
+            self._catching_up = asyncio.get_running_loop().create_task(self._catch_up(reader))
+            return
         if written:
             self._write(written)
         if reader.behind:
-            asyncio.get_running_loop().call_soon(self.pump, {})
+            yield_later(self.pump)
 
     async def _catch_up(self, reader: Reader) -> None:
         """Read from the disk what memory does not hold any more, at the client's pace."""
@@ -343,12 +297,12 @@ class _Client(asyncio.Protocol):
             self.close()
             return
         self._catching_up = None
-        self.pump({})
+        self.pump()
 
     def _let_go(self) -> None:
         """The client has read nothing for too long: tell it where to go on, and close."""
-        if self._reader is not None:
-            note = stream_event("stream.slow_consumer", last=str(self._reader.cursor))
+        if self._session.reader is not None:
+            note = stream_event("stream.slow_consumer", last=str(self._session.reader.cursor))
             self._write(_framed([note]))
             self.close()
 
@@ -357,48 +311,12 @@ class _Client(asyncio.Protocol):
             self._transport.write(line)
 
 
-_OWN: dict[str, Callable[[_Client, Mapping[str, Any]], Any]] = {
-    "hello": _Client._hello,
-    "subscribe": _Client._subscribe,
-    "unsubscribe": _Client._unsubscribe,
-}
-"""Operations about the connection itself."""
+def _line(message: bytes) -> bytes:
+    return message + b"\n"
 
 
-def _framed(lines: list[bytes]) -> bytes:
-    return b"".join([b'{"event":' + line + b"}\n" for line in lines])
-
-
-def _only(params: Mapping[str, Any], *names: str) -> None:
-    unknown = [name for name in params if name not in names]
-    if unknown:
-        raise InvalidArgument.field(unknown[0][:64], f"no such field; there are: {', '.join(names)}")
-
-
-def _subjects(given: object) -> frozenset[str]:
-    if not isinstance(given, list) or not all(isinstance(subject, str) for subject in given) or len(given) > MAX_SUBJECTS:
-        raise InvalidArgument.field("subjects", f'must be a list of at most {MAX_SUBJECTS}, such as ["calls/c_1"]')
-    return frozenset(given)
-
-
-def _request(line: bytes) -> dict[str, Any]:
-    try:
-        return _decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidArgument(f"the line is not a JSON object: {error}") from None
-
-
-def _params(request: dict[str, Any]) -> dict[str, Any]:
-    params = request.pop("params", None)
-    if params is None:
-        return request
-    if not isinstance(params, dict) or request:
-        raise InvalidArgument.field("params", "must be an object, with no other fields than id and op beside it")
-    return params
-
-
-def _failure(name: object, error: CommandError) -> bytes:
-    return _encode({"id": name, "ok": False, "error": problem(error)}) + b"\n"
+def _framed(events: list[bytes]) -> bytes:
+    return b"".join([_line(event_message(event)) for event in events])
 
 
 # --- the socket ------------------------------------------------------------------------------------------------------

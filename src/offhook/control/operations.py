@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -37,6 +38,10 @@ class Operations:
         if extra is not None:
             return extra(Request(self, params, client, request_id))
         return accepted_json(self.execute(command_from_json(operation, params), client, request_id))
+
+    async def run_aside(self, operation: str, params: Mapping[str, Any], client: Client | None = None) -> Any:
+        """Do what `run` does for one of BLOCKING, on another thread: the phone's loop waits for no disk."""
+        return await asyncio.get_running_loop().run_in_executor(None, self.run, operation, params, client)
 
     def execute(self, command: Command, client: Client, request_id: str = "") -> Accepted:
         """Carry out a command for a client."""
@@ -81,6 +86,11 @@ class Request:
 def _ping(request: Request) -> Any:
     request.only()
     return {}
+
+
+def _about(request: Request) -> Any:
+    request.only()
+    return to_json(request.backend.about())
 
 
 def _help(request: Request) -> Any:
@@ -147,6 +157,7 @@ def _legacy(request: Request) -> Any:
 
 EXTRA: dict[str, Callable[[Request], Any]] = {
     "ping": _ping,
+    "about": _about,
     "help": _help,
     "snapshot": _snapshot,
     "history": _history,
@@ -158,6 +169,9 @@ EXTRA: dict[str, Callable[[Request], Any]] = {
     "legacy": _legacy,
 }
 """Operations that are not commands of the phone."""
+
+BLOCKING = frozenset({"history", "delete_history", "clear_history"})
+"""Those that wait for the disk, and touch nothing of the phone's: `run_aside` is their way."""
 
 assert not EXTRA.keys() & OPERATIONS.keys()
 

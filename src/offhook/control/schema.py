@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -151,6 +152,8 @@ def problem(error: CommandError) -> dict[str, Any]:
     }
     if error.errors:
         found["errors"] = [{"pointer": field.pointer, "detail": field.detail} for field in error.errors]
+    if error.retry_after:
+        found["retry_after"] = math.ceil(error.retry_after)
     return found
 
 
@@ -191,7 +194,11 @@ def error_from_problem(found: Mapping[str, Any]) -> CommandError:
     """Return the error that `problem` described; an unknown code gives a plain CommandError."""
     fields = tuple(FieldError(str(item.get("pointer", "")), str(item.get("detail", ""))) for item in found.get("errors") or ())
     error_class = _ERROR_CLASSES.get(str(found.get("code", "")), CommandError)
-    return error_class(str(found.get("detail") or found.get("title") or "refused"), errors=fields)
+    retry_after = found.get("retry_after")
+    return error_class(
+        str(found.get("detail") or found.get("title") or "refused"), errors=fields,
+        retry_after=float(retry_after) if isinstance(retry_after, int | float) else 0.0,
+    )  # fmt: skip
 
 
 def _title(error_class: type[CommandError]) -> str:

@@ -140,10 +140,10 @@ class Engine:
         if not self._later:
             return
         envelopes, self._later = self._later, []
+        self.journal.announce()  # first: who waits for events has them before what else they bring about is done
         for envelope in envelopes:
             for callback in tuple(self._subscribers.values()):
                 self._tell(callback, envelope)
-        self.journal.announce()
         if any(isinstance(envelope.event, SystemStopped) for envelope in envelopes):
             self.stopped.set()
 

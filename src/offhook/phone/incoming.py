@@ -15,7 +15,7 @@ from offhook.phone.events import CallIncoming, CallRedirected, SystemError
 from offhook.phone.model import CallState, HeaderList, Party
 from offhook.phone.offers import Offers
 from offhook.phone.outgoing import LOCAL_IDENTITY, Outgoing
-from offhook.sip.events import Accept, Progress, Refuse, Resolve, SessionConfirmed, SessionIncoming
+from offhook.sip.events import Accept, Progress, Refuse, SessionConfirmed, SessionIncoming
 from offhook.sip.uri import NameAddr
 
 SHOWN_HEADERS: Final = 64
@@ -60,7 +60,6 @@ class Incoming:
         self.offers = offers
         self.closing = closing
         self.outgoing = outgoing
-        self._queries: dict[int, str] = {}
 
     def received(self, event: SessionIncoming) -> None:
         """Decide about a new call: refuse, forward, or let it ring."""
@@ -76,14 +75,12 @@ class Incoming:
             return
         call = self._create(event)
         desk.add(call)
-        # Our SDP needs the address under which this caller sees us.
-        query = -desk.next_order()
-        self._queries[query] = call.id
-        desk.outbox.append(Resolve(query, event.source[0], event.source[1], "udp"))
-        desk.attempt(Progress(call.id, 180))
+        wait = self._answers_after(event.headers)
+        if wait != 0 or not desk.ports:  # who answers at once need not ring first
+            desk.attempt(Progress(call.id, 180))
         call.ringing = desk.wall
         desk.emit(CallIncoming(call=call.view()))
-        self._arm(call, event.headers)
+        self._arm(call, wait)
 
     def _refusal(self, event: SessionIncoming) -> tuple[int, str] | None:
         desk = self.desk
@@ -112,32 +109,32 @@ class Incoming:
             created=desk.wall,
             headers=event.headers[:SHOWN_HEADERS],
             sip_call_id=event.sip_call_id,
+            address=event.flow.local[0],
             remote_offer=event.offer.data if event.offer else None,
             allows_info=not allow or "INFO" in allow.upper(),
             invited=True,
             muted=desk.audio.mic_muted,
         )
 
-    def _arm(self, call: Call, headers: HeaderList) -> None:
-        """Start what happens without a person: auto answer, forwarding after a while."""
+    def _answers_after(self, headers: HeaderList) -> float | None:
+        """Return the seconds after which a new call is answered without a person, None if it is not."""
         settings = self.desk.settings
         asked = asked_delay(headers)
-        if settings.auto_answer == "all" or (settings.auto_answer == "header" and asked is not None):
-            delay = max(settings.auto_answer_delay, asked or 0.0)
-            # Even at once means after this verb: the call is announced before it is answered.
-            self.desk.after(call, "auto", delay, self._auto_answer)
-        elif settings.forwarding:
-            self.desk.after(call, "forward", settings.forwarding_delay, self._forward)
+        if not (settings.auto_answer == "all" or (settings.auto_answer == "header" and asked is not None)):
+            return None
+        return None if self._busy_for_auto() else max(settings.auto_answer_delay, asked or 0.0)
 
-    def resolved(self, query: int, address: str) -> bool:
-        """Take the address a caller sees us under; False if the question was not ours."""
-        call_id = self._queries.pop(query, None)
-        if call_id is None:
-            return False
-        call = self.desk.calls.get(call_id)
-        if call is not None:
-            call.address = address
-        return True
+    def _busy_for_auto(self) -> bool:
+        """Whether a call that is talking keeps others from being answered without a person."""
+        return self.desk.settings.auto_answer_calls == "idle" and bool(self.desk.in_state(CONNECTED))
+
+    def _arm(self, call: Call, wait: float | None) -> None:
+        """Start what happens without a person: auto answer, forwarding after a while."""
+        if wait is not None:
+            # Even at once means after this verb: the call is announced before it is answered.
+            self.desk.after(call, "auto", wait, self._auto_answer)
+        elif self.desk.settings.forwarding:
+            self.desk.after(call, "forward", self.desk.settings.forwarding_delay, self._forward)
 
     # --- answering
 
@@ -156,8 +153,6 @@ class Incoming:
     def answer(self, command: Answer, *, hold_others: bool = True) -> Accepted:
         """Answer; a call whose offer has nothing in common with us is refused with 488."""
         call = self._ringing(command.call)
-        if not call.address:
-            raise InvalidState(f"call {call.id}: the way back to the caller is not known yet; try again")
         if not call.port and not self.desk.ports:
             # The media engine is still starting (or just restarted): the answer goes out as soon as it has a port.
             call.waiting.add("port")
@@ -182,11 +177,10 @@ class Incoming:
                 self._auto_answer(call)
 
     def _auto_answer(self, call: Call) -> None:
-        beside = self.desk.settings.auto_answer_calls
-        if call.state is not CallState.INCOMING or (beside == "idle" and self.desk.in_state(CONNECTED)):
+        if call.state is not CallState.INCOMING or self._busy_for_auto():
             return
         try:
-            self.answer(Answer(call=call.id), hold_others=beside == "hold")
+            self.answer(Answer(call=call.id), hold_others=self.desk.settings.auto_answer_calls == "hold")
         except CommandError as error:
             self.desk.emit(SystemError(reason=f"auto answer of call {call.id}: {error.detail}"))
 

@@ -304,8 +304,9 @@ class Outgoing:
         desk.stop(call, "ring")
         call.answered = desk.wall
         call.order = desk.next_order()
-        desk.emit(CallAnswered(call=call.view()))
-        desk.emit(CallActive(call=call.view()))
+        view = call.view()
+        desk.emit(CallAnswered(call=view))
+        desk.emit(CallActive(call=view))
         for active in self.on_active:
             active(call)
         if desk.settings.auto_hangup:

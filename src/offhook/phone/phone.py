@@ -114,9 +114,7 @@ class Phone:
         self.desk.now = now
         match item:
             case s.Resolved(query=query) if query < 0:
-                address = item.flows[0].local[0] if item.flows else ""
-                if not self.incoming.resolved(query, address):
-                    self.outgoing.resolved(query, address, item.reason)
+                self.outgoing.resolved(query, item.flows[0].local[0] if item.flows else "", item.reason)
             case s.Datagram() | s.StreamChunk() | s.FlowFailed() | s.Resolved():
                 self.desk.sip.receive(item, now)
             case ClockSet(offset=offset):

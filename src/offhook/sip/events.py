@@ -348,7 +348,8 @@ class SessionIncoming:
     """A new call. 100 Trying is handled; answer with Progress, Accept or Refuse.
 
     `identity` is the one whose contact user or address fits the Request-URI, None if none does.
-    `headers` holds every header of the INVITE in order, values unfolded.
+    `headers` holds every header of the INVITE in order, values unfolded; `flow` is the way it came, and with it the address
+    under which the caller sees us.
     """
 
     session: SessionId
@@ -359,7 +360,7 @@ class SessionIncoming:
     sip_call_id: str
     offer: Body | None
     headers: HeaderList
-    source: Address
+    flow: Flow
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from offhook.sip.message import Message, MessageError, Request, Response, answer
 # RFC 3261 8.1.1. Max-Forwards is mandatory too, but RFC 2543 had none and it matters only to those who forward.
 MANDATORY = ("Via", "From", "To", "Call-ID", "CSeq")
 
+_MANDATORY_KEYS = frozenset(name.lower() for name in MANDATORY)
+
 # RFC 3261 7.3.1: only headers that are defined as lists may be there more than once. These are the ones we act on.
 SINGLE = (
     "From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Type", "Expires", "Event", "Refer-To", "Referred-By", "Replaces",
@@ -42,11 +44,10 @@ def check(message: Request | Response) -> None:
 
 def _check_common(message: Message) -> None:
     headers = message.headers
-    for name in MANDATORY:
-        if name not in headers:
-            raise ParseError(f"no {name} header")
     keys = headers.keys()
     present = set(keys)
+    if not present >= _MANDATORY_KEYS:
+        raise ParseError(f"no {next(name for name in MANDATORY if name not in headers)} header")
     if len(present) < len(keys):
         for name in SINGLE:
             if headers.count(name) > 1:

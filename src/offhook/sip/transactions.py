@@ -131,7 +131,7 @@ CLIENT: Final[Table] = {
 _REFUSE = (State.COMPLETED, (Action.START_G, Action.START_H, Action.SEND))
 
 INVITE_SERVER: Final[Table] = {
-    # RFC 3261 17.2.1 figure 7, with the Accepted state of RFC 6026 7.1. The user sends 100 itself, at once.
+    # RFC 3261 17.2.1 figure 7, with the Accepted state of RFC 6026 7.1. The user sends 100 itself.
     (State.INITIAL, Input.START): (State.PROCEEDING, ()),
     (State.PROCEEDING, Input.RECEIVE_REQUEST): (State.PROCEEDING, (Action.SEND,)),
     (State.PROCEEDING, Input.SEND_1XX): (State.PROCEEDING, (Action.SEND,)),
@@ -335,15 +335,19 @@ class ClientTransaction(Transaction):
 
 
 class ServerTransaction(Transaction):
-    """A request of the far end on its way to our answer. `on_ack`: an ACK on the INVITE's own branch."""
+    """A request of the far end on its way to our answer.
 
-    __slots__ = ("key", "on_ack", "on_cancel")
+    `on_ack`: an ACK on the INVITE's own branch. `trying`: the timer of a 100 that a response of the user's makes needless.
+    """
+
+    __slots__ = ("key", "on_ack", "on_cancel", "trying")
 
     def __init__(self, layer: Transactions, flow: Flow, request: Request, key: ServerKey) -> None:
         super().__init__(layer, INVITE_SERVER if request.method == "INVITE" else SERVER, flow, request)
         self.key = key
         self.on_ack: OnAck | None = None
         self.on_cancel: OnAck | None = None
+        self.trying: Timer | None = None
 
     def send(self, status: int, payload: bytes, now: float) -> bool:
         """Send a response; False if the transaction is past that."""
@@ -353,6 +357,9 @@ class ServerTransaction(Transaction):
             happened = Input.SEND_2XX if status < 300 else Input.SEND_FAILURE
         if (self.state, happened) not in self.table:
             return False
+        if self.trying is not None:
+            self.trying.stop()
+            self.trying = None
         self.payload = payload
         return self.step(happened, now)
 

@@ -46,16 +46,33 @@ class MediaSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """The HTTP surface. Beyond this machine it needs `certificate` and `key` (PEM files) and a token that exists.
+
+    `hosts` are further names clients may call it by, `origins` web pages ("https://crm.example.org") that may use it.
+    """
+
+    enabled: bool = False
+    host: str = "127.0.0.1"
+    port: int = 5080
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    certificate: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration. `accounts` are in the order of the file."""
 
     phone: PhoneSettings = field(default_factory=PhoneSettings)
     sip: SipSettings = field(default_factory=SipSettings)
     media: MediaSettings = field(default_factory=MediaSettings)
+    http: HttpSettings = field(default_factory=HttpSettings)
     accounts: tuple[AccountSettings, ...] = ()
 
 
-SECTIONS: Mapping[str, type[Any]] = {"phone": PhoneSettings, "sip": SipSettings, "media": MediaSettings}
+SECTIONS: Mapping[str, type[Any]] = {"phone": PhoneSettings, "sip": SipSettings, "media": MediaSettings, "http": HttpSettings}
 
 Check: TypeAlias = Callable[[Any], str]
 """Returns "" if the value is good, else what to write instead."""
@@ -84,6 +101,12 @@ def _ip(value: str) -> str:
     return ""
 
 
+def _origins(value: tuple[str, ...]) -> str:
+    good = all(_ORIGIN.fullmatch(origin) for origin in value)
+    return "" if good else 'write scheme, host and port only, as ["https://crm.example.org", "http://localhost:3000"]'
+
+
+_ORIGIN = re.compile(r"https?://[^\s/?#@*]+")
 _VOLUME = _between(0, 100)
 _DAY = _between(0, 86400, " seconds")
 _TOKEN = re.compile(r"[^\s@<>\"]+")
@@ -104,6 +127,9 @@ CHECKS: Mapping[tuple[str, str], Check] = {
     ("sip", "port"): _between(0, 65535),
     ("media", "rtp_ports"): _ports,
     ("media", "codecs"): _codecs,
+    ("http", "host"): _ip,
+    ("http", "port"): _between(0, 65535),
+    ("http", "origins"): _origins,
     ("account", "domain"): lambda value: "" if _TOKEN.fullmatch(value) else "write a host name or address, as pbx.example.org",
     ("account", "username"): lambda value: "" if _TOKEN.fullmatch(value) else "write the user part, as 1001",
     ("account", "expires"): _between(10, 86400, " seconds"),
@@ -238,7 +264,8 @@ _WANTED: Mapping[Any, str] = types.MappingProxyType({
 def set_value(path: Path, table: str, key: str, value: SettingValue) -> Config:
     """Change one setting in the file, keeping comments and order, and return the new Config.
 
-    `table` is "phone", "sip", "media" or "account.ID" (created when new). Raises ConfigError, and then the file is as it was.
+    `table` is "phone", "sip", "media", "http" or "account.ID" (created when new). Raises ConfigError, and then the file is
+    as it was.
     """
     return _rewrite(path, lambda document: _table(document, table).update({key: value}))
 

@@ -43,6 +43,16 @@ class Paths:
         return self.config / "secrets.json"
 
     @property
+    def tokens_file(self) -> Path:
+        """Who may use the phone over HTTP (fingerprints)."""
+        return self.config / "tokens.json"
+
+    @property
+    def http_token_file(self) -> Path:
+        """The token of this user, for programs on this machine."""
+        return self.state / "http-token"
+
+    @property
     def history_file(self) -> Path:
         """The call history."""
         return self.state / "history.sqlite3"

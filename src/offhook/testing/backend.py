@@ -5,22 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from offhook import __version__
 from offhook.control.backend import Accepted, Cause, Command, Envelope, EnvelopeMaker, MemoryJournal
 from offhook.errors import NotFound
 from offhook.media.messages import DeviceInfo
 from offhook.phone.commands import (
+    CreateConference,
     Dial,
     GetAudio,
     GetCall,
+    GetSnapshot,
     ListAccounts,
     ListCalls,
+    ListConferences,
     ListDevices,
     SetMicVolume,
     SetVolume,
     Status,
 )
 from offhook.phone.events import Event
-from offhook.phone.model import AccountView, AudioView, CallView, StatusView
+from offhook.phone.model import AccountView, AudioView, CallView, ConferenceView, Snapshot, StatusView, wall
 
 
 class FakeBackend:
@@ -37,6 +41,7 @@ class FakeBackend:
         )
         self.calls: tuple[CallView, ...] = ()
         self.accounts: tuple[AccountView, ...] = ()
+        self.facts: dict[str, Any] = {"version": __version__, "pid": 0, "since": wall(1_700_000_000)}
         self.entries: list[dict[str, Any]] = [{"id": "h_2"}, {"id": "h_1"}]
         self.on_execute: Callable[[Command], None] = lambda command: None
         self._subscribers: list[Callable[[Envelope], None]] = []
@@ -51,17 +56,9 @@ class FakeBackend:
             raise self.refuse
         self.commands.append(command)
         self.on_execute(command)
+        if type(command) in self._views():
+            return Accepted(value=self._views()[type(command)])
         match command:
-            case Status():
-                return Accepted(value=self.status)
-            case GetAudio():
-                return Accepted(value=self.audio)
-            case ListDevices():
-                return Accepted(value=self.devices)
-            case ListCalls():
-                return Accepted(value=self.calls)
-            case ListAccounts():
-                return Accepted(value=self.accounts)
             case GetCall():
                 if not self.calls:
                     raise NotFound("no such call")
@@ -70,11 +67,24 @@ class FakeBackend:
                 self.audio = AudioView(volume, self.audio.mic_volume, self.audio.mic_muted)
             case SetMicVolume(volume=volume):
                 self.audio = AudioView(self.audio.output_volume, volume, self.audio.mic_muted)
+            case CreateConference():
+                return Accepted(value=ConferenceView(command.id or "conf_1", command.calls))
             case Dial():
                 return Accepted(call=command.id or "c_1", operation="op_1")
             case _:
                 pass
         return Accepted(call="c_1", operation="op_2")
+
+    def _views(self) -> dict[type[Command], Any]:
+        return {
+            Status: self.status,
+            GetAudio: self.audio,
+            ListDevices: self.devices,
+            ListCalls: self.calls,
+            ListAccounts: self.accounts,
+            ListConferences: (ConferenceView("conf_1", ("c_1",)),),
+            GetSnapshot: Snapshot(self.status, self.accounts, self.calls, self.audio, self.devices, False, "", "off"),
+        }
 
     def subscribe(self, callback: Callable[[Envelope], None]) -> Callable[[], None]:
         self._subscribers.append(callback)
@@ -101,4 +111,7 @@ class FakeBackend:
 
     def clear_history(self) -> None:
         self.entries = []
+
+    def about(self) -> dict[str, Any]:
+        return self.facts
 

@@ -276,7 +276,7 @@ class VirtualPhone:
         assert not self.media.streams, f"{self.name}: {self.media.streams}"
         phone = self.phone
         left = [part for part in (
-            phone.outgoing._targets, phone.outgoing._queries, phone.incoming._queries, phone.digits._runs, phone.digits._infos,
+            phone.outgoing._targets, phone.outgoing._queries, phone.digits._runs, phone.digits._infos,
             phone.digits._inband,            phone.transfers._placed_for, phone._messages, phone.audio.links,
         ) if part]
         assert not left, f"{self.name}: {left}"

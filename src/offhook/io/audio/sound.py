@@ -50,10 +50,10 @@ def open_sound_card(backend: str = "auto") -> SoundCard:
         return FileCard(source, target)
     if backend != "auto":
         raise InvalidArgument.field("audio", "write auto, null or file:IN.wav,OUT.wav")
-    return SystemCard(_system_backend)
+    return SystemCard(system_backend)
 
 
-def _system_backend() -> Backend:
+def system_backend() -> Backend:
     """Return miniaudio, or sounddevice where that is not installed. Imported late: it costs 30 ms and 10 MB."""
     try:
         from offhook.io.audio.miniaudio_backend import MiniaudioBackend

@@ -1,0 +1,313 @@
+"""From a request to its answer: find the route, let the guard look, read the fields, carry it out, say what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from offhook.control.access import Client
+from offhook.control.http import socket
+from offhook.control.http.answers import Answer, Receive, Send
+from offhook.control.http.handlers import HANDLERS
+from offhook.control.http.idempotency import fingerprint, key_from
+from offhook.control.http.limits import MAX_WAIT
+from offhook.control.http.operations import wait_from
+from offhook.control.http.problems import HttpRefusal, problem_answer
+from offhook.control.http.requests import ClientGone, Request, decoded
+from offhook.control.http.routes import ROUTES, SOCKET, Route
+from offhook.control.http.surface import Surface
+from offhook.control.operations import BLOCKING
+from offhook.control.schema import OPERATIONS, to_json
+from offhook.errors import CommandError, FieldError, InvalidArgument, NotFound
+from offhook.phone.commands import Status
+
+MICROPHONE_OF_ALL: Final = frozenset({"mute", "unmute"})
+"""Commands that without a call mean all calls: in a path the current call must be found first."""
+
+
+# --- the table as a tree
+
+
+@dataclass(slots=True)
+class _Node:
+    """One part of a path: fixed parts go before the one that may be anything."""
+
+    children: dict[str, _Node] = field(default_factory=dict)
+    any: _Node | None = None
+    routes: dict[str, Route] = field(default_factory=dict)
+
+
+class Router:
+    """Finds routes. What stands in braces in a path matches any one part of it."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._root = _Node()
+        for route in routes:
+            node = self._root
+            for part in route.path.split("/")[1:]:
+                if part.startswith("{"):
+                    node.any = node = node.any or _Node()
+                else:
+                    node = node.children.setdefault(part, _Node())
+            if route.method in node.routes:
+                raise ValueError(f"two routes for {route.method} {route.path}")
+            node.routes[route.method] = route
+
+    def find(self, path: str) -> tuple[Mapping[str, Route], list[str]]:
+        """Return the routes under this path by method ({} for none), and the parts that stand for braces."""
+        node, values = self._root, []
+        for part in path.split("/")[1:]:
+            following = node.children.get(part)
+            if following is None:
+                following = node.any
+                values.append(part)
+            if following is None or not part:
+                return {}, []
+            node = following
+        return node.routes, values
+
+
+# --- the application
+
+
+class Application:
+    """The ASGI application. Nothing it meets gets past it: what is wrong becomes a problem, or ends the connection."""
+
+    def __init__(self, surface: Surface, routes: Iterable[Route] = ROUTES) -> None:
+        self._surface = surface
+        self._router = Router(routes)
+
+    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        request = Request(self._surface, scope, receive, send)
+        try:
+            if scope["type"] == "websocket":
+                await self._websocket(request)
+            else:
+                await self._http(request)
+        except ClientGone:
+            return
+
+    async def _http(self, request: Request) -> None:
+        started = False
+
+        async def noting(message: Any) -> None:
+            nonlocal started
+            started = True
+            await inner(message)
+
+        inner, request.send = request.send, noting
+        try:
+            answer = await self._answer(request)
+        except ClientGone:
+            raise
+        except Exception as error:
+            answer = _problem(request, error)
+            if started:
+                raise ClientGone from None  # the answer has begun: all that is left is to end it
+        if answer is not None:
+            answer.headers.update(request.extra_headers)
+            await answer.send(request.send)
+
+    async def _websocket(self, request: Request) -> None:
+        try:
+            client = self._let_in_socket(request)
+            await socket.serve(request, client)
+        except (CommandError, HttpRefusal) as error:
+            answer = _problem(request, error)
+            await answer.send(_denial(request.send))
+
+    # --- the way of a request
+
+    async def _answer(self, request: Request) -> Answer | None:
+        guard = self._surface.guard
+        guard.check_host(request.headers.get("host"))
+        if request.request_id:
+            request.extra_headers["x-request-id"] = request.request_id
+        origin = request.headers.get("origin")
+        request.extra_headers.update(guard.cors(origin))
+        routes, values = self._router.find(request.path)
+        if request.method == "OPTIONS" and guard.cors(origin):
+            return Answer(204, None, guard.preflight(origin, _allowed(routes)))
+        route = routes.get("GET" if request.method == "HEAD" else request.method)
+        if route is None or route.scope != "public":
+            request.client = guard.client(request.headers.get("authorization"), request.peer)
+        if route is None:
+            raise self._no_route(request, routes)
+        self._take_route(request, route, values)
+        guard.check_scope(request.client, route)
+        await request.read_body()
+        return await self._once(request)
+
+    def _let_in_socket(self, request: Request) -> Client | None:
+        guard = self._surface.guard
+        host = request.headers.get("host")
+        guard.check_host(host)
+        try:
+            guard.check_origin(request.headers.get("origin"), host or "")
+        except CommandError as error:
+            guard.denied(request.peer, error.detail)
+            raise
+        routes, values = self._router.find(request.path)
+        route = routes.get(SOCKET)
+        authorization, token = request.headers.get("authorization"), socket.token_of(request)
+        client = None
+        if authorization is not None:
+            client = guard.client(authorization, request.peer)
+        elif token is not None:
+            client = guard.client_of(token, request.peer)
+        if route is None:
+            raise self._no_route(request, routes)
+        self._take_route(request, route, values)
+        return client
+
+    def _no_route(self, request: Request, routes: Mapping[str, Route]) -> HttpRefusal:
+        if not routes:
+            return HttpRefusal("no-route", "GET /v1/system says what there is")
+        if SOCKET in routes:
+            headers = {"upgrade": "websocket", "connection": "Upgrade", "allow": "GET"}
+            return HttpRefusal("upgrade-required", "this path is a WebSocket", headers)
+        allowed = ", ".join(_allowed(routes))
+        return HttpRefusal("method-not-allowed", f"it takes {allowed}", {"allow": allowed})
+
+    def _take_route(self, request: Request, route: Route, values: list[str]) -> None:
+        request.route = route
+        request.path_values = dict(zip(route.path_parameters, map(decoded, values), strict=True))
+
+    # --- once, and only once
+
+    async def _once(self, request: Request) -> Answer | None:
+        header = request.headers.get("idempotency-key")
+        if header is None or request.route.is_safe:
+            answer = await self._carry_out(request)
+        else:
+            answer = await self._keyed(request, key_from(header))
+        return answer if answer is None else await self._complete(request, answer)
+
+    async def _keyed(self, request: Request, key: str) -> Answer | None:
+        replays, client = self._surface.replays, request.client.name
+        known = replays.begin(client, key, fingerprint(request.method, request.target, request.body))
+        if known is not None:
+            return replace(known, headers={**known.headers, "idempotent-replayed": "true"})
+        try:
+            answer = await self._carry_out(request)
+        except BaseException:
+            replays.forget(client, key)
+            raise
+        if answer is not None:
+            replays.finish(client, key, answer)
+        return answer
+
+    async def _carry_out(self, request: Request) -> Answer | None:
+        route = request.route
+        if route.handler:
+            return await HANDLERS[route.handler](request)
+        try:
+            params = self._params(request)
+            operations = self._surface.operations
+            if route.operation in BLOCKING:
+                result = await operations.run_aside(route.operation, params, request.client)
+            else:
+                result = operations.run(route.operation, params, request.client, request.request_id)
+        except InvalidArgument as error:
+            raise _pointing_into_body(error, route) from None
+        return self._result(route, result)
+
+    def _params(self, request: Request) -> dict[str, Any]:
+        """Return the fields of the operation: from the path, the table, and the body or query."""
+        route = request.route
+        if route.is_safe or route.method == "DELETE":
+            given = request.query()
+            if request.body:
+                raise HttpRefusal("malformed", "a body means nothing here")
+        else:
+            request.query()
+            given = request.fields()
+        if route.body_field:
+            given = {route.body_field: given}
+        for parameter, name in route.path_fields.items():
+            outer, _, inner = name.partition(".")
+            place = given.setdefault(outer, {}) if inner else given
+            if (inner or outer) in place:
+                raise InvalidArgument.field(name.replace(".", "/"), "stands in the path already")
+            place[inner or outer] = self._path_value(request, parameter)
+        taken = next((name for name in route.preset if name in given), None)
+        if taken is not None:
+            raise InvalidArgument.field(taken, "means nothing here")
+        return {**given, **route.preset}
+
+    def _path_value(self, request: Request, parameter: str) -> str:
+        value = request.path_value(parameter)
+        if parameter != "call" or value != "current":
+            return value
+        if request.route.operation not in MICROPHONE_OF_ALL:
+            return ""
+        current: str = self._surface.backend.execute(Status()).value.call
+        if not current:
+            raise NotFound("there is no call")
+        return current
+
+    def _result(self, route: Route, result: Any) -> Answer:
+        """Return the answer for what an operation gave: a view, or the call and operation it concerns."""
+        if route.operation not in OPERATIONS:
+            return Answer(route.status, None if route.status == 204 else result)
+        if route.scope == "read":
+            return Answer(200, {route.key: result["value"]} if route.key else result["value"])
+        operation = result["operation"]
+        headers = {}
+        status = route.status
+        if operation:
+            self._surface.registry.begin(operation, route.operation, result["call"])
+            headers["location"] = f"/v1/operations/{operation}"
+            status = 202
+        if route.status == 201:
+            status = 201
+            headers = {"location": route.location.format_map(result)}
+            if operation:
+                headers["link"] = f'</v1/operations/{operation}>; rel="monitor"'
+        return Answer(status, None if status == 204 else result, headers, operation=operation)
+
+    async def _complete(self, request: Request, answer: Answer) -> Answer:
+        """Wait for the outcome, if the client prefers that."""
+        prefer = request.headers.get("prefer")
+        if not answer.operation or prefer is None:
+            return answer
+        seconds = wait_from(prefer)
+        if not seconds:
+            return answer
+        await request.until(self._surface.registry.outcome(answer.operation), min(seconds, MAX_WAIT))
+        found = self._surface.registry.get(answer.operation)
+        status = 200 if answer.status == 202 and found.state != "pending" else answer.status
+        headers = {**answer.headers, "preference-applied": f"wait={seconds}"}
+        return replace(answer, status=status, headers=headers, body={**answer.body, "outcome": to_json(found)})
+
+
+def _allowed(routes: Mapping[str, Route]) -> list[str]:
+    found = [method for method in routes if method != SOCKET]
+    return ["GET", "HEAD", *(method for method in found if method != "GET")] if "GET" in found else found
+
+
+def _pointing_into_body(error: InvalidArgument, route: Route) -> InvalidArgument:
+    """Where the body is one field's value, what is wrong in it is not below that field's name."""
+    prefix = f"/{route.body_field}/"
+    if not route.body_field:
+        return error
+    fields = tuple(
+        FieldError("/" + each.pointer.removeprefix(prefix), each.detail) if each.pointer.startswith(prefix) else each
+        for each in error.errors
+    )
+    return InvalidArgument(error.detail, errors=fields)
+
+
+def _problem(request: Request, error: Exception) -> Answer:
+    brought = "authorization" in request.headers
+    return problem_answer(error, instance=request.path[:200], operation=request.route.operation, with_token=brought)
+
+
+def _denial(send: Send) -> Send:
+    """Return what sends an answer in place of a WebSocket's handshake (an extension of ASGI)."""
+
+    async def deny(message: Any) -> None:
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+    return deny

@@ -1,0 +1,144 @@
+"""The routes that are more than one operation: a small function each, by the name the table gives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias
+
+from offhook.control.backend import Envelope
+from offhook.control.feed import STREAM_EVENTS
+from offhook.control.http.answers import Answer
+from offhook.control.http.events import events
+from offhook.control.http.limits import MAX_WAIT
+from offhook.control.http.requests import Request
+from offhook.control.operations import EXTRA, accepted_json
+from offhook.control.schema import EVENT_TYPES, OPERATIONS, command_from_json, to_json
+from offhook.errors import CommandTimeout, InvalidArgument, InvalidState, NotFound
+from offhook.phone.commands import Accepted, Command, GetCall, GetSnapshot, ListAccounts, ListConferences
+from offhook.phone.events import CallEvent
+from offhook.phone.model import CallState, CallView
+
+Handler: TypeAlias = Callable[[Request], Awaitable[Answer | None]]
+"""Returns the answer; None: it has been sent."""
+
+
+def _execute(request: Request, command: Command) -> Accepted:
+    return request.surface.operations.execute(command, request.client, request.request_id)
+
+
+async def system(request: Request) -> Answer:
+    """Version, run and abilities."""
+    facts = to_json(request.surface.backend.about())
+    return Answer(200, {
+        **facts, "epoch": request.surface.journal.head.epoch,
+        "capabilities": {
+            "operations": [*OPERATIONS, *EXTRA], "events": [*EVENT_TYPES, *STREAM_EVENTS], "codecs": facts.get("codecs", []),
+        },
+    })  # fmt: skip
+
+
+async def settings(request: Request) -> Answer:
+    """What can be set under /settings."""
+    found = _execute(request, GetSnapshot()).value
+    return Answer(200, {"dnd": found.dnd, "forwarding": found.forwarding, "auto_answer": found.auto_answer})
+
+
+async def get_account(request: Request) -> Answer:
+    """One account."""
+    name = request.path_value("account")
+    for view in _execute(request, ListAccounts()).value:
+        if view.id == name:
+            return Answer(200, to_json(view))
+    raise NotFound(f"there is no account {name[:64]!r}")
+
+
+async def get_conference(request: Request) -> Answer:
+    """One conference."""
+    name = request.path_value("conference")
+    for view in _execute(request, ListConferences()).value:
+        if view.id == name:
+            return Answer(200, to_json(view))
+    raise NotFound(f"there is no conference {name[:64]!r}")
+
+
+async def create_account(request: Request) -> Answer:
+    """Add one; what exists is replaced by PUT only."""
+    account = request.fields()
+    name = account.get("id")
+    if any(view.id == name for view in request.surface.backend.execute(ListAccounts()).value):
+        raise InvalidState(f"there is an account {name!r} already: PUT replaces it")
+    command = command_from_json("add_account", {"account": account})
+    return Answer(201, accepted_json(_execute(request, command)), {"location": f"/v1/accounts/{name}"})
+
+
+async def call_stats(request: Request) -> Answer:
+    """The sound of a call."""
+    call = _view(request)
+    return Answer(200, {"call": call.id, "state": str(call.state), "muted": call.muted, **to_json(call.media)})
+
+
+async def get_operation(request: Request) -> Answer:
+    """What became of it."""
+    return Answer(200, to_json(request.surface.registry.get(request.path_value("operation"))))
+
+
+async def wait_call(request: Request) -> Answer:
+    """Wait for a state of a call, or an event about it."""
+    fields = request.own_fields()
+    condition, seconds = fields["condition"], fields["timeout"]
+    if condition not in _CONDITIONS:
+        raise InvalidArgument.field("condition", f"one of {', '.join(CallState)}, or the type of an event about calls")
+    if not 0 <= seconds <= MAX_WAIT:
+        raise InvalidArgument.field("timeout", f"0-{MAX_WAIT:g} seconds")
+    call = _view(request)
+    if call.state == condition:
+        return Answer(200, to_json(call))
+    happened: asyncio.Future[CallView | None] = asyncio.get_running_loop().create_future()
+    if call.state is CallState.ENDED:
+        happened.set_result(None)
+    unsubscribe = request.surface.backend.subscribe(_watcher(call.id, condition, happened))
+    try:
+        found = await request.until(happened, seconds)
+    finally:
+        unsubscribe()
+    if found is not None:
+        return Answer(200, to_json(found))
+    if happened.done() and not happened.cancelled():
+        raise InvalidState(f"call {call.id} has ended, and will not be {condition}")
+    raise CommandTimeout(f"call {call.id} was not {condition} within {seconds:g} s")
+
+
+def _watcher(call: str, condition: str, happened: asyncio.Future[CallView | None]) -> Callable[[Envelope], None]:
+    def watch(envelope: Envelope) -> None:
+        event = envelope.event
+        if not isinstance(event, CallEvent) or event.call.id != call or happened.done():
+            return
+        if condition in (event.type, event.call.state):
+            happened.set_result(event.call)
+        elif event.call.state is CallState.ENDED:
+            happened.set_result(None)
+
+    return watch
+
+
+def _view(request: Request) -> CallView:
+    word = request.path_value("call")
+    found = _execute(request, GetCall(call="" if word == "current" else word)).value
+    assert isinstance(found, CallView)
+    return found
+
+
+_CONDITIONS: Final = frozenset({*CallState, *EVENT_TYPES})
+
+HANDLERS: Final[dict[str, Handler]] = {
+    "system": system,
+    "settings": settings,
+    "get_account": get_account,
+    "create_account": create_account,
+    "get_conference": get_conference,
+    "call_stats": call_stats,
+    "wait_call": wait_call,
+    "get_operation": get_operation,
+    "events": events,
+}

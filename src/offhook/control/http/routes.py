@@ -1,0 +1,240 @@
+"""THE table of HTTP routes: which request means which operation. Router, OpenAPI, documents and tests are derived from it.
+
+A route either carries out an operation (a command of the phone, or one of `control.operations.EXTRA`) or is served by a
+handler of its own. Nothing here needs a web library, so that documents can be made without one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypeAlias
+
+from offhook.control.schema import OPERATIONS, command_help
+from offhook.phone.commands import Scope
+
+RouteScope: TypeAlias = Scope | Literal["", "public"]
+""""": any good token is enough here (what it asks for is checked one by one); "public": no token at all."""
+
+Kind: TypeAlias = Literal["text", "whole", "number", "switch", "list"]
+"""How a parameter is written: text, a whole number, a number of seconds, true or false, a list (in a query: a,b,c)."""
+
+SOCKET: Final = "WEBSOCKET"
+"""The `method` of a route that is a WebSocket."""
+
+PREFIX: Final = "/v1"
+
+CALL_WORDS: Final = ("active", "ringing", "last", "current")
+"""What may stand for a call's id in a path; `current` is the call STATUS speaks of."""
+
+ONLY_ELSEWHERE: Final[Mapping[str, str]] = {
+    "toggle_hold": "toggles live only in the legacy tables: use hold and resume",
+    "toggle_mute": "toggles live only in the legacy tables: use mute and unmute",
+    "open_audio": "the connection that opens a link carries its sound",
+    "close_audio": "a link ends with its connection",
+    "get_snapshot": "snapshot is the same, with the event after which it is true",
+    "about": "GET /v1/system has it, and what the phone can do",
+    "ping": "for sockets: a request of its own is a ping here",
+    "help": "the sockets' form of GET /v1/system",
+    "legacy": "command lines belong to the command line",
+}
+"""Operations without a route, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One field of a query or body that is not a command's own. `default` is None where there is none."""
+
+    name: str
+    kind: Kind
+    summary: str
+    required: bool = False
+    default: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One row.
+
+    `path_fields` says which field each part of the path fills ("account.id" is inside the object `account`), `preset` what
+    the route itself fills in. The body gives a command's other fields, or, with `body_field`, is the value of that one field.
+    `query` and `body` describe fields that no command does. `status` is the answer when all is done at once (what needs the
+    far end answers 202, except that a created call is 201); `location` the path of what was created, a format string over the
+    answer. `key` wraps a list.
+    """
+
+    method: str
+    path: str
+    scope: RouteScope
+    summary: str
+    operation: str = ""
+    handler: str = ""
+    path_fields: Mapping[str, str] = field(default_factory=dict)
+    preset: Mapping[str, Any] = field(default_factory=dict)
+    query: tuple[Parameter, ...] = ()
+    body: tuple[Parameter, ...] = ()
+    body_field: str = ""
+    status: int = 200
+    location: str = ""
+    key: str = ""
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether it changes nothing (RFC 9110 9.2.1)."""
+        return self.method in ("GET", SOCKET)
+
+    @property
+    def path_parameters(self) -> tuple[str, ...]:
+        """The names in braces, in their order."""
+        return tuple(_BRACES.findall(self.path))
+
+    @property
+    def command_fields(self) -> tuple[str, ...]:
+        """The fields of the command that the body (of a DELETE: the query) may give."""
+        command = OPERATIONS.get(self.operation)
+        if command is None or self.body_field:
+            return ()
+        taken = {name.partition(".")[0] for name in self.path_fields.values()} | self.preset.keys()
+        return tuple(name for name in command.__dataclass_fields__ if name not in taken)  # type: ignore[attr-defined]
+
+
+_BRACES = re.compile(r"\{(\w+)\}")
+_SUMMARIES = {entry.operation: entry.summary for entry in command_help()}
+
+
+def _command(method: str, path: str, operation: str, summary: str = "", **more: Any) -> Route:
+    """A row for a command of the phone: scope and summary are its own, parts of the path fill the fields of their names."""
+    names = _BRACES.findall(path)
+    fields = more.pop("path_fields", {name: name for name in names})
+    return Route(
+        method=method, path=PREFIX + path, operation=operation, scope=OPERATIONS[operation].scope,
+        summary=summary or _SUMMARIES[operation], path_fields=fields, **more,
+    )  # fmt: skip
+
+
+def _extra(method: str, path: str, operation: str, scope: RouteScope, summary: str, **more: Any) -> Route:
+    """A row for an operation that is not a command of the phone."""
+    fields = {name: name for name in _BRACES.findall(path)}
+    return Route(
+        method=method, path=PREFIX + path, operation=operation, scope=scope, summary=summary, path_fields=fields, **more
+    )
+
+
+def _own(method: str, path: str, handler: str, scope: RouteScope, summary: str, **more: Any) -> Route:
+    """A row for a handler of its own."""
+    fields = {name: name for name in _BRACES.findall(path)}
+    return Route(method=method, path=PREFIX + path, handler=handler, scope=scope, summary=summary, path_fields=fields, **more)
+
+
+def _call(verb: str, operation: str, summary: str = "", **more: Any) -> Route:
+    return _command("POST", f"/calls/{{call}}/{verb}", operation, summary, **more)
+
+
+_AFTER = Parameter("after", "text", "only events after the one with this id; without it from now on")
+_TYPES = Parameter("types", "list", "only these types: call.ended, call.*, *", default=["*"])
+_SUBJECTS = Parameter("subjects", "list", "only events about these resources: calls/c_1", default=[])
+
+ROUTES: tuple[Route, ...] = (
+    # --- calls
+    _command("GET", "/calls", "list_calls", key="calls"),
+    _command("POST", "/calls", "dial", status=201, location="/v1/calls/{call}"),
+    _command("DELETE", "/calls", "hangup_all"),
+    _command("GET", "/calls/{call}", "get_call"),
+    _command("DELETE", "/calls/{call}", "hangup", status=204),
+    _call("answer", "answer"),
+    _call("reject", "reject"),
+    _call("redirect", "redirect"),
+    _call("hangup", "hangup"),
+    _call("hold", "hold"),
+    _call("resume", "resume"),
+    _call("mute", "mute", "Send silence in place of the microphone in this call."),
+    _call("unmute", "unmute", "Undo mute in this call."),
+    _call("dtmf", "send_dtmf"),
+    _call("transfer", "transfer"),
+    _call("accept_transfer", "accept_transfer"),
+    _call("reject_transfer", "reject_transfer"),
+    _call("info", "send_info"),
+    _call("loopback", "loopback"),
+    _own("POST", "/calls/{call}/wait", "wait_call", "read", "Wait for a state of the call, or an event about it.", body=(
+        Parameter("condition", "text", "a state such as active, or an event such as dtmf.received", required=True),
+        Parameter("timeout", "number", "seconds, 0-60; then the answer is the problem `timeout`", default=30.0),
+    )),
+    _own("GET", "/calls/{call}/stats", "call_stats", "read", "The call's sound in figures."),
+    # --- playing and recording
+    _call("playbacks", "play"),
+    _command("DELETE", "/calls/{call}/playbacks/current", "stop_play", status=204),
+    _call("playbacks/current/pause", "pause_play", "Pause what plays into the call.", preset={"paused": True}),
+    _call("playbacks/current/resume", "pause_play", "Go on playing.", preset={"paused": False}),
+    _call("recordings", "record"),
+    _command("DELETE", "/calls/{call}/recordings/current", "stop_record"),
+    _call("recordings/current/pause", "pause_record", "Pause the recording.", preset={"paused": True}),
+    _call("recordings/current/resume", "pause_record", "Go on recording.", preset={"paused": False}),
+    # --- conferences
+    _command("GET", "/conferences", "list_conferences", key="conferences"),
+    _command("POST", "/conferences", "create_conference", status=201, location="/v1/conferences/{value[id]}"),
+    _own("GET", "/conferences/{conference}", "get_conference", "read", "One conference and its members."),
+    _command("DELETE", "/conferences/{conference}", "end_conference", status=204),
+    _command("PUT", "/conferences/{conference}/members/{call}", "join_conference"),
+    _command("DELETE", "/calls/{call}/conference", "leave_conference", status=204),
+    _call("conference/mute", "mute_member"),
+    _call("conference/unmute", "unmute_member"),
+    # --- the phone
+    _command("GET", "/status", "status"),
+    _extra("GET", "/snapshot", "snapshot", "read", "Everything at one moment, and the event after which it is true."),
+    _own("GET", "/system", "system", "read", "Version, run, and what this phone can do."),
+    _command("POST", "/system/drain", "drain"),
+    _command("POST", "/system/shutdown", "quit"),
+    # --- sound
+    _command("GET", "/audio", "get_audio"),
+    _command("PUT", "/audio/volume", "set_volume"),
+    _command("PUT", "/audio/mic_volume", "set_mic_volume"),
+    _command("POST", "/audio/volume_up", "volume_up"),
+    _command("POST", "/audio/volume_down", "volume_down"),
+    _command("POST", "/audio/mute", "mute", "Silence the microphone in all calls, present and future.", preset={"call": ""}),
+    _command("POST", "/audio/unmute", "unmute", "Undo mute in all calls.", preset={"call": ""}),
+    _command("GET", "/devices", "list_devices", key="devices"),
+    _command("PUT", "/devices/{kind}", "set_device"),
+    # --- accounts and settings
+    _command("GET", "/accounts", "list_accounts", key="accounts"),
+    _own("POST", "/accounts", "create_account", "config", "Add an account; registers if it says so.", status=201,
+         body_field="account", location="/v1/accounts/{account}"),
+    _own("GET", "/accounts/{account}", "get_account", "read", "One account, without its secrets."),
+    _command("PUT", "/accounts/{account}", "add_account", "Add an account, or replace it whole (with its password).",
+             path_fields={"account": "account.id"}, body_field="account"),
+    _command("DELETE", "/accounts/{account}", "remove_account", status=204),
+    _command("POST", "/accounts/{account}/register", "register_account"),
+    _command("POST", "/accounts/{account}/unregister", "unregister_account"),
+    _command("POST", "/accounts/{account}/select", "select_account"),
+    _own("GET", "/settings", "settings", "read", "Do not disturb, forwarding and automatic answer."),
+    _command("PUT", "/settings/dnd", "set_dnd", status=204),
+    _command("PUT", "/settings/forwarding", "set_forwarding", status=204),
+    _command("PUT", "/settings/auto_answer", "set_auto_answer", status=204),
+    _command("POST", "/messages", "send_message"),
+    # --- history
+    _extra("GET", "/history", "history", "read", "Past calls, newest first.", query=(
+        Parameter("limit", "whole", "at most so many, 1-1000", default=50),
+        Parameter("before", "text", "only those older than this entry", default=""),
+    )),
+    _extra("DELETE", "/history", "clear_history", "config", "Forget all past calls.", status=204),
+    _extra("DELETE", "/history/{entry}", "delete_history", "config", "Forget one past call.", status=204),
+    # --- events and operations
+    _own("GET", "/events", "events", "read", "Events: a stream (Accept: text/event-stream), or a page or long poll.", query=(
+        _AFTER, _TYPES, _SUBJECTS,
+        Parameter("wait", "number", "seconds to wait for the first event of a page, 0-60", default=0.0),
+        Parameter("limit", "whole", "at most so many events on a page, 1-500", default=500),
+    )),
+    _own(SOCKET, "/socket", "socket", "", "Requests, answers and events as JSON messages, as on the local socket."),
+    _own("GET", "/operations/{operation}", "get_operation", "read", "What became of something that needed the far end."),
+    # --- older interfaces
+    _extra("POST", "/dde", "dde", "", "Carry out a DDE string such as [Dial(1001)].", body=(
+        Parameter("text", "text", "the string a DDE client would execute", required=True),
+    )),
+    _extra("GET", "/dde/{item}", "dde_request", "", "The answer to a DDE request such as Status or Volume."),
+    _extra("POST", "/copydata", "copydata", "", "Carry out a WM_COPYDATA command and give its LRESULT.", body=(
+        Parameter("code", "whole", "dwData", required=True),
+        Parameter("data", "text", "lpData", default=""),
+        Parameter("wide", "switch", "`data` is what MicroSIP.exe sends: UTF-16, a command line", default=False),
+    )),
+)  # fmt: skip
+"""Every route, in the order of the documentation."""

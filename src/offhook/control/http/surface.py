@@ -1,0 +1,74 @@
+"""What all requests of one HTTP surface share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator
+
+from offhook.control.backend import Backend, Journal
+from offhook.control.http.guard import Guard
+from offhook.control.http.idempotency import Replays
+from offhook.control.http.limits import MAX_STREAMS
+from offhook.control.http.operations import Registry
+from offhook.control.http.problems import HttpRefusal
+from offhook.control.operations import Operations
+from offhook.control.session import Shared, yield_later
+
+
+class Surface:
+    """One running HTTP surface. `closing` is done when it ends."""
+
+    def __init__(self, backend: Backend, guard: Guard) -> None:
+        self.backend = backend
+        self.guard = guard
+        self.operations = Operations(backend)
+        self.registry = Registry(backend, time.time)
+        self.replays = Replays(time.monotonic)
+        self.shared = Shared(backend.journal)
+        self.closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._listeners: set[asyncio.Event] = set()
+        self._announced = False
+        self._unwatch = backend.journal.watch(self._news)
+
+    @property
+    def journal(self) -> Journal:
+        """The events."""
+        return self.backend.journal
+
+    @property
+    def streams(self) -> int:
+        """How many streams are open."""
+        return len(self._listeners)
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[asyncio.Event]:
+        """Give an Event that is set whenever there is something new in the journal, and when the surface closes."""
+        if len(self._listeners) >= MAX_STREAMS or self.closing.done():
+            raise HttpRefusal("overloaded", f"at most {MAX_STREAMS} streams", retry_after=5)
+        news = asyncio.Event()
+        self._listeners.add(news)
+        try:
+            yield news
+        finally:
+            self._listeners.discard(news)
+
+    def close(self) -> None:
+        """Tell every stream to say its last word."""
+        self._unwatch()
+        self.registry.close()
+        if not self.closing.done():
+            self.closing.set_result(None)
+        self._wake()
+
+    def _news(self) -> None:
+        # One turn later: what a burst of packets brought goes out in one write for each client.
+        if not self._announced:
+            self._announced = True
+            yield_later(self._wake)
+
+    def _wake(self) -> None:
+        self._announced = False
+        for news in self._listeners:
+            news.set()

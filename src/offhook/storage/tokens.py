@@ -1,0 +1,156 @@
+"""Who may use the phone over HTTP: named tokens, of which only a fingerprint is kept, in a file only we can read."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import json
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, get_args
+
+from offhook.errors import SetupError
+from offhook.phone.commands import Scope
+from offhook.storage.config import write_private
+
+SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
+
+MAX_TOKENS: Final = 1000
+"""Each is compared with what a client sends."""
+
+MAX_TOKEN: Final = 256
+"""Characters of what may be a token; ours have 47."""
+
+PREFIX: Final = "oht_"
+"""What our tokens begin with, so that a scanner for leaked secrets knows them."""
+
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token as it is kept. `sha256` is the fingerprint in hex; `calls_per_minute` 0 is no bound."""
+
+    name: str
+    sha256: str
+    scopes: tuple[Scope, ...] = SCOPES
+    calls_per_minute: int = 0
+
+
+class TokenFile:
+    """The tokens in the file `path`, mode 0600. It is looked at before each use: a token revoked is refused at once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._seen: tuple[int, int, int] | None = None
+        self._tokens: tuple[Token, ...] = ()
+
+    def create(self, name: str, scopes: Iterable[str] = SCOPES, calls_per_minute: int = 0) -> str:
+        """Keep a new token and return it: nobody can read it again. Raises SetupError for a bad or taken name or scope."""
+        token = PREFIX + secrets.token_urlsafe(32)
+        wanted = _checked(name, scopes, calls_per_minute)
+        known = self.list()
+        if any(found.name == name for found in known):
+            raise SetupError(f"there is a token {name!r} already: `offhook token revoke {name}` ends it")
+        if len(known) >= MAX_TOKENS:
+            raise SetupError(f"{MAX_TOKENS} tokens are the limit: revoke some")
+        self._write((*known, Token(name, _fingerprint(token), wanted, calls_per_minute)))
+        return token
+
+    def revoke(self, name: str) -> None:
+        """Forget a token; raises SetupError if there is none of that name."""
+        known = self.list()
+        left = tuple(found for found in known if found.name != name)
+        if len(left) == len(known):
+            raise SetupError(f"there is no token {name!r}: `offhook token list` shows them")
+        self._write(left)
+
+    def list(self) -> tuple[Token, ...]:
+        """Return the tokens, oldest first. Raises SetupError when the file cannot be trusted."""
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            self._seen, self._tokens = None, ()
+            return ()
+        except OSError as exc:
+            raise SetupError(f"{self.path}: cannot be read: {exc.strerror or exc}") from exc
+        seen = (found.st_mtime_ns, found.st_size, found.st_ino)
+        if seen != self._seen:
+            self._tokens = self._read()
+            self._seen = seen
+        return self._tokens
+
+    def find(self, token: str) -> Token | None:
+        """Return the token that this secret is, None if it is none. Takes the same time whichever it is."""
+        given = _fingerprint(token[:MAX_TOKEN])
+        match = None
+        for known in self.list():
+            if hmac.compare_digest(known.sha256, given) and len(token) <= MAX_TOKEN:
+                match = known
+        return match
+
+    def _read(self) -> tuple[Token, ...]:
+        try:
+            with self.path.open(encoding="utf-8") as stream:
+                if os.name == "posix" and stat.S_IMODE(os.fstat(stream.fileno()).st_mode) & 0o077:
+                    raise SetupError(f"{self.path}: other users of this machine can read it: run  chmod 600 '{self.path}'")
+                return tuple(_token(found) for found in json.load(stream)["tokens"])
+        except OSError as exc:
+            raise SetupError(f"{self.path}: cannot be read: {exc.strerror or exc}") from exc
+        except (ValueError, TypeError, KeyError):
+            raise SetupError(f"{self.path}: damaged: delete it and create the tokens again") from None
+
+    def _write(self, tokens: tuple[Token, ...]) -> None:
+        try:
+            write_private(self.path, json.dumps({"tokens": [asdict(token) for token in tokens]}, indent=1) + "\n")
+        except OSError as exc:
+            raise SetupError(f"{self.path}: cannot be written: {exc.strerror or exc}") from exc
+
+
+def token_for_user(tokens: TokenFile, path: Path, name: str = "user") -> bool:
+    """See that the user of this machine has a token, in the clear in the file `path` (0600), if there is none at all yet.
+
+    Returns whether `path` holds a good one now. Where tokens exist but none is there, somebody wanted it so.
+    """
+    if tokens.list():
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            return tokens.find(path.read_text("utf-8").strip()) is not None
+        return False
+    try:
+        write_private(path, tokens.create(name) + "\n")
+    except OSError as exc:
+        raise SetupError(f"{path}: cannot be written: {exc.strerror or exc}") from exc
+    return True
+
+
+def _fingerprint(token: str) -> str:
+    # The tokens are 256 random bits: a slow hash would protect nothing that this one does not.
+    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
+
+
+def _checked(name: str, scopes: Iterable[str], calls_per_minute: int) -> tuple[Scope, ...]:
+    if not _NAME.fullmatch(name):
+        raise SetupError("a token's name has 1-32 letters, digits, '.', '_' and '-'")
+    wanted = tuple(dict.fromkeys(scopes))
+    unknown = [scope for scope in wanted if scope not in SCOPES]
+    if unknown or not wanted:
+        raise SetupError(f"{', '.join(unknown) or 'nothing'} is no scope: choose from {', '.join(SCOPES)}")
+    if calls_per_minute < 0:
+        raise SetupError("calls per minute: 0 (no bound) or more")
+    return tuple(scope for scope in SCOPES if scope in wanted)
+
+
+def _token(found: Any) -> Token:
+    name, sha256, rate = found["name"], found["sha256"], found["calls_per_minute"]
+    if not (isinstance(name, str) and isinstance(sha256, str) and sha256.isascii() and type(rate) is int):
+        raise ValueError(name)
+    try:
+        return Token(name, sha256, _checked(name, found["scopes"], rate), rate)
+    except SetupError as exc:
+        raise ValueError(str(exc)) from None

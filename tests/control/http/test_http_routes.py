@@ -1,0 +1,125 @@
+"""The table: every operation has its route, every route its scope, and each of them answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from offhook.control.access import ALL_SCOPES
+from offhook.control.http.dispatch import Router
+from offhook.control.http.handlers import HANDLERS
+from offhook.control.http.routes import ONLY_ELSEWHERE, ROUTES, SOCKET, Route
+from offhook.control.operations import EXTRA
+from offhook.control.schema import OPERATIONS
+from offhook.phone.events import AuditDenied
+from offhook.testing.backend import FakeBackend
+from offhook.testing.http import Served
+
+BODIES: dict[str, dict[str, Any]] = {
+    "dial": {"to": "1001"}, "redirect": {"to": "2"}, "send_dtmf": {"digits": "1"}, "transfer": {"to": "3"},
+    "send_info": {"body": "x"}, "set_volume": {"volume": 5}, "set_mic_volume": {"volume": 6}, "set_device": {"device": "hdmi"},
+    "create_account": {"id": "a", "domain": "d", "username": "u"}, "add_account": {"domain": "d", "username": "u"},
+    "set_dnd": {"enabled": True}, "set_forwarding": {"to": "4"}, "set_auto_answer": {"mode": "off"},
+    "send_message": {"to": "5", "text": "hi"}, "dde": {"text": "[Status]"}, "copydata": {"code": 4},
+    "create_conference": {"id": "meet", "calls": ["c_1"]}, "drain": {"enabled": False},
+    "wait_call": {"condition": "call.active", "timeout": 0},
+}  # fmt: skip
+HTTP_ROUTES = [route for route in ROUTES if route.method != SOCKET]
+
+
+def name_of(route: Route) -> str:
+    return f"{route.method} {route.path}"
+
+
+def path_of(route: Route) -> str:
+    words = {"call": "c_1", "account": "a", "kind": "output", "entry": "h_1", "operation": "op_1", "item": "Status"}
+    return route.path.format_map({**words, "conference": "conf_1"})
+
+
+def test_every_operation_has_a_route_or_a_reason() -> None:
+    routed = {route.operation for route in ROUTES if route.operation}
+    assert routed | ONLY_ELSEWHERE.keys() == OPERATIONS.keys() | EXTRA.keys()
+    assert not routed & ONLY_ELSEWHERE.keys()
+
+
+def test_every_handler_exists() -> None:
+    assert {route.handler for route in HTTP_ROUTES if route.handler} == HANDLERS.keys()
+    assert [route.handler for route in ROUTES if route.method == SOCKET] == ["socket"]
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=name_of)
+def test_a_row_is_consistent(route: Route) -> None:
+    assert bool(route.operation) != bool(route.handler)
+    assert set(route.path_fields) == set(route.path_parameters)
+    assert route.summary.endswith((".", ")"))
+    if route.is_safe:
+        assert route.scope in ("read", ""), "a GET that changes something"
+    if route.operation in OPERATIONS:
+        assert route.scope == OPERATIONS[route.operation].scope
+        fields = OPERATIONS[route.operation].__dataclass_fields__  # type: ignore[attr-defined]
+        assert {field.partition(".")[0] for field in route.path_fields.values()} | route.preset.keys() <= fields.keys()
+
+
+def test_two_routes_for_one_request_are_refused() -> None:
+    with pytest.raises(ValueError, match="two routes"):
+        Router((ROUTES[0], ROUTES[0]))
+
+
+def test_fixed_parts_go_before_any() -> None:
+    router = Router(ROUTES)
+    assert router.find("/v1/calls/x/playbacks/current")[0].keys() == {"DELETE"}
+    assert router.find("/v1/calls/x")[1] == ["x"]
+    for nothing in ("/", "", "/v1", "/v1/calls/", "/v1/calls//hold", "/v1//calls", "/v2/calls", "/v1/calls/x/hold/y", "*"):
+        assert router.find(nothing) == ({}, [])
+
+
+async def ask(http: httpx.AsyncClient, route: Route, headers: dict[str, str] | None = None) -> httpx.Response:
+    body = BODIES.get(route.operation or route.handler)
+    return await http.request(route.method, path_of(route), json=body, headers=headers)
+
+
+@pytest.mark.parametrize("route", HTTP_ROUTES, ids=name_of)
+async def test_each_route_reaches_its_operation(http: httpx.AsyncClient, backend: FakeBackend, route: Route) -> None:
+    answer = await ask(http, route)
+    absent = {"get_call", "call_stats", "wait_call", "get_account", "get_operation"}
+    if route.operation in absent or route.handler in absent:
+        return  # the stand-in has nothing to show: the tests of these routes bring their own
+    assert answer.status_code in (200, 201, 202, 204), answer.text
+    if route.operation in OPERATIONS:
+        found = next(command for command in backend.commands if isinstance(command, OPERATIONS[route.operation]))
+        for name, value in route.preset.items():
+            assert getattr(found, name) == value
+        for name, value in BODIES.get(route.operation, {}).items():
+            assert getattr(found, name, value) in (value, tuple(value) if isinstance(value, list) else value)
+
+
+@pytest.mark.parametrize("route", HTTP_ROUTES, ids=name_of)
+async def test_each_route_needs_a_token_and_its_scope(
+    served: Served, http: httpx.AsyncClient, backend: FakeBackend, route: Route
+) -> None:
+    without = await httpx.AsyncClient.request(http, route.method, path_of(route), headers={"Authorization": ""})
+    assert (without.status_code, without.json()["code"]) == (401, "unauthenticated")
+    assert backend.commands == []
+    if not route.scope:
+        return
+    others = served.tokens.create("others", sorted(ALL_SCOPES - {route.scope}))
+    refused = await ask(http, route, {"Authorization": f"Bearer {others}"})
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    assert "insufficient_scope" in refused.headers["www-authenticate"]
+    assert backend.commands == []
+    only = served.tokens.create("only", [route.scope])
+    assert (await ask(http, route, {"Authorization": f"Bearer {only}"})).status_code not in (401, 403)
+    assert sum(isinstance(event, AuditDenied) for event in backend.said) == 1
+
+
+@pytest.mark.parametrize("path", ["/v1/dde", "/v1/copydata"])
+async def test_the_older_forms_check_what_they_are_told_to_do(
+    served: Served, http: httpx.AsyncClient, backend: FakeBackend, path: str
+) -> None:
+    reader = served.tokens.create("reader", ["read"])
+    body = {"text": "[Hangup]"} if path == "/v1/dde" else {"code": 2}
+    answer = await http.post(path, json=body, headers={"Authorization": f"Bearer {reader}"})
+    assert [type(command) for command in backend.commands] == []
+    assert answer.status_code == 403 or answer.json().get("lresult") == 0
