@@ -1,5 +1,6 @@
 """The phone for Python programs: `from offhook import Softphone`. The same names without `await` are in `offhook.sync`."""
 
+from offhook.api.audio import Audio
 from offhook.api.call import CallHandle
 from offhook.api.conference import Conference
 from offhook.api.failures import (
@@ -24,6 +25,7 @@ from offhook.storage.config import Config
 
 __all__ = [
     "AccountSettings",
+    "Audio",
     "Barred",
     "Busy",
     "CallFailed",

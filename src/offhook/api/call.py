@@ -9,10 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+from offhook.api.audio import Audio
 from offhook.api.failures import CallFailed, PhoneGone, call_failure
 from offhook.api.playing import Playback, Recording
 from offhook.api.streams import Bell, DigitStream, Stream, Streams, wait_until
 from offhook.errors import CommandError
+from offhook.media.messages import AudioRate
 from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.model import CallState, CallView, Party
@@ -45,6 +47,7 @@ class CallHandle:
         self._digits = DigitStream()
         self._finished: dict[str, e.CallEvent] = {}
         self._error: PhoneGone | None = None
+        self._audio: Audio | None = None
 
     def __repr__(self) -> str:
         return f"<CallHandle {self.id} {self.view.direction} {self.view.remote.uri} {self.state}>"
@@ -218,6 +221,20 @@ class CallHandle:
         command = c.Record(call=self.id, file=path, channels=channels, max_seconds=max_seconds, beep=beep)
         accepted = await self._do(command)
         return Recording(self, accepted.value["recording"], Path(accepted.value["file"]))
+
+    @property
+    def audio(self) -> Audio:
+        """The call's sound at 16 kHz, opened at its first use: `async for frame in call.audio`, `call.audio.write(pcm)`."""
+        if self._audio is None:
+            self._audio = Audio(self._book, self.id, 16000)
+        return self._audio
+
+    def open_audio(self, *, rate: AudioRate = 16000) -> Audio:
+        """Return the call's sound at another rate, or for one more part of the program: each hears everything.
+
+        Use it in `async with`, which opens it at once.
+        """
+        return Audio(self._book, self.id, rate)
 
     async def loopback(self, enabled: bool = True) -> None:
         """Send the far end its own sound back, or stop that."""

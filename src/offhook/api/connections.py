@@ -11,6 +11,7 @@ import msgspec
 
 from offhook.api.failures import ConnectionLost, PhoneGone
 from offhook.control.schema import error_from_problem
+from offhook.media.messages import AudioRate
 
 MAX_MESSAGE: Final = 16 * 1024 * 1024
 """Longest message taken from the phone, in bytes; a history of 1000 calls is far below."""
@@ -42,6 +43,10 @@ class Dialer(Protocol):
         """The socket's path, or the address."""
         ...
 
+    async def connect_audio(self, call: str, rate: AudioRate) -> Connection:
+        """Return a new connection that carries nothing but one call's sound; raises CommandError, PhoneGone."""
+        ...
+
     async def connect(self) -> Connection:
         """Return a new connection, ready for requests; raises PhoneGone if no phone is there."""
         ...
@@ -70,6 +75,17 @@ class LocalSocket:
             lines.close()
             raise
         return lines
+
+    async def connect_audio(self, call: str, rate: AudioRate) -> Connection:
+        """Connect, and turn the connection into the call's sound."""
+        connection = await self.connect()
+        try:
+            await connection.send(msgspec.json.encode({"id": 1, "op": "audio", "call": call, "rate": rate}))
+            greet(await connection.receive())
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
 
 class _Greeting(msgspec.Struct):

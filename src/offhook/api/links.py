@@ -13,9 +13,11 @@ import msgspec
 from offhook.api.failures import PhoneGone
 from offhook.control.access import Client
 from offhook.control.feed import Choice, Reader, cursor_from, event_types
-from offhook.control.operations import Operations
+from offhook.control.operations import BLOCKING, Operations
 from offhook.control.schema import event_from_json
 from offhook.errors import ParseError
+from offhook.io.audio_link import AudioLink
+from offhook.media.messages import AudioRate
 from offhook.phone.commands import Accepted, Command
 from offhook.phone.events import Event
 
@@ -56,6 +58,35 @@ class Feed(Protocol):
         ...
 
 
+class Sound(Protocol):
+    """A call's sound, for one program: 16-bit samples both ways."""
+
+    @property
+    def buffered_ms(self) -> int:
+        """How much of what was written is not played yet."""
+        ...
+
+    async def next(self) -> bytes | None:
+        """Return the next 20 ms of the far end, None when the call is over; raises MediaLost if its sound broke."""
+        ...
+
+    def write(self, pcm: bytes) -> None:
+        """Say this after what was said before. Raises InvalidState when the call is over."""
+        ...
+
+    async def wait_buffered(self, most_ms: float) -> None:
+        """Wait until no more than this is not played yet, or the call is over."""
+        ...
+
+    async def clear(self) -> int:
+        """Be silent at once; returns the milliseconds that were written and not played."""
+        ...
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+
 class Link(Protocol):
     """A way to a phone. Everything raises CommandError for what the phone refuses, and PhoneGone."""
 
@@ -73,6 +104,10 @@ class Link(Protocol):
 
     async def request(self, operation: str, params: Mapping[str, Any]) -> Any:
         """Return the JSON-able result of an operation that is no command: snapshot, history …"""
+        ...
+
+    async def open_audio(self, call: str, rate: AudioRate) -> Sound:
+        """Open a way to hear and speak in a call."""
         ...
 
     def events(self, types: Sequence[str], after: str) -> Feed:
@@ -155,7 +190,13 @@ class OwnPhone:
 
     async def request(self, operation: str, params: Mapping[str, Any]) -> Any:
         """Carry out an operation."""
+        if operation in BLOCKING:
+            return await self._ready.run_aside(operation, params, self._client)
         return self._ready.run(operation, params, self._client)
+
+    async def open_audio(self, call: str, rate: AudioRate) -> Sound:
+        """Open an audio link."""
+        return _OwnSound(self.phone.open_audio(call, rate))
 
     def events(self, types: Sequence[str], after: str) -> Feed:
         """Read the journal."""
@@ -164,6 +205,31 @@ class OwnPhone:
         feed = _JournalFeed(self.phone, reader, self._feeds.discard)
         self._feeds.add(feed)
         return feed
+
+
+class _OwnSound:
+    """An audio link of the phone in this process."""
+
+    def __init__(self, link: AudioLink) -> None:
+        self._link = link
+        self.close = link.close
+        self.wait_buffered = link.wait_buffered
+
+    @property
+    def buffered_ms(self) -> int:
+        return self._link.buffered_ms
+
+    async def next(self) -> bytes | None:
+        try:
+            return (await self._link.__anext__()).pcm
+        except StopAsyncIteration:
+            return None
+
+    def write(self, pcm: bytes) -> None:
+        self._link.write(pcm)
+
+    async def clear(self) -> int:
+        return (await self._link.clear()).dropped_ms
 
 
 class _JournalFeed:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -17,9 +18,11 @@ import msgspec
 
 from offhook.api.connections import Connection, Dialer
 from offhook.api.failures import ConnectionLost, PhoneGone
-from offhook.api.links import Feed, Heard, heard_from_json
+from offhook.api.links import Feed, Heard, Sound, heard_from_json
+from offhook.api.remote_sound import RemoteSound
 from offhook.control.feed import cursor_from, event_types
 from offhook.control.schema import error_from_problem, to_json, value_from_json
+from offhook.media.messages import AudioRate
 from offhook.phone.commands import Accepted, Command
 
 FIRST_PAUSE: Final = 0.02
@@ -86,6 +89,7 @@ class RemotePhone:
         self._requests: _Requests | None = None
         self._connecting = asyncio.Lock()
         self._feeds: set[_RemoteFeed] = set()
+        self._sounds: weakref.WeakSet[RemoteSound] = weakref.WeakSet()
 
     async def open(self) -> None:
         """Connect; raises PhoneGone at once if no phone is there."""
@@ -96,6 +100,8 @@ class RemotePhone:
         self._again.closing.set()
         for feed in list(self._feeds):
             feed.close()
+        for sound in list(self._sounds):
+            sound.close()
         if self._requests is not None:
             await self._requests.close()
         for _ in range(2):  # turns of the loop in which the closed sockets go away
@@ -129,6 +135,13 @@ class RemotePhone:
                     await self._requests.close()
                 self._requests = _Requests(await self._again.connect())
             return self._requests
+
+    async def open_audio(self, call: str, rate: AudioRate) -> Sound:
+        """Open the call's sound on a connection of its own; raises InvalidState where the way there carries none."""
+        connection = await self._again.dialer.connect_audio(call, rate)
+        sound = RemoteSound(connection, rate)
+        self._sounds.add(sound)
+        return sound
 
     def events(self, types: Sequence[str], after: str) -> Feed:
         """Subscribe on a connection of its own."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
+from offhook.io.audio_link import AudioLink
 from offhook.io.journal import Cause, Cursor, Envelope, EnvelopeMaker, Journal, MemoryJournal, Page, Recorded
+from offhook.media.messages import AudioRate
 from offhook.phone.commands import Accepted, Command
 from offhook.phone.events import Event
 
@@ -29,6 +31,10 @@ class Backend(Protocol):
 
     def execute(self, command: Command, cause: Cause | None = None) -> Accepted:
         """Carry out one command; raise CommandError, with nothing changed, if it cannot be done."""
+        ...
+
+    def open_audio(self, call: str, rate: AudioRate) -> AudioLink:
+        """Return a link through which a client hears and speaks in a call; raises CommandError."""
         ...
 
     def say(self, event: Event) -> None:

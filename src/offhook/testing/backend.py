@@ -8,7 +8,8 @@ from typing import Any
 from offhook import __version__
 from offhook.control.backend import Accepted, Cause, Command, Envelope, EnvelopeMaker, MemoryJournal
 from offhook.errors import NotFound
-from offhook.media.messages import DeviceInfo
+from offhook.io.audio_link import AudioLink
+from offhook.media.messages import AudioRate, DeviceInfo
 from offhook.phone.commands import (
     CreateConference,
     Dial,
@@ -97,6 +98,9 @@ class FakeBackend:
             subscriber(envelope)
         self.journal.announce()
         return envelope
+
+    def open_audio(self, call: str, rate: AudioRate) -> AudioLink:
+        raise NotFound("this phone has no sound")
 
     def say(self, event: Event) -> None:
         self.said.append(event)
