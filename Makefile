@@ -31,6 +31,7 @@ lint: $(READY) ## style, types, layers, generated pages up to date
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m offhook.api.twin | diff -u src/offhook/sync.py - || { echo "offhook/sync.py is old: run  make docs"; exit 1; }
 	@$(BIN)/python -m offhook.control.reference | diff -u docs/commands.md - || { echo "docs/commands.md is old: run  make docs"; exit 1; }
 
 fix: $(READY) ## mend what ruff can mend
@@ -44,6 +45,7 @@ bench: $(READY) ## measure the phone beside its peers; writes bench/RESULTS.md
 
 docs: $(READY) ## write the generated pages under docs/
 	$(BIN)/python -m offhook.control.reference > docs/commands.md
+	$(BIN)/python -m offhook.api.twin > src/offhook/sync.py.new && mv src/offhook/sync.py.new src/offhook/sync.py
 
 clean: ## remove everything that can be made again
 	rm -rf $(VENV) build dist run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage

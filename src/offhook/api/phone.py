@@ -65,14 +65,22 @@ class Softphone:
 
     @classmethod
     def connect(
-        cls, socket_path: str | os.PathLike[str] = "", *, timeout: float = 10.0, reconnect: float = 60.0, name: str = "python"
-    ) -> Softphone:
+        cls, socket_path: str | os.PathLike[str] = "", *, url: str = "", token: str = "", timeout: float = 10.0,
+        reconnect: float = 60.0, name: str = "python",
+    ) -> Softphone:  # fmt: skip
         """Return a phone that runs already, reached over its local socket ("": where `offhook run` listens).
+
+        With `url` (http://127.0.0.1:5080) and `token` it is reached over its HTTP surface instead, also from Windows and from
+        other machines; that needs the package `websockets`.
 
         `timeout` is seconds for an answer. A connection that breaks is made again for `reconnect` seconds, and events go on
         where they stopped; a request under way raises ConnectionLost. `name` is shown in the phone's audit events. Opening
         raises PhoneGone if no phone is there; at the end of the block the phone goes on.
         """
+        if url:
+            from offhook.api.websocket import WebSocket
+
+            return cls._linked(RemotePhone(WebSocket(url, token), timeout=timeout, patience=reconnect))
         path = os.fspath(socket_path) or usual_socket()
         return cls._linked(RemotePhone(LocalSocket(path, name), timeout=timeout, patience=reconnect))
 
