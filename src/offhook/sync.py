@@ -1,4 +1,4 @@
-"""The phone for programs without asyncio: the classes of `offhook` once more, with the same names and no `await`.
+"""The phone for programs without asyncio: the classes of `offhook` again, with the same names and no `await`.
 
     from offhook.sync import Softphone
 

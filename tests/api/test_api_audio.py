@@ -7,16 +7,24 @@ import asyncio
 import base64
 import json
 import math
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from conftest import own_phone, served_phone
 
 from offhook import CallHandle, Softphone
 from offhook.errors import CommandError, InvalidState
 from offhook.media.messages import AudioRate
+from offhook.testing.softphones import own_phone, phone_by, served_phone, web_phone
 
 Peer = tuple[Softphone, str]
+
+
+@pytest.fixture(params=["own", "socket"])
+async def phone(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Softphone]:
+    """Return a phone whose sound can be reached: HTTP's socket carries none."""
+    async with phone_by(request.param, tmp_path) as (driver, _):
+        yield driver
 
 
 def tone(milliseconds: int, rate: int = 16000, frequency: float = 440.0) -> bytes:
@@ -93,7 +101,14 @@ async def test_after_the_call_nothing_is_said_any_more(phone: Softphone, peer: P
         await audio.drain()
     with pytest.raises(CommandError):
         await call.open_audio().write(b"")
-        await call.open_audio().__aenter__()
+
+
+async def test_the_http_socket_carries_no_sound(tmp_path: Path, peer: Peer) -> None:
+    async with web_phone(tmp_path) as (phone, _):
+        call, _theirs = await talk(phone, peer)
+        with pytest.raises(InvalidState, match="local socket"):
+            await call.audio.write(b"")
+        await call.hangup()
 
 
 async def test_the_lines_on_the_socket(tmp_path: Path) -> None:

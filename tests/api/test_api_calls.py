@@ -8,7 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from offhook import Busy, CallFailed, CallHandle, Cancelled, Declined, NoAnswer, OperationFailed, Softphone, Unreachable
+from offhook import (
+    Busy,
+    CallFailed,
+    CallHandle,
+    Cancelled,
+    Conference,
+    Declined,
+    NoAnswer,
+    OperationFailed,
+    Softphone,
+    Unreachable,
+)
 from offhook.errors import InvalidArgument, InvalidState, NotFound
 from offhook.phone.model import CallState
 
@@ -26,11 +37,21 @@ async def talk(phone: Softphone, peer: Peer) -> tuple[CallHandle, CallHandle]:
     return call, theirs
 
 
+def state(call: CallHandle) -> CallState:
+    """Return the state, which a type checker must not believe to be the last one compared."""
+    return call.state
+
+
+def members(room: Conference) -> tuple[CallHandle, ...]:
+    """Return the members as they are now."""
+    return room.members
+
+
 async def test_a_call_from_the_first_ring_to_its_end(phone: Softphone, peer: Peer) -> None:
     far, uri = peer
     incoming = far.incoming
     call = await phone.dial(uri, headers={"X-Queue": "7"}, tags={"job": "12"})
-    assert call.state in (CallState.CALLING, CallState.RINGING)
+    assert state(call) in (CallState.CALLING, CallState.RINGING)
     assert phone.calls == (call,)
     assert phone.call(call.id) is call
     theirs = await anext(incoming)
@@ -38,9 +59,9 @@ async def test_a_call_from_the_first_ring_to_its_end(phone: Softphone, peer: Pee
     assert call.view.tags == (("job", "12"),)
     await call.wait_ringing(timeout=5)
     await theirs.answer()
-    assert theirs.state is CallState.ACTIVE
+    assert state(theirs) is CallState.ACTIVE
     await call.wait_active(timeout=5)
-    assert call.state is CallState.ACTIVE
+    assert state(call) is CallState.ACTIVE
     assert (await phone.status()).code == 2
     await theirs.hangup()
     view = await call.wait_ended(timeout=5)
@@ -63,10 +84,10 @@ async def test_events_of_a_call_come_from_its_beginning_and_end_with_it(phone: S
 async def test_hold_resume_and_mute_are_done_when_they_return(phone: Softphone, peer: Peer) -> None:
     call, theirs = await talk(phone, peer)
     await call.hold()
-    assert call.state is CallState.HELD_LOCAL
-    assert theirs.state is CallState.HELD_REMOTE
+    assert state(call) is CallState.HELD_LOCAL
+    assert state(theirs) is CallState.HELD_REMOTE
     await call.resume()
-    assert call.state is CallState.ACTIVE
+    assert state(call) is CallState.ACTIVE
     await call.mute()
     assert call.view.muted
     await call.unmute()
@@ -218,7 +239,7 @@ async def test_a_transfer_that_is_refused_leaves_the_call(phone: Softphone, peer
     with pytest.raises(OperationFailed) as caught:
         await transferring
     assert caught.value.sip_status == 603
-    assert call.state is CallState.ACTIVE
+    assert state(call) is CallState.ACTIVE
     await call.hangup()
 
 
@@ -235,15 +256,15 @@ async def test_a_conference_knows_its_members(phone: Softphone, peer: Peer) -> N
     room = await phone.create_conference([first], id="room")
     await room.add(second)
     assert room.view.members == (first.id, second.id)
-    assert room.members == (first, second)
+    assert members(room) == (first, second)
     await room.mute(second)
     assert room.view.muted == (second.id,)
     await room.unmute(second)
     assert [found.id for found in phone.conferences] == ["room"]
     await room.remove(first)
-    assert room.members == (second,)
+    assert members(room) == (second,)
     await room.end()
-    assert room.members == ()
+    assert members(room) == ()
     await phone.hangup_all()
 
 

@@ -8,14 +8,16 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from conftest import own_phone, served_phone
 
 from offhook import CallFailed, ConnectionLost, OperationFailed, PhoneGone, Softphone, Unreachable
 from offhook.api.connections import Connection
 from offhook.api.remote import RemotePhone
+from offhook.errors import InvalidArgument, Unauthenticated
+from offhook.media.messages import AudioRate
 from offhook.phone import commands as c
 from offhook.phone.events import AudioChanged, SystemReady
 from offhook.testing.process import PhoneProcess, phone_process
+from offhook.testing.softphones import own_phone, served_phone, web_phone
 
 
 @pytest.fixture
@@ -149,6 +151,18 @@ async def test_a_cancelled_request_does_not_disturb_the_next(tmp_path: Path) -> 
             assert (await phone.set_volume(20)).output_volume == 20
 
 
+async def test_a_wrong_token_or_address_is_refused(tmp_path: Path) -> None:
+    async with web_phone(tmp_path) as (phone, _):
+        link = phone._link
+        assert isinstance(link, RemotePhone)
+        with pytest.raises(Unauthenticated):
+            await Softphone.connect(url=link.dialer.where, token="wrong").open()
+    with pytest.raises(PhoneGone):
+        await Softphone.connect(url=link.dialer.where, token="wrong").open()
+    with pytest.raises(InvalidArgument):
+        Softphone.connect(url="127.0.0.1:5080")
+
+
 # --- connections that break ------------------------------------------------------------------------------------------
 
 
@@ -182,6 +196,9 @@ class Script:
         if message is None:
             raise ConnectionLost("it broke")
         return message
+
+    async def connect_audio(self, call: str, rate: AudioRate) -> Connection:
+        raise NotImplementedError
 
     def close(self) -> None:
         self._ready.put_nowait(None)

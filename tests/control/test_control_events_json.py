@@ -11,7 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offhook.control.backend import EnvelopeMaker
@@ -47,7 +47,7 @@ def _values(kind: Any) -> st.SearchStrategy[Any]:
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return st.sampled_from(list(kind))
     assert dataclasses.is_dataclass(kind), f"no values for {kind}"
-    hints = typing.cast("dict[str, Any]", get_type_hints(kind))
+    hints = get_type_hints(kind)
     return st.fixed_dictionaries({field.name: _values(hints[field.name]) for field in dataclasses.fields(kind)}).map(
         lambda fields: typing.cast("Any", kind)(**fields)
     )
@@ -55,6 +55,7 @@ def _values(kind: Any) -> st.SearchStrategy[Any]:
 
 @pytest.mark.parametrize("event_class", EVENTS, ids=lambda event: event.type)
 def test_an_event_read_back_is_the_same(event_class: type[Event]) -> None:
+    @settings(max_examples=8)
     @given(_values(event_class))
     def check(event: Event) -> None:
         envelope = EnvelopeMaker("e1", lambda: 1.5).make(event)

@@ -27,7 +27,7 @@ _ITEMS: Final = {
     "DigitStream": "str", "EventStream": "Event", "Audio": "bytes", "Stream": "T",
 }  # fmt: skip
 
-_HEAD: Final = '''"""The phone for programs without asyncio: the classes of `offhook` once more, with the same names and no `await`.
+_HEAD: Final = '''"""The phone for programs without asyncio: the classes of `offhook` again, with the same names and no `await`.
 
     from offhook.sync import Softphone
 

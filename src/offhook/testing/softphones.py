@@ -1,4 +1,4 @@
-"""Two phones that can call each other, driven both ways: from inside, and over a local socket."""
+"""Phones for programs, driven each way: from inside, over the local socket, over HTTP."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import pytest
-
 from offhook import Softphone
 from offhook.api.links import OwnPhone
 from offhook.control.local import LocalServer
-from offhook.exchange.server import Exchange
+from offhook.storage.tokens import TokenFile
 from offhook.testing.live import live_phone, quiet_config
 
 
@@ -41,25 +39,27 @@ async def served_phone(socket: Path) -> AsyncIterator[tuple[Softphone, str]]:
             await server.close()
 
 
-@pytest.fixture
-async def exchange() -> AsyncIterator[Exchange]:
-    """Return a practice exchange. Ask for it before `phone`, which then has somebody to say goodbye to."""
-    running = Exchange(port=0)
-    await running.start()
-    yield running
-    await running.close()
+@asynccontextmanager
+async def web_phone(folder: Path) -> AsyncIterator[tuple[Softphone, str]]:
+    """Run a phone with the HTTP surface and drive it over its WebSocket; gives the driver and the phone's address."""
+    from offhook.control.http.binding import Listen
+    from offhook.control.http.server import HttpServer
+
+    tokens = TokenFile(folder / "tokens.json")
+    token = tokens.create("python")
+    async with live_phone() as live:
+        server = HttpServer(live.running, tokens, Listen())
+        await server.start()
+        try:
+            async with Softphone.connect(url=server.url, token=token, reconnect=5.0) as phone:
+                yield phone, live.uri
+        finally:
+            await server.close()
 
 
-@pytest.fixture(params=["own", "socket"])
-async def phone(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Softphone]:
-    """Return a phone, driven from inside or over its socket."""
-    made = own_phone() if request.param == "own" else served_phone(tmp_path / "s")
-    async with made as (driver, _):
-        yield driver
-
-
-@pytest.fixture
-async def peer(tmp_path: Path) -> AsyncIterator[tuple[Softphone, str]]:
-    """Return another phone and its address."""
-    async with own_phone() as made:
-        yield made
+@asynccontextmanager
+async def phone_by(way: str, folder: Path) -> AsyncIterator[tuple[Softphone, str]]:
+    """Run a phone and drive it one of the ways."""
+    made = own_phone() if way == "own" else served_phone(folder / "s") if way == "socket" else web_phone(folder)
+    async with made as found:
+        yield found
