@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from offhook.api.call import CallHandle
-from offhook.api.failures import OperationFailed, PhoneGone
+from offhook.api.failures import CLOSED, OperationFailed, PhoneGone
 from offhook.api.links import Feed, Heard, Link, StreamGap
 from offhook.api.streams import Bell, Stream, Streams, wait_until
 from offhook.errors import NotFound
@@ -25,7 +25,6 @@ from offhook.phone.model import AccountView, CallEnd, CallState, CallView, Confe
 OUTCOMES_KEPT: Final = 4096
 """Outcomes of operations that are remembered, for those whose answer comes later than the outcome."""
 
-CLOSED: Final = "the phone, or the connection to it, was closed"
 LOST: Final = "the phone was restarted"
 
 Outcome: TypeAlias = e.OperationSucceeded | e.OperationFailed

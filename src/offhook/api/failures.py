@@ -7,6 +7,8 @@ from typing import Final
 from offhook.errors import OffhookError
 from offhook.phone.model import CallEnd, CallView
 
+CLOSED: Final = "the phone, or the connection to it, was closed"
+
 
 class PhoneGone(OffhookError):
     """No phone is there, or it has ended: nothing more will come of this."""

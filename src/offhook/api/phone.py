@@ -14,7 +14,7 @@ from offhook.api.book import Book
 from offhook.api.call import CallHandle
 from offhook.api.conference import Conference
 from offhook.api.connections import LocalSocket
-from offhook.api.failures import OperationFailed, PhoneGone
+from offhook.api.failures import CLOSED, OperationFailed, PhoneGone
 from offhook.api.links import Link, OwnPhone
 from offhook.api.remote import RemotePhone
 from offhook.api.streams import EventStream, Stream, wait_until
@@ -190,7 +190,7 @@ class Softphone:
             async for event in events:
                 return event
         self._book.check()
-        raise PhoneGone("the phone, or the connection to it, was closed")
+        raise PhoneGone(CLOSED)
 
     # --- the phone
 

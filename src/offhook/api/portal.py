@@ -9,13 +9,16 @@ import inspect
 import threading
 import weakref
 from collections.abc import Awaitable, Callable, Iterable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
-from offhook.api.failures import PhoneGone
+from offhook.api.failures import CLOSED, PhoneGone
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+LAST_TURN: Final = 1.0
+"""Seconds that other threads' waits may take to end by themselves when the phone is closed."""
 
 TICK: Final = 0.2
 """Seconds after which a wait looks for Ctrl+C, which does not wake it on Windows."""
@@ -44,13 +47,18 @@ class Portal:
             if self._closed:
                 if inspect.iscoroutine(awaitable):
                     awaitable.close()
-                raise PhoneGone("the phone, or the connection to it, was closed")
+                raise PhoneGone(CLOSED)
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(target=self._loop.run_forever, name="offhook-sync", daemon=True)
                 self._thread.start()
                 _portals.add(self)
             return self._loop
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed."""
+        return self._closed
 
     def call(self, function: Callable[[], R]) -> R:
         """Return the result of a function that must run on the loop."""
@@ -67,6 +75,8 @@ class Portal:
                     return future.result(TICK)
                 if future.done():  # the TimeoutError was its own
                     return future.result()
+        except CancelledError:
+            raise PhoneGone(CLOSED) from None
         except KeyboardInterrupt:
             future.cancel()
             raise
@@ -92,6 +102,8 @@ class Portal:
         if self.farewell is not None:
             await self.farewell()
         left = asyncio.all_tasks() - {asyncio.current_task()}
+        if left:  # other threads that wait are being told that it is over
+            _, left = await asyncio.wait(left, timeout=LAST_TURN)
         for task in left:
             task.cancel()
         if left:
@@ -143,6 +155,10 @@ class Twin(Generic[T]):
             return self._wrap(self._run(self._inner.__anext__()))  # type: ignore[attr-defined]  # where there are items
         except StopAsyncIteration:
             raise StopIteration from None
+        except PhoneGone:
+            if self._portal.is_closed:  # on purpose, so the iteration just ends
+                raise StopIteration from None
+            raise
 
 
 def made(twin: type[Twin[Any]], inner: Any, portal: Portal) -> Any:
