@@ -9,13 +9,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from offhook import CallFailed, ConnectionLost, OperationFailed, PhoneGone, Softphone, Unreachable
+from offhook import CallFailed, ConnectionLost, OperationFailed, PhoneGone, Softphone, StreamGap, Unreachable
+from offhook.api.book import Book
 from offhook.api.connections import Connection
+from offhook.api.links import Done, Feed, Heard, Sound
 from offhook.api.remote import RemotePhone
 from offhook.errors import InvalidArgument, Unauthenticated
 from offhook.media.messages import AudioRate
 from offhook.phone import commands as c
-from offhook.phone.events import AudioChanged, SystemReady
+from offhook.phone.commands import Accepted
+from offhook.phone.events import AudioChanged, CallActive, Event, OperationSucceeded, SystemReady
+from offhook.phone.model import CallEnd, CallState, CallView, Party, wall
 from offhook.testing.process import PhoneProcess, phone_process
 from offhook.testing.softphones import own_phone, served_phone, web_phone
 
@@ -185,7 +189,7 @@ class Script:
     async def send(self, message: bytes) -> None:
         request = msgspec.json.decode(message)
         self.asked.append(request["op"])
-        answer = self.answers.pop(0)
+        answer = {"epoch": "e1"} if request["op"] == "ping" else self.answers.pop(0)
         self._ready.put_nowait(
             None if answer is None else answer if isinstance(answer, bytes)
             else msgspec.json.encode({"id": request["id"], "ok": True, "result": answer})
@@ -211,7 +215,7 @@ async def test_a_request_under_way_when_the_connection_breaks_fails_and_the_next
     with pytest.raises(ConnectionLost, match="hangup_all: it broke before the answer came"):
         await link.execute(c.HangupAll())
     await link.execute(c.HangupAll())
-    assert (script.asked, script.connections) == (["hangup_all", "hangup_all"], 2)
+    assert (script.asked, script.connections) == (["ping", "hangup_all"] * 2, 2)
     await link.close()
 
 
@@ -239,3 +243,101 @@ async def test_something_that_is_no_phone(garbage: bytes) -> None:
 def test_failures_name_their_status() -> None:
     assert str(OperationFailed("transfer", sip_status=603, reason="Decline")) == "transfer: 603 Decline"
     assert issubclass(Unreachable, CallFailed)
+
+
+class ScriptedLink:
+    """A Link whose snapshot and events a test writes."""
+
+    def __init__(self, *snapshots: str) -> None:
+        self.snapshots = list(snapshots)
+        self.feeds: list[ScriptedFeed] = []
+        self.epoch = "e1"
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def execute(self, command: c.Command) -> Done:
+        return Done(Accepted(call="c_1", operation="op_1"), self.epoch)
+
+    async def request(self, operation: str, params: object) -> object:
+        audio = {"output_volume": 1, "mic_volume": 1, "mic_muted": False}
+        return {
+            "as_of": self.snapshots.pop(0), "status": {"code": 0, "name": "IDLE"}, "accounts": [], "calls": [], "audio": audio,
+            "devices": [], "dnd": False, "forwarding": "", "auto_answer": "off",
+        }  # fmt: skip
+
+    async def open_audio(self, call: str, rate: AudioRate) -> Sound:
+        raise NotImplementedError
+
+    def events(self, types: object, after: str) -> Feed:
+        self.feeds.append(ScriptedFeed(after))
+        return self.feeds[-1]
+
+
+class ScriptedFeed:
+    def __init__(self, after: str) -> None:
+        self.after = after
+        self.queue: asyncio.Queue[Heard | None] = asyncio.Queue()
+
+    def say(self, place: str, event: Event) -> None:
+        self.queue.put_nowait(Heard(place, "", event))
+
+    async def next(self) -> Heard | None:
+        return await self.queue.get()
+
+    def close(self) -> None:
+        self.queue.put_nowait(None)
+
+
+DONE = OperationSucceeded(operation="op_1", command="hold", call="c_1")
+
+
+async def test_an_outcome_of_an_earlier_run_is_not_taken_for_one_of_this_run() -> None:
+    link = ScriptedLink("e1-5")
+    book = Book(link)
+    await book.open()
+    link.feeds[0].say("e1-6", DONE)
+    link.epoch = "e2"  # the phone was restarted, and answers before its events have come
+    holding = asyncio.create_task(book.execute(c.Hold(), wait=True))
+    link.feeds[0].say("e2-1", SystemReady(address=""))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not holding.done()
+    link.feeds[0].say("e2-2", DONE)
+    await holding
+    await book.close()
+
+
+async def test_what_was_under_way_in_a_run_that_is_over_fails() -> None:
+    link = ScriptedLink("e1-5")
+    book = Book(link)
+    await book.open()
+    holding = asyncio.create_task(book.execute(c.Hold(), wait=True))
+    await asyncio.sleep(0)
+    link.feeds[0].say("e2-1", SystemReady(address=""))
+    with pytest.raises(PhoneGone, match="restarted"):
+        await holding
+    with pytest.raises(PhoneGone, match="restarted"):  # an answer that was on its way all that time
+        await book.execute(c.Hold(), wait=True)
+    await book.close()
+
+
+async def test_after_a_gap_everything_is_looked_at_anew() -> None:
+    link = ScriptedLink("e1-5", "e1-900")
+    book = Book(link)
+    await book.open()
+    view = CallView(
+        "c_1", "a", "outgoing", CallState.ACTIVE, Party("sip:me@h"), Party("sip:you@h"), "x", wall(0), answered=wall(1)
+    )
+    link.feeds[0].say("e1-6", CallActive(call=view))
+    holding = asyncio.create_task(book.execute(c.Hold(), wait=True))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    [call] = book.calls
+    link.feeds[0].say("", StreamGap(after="e1-6", next="e1-800"))
+    with pytest.raises(ConnectionLost, match="lost"):
+        await holding
+    assert (await call.wait_ended()).end == CallEnd("network", reason="the events of its end were lost")
+    assert [feed.after for feed in link.feeds] == ["e1-5", "e1-900"]
+    await book.close()

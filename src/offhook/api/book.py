@@ -6,15 +6,15 @@ import asyncio
 import contextlib
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
 from offhook.api.call import CallHandle
-from offhook.api.failures import CLOSED, OperationFailed, PhoneGone
+from offhook.api.failures import CLOSED, ConnectionLost, OperationFailed, PhoneGone
 from offhook.api.links import Feed, Heard, Link, StreamGap
 from offhook.api.streams import Bell, Stream, Streams, wait_until
 from offhook.errors import NotFound
@@ -27,6 +27,7 @@ OUTCOMES_KEPT: Final = 4096
 
 LOST: Final = "the phone was restarted"
 
+K = TypeVar("K")
 Outcome: TypeAlias = e.OperationSucceeded | e.OperationFailed
 
 
@@ -53,8 +54,9 @@ class Book:
         self._running: dict[str, CallHandle] = {}
         self._known: weakref.WeakValueDictionary[str, CallHandle] = weakref.WeakValueDictionary()
         self._expected: dict[str, asyncio.Future[CallHandle]] = {}
-        self._outcomes: OrderedDict[str, Outcome] = OrderedDict()
-        self._awaited: dict[str, asyncio.Future[Outcome]] = {}
+        self._outcomes: OrderedDict[tuple[str, str], Outcome] = OrderedDict()
+        self._awaited: dict[tuple[str, str], asyncio.Future[Outcome]] = {}
+        self._past: set[str] = set()
         self.cursor = ""
         self._epoch = ""
         self._feed: Feed | None = None
@@ -109,7 +111,11 @@ class Book:
     async def _follow(self, feed: Feed) -> None:
         try:
             while (heard := await feed.next()) is not None:
-                await self._take(heard)
+                if isinstance(heard.event, StreamGap):
+                    feed.close()
+                    feed = self._feed = await self._after_gap()
+                else:
+                    self._take(heard)
         except PhoneGone as error:
             self._end(error)
         except Exception as error:  # the outermost loop: whoever waits must learn of it
@@ -122,17 +128,26 @@ class Book:
         self.ended, self.error = True, error
         for call in list(self._running.values()):
             call._leave(error or PhoneGone(CLOSED), quietly=error is None)
-        self._give_up(error or PhoneGone(CLOSED))
+        self._give_up(error or PhoneGone(CLOSED), self._awaited, self._expected)
         self.incoming.end(error)
         self.messages.end(error)
         self.bell.ring()
 
-    def _give_up(self, error: Exception) -> None:
-        """Nobody will hear any more of what is awaited."""
-        everything: list[asyncio.Future[Any]] = [*self._awaited.values(), *self._expected.values()]
-        for awaited in everything:
-            if not awaited.done():
-                awaited.set_exception(error)
+    async def _after_gap(self) -> Feed:
+        """Take over how things are, and follow from there. What was awaited may have come in between."""
+        await self._look()
+        for call_id, expected in self._expected.items():
+            if (call := self._known.get(call_id)) is not None and not expected.done():
+                expected.set_result(call)
+        lost = ConnectionLost("the events that tell the outcome were lost")
+        self._give_up(lost, self._awaited, self._expected)
+        return self.link.events(("*",), self.cursor)
+
+    def _give_up(self, error: Exception, *awaited: Mapping[Any, asyncio.Future[Any]]) -> None:
+        """Nobody will hear any more of this."""
+        for future in (future for each in awaited for future in each.values()):
+            if not future.done():
+                future.set_exception(error)
 
     def check(self) -> None:
         """Raise PhoneGone if there is nothing to wait for any more."""
@@ -141,10 +156,7 @@ class Book:
 
     # --- events
 
-    async def _take(self, heard: Heard) -> None:
-        if isinstance(heard.event, StreamGap):
-            await self._look()
-            return
+    def _take(self, heard: Heard) -> None:
         if heard.epoch != self._epoch:
             self._restarted(heard.epoch)
         self.cursor = heard.id
@@ -155,11 +167,12 @@ class Book:
 
     def _restarted(self, epoch: str) -> None:
         """A call does not survive its phone, nor does what was under way."""
+        self._past.add(self._epoch)
+        lost = {key: future for key, future in self._awaited.items() if key[0] in self._past}
         self._epoch = epoch
         for call in list(self._running.values()):
             self._lose(call, LOST)
-        self._give_up(PhoneGone(LOST))
-        self._outcomes.clear()
+        self._give_up(PhoneGone(LOST), lost)
         self.conferences.clear()
 
     def _lose(self, call: CallHandle, reason: str) -> None:
@@ -194,10 +207,11 @@ class Book:
 
     def _take_outcome(self, event: e.Event) -> None:
         assert isinstance(event, e.OperationSucceeded | e.OperationFailed)
-        awaited = self._awaited.get(event.operation)
+        key = (self._epoch, event.operation)
+        awaited = self._awaited.get(key)
         if awaited is not None and not awaited.done():
             awaited.set_result(event)
-        self._outcomes[event.operation] = event
+        self._outcomes[key] = event
         if len(self._outcomes) > OUTCOMES_KEPT:
             self._outcomes.popitem(last=False)
 
@@ -245,17 +259,19 @@ class Book:
     async def execute(self, command: Command, *, wait: bool = False) -> Accepted:
         """Carry out a command; with `wait` until what it began is done. Raises OperationFailed if that did not work."""
         self.check()
-        accepted = await self.link.execute(command)
+        accepted, epoch = await self.link.execute(command)
         if wait and accepted.operation:
-            await self._succeeds(command, accepted.operation)
+            await self._succeeds(command, (epoch, accepted.operation))
         return accepted
 
-    async def _succeeds(self, command: Command, operation: str) -> None:
+    async def _succeeds(self, command: Command, key: tuple[str, str]) -> None:
         """Wait for an operation's outcome. The events may be ahead of the answer, so it may be here already."""
-        outcome = self._outcomes.get(operation)
+        outcome = self._outcomes.get(key)
         if outcome is None:
             self.check()
-            outcome = await self._await(self._awaited, operation)
+            if key[0] in self._past:
+                raise PhoneGone(LOST)
+            outcome = await self._await(self._awaited, key)
         if isinstance(outcome, e.OperationFailed):
             raise OperationFailed(command.operation, sip_status=outcome.sip_status, reason=outcome.reason)
 
@@ -269,7 +285,8 @@ class Book:
             return await expected
         finally:
             self._expected.pop(command.id, None)
-            expected.cancel()
+            if not expected.cancel():
+                expected.exception()  # seen, should the request itself have failed first
 
     async def wait_call(self, call_id: str) -> CallHandle:
         """Return a call that the phone has just made."""
@@ -277,7 +294,7 @@ class Book:
         found: CallHandle = self._known.get(call_id) or await self._await(self._expected, call_id)
         return found
 
-    async def _await(self, where: dict[str, asyncio.Future[Any]], name: str) -> Any:
+    async def _await(self, where: dict[K, asyncio.Future[Any]], name: K) -> Any:
         awaited: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         where[name] = awaited
         try:

@@ -46,6 +46,13 @@ class StreamGap(Event):
     next: str
 
 
+class Done(NamedTuple):
+    """The answer to a command, and the run of the phone that gave it: ids of operations are unique within one run only."""
+
+    accepted: Accepted
+    epoch: str
+
+
 class Feed(Protocol):
     """Events in order, from one place in the journal on. `next` may be cancelled at any time without losing one."""
 
@@ -98,7 +105,7 @@ class Link(Protocol):
         """Let go of it (and end it, where it lives only for this link)."""
         ...
 
-    async def execute(self, command: Command) -> Accepted:
+    async def execute(self, command: Command) -> Done:
         """Carry out a command."""
         ...
 
@@ -184,9 +191,9 @@ class OwnPhone:
             raise PhoneGone("the phone is not open: use it in `async with`")
         return self._operations
 
-    async def execute(self, command: Command) -> Accepted:
+    async def execute(self, command: Command) -> Done:
         """Carry out a command."""
-        return self._ready.execute(command, self._client)
+        return Done(self._ready.execute(command, self._client), self.phone.journal.head.epoch)
 
     async def request(self, operation: str, params: Mapping[str, Any]) -> Any:
         """Carry out an operation."""

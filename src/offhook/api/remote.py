@@ -18,7 +18,7 @@ import msgspec
 
 from offhook.api.connections import Connection, Dialer
 from offhook.api.failures import ConnectionLost, PhoneGone
-from offhook.api.links import Feed, Heard, Sound, heard_from_json
+from offhook.api.links import Done, Feed, Heard, Sound, heard_from_json
 from offhook.api.remote_sound import RemoteSound
 from offhook.control.feed import cursor_from, event_types
 from offhook.control.schema import error_from_problem, to_json, value_from_json
@@ -93,7 +93,7 @@ class RemotePhone:
 
     async def open(self) -> None:
         """Connect; raises PhoneGone at once if no phone is there."""
-        self._requests = _Requests(await self._again.dialer.connect())
+        self._requests = await self._begun(await self._again.dialer.connect())
 
     async def close(self) -> None:
         """End all connections. The phone goes on."""
@@ -112,18 +112,21 @@ class RemotePhone:
         """Makes further connections."""
         return self._again.dialer
 
-    async def execute(self, command: Command) -> Accepted:
+    async def execute(self, command: Command) -> Done:
         """Carry out a command."""
-        found = await self.request(command.operation, to_json(command))
+        found, epoch = await self._ask(command.operation, to_json(command))
         value = value_from_json(type(command), found.get("value"))
-        return Accepted(call=found.get("call", ""), operation=found.get("operation", ""), value=value)
+        return Done(Accepted(call=found.get("call", ""), operation=found.get("operation", ""), value=value), epoch)
 
     async def request(self, operation: str, params: Mapping[str, Any]) -> Any:
         """Carry out an operation."""
+        return (await self._ask(operation, params))[0]
+
+    async def _ask(self, operation: str, params: Mapping[str, Any]) -> tuple[Any, str]:
         requests = await self._connected()
         try:
             async with asyncio.timeout(self._timeout):
-                return await requests.ask(operation, params)
+                return await requests.ask(operation, params), requests.epoch
         except TimeoutError:
             text = f"the phone at {self.dialer.where} has not answered {operation} for {self._timeout:g} s"
             raise TimeoutError(text) from None
@@ -133,8 +136,20 @@ class RemotePhone:
             if self._requests is None or self._requests.broken:
                 if self._requests is not None:
                     await self._requests.close()
-                self._requests = _Requests(await self._again.connect())
+                self._requests = None
+                self._requests = await self._begun(await self._again.connect())
             return self._requests
+
+    async def _begun(self, connection: Connection) -> _Requests:
+        """Return the requests of a new connection, which knows which run of the phone it leads to."""
+        requests = _Requests(connection)
+        try:
+            async with asyncio.timeout(self._timeout):
+                requests.epoch = str((await requests.ask("ping", {}))["epoch"])
+        except BaseException:
+            await requests.close()
+            raise
+        return requests
 
     async def open_audio(self, call: str, rate: AudioRate) -> Sound:
         """Open the call's sound on a connection of its own; raises InvalidState where the way there carries none."""
@@ -158,6 +173,7 @@ class _Requests:
 
     def __init__(self, connection: Connection) -> None:
         self.broken = False
+        self.epoch = ""
         self._connection = connection
         self._numbers = itertools.count(1)
         self._waiting: dict[int, tuple[str, asyncio.Future[Any]]] = {}
