@@ -34,6 +34,7 @@ lint: $(READY) ## style, types, layers, generated pages up to date
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m offhook.control.generated --check
+	@$(BIN)/python -m offhook.api.twin | diff -u src/offhook/sync.py - || { echo "offhook/sync.py is old: run  make docs"; exit 1; }
 
 fix: $(READY) ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
@@ -44,8 +45,9 @@ interop: $(READY) ## calls with SIPp, baresip and Kamailio, a browser, Node.js, 
 bench: $(READY) ## measure the phone beside its peers; writes bench/RESULTS.md
 	$(BIN)/python bench/run.py $(ARGS)
 
-docs: $(READY) ## write what is generated: pages, OpenAPI, AsyncAPI, JSON Schema, the types of the Node.js client
+docs: $(READY) ## write what is generated: pages, OpenAPI, AsyncAPI, JSON Schema, the Node.js client's types, the synchronous twin
 	$(BIN)/python -m offhook.control.generated
+	$(BIN)/python -m offhook.api.twin > src/offhook/sync.py.new && mv src/offhook/sync.py.new src/offhook/sync.py
 
 clean: ## remove everything that can be made again
 	rm -rf $(VENV) build dist run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage

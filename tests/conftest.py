@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from offhook import Softphone
+from offhook.exchange.server import Exchange
 from offhook.testing.backend import FakeBackend
+from offhook.testing.softphones import own_phone, phone_by
 from offhook.testing.wire import Weather, Wire
 
 if TYPE_CHECKING:
@@ -89,3 +92,26 @@ def wire(request: pytest.FixtureRequest) -> Wire:
     """
     loss, seed = request.param
     return Wire(seed, Weather(loss=loss, duplicate=loss / 2, jitter=0.03 if loss else 0.0))
+
+
+@pytest.fixture
+async def exchange() -> AsyncIterator[Exchange]:
+    """Return a practice exchange. Ask for it before `phone`, which then has somebody to say goodbye to."""
+    running = Exchange(port=0)
+    await running.start()
+    yield running
+    await running.close()
+
+
+@pytest.fixture(params=["own", "socket", "web"])
+async def phone(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Softphone]:
+    """Return a phone, driven from inside, over its socket or over HTTP."""
+    async with phone_by(request.param, tmp_path) as (driver, _):
+        yield driver
+
+
+@pytest.fixture
+async def peer(tmp_path: Path) -> AsyncIterator[tuple[Softphone, str]]:
+    """Return another phone and its address."""
+    async with own_phone() as made:
+        yield made

@@ -112,8 +112,12 @@ class RunningPhone:
         if history:
             running.engine.subscribe(running._keep)
         running.media.start()
-        for account in config.accounts:
-            running.execute(AddAccount(account=account))
+        try:
+            for account in config.accounts:
+                running.execute(AddAccount(account=account))
+        except CommandError:
+            await running.close()
+            raise
         return running
 
     async def close(self) -> None:

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from offhook.control.access import local_client
+from offhook.control.audio_lines import AudioLines, open_audio
 from offhook.control.backend import Backend, Unsubscribe
 from offhook.control.feed import Reader, stream_event
 from offhook.control.operations import Operations
@@ -68,7 +69,7 @@ class LocalServer:
         self.path = Path(path)
         self.operations = Operations(backend)
         self.shared = Shared(backend.journal)
-        self._backend = backend
+        self.backend = backend
         self._clients: set[_Client] = set()
         self._server: asyncio.Server | None = None
         self._unsubscribe: Unsubscribe | None = None
@@ -81,7 +82,7 @@ class LocalServer:
             raise SetupError("the local socket needs Unix sockets, which this system does not give; start with --socket none")
         listener = _listen(self.path)
         self._server = await asyncio.get_running_loop().create_unix_server(lambda: _Client(self), sock=listener)
-        self._unsubscribe = self._backend.journal.watch(self._news)
+        self._unsubscribe = self.backend.journal.watch(self._news)
 
     async def close(self) -> None:
         """Stop listening, let the clients read their last lines for a moment, and take the socket away."""
@@ -133,7 +134,9 @@ class _Client(asyncio.Protocol):
 
     def __init__(self, server: LocalServer) -> None:
         self._server = server
-        self._session = Session(server.operations, local_client(), self._subscription_changed, {"hello": self._hello})
+        own = {"hello": self._hello, "audio": self._open_audio}
+        self._session = Session(server.operations, local_client(), self._subscription_changed, own)
+        self._audio: AudioLines | None = None
         self._catching_up: asyncio.Task[None] | None = None
         self._room = asyncio.Event()
         self._stall: asyncio.TimerHandle | None = None
@@ -157,6 +160,8 @@ class _Client(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        if self._audio is not None:
+            self._audio.close()
         self._waiting.clear()
         self._stop_events()
         self._server.forget(self)
@@ -174,7 +179,7 @@ class _Client(asyncio.Protocol):
     def eof_received(self) -> bool:
         # A client that closed its sending side (`echo … | nc -N`) still wants its answers, and events if it subscribed.
         self._no_more = True
-        return bool(self._waiting or self._answering or self._session.reader)
+        return bool(self._waiting or self._answering or self._session.reader) and self._audio is None
 
     def pause_writing(self) -> None:
         # Requests wait while their answers are not read, and events stay in the journal.
@@ -216,7 +221,11 @@ class _Client(asyncio.Protocol):
         for _ in range(min(REQUESTS_A_TURN, len(self._waiting))):
             if self._full or self._answering or self._transport is None:
                 break
-            answer = self._session.answer(self._waiting.popleft())
+            line = self._waiting.popleft()
+            if self._audio is not None:
+                self._audio.take(line)
+                continue
+            answer = self._session.answer(line)
             if isinstance(answer, bytes):
                 replies.append(_line(answer))
             else:
@@ -252,6 +261,14 @@ class _Client(asyncio.Protocol):
             raise InvalidArgument.field("client", "a name of 1-32 letters, digits, '.', '_' and '-'")
         self._session.client = local_client(name)
         return {"client": name}
+
+    def _open_audio(self, params: Mapping[str, Any]) -> Any:
+        """From here on the connection carries one call's sound."""
+        assert self._session.client is not None
+        link = open_audio(self._server.operations, self._session.client, params)
+        self._audio = AudioLines(link, self._write, lambda: self._full, self.close)
+        self._stop_events()
+        return {"audio": link.id, "call": link.call, "rate": link.rate}
 
     # --- events
 

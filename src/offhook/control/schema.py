@@ -14,15 +14,34 @@ from typing import Any, get_type_hints
 import msgspec
 
 from offhook import errors
-from offhook.errors import CommandError, FieldError, InvalidArgument
+from offhook.errors import CommandError, FieldError, InvalidArgument, ParseError
+from offhook.media.messages import DeviceInfo
+from offhook.phone import commands as c
 from offhook.phone.commands import COMMANDS, Command
-from offhook.phone.events import EVENTS
+from offhook.phone.events import EVENTS, Event
+from offhook.phone.model import AccountView, AudioView, CallView, ConferenceView, Snapshot, StatusView
 
 OPERATIONS: dict[str, type[Command]] = {command.operation: command for command in COMMANDS}
 """Every command by its operation name."""
 
 EVENT_TYPES: tuple[str, ...] = tuple(event.type for event in EVENTS)
 """Every event type, in the order of the documentation."""
+
+RESULTS: dict[type[Command], Any] = {
+    c.GetCall: CallView,
+    c.ListCalls: tuple[CallView, ...],
+    **dict.fromkeys((c.CreateConference, c.JoinConference, c.LeaveConference, c.MuteMember, c.UnmuteMember), ConferenceView),
+    c.EndConference: ConferenceView,
+    c.ListConferences: tuple[ConferenceView, ...],
+    **dict.fromkeys((c.Mute, c.Unmute, c.ToggleMute), AudioView | None),
+    **dict.fromkeys((c.SetVolume, c.VolumeUp, c.VolumeDown, c.SetMicVolume, c.SetDevice, c.GetAudio), AudioView),
+    c.ListDevices: tuple[DeviceInfo, ...],
+    **dict.fromkeys((c.AddAccount, c.RegisterAccount, c.UnregisterAccount, c.SelectAccount), AccountView | None),
+    c.ListAccounts: tuple[AccountView, ...],
+    c.Status: StatusView,
+    c.GetSnapshot: Snapshot,
+}
+"""What the value of a command's answer is. Those not named here answer nothing, or an object of plain values."""
 
 _PAIRS = frozenset({"headers", "tags"})
 
@@ -152,6 +171,39 @@ def problem(error: CommandError) -> dict[str, Any]:
     if error.retry_after:
         found["retry_after"] = math.ceil(error.retry_after)
     return found
+
+
+def value_from_json(command: type[Command], value: Any) -> Any:
+    """Return the value of a command's answer as the view it was; raises ParseError for what does not fit."""
+    shape = RESULTS.get(command)
+    if shape is None:
+        return value
+    try:
+        return msgspec.convert(value, shape)
+    except msgspec.ValidationError as error:
+        raise ParseError(f"the answer to {command.operation}: {error}") from None
+
+
+_EVENT_CLASSES: dict[str, type[Event]] = {event.type: event for event in EVENTS}
+_event_decoders: dict[str, msgspec.json.Decoder[Any]] = {}  # made at first use: most programs meet few types
+
+
+def event_from_json(type_: str, data: bytes | msgspec.Raw) -> Event | None:
+    """Return the event whose `type` and `data` an envelope holds, None for a type that only a newer phone knows.
+
+    Raises ParseError for data that do not fit; fields that only a newer phone knows are left out.
+    """
+    event_class = _EVENT_CLASSES.get(type_)
+    if event_class is None:
+        return None
+    decoder = _event_decoders.get(type_)
+    if decoder is None:
+        decoder = _event_decoders[type_] = msgspec.json.Decoder(event_class)
+    try:
+        event: Event = decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ParseError(f"the event {type_}: {error}") from None
+    return event
 
 
 def error_from_problem(found: Mapping[str, Any]) -> CommandError:

@@ -111,6 +111,11 @@ class AudioLink:
         return self._sent - max(self._gone, self._cleared)
 
     @property
+    def gone_ms(self) -> int:
+        """Return how much of what was written has been played or cleared, as known from the latest frame."""
+        return (self._sent - self._waiting) // self._millisecond
+
+    @property
     def played_ms(self) -> int:
         """Return how much of what was written has been played, to 20 ms."""
         return self._gone // self._millisecond - self._dropped_ms

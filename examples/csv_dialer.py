@@ -1,0 +1,89 @@
+"""Reach somebody on call: ring the people of a CSV file, a few at a time; the first who answers gets the call.
+
+    python examples/csv_dialer.py people.csv --at-once 3 --ring 20
+
+The file has the columns name and number. All others are hung up the moment somebody answers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from offhook import CallFailed, CallHandle, Softphone
+
+
+class Person(NamedTuple):
+    """One line of the file."""
+
+    name: str
+    number: str
+
+
+def read_people(file: Path) -> list[Person]:
+    """Return the people in the file, in its order."""
+    with file.open(newline="", encoding="utf-8") as lines:
+        return [Person(line["name"], line["number"]) for line in csv.DictReader(lines)]
+
+
+async def ring(phone: Softphone, person: Person, seconds: float) -> CallHandle | None:
+    """Ring one person; returns the call if it was answered. Cancelling this hangs up."""
+    call = await phone.dial(person.number, ring_timeout=seconds, hold_others=False)
+    try:
+        await call.wait_active()
+    except CallFailed as failure:
+        print(f"{person.name}: {type(failure).__name__}")
+        return None
+    except asyncio.CancelledError:
+        await call.hangup()
+        raise
+    return call
+
+
+async def reach(
+    phone: Softphone, people: Iterable[Person], *, at_once: int = 3, seconds: float = 20.0
+) -> tuple[Person, CallHandle] | None:
+    """Ring people until somebody answers; returns who, and the call. None: nobody."""
+    waiting, ringing = list(people), dict[asyncio.Task[CallHandle | None], Person]()
+    try:
+        while waiting or ringing:
+            while waiting and len(ringing) < at_once:
+                person = waiting.pop(0)
+                ringing[asyncio.create_task(ring(phone, person, seconds))] = person
+            done, _ = await asyncio.wait(ringing, return_when=asyncio.FIRST_COMPLETED)
+            answered = [(ringing.pop(task), call) for task in done if (call := task.result()) is not None]
+            for task in done:
+                ringing.pop(task, None)
+            for _, late in answered[1:]:  # two at the same moment
+                await late.hangup()
+            if answered:
+                return answered[0]
+        return None
+    finally:
+        for task in ringing:
+            task.cancel()
+        await asyncio.gather(*ringing, return_exceptions=True)
+
+
+async def main() -> None:
+    """Read the command line and dial."""
+    parser = argparse.ArgumentParser(description="Ring people until somebody answers.")
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--at-once", type=int, default=3)
+    parser.add_argument("--ring", type=float, default=20.0, help="seconds each phone rings")
+    options = parser.parse_args()
+    async with Softphone.connect() as phone:
+        found = await reach(phone, read_people(options.file), at_once=options.at_once, seconds=options.ring)
+        if found is None:
+            print("nobody answers")
+        else:
+            print(f"{found[0].name} has answered")
+            await found[1].wait_ended()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

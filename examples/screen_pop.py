@@ -1,0 +1,71 @@
+"""Show who is calling while it still rings: open the customer's page for the caller's number.
+
+    python examples/screen_pop.py customers.csv --url 'https://crm.example.org/customers/{id}'
+
+The file has the columns number, name and id. Numbers are compared by their last nine digits, however they are written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import re
+import webbrowser
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from offhook.phone.model import CallView
+from offhook.sync import Softphone
+
+
+class Customer(NamedTuple):
+    """One line of the file."""
+
+    name: str
+    id: str
+
+
+def key(number: str) -> str:
+    """Return what two ways of writing a number have in common."""
+    return re.sub(r"\D", "", number)[-9:]
+
+
+def read_customers(file: Path) -> dict[str, Customer]:
+    """Return the customers by their number's key."""
+    with file.open(newline="", encoding="utf-8") as lines:
+        return {key(line["number"]): Customer(line["name"], line["id"]) for line in csv.DictReader(lines)}
+
+
+def caller_number(call: CallView) -> str:
+    """Return the caller's number: the one the network vouches for, if it does."""
+    uri = call.remote.asserted or call.remote.uri
+    return uri.partition(":")[2].partition("@")[0]
+
+
+def pop(
+    phone: Softphone, customers: Mapping[str, Customer], url: str, show: Callable[[str], object] = webbrowser.open
+) -> None:
+    """Show a page for every known caller, until the phone is closed."""
+    for call in phone.incoming:
+        number = caller_number(call.view)
+        customer = customers.get(key(number))
+        if customer is None:
+            print(f"{number} {call.remote.display}: not a customer")
+        else:
+            print(f"{number}: {customer.name}")
+            show(url.format(id=customer.id, number=number))
+
+
+def main() -> None:
+    """Read the command line and watch."""
+    parser = argparse.ArgumentParser(description="Open the page of whoever calls.")
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--url", required=True)
+    options = parser.parse_args()
+    with Softphone.connect(name="screen-pop") as phone:
+        pop(phone, read_customers(options.file), options.url)
+
+
+if __name__ == "__main__":
+    main()

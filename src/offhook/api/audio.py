@@ -1,0 +1,83 @@
+"""A call's sound, as a program hears and makes it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from offhook.api.links import Sound
+from offhook.media.messages import AudioRate
+
+if TYPE_CHECKING:
+    from offhook.api.book import Book
+
+AHEAD_MS: Final = 1000
+"""How far `write` runs ahead of what is played before it waits."""
+
+
+class Audio:
+    """The sound of one call: 16-bit little-endian mono samples at `rate` Hz, both ways. It ends with the call.
+
+    Iterating gives what the far end says, 20 ms of bytes at a time; a program that is more than a second late misses the
+    oldest. What is written goes to the far end besides the microphone.
+    """
+
+    def __init__(self, book: Book, call: str, rate: AudioRate) -> None:
+        self.rate = rate
+        self._book = book
+        self._call = call
+        self._sound: Sound | None = None
+        self._opening = asyncio.Lock()
+
+    async def __aenter__(self) -> Audio:
+        await self._open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _open(self) -> Sound:
+        async with self._opening:
+            if self._sound is None:
+                self._book.check()
+                self._sound = await self._book.link.open_audio(self._call, self.rate)
+            return self._sound
+
+    async def close(self) -> None:
+        """End it; the call goes on."""
+        async with self._opening:
+            if self._sound is not None:
+                self._sound.close()
+
+    def __aiter__(self) -> Audio:
+        return self
+
+    async def __anext__(self) -> bytes:
+        frame = await (await self._open()).next()
+        if frame is None:
+            raise StopAsyncIteration
+        return frame
+
+    async def write(self, pcm: bytes) -> None:
+        """Say this after what was said before; any length. Waits while more than a second is not played yet.
+
+        Raises InvalidState when the call is over.
+        """
+        sound = await self._open()
+        step = self.rate * 2 * AHEAD_MS // 1000
+        for start in range(0, len(pcm), step):
+            await sound.wait_buffered(AHEAD_MS)
+            sound.write(pcm[start : start + step])
+
+    async def clear(self) -> int:
+        """Be silent at once; returns how many milliseconds of what was written were not played."""
+        return await (await self._open()).clear()
+
+    async def drain(self) -> None:
+        """Wait until all that was written has been played, or the call is over."""
+        await (await self._open()).wait_buffered(0)
+
+    @property
+    def buffered_ms(self) -> int:
+        """How much of what was written is not played yet."""
+        return self._sound.buffered_ms if self._sound is not None else 0

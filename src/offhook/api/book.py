@@ -1,0 +1,315 @@
+"""What a program knows of its phone: every call, operation, account and conference, kept up to date from the events."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import structs
+
+from offhook.api.call import CallHandle
+from offhook.api.failures import CLOSED, ConnectionLost, OperationFailed, PhoneGone
+from offhook.api.links import Feed, Heard, Link, StreamGap
+from offhook.api.streams import Bell, Stream, Streams, wait_until
+from offhook.errors import NotFound
+from offhook.phone import events as e
+from offhook.phone.commands import Accepted, Command, Dial
+from offhook.phone.model import AccountView, CallEnd, CallState, CallView, ConferenceView, Snapshot
+
+OUTCOMES_KEPT: Final = 4096
+"""Outcomes of operations that are remembered, for those whose answer comes later than the outcome."""
+
+LOST: Final = "the phone was restarted"
+
+K = TypeVar("K")
+Outcome: TypeAlias = e.OperationSucceeded | e.OperationFailed
+
+
+class _AsOf(msgspec.Struct):
+    as_of: str
+
+
+class Book:
+    """Follows one phone. `cursor` is the place up to which it knows everything.
+
+    `ended` says that there is nothing more to follow; `error` why, unless it was closed on purpose.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.bell = Bell()
+        self.incoming: Streams[CallHandle] = Streams()
+        self.messages: Streams[e.MessageReceived] = Streams()
+        self.accounts: dict[str, AccountView] = {}
+        self.conferences: dict[str, ConferenceView] = {}
+        self.ended = False
+        self.stopped = False
+        self.error: PhoneGone | None = None
+        self._running: dict[str, CallHandle] = {}
+        self._known: weakref.WeakValueDictionary[str, CallHandle] = weakref.WeakValueDictionary()
+        self._expected: dict[str, asyncio.Future[CallHandle]] = {}
+        self._outcomes: OrderedDict[tuple[str, str], Outcome] = OrderedDict()
+        self._awaited: dict[tuple[str, str], asyncio.Future[Outcome]] = {}
+        self._past: set[str] = set()
+        self.cursor = ""
+        self._epoch = ""
+        self._feed: Feed | None = None
+        self._following: asyncio.Task[None] | None = None
+
+    # --- life
+
+    async def open(self) -> None:
+        """Learn how things are, and follow from there."""
+        await self._look()
+        self._feed = self.link.events(("*",), self.cursor)
+        self._following = asyncio.get_running_loop().create_task(self._follow(self._feed))
+
+    async def close(self) -> None:
+        """Stop following; every iterator and waiter ends."""
+        if self._feed is not None:
+            self._feed.close()
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait([self._following])
+        self._end(None)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it follows the phone."""
+        return self._following is not None and not self.ended
+
+    async def wait_stopped(self, timeout: float) -> None:
+        """Wait until the phone has said its last word, if it still can."""
+        with contextlib.suppress(TimeoutError):
+            await wait_until(self.bell, lambda: self.stopped or self.ended, timeout)
+
+    async def _look(self) -> None:
+        """Take over a snapshot, and go on from its place."""
+        found = await self.link.request("snapshot", {})
+        snapshot, self.cursor = msgspec.convert(found, Snapshot), msgspec.convert(found, _AsOf).as_of
+        self._epoch = self.cursor.rpartition("-")[0]
+        self.accounts = {account.id: account for account in snapshot.accounts}
+        self.conferences = {room.id: room for room in snapshot.conferences}
+        running = {call.id: call for call in snapshot.calls}
+        for call in list(self._running.values()):
+            if call.id not in running:
+                self._lose(call, "the events of its end were lost")
+        for view in running.values():
+            new = view.id not in self._known
+            call = self._handle(view)
+            call._update(view)
+            if new and view.state is CallState.INCOMING:
+                self.incoming.put(call)
+        self.bell.ring()
+
+    async def _follow(self, feed: Feed) -> None:
+        try:
+            while (heard := await feed.next()) is not None:
+                if isinstance(heard.event, StreamGap):
+                    feed.close()
+                    feed = self._feed = await self._after_gap()
+                else:
+                    self._take(heard)
+        except PhoneGone as error:
+            self._end(error)
+        except Exception as error:  # the outermost loop: whoever waits must learn of it
+            self._end(PhoneGone(f"the events cannot be followed any more: {error!r}"))
+            raise
+
+    def _end(self, error: PhoneGone | None) -> None:
+        if self.ended:
+            return
+        self.ended, self.error = True, error
+        for call in list(self._running.values()):
+            call._leave(error or PhoneGone(CLOSED), quietly=error is None)
+        self._give_up(error or PhoneGone(CLOSED), self._awaited, self._expected)
+        self.incoming.end(error)
+        self.messages.end(error)
+        self.bell.ring()
+
+    async def _after_gap(self) -> Feed:
+        """Take over how things are, and follow from there. What was awaited may have come in between."""
+        await self._look()
+        for call_id, expected in self._expected.items():
+            if (call := self._known.get(call_id)) is not None and not expected.done():
+                expected.set_result(call)
+        lost = ConnectionLost("the events that tell the outcome were lost")
+        self._give_up(lost, self._awaited, self._expected)
+        return self.link.events(("*",), self.cursor)
+
+    def _give_up(self, error: Exception, *awaited: Mapping[Any, asyncio.Future[Any]]) -> None:
+        """Nobody will hear any more of this."""
+        for future in (future for each in awaited for future in each.values()):
+            if not future.done():
+                future.set_exception(error)
+
+    def check(self) -> None:
+        """Raise PhoneGone if there is nothing to wait for any more."""
+        if self.ended:
+            raise self.error or PhoneGone(CLOSED)
+
+    # --- events
+
+    def _take(self, heard: Heard) -> None:
+        if heard.epoch != self._epoch:
+            self._restarted(heard.epoch)
+        self.cursor = heard.id
+        take = _TAKERS.get(type(heard.event).__mro__[1]) or _TAKERS.get(type(heard.event))
+        if take is not None:
+            take(self, heard.event)
+        self.bell.ring()
+
+    def _restarted(self, epoch: str) -> None:
+        """A call does not survive its phone, nor does what was under way."""
+        self._past.add(self._epoch)
+        lost = {key: future for key, future in self._awaited.items() if key[0] in self._past}
+        self._epoch = epoch
+        for call in list(self._running.values()):
+            self._lose(call, LOST)
+        self._give_up(PhoneGone(LOST), lost)
+        self.conferences.clear()
+
+    def _lose(self, call: CallHandle, reason: str) -> None:
+        end = CallEnd("network", reason=reason)
+        view = structs.replace(call.view, state=CallState.ENDED, ended=datetime.now(UTC), end=end)
+        duration = (datetime.now(UTC) - view.answered).total_seconds() if view.answered else 0.0
+        self._take_call(e.CallEnded(call=view, duration=duration))
+
+    def _take_call(self, event: e.CallEvent) -> None:
+        view = event.call
+        call = self._known.get(view.id)
+        if call is None:
+            if view.state is CallState.ENDED and view.id not in self._expected and not isinstance(event, e.CallEnded):
+                return  # the last words of a call that nobody here holds any more
+            call = self._handle(view)
+        expected = self._expected.get(view.id)
+        if expected is not None and not expected.done():
+            expected.set_result(call)
+        call._take(event)
+        if isinstance(event, e.CallIncoming):
+            self.incoming.put(call)
+        if isinstance(event, e.CallEnded):
+            self._running.pop(view.id, None)
+
+    def _handle(self, view: CallView) -> CallHandle:
+        call = self._known.get(view.id)
+        if call is None:
+            call = self._known[view.id] = CallHandle(self, view)
+        if view.state is not CallState.ENDED:
+            self._running[view.id] = call
+        return call
+
+    def _take_outcome(self, event: e.Event) -> None:
+        assert isinstance(event, e.OperationSucceeded | e.OperationFailed)
+        key = (self._epoch, event.operation)
+        awaited = self._awaited.get(key)
+        if awaited is not None and not awaited.done():
+            awaited.set_result(event)
+        self._outcomes[key] = event
+        if len(self._outcomes) > OUTCOMES_KEPT:
+            self._outcomes.popitem(last=False)
+
+    def _take_account(self, event: e.Event) -> None:
+        assert isinstance(event, e.AccountEvent)
+        if isinstance(event, e.AccountRemoved):
+            self.accounts.pop(event.account.id, None)
+        else:
+            self.accounts[event.account.id] = event.account
+
+    def _take_conference(self, event: e.Event) -> None:
+        assert isinstance(event, e.ConferenceEvent)
+        if isinstance(event, e.ConferenceEnded):
+            self.conferences.pop(event.conference.id, None)
+        else:
+            self.conferences[event.conference.id] = event.conference
+
+    def _take_message(self, event: e.Event) -> None:
+        assert isinstance(event, e.MessageReceived)
+        self.messages.put(event)
+
+    def _take_stopped(self, _event: e.Event) -> None:
+        self.stopped = True
+
+    # --- what the handles ask
+
+    @property
+    def calls(self) -> tuple[CallHandle, ...]:
+        """The running calls, oldest first."""
+        return tuple(sorted(self._running.values(), key=lambda call: call.view.created))
+
+    def call(self, call_id: str) -> CallHandle:
+        """Return a call by its id; raises NotFound."""
+        call = self._known.get(call_id)
+        if call is None:
+            raise NotFound(f"there is no call {call_id!r}")
+        return call
+
+    def incoming_stream(self) -> Stream[CallHandle]:
+        """Return a stream of incoming calls, those that ring already first."""
+        stream = Stream(call for call in self.calls if call.state is CallState.INCOMING)
+        self.incoming.add(stream)
+        return stream
+
+    async def execute(self, command: Command, *, wait: bool = False) -> Accepted:
+        """Carry out a command; with `wait` until what it began is done. Raises OperationFailed if that did not work."""
+        self.check()
+        accepted, epoch = await self.link.execute(command)
+        if wait and accepted.operation:
+            await self._succeeds(command, (epoch, accepted.operation))
+        return accepted
+
+    async def _succeeds(self, command: Command, key: tuple[str, str]) -> None:
+        """Wait for an operation's outcome. The events may be ahead of the answer, so it may be here already."""
+        outcome = self._outcomes.get(key)
+        if outcome is None:
+            self.check()
+            if key[0] in self._past:
+                raise PhoneGone(LOST)
+            outcome = await self._await(self._awaited, key)
+        if isinstance(outcome, e.OperationFailed):
+            raise OperationFailed(command.operation, sip_status=outcome.sip_status, reason=outcome.reason)
+
+    async def dial(self, command: Dial) -> CallHandle:
+        """Carry out a Dial that names its call, and return the call."""
+        self.check()
+        expected: asyncio.Future[CallHandle] = asyncio.get_running_loop().create_future()
+        self._expected[command.id] = expected
+        try:
+            await self.link.execute(command)
+            return await expected
+        finally:
+            self._expected.pop(command.id, None)
+            if not expected.cancel():
+                expected.exception()  # seen, should the request itself have failed first
+
+    async def wait_call(self, call_id: str) -> CallHandle:
+        """Return a call that the phone has just made."""
+        self.check()
+        found: CallHandle = self._known.get(call_id) or await self._await(self._expected, call_id)
+        return found
+
+    async def _await(self, where: dict[K, asyncio.Future[Any]], name: K) -> Any:
+        awaited: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        where[name] = awaited
+        try:
+            return await awaited
+        finally:
+            where.pop(name, None)
+
+
+_TAKERS: Final[dict[type[e.Event], Callable[[Book, e.Event], None]]] = {
+    e.CallEvent: Book._take_call,  # type: ignore[dict-item]  # chosen by the event's class
+    e.AccountEvent: Book._take_account,
+    e.ConferenceEvent: Book._take_conference,
+    e.OperationSucceeded: Book._take_outcome,
+    e.OperationFailed: Book._take_outcome,
+    e.MessageReceived: Book._take_message,
+    e.SystemStopped: Book._take_stopped,
+}
+"""Who takes an event: by its class, or the one above."""

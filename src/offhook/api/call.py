@@ -1,0 +1,283 @@
+"""One call, as a program holds it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from offhook.api.audio import Audio
+from offhook.api.failures import CallFailed, PhoneGone, call_failure
+from offhook.api.playing import Playback, Recording
+from offhook.api.streams import Bell, DigitStream, Stream, Streams, wait_until
+from offhook.errors import CommandError
+from offhook.media.messages import AudioRate
+from offhook.phone import commands as c
+from offhook.phone import events as e
+from offhook.phone.model import CallState, CallView, Party
+from offhook.phone.settings import DtmfMethod
+
+if TYPE_CHECKING:
+    from offhook.api.book import Book
+
+EVENTS_KEPT: Final = 256
+"""Events of a call that `events` begins with: a call seldom has more before somebody looks."""
+
+RUNG: Final = frozenset({CallState.RINGING, CallState.EARLY})
+
+
+class CallHandle:
+    """One call. `view` is always the call as it is now; what changes it comes by itself.
+
+    Commands that need the far end wait for its answer and raise OperationFailed if that is no; with `wait=False` they return
+    as soon as the phone has taken them. All raise CommandError for what cannot be done now (InvalidState, NotFound …), and
+    PhoneGone. In `async with call:` the call is hung up at the end of the block.
+    """
+
+    def __init__(self, book: Book, view: CallView) -> None:
+        self._book = book
+        self._view = view
+        self._bell = Bell()
+        self._rang = view.state in RUNG
+        self._events: deque[e.CallEvent] = deque(maxlen=EVENTS_KEPT)
+        self._readers: Streams[e.CallEvent] = Streams()
+        self._digits = DigitStream()
+        self._finished: dict[str, e.CallEvent] = {}
+        self._error: PhoneGone | None = None
+        self._audio: Audio | None = None
+
+    def __repr__(self) -> str:
+        return f"<CallHandle {self.id} {self.view.direction} {self.view.remote.uri} {self.state}>"
+
+    async def __aenter__(self) -> CallHandle:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if not self.is_ended:
+            with contextlib.suppress(CommandError, PhoneGone):
+                await self.hangup()
+
+    # --- how it is
+
+    @property
+    def id(self) -> str:
+        """Its name on every surface of the phone."""
+        return self._view.id
+
+    @property
+    def view(self) -> CallView:
+        """The whole call as it is now."""
+        return self._view
+
+    @property
+    def state(self) -> CallState:
+        """Where it is: calling, ringing, incoming, active, held_local … ended."""
+        return self._view.state
+
+    @property
+    def remote(self) -> Party:
+        """The far end."""
+        return self._view.remote
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether it is over."""
+        return self._view.state is CallState.ENDED
+
+    @property
+    def digits(self) -> DigitStream:
+        """The keys that the far end presses, from the first on: `async for digit in call.digits`, `call.digits.read(4)`."""
+        return self._digits
+
+    @property
+    def events(self) -> Stream[e.CallEvent]:
+        """A new iterator over the call's events: those since this program knows the call (the latest 256), then what comes.
+
+        It ends after call.ended.
+        """
+        stream: Stream[e.CallEvent] = Stream(self._events)
+        self._readers.add(stream)
+        return stream
+
+    # --- waiting
+
+    async def wait_ringing(self, *, timeout: float | None = None) -> None:
+        """Wait until the far end rings, or has answered without. Raises CallFailed if it ends first, TimeoutError."""
+        await self._wait(lambda: self._rang or self._view.answered is not None, timeout)
+
+    async def wait_active(self, *, timeout: float | None = None) -> None:
+        """Wait until the call is answered, by whichever side.
+
+        Raises CallFailed if it ends first (Busy, Declined, NoAnswer, UnknownNumber, Barred, Unreachable or Cancelled, with
+        `sip_status` and `reason`), TimeoutError after `timeout` seconds: the call goes on then.
+        """
+        await self._wait(lambda: self._view.answered is not None, timeout)
+
+    async def wait_ended(self, *, timeout: float | None = None) -> CallView:
+        """Wait until the call is over; returns its last view, whose `end` says by whom and why. Raises TimeoutError."""
+        await wait_until(self._bell, lambda: self.is_ended or self._error is not None, timeout)
+        if not self.is_ended and self._error is not None:
+            raise self._error
+        return self._view
+
+    async def _wait(self, condition: Callable[[], bool], timeout: float | None) -> None:
+        await wait_until(self._bell, lambda: condition() or self.is_ended or self._error is not None, timeout)
+        if condition():
+            return
+        raise self._error or call_failure(self._view)
+
+    # --- doing
+
+    async def answer(self) -> None:
+        """Answer it; another active call is put on hold."""
+        await self._do(c.Answer(call=self.id), wait=True)
+        with contextlib.suppress(CallFailed):  # it was answered; what comes later is seen in the state
+            await self.wait_active()
+
+    async def reject(self, status: int = 0) -> None:
+        """Refuse it, as busy (486) unless `status` says otherwise (300-699)."""
+        await self._do(c.Reject(call=self.id, status=status))
+        await self.wait_ended()
+
+    async def redirect(self, to: str) -> None:
+        """Send the ringing incoming call to somebody else (302)."""
+        await self._do(c.Redirect(call=self.id, to=to))
+        await self.wait_ended()
+
+    async def hangup(self) -> None:
+        """End it, in whatever state; harmless when it is over."""
+        if self.is_ended:
+            return
+        try:
+            await self._do(c.Hangup(call=self.id))
+        except CommandError:
+            # It may have ended a moment ago, and the event of that is under way.
+            view = (await self._do(c.GetCall(call=self.id))).value
+            if view.state is not CallState.ENDED:
+                raise
+        await self.wait_ended()
+
+    async def hold(self, *, wait: bool = True) -> None:
+        """Put it on hold."""
+        await self._do(c.Hold(call=self.id), wait=wait)
+
+    async def resume(self, *, wait: bool = True) -> None:
+        """Take it off hold."""
+        await self._do(c.Resume(call=self.id), wait=wait)
+
+    async def mute(self) -> None:
+        """Send silence in place of the microphone."""
+        await self._do(c.Mute(call=self.id))
+        await wait_until(self._bell, lambda: self._view.muted or self._is_over, None)
+
+    async def unmute(self) -> None:
+        """Undo `mute`."""
+        await self._do(c.Unmute(call=self.id))
+        await wait_until(self._bell, lambda: not self._view.muted or self._is_over, None)
+
+    async def dtmf(
+        self, digits: str, *, method: DtmfMethod | Literal[""] = "", duration_ms: int = 160, gap_ms: int = 80, wait: bool = True
+    ) -> None:
+        """Send digits 0-9 * # A-D, "," pauses; waits until all have gone out."""
+        command = c.SendDtmf(call=self.id, digits=digits, method=method, duration_ms=duration_ms, gap_ms=gap_ms)
+        await self._do(command, wait=wait)
+
+    async def transfer(self, to: str, *, wait: bool = True) -> None:
+        """Connect the far end with `to` (blind transfer). When the target has answered, this call ends."""
+        await self._do(c.Transfer(call=self.id, to=to), wait=wait)
+
+    async def accept_transfer(self) -> CallHandle:
+        """Do what the far end asked for with `transfer.requested`: call its target. Returns the new call."""
+        accepted = await self._do(c.AcceptTransfer(call=self.id))
+        return await self._book.wait_call(accepted.call)
+
+    async def reject_transfer(self) -> None:
+        """Refuse what the far end asked for with `transfer.requested`."""
+        await self._do(c.RejectTransfer(call=self.id))
+
+    async def send_info(self, body: str, *, content_type: str = "text/plain", wait: bool = True) -> None:
+        """Send a SIP INFO inside the call."""
+        await self._do(c.SendInfo(call=self.id, body=body, content_type=content_type), wait=wait)
+
+    async def play(
+        self, file: str | os.PathLike[str] = "", *, tone: str = "", duration_ms: int = 0, loop: bool = False,
+        gain_db: float = 0.0,
+    ) -> Playback:  # fmt: skip
+        """Play a WAV file, or a tone ("440", "350+440" Hz), to the far end. Returns at once; `await playback.wait()`."""
+        path = os.path.abspath(file) if file else ""
+        command = c.Play(call=self.id, file=path, tone=tone, duration_ms=duration_ms, loop=loop, gain_db=gain_db)
+        accepted = await self._do(command)
+        return Playback(self, accepted.value["playback"])
+
+    async def record(
+        self, file: str | os.PathLike[str] = "", *, channels: Literal["mono", "stereo"] = "mono",
+        max_seconds: float = 0.0, beep: bool = False,
+    ) -> Recording:  # fmt: skip
+        """Record both ends into a new WAV file; "" makes a name in the recordings folder. `path = await recording.stop()`."""
+        path = os.path.abspath(file) if file else ""
+        command = c.Record(call=self.id, file=path, channels=channels, max_seconds=max_seconds, beep=beep)
+        accepted = await self._do(command)
+        return Recording(self, accepted.value["recording"], Path(accepted.value["file"]))
+
+    @property
+    def audio(self) -> Audio:
+        """The call's sound at 16 kHz, opened at its first use: `async for frame in call.audio`, `call.audio.write(pcm)`."""
+        if self._audio is None:
+            self._audio = Audio(self._book, self.id, 16000)
+        return self._audio
+
+    def open_audio(self, *, rate: AudioRate = 16000) -> Audio:
+        """Return the call's sound at another rate, or for one more part of the program: each hears everything.
+
+        Use it in `async with`, which opens it at once.
+        """
+        return Audio(self._book, self.id, rate)
+
+    async def loopback(self, enabled: bool = True) -> None:
+        """Send the far end its own sound back, or stop that."""
+        await self._do(c.Loopback(call=self.id, enabled=enabled))
+
+    async def _do(self, command: c.Command, *, wait: bool = False) -> c.Accepted:
+        return await self._book.execute(command, wait=wait)
+
+    # --- for the book
+
+    @property
+    def _is_over(self) -> bool:
+        return self.is_ended or self._error is not None
+
+    def _update(self, view: CallView) -> None:
+        self._view = view
+        self._rang = self._rang or view.state in RUNG
+        self._bell.ring()
+
+    def _take(self, event: e.CallEvent) -> None:
+        if not (self.is_ended and event.call.state is not CallState.ENDED):
+            self._view = event.call
+        self._rang = self._rang or self._view.state in RUNG
+        match event:
+            case e.DtmfReceived():
+                self._digits._digits._put(event.digit)
+            case e.PlaybackFinished() | e.PlaybackFailed():
+                self._finished[event.playback] = event
+            case e.RecordingFinished() | e.RecordingFailed():
+                self._finished[event.recording] = event
+            case _:
+                pass
+        if not isinstance(event, e.MediaStats):
+            self._events.append(event)
+        self._readers.put(event)
+        if isinstance(event, e.CallEnded):
+            self._digits._digits._end()
+            self._readers.end()
+        self._bell.ring()
+
+    def _leave(self, error: PhoneGone, *, quietly: bool) -> None:
+        """Nothing more will be heard of this call. `quietly`: because we wanted so, then the iterators just end."""
+        self._error = error
+        self._digits._digits._end(None if quietly else error)
+        self._readers.end(None if quietly else error)
+        self._bell.ring()

@@ -1,0 +1,356 @@
+"""A phone, as a program holds it: one that runs in this program, or one that runs already and is reached over a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from offhook.api.book import Book
+from offhook.api.call import CallHandle
+from offhook.api.conference import Conference
+from offhook.api.connections import LocalSocket
+from offhook.api.failures import CLOSED, OperationFailed, PhoneGone
+from offhook.api.links import Link, OwnPhone
+from offhook.api.remote import RemotePhone
+from offhook.api.streams import EventStream, Stream, wait_until
+from offhook.control.access import Client
+from offhook.errors import NotFound
+from offhook.media.messages import DeviceInfo
+from offhook.phone import commands as c
+from offhook.phone import events as e
+from offhook.phone.model import AccountView, AudioView, HeaderList, Snapshot, StatusView
+from offhook.phone.settings import AccountSettings, AutoAnswer
+from offhook.storage.config import Config, load
+from offhook.storage.paths import socket_path as usual_socket
+
+if TYPE_CHECKING:
+    from offhook.app import RunningPhone
+
+Pairs: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
+ConfigSource: TypeAlias = Config | str | os.PathLike[str] | None
+Sound: TypeAlias = Literal["", "auto", "null", "miniaudio", "sounddevice"]
+Event: TypeAlias = e.Event
+
+LAST_EVENTS: Final = 2.0
+"""Seconds that closing waits for the phone's last events after it has said that it is done."""
+
+
+class Softphone:
+    """A phone. Use it in `async with`; at the end of the block all iterators end and all waiters raise PhoneGone.
+
+    `Softphone(…)` runs a phone in this program: `config` is a Config, or the path of an offhook.toml; `accounts` come in
+    addition. `sound` "null" needs no sound card, "" leaves it to the configuration. `media` "thread" starts fast, "process"
+    keeps sound smooth while the program is busy. `port` 0 takes any free one. `history` and `journal` are files for the past
+    calls and the events; without them these are kept in memory, or not at all. The phone ends with the block.
+
+    `Softphone.connect()` drives one that runs already.
+    """
+
+    def __init__(
+        self, config: ConfigSource = None, *, accounts: Iterable[AccountSettings] = (), sound: Sound = "",
+        media: Literal["thread", "process"] = "thread", host: str = "", port: int | None = None,
+        history: str | os.PathLike[str] = "", journal: str | os.PathLike[str] = "", name: str = "python",
+    ) -> None:  # fmt: skip
+        self._settings = (config, tuple(accounts), sound, media, host, port)
+        self._history = Path(history) if history else None
+        self._journal = Path(journal) if journal else None
+        self._link: Link = OwnPhone(self._start, Client(name))
+        self._book = Book(self._link)
+        self._opened = False
+
+    @classmethod
+    def connect(
+        cls, socket_path: str | os.PathLike[str] = "", *, url: str = "", token: str = "", timeout: float = 10.0,
+        reconnect: float = 60.0, name: str = "python",
+    ) -> Softphone:  # fmt: skip
+        """Return a phone that runs already, reached over its local socket ("": where `offhook run` listens).
+
+        With `url` (http://127.0.0.1:5080) and `token` it is reached over its HTTP surface instead, also from Windows and from
+        other machines; that needs the package `websockets`.
+
+        `timeout` is seconds for an answer. A connection that breaks is made again for `reconnect` seconds, and events go on
+        where they stopped; a request under way raises ConnectionLost. `name` is shown in the phone's audit events. Opening
+        raises PhoneGone if no phone is there; at the end of the block the phone goes on.
+        """
+        if url:
+            from offhook.api.websocket import WebSocket
+
+            return cls._linked(RemotePhone(WebSocket(url, token), timeout=timeout, patience=reconnect))
+        path = os.fspath(socket_path) or usual_socket()
+        return cls._linked(RemotePhone(LocalSocket(path, name), timeout=timeout, patience=reconnect))
+
+    @classmethod
+    def _linked(cls, link: Link) -> Softphone:
+        phone = cls()
+        phone._link, phone._book = link, Book(link)
+        return phone
+
+    async def _start(self) -> RunningPhone:
+        from offhook.app import RunningPhone, complete
+
+        source, accounts, sound, media, host, port = self._settings
+        config = source if isinstance(source, Config) else complete(load(Path(source))) if source is not None else Config()
+        sip = replace(config.sip, host=host or config.sip.host, port=config.sip.port if port is None else port)
+        config = replace(
+            config,
+            accounts=(*config.accounts, *accounts),
+            sip=sip,
+            media=replace(config.media, mode=media, sound=sound or config.media.sound),
+        )
+        return await RunningPhone.start(config, history=self._history, journal=self._journal)
+
+    # --- life
+
+    async def __aenter__(self) -> Softphone:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Start the phone, or connect to it. `async with` does this."""
+        if self._opened:
+            raise RuntimeError("a Softphone is opened once; make another")
+        self._opened = True
+        try:
+            await self._link.open()
+            await self._book.open()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """End the phone (hang up, unregister, stop), or only the connection to it. `async with` does this."""
+        try:
+            await self._link.close()
+            if isinstance(self._link, OwnPhone) and self._book.is_open:
+                await self._book.wait_stopped(LAST_EVENTS)
+        finally:
+            await self._book.close()
+
+    # --- calls
+
+    async def dial(
+        self, to: str, *, account: str = "", headers: Pairs = (), ring_timeout: float = 0.0, hold_others: bool = True,
+        digits: str = "", tags: Pairs = (), id: str = "",
+    ) -> CallHandle:  # fmt: skip
+        """Call a number or URI; returns the call at once: `await call.wait_active()`.
+
+        `account` is an id, label or username ("": the default one). `headers` go into the INVITE, `tags` only into the call's
+        view. `ring_timeout` seconds without an answer end it. An active call is held unless `hold_others` is False. `digits`
+        are sent after the answer. `id` names the call; a second call of the same name is refused, so a program that does not
+        know whether its request arrived (ConnectionLost) can repeat it with the same `id`.
+        """
+        return await self._book.dial(c.Dial(
+            to=to, account=account, id=id or f"c_{secrets.token_hex(8)}", headers=_pairs(headers), hold_others=hold_others,
+            ring_timeout=ring_timeout, digits=digits, tags=_pairs(tags),
+        ))  # fmt: skip
+
+    @property
+    def incoming(self) -> Stream[CallHandle]:
+        """A new iterator over incoming calls: those that ring already, then each as it comes."""
+        return self._book.incoming_stream()
+
+    @property
+    def calls(self) -> tuple[CallHandle, ...]:
+        """The running calls, oldest first."""
+        return self._book.calls
+
+    def call(self, call_id: str) -> CallHandle:
+        """Return a running call by its id; raises NotFound."""
+        return self._book.call(call_id)
+
+    async def hangup_all(self) -> None:
+        """End all calls."""
+        calls = self.calls
+        await self.execute(c.HangupAll())
+        for call in calls:
+            await call.wait_ended()
+
+    # --- events
+
+    def events(self, types: Sequence[str] = ("*",), *, after: str = "") -> EventStream:
+        """Return the phone's events of these types ("call.ended", "call.*").
+
+        They begin after the event with the id `after`; without it after the last one that the calls and accounts of this
+        object have seen, so that nothing falls between what you know and what you hear.
+        """
+        names = (types,) if isinstance(types, str) else tuple(types)
+        return EventStream(self._link.events(names, after or self._book.cursor), after or self._book.cursor)
+
+    async def wait_event(self, *types: str, timeout: float | None = None) -> Event:
+        """Wait for the next event of one of these types. Raises TimeoutError after `timeout` seconds, PhoneGone."""
+        async with asyncio.timeout(timeout), self.events(types or ("*",)) as events:
+            async for event in events:
+                return event
+        self._book.check()
+        raise PhoneGone(CLOSED)
+
+    # --- the phone
+
+    async def execute(self, command: c.Command, *, wait: bool = False) -> c.Accepted:
+        """Carry out any command of offhook.phone.commands; with `wait` until what it began is done (OperationFailed)."""
+        return await self._book.execute(command, wait=wait)
+
+    async def status(self) -> StatusView:
+        """Return the one-glance state: `code` 0 idle, 1 ringing, 2 active, 3 hold, 4 disconnected."""
+        found: StatusView = (await self.execute(c.Status())).value
+        return found
+
+    async def snapshot(self) -> Snapshot:
+        """Return everything at one moment."""
+        found: Snapshot = (await self.execute(c.GetSnapshot())).value
+        return found
+
+    async def history(self, limit: int = 50, *, before: str = "") -> list[dict[str, Any]]:
+        """Return past calls, newest first; those older than the entry `before`. Raises NotFound if none are kept."""
+        found = await self._link.request("history", {"limit": limit, "before": before})
+        entries: list[dict[str, Any]] = found["entries"]
+        return entries
+
+    async def delete_history(self, entry: str) -> None:
+        """Forget one past call."""
+        await self._link.request("delete_history", {"entry": entry})
+
+    async def clear_history(self) -> None:
+        """Forget all past calls."""
+        await self._link.request("clear_history", {})
+
+    async def drain(self, enabled: bool = True) -> None:
+        """Take no new calls while the running ones go on; or take them again."""
+        await self.execute(c.Drain(enabled=enabled))
+
+    async def quit(self) -> None:
+        """Hang up, unregister and end the phone, also one that runs elsewhere."""
+        await self.execute(c.Quit(), wait=True)
+
+    # --- accounts
+
+    @property
+    def accounts(self) -> tuple[AccountView, ...]:
+        """The accounts as they are now, without their passwords."""
+        return tuple(self._book.accounts.values())
+
+    async def wait_registered(self, account: str = "", *, timeout: float | None = None) -> AccountView:
+        """Wait until an account ("": all that register) is registered; returns it, or the first.
+
+        Raises OperationFailed when the registrar refuses it for good or does not answer, NotFound, TimeoutError.
+        """
+        if not self._wanted(account):
+            raise NotFound(f"there is no account {account!r}" if account else "there is no account")
+
+        def settled() -> bool:
+            return self._book.ended or all(view.registration in ("registered", "failed") for view in self._wanted(account))
+
+        await wait_until(self._book.bell, settled, timeout)
+        self._book.check()
+        for view in self._wanted(account):
+            if view.registration == "failed":
+                raise OperationFailed("register", sip_status=view.sip_status, reason=f"{view.id}: {view.reason}")
+        return self._wanted(account)[0]
+
+    def _wanted(self, account: str) -> list[AccountView]:
+        return [view for view in self._book.accounts.values() if account in ("", view.id, view.label)]
+
+    async def add_account(self, account: AccountSettings) -> AccountView:
+        """Add an account, or replace the one with its id, for as long as the phone runs; registers if it says so."""
+        view: AccountView = (await self.execute(c.AddAccount(account=account))).value
+        self._book.accounts.setdefault(view.id, view)
+        return view
+
+    async def remove_account(self, account: str) -> None:
+        """Unregister and forget an account."""
+        await self.execute(c.RemoveAccount(account=account))
+
+    async def register(self, account: str) -> None:
+        """Register now, instead of waiting for the next attempt."""
+        await self.execute(c.RegisterAccount(account=account))
+
+    async def unregister(self, account: str) -> None:
+        """Unregister and stay so."""
+        await self.execute(c.UnregisterAccount(account=account))
+
+    async def select_account(self, account: str) -> None:
+        """Make this the account that dials when none is named."""
+        await self.execute(c.SelectAccount(account=account))
+
+    # --- sound
+
+    async def audio(self) -> AudioView:
+        """Return volumes, mute and devices."""
+        return await self._audio(c.GetAudio())
+
+    async def set_volume(self, volume: int) -> AudioView:
+        """Set the loudspeaker to 0-100."""
+        return await self._audio(c.SetVolume(volume=volume))
+
+    async def set_mic_volume(self, volume: int) -> AudioView:
+        """Set the microphone to 0-100."""
+        return await self._audio(c.SetMicVolume(volume=volume))
+
+    async def mute(self) -> AudioView:
+        """Silence the microphone in all calls, present and future. For one call: `call.mute()`."""
+        return await self._audio(c.Mute())
+
+    async def unmute(self) -> AudioView:
+        """Undo `mute`."""
+        return await self._audio(c.Unmute())
+
+    async def devices(self) -> tuple[DeviceInfo, ...]:
+        """Return the sound devices."""
+        found: tuple[DeviceInfo, ...] = (await self.execute(c.ListDevices())).value
+        return found
+
+    async def set_device(self, kind: Literal["input", "output", "ring"], device: str) -> AudioView:
+        """Use a sound device from now on: its id, index or a part of its name; "" is the system's default."""
+        return await self._audio(c.SetDevice(kind=kind, device=device))
+
+    async def _audio(self, command: c.Command) -> AudioView:
+        found: AudioView = (await self.execute(command)).value
+        return found
+
+    # --- messages, conferences, settings
+
+    async def send_message(self, to: str, text: str, *, account: str = "", wait: bool = True) -> None:
+        """Send a text (SIP MESSAGE); waits until the far end's side has accepted it."""
+        await self.execute(c.SendMessage(to=to, text=text, account=account), wait=wait)
+
+    @property
+    def messages(self) -> Stream[e.MessageReceived]:
+        """A new iterator over the texts that come in from now on."""
+        stream: Stream[e.MessageReceived] = Stream()
+        self._book.messages.add(stream)
+        return stream
+
+    async def create_conference(self, calls: Iterable[CallHandle] = (), *, id: str = "") -> Conference:
+        """Let answered calls hear each other."""
+        accepted = await self.execute(c.CreateConference(id=id, calls=tuple(call.id for call in calls)))
+        self._book.conferences.setdefault(accepted.value.id, accepted.value)
+        return Conference(self._book, accepted.value)
+
+    @property
+    def conferences(self) -> tuple[Conference, ...]:
+        """The conferences as they are now."""
+        return tuple(Conference(self._book, view) for view in self._book.conferences.values())
+
+    async def set_dnd(self, enabled: bool) -> None:
+        """Do not disturb: refuse incoming calls as busy."""
+        await self.execute(c.SetDnd(enabled=enabled))
+
+    async def set_forwarding(self, to: str, *, delay: float = 0.0) -> None:
+        """Send incoming calls to `to` ("" ends it), after `delay` seconds of ringing."""
+        await self.execute(c.SetForwarding(to=to, delay=delay))
+
+    async def set_auto_answer(self, mode: AutoAnswer, *, delay: float = 0.0) -> None:
+        """Answer incoming calls without a program: "off", "header" (those that ask for it) or "all"."""
+        await self.execute(c.SetAutoAnswer(mode=mode, delay=delay))
+
+
+def _pairs(given: Pairs) -> HeaderList:
+    return tuple(given.items() if isinstance(given, Mapping) else given)

@@ -1,0 +1,104 @@
+"""What plays into a call, and what records it."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from offhook.api.failures import OperationFailed
+from offhook.api.streams import wait_until
+from offhook.errors import InvalidState, NotFound
+from offhook.phone import commands as c
+from offhook.phone import events as e
+
+if TYPE_CHECKING:
+    from offhook.api.call import CallHandle
+
+LAST_WORDS: Final = 10.0
+"""Seconds that the end of a recording may take after its call has ended (a slow disk)."""
+
+
+class Playback:
+    """Something that plays into a call."""
+
+    def __init__(self, call: CallHandle, playback: str) -> None:
+        self.id = playback
+        self._call = call
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it is over."""
+        return self.id in self._call._finished or self._call._is_over
+
+    async def wait(self, *, timeout: float | None = None) -> int:
+        """Wait until it is over, stopped or not; returns how many milliseconds were played.
+
+        Raises OperationFailed for a file that cannot be played, TimeoutError.
+        """
+        await wait_until(self._call._bell, lambda: self.is_finished, timeout)
+        found = self._call._finished.get(self.id)
+        if isinstance(found, e.PlaybackFailed):
+            raise OperationFailed("play", reason=found.reason)
+        return found.played_ms if isinstance(found, e.PlaybackFinished) else 0
+
+    async def stop(self) -> int:
+        """Stop it; returns how many milliseconds were played. Harmless when it is over."""
+        if not self.is_finished:
+            with contextlib.suppress(InvalidState, NotFound):  # it ended a moment ago
+                await self._call._do(c.StopPlay(call=self._call.id))
+        return await self.wait()
+
+    async def pause(self) -> None:
+        """Pause it."""
+        await self._call._do(c.PausePlay(call=self._call.id, paused=True))
+
+    async def go_on(self) -> None:
+        """Go on after `pause`."""
+        await self._call._do(c.PausePlay(call=self._call.id, paused=False))
+
+
+class Recording:
+    """A recording of a call. `file` is where it is written: not complete before `wait` or `stop` has returned."""
+
+    def __init__(self, call: CallHandle, recording: str, file: Path) -> None:
+        self.id = recording
+        self.file = file
+        self._call = call
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether its file is complete."""
+        return self.id in self._call._finished
+
+    async def wait(self, *, timeout: float | None = None) -> Path:
+        """Wait until it is over (the call ended, or its longest time has passed); returns the complete file.
+
+        Raises OperationFailed if it broke off (disk full, no such folder), TimeoutError.
+        """
+        call = self._call
+        await wait_until(call._bell, lambda: self.is_finished or call._is_over, timeout)
+        if not self.is_finished and call._error is None:
+            with contextlib.suppress(TimeoutError):
+                await wait_until(call._bell, lambda: self.is_finished or call._error is not None, LAST_WORDS)
+        found = call._finished.get(self.id)
+        if isinstance(found, e.RecordingFinished):
+            return Path(found.file)
+        if isinstance(found, e.RecordingFailed):
+            raise OperationFailed("record", reason=found.reason)
+        raise call._error or OperationFailed("record", reason="the call ended, and no word of its recording came")
+
+    async def stop(self) -> Path:
+        """Finish it; returns the complete file. Harmless when it is over."""
+        if not (self.is_finished or self._call._is_over):
+            with contextlib.suppress(NotFound):  # it ended a moment ago
+                await self._call._do(c.StopRecord(call=self._call.id))
+        return await self.wait()
+
+    async def pause(self) -> None:
+        """Write nothing until `go_on`."""
+        await self._call._do(c.PauseRecord(call=self._call.id, paused=True))
+
+    async def go_on(self) -> None:
+        """Go on after `pause`."""
+        await self._call._do(c.PauseRecord(call=self._call.id, paused=False))

@@ -1,0 +1,232 @@
+"""The phone itself: events, accounts, sound, messages, settings; and that nothing is left when it is closed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import offhook
+from offhook import AccountSettings, OperationFailed, PhoneGone, Softphone, StreamGap
+from offhook.control.schema import RESULTS
+from offhook.errors import CommandError, InvalidArgument, NotFound
+from offhook.exchange.server import Exchange
+from offhook.phone import commands as c
+from offhook.phone.events import AudioChanged, CallEnded
+from offhook.testing.live import quiet_config
+from offhook.testing.softphones import own_phone, own_uri, served_phone
+
+Peer = tuple[Softphone, str]
+
+
+async def test_events_are_the_phones_own_classes_and_can_be_taken_up_again(phone: Softphone) -> None:
+    async with phone.events(["audio.*"]) as events:
+        await phone.set_volume(30)
+        first = await anext(events)
+        assert isinstance(first, AudioChanged)
+        assert first.audio.output_volume == 30
+        assert events.time.endswith("Z")
+    with pytest.raises(StopAsyncIteration):
+        await anext(events)
+    await phone.set_volume(40)
+    await phone.set_volume(50)
+    async with phone.events("audio.changed", after=events.cursor) as later:
+        heard = [await anext(later), await anext(later)]
+    assert [event.audio.output_volume for event in heard if isinstance(event, AudioChanged)] == [40, 50]
+
+
+async def test_a_cancelled_wait_for_an_event_loses_none(phone: Softphone) -> None:
+    async with phone.events(["audio.changed"]) as events:
+        heard = []
+        for volume in range(10, 60, 10):
+            await phone.set_volume(volume)
+            for _ in range(3):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.0005):
+                        heard.append(await anext(events))
+        while len(heard) < 5:
+            heard.append(await anext(events))
+    assert [event.audio.output_volume for event in heard if isinstance(event, AudioChanged)] == [10, 20, 30, 40, 50]
+
+
+async def test_a_wrong_event_type_or_place_is_refused_at_once(phone: Softphone) -> None:
+    with pytest.raises(InvalidArgument):
+        phone.events(["call.nothing"])
+    with pytest.raises(InvalidArgument):
+        phone.events(after="nonsense")
+
+
+async def test_a_lost_range_is_told(phone: Softphone) -> None:
+    async with phone.events(["audio.changed"], after="other1-5") as events:
+        gap = await anext(events)
+        assert isinstance(gap, StreamGap)
+        assert gap.after == "other1-5"
+
+
+async def test_wait_event(phone: Softphone, peer: Peer) -> None:
+    waiting = asyncio.ensure_future(phone.wait_event("call.ended", timeout=5))
+    await asyncio.sleep(0)  # so that it listens
+    call = await phone.dial(peer[1])
+    await call.hangup()
+    assert isinstance(await waiting, CallEnded)
+    with pytest.raises(TimeoutError):
+        await phone.wait_event("call.ended", timeout=0.01)
+
+
+async def test_sound(phone: Softphone) -> None:
+    assert (await phone.set_volume(35)).output_volume == 35
+    assert (await phone.set_mic_volume(45)).mic_volume == 45
+    assert (await phone.mute()).mic_muted
+    assert not (await phone.unmute()).mic_muted
+    assert (await phone.audio()).output_volume == 35
+    with pytest.raises(InvalidArgument):
+        await phone.set_volume(101)
+    assert isinstance(await phone.devices(), tuple)
+    assert (await phone.set_device("output", "")).output_device == ""
+    with pytest.raises(CommandError):
+        await phone.set_device("input", "no such thing")
+
+
+async def test_texts(phone: Softphone, peer: Peer) -> None:
+    far, uri = peer
+    messages = far.messages
+    await phone.send_message(uri, "hello")
+    assert (await anext(messages)).text == "hello"
+
+
+async def test_accounts(exchange: Exchange, phone: Softphone) -> None:
+    host, port = exchange.address
+    good = AccountSettings(id="good", domain=f"{host}:{port}", username="1001", password="practice-1001")
+    await phone.add_account(good)
+    assert (await phone.wait_registered("good", timeout=5)).registration == "registered"
+    await phone.add_account(replace(good, id="bad", username="1002", password="wrong"))
+    with pytest.raises(OperationFailed) as caught:
+        await phone.wait_registered("bad", timeout=5)
+    assert caught.value.sip_status in (401, 403)
+    assert {view.id for view in phone.accounts} == {"good", "bad"}
+    await phone.select_account("good")
+    await phone.remove_account("bad")
+    await phone.unregister("good")
+    async with asyncio.timeout(5):
+        while phone.accounts[0].registration != "unregistered":
+            await phone.wait_event("account.*", timeout=1)
+    await phone.register("good")
+    await phone.wait_registered(timeout=5)
+    call = await phone.dial("echo", account="good")
+    await call.wait_active(timeout=5)
+    await call.hangup()
+    with pytest.raises(NotFound):
+        await phone.wait_registered("nobody")
+    with pytest.raises(OperationFailed) as caught:
+        await phone.send_message("1009", "nobody is there")
+    assert caught.value.command == "send_message"
+
+
+async def test_settings_and_the_snapshot(phone: Softphone) -> None:
+    await phone.set_dnd(True)
+    await phone.set_forwarding("sip:desk@127.0.0.1", delay=5)
+    await phone.set_auto_answer("header")
+    await phone.drain()
+    snapshot = await phone.snapshot()
+    assert (snapshot.dnd, snapshot.forwarding, snapshot.auto_answer, snapshot.draining) == (
+        True, "sip:desk@127.0.0.1", "header", True,
+    )  # fmt: skip
+    await phone.drain(False)
+
+
+async def test_every_answer_is_the_same_from_inside_and_over_the_socket(phone: Softphone) -> None:
+    commands = (
+        c.Status(), c.GetAudio(), c.ListCalls(), c.ListAccounts(), c.ListDevices(), c.ListConferences(), c.GetSnapshot(),
+    )  # fmt: skip
+    for command in commands:
+        value = (await phone.execute(command)).value
+        assert type(value) is (getattr(RESULTS[type(command)], "__origin__", RESULTS[type(command)]))
+
+
+async def test_the_history(tmp_path: Path, peer: Peer) -> None:
+    async with Softphone(quiet_config(), history=tmp_path / "h.sqlite3") as phone:
+        call = await phone.dial(peer[1])
+        await call.hangup()
+        assert [entry["id"] for entry in await phone.history()] == [call.id]
+        await phone.delete_history(call.id)
+        assert await phone.history() == []
+        await phone.clear_history()
+    async with own_phone() as (without, _):
+        with pytest.raises(NotFound):
+            await without.history()
+
+
+# --- its end ---------------------------------------------------------------------------------------------------------
+
+
+async def test_closing_ends_every_iterator_and_waiter(tmp_path: Path, peer: Peer) -> None:
+    for made in (own_phone(), served_phone(tmp_path / "s")):
+        before = asyncio.all_tasks()
+        async with made as (phone, _):
+            call = await phone.dial(peer[1])
+            await call.wait_ringing(timeout=5)
+            iterators = [phone.incoming, phone.messages, phone.events(), call.events, call.digits]
+
+            async def drain(iterator: object) -> int:
+                return len([thing async for thing in iterator])  # type: ignore[attr-defined]
+
+            draining = [asyncio.ensure_future(drain(iterator)) for iterator in iterators]
+            waiting = asyncio.ensure_future(call.wait_active())
+            await asyncio.sleep(0)
+            await phone.close()
+            async with asyncio.timeout(5):
+                await asyncio.gather(*draining)
+                with pytest.raises((PhoneGone, offhook.CallFailed)):
+                    await waiting
+            with pytest.raises(PhoneGone):
+                await phone.status()
+            with pytest.raises(StopAsyncIteration):
+                await anext(phone.incoming)
+        assert asyncio.all_tasks() == before
+
+
+async def test_a_phone_that_is_not_open_says_so() -> None:
+    phone = Softphone(quiet_config())
+    with pytest.raises(PhoneGone, match="async with"):
+        await phone.status()
+    await phone.close()
+
+
+async def test_a_phone_is_opened_once() -> None:
+    phone = Softphone(quiet_config())
+    async with phone:
+        with pytest.raises(RuntimeError, match="once"):
+            await phone.open()
+
+
+async def test_an_open_that_is_cancelled_leaves_nothing() -> None:
+    before = asyncio.all_tasks()
+    phone = Softphone(quiet_config())
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await phone.open()
+    await phone.close()
+    assert asyncio.all_tasks() == before
+
+
+async def test_quit_ends_the_phone(phone: Softphone) -> None:
+    await phone.quit()
+
+
+async def test_a_configuration_file_is_taken(tmp_path: Path) -> None:
+    file = tmp_path / "offhook.toml"
+    file.write_text('[sip]\nhost = "127.0.0.1"\nport = 0\n[media]\nsound = "null"\n[phone]\nname = "from-file"\n')
+    async with Softphone(file) as phone:
+        assert own_uri(phone).startswith("sip:offhook@127.0.0.1:")
+
+
+async def test_all_public_names_are_reached_from_the_package() -> None:
+    from offhook import api
+
+    for name in api.__all__:
+        assert getattr(offhook, name) is getattr(api, name)
+    with pytest.raises(AttributeError):
+        _ = offhook.Nothing

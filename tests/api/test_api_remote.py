@@ -1,0 +1,343 @@
+"""The phone elsewhere: killed and started again, connections that break, several programs at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from offhook import CallFailed, ConnectionLost, OperationFailed, PhoneGone, Softphone, StreamGap, Unreachable
+from offhook.api.book import Book
+from offhook.api.connections import Connection
+from offhook.api.links import Done, Feed, Heard, Sound
+from offhook.api.remote import RemotePhone
+from offhook.errors import InvalidArgument, Unauthenticated
+from offhook.media.messages import AudioRate
+from offhook.phone import commands as c
+from offhook.phone.commands import Accepted
+from offhook.phone.events import AudioChanged, CallActive, Event, OperationSucceeded, SystemReady
+from offhook.phone.model import CallEnd, CallState, CallView, Party, wall
+from offhook.testing.process import PhoneProcess, phone_process
+from offhook.testing.softphones import own_phone, served_phone, web_phone
+
+
+@pytest.fixture
+async def process(tmp_path: Path) -> AsyncIterator[PhoneProcess]:
+    """Return a phone in a process of its own."""
+    running = phone_process(tmp_path / "home", "", "--media", "thread")
+    process = await asyncio.to_thread(running.__enter__)
+    try:
+        yield process
+    finally:
+        await asyncio.to_thread(running.__exit__, None, None, None)
+
+
+async def restart(process: PhoneProcess) -> None:
+    await asyncio.to_thread(process.kill)
+    await asyncio.to_thread(process.start)
+
+
+@pytest.mark.slow
+async def test_a_killed_phone_loses_its_calls_and_no_event(process: PhoneProcess) -> None:
+    async with own_phone() as (far, uri), Softphone.connect(process.socket, reconnect=20) as phone:
+        incoming = far.incoming
+        call = await phone.dial(uri)
+        theirs = await anext(incoming)
+        await theirs.answer()
+        await call.wait_active(timeout=5)
+        playback = await call.play(tone="440")
+        holding = asyncio.ensure_future(phone.wait_event("system.ready", timeout=30))
+        async with phone.events() as events:
+            await phone.set_volume(10)
+            await restart(process)
+            view = await call.wait_ended(timeout=20)
+            assert view.end is not None
+            assert view.end.reason == "the phone was restarted"
+            assert await playback.wait(timeout=1) == 0
+            assert phone.calls == ()
+            assert isinstance(await holding, SystemReady)
+            await phone.set_volume(20)
+            seen = []
+            async for event in events:
+                seen.append(event)
+                if isinstance(event, AudioChanged) and event.audio.output_volume == 20:
+                    break
+        assert [e.audio.output_volume for e in seen if isinstance(e, AudioChanged)] == [10, 20]
+        assert [e.type for e in seen].count("system.ready") == 1
+        again = await phone.dial(uri)
+        await (await anext(incoming)).answer()
+        await again.wait_active(timeout=5)
+        await again.hangup()
+        await theirs.hangup()
+
+
+@pytest.mark.slow
+async def test_events_are_taken_up_where_they_stopped_over_many_kills(process: PhoneProcess) -> None:
+    async with Softphone.connect(process.socket, reconnect=20) as phone, phone.events(["audio.changed"]) as events:
+        for round_ in range(3):
+            for volume in (10, 20, 30, 40):
+                await phone.set_volume(volume + round_)
+            await restart(process)
+        heard = [await anext(events) for _ in range(12)]
+    volumes = [event.audio.output_volume for event in heard if isinstance(event, AudioChanged)]
+    assert volumes == [volume + round_ for round_ in range(3) for volume in (10, 20, 30, 40)]
+
+
+@pytest.mark.slow
+async def test_a_phone_that_stays_away_is_given_up(process: PhoneProcess) -> None:
+    async with own_phone() as (_, uri), Softphone.connect(process.socket, reconnect=0.2) as phone:
+        call = await phone.dial(uri)
+        events, incoming = phone.events(), phone.incoming
+        await asyncio.to_thread(process.kill)
+        with pytest.raises((PhoneGone, CallFailed)):
+            await call.wait_active(timeout=5)
+        with pytest.raises(PhoneGone):
+            await anext(incoming)
+        with pytest.raises(PhoneGone):
+            async for _ in events:
+                pass
+        with pytest.raises(PhoneGone):
+            await phone.status()
+    with pytest.raises(PhoneGone, match="offhook run"):
+        await Softphone.connect(process.socket).open()
+
+
+@pytest.mark.slow
+async def test_a_phone_that_is_told_to_quit_says_goodbye(process: PhoneProcess) -> None:
+    async with Softphone.connect(process.socket, reconnect=0.2) as phone:
+        await phone.quit()
+
+
+async def test_two_programs_see_the_same_calls(tmp_path: Path) -> None:
+    async with own_phone() as (far, uri), served_phone(tmp_path / "s") as (first, _):
+        async with Softphone.connect(tmp_path / "s", name="second") as second:
+            call = await first.dial(uri)
+            await (await anext(far.incoming)).answer()
+            await call.wait_active(timeout=5)
+            async with second.events(["call.held"]) as events:
+                other = second.call(call.id)
+                assert other is not call
+                await other.hold()
+                await anext(events)
+            await other.hangup()
+            await call.wait_ended(timeout=5)
+        async with Softphone.connect(tmp_path / "s") as late:
+            assert late.calls == ()
+
+
+async def test_a_program_that_comes_later_finds_the_calls(tmp_path: Path) -> None:
+    async with own_phone() as (far, uri), served_phone(tmp_path / "s") as (first, _):
+        call = await first.dial(uri)
+        theirs = await anext(far.incoming)
+        async with Softphone.connect(tmp_path / "s") as late:
+            found = late.call(call.id)
+            await theirs.answer()
+            await found.wait_active(timeout=5)
+            await found.hangup()
+        await call.wait_ended(timeout=5)
+
+
+async def test_commands_of_many_tasks_do_not_mix(tmp_path: Path) -> None:
+    async with served_phone(tmp_path / "s") as (phone, _):
+        audio = await asyncio.gather(*(phone.set_volume(volume) for volume in range(100)))
+        assert [view.output_volume for view in audio] == list(range(100))
+
+
+async def test_a_cancelled_request_does_not_disturb_the_next(tmp_path: Path) -> None:
+    async with served_phone(tmp_path / "s") as (phone, _):
+        for _ in range(20):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0):
+                    await phone.set_volume(10)
+            assert (await phone.set_volume(20)).output_volume == 20
+
+
+async def test_a_wrong_token_or_address_is_refused(tmp_path: Path) -> None:
+    async with web_phone(tmp_path) as (phone, _):
+        link = phone._link
+        assert isinstance(link, RemotePhone)
+        with pytest.raises(Unauthenticated):
+            await Softphone.connect(url=link.dialer.where, token="wrong").open()
+    with pytest.raises(PhoneGone):
+        await Softphone.connect(url=link.dialer.where, token="wrong").open()
+    with pytest.raises(InvalidArgument):
+        Softphone.connect(url="127.0.0.1:5080")
+
+
+# --- connections that break ------------------------------------------------------------------------------------------
+
+
+class Script:
+    """A phone that answers as a test says: a Dialer and its Connection. An answer `None` breaks the connection."""
+
+    where = "the script"
+
+    def __init__(self, *answers: object) -> None:
+        self.answers = list(answers)
+        self.asked: list[str] = []
+        self.connections = 0
+        self._ready: asyncio.Queue[bytes | None] = asyncio.Queue()
+
+    async def connect(self) -> Connection:
+        self.connections += 1
+        self._ready = asyncio.Queue()
+        return self
+
+    async def send(self, message: bytes) -> None:
+        request = msgspec.json.decode(message)
+        self.asked.append(request["op"])
+        answer = {"as_of": "e1-0"} if request["op"] == "ping" else self.answers.pop(0)
+        self._ready.put_nowait(
+            None if answer is None else answer if isinstance(answer, bytes)
+            else msgspec.json.encode({"id": request["id"], "ok": True, "result": answer})
+        )  # fmt: skip
+
+    async def receive(self) -> bytes:
+        message = await self._ready.get()
+        if message is None:
+            raise ConnectionLost("it broke")
+        return message
+
+    async def connect_audio(self, call: str, rate: AudioRate) -> Connection:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        self._ready.put_nowait(None)
+
+
+async def test_a_request_under_way_when_the_connection_breaks_fails_and_the_next_one_works() -> None:
+    script = Script(None, {"value": None})
+    link = RemotePhone(script, timeout=5, patience=5)
+    await link.open()
+    with pytest.raises(ConnectionLost, match="hangup_all: it broke before the answer came"):
+        await link.execute(c.HangupAll())
+    await link.execute(c.HangupAll())
+    assert (script.asked, script.connections) == (["ping", "hangup_all"] * 2, 2)
+    await link.close()
+
+
+async def test_an_answer_that_never_comes() -> None:
+    script = Script(b'{"id":99,"ok":true}')
+    link = RemotePhone(script, timeout=0.05, patience=5)
+    await link.open()
+    with pytest.raises(TimeoutError, match="the script has not answered drain"):
+        await link.execute(c.Drain())
+    await link.close()
+
+
+@pytest.mark.parametrize("garbage", [b"no json", b"[]", b'{"id": 1, "ok": 7}'])
+async def test_something_that_is_no_phone(garbage: bytes) -> None:
+    link = RemotePhone(Script(garbage, garbage), timeout=5, patience=0)
+    await link.open()
+    with pytest.raises(PhoneGone, match="does not speak like a phone"):
+        await link.execute(c.Drain())
+    feed = link.events(("*",), "")
+    with pytest.raises(PhoneGone, match="does not speak like a phone"):
+        await feed.next()
+    await link.close()
+
+
+def test_failures_name_their_status() -> None:
+    assert str(OperationFailed("transfer", sip_status=603, reason="Decline")) == "transfer: 603 Decline"
+    assert issubclass(Unreachable, CallFailed)
+
+
+class ScriptedLink:
+    """A Link whose snapshot and events a test writes."""
+
+    def __init__(self, *snapshots: str) -> None:
+        self.snapshots = list(snapshots)
+        self.feeds: list[ScriptedFeed] = []
+        self.epoch = "e1"
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def execute(self, command: c.Command) -> Done:
+        return Done(Accepted(call="c_1", operation="op_1"), self.epoch)
+
+    async def request(self, operation: str, params: object) -> object:
+        audio = {"output_volume": 1, "mic_volume": 1, "mic_muted": False}
+        return {
+            "as_of": self.snapshots.pop(0), "status": {"code": 0, "name": "IDLE"}, "accounts": [], "calls": [], "audio": audio,
+            "devices": [], "dnd": False, "forwarding": "", "auto_answer": "off",
+        }  # fmt: skip
+
+    async def open_audio(self, call: str, rate: AudioRate) -> Sound:
+        raise NotImplementedError
+
+    def events(self, types: object, after: str) -> Feed:
+        self.feeds.append(ScriptedFeed(after))
+        return self.feeds[-1]
+
+
+class ScriptedFeed:
+    def __init__(self, after: str) -> None:
+        self.after = after
+        self.queue: asyncio.Queue[Heard | None] = asyncio.Queue()
+
+    def say(self, place: str, event: Event) -> None:
+        self.queue.put_nowait(Heard(place, "", event))
+
+    async def next(self) -> Heard | None:
+        return await self.queue.get()
+
+    def close(self) -> None:
+        self.queue.put_nowait(None)
+
+
+DONE = OperationSucceeded(operation="op_1", command="hold", call="c_1")
+
+
+async def test_an_outcome_of_an_earlier_run_is_not_taken_for_one_of_this_run() -> None:
+    link = ScriptedLink("e1-5")
+    book = Book(link)
+    await book.open()
+    link.feeds[0].say("e1-6", DONE)
+    link.epoch = "e2"  # the phone was restarted, and answers before its events have come
+    holding = asyncio.create_task(book.execute(c.Hold(), wait=True))
+    link.feeds[0].say("e2-1", SystemReady(address=""))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not holding.done()
+    link.feeds[0].say("e2-2", DONE)
+    await holding
+    await book.close()
+
+
+async def test_what_was_under_way_in_a_run_that_is_over_fails() -> None:
+    link = ScriptedLink("e1-5")
+    book = Book(link)
+    await book.open()
+    holding = asyncio.create_task(book.execute(c.Hold(), wait=True))
+    await asyncio.sleep(0)
+    link.feeds[0].say("e2-1", SystemReady(address=""))
+    with pytest.raises(PhoneGone, match="restarted"):
+        await holding
+    with pytest.raises(PhoneGone, match="restarted"):  # an answer that was on its way all that time
+        await book.execute(c.Hold(), wait=True)
+    await book.close()
+
+
+async def test_after_a_gap_everything_is_looked_at_anew() -> None:
+    link = ScriptedLink("e1-5", "e1-900")
+    book = Book(link)
+    await book.open()
+    view = CallView(
+        "c_1", "a", "outgoing", CallState.ACTIVE, Party("sip:me@h"), Party("sip:you@h"), "x", wall(0), answered=wall(1)
+    )
+    link.feeds[0].say("e1-6", CallActive(call=view))
+    holding = asyncio.create_task(book.execute(c.Hold(), wait=True))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    [call] = book.calls
+    link.feeds[0].say("", StreamGap(after="e1-6", next="e1-800"))
+    with pytest.raises(ConnectionLost, match="lost"):
+        await holding
+    assert (await call.wait_ended()).end == CallEnd("network", reason="the events of its end were lost")
+    assert [feed.after for feed in link.feeds] == ["e1-5", "e1-900"]
+    await book.close()

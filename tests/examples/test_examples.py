@@ -1,0 +1,337 @@
+"""The examples, run against live phones and the practice exchange."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import base64
+import csv
+import hashlib
+import hmac
+import http.client
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import answering_bot
+import call_logger
+import click_to_dial
+import conference
+import csv_dialer
+import dial
+import ivr
+import recorder
+import screen_pop
+import transfer
+import voicemail
+import webhook_receiver
+from offhook import AccountSettings, CallHandle, Softphone, sync
+from offhook.exchange.server import Exchange
+from offhook.testing.http import serving
+from offhook.testing.live import live_phone, quiet_config
+from offhook.testing.softphones import own_phone, own_uri, served_phone
+
+FOLDER = Path(__file__).resolve().parents[2] / "examples"
+Peer = tuple[Softphone, str]
+
+
+@pytest.fixture
+async def phone() -> AsyncIterator[Softphone]:
+    """Return a phone in this program: the other ways are tested elsewhere."""
+    async with own_phone() as (made, _):
+        yield made
+
+
+@pytest.fixture
+async def registered(exchange: Exchange) -> AsyncIterator[Softphone]:
+    """Return a phone that can call the practice exchange's lines."""
+    host, port = exchange.address
+    account = AccountSettings(id="practice", domain=f"{host}:{port}", username="1001", password="practice-1001")
+    async with Softphone(quiet_config(), accounts=[account]) as made:
+        await made.wait_registered(timeout=5)
+        yield made
+
+
+async def first_call(phone: Softphone) -> CallHandle:
+    return await anext(phone.incoming)
+
+
+def uri_of(phone: sync.Softphone) -> str:
+    return own_uri(phone._inner)
+
+
+@contextmanager
+def sync_pair() -> Iterator[tuple[sync.Softphone, sync.Softphone]]:
+    with sync.Softphone(quiet_config()) as one, sync.Softphone(quiet_config()) as other:
+        yield one, other
+
+
+@pytest.mark.parametrize("file", sorted(FOLDER.glob("*.py")), ids=lambda file: file.stem)
+def test_an_example_says_how_it_is_run_and_can_be(file: Path) -> None:
+    text = file.read_text("utf-8")
+    tree = ast.parse(text)
+    assert f"python examples/{file.name}" in (ast.get_docstring(tree) or "")
+    assert 'if __name__ == "__main__":' in text
+    assert 30 <= len(text.splitlines()) <= 100
+
+
+def test_dial(capsys: pytest.CaptureFixture[str]) -> None:
+    with sync_pair() as (one, other):
+        other.set_auto_answer("all")
+        assert dial.dial(one, uri_of(other), seconds=0.05) == 0
+        other.set_dnd(True)
+        assert dial.dial(one, uri_of(other)) == 1
+        other.set_dnd(False)
+        other.set_auto_answer("off")
+        assert dial.dial(one, uri_of(other), ring_timeout=0.1) == 1
+    said = capsys.readouterr().out
+    assert "connected, PCM" in said
+    assert "busy" in said
+    assert "nobody answers" in said
+
+
+async def test_answering_bot(phone: Softphone, peer: Peer, capsys: pytest.CaptureFixture[str]) -> None:
+    far, uri = peer
+    bot = asyncio.create_task(answering_bot.answer_all(far))
+    calls = [await phone.dial(uri, hold_others=False) for _ in range(3)]
+    for call in calls:
+        await call.wait_ended(timeout=10)
+        assert call.view.answered
+    await far.close()
+    await bot
+    assert capsys.readouterr().out.count("heard 0.3 s") == 3
+
+
+async def test_ivr(phone: Softphone, peer: Peer) -> None:
+    far, uri = peer
+    call = await phone.dial(uri)
+    menu = asyncio.create_task(ivr.serve(await first_call(far), "sip:nobody@127.0.0.1:9"))
+    await call.wait_active(timeout=5)
+    await call.dtmf("1", duration_ms=60)
+    await call.dtmf("7", duration_ms=60)
+    await call.hangup()
+    assert await menu in ("1", "17")
+
+
+async def test_ivr_connects_with_the_operator(phone: Softphone, peer: Peer) -> None:
+    far, uri = peer
+    await phone.set_auto_answer("all")
+    call = await phone.dial(uri)
+    menu = asyncio.create_task(ivr.serve(await first_call(far), own_uri(phone)))
+    await call.wait_active(timeout=5)
+    asked = asyncio.create_task(phone.wait_event("transfer.requested", timeout=10))
+    await call.dtmf("0", duration_ms=60)
+    await asked
+    new = await call.accept_transfer()
+    await new.wait_active(timeout=5)
+    assert await menu == "0"
+    await phone.hangup_all()
+
+
+async def test_csv_dialer(registered: Softphone, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "people.csv"
+    file.write_text("name,number\nAnna,busy\nBert,noanswer\nCarl,decline\nDora,ring-1\nEmil,noanswer\n")
+    found = await csv_dialer.reach(registered, csv_dialer.read_people(file), at_once=2, seconds=3)
+    assert found is not None
+    person, call = found
+    assert person.name == "Dora"
+    assert registered.calls == (call,)
+    await call.hangup()
+    said = capsys.readouterr().out
+    assert "Anna: Busy" in said
+    assert "Carl: Declined" in said
+    assert await csv_dialer.reach(registered, [csv_dialer.Person("Anna", "busy")]) is None
+
+
+async def test_recorder(phone: Softphone, peer: Peer, tmp_path: Path) -> None:
+    recording = asyncio.create_task(recorder.record_all(phone, tmp_path / "calls"))
+    await peer[0].set_auto_answer("all")
+    for _ in range(2):
+        call = await phone.dial(peer[1])
+        async with phone.events(["recording.started"]) as events:
+            await call.wait_active(timeout=5)
+            await anext(events)
+        await call.hangup()
+    await phone.close()
+    await recording
+    assert len(list((tmp_path / "calls").glob("*.wav"))) == 2
+
+
+async def test_transfer(phone: Softphone, peer: Peer, capsys: pytest.CaptureFixture[str]) -> None:
+    far, uri = peer
+    call = await phone.dial(uri)
+    switching = asyncio.create_task(transfer.switch(await first_call(far), {"101": own_uri(phone)}))
+    await call.wait_active(timeout=5)
+    asked = asyncio.create_task(phone.wait_event("transfer.requested", timeout=10))
+    await call.dtmf("999#", duration_ms=60, gap_ms=60)
+    await call.dtmf("101#", duration_ms=60, gap_ms=60)
+    await asked
+    await phone.set_auto_answer("all")
+    await call.accept_transfer()
+    assert await switching == "101"
+    assert "999, which is no extension" in capsys.readouterr().out
+    await phone.hangup_all()
+
+
+async def test_conference(registered: Softphone) -> None:
+    talk = asyncio.create_task(conference.confer(registered, ["echo", "tone", "busy"], ring_timeout=10))
+    async with asyncio.timeout(10):
+        while not (registered.conferences and len(registered.conferences[0].members) == 2):
+            await registered.wait_event("conference.*")
+    await registered.conferences[0].members[0].hangup()
+    assert await talk == 2
+    assert not registered.calls
+
+
+async def test_voicemail(phone: Softphone, peer: Peer, tmp_path: Path) -> None:
+    far, uri = peer
+    call = await phone.dial(uri)
+    watching = asyncio.create_task(voicemail.watch(await first_call(far), tmp_path / "box", after=0.1, shortest=0.0))
+    await call.wait_active(timeout=5)
+    async with far.events(["recording.started"]) as events:
+        await anext(events)
+    await call.hangup()
+    message = await watching
+    assert message is not None
+    assert message.exists()
+    again = await phone.dial(uri)
+    watching = asyncio.create_task(voicemail.watch(await first_call(far), tmp_path / "box", after=5))
+    await again.wait_ringing(timeout=5)
+    await again.hangup()
+    assert await watching is None
+
+
+def test_screen_pop(tmp_path: Path) -> None:
+    file = tmp_path / "customers.csv"
+    file.write_text("number,name,id\n+49 30 1234-567,Anna,17\noffhook,Bert,18\n")
+    customers = screen_pop.read_customers(file)
+    assert customers[screen_pop.key("0301234567")[-9:]].name == "Anna"
+    shown: list[str] = []
+    with sync_pair() as (one, other):
+        known = {screen_pop.key("offhook"): screen_pop.Customer("Bert", "18")}
+        watcher = threading.Thread(target=screen_pop.pop, args=(other, known, "x/{id}", shown.append))
+        watcher.start()
+        with one.dial(uri_of(other)) as call:
+            call.wait_ringing(timeout=5)
+            deadline = time.monotonic() + 5
+            while not shown and time.monotonic() < deadline:
+                other.status()
+        other.close()
+        watcher.join(5)
+    assert shown == ["x/18"]
+
+
+async def test_call_logger_goes_on_where_it_stopped(peer: Peer, tmp_path: Path) -> None:
+    file = tmp_path / "calls.csv"
+    async with served_phone(tmp_path / "s") as (phone, _):
+        await peer[0].set_dnd(True)
+
+        def log(most: int) -> int:
+            with sync.Softphone.connect(tmp_path / "s") as watching:
+                return call_logger.log_calls(watching, file, most=most)
+
+        async def call() -> None:
+            await (await phone.dial(peer[1])).wait_ended(timeout=5)
+
+        logging = asyncio.create_task(asyncio.to_thread(log, 1))
+        async with asyncio.timeout(5):
+            while not file.with_name("calls.csv.cursor").exists():
+                await phone.status()
+        await call()
+        assert await logging == 1
+        await call()  # nobody is logging
+        assert await asyncio.to_thread(log, 1) == 1
+    with file.open(newline="") as lines:
+        rows = list(csv.reader(lines))
+    assert rows[0] == list(call_logger.COLUMNS)
+    assert [row[6] for row in rows[1:]] == ["486", "486"]
+
+
+@contextmanager
+def running(server: ThreadingHTTPServer) -> Iterator[int]:
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def ask(port: int, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+SECRET = "whsec_" + base64.b64encode(b"practice secret of 24 by").decode()
+
+
+def signed(body: bytes, *, name: str = "msg_1", stamp: int = 0, secret: str = SECRET) -> dict[str, str]:
+    when = str(stamp or int(time.time()))
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    digest = hmac.new(key, f"{name}.{when}.".encode() + body, hashlib.sha256).digest()
+    return {"webhook_id": name, "webhook_timestamp": when, "webhook_signature": "v1," + base64.b64encode(digest).decode()}
+
+
+def test_webhook_receiver_believes_what_is_signed_and_takes_it_once() -> None:
+    heard: list[dict[str, Any]] = []
+    body = json.dumps({"type": "call.ended", "subject": "calls/c_1"}).encode()
+    other = "whsec_" + base64.b64encode(b"another secret").decode()
+    with running(webhook_receiver.server(SECRET, heard.append)) as port:
+        assert ask(port, "POST", "/", body, **signed(body))[0] == 204
+        assert ask(port, "POST", "/", body, **signed(body))[0] == 204
+        two = signed(body, name="msg_2")
+        old = signed(body, name="msg_2", secret=other)["webhook_signature"]
+        two["webhook_signature"] = f"{old} {two['webhook_signature']}"
+        assert ask(port, "POST", "/", body, **two)[0] == 204
+        assert ask(port, "POST", "/", body + b" ", **signed(body, name="msg_3"))[0] == 401
+        assert ask(port, "POST", "/", body, **signed(body, stamp=1_600_000_000))[0] == 401
+        assert ask(port, "POST", "/", body, **signed(body, secret=other))[0] == 401
+        assert ask(port, "POST", "/", body)[0] == 401
+    assert [event["type"] for event in heard] == ["call.ended"] * 2
+
+
+def test_webhook_receiver_knows_the_published_example() -> None:
+    headers = {
+        "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
+        "webhook-timestamp": "1614265330",
+        "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+    }
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    assert webhook_receiver.verify(headers, b'{"test": 2432232314}', secret, now=1614265400)
+
+
+async def test_click_to_dial(peer: Peer, tmp_path: Path) -> None:
+    async with live_phone() as live, serving(live.running, tmp_path) as served:
+        people = {"<Anna>": peer[1]}
+        with running(click_to_dial.server(served.url, served.token, people)) as port:
+
+            def click(body: dict[str, str], kind: str = "application/json", path: str = "/dial") -> tuple[int, bytes]:
+                return ask(port, "POST", path, json.dumps(body).encode(), Content_Type=kind)
+
+            in_thread: Callable[..., Any] = asyncio.to_thread
+            status, page = await in_thread(ask, port, "GET", "/")
+            assert status == 200
+            assert b"&lt;Anna&gt;" in page
+            assert served.token.encode() not in page
+            status, text = await in_thread(click, {"to": peer[1]})
+            assert status == 200
+            assert b"calling" in text
+            call = await first_call(peer[0])
+            await call.reject()
+            assert (await in_thread(click, {"to": "no account for this"}))[0] in (409, 422)
+            assert (await in_thread(click, {"to": peer[1]}, "text/plain"))[0] == 404
+        assert click_to_dial.dial("http://127.0.0.1:9", "x", "1")[0] == 502
