@@ -152,8 +152,10 @@ class HistoryPage:
 
 
 @dataclass(frozen=True, slots=True)
-class SnapshotNow:
-    """A Snapshot's fields, and `as_of`, the event after which it is true."""
+class SnapshotNow(Snapshot):
+    """Everything at one moment. `as_of` is the event after which it is true: subscribe with `after` from there."""
+
+    as_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
