@@ -431,7 +431,10 @@ class CallHandle(Twin[api.CallHandle]):
         max_seconds: float = 0.0,
         beep: bool = False,
     ) -> Recording:
-        """Record both ends into a new WAV file; "" makes a name in the recordings folder. `path = recording.stop()`."""
+        """Record both ends into a new WAV file; `path = recording.stop()`.
+
+        "" makes a name in the configuration's recordings folder (the current one, where there is no configuration).
+        """
         found: Recording = self._wrap(self._run(self._inner.record(file, channels=channels, max_seconds=max_seconds, beep=beep)))
         return found
 

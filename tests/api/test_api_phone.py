@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from dataclasses import replace
 from pathlib import Path
 
@@ -221,6 +222,35 @@ async def test_a_configuration_file_is_taken(tmp_path: Path) -> None:
     file.write_text('[sip]\nhost = "127.0.0.1"\nport = 0\n[media]\nsound = "null"\n[phone]\nname = "from-file"\n')
     async with Softphone(file) as phone:
         assert own_uri(phone).startswith("sip:offhook@127.0.0.1:")
+
+
+async def test_an_event_stream_that_is_forgotten_ends(phone: Softphone) -> None:
+    feeds = phone._link._feeds  # type: ignore[attr-defined]  # both kinds of link have them
+    before = len(feeds)
+    events = phone.events()
+    assert len(feeds) == before + 1
+    del events
+    gc.collect()
+    await asyncio.sleep(0)
+    assert len(feeds) == before
+
+
+@pytest.mark.slow
+async def test_media_in_a_process_of_its_own(peer: Peer) -> None:
+    async with Softphone(quiet_config(), media="process") as phone:
+        await peer[0].set_auto_answer("all")
+        call = await phone.dial(peer[1])
+        await call.wait_active(timeout=20)
+        assert await (await call.play(tone="440", duration_ms=60)).wait(timeout=10) == 60
+        await call.hangup()
+
+
+async def test_an_account_that_cannot_be_leaves_nothing() -> None:
+    before = asyncio.all_tasks()
+    wrong = AccountSettings(id="", domain="pbx", username="1001")
+    with pytest.raises(CommandError):
+        await Softphone(quiet_config(), accounts=[wrong]).open()
+    assert asyncio.all_tasks() == before
 
 
 async def test_all_public_names_are_reached_from_the_package() -> None:

@@ -216,7 +216,10 @@ class CallHandle:
         self, file: str | os.PathLike[str] = "", *, channels: Literal["mono", "stereo"] = "mono",
         max_seconds: float = 0.0, beep: bool = False,
     ) -> Recording:  # fmt: skip
-        """Record both ends into a new WAV file; "" makes a name in the recordings folder. `path = await recording.stop()`."""
+        """Record both ends into a new WAV file; `path = await recording.stop()`.
+
+        "" makes a name in the configuration's recordings folder (the current one, where there is no configuration).
+        """
         path = os.path.abspath(file) if file else ""
         command = c.Record(call=self.id, file=path, channels=channels, max_seconds=max_seconds, beep=beep)
         accepted = await self._do(command)

@@ -112,7 +112,9 @@ class EventStream:
         self.cursor = after
         self.time = ""
         self._feed = feed
-        self._finalizer = weakref.finalize(self, feed.close)
+        # Whoever forgets to close it may do so on any thread.
+        self._forgotten = weakref.finalize(self, _close_soon, asyncio.get_running_loop(), feed)
+        self._forgotten.atexit = False
 
     async def __aenter__(self) -> EventStream:
         return self
@@ -122,7 +124,8 @@ class EventStream:
 
     def close(self) -> None:
         """End the stream."""
-        self._finalizer()
+        self._forgotten.detach()
+        self._feed.close()
 
     def __aiter__(self) -> EventStream:
         return self
@@ -133,6 +136,11 @@ class EventStream:
             raise StopAsyncIteration
         self.cursor, self.time = heard.id or self.cursor, heard.time
         return heard.event
+
+
+def _close_soon(loop: asyncio.AbstractEventLoop, feed: Feed) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop is closed, and the feed with it
+        loop.call_soon_threadsafe(feed.close)
 
 
 class DigitStream:

@@ -85,10 +85,7 @@ def _class(found: type) -> Iterator[str]:
     yield _doc(inspect.getdoc(found) or "", "    ")
     if found is api.Softphone:
         yield from _constructor(found)
-    for attribute, kind in vars(found).get("__annotations__", {}).items():
-        if not attribute.startswith("_"):
-            yield from _getter(attribute, str(kind), "")
-    for attribute in _plain_attributes(found):
+    for attribute in _PLAIN.get(name, ()):
         yield from _getter(*attribute, "")
     for member, function in public(found):
         yield from _member(member, function)
@@ -114,10 +111,6 @@ _PLAIN: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "Audio": (("rate", "AudioRate"),),
 }
 """Attributes that are set in `__init__`, which no inspection sees."""
-
-
-def _plain_attributes(found: type) -> tuple[tuple[str, str], ...]:
-    return _PLAIN.get(found.__name__, ())
 
 
 def _constructor(found: type) -> Iterator[str]:

@@ -10,6 +10,7 @@
 The fields of a command stand beside `op`, or in an object `params` (needed for a Dial that chooses its call's `id`, as `id`
 beside `op` names the request). Requests of one client are answered in their order. `subscribe` gives the events from now on,
 or those after the event `after`; a client that reads too slowly is let go, and goes on from its last event when it comes back.
+`hello` gives the connection a name; `audio` turns it into a call's sound (`audio_lines.py`).
 """
 
 from __future__ import annotations
