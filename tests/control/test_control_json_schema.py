@@ -63,8 +63,8 @@ def test_it_is_json_schema_and_names_everything() -> None:
 
 def test_every_field_a_client_sends_is_explained() -> None:
     for shape in (*COMMANDS, AccountSettings):
-        for field in dataclasses.fields(shape):
-            assert meaning(shape, field.name), f"{shape.__name__}.{field.name} has no line in control/fields.py"
+        for name in DEFS[shape.__name__]["properties"]:
+            assert meaning(shape, name), f"{shape.__name__}.{name} has no line in control/fields.py"
 
 
 @given(command=st.sampled_from(COMMANDS), data=st.data())

@@ -1130,8 +1130,10 @@ export interface Snapshot {
   draining: boolean;
 }
 
-/** Everything at one moment. `as_of` is the event after which it is true: subscribe with `after` from there. */
+/** Everything at one moment. */
 export interface SnapshotNow {
+  /** The event after which it is true: subscribe with `after` from there. */
+  as_of: string;
   status: StatusView;
   accounts: AccountView[];
   calls: CallView[];
@@ -1142,7 +1144,6 @@ export interface SnapshotNow {
   auto_answer: string;
   conferences: ConferenceView[];
   draining: boolean;
-  as_of: string;
 }
 
 /** Answer the StatusView: 0 idle, 1 ringing, 2 active, 3 hold, 4 disconnected. */

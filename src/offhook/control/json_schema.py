@@ -6,11 +6,11 @@ not mind further ones.
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from datetime import datetime
+from enum import Enum
 from functools import cache
 from typing import Any, Final, TypeAlias, get_args, get_type_hints
 
@@ -58,6 +58,7 @@ def _parts() -> dict[str, Schema]:
     }  # fmt: skip
     outputs.discard(shapes.Nothing)
     found = {**_described(inputs, _as_input), **_described(outputs, _as_output)}
+    found["SnapshotNow"] = _snapshot_now(found["Snapshot"])
     found["HistoryAdded"]["properties"]["entry"] = {"$ref": _REF + "HistoryEntry"}
     found["Problem"] = _problem(found["Problem"])
     found["Envelope"] = _envelope()
@@ -80,20 +81,19 @@ def _classes(types: Iterable[Any]) -> Iterable[type]:
         yield from _classes(get_args(each))
         if isinstance(each, type):
             yield each
-            if dataclasses.is_dataclass(each):
+            if not issubclass(each, Enum):
                 yield from _classes(_hints(each).values())
 
 
-@cache
 def _hints(shape: type) -> dict[str, Any]:
-    hints = get_type_hints(shape)
-    return {field.name: hints[field.name] for field in dataclasses.fields(shape)}
+    """Return the types of a class's fields (and of its class variables, which no schema has)."""
+    return get_type_hints(shape)
 
 
 def _as_input(part: Schema, shape: type) -> Schema:
     """Complete the description of what a client sends."""
     part["description"] = inspect.cleandoc(part.get("description", ""))
-    if not dataclasses.is_dataclass(shape):
+    if "properties" not in part:
         return _plain(part)
     for name, field in part["properties"].items():
         field = _plain(field)
@@ -112,7 +112,7 @@ def _as_input(part: Schema, shape: type) -> Schema:
 def _as_output(part: Schema, shape: type) -> Schema:
     """Complete the description of what the phone sends: every field is there."""
     part["description"] = inspect.cleandoc(part.get("description", ""))
-    if not dataclasses.is_dataclass(shape):
+    if "properties" not in part:
         return _plain(part)
     for name, field in part["properties"].items():
         field = _plain(field)
@@ -157,6 +157,17 @@ def _problem(part: Schema) -> Schema:
     part["properties"]["code"] = {"type": "string", "enum": sorted({*PROBLEM_STATUS, *HTTP_PROBLEMS})}
     part["properties"]["status"] |= {"minimum": 400, "maximum": 599}
     return part
+
+
+def _snapshot_now(snapshot: Schema) -> Schema:
+    as_of = {**_EVENT_ID, "description": "The event after which it is true: subscribe with `after` from there."}
+    snapshot = deepcopy(snapshot)
+    return {
+        **snapshot,
+        "title": "SnapshotNow",
+        "properties": {"as_of": as_of, **snapshot["properties"]},
+        "required": ["as_of", *snapshot["required"]],
+    }
 
 
 def _envelope() -> Schema:

@@ -152,10 +152,8 @@ class HistoryPage:
 
 
 @dataclass(frozen=True, slots=True)
-class SnapshotNow(Snapshot):
-    """Everything at one moment. `as_of` is the event after which it is true: subscribe with `after` from there."""
-
-    as_of: str = ""
+class SnapshotNow:
+    """A Snapshot's fields, and `as_of`, the event after which it is true."""
 
 
 @dataclass(frozen=True, slots=True)

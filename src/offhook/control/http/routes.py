@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 from offhook.control.schema import OPERATIONS, command_help
@@ -92,14 +92,14 @@ class Route:
     @property
     def command_fields(self) -> tuple[str, ...]:
         """The fields of the command that the body (of a DELETE: the query) may give."""
-        command = OPERATIONS.get(self.operation)
-        if command is None or self.body_field:
+        if self.operation not in OPERATIONS or self.body_field:
             return ()
         taken = {name.partition(".")[0] for name in self.path_fields.values()} | self.preset.keys()
-        return tuple(each.name for each in fields(command) if each.name not in taken)  # type: ignore[arg-type]  # a dataclass
+        return tuple(name for name in _FIELDS[self.operation] if name not in taken)
 
 
 _BRACES = re.compile(r"\{(\w+)\}")
+_FIELDS = {entry.operation: tuple(each.name for each in entry.fields) for entry in command_help()}
 _SUMMARIES = {entry.operation: entry.summary for entry in command_help()}
 
 
