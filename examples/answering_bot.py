@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 
 from offhook import CallHandle, OperationFailed, PhoneGone, Softphone
 from offhook.errors import CommandError
@@ -48,4 +49,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl+C is how it ends
+        asyncio.run(main())

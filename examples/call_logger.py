@@ -8,6 +8,7 @@ The place in the stream of events is kept in calls.csv.cursor, so that the next 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 from pathlib import Path
 
@@ -59,4 +60,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl+C is how it ends
+        main()

@@ -9,6 +9,7 @@ nothing but `POST /dial` from its own page.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import html
 import json
 import urllib.error
@@ -92,4 +93,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl+C is how it ends
+        main()

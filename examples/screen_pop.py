@@ -8,6 +8,7 @@ The file has the columns number, name and id. Numbers are compared by their last
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import re
 import webbrowser
@@ -68,4 +69,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl+C is how it ends
+        main()
