@@ -18,9 +18,10 @@ from offhook.phone.commands import COMMANDS
 from offhook.phone.events import EVENTS
 
 POLICY: Final = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
 )
-"""Content-Security-Policy of the page: its own style and script, and nothing else at all."""
+"""Content-Security-Policy of the page: its own style and script, an icon that is empty, and nothing else at all."""
 
 
 @cache
