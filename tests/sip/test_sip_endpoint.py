@@ -88,7 +88,7 @@ def test_message_and_incoming_call_find_their_identity() -> None:
         assert rest == [events.MessageReceived(identity, NameAddr.parse("<sip:x@10.0.0.9>;tag=f"), Body("text/plain", b"hi"))]
     strange = raw("INVITE", uri="sip:q@10.0.0.1").replace(b"To: <sip:alice@example.com>", b"To: <sip:q@10.0.0.1>")
     responses, rest = ask(strange)
-    assert responses == []
+    assert responses == []  # a person decides; 100 follows if that takes its time
     assert isinstance(rest[0], events.SessionIncoming)
     assert rest[0].identity is None
 

@@ -119,6 +119,39 @@ def test_nothing_is_repeated_over_tcp() -> None:
         assert bench.failures == [408]
 
 
+@pytest.mark.parametrize("flow", [UDP, TCP])
+def test_an_invite_without_an_answer_is_told_100_after_200_ms(flow: Flow) -> None:
+    bench = Bench(flow)
+    server = bench.server("INVITE")
+    server.step(Input.RECEIVE_REQUEST, 0.1)
+    assert bench.sent == []
+    assert bench.run(100) == [0.2]
+    assert bench.sent[0].startswith(b"SIP/2.0 100 Trying\r\n")
+    server.step(Input.RECEIVE_REQUEST, 0.5)
+    assert bench.sent[1] == bench.sent[0]
+
+
+@pytest.mark.parametrize("flow", [UDP, TCP])
+@pytest.mark.parametrize("status", [180, 200])
+def test_an_invite_answered_at_once_gets_no_100(status: int, flow: Flow) -> None:
+    bench = Bench(flow)
+    assert bench.server("INVITE").send(status, b"answer", 0.1)
+    assert bench.run(10) == []
+    assert bench.sent == [b"answer"]
+
+
+def test_what_is_only_forgotten_is_forgotten_together() -> None:
+    bench = Bench()
+    for number in range(10):
+        server = bench.layer.serve(UDP, request("OPTIONS", f"z9hG4bK{number}"), 0.01 * number)
+        server.send(200, b"", 0.01 * number + 0.001)
+    # RFC 3261 17.2.2: timer J is 64*T1 = 32 s, here at most half a second more
+    bench.timers.expire(32.4)
+    assert len(bench.layer.servers) == 10
+    bench.timers.expire(32.5)
+    assert not bench.layer.servers
+
+
 def test_provisional_stops_invite_but_not_other_requests() -> None:
     bench = Bench()
     client = bench.client("INVITE")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
-
-from msgspec import structs
 
 from offhook.errors import MediaNegotiationFailed, ParseError
 from offhook.media.messages import Direction, StreamConfig
 from offhook.media.sdp import (
+    READ_KEPT,
     Attribute,
     Connection,
     MediaDescription,
@@ -105,14 +104,11 @@ def make_answer(
     # RFC 3264 6.1: the answer uses the offer's numbers, and lists formats in the offer's order.
     ours = _our_audio(local, [*chosen, *events], agreed, line.protocol)
     # RFC 3264 6: the same number of m-lines in the same order, port 0 where refused.
-    media = tuple(ours if place == index else _refusal(other) for place, other in enumerate(theirs.media))
-    receive = tuple((entry.payload_type, entry.encoding) for entry in chosen)
+    media = tuple([ours if place == index else _refusal(other) for place, other in enumerate(theirs.media)])
+    receive = tuple([(entry.payload_type, entry.encoding) for entry in chosen])
     event = events[0].payload_type if events else None
-    config = _config(theirs, line, chosen[0], receive, agreed)
-    return (
-        _describe(local, session_id, version, media).encode(),
-        structs.replace(config, telephone_event=event, telephone_event_in=event),
-    )
+    config = _config(theirs, line, chosen[0], receive, agreed, event, event)
+    return _describe(local, session_id, version, media).encode(), config
 
 
 def accept_answer(local: LocalMedia, offer: bytes, answer: bytes) -> StreamConfig:
@@ -128,20 +124,21 @@ def accept_answer(local: LocalMedia, offer: bytes, answer: bytes) -> StreamConfi
     mine, line = ours.media[index], theirs.media[index]
     if line.port == 0:
         raise MediaNegotiationFailed("the far end refused audio")
-    offered = list(_formats(mine))
-    chosen = _speakable(local, line)
+    offered = _formats(mine)
+    named = _formats(line)
+    chosen = _speakable(local, named)
     if not chosen:
         raise MediaNegotiationFailed(f"the answer names no codec we offered ({_names(line)})")
     # RFC 3264 6.1, 5.1: each side receives under the numbers it wrote, and sends under those the other wrote.
     receive = tuple((entry.payload_type, entry.encoding) for entry in offered if entry.encoding != TELEPHONE_EVENT)
     agreed = combine(reverse(_stated(theirs, line)), _stated(ours, mine))
-    events_out = _events(local, line, chosen[0]) if _events(local, mine, chosen[0]) else []
-    events_in = _events(local, mine, chosen[0]) if events_out else []
-    return structs.replace(
-        _config(theirs, line, chosen[0], receive, agreed),
-        telephone_event=events_out[0].payload_type if events_out else None,
-        telephone_event_in=events_in[0].payload_type if events_in else None,
-    )
+    events_in = _events(local, offered, chosen[0])
+    events_out = _events(local, named, chosen[0]) if events_in else []
+    return _config(
+        theirs, line, chosen[0], receive, agreed,
+        events_out[0].payload_type if events_out else None,
+        events_in[0].payload_type if events_out else None,
+    )  # fmt: skip
 
 
 def remote_direction(sdp: bytes) -> Direction:
@@ -176,35 +173,42 @@ def _choose(local: LocalMedia, theirs: SessionDescription) -> tuple[int, list[_F
         if line.protocol not in PROFILES:
             reasons.append(f"{line.protocol} is not supported")
             continue
-        chosen = _speakable(local, line)
+        offered = _formats(line)
+        chosen = _speakable(local, offered)
         if chosen:
-            return index, chosen, _events(local, line, chosen[0])
+            return index, chosen, _events(local, offered, chosen[0])
         reasons.append(f"no codec in common ({_names(line)})")
     raise MediaNegotiationFailed("; ".join(reasons) or "the offer has no audio")
 
 
-def _speakable(local: LocalMedia, line: MediaDescription) -> list[_Format]:
-    wanted = {name.upper(): _clock_rate(name) for name in local.codecs}
-    return [entry for entry in _formats(line) if wanted.get(entry.encoding) == entry.clock_rate]
+def _speakable(local: LocalMedia, formats: list[_Format]) -> list[_Format]:
+    wanted = _clock_rates(local.codecs)
+    return [entry for entry in formats if wanted.get(entry.encoding) == entry.clock_rate]
 
 
-def _events(local: LocalMedia, line: MediaDescription, codec: _Format) -> list[_Format]:
-    """Return the telephone-event format of a line that runs on the codec's clock (RFC 4733 2.1), as a list of none or one."""
+@lru_cache
+def _clock_rates(codecs: tuple[str, ...]) -> dict[str, int]:
+    return {name.upper(): _clock_rate(name) for name in codecs}
+
+
+def _events(local: LocalMedia, formats: list[_Format], codec: _Format) -> list[_Format]:
+    """Return the telephone-event format that runs on the codec's clock (RFC 4733 2.1), as a list of none or one."""
     if not local.telephone_event:
         return []
-    every = _formats(line)
-    return [item for item in every if (item.encoding, item.clock_rate) == (TELEPHONE_EVENT, codec.clock_rate)][:1]
+    return [item for item in formats if (item.encoding, item.clock_rate) == (TELEPHONE_EVENT, codec.clock_rate)][:1]
 
 
-def _formats(line: MediaDescription) -> Iterator[_Format]:
-    """Yield the line's payload types, each once, that have a meaning: by rtpmap, or static."""
+def _formats(line: MediaDescription) -> list[_Format]:
+    """Return the line's payload types, each once, that have a meaning: by rtpmap, or static."""
     maps = line.rtpmaps()
+    found = []
     for number in dict.fromkeys(line.payload_types):
         entry = maps.get(number)
         if entry is not None:
-            yield _Format(number, entry.encoding.upper(), entry.clock_rate)
+            found.append(_Format(number, entry.encoding.upper(), entry.clock_rate))
         elif number in STATIC_NAMES:
-            yield _Format(number, STATIC_NAMES[number], 8000)
+            found.append(_Format(number, STATIC_NAMES[number], 8000))
+    return found
 
 
 def _names(line: MediaDescription) -> str:
@@ -281,6 +285,8 @@ def _config(
     codec: _Format,
     receive: tuple[tuple[int, str], ...],
     direction: Direction,
+    event_out: int | None,
+    event_in: int | None,
 ) -> StreamConfig:
     connection = theirs.connection_of(line)
     if connection is None:
@@ -294,6 +300,8 @@ def _config(
         receive_types=receive,
         clock_rate=codec.clock_rate,
         ptime_ms=PTIME_MS,
+        telephone_event=event_out,
+        telephone_event_in=event_in,
         direction=direction,
     )
 
@@ -301,11 +309,18 @@ def _config(
 def _numeric(connection: Connection) -> str:
     """Return the address; names are refused, for nothing behind this point may wait for a name server."""
     host = connection.address.partition("/")[0]
+    if not _is_address(host):
+        raise MediaNegotiationFailed(f"the far end gives a media address that is no IP address: {host}")
+    return host
+
+
+@lru_cache(READ_KEPT)
+def _is_address(host: str) -> bool:
     try:
         ip_address(host)
     except ValueError:
-        raise MediaNegotiationFailed(f"the far end gives a media address that is no IP address: {host}") from None
-    return host
+        return False
+    return True
 
 
 def _rtcp(line: MediaDescription, host: str) -> tuple[str, int]:

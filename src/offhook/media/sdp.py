@@ -7,8 +7,9 @@ It is strict where a wrong guess would send audio to a wrong place. The only err
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import get_args
+from typing import TypeAlias, get_args
 
 from offhook.errors import ParseError
 from offhook.media.messages import Direction
@@ -18,6 +19,8 @@ MAX_BYTES = 65_535
 # RFC 3264 5.1: m-lines are never removed in a session, so a few may pile up. No phone has 64.
 MAX_MEDIA = 64
 MAX_LINES = 2_000
+READ_KEPT = 256  # texts remembered with what they mean
+MAX_KEPT = 2_048  # characters of such a text
 
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 
@@ -63,10 +66,7 @@ class Connection:
     @property
     def unspecified(self) -> bool:
         """Tell whether this is 0.0.0.0 or :: (RFC 3264 8.4: hold, as RFC 2543 did it)."""
-        try:
-            return ip_address(self.address).is_unspecified
-        except ValueError:
-            return False
+        return self.address == "0.0.0.0" or (":" in self.address and _is_unspecified(self.address))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,10 @@ def connection_for(address: str) -> Connection:
 
 def parse_sdp(text: bytes) -> SessionDescription:
     """Read a description; raises ParseError for anything that is not one."""
-    session, sections = _split_sections(_lines_of(text))
+    head, *sections = _text_of(text).split("\nm=")
+    if len(sections) > MAX_MEDIA:
+        raise ParseError("SDP has too many m= lines")
+    session = _lines(head)
     if not session or session[0] != ("v", "0"):
         raise ParseError("SDP does not begin with v=0")
     origin = _single(session, "o")
@@ -183,15 +186,16 @@ def parse_sdp(text: bytes) -> SessionDescription:
     connection = _single(session, "c")
     return SessionDescription(
         origin=_origin(origin),
-        media=tuple(_media(lines) for lines in sections),
+        media=tuple([_media(section) for section in sections]),
         name=_single(session, "s") or "-",
         connection=None if connection is None else _connection(connection),
         attributes=_attributes(session),
-        other_lines=tuple(line for line in session if line[0] not in "vosca"),
+        other_lines=tuple([line for line in session if line[0] not in "vosca"]),
     )
 
 
-def _lines_of(text: bytes) -> list[tuple[str, str]]:
+def _text_of(text: bytes) -> str:
+    """Return the text with single newlines."""
     if len(text) > MAX_BYTES:
         raise ParseError("SDP is too long", status=413)
     try:
@@ -201,31 +205,22 @@ def _lines_of(text: bytes) -> list[tuple[str, str]]:
     if "\0" in decoded:
         raise ParseError("SDP holds a NUL")
     # RFC 8866 5: "parsers SHOULD be tolerant and also accept records terminated with a single newline character".
-    rows = [row.removesuffix("\r") for row in decoded.split("\n")]
-    lines = [_line(row) for row in rows if row.strip()]
-    if len(lines) > MAX_LINES:
+    decoded = decoded.replace("\r\n", "\n").removesuffix("\r")
+    if "\r" in decoded:
+        raise ParseError("SDP line is not <letter>=<value>")
+    if decoded.count("\n") > MAX_LINES:
         raise ParseError("SDP has too many lines")
-    return lines
+    return decoded.lstrip("\n")
+
+
+def _lines(text: str) -> list[tuple[str, str]]:
+    return [_line(row) for row in text.split("\n") if row and not row.isspace()]
 
 
 def _line(row: str) -> tuple[str, str]:
-    if len(row) < 2 or row[1] != "=" or not ("a" <= row[0] <= "z") or "\r" in row:
+    if len(row) < 2 or row[1] != "=" or not ("a" <= row[0] <= "z"):
         raise ParseError("SDP line is not <letter>=<value>")
     return row[0], row[2:].strip()
-
-
-def _split_sections(lines: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[list[tuple[str, str]]]]:
-    session: list[tuple[str, str]] = []
-    sections: list[list[tuple[str, str]]] = []
-    current = session
-    for line in lines:
-        if line[0] == "m":
-            current = []
-            sections.append(current)
-        current.append(line)
-    if len(sections) > MAX_MEDIA:
-        raise ParseError("SDP has too many m= lines")
-    return session, sections
 
 
 def _single(lines: list[tuple[str, str]], letter: str) -> str | None:
@@ -250,12 +245,21 @@ def _origin(text: str) -> Origin:
     return Origin(parts[0], session_id, version, parts[5], network=parts[3], address_type=parts[4])
 
 
+@lru_cache(READ_KEPT)
 def _connection(text: str) -> Connection:
     parts = text.split()
     if len(parts) != 3 or parts[1] not in ("IP4", "IP6"):
         raise ParseError("SDP c= line is not IN IP4|IP6 <address>")
     _check_address(parts[1], parts[2])
     return Connection(parts[2], network=parts[0], address_type=parts[1])
+
+
+@lru_cache(READ_KEPT)
+def _is_unspecified(address: str) -> bool:
+    try:
+        return ip_address(address).is_unspecified
+    except ValueError:
+        return False
 
 
 def _check_address(address_type: str, address: str) -> None:
@@ -271,22 +275,38 @@ def _check_address(address_type: str, address: str) -> None:
         raise ParseError("SDP c= line: address and type differ")
 
 
-def _media(lines: list[tuple[str, str]]) -> MediaDescription:
-    parts = lines[0][1].split()
+def _media(section: str) -> MediaDescription:
+    line, _, rest = section.partition("\n")
+    parts = line.split()
     if len(parts) < 4:
         raise ParseError("SDP m= line does not have four fields")
     port, slash, count = parts[1].partition("/")
-    connection = _single(lines, "c")
+    connection, attributes, other_lines = (_details if len(rest) <= MAX_KEPT else _read_details)(rest)
     return MediaDescription(
         media=parts[0],
         port=_number(port, 65_535, "m= port"),
         protocol=parts[2],
         formats=tuple(parts[3:]),
         port_count=_number(count, 65_535, "m= port count") if slash else 1,
-        connection=None if connection is None else _connection(connection),
-        attributes=_attributes(lines),
-        other_lines=tuple(line for line in lines if line[0] not in "mca"),
+        connection=connection,
+        attributes=attributes,
+        other_lines=other_lines,
     )
+
+
+_Details: TypeAlias = tuple[Connection | None, tuple[Attribute, ...], tuple[tuple[str, str], ...]]
+
+
+def _read_details(text: str) -> _Details:
+    """Read what stands below an m= line."""
+    lines = _lines(text)
+    connection = _single(lines, "c")
+    others = tuple([line for line in lines if line[0] not in "ca"])
+    return None if connection is None else _connection(connection), _attributes(lines), others
+
+
+# A phone lists its codecs with the same words in each of its calls.
+_details = lru_cache(READ_KEPT)(_read_details)
 
 
 def _number(text: str, limit: int, where: str) -> int:
@@ -300,6 +320,7 @@ def _direction(attributes: tuple[Attribute, ...]) -> Direction | None:
     return next((direction for direction in DIRECTIONS if direction in names), None)
 
 
+@lru_cache(READ_KEPT)
 def _rtpmap(value: str) -> RtpMap | None:
     """Read `97 iLBC/8000`; a line that cannot be read is as good as absent, other payload types may still serve."""
     number, _, rest = value.partition(" ")

@@ -63,10 +63,10 @@ class Closing:
         if call.port:
             desk.media(CloseStream(call.id))
         self._end_operations(call, status, reason)
-        desk.forget(call)
+        view = desk.forget(call)
         for closed in self.on_closed:
             closed(call)
-        desk.emit(CallEnded(call=call.view(), duration=duration, stats=call.stats))
+        desk.emit(CallEnded(call=view, duration=duration, stats=call.stats))
 
     def _end_operations(self, call: Call, status: int, reason: str) -> None:
         if call.transfer_target and call.end is not None and call.end.by == "remote":

@@ -203,17 +203,18 @@ class Desk:
         code = 4 if lingering else 0
         return StatusView(code, STATUS_NAMES[code])
 
-    def forget(self, call: Call) -> None:
-        """Move an ended call from the running ones to the remembered ones."""
+    def forget(self, call: Call) -> CallView:
+        """Move an ended call from the running ones to the remembered ones; return how it ended."""
         for timer in call.timers.values():
             timer.stop()
         call.timers.clear()
         self.calls.pop(call.id, None)
-        self.ended[call.id] = call.view()
+        view = self.ended[call.id] = call.view()
         if len(self.ended) > KEPT_ENDED:
             del self.ended[next(iter(self.ended))]
         if not self.calls:
             self.last_ended = self.now
+        return view
 
     def set_audio(self, **changes: str | int | bool) -> None:
         """Change the audio view."""

@@ -178,20 +178,17 @@ class Outgoing:
         self._queries[query] = (call.id, hop.host)
         self.desk.outbox.append(Resolve(query, hop.hostname, hop.port, transport))
 
-    def resolved(self, query: int, address: str, reason: str) -> bool:
-        """Take the answer to one of our own questions; False if it is not ours."""
-        asked = self._queries.pop(query, None)
-        if asked is None:
-            return False
-        call = self.desk.calls.get(asked[0])
+    def resolved(self, query: int, address: str, reason: str) -> None:
+        """Take the answer to one of our own questions."""
+        name, host = self._queries.pop(query, ("", ""))
+        call = self.desk.calls.get(name)
         if call is None:
-            return True
+            return
         if not address:
-            self.closing.close(call, "network", 503, f"{asked[1]} cannot be reached: {reason or 'no address'}")
-            return True
+            self.closing.close(call, "network", 503, f"{host} cannot be reached: {reason or 'no address'}")
+            return
         call.address = address
         self._lacks_no_more(call, "address")
-        return True
 
     # --- what calls wait for
 

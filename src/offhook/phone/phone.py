@@ -99,7 +99,7 @@ class Phone:
         self._quit_operation = ""
         self._commands = self._command_table()
         self._sip_events = self._sip_table()
-        self._reports = self._report_table()
+        self._inputs = self._input_table()
         self.sound.start()
 
     # --- the five verbs
@@ -116,17 +116,7 @@ class Phone:
     def receive(self, item: PhoneInput, now: float) -> None:
         """Take something in from the world."""
         self.desk.now = now
-        match item:
-            case s.Resolved(query=query) if query < 0:
-                self.outgoing.resolved(query, item.flows[0].local[0] if item.flows else "", item.reason)
-            case s.Datagram() | s.StreamChunk() | s.FlowFailed() | s.Resolved():
-                self.desk.sip.receive(item, now)
-            case ClockSet(offset=offset):
-                self.desk.clock = offset
-            case Started(address=address):
-                self.desk.emit(e.SystemReady(address=address))
-            case _:
-                self._reports[type(item)](item)
+        self._inputs[type(item)](item)
         self._settle()
 
     def timeout(self, now: float) -> None:
@@ -135,6 +125,7 @@ class Phone:
         self.desk.timers.expire(now)
         self.desk.sip.timeout(now)
         self._settle()
+        self.sound.follow()  # the busy tone has its time
 
     def poll(self) -> PhoneOutput | None:
         """Return the next thing to be done outside, None when there is none."""
@@ -156,7 +147,8 @@ class Phone:
                 self.desk.outbox.append(item)  # type: ignore[arg-type]  # Transmit, Resolve and CloseFlow: all without a handler
             else:
                 handler(item)
-        self.sound.follow()
+        if self.desk.outbox:  # no change of a call is without an event
+            self.sound.follow()
 
     def _for_call(self, handler: Callable[[Any, Call], None]) -> Callable[[Any], None]:
         """Return a handler that finds the call of a session event, and is silent when the call is over."""
@@ -266,9 +258,15 @@ class Phone:
             s.Dropped: lambda _: None,
         }
 
-    def _report_table(self) -> dict[type[object], Callable[[Any], object]]:
+    def _input_table(self) -> dict[type[object], Callable[[Any], object]]:
         for_stream, sound = self._for_stream, self.sound
         return {
+            s.Datagram: self._sip_input,
+            s.StreamChunk: self._sip_input,
+            s.FlowFailed: self._sip_input,
+            s.Resolved: self._resolved,
+            ClockSet: self._set_clock,
+            Started: lambda x: self.desk.emit(e.SystemReady(address=x.address)),
             media.PortsReady: self._ports_ready,
             media.StreamFailed: for_stream(self._stream_failed),
             media.StreamStalled: for_stream(
@@ -295,6 +293,18 @@ class Phone:
             media.AudioOverrun: for_stream(self.audio.overrun),
             media.AudioClosed: self.audio.closed,
         }
+
+    def _sip_input(self, item: s.SipInput) -> None:
+        self.desk.sip.receive(item, self.desk.now)
+
+    def _resolved(self, item: s.Resolved) -> None:
+        if item.query < 0:
+            self.outgoing.resolved(item.query, item.flows[0].local[0] if item.flows else "", item.reason)
+        else:
+            self._sip_input(item)
+
+    def _set_clock(self, item: ClockSet) -> None:
+        self.desk.clock = item.offset
 
     # --- calls
 

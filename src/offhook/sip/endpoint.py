@@ -25,9 +25,6 @@ from offhook.sip.uri import NameAddr, Uri
 CAPABILITIES: Final[HeaderList] = (("Allow", ALLOW), ("Accept", ACCEPT), ("Supported", ""))
 """What OPTIONS is answered with (RFC 3261 11.2)."""
 
-TRYING_AFTER: Final = 0.2
-"""Seconds an INVITE may go without any response."""
-
 _REGISTRAR_ONLY: Final = frozenset({"REGISTER", "SUBSCRIBE", "PUBLISH", "PRACK"})
 """Methods we know of but do not serve: 405; what nobody has heard of gets 501 (RFC 3261 8.2.1)."""
 
@@ -281,6 +278,7 @@ class Endpoint:
         if changed is not via:
             rest = request.headers.values("Via")[1:]
             request.headers.set("Via", ", ".join([str(changed), *rest]) if rest else str(changed))
+            request.headers.parsed["top via"] = changed
         return flow if flow.transport != "udp" or back == port else Flow("udp", flow.local, (host, back))
 
     def _receive_request(self, flow: Flow, request: Request, now: float) -> None:
@@ -296,7 +294,7 @@ class Endpoint:
             return
         back = self._reply_flow(flow, request)
         merged = not request.to.tag and transactions.is_merged(request)
-        server = transactions.serve(back, request, now)
+        server = transactions.serve(back, request, now, key)
         try:
             if merged:
                 # RFC 3261 8.2.2.2: the same request on another path
@@ -334,10 +332,6 @@ class Endpoint:
     def _respond(self, server: ServerTransaction, status: int, now: float, headers: HeaderList = ()) -> None:
         self._stack.respond(server, status, now, headers=headers)
 
-    def _try(self, server: ServerTransaction, now: float) -> None:
-        """Send 100 unless a response of the user's comes within 200 ms (RFC 3261 17.2.1)."""
-        server.trying = self._stack.timers.start(now + TRYING_AFTER, lambda then: self._respond(server, 100, then))
-
     def _receive_cancel(self, request: Request, server: ServerTransaction, now: float) -> None:
         """Answer a CANCEL for itself, and let the INVITE's owner end it (RFC 3261 9.2)."""
         target = self._stack.transactions.servers.get((*server.key[:-1], "INVITE"))
@@ -356,8 +350,6 @@ class Endpoint:
         if session is None:
             self._respond(server, 481, now)
             return
-        if request.method == "INVITE":
-            self._try(server, now)
         session.receive(request, server, now)
 
     def _receive_outside(self, flow: Flow, request: Request, server: ServerTransaction, now: float) -> None:
@@ -369,7 +361,6 @@ class Endpoint:
         elif request.body and request.content_type != "application/sdp":
             self._respond(server, 415, now, (("Accept", ACCEPT),))
         else:
-            self._try(server, now)
             Answering(self._sessions, request, server, flow, self._identity_of(request))
 
     def _receive_anywhere(self, flow: Flow, request: Request, server: ServerTransaction, now: float) -> bool:

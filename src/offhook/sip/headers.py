@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from offhook.errors import ParseError
@@ -22,7 +23,7 @@ from offhook.sip.abnf import (
     split_list,
     unquote,
 )
-from offhook.sip.uri import parse_host_port
+from offhook.sip.uri import PARSED_KEPT, parse_host_port
 
 __all__ = [
     "CSeq", "Challenge", "Headers", "Params", "Via", "canonical_name", "find_param", "format_params", "parse_challenges",
@@ -50,15 +51,17 @@ COMPACT_FORMS = {
     "x": "Session-Expires", "y": "Identity",
 }
 
-_CANONICAL: dict[str, str] = {name.lower(): name for name in _NAMES}
-_CANONICAL |= COMPACT_FORMS
-_CANONICAL |= {short.upper(): name for short, name in COMPACT_FORMS.items()}
-_CANONICAL |= {name: name for name in _NAMES}
+# The usual spelling of every known name, by the spellings that are met.
+KNOWN_NAMES: dict[str, str] = {name.lower(): name for name in _NAMES}
+KNOWN_NAMES |= COMPACT_FORMS
+KNOWN_NAMES |= {short.upper(): name for short, name in COMPACT_FORMS.items()}
+KNOWN_NAMES |= {name: name for name in _NAMES}
+"""The usual spelling of every known name, by the spellings that are met."""
 
 
 def canonical_name(name: str) -> str | None:
     """Return the usual spelling of a known header name or compact form; None for an unknown one."""
-    return _CANONICAL.get(name) or _CANONICAL.get(name.lower())
+    return KNOWN_NAMES.get(name) or KNOWN_NAMES.get(name.lower())
 
 
 class Headers:
@@ -67,12 +70,13 @@ class Headers:
     Known names take their canonical spelling, unknown ones keep theirs. Values are one line each, stripped.
     """
 
-    __slots__ = ("_items", "_keys", "parsed")
+    __slots__ = ("_first", "_items", "parsed")
 
     def __init__(self, items: Iterable[tuple[str, str]] = ()) -> None:
         self._items: list[tuple[str, str]] = []
-        self._keys: list[str] = []
-        # Typed values already parsed; every change of the fields empties it, so what is in it is never stale.
+        # The first value of each name in lower case; as long as the list above where no name comes twice.
+        self._first: dict[str, str] = {}
+        # Typed values already parsed, by header; a change of a header takes its values out, so what is in it is never stale.
         self.parsed: dict[str, Any] = {}
         for name, value in items:
             self.add(name, value)
@@ -80,26 +84,25 @@ class Headers:
     @classmethod
     def from_wire(cls, items: list[tuple[str, str]]) -> Headers:
         """Take fields whose names are canonical (where known) and whose values were already checked."""
-        headers = cls()
+        headers = cls.__new__(cls)
         headers._items = items
-        headers._keys = [_KEYS.get(name) or name.lower() for name, _ in items]
+        headers._first = _first_values(items)
+        headers.parsed = {}
         return headers
 
     def get(self, name: str) -> str | None:
         """Return the first value of `name`, None if absent."""
-        key, keys = _key(name), self._keys
-        return self._items[keys.index(key)][1] if key in keys else None
+        return self._first.get(_KEYS.get(name) or _key(name))
 
     def get_all(self, name: str) -> list[str]:
         """Return the value of every `name` line, unsplit."""
-        key, keys = _key(name), self._keys
-        match keys.count(key):
-            case 0:
-                return []
-            case 1:
-                return [self._items[keys.index(key)][1]]
-            case _:
-                return [item[1] for have, item in zip(keys, self._items, strict=True) if have == key]
+        key = _key(name)
+        first = self._first.get(key)
+        if first is None:
+            return []
+        if len(self._first) == len(self._items):
+            return [first]
+        return [value for have, value in self._items if _key(have) == key]
 
     def values(self, name: str) -> list[str]:
         """Return all elements of a comma-separated header over all its lines; empty elements are left out.
@@ -117,39 +120,46 @@ class Headers:
 
     def add(self, name: str, value: str) -> None:
         """Append a field; ValueError for CR, LF or NUL in the value or a name that is not a token."""
-        self._insert(len(self._items), name, value)
+        item = _checked(name, value)
+        key = _key(item[0])
+        self._items.append(item)
+        self._first.setdefault(key, item[1])
+        self._forget(key)
 
     def insert_first(self, name: str, value: str) -> None:
         """Put a field above all others of this name (first of all if there are none)."""
         key = _key(name)
-        self._insert(self._keys.index(key) if key in self._keys else 0, name, value)
+        places = [place for place, (have, _) in enumerate(self._items) if _key(have) == key]
+        self._insert(places[0] if places else 0, name, value)
 
     def set(self, name: str, value: str) -> None:
         """Replace all fields of this name by one, in the first one's place (last if there is none)."""
         item = _checked(name, value)
-        key = item[0].lower()
-        if key not in self._keys:
-            self._insert(len(self._items), name, value)
-            return
-        place = self._keys.index(key)
+        key = _key(name)
+        places = [place for place, (have, _) in enumerate(self._items) if _key(have) == key]
         self.remove(name)
-        self._insert(place, name, value)
+        self._insert(places[0] if places else len(self._items), *item)
 
     def remove(self, name: str) -> None:
         """Take all fields of this name away; nothing happens if there are none."""
         key = _key(name)
-        if key in self._keys:
-            self._items = [item for have, item in zip(self._keys, self._items, strict=True) if have != key]
-            self._keys = [have for have in self._keys if have != key]
-            self.parsed = {}
+        if key in self._first:
+            self._items = [item for item in self._items if _key(item[0]) != key]
+            del self._first[key]
+            self._forget(key)
 
     def count(self, name: str) -> int:
         """Return how many fields of this name there are."""
-        return self._keys.count(_key(name))
+        return len(self.get_all(name))
 
-    def keys(self) -> Sequence[str]:
-        """Return the names of all fields in lower case, in order; to look at only."""
-        return self._keys
+    def keys(self) -> Set[str]:
+        """Return the names that are there, in lower case; to look at only."""
+        return self._first.keys()
+
+    @property
+    def has_repeated(self) -> bool:
+        """Whether any name is there more than once."""
+        return len(self._first) < len(self._items)
 
     def items(self) -> tuple[tuple[str, str], ...]:
         """Return all fields in order."""
@@ -157,18 +167,23 @@ class Headers:
 
     def copy(self) -> Headers:
         """Return an independent copy."""
-        twin = Headers()
-        twin._items, twin._keys, twin.parsed = self._items.copy(), self._keys.copy(), self.parsed.copy()
+        twin = Headers.from_wire(self._items.copy())
+        twin.parsed = self.parsed.copy()
         return twin
 
     def _insert(self, place: int, name: str, value: str) -> None:
         item = _checked(name, value)
         self._items.insert(place, item)
-        self._keys.insert(place, item[0].lower())
-        self.parsed = {}
+        self._first = _first_values(self._items)
+        self._forget(_key(item[0]))
+
+    def _forget(self, key: str) -> None:
+        self.parsed.pop(key, None)
+        if key == "via":
+            self.parsed.pop("top via", None)
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and _key(name) in self._keys
+        return isinstance(name, str) and _key(name) in self._first
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self.items())
@@ -179,7 +194,7 @@ class Headers:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Headers):
             return NotImplemented
-        return self._keys == other._keys and [value for _, value in self._items] == [value for _, value in other._items]
+        return [(_key(name), value) for name, value in self._items] == [(_key(name), value) for name, value in other._items]
 
     __hash__ = None  # type: ignore[assignment]  # mutable
 
@@ -187,7 +202,7 @@ class Headers:
         return f"Headers({self._items!r})"
 
 
-_KEYS: dict[str, str] = {spelling: name.lower() for spelling, name in _CANONICAL.items()}
+_KEYS: dict[str, str] = {spelling: name.lower() for spelling, name in KNOWN_NAMES.items()}
 
 
 def _key(name: str) -> str:
@@ -196,6 +211,12 @@ def _key(name: str) -> str:
         lower = name.lower()
         known = _KEYS.get(lower, lower)
     return known
+
+
+def _first_values(items: list[tuple[str, str]]) -> dict[str, str]:
+    known = _KEYS
+    # From the last to the first, so that the first one stays.
+    return {known.get(name) or name.lower(): value for name, value in reversed(items)}
 
 
 def _checked(name: str, value: str) -> tuple[str, str]:
@@ -222,13 +243,7 @@ class Via:
     def parse(cls, text: str) -> Via:
         """Parse one element (RFC 3261 20.42, white space around / and : allowed); ParseError otherwise."""
         head, semicolon, tail = text.partition(";")
-        protocol, space, sent_by = head[8:].partition(" ")
-        if not space or head[:8] != "SIP/2.0/" or not is_token(protocol):
-            protocol, sent_by = _parse_sent_protocol(head)
-        if not is_token(protocol):
-            raise ParseError(f"not a Via: {text[:60]!r}")
-        host, port = parse_host_port(_close_up(sent_by))
-        return cls(protocol.upper(), host, port, parse_params(tail) if semicolon else ())
+        return cls(*_parse_sender(head), parse_params(tail) if semicolon else ())
 
     def __str__(self) -> str:
         where = self.host if self.port is None else f"{self.host}:{self.port}"
@@ -266,6 +281,16 @@ class Via:
 _SENT_PROTOCOL = re.compile(r"[ \t]*SIP[ \t]*/[ \t]*[0-9.]+[ \t]*/[ \t]*([^\s/;]+)[ \t]+(.*)", re.IGNORECASE | re.DOTALL)
 
 
+@lru_cache(PARSED_KEPT)  # the messages of one peer differ only in their parameters
+def _parse_sender(head: str) -> tuple[str, str, int | None]:
+    protocol, space, sent_by = head[8:].partition(" ")
+    if not space or head[:8] != "SIP/2.0/" or not is_token(protocol):
+        protocol, sent_by = _parse_sent_protocol(head)
+    if not is_token(protocol):
+        raise ParseError(f"not a Via: {head[:60]!r}")
+    return protocol.upper(), *parse_host_port(_close_up(sent_by))
+
+
 def _parse_sent_protocol(head: str) -> tuple[str, str]:
     match = _SENT_PROTOCOL.fullmatch(head)
     if match is None:
@@ -292,15 +317,20 @@ class CSeq:
     @classmethod
     def parse(cls, text: str) -> CSeq:
         """Parse `number method`; ParseError if it is not that or the number is 2**31 or more."""
-        parts = text.replace("\t", " ").split(" ")
-        parts = [part for part in parts if part] if len(parts) != 2 else parts
-        if len(parts) != 2 or not is_token(parts[1]):
-            raise ParseError(f"not a CSeq: {text[:60]!r}")
-        # RFC 3261 8.1.1.5: the sequence number MUST be less than 2**31.
-        return cls(parse_number(parts[0], "CSeq", (1 << 31) - 1), parts[1])
+        return _parse_cseq(text)
 
     def __str__(self) -> str:
         return f"{self.number} {self.method}"
+
+
+@lru_cache(PARSED_KEPT)
+def _parse_cseq(text: str) -> CSeq:
+    parts = text.replace("\t", " ").split(" ")
+    parts = [part for part in parts if part] if len(parts) != 2 else parts
+    if len(parts) != 2 or not is_token(parts[1]):
+        raise ParseError(f"not a CSeq: {text[:60]!r}")
+    # RFC 3261 8.1.1.5: the sequence number MUST be less than 2**31.
+    return CSeq(parse_number(parts[0], "CSeq", (1 << 31) - 1), parts[1])
 
 
 def parse_number(text: str, name: str, highest: int) -> int:

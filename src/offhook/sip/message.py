@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from offhook.errors import ParseError
 from offhook.sip.abnf import WS, breaks_line, is_token, split_list
-from offhook.sip.headers import CSeq, Headers, Via, canonical_name, parse_number
+from offhook.sip.headers import KNOWN_NAMES, CSeq, Headers, Via, canonical_name, parse_number
 from offhook.sip.uri import NameAddr, Uri
 
 MAX_MESSAGE = 65535  # bytes; what a UDP datagram can carry, and the same on streams so that a peer cannot make us hoard
@@ -73,27 +73,27 @@ class Message:
     @property
     def via(self) -> Via:
         """The top Via."""
-        return self._required("top via", "Via", _parse_top_via)
+        return self.headers.parsed.get("top via") or self._required("top via", "Via", _parse_top_via)
 
     @property
     def from_(self) -> NameAddr:
         """The From header."""
-        return self._required("from", "From", NameAddr.parse)
+        return self.headers.parsed.get("from") or self._required("from", "From", NameAddr.parse)
 
     @property
     def to(self) -> NameAddr:
         """The To header."""
-        return self._required("to", "To", NameAddr.parse)
+        return self.headers.parsed.get("to") or self._required("to", "To", NameAddr.parse)
 
     @property
     def cseq(self) -> CSeq:
         """The CSeq header."""
-        return self._required("cseq", "CSeq", CSeq.parse)
+        return self.headers.parsed.get("cseq") or self._required("cseq", "CSeq", CSeq.parse)
 
     @property
     def call_id(self) -> str:
         """The Call-ID header."""
-        return self._required("call-id", "Call-ID", _parse_call_id)
+        return self.headers.parsed.get("call-id") or self._required("call-id", "Call-ID", _parse_call_id)
 
     @property
     def contacts(self) -> list[NameAddr]:
@@ -118,12 +118,12 @@ class Message:
     @property
     def max_forwards(self) -> int | None:
         """Max-Forwards, None if absent; ParseError unless 0..255 (RFC 3261 20.22)."""
-        return self._optional("max-forwards", "Max-Forwards", lambda text: parse_number(text, "Max-Forwards", 255))
+        return self._optional("max-forwards", "Max-Forwards", _parse_max_forwards)
 
     @property
     def expires(self) -> int | None:
         """Expires in seconds, None if absent."""
-        return self._optional("expires", "Expires", lambda text: parse_number(text, "Expires", MAX_SECONDS))
+        return self._optional("expires", "Expires", _parse_expires)
 
     @property
     def content_length(self) -> int | None:
@@ -137,30 +137,25 @@ class Message:
         return None if value is None else value.partition(";")[0].strip(WS).lower()
 
     def encode(self) -> bytes:
-        """Print the message; Content-Length is always that of the body. ValueError if the start line would break."""
-        start = self._start_line()
-        if breaks_line(start):
-            raise ValueError(f"a line break or NUL in the start line: {start!r}")
-        lines = [start]
-        lines += [f"{name}: {value}" for name, value in self.headers if name != "Content-Length"]
-        lines.append(f"Content-Length: {len(self.body)}\r\n\r\n")
-        return "\r\n".join(lines).encode("utf-8", "surrogateescape") + self.body
+        """Print the message; Content-Length is always that of the body. ValueError if a line would break."""
+        return encode_message(self._start_line(), self.headers, self.body)
 
     def _start_line(self) -> str:
         raise NotImplementedError
 
     def _parse_content_length(self, text: str) -> int:
         length = parse_number(text, "Content-Length", MAX_LENGTH)
-        if any(parse_number(other, "Content-Length", MAX_LENGTH) != length for other in self.headers.get_all("Content-Length")):
-            raise ParseError("several Content-Length headers disagree")
+        if self.headers.has_repeated:
+            others = self.headers.get_all("Content-Length")
+            if any(parse_number(other, "Content-Length", MAX_LENGTH) != length for other in others):
+                raise ParseError("several Content-Length headers disagree")
         return length
 
     def _required(self, key: str, name: str, parse: Callable[[str], T]) -> T:
-        parsed: T | None = self.headers.parsed.get(key)
-        if parsed is None:
-            parsed = self._optional(key, name, parse)
-        if parsed is None:
+        text = self.headers.get(name)
+        if text is None:
             raise ParseError(f"no {name} header")
+        parsed = self.headers.parsed[key] = _named(name, parse, text)
         return parsed
 
     def _optional(self, key: str, name: str, parse: Callable[[str], T]) -> T | None:
@@ -196,10 +191,30 @@ def _parse_top_via(text: str) -> Via:
     return Via.parse(split_list(text)[0] if "," in text else text)
 
 
+def _parse_max_forwards(text: str) -> int:
+    return parse_number(text, "Max-Forwards", 255)
+
+
+def _parse_expires(text: str) -> int:
+    return parse_number(text, "Expires", MAX_SECONDS)
+
+
 def _parse_call_id(text: str) -> str:
     if not text or " " in text or "\t" in text:
         raise ParseError("not one word")
     return text
+
+
+def encode_message(start: str, fields: Iterable[tuple[str, str]], body: bytes) -> bytes:
+    """Print a message from its start line and fields; Content-Length is that of the body. ValueError if a line would break."""
+    lines = [start]
+    lines += [f"{name}: {value}" for name, value in fields if name != "Content-Length"]
+    lines.append(f"Content-Length: {len(body)}\r\n\r\n")
+    text = "\r\n".join(lines)
+    ends = len(lines) + 1
+    if text.count("\n") != ends or text.count("\r") != ends or ("\0" in text and any(map(breaks_line, lines[:-1]))):
+        raise ValueError(f"a line break or NUL in the start line or a header of {start[:60]!r}")
+    return text.encode("utf-8", "surrogateescape") + body
 
 
 class Request(Message):
@@ -301,11 +316,11 @@ def _split_message(data: bytes) -> tuple[str, list[str], bytes]:
     if data[:1] in b"\r\n":
         data = data.lstrip(b"\r\n")
     head, blank, body = data.partition(b"\r\n\r\n")
-    text = head.decode("utf-8", "surrogateescape")
-    if "\n" in text.replace("\r\n", "") or not blank:
+    if not blank or head.count(b"\n") != head.count(b"\r\n"):
         # Lines that end in a bare LF are against RFC 3261 7 but unambiguous, and hand-written tests send them.
         head, body = _split_bare_lf(data)
-        text = head.decode("utf-8", "surrogateescape").replace("\r\n", "\n").replace("\n", "\r\n")
+        head = head.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    text = head.decode("utf-8", "surrogateescape")
     if "\r\n " in text or "\r\n\t" in text:
         text = _FOLD.sub(" ", text)
     start, *lines = text.split("\r\n")
@@ -332,9 +347,10 @@ def _parse_fields(lines: list[str]) -> tuple[list[tuple[str, str]], ParseError |
     fault: ParseError | None = None
     if len(lines) > MAX_HEADERS:
         fault, lines = ParseError("too many header lines", status=513), lines[:MAX_HEADERS]
+    usual = KNOWN_NAMES.get
     for line in lines:
         name, colon, value = line.partition(":")
-        known = canonical_name(name)
+        known = usual(name)
         if known is None or not colon or len(value) > MAX_HEADER or "\r" in value or "\x00" in value:
             try:
                 known = _check_field(name, colon, value)
@@ -426,21 +442,29 @@ def response_to(
     `to_tag` is added to To unless it has a tag or `status` is 100. An empty `reason` takes the usual phrase. Works on the
     `partial` of a MessageError too.
     """
-    copied = [("Via", value) for value in request.headers.get_all("Via")]
-    # RFC 3261 12.1.1: every Record-Route goes back, in order, in responses that make a dialog.
-    if 100 < status < 300 and request.method in DIALOG_FORMING:
-        copied += [("Record-Route", value) for value in request.headers.get_all("Record-Route")]
-    tag = f";tag={to_tag}" if to_tag and status > 100 and _lacks_tag(request) else ""
-    for name in _NEEDED_TO_ANSWER:
-        value = request.headers.get(name) or ""
-        copied.append((name, value + tag if name == "To" else value))
-    # RFC 3261 8.2.6.1: a Timestamp must come back in 100.
-    if status == 100 and (timestamp := request.headers.get("Timestamp")) is not None:
-        copied.append(("Timestamp", timestamp))
-    response = Response(status, reason or REASON_PHRASES.get(status, ""), Headers.from_wire(copied))
+    fields = response_fields(request, status, to_tag)
+    response = Response(status, reason or REASON_PHRASES.get(status, ""), Headers.from_wire(fields))
     for name, value in headers:
         response.headers.add(name, value)
     return response
+
+
+def response_fields(request: Request, status: int, to_tag: str) -> list[tuple[str, str]]:
+    """Return what a response takes over from its request (RFC 3261 8.2.6)."""
+    source = request.headers
+    copied = [("Via", value) for value in source.get_all("Via")]
+    # RFC 3261 12.1.1: every Record-Route goes back, in order, in responses that make a dialog.
+    if 100 < status < 300 and request.method in DIALOG_FORMING:
+        copied += [("Record-Route", value) for value in source.get_all("Record-Route")]
+    tag = f";tag={to_tag}" if to_tag and status > 100 and _lacks_tag(request) else ""
+    copied += [
+        ("From", source.get("From") or ""), ("To", (source.get("To") or "") + tag),
+        ("Call-ID", source.get("Call-ID") or ""), ("CSeq", source.get("CSeq") or ""),
+    ]  # fmt: skip
+    # RFC 3261 8.2.6.1: a Timestamp must come back in 100.
+    if status == 100 and (timestamp := source.get("Timestamp")) is not None:
+        copied.append(("Timestamp", timestamp))
+    return copied
 
 
 def _lacks_tag(request: Request) -> bool:

@@ -9,8 +9,8 @@ from offhook.sip.message import Message, MessageError, Request, Response, answer
 
 # RFC 3261 8.1.1. Max-Forwards is mandatory too, but RFC 2543 had none and it matters only to those who forward.
 MANDATORY = ("Via", "From", "To", "Call-ID", "CSeq")
-
 _MANDATORY_KEYS = frozenset(name.lower() for name in MANDATORY)
+
 
 # RFC 3261 7.3.1: only headers that are defined as lists may be there more than once. These are the ones we act on.
 SINGLE = (
@@ -44,17 +44,17 @@ def check(message: Request | Response) -> None:
 
 def _check_common(message: Message) -> None:
     headers = message.headers
-    keys = headers.keys()
-    present = set(keys)
+    present = headers.keys()
     if not present >= _MANDATORY_KEYS:
-        raise ParseError(f"no {next(name for name in MANDATORY if name not in headers)} header")
-    if len(present) < len(keys):
+        raise ParseError(f"no {next(each for each in MANDATORY if each not in headers)} header")
+    if headers.has_repeated:
         for name in SINGLE:
             if headers.count(name) > 1:
                 raise ParseError(f"several {name} headers")
     _touch(message.via, message.from_, message.to, message.call_id, message.cseq)
-    for key in READ.keys() & present:
-        READ[key](message)
+    for key in READ:
+        if key in present:
+            READ[key](message)
     length = message.content_length
     # RFC 3261 18.3: a datagram that ends before its body does is an error.
     if length is not None and length > len(message.body):

@@ -81,7 +81,7 @@ class Sessions:
 class Acceptance:
     """Our 2xx to an INVITE: repeated until its ACK comes, whatever the transport (RFC 3261 13.3.1.4)."""
 
-    __slots__ = ("_again", "_give_up", "_interval", "cseq", "on_ack", "on_lost", "payload", "server", "stack")
+    __slots__ = ("_again", "_interval", "_until", "cseq", "on_ack", "on_lost", "payload", "server", "stack")
 
     def __init__(self, stack: Stack, server: ServerTransaction, payload: bytes, on_ack: OnAck,
                  on_lost: Callable[[float], None]) -> None:
@@ -92,20 +92,19 @@ class Acceptance:
         self.on_ack = on_ack
         self.on_lost = on_lost
         self._interval = T1
+        self._until = 0.0
         self._again: Timer | None = None
-        self._give_up: Timer | None = None
 
     def start(self, now: float) -> None:
         """Send it for the first time."""
         self.server.send(200, self.payload, now)
+        self._until = now + TIMEOUT
         self._again = self.stack.timers.start(now + T1, self._repeat)
-        self._give_up = self.stack.timers.start(now + TIMEOUT, self._lost)
 
     def stop(self) -> None:
         """No more copies."""
-        for timer in (self._again, self._give_up):
-            if timer is not None:
-                timer.stop()
+        if self._again is not None:
+            self._again.stop()
 
     def acknowledged(self, request: Request, now: float) -> None:
         """Take the ACK."""
@@ -113,13 +112,12 @@ class Acceptance:
         self.on_ack(body_of(request), now)
 
     def _repeat(self, now: float) -> None:
+        if now >= self._until:
+            self.on_lost(now)
+            return
         self.server.send(200, self.payload, now)
         self._interval = min(self._interval * 2, T2)
-        self._again = self.stack.timers.start(now + self._interval, self._repeat)
-
-    def _lost(self, now: float) -> None:
-        self.stop()
-        self.on_lost(now)
+        self._again = self.stack.timers.start(min(now + self._interval, self._until), self._repeat)
 
 
 class Session:

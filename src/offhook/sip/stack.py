@@ -23,7 +23,7 @@ from offhook.sip.events import (
     Transmit,
     TransportName,
 )
-from offhook.sip.message import Request, Response, response_to
+from offhook.sip.message import REASON_PHRASES, Request, Response, encode_message, response_fields
 from offhook.sip.timers import TimerQueue
 from offhook.sip.transactions import ServerTransaction, Transactions
 from offhook.sip.uri import Uri
@@ -158,12 +158,11 @@ class Stack:
         if status > 100 and not tag and not request.to.tag:
             # RFC 3261 8.2.6.2: every response but 100 carries a To tag
             tag = self.tag()
-        items: Items = list(headers)
+        fields = response_fields(request, status, tag)
+        fields += headers
         if status > 100:
-            items.append(("Server", self.user_agent))
+            fields.append(("Server", self.user_agent))
         if body is not None:
-            items.append(("Content-Type", body.content_type))
-        response = response_to(request, status, reason, tag, items)
-        if body is not None:
-            response.body = body.data
-        return response.encode()
+            fields.append(("Content-Type", body.content_type))
+        start = f"SIP/2.0 {status} {reason or REASON_PHRASES.get(status, '')}"
+        return encode_message(start, fields, b"" if body is None else body.data)

@@ -18,6 +18,9 @@ TIMEOUT: Final = 64 * T1
 TIMER_D: Final = 32.0
 """Seconds: how long a refused INVITE stays to acknowledge late copies of the refusal."""
 
+TRYING_AFTER: Final = 0.2
+"""Seconds: RFC 3261 17.2.1, an INVITE that has no answer of its own by then is told 100."""
+
 _TIDY_ABOVE: Final = 64
 """Dead entries below this number are not worth a rebuild of the heap."""
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final, TypeAlias
 
 from offhook.sip.events import Flow
 from offhook.sip.headers import Headers
-from offhook.sip.message import Request, Response
-from offhook.sip.timers import T1, T2, T4, TIMEOUT, TIMER_D, Timer, TimerQueue
+from offhook.sip.message import Request, Response, response_to
+from offhook.sip.timers import T1, T2, T4, TIMEOUT, TIMER_D, TRYING_AFTER, Timer, TimerQueue
 
 MAGIC_COOKIE: Final = "z9hG4bK"
 
@@ -55,6 +56,8 @@ class Action(Enum):
     REPORT_TIMEOUT = auto()
     REPORT_ERROR = auto()
     STOP_TIMERS = auto()
+    START_TRYING = auto()
+    SAY_TRYING = auto()
     START_A = auto()
     AGAIN_A = auto()
     START_B = auto()
@@ -128,14 +131,15 @@ CLIENT: Final[Table] = {
     (State.COMPLETED, Input.END): _GONE,
 }
 
-_REFUSE = (State.COMPLETED, (Action.START_G, Action.START_H, Action.SEND))
+_REFUSE = (State.COMPLETED, (Action.STOP_TIMERS, Action.START_G, Action.START_H, Action.SEND))
 
 INVITE_SERVER: Final[Table] = {
-    # RFC 3261 17.2.1 figure 7, with the Accepted state of RFC 6026 7.1. The user sends 100 itself.
-    (State.INITIAL, Input.START): (State.PROCEEDING, ()),
+    # RFC 3261 17.2.1 figure 7, with the Accepted state of RFC 6026 7.1
+    (State.INITIAL, Input.START): (State.PROCEEDING, (Action.START_TRYING,)),
+    (State.PROCEEDING, Input.RETRY): (State.PROCEEDING, (Action.SAY_TRYING,)),
     (State.PROCEEDING, Input.RECEIVE_REQUEST): (State.PROCEEDING, (Action.SEND,)),
-    (State.PROCEEDING, Input.SEND_1XX): (State.PROCEEDING, (Action.SEND,)),
-    (State.PROCEEDING, Input.SEND_2XX): (State.ACCEPTED, (Action.START_L, Action.SEND)),
+    (State.PROCEEDING, Input.SEND_1XX): (State.PROCEEDING, (Action.STOP_TIMERS, Action.SEND)),
+    (State.PROCEEDING, Input.SEND_2XX): (State.ACCEPTED, (Action.STOP_TIMERS, Action.START_L, Action.SEND)),
     (State.PROCEEDING, Input.SEND_FAILURE): _REFUSE,
     (State.ACCEPTED, Input.SEND_2XX): (State.ACCEPTED, (Action.SEND,)),
     (State.ACCEPTED, Input.RECEIVE_REQUEST): (State.ACCEPTED, ()),
@@ -167,6 +171,12 @@ SERVER: Final[Table] = {
     (State.COMPLETED, Input.RECEIVE_REQUEST): (State.COMPLETED, (Action.SEND,)),
     (State.COMPLETED, Input.END): _GONE,
 }
+
+# What ends with these timers is only forgotten, so those of half a second are fired together: one wake-up for many calls.
+_FORGETTING: Final = frozenset({
+    Action.START_D, Action.START_I, Action.START_J, Action.START_K, Action.START_L, Action.START_M,
+})  # fmt: skip
+_TOGETHER: Final = 0.5
 
 _RETRY_START: Final = {Action.START_A: T1, Action.START_E: T1, Action.START_G: T1}
 _RETRY_AGAIN: Final[dict[Action, float]] = {
@@ -259,13 +269,16 @@ class Transaction:
         elif action is Action.STOP_TIMERS:
             self._stop_timers()
         elif action in _END_TIMERS:
-            self._start_end(_END_TIMERS[action][self.reliable], now)
+            at = now + _END_TIMERS[action][self.reliable]
+            self._start_end(math.ceil(at / _TOGETHER) * _TOGETHER if action in _FORGETTING and at > now else at)
         elif action in _RETRY_START:
             self._start_retry(_RETRY_START[action], now)
         elif action in _RETRY_AGAIN:
             self._start_retry(min(self._interval * 2, _RETRY_AGAIN[action]), now)
         elif action is Action.AGAIN_T2:
             self._start_retry(T2, now)
+        elif action is Action.START_TRYING:
+            self._retry = self.layer.timers.start(now + TRYING_AFTER, self._on_retry)
         else:
             self.report(action, now, message)
 
@@ -287,11 +300,11 @@ class Transaction:
             self._retry.stop()
         self._retry = self.layer.timers.start(now + interval, self._on_retry)
 
-    def _start_end(self, seconds: float, now: float) -> None:
+    def _start_end(self, at: float) -> None:
         # A wait of no time still goes through the queue: the actions behind it must come first.
         if self._end is not None:
             self._end.stop()
-        self._end = self.layer.timers.start(now + seconds, self._on_end)
+        self._end = self.layer.timers.start(at, self._on_end)
 
     def _on_retry(self, now: float) -> None:
         self.step(Input.RETRY, now)
@@ -335,19 +348,16 @@ class ClientTransaction(Transaction):
 
 
 class ServerTransaction(Transaction):
-    """A request of the far end on its way to our answer.
+    """A request of the far end on its way to our answer. `on_ack`: an ACK on the INVITE's own branch."""
 
-    `on_ack`: an ACK on the INVITE's own branch. `trying`: the timer of a 100 that a response of the user's makes needless.
-    """
-
-    __slots__ = ("key", "on_ack", "on_cancel", "trying")
+    __slots__ = ("key", "merge_key", "on_ack", "on_cancel")
 
     def __init__(self, layer: Transactions, flow: Flow, request: Request, key: ServerKey) -> None:
         super().__init__(layer, INVITE_SERVER if request.method == "INVITE" else SERVER, flow, request)
         self.key = key
+        self.merge_key = _merge_key(request)
         self.on_ack: OnAck | None = None
         self.on_cancel: OnAck | None = None
-        self.trying: Timer | None = None
 
     def send(self, status: int, payload: bytes, now: float) -> bool:
         """Send a response; False if the transaction is past that."""
@@ -357,15 +367,15 @@ class ServerTransaction(Transaction):
             happened = Input.SEND_2XX if status < 300 else Input.SEND_FAILURE
         if (self.state, happened) not in self.table:
             return False
-        if self.trying is not None:
-            self.trying.stop()
-            self.trying = None
         self.payload = payload
         return self.step(happened, now)
 
     def report(self, action: Action, now: float, message: Request | Response | None) -> None:
-        """Hand an ACK for a 2xx to the user (RFC 6026 7.1)."""
-        if action is Action.DELIVER_ACK and self.on_ack is not None and isinstance(message, Request):
+        """Hand an ACK for a 2xx to the user (RFC 6026 7.1); say 100 where the user takes its time."""
+        if action is Action.SAY_TRYING:
+            self.payload = response_to(self.request, 100).encode()
+            self.layer.send(self.flow, self.payload)
+        elif action is Action.DELIVER_ACK and self.on_ack is not None and isinstance(message, Request):
             self.on_ack(message, now)
 
 
@@ -389,12 +399,12 @@ class Transactions:
         client.step(Input.START, now)
         return client
 
-    def serve(self, flow: Flow, request: Request, now: float) -> ServerTransaction:
-        """Open a server transaction; `flow` is where its responses go."""
-        key = server_key(request)
+    def serve(self, flow: Flow, request: Request, now: float, key: ServerKey | None = None) -> ServerTransaction:
+        """Open a server transaction; `flow` is where its responses go, `key` what `server_key` returned, if it is known."""
+        key = key or server_key(request)
         server = ServerTransaction(self, flow, request, key)
         self.servers[key] = server
-        self._merged.setdefault(_merge_key(request), key)
+        self._merged.setdefault(server.merge_key, key)
         server.step(Input.START, now)
         return server
 
@@ -418,9 +428,8 @@ class Transactions:
             self.clients.pop(transaction.key, None)
         elif isinstance(transaction, ServerTransaction):
             self.servers.pop(transaction.key, None)
-            merge_key = _merge_key(transaction.request)
-            if self._merged.get(merge_key) == transaction.key:
-                del self._merged[merge_key]
+            if self._merged.get(transaction.merge_key) == transaction.key:
+                del self._merged[transaction.merge_key]
 
 
 def same_path(used: Flow, failed: Flow) -> bool:
