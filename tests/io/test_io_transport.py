@@ -11,7 +11,7 @@ import pytest
 
 from offhook.errors import SetupError
 from offhook.io import transport
-from offhook.io.transport import Transports
+from offhook.io.transport import DATAGRAMS_A_TURN, Transports
 from offhook.sip.events import Datagram, Flow, FlowFailed, StreamChunk
 
 PATIENCE = 5.0
@@ -101,10 +101,30 @@ async def test_udp_survives_a_closed_port() -> None:
             port = dead.getsockname()[1]
         for _ in range(3):
             a.sockets.send(a.sockets.flow_to(("127.0.0.1", port), "udp"), b"nobody")
-        a.sockets._datagram_error(ConnectionResetError("port unreachable"))
         a.sockets.send(a.to(b, "udp"), b"x")
         assert isinstance(await b.next(), Datagram)
         assert a.arrived.empty()
+
+
+async def test_a_burst_of_datagrams_arrives_in_order() -> None:
+    async with phone() as a, phone() as b:
+        for number in range(3 * DATAGRAMS_A_TURN):
+            a.sockets.send(a.to(b, "udp"), b"%d" % number)
+        arrived = [await b.next() for _ in range(3 * DATAGRAMS_A_TURN)]
+        assert [item.data for item in arrived if isinstance(item, Datagram)] == [b"%d" % n for n in range(len(arrived))]
+
+
+async def test_a_loop_that_watches_no_sockets_reads_them_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    def watches_none(*_: object) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr(type(asyncio.get_running_loop()), "add_reader", watches_none)
+    async with phone() as a, phone() as b:
+        a.sockets.send(a.to(b, "udp"), b"x")
+        item = await b.next()
+        assert isinstance(item, Datagram)
+        b.sockets.send(item.flow, b"y")
+        assert isinstance(await a.next(), Datagram)
 
 
 async def test_a_tcp_connection_is_made_once_and_carries_both_ways() -> None:

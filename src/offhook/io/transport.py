@@ -46,6 +46,12 @@ MAX_ADDRESSES = 4096
 UDP_RECEIVE_BUFFER = 1 << 20
 """Bytes the kernel may queue for us: about 1500 requests, so that a burst waits instead of being lost."""
 
+MAX_DATAGRAM = 65535
+"""Bytes of a datagram. The event loop's own transport makes room for four times that, anew for each datagram."""
+
+DATAGRAMS_A_TURN = 32
+"""Datagrams read before others have their turn of the event loop."""
+
 SAME_PORT_ATTEMPTS = 32
 """Free UDP ports tried until the TCP port of the same number is free as well."""
 
@@ -77,10 +83,10 @@ class Transports:
         self._connections: dict[tuple[Address, int], _Connection] = {}
         self._open_connections: set[_Connection] = set()
         self._accepted = 0
+        self._udp: socket.socket | None = None
         self._datagrams: asyncio.DatagramTransport | None = None
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
-        self._sending: Flow | None = None
         self._addresses: dict[str, tuple[float, str]] = {}
         self._connecting: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -94,7 +100,11 @@ class Transports:
         self.port, self.tcp_port = udp.getsockname()[1], tcp.getsockname()[1]
         self._wildcard = ipaddress.ip_address(udp.getsockname()[0].partition("%")[0]).is_unspecified
         self._family = udp.family
-        self._datagrams, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=udp)
+        self._udp = udp
+        try:
+            loop.add_reader(udp, self._read_datagrams)
+        except NotImplementedError:  # Windows' usual event loop watches no sockets, it reads them itself
+            self._datagrams, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=udp)
         self._server = await loop.create_server(lambda: _Connection(self), sock=tcp)
         self._arm_sweeper()
 
@@ -116,6 +126,10 @@ class Transports:
             connection.abort()
         if self._datagrams is not None:
             self._datagrams.close()
+        elif self._udp is not None:
+            asyncio.get_running_loop().remove_reader(self._udp)
+            self._udp.close()
+        self._udp = None
         # Turns of the loop in which accepted connections that nobody wants any more, and the sockets above, go away.
         for _ in range(3):
             await asyncio.sleep(0)
@@ -184,17 +198,17 @@ class Transports:
             connection.close()
 
     def _send_datagram(self, flow: Flow, data: bytes) -> None:
-        if self._datagrams is None:
+        if self._udp is None:
             self._fail_later(flow, "the UDP socket is not open")
             return
-        # The event loop reports a refused sendto through error_received, during the call: that is how it is attributed.
-        self._sending = flow
         try:
-            self._datagrams.sendto(data, flow.remote)
-        except (OSError, ValueError) as exc:  # a name or a port number that is no socket address
+            self._udp.sendto(data, flow.remote)
+        except BlockingIOError:
+            pass  # the network card is behind: lost as datagrams are, and sent again by its transaction
+        except OSError as exc:
+            self._fail_later(flow, _plain(exc))
+        except (ValueError, OverflowError) as exc:  # a name or a port number that is no socket address
             self._fail_later(flow, str(exc))
-        finally:
-            self._sending = None
 
     def _connect(self, flow: Flow) -> _Connection:
         connection = _Connection(self, flow)
@@ -227,10 +241,19 @@ class Transports:
         with contextlib.suppress(OSError):  # no route back: nothing we could answer, so nothing to look at
             self._deliver_unless_closed(Datagram(Flow("udp", self.local_for(remote), remote), data))
 
-    def _datagram_error(self, exc: OSError) -> None:
-        # Outside a send this is an ICMP error of unknown origin; the transaction's own timer covers it.
-        if self._sending is not None:
-            self._fail_later(self._sending, _plain(exc))
+    def _read_datagrams(self) -> None:
+        """Take what has arrived: often two at once, as an ACK and the BYE behind it."""
+        udp = self._udp
+        for _ in range(DATAGRAMS_A_TURN):
+            if udp is None or self._closed:
+                return
+            try:
+                data, remote = udp.recvfrom(MAX_DATAGRAM)
+            except BlockingIOError:
+                return
+            except OSError:
+                continue  # an ICMP error of unknown origin; the transaction's own timer covers it
+            self._datagram(data, remote[:2])
 
     def _accept(self, connection: _Connection, local: Address, remote: Address) -> bool:
         if self._closed or self._accepted >= self._max_accepted:
@@ -273,17 +296,13 @@ class Transports:
 
 
 class _Datagrams(asyncio.DatagramProtocol):
-    """The UDP socket's receiving end."""
+    """The UDP socket's receiving end, where the event loop reads it."""
 
     def __init__(self, owner: Transports) -> None:
         self._owner = owner
 
     def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
         self._owner._datagram(data, (addr[0], addr[1]))
-
-    def error_received(self, exc: Exception) -> None:
-        if isinstance(exc, OSError):
-            self._owner._datagram_error(exc)
 
 
 class _Connection(asyncio.Protocol):
