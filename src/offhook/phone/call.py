@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from functools import lru_cache
 from typing import Final
 
 from offhook.errors import InvalidState
@@ -146,15 +147,6 @@ class Call:
 
     def view(self) -> CallView:
         """Return the call as everyone sees it."""
-        stats, config = self.stats, self.config
-        media = CallMedia(
-            codec=config.codec if config else "",
-            direction=config.direction if config else "inactive",
-            mos=stats.mos if stats else None,
-            loss=stats.loss if stats else None,
-            jitter_ms=stats.jitter_ms if stats else None,
-            rtt_ms=stats.rtt_ms if stats else None,
-        )
         return CallView(
             id=self.id,
             account=self.account,
@@ -163,15 +155,27 @@ class Call:
             local=self.local,
             remote=self.remote,
             sip_call_id=self.sip_call_id,
-            created=wall(self.created),
-            ringing=wall(self.ringing) if self.ringing else None,
-            answered=wall(self.answered) if self.answered else None,
-            ended=wall(self.ended) if self.ended else None,
+            created=_wall(self.created),
+            ringing=_wall(self.ringing) if self.ringing else None,
+            answered=_wall(self.answered) if self.answered else None,
+            ended=_wall(self.ended) if self.ended else None,
             end=self.end,
-            media=media,
+            media=self._media_view(),
             muted=self.muted,
             recording=self.recording,
             headers=self.headers,
             tags=self.tags,
             parent=self.parent,
         )
+
+    def _media_view(self) -> CallMedia:
+        stats, config = self.stats, self.config
+        if config is None:
+            return _NO_MEDIA
+        if stats is None:
+            return CallMedia(config.codec, config.direction)
+        return CallMedia(config.codec, config.direction, stats.mos, stats.loss, stats.jitter_ms, stats.rtt_ms)
+
+
+_NO_MEDIA: Final = CallMedia()
+_wall = lru_cache(256)(wall)  # each view of a call names its moments again
