@@ -107,8 +107,9 @@ class Acceptance:
             self._again.stop()
 
     def acknowledged(self, request: Request, now: float) -> None:
-        """Take the ACK."""
+        """Take the ACK. The transaction lives on for half a minute, but not with all of its session."""
         self.stop()
+        self.server.on_ack = self.server.on_cancel = None
         self.on_ack(body_of(request), now)
 
     def _repeat(self, now: float) -> None:

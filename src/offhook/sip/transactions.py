@@ -368,7 +368,13 @@ class ServerTransaction(Transaction):
         if (self.state, happened) not in self.table:
             return False
         self.payload = payload
-        return self.step(happened, now)
+        self.step(happened, now)
+        if status >= 200:
+            # Half a minute is long: of the request there stays what `fail` and the user may still ask for.
+            source = self.request.headers
+            kept = [(name, source.get_all(name)[0]) for name in ("Via", "CSeq")]
+            self.request = Request(self.request.method, self.request.uri, Headers.from_wire(kept))
+        return True
 
     def report(self, action: Action, now: float, message: Request | Response | None) -> None:
         """Hand an ACK for a 2xx to the user (RFC 6026 7.1); say 100 where the user takes its time."""
