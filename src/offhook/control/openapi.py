@@ -446,8 +446,8 @@ def _shared_parameters() -> Schema:
         "IdempotencyKey": {
             "name": "Idempotency-Key", "in": "header", "required": False,
             "description": "A name for this very request, such as a UUID. Sent again within 24 hours, it is answered again "
-            "and not done again.",
-            "schema": {"type": "string", "pattern": f"^[!-~]{{1,{MAX_KEY}}}$"},
+            "and not done again. Printable characters of ASCII.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY},
         },
         "Prefer": {
             "name": "Prefer", "in": "header", "required": False,
