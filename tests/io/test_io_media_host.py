@@ -304,17 +304,31 @@ class Twinned:
         self.first = pair[0]
         self.poller = Poller()
         self.twins = Twins(self.poller)
-        engine = Engine(SystemIds(), LocalStudio("null"))
-        engine.execute(OpenStream("a", self.port, "x@test"), 0.0)
-        self.stream: Stream = engine.streams["a"]
+        self.engine = Engine(SystemIds(), LocalStudio("null"))
+        self.engine.execute(OpenStream("a", self.port, "x@test"), 0.0)
+        self.stream: Stream = self.engine.streams["a"]
         self.far = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
         for end in self.far:
             end.bind(("127.0.0.1", 0))
             end.connect(("127.0.0.1", self.port))
 
     def latch(self, end: socket.socket) -> None:
-        self.stream.peer = end.getsockname()
+        self.move_to(end.getsockname())
         self.twins.follow(self.first, self.stream, end.getsockname())
+
+    def move_to(self, peer: tuple[str, int]) -> None:
+        config = StreamConfig(
+            remote=peer, remote_rtcp=("127.0.0.1", 9), codec="PCMU", payload_type=0, receive_types=((0, "PCMU"),),
+            telephone_event=None, telephone_event_in=None,
+        )  # fmt: skip
+        self.engine.execute(ConfigureStream("a", config), 0.0)
+
+    def speak(self) -> int:
+        """Have the stream speak once and return how many packets were left to the first socket."""
+        self.stream.speak(SILENCE)
+        left = len(self.engine.outbox)
+        self.engine.outbox.clear()
+        return left
 
     def twin_reads(self) -> bytes:
         ready = self.poller.ready(5.0)
@@ -352,10 +366,9 @@ def test_a_twin_hears_its_peer_and_the_first_socket_everybody_else(twinned: Twin
     other.send(b"again")  # would raise if the port looked closed
     assert twinned.twin_reads() == b"peer"
     assert (twinned.first_reads(), twinned.first_reads()) == (b"foreign", b"again")
-    send, peer = twinned.twins.by_port[twinned.port]
-    assert peer == one.getsockname()
-    send(b"answer")
-    assert one.recv(100) == b"answer"
+    assert twinned.twins.by_port[twinned.port].peer == one.getsockname()
+    assert twinned.speak() == 0
+    assert len(one.recv(200)) == 172
     assert one.getpeername() == ("127.0.0.1", twinned.port)
 
 
@@ -367,7 +380,10 @@ def test_a_twin_follows_only_the_latched_peer(twinned: Twinned) -> None:
     twinned.twins.follow(twinned.first, twinned.stream, other.getsockname())
     twinned.latch(one)
     assert twinned.twins.by_port[twinned.port] is before
+    twinned.move_to(other.getsockname())
+    assert twinned.speak() == 1  # nothing goes to the old peer any more
     twinned.latch(other)
+    assert twinned.speak() == 0
     other.send(b"moved")
     assert twinned.twin_reads() == b"moved"
     one.send(b"left behind")
@@ -385,11 +401,21 @@ def test_a_port_with_a_twin_is_as_busy_as_any_other(twinned: Twinned) -> None:
             greedy.bind(("127.0.0.1", twinned.port))
     twinned.twins.close(twinned.port)
     assert (twinned.twins.by_port, twinned.twins.inputs) == ({}, {})
+    assert twinned.speak() == 1
+
+
+@linux_only
+def test_what_a_twin_cannot_send_is_left_to_the_first_socket(twinned: Twinned) -> None:
+    one, _ = twinned.far
+    twinned.latch(one)
+    one.close()
+    # The first packet finds nobody; the kernel tells so when the second one is to be sent.
+    assert [twinned.speak() for _ in range(3)] == [0, 1, 0]
 
 
 @linux_only
 def test_where_there_can_be_no_twin_the_first_socket_does_everything(twinned: Twinned) -> None:
-    twinned.stream.peer = ("255.255.255.255", 9)  # a broadcast address cannot be connected to
+    twinned.move_to(("255.255.255.255", 9))  # a broadcast address cannot be connected to
     twinned.twins.follow(twinned.first, twinned.stream, ("255.255.255.255", 9))
     assert twinned.twins.by_port == {}
     twinned.latch(twinned.far[0])

@@ -229,7 +229,7 @@ def test_open_twice_and_a_codec_that_is_not_here() -> None:
     pair.configure(0, codec="G729")
     assert pair.of(0, StreamFailed) == [StreamFailed("c", "already open"), StreamFailed("c", "no such codec: G729")]
     pair.run(0.5)
-    assert pair.engines[0].streams["c"].packets_out > 0
+    assert pair.engines[0].streams["c"].statistics().packets_sent > 0
 
 
 def test_sound_card_both_ways_and_mute() -> None:

@@ -8,7 +8,7 @@ from array import array
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offhook.media.jitter import MAX_FRAMES, MAX_TARGET_MS, MIN_TARGET_MS, JitterBuffer
+from offhook.media.jitter import MAX_FRAMES, MAX_TARGET_S, MIN_TARGET_S, REVIEW_TICKS, Item, JitterBuffer, Linear
 from offhook.media.sources import FRAME_BYTES
 
 
@@ -20,19 +20,52 @@ def value(played: bytes | None) -> int | None:
     return None if played is None else array("h", played)[0]
 
 
+def unwrap(packet: bytes) -> bytes:
+    return packet[12:]
+
+
+def new_buffer() -> JitterBuffer:
+    return JitterBuffer(unwrap)
+
+
+def pcm(item: Item | None) -> bytes | None:
+    return item.pcm if isinstance(item, Linear) else unwrap(item) if item is not None else None
+
+
+class Feeder:
+    """Puts audio as the receiver does: whole frames stay packets, and those that follow the last one take the short way."""
+
+    def __init__(self, buffer: JitterBuffer) -> None:
+        self.buffer = buffer
+        self.expected = -1
+
+    def put(self, timestamp: int, audio: bytes, now: float) -> None:
+        packet = bytes(12) + audio
+        whole = len(audio) == FRAME_BYTES
+        if whole and timestamp == self.expected:
+            self.buffer.put_next(packet, now)
+            self.expected = (timestamp + 160) & 0xFFFFFFFF
+            return
+        fits = self.buffer.put(timestamp, packet if whole else Linear(audio), now)
+        self.expected = (timestamp + 160) & 0xFFFFFFFF if fits and whole and timestamp == self.buffer.newest else -1
+
+
 def play(
     arrivals: list[tuple[float, int, bytes]], ticks: int, buffer: JitterBuffer | None = None, start: float = 0.0
 ) -> list[bytes | None]:
     """Feed (arrival ms, timestamp, audio) and pull every 20 ms."""
-    buffer = buffer if buffer is not None else JitterBuffer()
+    buffer = buffer if buffer is not None else new_buffer()
+    feeder = Feeder(buffer)
     waiting = sorted(arrivals, key=lambda arrival: arrival[0])
     played: list[bytes | None] = []
     for tick in range(ticks):
         now = start + 20.0 * tick
         while waiting and waiting[0][0] <= now:
             at, timestamp, audio = waiting.pop(0)
-            buffer.put(timestamp & 0xFFFFFFFF, audio, at)
-        played.append(buffer.pull(now))
+            feeder.put(timestamp & 0xFFFFFFFF, audio, at / 1000)
+        played.append(pcm(buffer.pull(now / 1000)))
+        if tick % REVIEW_TICKS == 0:
+            buffer.review(now / 1000)
     return played
 
 
@@ -58,7 +91,7 @@ def test_reordered_and_doubled_packets_play_once() -> None:
     arrivals = [(20.0 * n, 160 * n, frame(n)) for n in range(40)]
     arrivals[10], arrivals[11] = (arrivals[11][0], *arrivals[10][1:]), (arrivals[10][0], *arrivals[11][1:])
     arrivals += [(20.0 * n + 1, 160 * n, frame(n)) for n in range(0, 40, 7)]
-    buffer = JitterBuffer()
+    buffer = new_buffer()
     assert heard(play(arrivals, 50, buffer)) == list(range(40))
     assert buffer.duplicate + buffer.late == 6
 
@@ -86,9 +119,9 @@ def test_other_packet_lengths() -> None:
 def test_jitter_raises_the_delay_and_little_is_late() -> None:
     chance = random.Random(3)
     arrivals = [(20.0 * n + chance.uniform(0, 80), 160 * n, frame(n + 1)) for n in range(1000)]
-    buffer = JitterBuffer()
+    buffer = new_buffer()
     played = play(arrivals, 1010, buffer)
-    assert 60 <= buffer.target_ms <= MAX_TARGET_MS
+    assert 60 <= buffer.target_ms <= 1000 * MAX_TARGET_S
     assert buffer.late < 30
     assert len(heard(played)) > 950
 
@@ -96,7 +129,7 @@ def test_jitter_raises_the_delay_and_little_is_late() -> None:
 def test_the_delay_shrinks_when_the_network_calms_down() -> None:
     chance = random.Random(4)
     arrivals = [(20.0 * n + (chance.uniform(0, 120) if n < 200 else 0), 160 * n, frame(1)) for n in range(2000)]
-    buffer = JitterBuffer()
+    buffer = new_buffer()
     play(arrivals[:200], 200, buffer)
     wide = buffer.delay_ms
     play(arrivals[200:], 1800, buffer, start=20.0 * 200)
@@ -106,7 +139,7 @@ def test_the_delay_shrinks_when_the_network_calms_down() -> None:
 
 
 def test_speech_is_shortened_too_when_there_is_no_silence() -> None:
-    buffer = JitterBuffer()
+    buffer = new_buffer()
     loud = frame(5000)
     # 300 ms arrive at once, as after a hole in the network.
     burst = [(300.0 if n < 15 else 20.0 * n, 160 * n, loud) for n in range(300)]
@@ -117,7 +150,7 @@ def test_speech_is_shortened_too_when_there_is_no_silence() -> None:
 
 def test_a_far_clock_that_runs_fast_or_slow_is_followed() -> None:
     for rate in (0.999, 1.001):
-        buffer = JitterBuffer()
+        buffer = new_buffer()
         played = play([(20.0 * n * rate, 160 * n, frame(1)) for n in range(3000)], 2990, buffer)
         assert buffer.delay_ms < 120
         assert played.count(None) < 30
@@ -125,14 +158,14 @@ def test_a_far_clock_that_runs_fast_or_slow_is_followed() -> None:
 
 def test_silence_suppression_and_return() -> None:
     arrivals = [(20.0 * n, 160 * n, frame(n + 1)) for n in range(300) if n < 50 or n >= 200]
-    buffer = JitterBuffer()
+    buffer = new_buffer()
     played = play(arrivals, 310, buffer)
     assert heard(played) == [*range(1, 51), *range(201, 301)]
 
 
 def test_a_jump_of_the_timestamp_needs_two_packets_and_then_plays_on() -> None:
     arrivals = [(20.0 * n, 160 * n + (50_000_000 if n >= 50 else 0), frame(n + 1)) for n in range(100)]
-    buffer = JitterBuffer()
+    buffer = new_buffer()
     played = heard(play(arrivals, 110, buffer))
     assert buffer.resyncs == 1
     assert played[-40:] == list(range(61, 101))
@@ -146,21 +179,22 @@ def test_single_stray_timestamps_change_nothing() -> None:
 
 def test_a_clock_set_back_is_followed() -> None:
     arrivals = [(20.0 * n, 160 * n - (8000 if n >= 50 else 0), frame(n + 1)) for n in range(150)]
-    buffer = JitterBuffer()
+    buffer = new_buffer()
     assert heard(play(arrivals, 170, buffer))[-50:] == list(range(101, 151))
 
 
 def test_a_sender_that_stood_still_and_goes_on_where_it_was() -> None:
     arrivals = [(20.0 * n + (5000 if n >= 50 else 0), 160 * n, frame(n + 1)) for n in range(100)]
-    buffer = JitterBuffer()
+    buffer = new_buffer()
     assert heard(play(arrivals, 370, buffer)) == list(range(1, 101))
     assert buffer.jitter_ms < 1
 
 
 def test_a_flood_is_bounded() -> None:
-    buffer = JitterBuffer()
+    buffer = new_buffer()
+    feeder = Feeder(buffer)
     for n in range(10_000):
-        buffer.put(160 * n, frame(1), 0.0)
+        feeder.put(160 * n, frame(1), 0.0)
     assert len(buffer) <= MAX_FRAMES
 
 
@@ -171,15 +205,16 @@ def test_a_flood_is_bounded() -> None:
     )
 )
 def test_whatever_comes_frames_are_whole_and_bounded(packets: list[tuple[float, int, int]]) -> None:
-    buffer = JitterBuffer()
+    buffer = new_buffer()
+    feeder = Feeder(buffer)
     now = 0.0
     for gap, timestamp, samples in packets:
         now += gap
-        buffer.put(timestamp, bytes(2 * samples), now)
-        played = buffer.pull(now)
+        feeder.put(timestamp, bytes(2 * samples), now / 1000)
+        played = pcm(buffer.pull(now / 1000))
         assert played is None or len(played) == FRAME_BYTES
         assert len(buffer) <= MAX_FRAMES + 1
-        assert MIN_TARGET_MS <= buffer.target_ms <= MAX_TARGET_MS
+        assert 1000 * MIN_TARGET_S <= buffer.target_ms <= 1000 * MAX_TARGET_S
 
 
 @settings(max_examples=40, deadline=None)
@@ -187,7 +222,7 @@ def test_whatever_comes_frames_are_whole_and_bounded(packets: list[tuple[float, 
 def test_no_frame_plays_twice_or_out_of_order(seed: int, jitter: float, loss: float) -> None:
     chance = random.Random(seed)
     arrivals = [(20.0 * n + chance.uniform(0, jitter), 160 * n, frame(n + 1)) for n in range(200) if chance.random() >= loss]
-    buffer = JitterBuffer()
+    buffer = new_buffer()
     played = heard(play(arrivals, 220, buffer))
     # A shortened pair is a mixture that begins with the first of both.
     assert played == sorted(set(played))

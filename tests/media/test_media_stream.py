@@ -304,5 +304,5 @@ def test_a_flood_costs_no_memory() -> None:
     for number in range(5000):
         packet = HEADER.pack(0x80, 0, number & 0xFFFF, 160 * number, 5) + bytes(160)
         pair.inject(1, 4000, packet, ("10.0.0.1", 4000))
-    assert len(stream(pair)._buffer) <= 60
+    assert len(stream(pair)._receiver.buffer) <= 60
     assert len(pair.reports[1]) == 1

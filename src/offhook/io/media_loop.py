@@ -12,7 +12,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from offhook.io.media_wire import Emit, MediaOptions
 from offhook.media.engine import PHASES, Engine
@@ -27,8 +27,9 @@ from offhook.media.messages import (
     StreamFailed,
     StreamId,
 )
+from offhook.media.receiving import Address
 from offhook.media.reels import Studio
-from offhook.media.stream import Address, Stream
+from offhook.media.stream import Stream
 
 PHASE_S: Final = 0.020 / PHASES
 TOO_LATE_S: Final = 0.200  # further behind than this, the missed frames are given up
@@ -44,6 +45,14 @@ EXPEDITED: Final = 46 << 2  # RFC 4594: voice is DSCP EF
 _Handler: TypeAlias = Callable[[bytes, tuple[str, int], float], None]
 _Input: TypeAlias = tuple[socket.socket, _Handler]
 _TwinInput: TypeAlias = tuple[Callable[[int], bytes], _Handler, Address]
+
+
+class Twin(NamedTuple):
+    """A connected socket, whose audio it carries, and to whom."""
+
+    end: socket.socket
+    stream: Stream
+    peer: Address
 
 
 class SystemIds:
@@ -188,10 +197,9 @@ class Twins:
     """
 
     def __init__(self, poller: Poller) -> None:
-        self.by_port: dict[int, tuple[Callable[[bytes], int], Address]] = {}
+        self.by_port: dict[int, Twin] = {}
         self.inputs: dict[int, _TwinInput] = {}
         self._poller = poller
-        self._ends: dict[int, socket.socket] = {}
         self._refused: set[int] = set()
 
     def follow(self, first: socket.socket, stream: Stream, source: Address) -> None:
@@ -199,7 +207,7 @@ class Twins:
         if sys.platform != "linux" or stream.peer != source or stream.port in self._refused:
             return
         twin = self.by_port.get(stream.port)
-        if twin is None or twin[1] != source:
+        if twin is None or twin.peer != source:
             self.close(stream.port)
             self._open(first, stream, source)
 
@@ -220,22 +228,23 @@ class Twins:
             return
         finally:
             first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
-        self._ends[stream.port] = end
-        self.by_port[stream.port] = (end.send, peer)
+        self.by_port[stream.port] = Twin(end, stream, peer)
         self.inputs[end.fileno()] = (end.recv, stream.receive, peer)
+        stream.connect(end.send)
 
     def close(self, port: int) -> None:
         """Close the twin of this port, if there is one."""
         self._refused.discard(port)
-        end = self._ends.pop(port, None)
-        if end is not None:
-            del self.by_port[port], self.inputs[end.fileno()]
-            self._poller.remove(end.fileno())
-            end.close()
+        twin = self.by_port.pop(port, None)
+        if twin is not None:
+            twin.stream.connect(None)
+            del self.inputs[twin.end.fileno()]
+            self._poller.remove(twin.end.fileno())
+            twin.end.close()
 
     def close_all(self) -> None:
         """Close all of them."""
-        for port in tuple(self._ends):
+        for port in tuple(self.by_port):
             self.close(port)
 
 
@@ -440,19 +449,9 @@ class MediaLoop:
 
     def _flush(self) -> None:
         """Send what the engine has to send, tell what it has to tell."""
-        outbox, twins = self.engine.outbox, self._twins.by_port
+        outbox = self.engine.outbox
         for port, packet, address in outbox:
-            twin = twins.get(port)
-            if twin is None or twin[1] != address:
-                self._send_first(port, packet, address)
-                continue
-            try:
-                twin[0](packet)
-            except BlockingIOError:
-                pass  # as below
-            except OSError:
-                # News of an earlier packet (the far end's port is closed), or our address is gone: the packet was not sent.
-                self._send_first(port, packet, address)
+            self._send_first(port, packet, address)
         outbox.clear()
         reports = self.engine.reports()
         if self._own:

@@ -11,6 +11,7 @@ from typing import Final, assert_never
 from offhook.errors import OffhookError
 from offhook.ids import Ids
 from offhook.media import pcm
+from offhook.media.jitter import REVIEW_TICKS
 from offhook.media.link import Links
 from offhook.media.messages import (
     AttachSound,
@@ -43,9 +44,11 @@ from offhook.media.messages import (
     StreamId,
     WriteAudio,
 )
+from offhook.media.receiving import Address
 from offhook.media.reels import Playback, Quiet, Recording, Studio
+from offhook.media.sending import Outbox
 from offhook.media.sources import SILENCE, SoundCard, Source
-from offhook.media.stream import Address, Outbox, Stream
+from offhook.media.stream import Stream
 
 PHASES: Final = 4
 SOUND_PHASE: Final = 0  # streams on the sound card work where the card does
@@ -71,6 +74,7 @@ class Engine:
         self._tone_rings = False
         self._output = self._mic = 1.0
         self._mic_muted = False
+        self._round = 0  # a tenth of the streams looks around in each tick
         self._links = Links(self._reports.append, studio.fast_rates)
 
     @property
@@ -96,14 +100,20 @@ class Engine:
         """Do the 20 ms of work of a quarter of the streams."""
         if phase == SOUND_PHASE and self._card is not None:
             self._tick_with_sound(self._card, now)
-        else:
-            streams = self._phases[phase]
-            for stream in streams:
+        elif self._bridges:
+            for stream in self._phases[phase]:
                 stream.hear(now)
-            for stream in streams:
+            for stream in self._phases[phase]:
                 stream.speak(SILENCE)
+        else:
+            for stream in self._phases[phase]:
+                stream.tick(now)
         if self._links:
             self._links.tick(phase)
+        if phase == 0:
+            self._round = (self._round + 1) % REVIEW_TICKS
+        for stream in self._phases[phase][self._round :: REVIEW_TICKS]:
+            stream.look_around(now)
 
     def _tick_with_sound(self, card: SoundCard, now: float) -> None:
         streams = self._phases[SOUND_PHASE]

@@ -44,7 +44,11 @@ class Voiced(Protocol):
 
     name: StreamId
     phase: int
-    far: bytes
+
+    @property
+    def far(self) -> bytes:
+        """Return what was heard in this tick."""
+        ...
 
     def set_voices(self, voices: tuple[Link, ...]) -> None:
         """Mix what these say into what is sent."""

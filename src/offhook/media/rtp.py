@@ -7,6 +7,7 @@ from enum import IntEnum
 from typing import Final
 
 HEADER: Final = struct.Struct("!BBHII")  # V/P/X/CC, M/PT, sequence number, timestamp, SSRC
+WORDS: Final = struct.Struct("!IQ")  # the same as two numbers: what changes from packet to packet is easily told from them
 HEADER_BYTES: Final = 12
 PLAIN: Final = 0x80  # version 2, no padding, no extension, no contributing sources: nearly every packet
 MARKER: Final = 0x80

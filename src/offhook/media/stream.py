@@ -1,21 +1,19 @@
-"""One call's media: RTP in and out, RTCP, digits, playback and recording; two short calls every 20 ms.
+"""One call's media: RTP in and out, RTCP, digits, playback and recording; one or two short calls every 20 ms.
 
 The order of a tick is `hear` for all streams of a phase, then `speak` for all: so a conference hears every frame of this
-very tick. Packets leave through the outbox; what is worth telling leaves as reports.
+very tick. Where nobody hears another, `tick` does both at once. Packets leave through the sender; what is worth telling
+leaves as reports.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final
 
 from offhook.errors import ParseError
 from offhook.ids import Ids
 from offhook.media import pcm, rtcp, rtp
-from offhook.media.codecs import Codec, codec
-from offhook.media.conceal import Concealer
-from offhook.media.dtmf import EventReceiver
-from offhook.media.jitter import JitterBuffer
+from offhook.media.codecs import codec
 from offhook.media.keypad import Keypad
 from offhook.media.link import Link
 from offhook.media.messages import (
@@ -34,19 +32,14 @@ from offhook.media.messages import (
     StreamStalled,
     StreamStats,
 )
+from offhook.media.receiving import Address, Receiver
 from offhook.media.reels import Playback, Recording, Studio
-from offhook.media.sources import FRAME_MS, FRAME_SAMPLES, SILENCE
-
-Address: TypeAlias = tuple[str, int]
-Outbox: TypeAlias = list[tuple[int, bytes, Address]]  # local port, packet, destination
+from offhook.media.sending import Outbox, Sender, Transmit
+from offhook.media.sources import FRAME_MS, SILENCE
 
 STATS_S: Final = 5.0
 STALL_S: Final = 3.0
-RELATCH_S: Final = 1.0  # the peer must be silent so long before packets from elsewhere are believed
-CHECK_TICKS: Final = 10  # what need not be looked at every 20 ms is looked at every 200 ms
 _UNSET: Final[Address] = ("", 0)
-_pack: Final = rtp.HEADER.pack
-_unpack: Final = rtp.HEADER.unpack_from
 
 
 def _reachable(address: Address) -> bool:
@@ -57,13 +50,10 @@ class Stream:
     """The media of one call. `now` is in seconds everywhere; nothing here raises whatever the far end sends."""
 
     __slots__ = (
-        "_beep", "_buffer", "_candidate", "_check", "_cname", "_codec", "_conceal", "_config", "_control_peer",
-        "_decoders", "_encode", "_epoch", "_event_in", "_events", "_expects", "_flowing", "_has_work", "_heard", "_heard_from",
-        "_hears", "_ids", "_keypad", "_last_sr", "_last_sr_at", "_loopback", "_mark", "_next_rtcp", "_next_stats", "_outbox",
-        "_past_expected", "_past_lost", "_payload_type", "_pending", "_per_packet", "_playback", "_reception", "_recordings",
-        "_remote_jitter", "_remote_loss", "_report", "_rtt", "_sends", "_sent_at_report", "_sequence", "_silence", "_ssrc",
-        "_ssrc_in", "_stalled", "_timestamp", "_timestamp_event", "_voices", "_whole", "bridge", "bytes_in", "bytes_out",
-        "far", "foreign", "garbage", "muted", "name", "packets_in", "packets_out", "peer", "phase", "port", "sound",
+        "_beep", "_cname", "_config", "_control_peer", "_echoes", "_epoch", "_expects", "_has_work", "_ids", "_keypad",
+        "_last_sr", "_last_sr_at", "_last_sr_of", "_loopback", "_next_rtcp", "_next_stats", "_outbox", "_playback", "_receiver",
+        "_recordings", "_remote_jitter", "_remote_loss", "_report", "_rtt", "_same_codec", "_sender", "_sends",
+        "_sent_at_report", "_stalled", "_voices", "bridge", "muted", "name", "phase", "port", "receive", "sound",
     )  # fmt: skip
 
     def __init__(
@@ -84,90 +74,80 @@ class Stream:
         self.sound = False  # connected to the sound card
         self.muted = False
         self.bridge: tuple[Stream, ...] = ()  # the other members of its conference
-        self.far = SILENCE  # what was heard in the latest tick
-        self.peer = _UNSET
-        self.packets_in = self.packets_out = self.bytes_in = self.bytes_out = 0
-        self.garbage = self.foreign = 0
         self._ids = ids
         self._report = report
         self._outbox = outbox
         self._epoch = epoch  # what makes `now` a time since 1970
         self._cname = cname
         self._config: StreamConfig | None = None
+        self._sender = Sender(port, ids, outbox)
+        self._receiver = Receiver(self._sender.move_to, self._flow, self._report_presses, self.receive_control)
+        self.receive = self._receiver.receive  # takes a datagram (packet, source, now) from the RTP port
+        self._sends = self._expects = self._stalled = False
+        self._has_work = True  # there is more to do in a tick than to send a frame of silence
+        self._echoes = False
+        self._same_codec: frozenset[int] = frozenset()
         self._loopback = False
         self._playback: Playback | None = None
         self._beep: Playback | None = None
         self._voices: tuple[Link, ...] = ()  # programs that speak in this call
         self._recordings: dict[str, Recording] = {}
         self._keypad = Keypad(name, report, studio.digit)
-        self._begin_sending()
-        self._begin_receiving()
+        self._begin_control()
 
-    def _begin_sending(self) -> None:
-        # RFC 3550 5.1: sequence number, timestamp and SSRC start at random values.
-        self._sequence = self._ids.integer(16)
-        self._timestamp = self._ids.integer(32)
-        self._ssrc = self._ids.integer(32)
-        self._timestamp_event = 0
-        self._payload_type = 0
-        self._codec: Codec = codec("PCMU")
-        self._encode = self._codec.encode
-        self._silence = self._encode(SILENCE)
-        self._mark = rtp.MARKER
-        self._per_packet = 1
-        self._pending: list[bytes] = []
-        self._sends = False
-        self._has_work = False
+    def _begin_control(self) -> None:
+        self._control_peer: Address = _UNSET
         self._sent_at_report = 0
         self._next_rtcp = self._next_stats = 0.0
-        self._check = CHECK_TICKS
-
-    def _begin_receiving(self) -> None:
-        self._decoders: dict[int, Callable[[bytes], bytes]] = {}
-        self._event_in = -1
-        self._hears = self._expects = False
-        self._heard = 0.0
-        self._heard_from: Address | None = None
-        self._control_peer: Address = _UNSET
-        self._flowing = self._stalled = False
-        self._ssrc_in = -1
-        self._candidate = (-1, -1)
-        self._reception = rtp.Reception(0)
-        self._past_expected = self._past_lost = 0
-        self._buffer = JitterBuffer()
-        self._conceal = Concealer()
-        self._whole = False  # `far` came whole and is not concealment
-        self._events = EventReceiver()
-        self._last_sr = 0
+        self._last_sr = self._last_sr_of = 0
         self._last_sr_at = 0.0
         self._remote_loss: float | None = None
         self._remote_jitter: float | None = None
         self._rtt: float | None = None
 
+    @property
+    def peer(self) -> Address:
+        """Return where RTP goes."""
+        return self._sender.peer
+
+    @property
+    def far(self) -> bytes:
+        """Return what was heard in the latest tick, `SILENCE` itself where there was nothing."""
+        return self._receiver.far
+
+    @property
+    def foreign(self) -> int:
+        """Return how many packets came from others than the far end."""
+        return self._receiver.foreign
+
+    @property
+    def garbage(self) -> int:
+        """Return how many packets could not be understood."""
+        return self._receiver.garbage
+
     # --- commands --------------------------------------------------------------------------------------------------
+
+    def connect(self, transmit: Transmit | None) -> None:
+        """Send audio through this until the peer is another; None, and whenever it raises OSError: through the outbox."""
+        self._sender.connect(transmit)
 
     def configure(self, config: StreamConfig, now: float) -> None:
         """Start or change. Raises LookupError for a codec that is not here; then nothing has changed."""
         chosen = codec(config.codec)
-        decoders = {number: codec(name).decode for number, name in config.receive_types}
+        codecs = {number: codec(name) for number, name in config.receive_types}
         old, self._config = self._config, config
         if old is None:
             self._next_rtcp = now + rtcp.INTERVAL_S * self._ids.uniform(0.25, 0.75)
             self._next_stats = now + STATS_S
         if old is None or old.remote != config.remote:
             # The far end moved, so whoever was heard before is believed no longer.
-            self.peer = config.remote
-            self._heard_from = None
+            self._sender.move_to(config.remote)
+            self._receiver.heard_from = None
         if old is None or old.remote_rtcp != config.remote_rtcp:
             self._control_peer = config.remote_rtcp
-        self._decoders = decoders
-        self._event_in = -1 if config.telephone_event_in is None else config.telephone_event_in
-        self._codec = chosen
-        self._encode = chosen.encode
-        self._silence = chosen.encode(SILENCE)
-        self._payload_type = config.payload_type
-        self._per_packet = max(1, round(config.ptime_ms / FRAME_MS))
-        self._pending.clear()
+        self._receiver.configure(codecs, config.telephone_event_in)
+        self._sender.configure(chosen, config.payload_type, max(1, round(config.ptime_ms / FRAME_MS)))
+        self._same_codec = frozenset(number for number, other in codecs.items() if other.name == chosen.name)
         # RFC 3264 8.4: 0.0.0.0 is how RFC 2543 put on hold; port 0 is nowhere either.
         self._turn(config.direction if _reachable(config.remote) else "inactive", now)
 
@@ -175,17 +155,16 @@ class Stream:
         """Obey the direction: RFC 3264 5.1."""
         could_send = self._sends
         self._sends = direction in ("sendrecv", "sendonly")
-        self._hears = direction in ("sendrecv", "recvonly")
+        hears = direction in ("sendrecv", "recvonly")
         if self._sends and not could_send:
-            self._mark = rtp.MARKER  # RFC 3551 4.1: set on the first packet after silence
+            self._sender.mark()
         if not self._sends:
             self._keypad.stop("on hold")
-        if self._hears != self._expects:
-            self._heard = now
-            self._expects = self._hears
+        if hears != self._expects:
+            self._receiver.heard = now
+            self._expects = hears
             self._stalled = False
-        if not self._hears:
-            self._buffer.reset()
+        self._receiver.listen(hears)
         self._note_work()
 
     def send_digits(self, request: SendDigits) -> None:
@@ -260,117 +239,20 @@ class Stream:
 
     def close(self, now: float) -> None:
         """Finish everything and say goodbye."""
-        self._report_presses(self._events.finish())
+        self._report_presses(self._receiver.events.finish())
         self._keypad.stop("stream closed")
         self._end_playback("closed")
         for name in tuple(self._recordings):
             self._end_recording(name, "closed")
         if self._config is not None:
-            self._send_control(now, rtcp.print_goodbye(self._ssrc))
+            self._send_control(now, rtcp.print_goodbye(self._sender.ssrc))
         self._report(StreamClosed(self.name, self.statistics()))
 
     # --- packets in ------------------------------------------------------------------------------------------------
 
-    def receive(self, packet: bytes, source: Address, now: float) -> None:
-        """Take a datagram from the RTP port."""
-        if len(packet) < rtp.HEADER_BYTES:
-            self.garbage += 1
-            return
-        first, second, sequence, timestamp, ssrc = _unpack(packet)
-        decode = self._decoders.get(second & 0x7F)
-        if decode is None or first != rtp.PLAIN:
-            self._receive_rare(packet, source, now)
-            return
-        if source != self._heard_from and not self._latch(source, now):
-            return
-        if ssrc != self._ssrc_in and not self._meet(ssrc, sequence):
-            return
-        self._heard = now
-        if not self._flowing:
-            self._flow()
-        reception = self._reception
-        if (sequence - reception.top) & 0xFFFF == 1:
-            reception.top += 1  # all that `note` would do
-        elif (arrival := reception.note(sequence)) and not self._forgive(arrival):
-            return
-        self.packets_in += 1
-        self.bytes_in += len(packet) - 12
-        if self._hears and len(packet) > 12:
-            self._buffer.put(timestamp, decode(packet[12:]), now * 1000.0)
-
-    def _receive_rare(self, packet: bytes, source: Address, now: float) -> None:
-        """Events, comfort noise, headers with options, RTCP on the wrong port, garbage."""
-        span = rtp.payload_span(packet)
-        if span is None or self._config is None:
-            self.garbage += 1
-            return
-        _, second, sequence, timestamp, ssrc = _unpack(packet)
-        if 200 <= second <= 207:
-            self.receive_control(packet, source, now)  # RFC 5761 4: what multiplexed RTCP looks like
-            return
-        kind = second & 0x7F
-        decode = self._decoders.get(kind)
-        if decode is None and kind not in (self._event_in, rtp.COMFORT_NOISE):
-            self.garbage += 1
-            return
-        if source != self._heard_from and not self._latch(source, now):
-            return
-        if ssrc != self._ssrc_in and not self._meet(ssrc, sequence):
-            return
-        payload = packet[span[0] : span[1]]
-        self._heard = now
-        if not self._flowing:
-            self._flow()
-        arrival = self._reception.note(sequence)
-        if arrival and not self._forgive(arrival):
-            return
-        self.packets_in += 1
-        self.bytes_in += len(payload)
-        if kind == self._event_in:
-            self._report_presses(self._events.receive(timestamp, payload, now * 1000.0))
-        elif decode is not None and payload and self._hears:
-            self._buffer.put(timestamp, decode(payload), now * 1000.0)
-
     def _flow(self) -> None:
-        self._flowing = True
         self._stalled = False
         self._report(StreamResumed(self.name))
-
-    def _forgive(self, arrival: rtp.Arrival) -> bool:
-        """Count a sequence number that is not new, and say whether the packet is good nevertheless."""
-        if arrival is rtp.Arrival.RESTART:
-            self._events.restart()
-            return True
-        if arrival is rtp.Arrival.DUPLICATE:
-            self._buffer.duplicate += 1
-        else:
-            self.garbage += 1
-        return False
-
-    def _latch(self, source: Address, now: float) -> bool:
-        """Symmetric RTP (RFC 4961): the first who sends is the peer, until silent for a second."""
-        if self._config is None or (self._heard_from is not None and now - self._heard < RELATCH_S):
-            self.foreign += 1
-            return False
-        self._heard_from = self.peer = source
-        return True
-
-    def _meet(self, ssrc: int, sequence: int) -> bool:
-        """Another source speaks: believe it at the second packet in sequence (RFC 3550 A.1), the very first at once."""
-        if self._ssrc_in >= 0:
-            expected, self._candidate = self._candidate, (ssrc, (sequence + 1) & 0xFFFF)
-            if expected != (ssrc, sequence):
-                self.foreign += 1
-                return False
-            self._past_expected += self._reception.expected
-            self._past_lost += self._reception.lost
-            self._buffer.reset()
-            self._events.restart()
-        self._ssrc_in = ssrc
-        self._candidate = (-1, -1)
-        self._reception = rtp.Reception(sequence)
-        self._last_sr = 0
-        return True
 
     def _report_presses(self, presses: list[tuple[str, int]]) -> None:
         for digit, duration_ms in presses:
@@ -378,27 +260,29 @@ class Stream:
 
     def receive_control(self, packet: bytes, source: Address, now: float) -> None:
         """Take a datagram from the RTCP port."""
+        receiver = self._receiver
         if self._config is None or source[0] not in (self.peer[0], self._config.remote_rtcp[0]):
-            self.foreign += 1
+            receiver.foreign += 1
             return
         try:
             parts = rtcp.parse(packet)
         except ParseError:
-            self.garbage += 1
+            receiver.garbage += 1
             return
         self._control_peer = source
         for part in parts:
             if isinstance(part, rtcp.Report):
                 self._read_report(part, now)
-            elif self._ssrc_in in part.sources:
-                self._candidate = (-1, -1)
+            elif receiver.ssrc in part.sources:
+                receiver.lose()
 
     def _read_report(self, report: rtcp.Report, now: float) -> None:
-        if report.ntp is not None and report.ssrc == self._ssrc_in:
+        if report.ntp is not None and report.ssrc == self._receiver.ssrc:
             self._last_sr = rtcp.middle(report.ntp)
             self._last_sr_at = now
+            self._last_sr_of = report.ssrc
         for block in report.blocks:
-            if block.ssrc == self._ssrc:
+            if block.ssrc == self._sender.ssrc:
                 self._remote_loss = block.fraction
                 self._remote_jitter = block.jitter / 8.0
                 rtt = rtcp.round_trip_ms(block, rtcp.ntp_time(now + self._epoch))
@@ -406,94 +290,65 @@ class Stream:
 
     # --- the tick --------------------------------------------------------------------------------------------------
 
+    def tick(self, now: float) -> None:
+        """Do what `hear` and `speak` do."""
+        self._receiver.hear(now)
+        if self._has_work:
+            self.speak(SILENCE)
+        else:
+            sender = self._sender
+            sender.say(sender.silence)
+
     def hear(self, now: float) -> None:
         """Bring `far` up to date: the frame that is to be heard in this tick."""
-        frame = self._buffer.pull(now * 1000.0) if self._hears else None
-        if frame is not None:
-            self.far = frame
-            self._whole = True
-        else:
-            self._miss()
-        self._check -= 1
-        if not self._check:
-            self._check = CHECK_TICKS
-            self._look_around(now)
-
-    def _miss(self) -> None:
-        if self._whole:
-            self._whole = False
-            self._conceal.good(self.far)
-        self.far = self._conceal.lost()
+        self._receiver.hear(now)
 
     def speak(self, mic: bytes) -> None:
         """Send what is to be said in this tick; `mic` is the microphone's frame (`SILENCE` itself where there is none)."""
-        timestamp = self._timestamp
-        self._timestamp = (timestamp + FRAME_SAMPLES) & 0xFFFFFFFF
-        if not self._sends:
-            if self._recordings:
-                self._write_recordings(SILENCE)
-            return
-        if self._has_work:
-            self._speak_up(mic, timestamp)
+        sender = self._sender
+        if not self._has_work:
+            sender.say(sender.silence)
+        elif not self._sends:
+            sender.skip()
+            self._record(SILENCE)
+        elif self._keypad.active:
+            self._type(mic)
+        elif self._echoes and (packet := self._receiver.packet) is not None and packet[1] & 0x7F in self._same_codec:
+            sender.say(packet[rtp.HEADER_BYTES :])
         else:
-            self._send(self._payload_type | self._mark, timestamp, self._silence)
+            self._say(self._mix(mic))
 
-    def _speak_up(self, mic: bytes, timestamp: int) -> None:
-        """Send what may be more than silence, or needs more than sending."""
-        if self._keypad.active:
-            step = self._keypad.step()
-            if isinstance(step, tuple):
-                self._send_event(step[0], step[1], timestamp)
-                return
-            near = step if step is not None else self._mix(mic)
-            self._note_work()
-        else:
-            near = self._mix(mic)
-        payload = self._silence if near is SILENCE else self._encode(near)
-        if self._per_packet == 1:
-            self._send(self._payload_type | self._mark, timestamp, payload)
-        else:
-            self._gather(timestamp, payload)
-        if self._recordings:
-            self._write_recordings(near)
-
-    def _send(self, second: int, timestamp: int, payload: bytes) -> None:
-        sequence = self._sequence
-        self._outbox.append((self.port, _pack(rtp.PLAIN, second, sequence, timestamp, self._ssrc) + payload, self.peer))
-        self._sequence = (sequence + 1) & 0xFFFF
-        self._mark = 0
-        self.packets_out += 1
-        self.bytes_out += len(payload)
-
-    def _gather(self, timestamp: int, payload: bytes) -> None:
-        """Send packets of more than one frame."""
-        self._pending.append(payload)
-        count = len(self._pending)
-        if count >= self._per_packet:
-            first = (timestamp - (count - 1) * FRAME_SAMPLES) & 0xFFFFFFFF
-            self._send(self._payload_type | self._mark, first, b"".join(self._pending))
-            self._pending.clear()
-
-    def _send_event(self, payload: bytes, first: bool, timestamp: int) -> None:
-        """RFC 4733 2.5.1.1: all packets of an event carry the timestamp of its beginning, the first one the marker."""
-        self._pending.clear()
-        if first:
-            self._timestamp_event = timestamp
-        number = self._config.telephone_event if self._config is not None else None
-        if number is None:
+    def _type(self, mic: bytes) -> None:
+        """Send the next step of a digit: an event, a tone, or between the digits what is said."""
+        step = self._keypad.step()
+        if not isinstance(step, tuple):
+            self._say(step if step is not None else self._mix(mic))
+        elif self._config is None or self._config.telephone_event is None:
             self._keypad.stop("telephone-event was not negotiated")
-            return
-        self._mark = rtp.MARKER if first else 0
-        self._send(number | self._mark, self._timestamp_event, payload)
+            self._sender.skip()
+        else:
+            self._sender.press(self._config.telephone_event, *step)
+            self._record(SILENCE)
+        self._note_work()
+
+    def _say(self, near: bytes) -> None:
+        sender = self._sender
+        payload = sender.silence if near is SILENCE else sender.codec.encode(near)
+        if sender.per_packet == 1:
+            sender.say(payload)
+        else:
+            sender.gather(payload)
         if self._recordings:
-            self._write_recordings(SILENCE)
+            self._record(near)
 
     def _note_work(self) -> None:
-        """Know beforehand whether anything but silence can go out: most streams of a big phone only listen."""
-        self._has_work = bool(
-            self.sound or self._loopback or self.bridge or self._voices or self._playback or self._beep or self._recordings
-            or self._keypad.active or self._per_packet > 1
+        """Know beforehand whether anything but silence is to be sent: most streams of a big phone only listen."""
+        others = bool(
+            self.sound or self.bridge or self._voices or self._playback or self._beep or self._recordings
+            or self._keypad.active or self._sender.per_packet > 1 or not self._sends
         )  # fmt: skip
+        self._has_work = others or self._loopback
+        self._echoes = self._loopback and not others
 
     def _mix(self, mic: bytes) -> bytes:
         """Return what goes out: microphone, the others of the conference, the echo, the playback, the beep."""
@@ -535,7 +390,7 @@ class Stream:
         self._report(PlaybackDone(self.name, playback.name, reason, playback.played_ms, playback.error))  # type: ignore[arg-type]
         self._note_work()
 
-    def _write_recordings(self, near: bytes) -> None:
+    def _record(self, near: bytes) -> None:
         for recording in tuple(self._recordings.values()):
             reason = recording.write(near, self.far)
             if reason:
@@ -554,15 +409,18 @@ class Stream:
 
     # --- now and then ----------------------------------------------------------------------------------------------
 
-    def _look_around(self, now: float) -> None:
+    def look_around(self, now: float) -> None:
+        """Do what need not be done every 20 ms; to be called after every tenth tick."""
         if self._config is None:
             return
-        if self._events.active:
-            self._report_presses(self._events.expire(now * 1000.0))
-        silent = now - self._heard
+        receiver = self._receiver
+        receiver.buffer.review(now)
+        if receiver.events.active:
+            self._report_presses(receiver.events.expire(now * 1000.0))
+        silent = now - receiver.heard
         if self._expects and not self._stalled and silent > STALL_S:
             self._stalled = True
-            self._flowing = False
+            receiver.stall()
             self._report(StreamStalled(self.name, int(silent * 1000)))
         if now >= self._next_rtcp:
             # RFC 3550 6.3.1: vary between half and one and a half, so that not all reports come at once.
@@ -574,46 +432,49 @@ class Stream:
 
     def _send_control(self, now: float, goodbye: bytes) -> None:
         """Send SR (RR where nothing was sent since the last one), SDES and maybe BYE."""
-        sending = self.packets_out != self._sent_at_report
-        self._sent_at_report = self.packets_out
+        sender = self._sender
+        packets, octets = sender.totals()
+        sending = packets != self._sent_at_report
+        self._sent_at_report = packets
         report = rtcp.Report(
-            ssrc=self._ssrc,
+            ssrc=sender.ssrc,
             ntp=rtcp.ntp_time(now + self._epoch) if sending else None,
-            timestamp=self._timestamp,
-            packets=self.packets_out,
-            octets=self.bytes_out,
-            blocks=(self._block(now),) if self._ssrc_in >= 0 else (),
+            timestamp=sender.timestamp,
+            packets=packets,
+            octets=octets,
+            blocks=(self._block(now),) if self._receiver.ssrc >= 0 else (),
         )
-        packet = rtcp.print_report(report) + rtcp.print_description(self._ssrc, self._cname) + goodbye
+        packet = rtcp.print_report(report) + rtcp.print_description(sender.ssrc, self._cname) + goodbye
         if _reachable(self._control_peer):
             self._outbox.append((self.port + 1, packet, self._control_peer))
 
     def _block(self, now: float) -> rtcp.Block:
-        reception = self._reception
+        receiver = self._receiver
+        reception = receiver.reception
+        known = self._last_sr != 0 and self._last_sr_of == receiver.ssrc
         return rtcp.Block(
-            ssrc=self._ssrc_in,
+            ssrc=receiver.ssrc,
             fraction=reception.fraction_since_last(),
             lost=reception.lost,
             highest=reception.top - 0x10000,
-            jitter=int(self._buffer.jitter_ms * 8),
-            last_report=self._last_sr,
-            delay=int((now - self._last_sr_at) * 65536) if self._last_sr else 0,
+            jitter=int(receiver.buffer.jitter_ms * 8),
+            last_report=self._last_sr if known else 0,
+            delay=int((now - self._last_sr_at) * 65536) if known else 0,
         )
 
     def statistics(self) -> StreamStats:
         """Return the figures so far."""
-        buffer = self._buffer
-        heard = self._ssrc_in >= 0
-        expected = self._past_expected + (self._reception.expected if heard else 0)
-        lost = self._past_lost + (self._reception.lost if heard else 0)
+        receiver, buffer = self._receiver, self._receiver.buffer
+        expected, lost = receiver.totals()
+        sent, bytes_sent = self._sender.totals()
         unheard = min(1.0, (lost + buffer.late) / expected) if expected else 0.0
         one_way = (self._rtt or 0.0) / 2 + max(buffer.delay_ms, 0.0) + FRAME_MS
         return StreamStats(
             stream=self.name,
-            packets_sent=self.packets_out,
-            packets_received=self.packets_in,
-            bytes_sent=self.bytes_out,
-            bytes_received=self.bytes_in,
+            packets_sent=sent,
+            packets_received=receiver.packets,
+            bytes_sent=bytes_sent,
+            bytes_received=receiver.bytes,
             packets_lost=lost,
             packets_late=buffer.late,
             packets_duplicate=buffer.duplicate,

@@ -1,0 +1,151 @@
+"""What goes to the far end of one call: RTP packets with their numbers, of audio and of telephone events. RFC 3550 5.1."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from offhook.ids import Ids
+from offhook.media import rtp
+from offhook.media.codecs import Codec, codec
+from offhook.media.receiving import Address
+from offhook.media.sources import FRAME_SAMPLES, SILENCE
+
+Transmit: TypeAlias = Callable[[bytes], object]
+Outbox: TypeAlias = list[tuple[int, bytes, Address]]  # local port, packet, destination
+
+_pack: Final = rtp.HEADER.pack
+_PLAIN: Final = rtp.PLAIN
+
+
+def _packer(payload: bytes) -> Callable[[int, int, int, int, int, bytes], bytes]:
+    """Return the function that makes packets of header and payload, all as long as this one."""
+    return struct.Struct(f"{rtp.HEADER.format}{len(payload)}s").pack
+
+
+class Sender:
+    """The sending side of a stream. Each tick is one of `say`, `gather`, `press` and `skip`: the timestamp keeps time.
+
+    Packets go to the outbox; where the host has a shorter way to the present peer (`connect`), plain audio takes that. How many
+    there were is told by their numbers; only what has an unusual size is counted.
+    """
+
+    __slots__ = (
+        "_bytes", "_counted", "_outbox", "_pack", "_packets", "_pending", "_second", "_sequence", "_timestamp_event",
+        "_transmit", "codec", "payload_type", "peer", "per_packet", "port", "silence", "ssrc", "timestamp",
+    )  # fmt: skip
+
+    def __init__(self, port: int, ids: Ids, outbox: Outbox) -> None:
+        self.port = port
+        self.peer: Address = ("", 0)
+        self._outbox = outbox
+        self._transmit: Transmit = self._post
+        # RFC 3550 5.1: sequence number, timestamp and SSRC start at random values.
+        self._sequence = self._counted = ids.integer(16)
+        self.timestamp = ids.integer(32)
+        self.ssrc = ids.integer(32)
+        self._timestamp_event = 0
+        self._pending: list[bytes] = []
+        self._packets = self._bytes = 0
+        self.codec = codec("PCMU")
+        self.silence = self.codec.encode(SILENCE)  # the payload that says nothing
+        self._pack = _packer(self.silence)
+        self.payload_type = 0
+        self._second = rtp.MARKER  # the second octet of the next packet: marker and payload type
+        self.per_packet = 1
+
+    def configure(self, chosen: Codec, payload_type: int, per_packet: int) -> None:
+        """Send this codec under this number from now on, so many frames in a packet."""
+        self._settle()
+        self.codec = chosen
+        self.silence = chosen.encode(SILENCE)
+        self._pack = _packer(self.silence)
+        self.payload_type = payload_type
+        self._second = self._second & rtp.MARKER | payload_type
+        self.per_packet = per_packet
+        self._pending.clear()
+
+    # --- the way out -----------------------------------------------------------------------------------------------
+
+    def move_to(self, peer: Address) -> None:
+        """Send to there from now on."""
+        self.peer = peer
+        self._transmit = self._post
+
+    def connect(self, transmit: Transmit | None) -> None:
+        """Send through this as long as the peer stays the same, None: through the outbox again.
+
+        What it refuses with an OSError goes to the outbox, unless it would only have to wait.
+        """
+        self._transmit = self._post if transmit is None else transmit
+
+    def _post(self, packet: bytes) -> None:
+        self._outbox.append((self.port, packet, self.peer))
+
+    # --- the tick --------------------------------------------------------------------------------------------------
+
+    def mark(self) -> None:
+        """Set the marker in the next packet, the first one after silence (RFC 3551 4.1)."""
+        self._second |= rtp.MARKER
+
+    def skip(self) -> None:
+        """Send nothing in this tick."""
+        self.timestamp = (self.timestamp + FRAME_SAMPLES) & 0xFFFFFFFF
+
+    def say(self, payload: bytes) -> None:
+        """Send a packet of one frame with this payload, as long as that of silence."""
+        sequence, timestamp, second = self._sequence, self.timestamp, self._second
+        self._sequence = (sequence + 1) & 0xFFFF
+        self.timestamp = (timestamp + FRAME_SAMPLES) & 0xFFFFFFFF
+        if second > 0x7F:
+            self._second = self.payload_type
+        packet = self._pack(_PLAIN, second, sequence, timestamp, self.ssrc, payload)
+        transmit = self._transmit
+        try:
+            transmit(packet)
+        except BlockingIOError:
+            pass  # the network card is behind; late audio is worth nothing
+        except OSError:
+            self._post(packet)
+
+    def gather(self, payload: bytes) -> None:
+        """Send this frame in a packet with others."""
+        self._pending.append(payload)
+        count = len(self._pending)
+        self.skip()
+        if count >= self.per_packet:
+            self._send(self._second, self.timestamp - count * FRAME_SAMPLES, b"".join(self._pending))
+            self._second = self.payload_type
+            self._pending.clear()
+
+    def press(self, payload_type: int, payload: bytes, first: bool) -> None:
+        """Send a packet of a telephone event: all have the timestamp of its beginning, the first one the marker.
+
+        RFC 4733 2.5.1.1.
+        """
+        self._pending.clear()
+        if first:
+            self._timestamp_event = self.timestamp
+        self.skip()
+        self._send(payload_type | (rtp.MARKER if first else 0), self._timestamp_event, payload)
+        self._second = self.payload_type
+
+    def _send(self, second: int, timestamp: int, payload: bytes) -> None:
+        sequence = self._sequence
+        self._sequence = (sequence + 1) & 0xFFFF
+        self._bytes += len(payload) - len(self.silence)
+        self._post(_pack(_PLAIN, second, sequence, timestamp & 0xFFFFFFFF, self.ssrc) + payload)
+
+    # --- figures ---------------------------------------------------------------------------------------------------
+
+    def totals(self) -> tuple[int, int]:
+        """Return how many packets and payload bytes were sent. To be asked every 20 minutes at least."""
+        self._settle()
+        return self._packets, self._bytes
+
+    def _settle(self) -> None:
+        run = (self._sequence - self._counted) & 0xFFFF
+        self._counted = self._sequence
+        self._packets += run
+        self._bytes += run * len(self.silence)
