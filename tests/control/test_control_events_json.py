@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import types
 import typing
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin
 
 import msgspec
 import pytest
@@ -15,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offhook.control.backend import EnvelopeMaker
-from offhook.control.schema import event_from_json
+from offhook.control.schema import event_from_json, hints_of, is_record
 from offhook.errors import ParseError
 from offhook.phone.events import EVENTS, CallEnded, Event
 
@@ -32,7 +31,7 @@ _PLAIN: dict[Any, st.SearchStrategy[Any]] = {
 
 
 def _values(kind: Any) -> st.SearchStrategy[Any]:
-    """Return values of a field's type, nested dataclasses included."""
+    """Return values of a field's type, nested records included."""
     if kind in _PLAIN:
         return _PLAIN[kind]
     origin, arguments = get_origin(kind), get_args(kind)
@@ -46,9 +45,8 @@ def _values(kind: Any) -> st.SearchStrategy[Any]:
         return st.tuples(*(_values(each) for each in arguments))
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return st.sampled_from(list(kind))
-    assert dataclasses.is_dataclass(kind), f"no values for {kind}"
-    hints = get_type_hints(kind)
-    return st.fixed_dictionaries({field.name: _values(hints[field.name]) for field in dataclasses.fields(kind)}).map(
+    assert is_record(kind), f"no values for {kind}"
+    return st.fixed_dictionaries({name: _values(hint) for name, hint in hints_of(kind).items()}).map(
         lambda fields: typing.cast("Any", kind)(**fields)
     )
 
