@@ -4,11 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
-# One process is as fast as two on two cores while the suite takes seconds: starting workers costs what they save.
-WORKERS ?= 0
+WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fix interop bench docs clean
+.PHONY: help run test slow lint fix interop bench docs clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -25,26 +24,29 @@ run: $(READY) ## start a phone with a practice exchange to call
 	@$(BIN)/python -m offhook.app $(ARGS)
 
 test: $(READY) ## the fast suite: no network beyond loopback, no system packages
-	$(PYTEST) -q -n $(WORKERS) -m "not interop and not sound" $(ARGS)
+	$(PYTEST) -q -n $(WORKERS) -m "not interop and not sound and not slow" $(ARGS)
+
+slow: $(READY) ## what takes longer: phones that are killed, hours of virtual time, more random input
+	$(PYTEST) -q -n $(WORKERS) -m "slow and not interop and not sound" $(ARGS)
 
 lint: $(READY) ## style, types, layers, generated pages up to date
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m offhook.control.generated --check
 	@$(BIN)/python -m offhook.api.twin | diff -u src/offhook/sync.py - || { echo "offhook/sync.py is old: run  make docs"; exit 1; }
-	@$(BIN)/python -m offhook.control.reference | diff -u docs/commands.md - || { echo "docs/commands.md is old: run  make docs"; exit 1; }
 
 fix: $(READY) ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
 
-interop: $(READY) ## calls with SIPp, baresip and Kamailio, and through a sound server (system packages)
+interop: $(READY) ## calls with SIPp, baresip and Kamailio, a browser, Node.js, a sound server (system packages)
 	$(PYTEST) -q -m "interop or sound" $(ARGS)
 
 bench: $(READY) ## measure the phone beside its peers; writes bench/RESULTS.md
 	$(BIN)/python bench/run.py $(ARGS)
 
-docs: $(READY) ## write the generated pages under docs/
-	$(BIN)/python -m offhook.control.reference > docs/commands.md
+docs: $(READY) ## write what is generated: pages, OpenAPI, AsyncAPI, JSON Schema, the Node.js client's types, the synchronous twin
+	$(BIN)/python -m offhook.control.generated
 	$(BIN)/python -m offhook.api.twin > src/offhook/sync.py.new && mv src/offhook/sync.py.new src/offhook/sync.py
 
 clean: ## remove everything that can be made again

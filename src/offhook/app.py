@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from offhook import __version__
 from offhook.errors import CommandError, ConfigError, NotFound, SetupError
@@ -40,17 +40,31 @@ from offhook.phone.events import (
 from offhook.phone.model import CallEnd, wall
 from offhook.phone.phone import Phone
 from offhook.phone.settings import AccountSettings
-from offhook.storage.config import Config, HttpSettings, load
+from offhook.storage.config import OCCASIONS, Config, HookSettings, HttpSettings, load
 from offhook.storage.history import CallRecord, History
 from offhook.storage.paths import make_private, paths, socket_path
 from offhook.storage.secrets import open_secrets
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # read where they are used: a phone without them does not pay for them
+    from offhook.control.backend import WebhookBook
     from offhook.control.http.binding import Listen
     from offhook.control.http.server import HttpServer
+    from offhook.control.webhook import Webhooks
 
 QUIT_PATIENCE: Final = 6.0
 """Seconds until a phone that was told to stop is taken down even if it has not said that it is done."""
+
+
+class Outward(Protocol):
+    """What goes out from the phone to programs and web addresses."""
+
+    def start(self) -> None:
+        """Begin."""
+        ...
+
+    async def close(self) -> None:
+        """Come to an end."""
+        ...
 
 
 class RunningPhone:
@@ -59,7 +73,9 @@ class RunningPhone:
     `await RunningPhone.start(config)`, use `execute` and `subscribe`, `await close()` (which hangs up and unregisters first).
     """
 
-    def __init__(self, config: Config, *, history: Path | None = None, journal: Path | None = None) -> None:
+    def __init__(
+        self, config: Config, *, history: Path | None = None, journal: Path | None = None, webhooks: Path | None = None
+    ) -> None:
         ids = SystemIds()
         epoch = ids.token(6)
         self._loop = asyncio.get_running_loop()
@@ -73,15 +89,24 @@ class RunningPhone:
         self._history = History(history, trouble=self._trouble) if history else None
         self._config = config
         self._since = clock.wall()
+        self._webhooks_file = webhooks
+        self._allow_http = config.webhooks.allow_http
+        self._webhooks: Webhooks | None = None
+        self.outward: list[Outward] = []
         self._closed = False
         self._audio = AudioLinks(self.media.send, self.engine.report)
         self.media.set_audio_callback(self._audio.take)
         self.engine.subscribe(self._audio.see)
 
     @classmethod
-    async def start(cls, config: Config, *, history: Path | None = None, journal: Path | None = None) -> RunningPhone:
-        """Open the sockets first (the phone answers at once), then the media, then the accounts."""
-        running = cls(config, history=history, journal=journal)
+    async def start(
+        cls, config: Config, *, history: Path | None = None, journal: Path | None = None, webhooks: Path | None = None
+    ) -> RunningPhone:
+        """Open the sockets first (the phone answers at once), then the media, then the accounts.
+
+        `history`, `journal` and `webhooks` are the files to keep these in. Webhooks are served from their first use on.
+        """
+        running = cls(config, history=history, journal=journal, webhooks=webhooks)
         await running.transports.start()
         running.engine.start(running.transports)
         if history:
@@ -104,6 +129,10 @@ class RunningPhone:
                 self.execute(Quit())
             await asyncio.wait_for(self.engine.stopped.wait(), QUIT_PATIENCE)
         self._closed = True
+        for outward in self.outward:
+            await outward.close()
+        if self._webhooks is not None:
+            await self._webhooks.close()
         await self.engine.close()
         await self.transports.close()
         await self._aside(self.media.close)
@@ -163,10 +192,10 @@ class RunningPhone:
         return self.engine.subscribe(callback)
 
     def open_audio(
-        self, call: str = "", rate: AudioRate = 16000, *, hear: bool = True, speak: bool = True
+        self, call: str = "", rate: AudioRate = 16000, *, hear: bool = True, speak: bool = True, cause: Cause | None = None
     ) -> AudioLink:
         """Return a link through which a program hears and speaks in a call; raises CommandError."""
-        accepted = self.execute(OpenAudio(call=call, rate=rate, hear=hear, speak=speak))
+        accepted = self.execute(OpenAudio(call=call, rate=rate, hear=hear, speak=speak), cause)
         return self._audio.add(accepted.call, accepted.value["audio"], rate, hear, speak, self._close_audio)
 
     def _close_audio(self, audio: str) -> None:
@@ -196,6 +225,25 @@ class RunningPhone:
             "sound": media.sound, "rtp_ports": media.rtp_ports, "codecs": media.codecs,
             "max_calls": self._config.phone.max_calls, "recordings": self._config.phone.recording_dir,
         }  # fmt: skip
+
+    @property
+    def webhooks(self) -> WebhookBook:
+        """The webhooks; the first use begins to serve them."""
+        if self._webhooks is None:
+            if self._webhooks_file is None:
+                raise NotFound("this phone keeps no webhooks")
+            from offhook.control.webhook import Webhooks
+            from offhook.storage.webhooks import WebhookStore
+
+            store = WebhookStore(self._webhooks_file, self._trouble)
+            self._webhooks = Webhooks(self, store, allow_http=self._allow_http)
+            self._webhooks.start()
+        return self._webhooks
+
+    @property
+    def has_webhooks(self) -> bool:
+        """Whether there were webhooks once, so that `webhooks` should be used from the start."""
+        return self._webhooks_file is not None and self._webhooks_file.exists()
 
     def _kept(self) -> History:
         if self._history is None:
@@ -264,7 +312,8 @@ def complete(config: Config) -> Config:
         secrets = open_secrets(where.secrets_file)  # a keyring is slow and large: only where something is missing
         accounts = tuple(a if a.password else replace(a, password=secrets.get(a.id) or "") for a in accounts)
     folder = config.phone.recording_dir or str(where.recordings)
-    return replace(config, accounts=accounts, phone=replace(config.phone, recording_dir=folder))
+    decide = config.phone.decide or bool(config.hooks.decide or config.hooks.decide_url)
+    return replace(config, accounts=accounts, phone=replace(config.phone, recording_dir=folder, decide=decide))
 
 
 def run_phone(options: SimpleNamespace) -> int:
@@ -298,7 +347,9 @@ async def _serve(config: Config, socket: str, *, verbose: bool, any_http_port: b
     listen = _listen(config.http, any_http_port) if config.http.enabled else None  # refused before anything runs
     make_private(where.state)
     make_private(Path(config.phone.recording_dir))
-    phone = await RunningPhone.start(config, history=where.history_file, journal=where.journal_file)
+    phone = await RunningPhone.start(
+        config, history=where.history_file, journal=where.journal_file, webhooks=where.webhooks_file
+    )
     # SIP is answered from here on; the surfaces are read beside it, on a thread, which takes a while.
     await asyncio.get_running_loop().run_in_executor(None, importlib.import_module, "offhook.control.local")
     from offhook.control.local import LocalServer
@@ -311,6 +362,7 @@ async def _serve(config: Config, socket: str, *, verbose: bool, any_http_port: b
         await surface.start()
         if listen is not None:
             http = await _start_http(phone, listen)
+        await _start_outward(phone, config, socket)
         keep_collector_quiet()
         host, port = phone.address
         print(f"offhook is running: SIP on {host}:{port}, commands on {socket}", flush=True)
@@ -359,6 +411,37 @@ def _tell_http(url: str) -> None:
     print(f"HTTP is on {url}", flush=True)
     if file.exists():
         print(f'A token for it is in {file}: curl -H "Authorization: Bearer $(cat {file})" {url}/v1/status', flush=True)
+
+
+async def _start_outward(phone: RunningPhone, config: Config, socket: str) -> None:
+    """Start the hooks and webhooks there are; what nobody uses is not even read."""
+    loop = asyncio.get_running_loop()
+    if config.hook or config.hooks != HookSettings():
+        phone.outward += await loop.run_in_executor(None, _make_hooks, phone, config, socket)
+        for each in phone.outward:
+            each.start()
+    if phone.has_webhooks:
+        await loop.run_in_executor(None, importlib.import_module, "offhook.control.webhook")
+        phone.webhooks.list()  # the first use begins to serve them
+
+
+def _make_hooks(phone: RunningPhone, config: Config, socket: str) -> list[Outward]:
+    from offhook.control import decisions
+    from offhook.control.hooks import Hook, Hooks
+    from offhook.io.web import Url
+
+    settings = config.hooks
+    named = ((name, getattr(settings, name)) for name in OCCASIONS)
+    hooks = [Hook(name, run, occasion=name, timeout=settings.timeout) for name, run in named if run]
+    hooks += [Hook(f"hook_{n}", each.run, each.events, timeout=each.timeout) for n, each in enumerate(config.hook, 1)]
+    environment = {**os.environ, "OFFHOOK_SOCKET": socket}  # so that `offhook …` in a hook means this phone
+    found: list[Outward] = [Hooks(phone, hooks, at_once=settings.at_once, environment=environment)] if hooks else []
+    if settings.decide:
+        found.append(decisions.by_program(phone, settings.decide, environment))
+    elif settings.decide_url:
+        url = Url.parse(settings.decide_url, plain=config.webhooks.allow_http)
+        found.append(decisions.by_web(phone, url, settings.decide_secret))
+    return found
 
 
 async def until_told(phone: RunningPhone) -> None:

@@ -190,7 +190,7 @@ class Script:
     async def send(self, message: bytes) -> None:
         request = msgspec.json.decode(message)
         self.asked.append(request["op"])
-        answer = {"epoch": "e1"} if request["op"] == "ping" else self.answers.pop(0)
+        answer = {"as_of": "e1-0"} if request["op"] == "ping" else self.answers.pop(0)
         self._ready.put_nowait(
             None if answer is None else answer if isinstance(answer, bytes)
             else msgspec.json.encode({"id": request["id"], "ok": True, "result": answer})

@@ -8,8 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from offhook.testing.process import PhoneProcess, phone_process
 
+pytestmark = pytest.mark.slow
 
 def follow(phone: PhoneProcess, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(

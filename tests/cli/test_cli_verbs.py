@@ -50,6 +50,8 @@ SENT: list[tuple[str, Command]] = [
     ("answer c_1", c.Answer(call="c_1")),
     ("reject --status 603", c.Reject(status=603)),
     ("redirect 1002", c.Redirect(to="1002")),
+    ("decide redirect c_1 --to 1002", c.Decide(action="redirect", call="c_1", to="1002")),
+    ("decide reject --status 603", c.Decide(action="reject", status=603)),
     ("hangup", c.Hangup()),
     ("hangup c_2", c.Hangup(call="c_2")),
     ("hangup --all", c.HangupAll(which="all")),

@@ -101,11 +101,11 @@ async def test_a_mistake_of_ours_does_not_end_the_connection(
 async def test_every_command_is_reachable(peer: Peer, backend: FakeBackend, command: type[c.Command]) -> None:
     needed = {
         "to": "1", "digits": "1", "body": "x", "text": "x", "conference": "r", "volume": 5, "kind": "input", "device": "d",
-        "account": "a", "enabled": True, "mode": "off", "audio": "aud_1",
+        "account": "a", "enabled": True, "mode": "off", "audio": "aud_1", "action": "ring",
     }  # fmt: skip
     if command is c.AddAccount:
         needed["account"] = {"id": "a", "domain": "d", "username": "u"}
-    fields = {name: value for name, value in needed.items() if name in command.__slots__}
+    fields = {name: value for name, value in needed.items() if name in command.__struct_fields__}
     await peer.ask(id=1, op=command.operation, **fields)
     assert [type(found) for found in backend.commands] == [command]
 

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
+from msgspec import structs
 
 from offhook.errors import InvalidArgument, InvalidState, MediaLost
 from offhook.io.audio_link import HEAR_LIMIT_MS, NAME_LIMIT, TICKS_KEPT, AudioLink, AudioLinks, Frame
@@ -206,7 +207,7 @@ async def test_clear_and_marks_and_what_is_told() -> None:
     ]  # fmt: skip
     for report in reports:
         desk.links.note(report)
-        desk.links.note(replace(report, audio="unknown"))
+        desk.links.note(structs.replace(report, audio="unknown"))
     assert (await first).dropped_ms == 900
     assert (await second).dropped_ms == 0
     assert told == reports

@@ -236,7 +236,7 @@ def test_the_worker_ends_with_its_parent() -> None:
 
 
 def test_the_worker_is_light() -> None:
-    check = "import offhook.io.media_worker, sys; print([m for m in ('asyncio', 'numpy', 'msgspec') if m in sys.modules])"
+    check = "import offhook.io.media_worker, sys; print([m for m in ('asyncio', 'numpy', 'sqlite3') if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
 

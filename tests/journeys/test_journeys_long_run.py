@@ -13,6 +13,8 @@ from offhook.phone import events as e
 from offhook.testing.phones import VirtualPhone, over, settle
 from offhook.testing.wire import Weather, Wire
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("alice", "bob", "carol")
 
 

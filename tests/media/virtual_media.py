@@ -7,8 +7,10 @@ import importlib.util
 import math
 import random
 from array import array
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
+
+from msgspec import structs
 
 from offhook.media.engine import PHASES, Engine
 from offhook.media.messages import (
@@ -201,7 +203,7 @@ class Pair:
 
     def configure(self, side: int, **changes: Any) -> None:
         host = f"10.0.0.{2 - side}"
-        config = replace(CONFIG, **{"remote": (host, 4000), "remote_rtcp": (host, 4001), **changes})
+        config = structs.replace(CONFIG, **{"remote": (host, 4000), "remote_rtcp": (host, 4001), **changes})
         self.do(side, ConfigureStream("c", config))
 
     def do(self, side: int, command: MediaCommand) -> None:

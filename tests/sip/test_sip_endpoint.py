@@ -263,6 +263,7 @@ def damaged(draw: st.DrawFn) -> bytes:
     return data
 
 
+@pytest.mark.slow
 @given(st.lists(st.one_of(damaged(), st.binary(max_size=80)), max_size=8), st.booleans())
 @settings(max_examples=300, deadline=None)
 def test_no_bytes_make_it_raise(messages: list[bytes], stream: bool) -> None:
@@ -286,6 +287,7 @@ def test_no_bytes_make_it_raise(messages: list[bytes], stream: bool) -> None:
     assert core.statistics()["sessions"] == len(alive)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(damaged(), st.integers(100, 699)), max_size=6))
 @settings(max_examples=200, deadline=None)
 def test_no_answer_makes_a_call_raise(answers: list[tuple[bytes, int]]) -> None:

@@ -40,6 +40,25 @@ def test_every_section_is_read() -> None:
     assert [account.id for account in found.accounts] == ["office", "home"]
 
 
+def test_hooks_are_read() -> None:
+    found = config.parse(
+        "[hooks]\non_call_end = '/bin/log \"a b\" {number}'\non_call_start = ['/opt/My Programs/x']\ntimeout = 2\n"
+        "[webhooks]\nallow_http = true\n"
+        "[[hook]]\nevents = ['dtmf.received', 'call.*', '*']\nrun = ['x', '{event}', '{\"a\"}']\ntimeout = 5\n"
+        "[[hook]]\nevents = ['call.ended']\nrun = 'y'\n"
+    )
+    assert found.hooks.on_call_end == ("/bin/log", "a b", "{number}")
+    assert found.hooks.on_call_start == ("/opt/My Programs/x",)
+    assert found.hooks.on_call_busy == ()
+    assert found.hooks.timeout == 2.0
+    assert found.webhooks.allow_http
+    assert found.hook == (
+        config.EventHook(("dtmf.received", "call.*", "*"), config.Program(("x", "{event}", '{"a"}')), 5.0),
+        config.EventHook(("call.ended",), config.Program(("y",))),
+    )
+    assert len(config.OCCASIONS) == 8
+
+
 MISTAKES = {
     "[phone]\ndndd = true\n": r"f:2: phone\.dndd: is not a setting; did you mean dnd\?",
     "[fone]\n": r"f:1: fone: is not a setting; did you mean phone\?",
@@ -66,6 +85,21 @@ MISTAKES = {
     '[account.a]\nusername = "x"\ndomain = ""\n': r"f:3: account\.a\.domain: .*pbx\.example\.org",
     OFFICE + "expires = 1\n": r"f:4: account\.office\.expires: .*from 10 to 86400",
     OFFICE + '[phone]\ndefault_account = "offise"\n': r"f:5: phone\.default_account: there is no account 'offise'",
+    "[hooks]\non_call_end = 3\n": r'f:2: hooks\.on_call_end: .*as "/path/to/program -x"',
+    "[hooks]\non_call_end = '\"a'\n": r"f:2: .*a quote has no partner",
+    '[hooks]\non_call_end = ["a", "{nomber}"]\n': r"f:2: .*there is no {nomber}; there are: {number}, {name}",
+    "[hooks]\ntimeout = 0\n": r"f:2: hooks\.timeout: .*from 0\.1 to 3600",
+    '[hooks]\ndecide = "a"\ndecide_url = "https://h/"\n': r"f:3: hooks\.decide_url: a program decides already",
+    '[hooks]\ndecide_url = "http://pbx.example/"\n': r"f:2: hooks\.decide_url: http sends everything in the clear",
+    '[hooks]\ndecide_url = "ftp://h/"\n': r"f:2: .*begins with https://",
+    '[hooks]\ndecide_secret = "abc"\n': r"f:2: hooks\.decide_secret: .*write whsec_",
+    "hook = 3\n": r"f:1: hook: write one table for each hook, as \[\[hook\]\]",
+    '[[hook]]\nrun = "a"\n': r"f:1: hook\.events: is missing",
+    '[[hook]]\nevents = ["*"]\nrun = "a"\n\n[[hook]]\nevents = ["call.endet"]\nrun = "b"\n':
+        r"f:6: hook\.events: .*there is no event 'call\.endet'; did you mean call\.ended\?",
+    '[[hook]]\nevents = ["xyz.*"]\nrun = "a"\n': r"f:2: .*see `offhook help types`",
+    '[[hook]]\nevents = []\nrun = "a"\n': r"f:2: .*write a list of event types",
+    '[[hook]]\nevents = ["*"]\nrun = ""\n': r"f:3: hook\.run: .*write the program",
     "[phone\n": r"f: not TOML: .*line 1",
 }
 
@@ -94,7 +128,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_every_check_is_for_a_field_that_exists() -> None:
-    kinds = {**config.SECTIONS, "account": AccountSettings}
+    kinds = {**config.SECTIONS, "account": AccountSettings, "hook": config.EventHook}
     for section, key in config.CHECKS:
         assert key in {each.name for each in dataclasses.fields(kinds[section])}
 

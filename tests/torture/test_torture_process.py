@@ -15,6 +15,8 @@ import pytest
 from offhook.testing.ears import dominant_frequency
 from offhook.testing.process import phone_process
 
+pytestmark = pytest.mark.slow
+
 AUTO = '[phone]\nauto_answer = "all"\n'
 
 

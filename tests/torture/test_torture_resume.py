@@ -11,8 +11,12 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from offhook.control.feed import COALESCED
 from offhook.testing.process import PhoneProcess, phone_process
+
+pytestmark = pytest.mark.slow
 
 CLIENTS = 6
 KILLS = 4

@@ -7,11 +7,11 @@ import contextlib
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
+from msgspec import structs
 
 from offhook.api.call import CallHandle
 from offhook.api.failures import CLOSED, ConnectionLost, OperationFailed, PhoneGone
@@ -195,7 +195,7 @@ class Book:
 
     def _lose(self, call: CallHandle, reason: str) -> None:
         end = CallEnd("network", reason=reason)
-        view = replace(call.view, state=CallState.ENDED, ended=datetime.now(UTC), end=end)
+        view = structs.replace(call.view, state=CallState.ENDED, ended=datetime.now(UTC), end=end)
         duration = (datetime.now(UTC) - view.answered).total_seconds() if view.answered else 0.0
         self._take_call(e.CallEnded(call=view, duration=duration))
 

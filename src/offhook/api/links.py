@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
@@ -38,8 +37,7 @@ class Heard(NamedTuple):
         return self.id.rpartition("-")[0]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamGap(Event):
+class StreamGap(Event, frozen=True, kw_only=True):
     """The events between `after` and `next` are not kept any more: ask for a snapshot to know how things are."""
 
     after: str

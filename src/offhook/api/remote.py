@@ -145,7 +145,7 @@ class RemotePhone:
         requests = _Requests(connection)
         try:
             async with asyncio.timeout(self._timeout):
-                requests.epoch = str((await requests.ask("ping", {}))["epoch"])
+                requests.epoch = str((await requests.ask("ping", {}))["as_of"]).rpartition("-")[0]
         except BaseException:
             await requests.close()
             raise

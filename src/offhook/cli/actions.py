@@ -171,6 +171,12 @@ def reject(use: Invocation) -> int:
     return perform(use, "reject", {"call": use.text("call"), "status": use.whole("status")}, "rejected")
 
 
+def decide(use: Invocation) -> int:
+    """Say what becomes of an incoming call that waits for a decision."""
+    params = {"action": use.text("action"), "call": use.text("call"), "status": use.whole("status"), "to": use.text("to")}
+    return perform(use, "decide", params, f"decided: {use.text('action')}")
+
+
 def info(use: Invocation) -> int:
     """Send a SIP INFO."""
     params = {"body": use.text("body"), "content_type": use.text("type", "text/plain"), "call": use.text("call")}
@@ -524,6 +530,13 @@ def run(use: Invocation) -> int:
     from offhook.cli.serve import run_phone
 
     return run_phone(use)
+
+
+def mcp(use: Invocation) -> int:
+    """Be tools for a language model until stdin ends."""
+    from offhook.cli.serve import run_mcp
+
+    return run_mcp(use)
 
 
 def exchange(use: Invocation) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from types import SimpleNamespace
 
-from offhook.cli.outcome import REFUSED, Ended
+from offhook.cli.outcome import DONE, REFUSED, Ended
 from offhook.cli.parsing import Invocation, usage_error
 from offhook.errors import SetupError
 
@@ -38,6 +38,22 @@ def run_exchange(use: Invocation) -> int:
         return int(app.run_exchange(options))
     except SetupError as error:
         raise Ended(REFUSED, str(error)) from None
+
+
+def run_mcp(use: Invocation) -> int:
+    """Be a Model Context Protocol server for the running phone."""
+    scopes = [scope.strip() for scope in use.text("scopes", "read,call,media").split(",")]
+    from offhook.control.access import ALL_SCOPES
+
+    unknown = [scope for scope in scopes if scope not in ALL_SCOPES]
+    if unknown:
+        raise usage_error(use.verb, f"there is no scope {unknown[0]!r}; there are: {', '.join(sorted(ALL_SCOPES))}")
+    try:
+        from offhook.control import mcp
+    except ModuleNotFoundError as error:
+        raise Ended(REFUSED, f"{error.name} is not installed: run  pip install 'offhook[mcp]'") from None
+    mcp.serve(use.socket_path, scopes)
+    return DONE
 
 
 def _port(use: Invocation, default: int) -> int:

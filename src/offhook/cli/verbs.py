@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from offhook.cli import actions, helping
+from offhook.cli import actions, helping, webhooks
 from offhook.cli.actions import simple
 from offhook.cli.parsing import Verb
 
@@ -31,6 +31,8 @@ VERBS: dict[str, Verb] = {
         Verb("reject", "[call]", "refuse the ringing call", actions.reject, group="calls", status="STATUS"),
         Verb("redirect", "to [call]", "send the ringing call elsewhere", simple("redirect", "redirected", fields="to call"),
              group="calls"),
+        Verb("decide", "action [call]", "decide about a call that waits for it: answer, reject, redirect, ring, dnd, default",
+             actions.decide, group="calls", status="STATUS", to="TO"),
         Verb("hangup", "[call]", "end a call, or all", actions.hangup, group="calls", all="flag"),
         Verb("hold", "[call]", "put a call on hold", simple("hold", "holding", "on hold"), group="calls", **_WAIT),
         Verb("resume", "[call]", "take a call off hold", simple("resume", "resuming", "resumed"), group="calls", **_WAIT),
@@ -73,6 +75,11 @@ VERBS: dict[str, Verb] = {
              group="events and history", timeout="SECONDS", call="CALL"),
         Verb("history", "[action] [entry]", "show past calls, or: history delete ENTRY, history clear", actions.history,
              group="events and history", limit="N", before="ENTRY"),
+        Verb("webhooks", "[action] [target]", "events to web addresses: list, add URL, remove|test|enable|disable|rotate ID",
+             webhooks.webhooks, group="events and history", types="TYPES...", secret="SECRET", timeout="SECONDS",  # noqa: S106
+             description="TEXT", skip="flag"),
+        Verb("mcp", "", "be tools for a language model (Model Context Protocol) on stdin and stdout", actions.mcp,
+             group="other forms", scopes="SCOPES"),
         Verb("open", "uri", "dial a tel:, sip:, sips: or callto: URI, after asking", actions.open_uri, group="other forms",
              yes="flag", **_WAIT),
         Verb("dde", "text...", "carry out a DDE string such as [Dial(1001)]", actions.dde, group="other forms"),

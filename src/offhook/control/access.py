@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, get_args
 
 from offhook.control.backend import Accepted, Backend, Cause, Command
 from offhook.errors import CommandError, Forbidden, RateLimited
-from offhook.phone.commands import AcceptTransfer, Dial, Redirect, Scope, SendMessage, SetForwarding, Transfer
+from offhook.io.audio_link import AudioLink
+from offhook.phone.commands import (
+    AcceptTransfer,
+    Decide,
+    Dial,
+    OpenAudio,
+    Redirect,
+    Scope,
+    SendMessage,
+    SetForwarding,
+    Transfer,
+)
 from offhook.phone.events import AuditCommand, AuditDenied
 
 ALL_SCOPES: Final[frozenset[Scope]] = frozenset(get_args(Scope))
@@ -69,16 +81,34 @@ class Gate:
 
     def execute(self, command: Command, client: Client, request_id: str = "") -> Accepted:
         """Carry out a command for a client; raises CommandError (Forbidden, RateLimited, or what the phone says)."""
-        try:
+        with self._audited(command, client) as outcome:
             client.check(command.scope)
-            if isinstance(command, COSTLY):
+            if isinstance(command, COSTLY) or (isinstance(command, Decide) and command.action == "redirect"):
                 client.spend(self._clock())
             accepted = self._backend.execute(command, Cause(client=client.name, request_id=request_id))
+            outcome.append(accepted.call)
+        return accepted
+
+    def open_audio(self, command: OpenAudio, client: Client) -> AudioLink:
+        """Open an audio link for a client; raises CommandError."""
+        with self._audited(command, client) as outcome:
+            client.check(command.scope)
+            link = self._backend.open_audio(
+                command.call, command.rate, hear=command.hear, speak=command.speak, cause=Cause(client=client.name)
+            )
+            outcome.append(link.call)
+        return link
+
+    @contextlib.contextmanager
+    def _audited(self, command: Command, client: Client) -> Iterator[list[str]]:
+        """Say what became of a command; the block adds the call it concerned."""
+        outcome: list[str] = []
+        try:
+            yield outcome
         except CommandError as error:
             self._audit(command, client, error.code, "", error.detail)
             raise
-        self._audit(command, client, "accepted", accepted.call)
-        return accepted
+        self._audit(command, client, "accepted", outcome[0])
 
     def _audit(self, command: Command, client: Client, outcome: str, call: str, detail: str = "") -> None:
         if command.scope == "read":

@@ -18,12 +18,11 @@ from typing import Any, get_args
 import msgspec
 
 from offhook.control.access import Client
-from offhook.control.backend import Backend
+from offhook.control.operations import Operations
 from offhook.control.schema import problem
 from offhook.errors import CommandError, InvalidArgument, MediaLost
 from offhook.io.audio_link import AudioLink, Frame
 from offhook.media.messages import AudioCleared, AudioMarkReached, AudioRate, AudioReport
-from offhook.phone.events import AuditCommand
 
 Write = Callable[[bytes], None]
 
@@ -102,7 +101,7 @@ class AudioLines:
         self._over()
 
 
-def open_audio(backend: Backend, client: Client, params: Mapping[str, Any]) -> AudioLink:
+def open_audio(operations: Operations, client: Client, params: Mapping[str, Any]) -> AudioLink:
     """Open the link that the operation `audio` asks for; raises CommandError."""
     unknown = [name for name in params if name not in ("call", "rate")]
     if unknown:
@@ -112,7 +111,4 @@ def open_audio(backend: Backend, client: Client, params: Mapping[str, Any]) -> A
         raise InvalidArgument.field("call", "must be a call's id")
     if rate not in get_args(AudioRate):
         raise InvalidArgument.field("rate", f"one of {', '.join(map(str, get_args(AudioRate)))}")
-    client.check("media")
-    link = backend.open_audio(call, rate)
-    backend.say(AuditCommand(client=client.name, command="open_audio", outcome="accepted", call=link.call))
-    return link
+    return operations.open_audio(client, call, rate)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from offhook.io.audio_link import AudioLink
@@ -13,12 +13,42 @@ from offhook.phone.events import Event
 
 __all__ = [
     "Accepted", "Backend", "Cause", "Command", "Cursor", "Envelope", "EnvelopeMaker", "Execute", "Journal", "MemoryJournal",
-    "Page", "Recorded", "Subscriber", "Unsubscribe",
+    "Page", "Recorded", "Subscriber", "Unsubscribe", "WebhookBook",
 ]  # fmt: skip
 
 Execute: TypeAlias = Callable[[Command], Accepted]
 Subscriber: TypeAlias = Callable[[Envelope], None]
 Unsubscribe: TypeAlias = Callable[[], None]
+
+
+class WebhookBook(Protocol):
+    """The phone's webhooks (`control.webhook.Webhooks`): plain methods with plain answers; each may raise a CommandError."""
+
+    def list(self) -> list[dict[str, Any]]:
+        """Return all of them, without their secrets."""
+        ...
+
+    def create(
+        self, url: str, types: Sequence[str] = ("*",), *, secret: str = "", timeout: float = 10.0, description: str = ""
+    ) -> dict[str, Any]:
+        """Make one; the answer has its `secret`."""
+        ...
+
+    def update(self, webhook: str, *, skip: bool = False, enabled: bool | None = None, **changes: Any) -> dict[str, Any]:
+        """Change one."""
+        ...
+
+    def rotate(self, webhook: str, secret: str = "") -> dict[str, Any]:
+        """Give one a new secret; the answer has it."""
+        ...
+
+    def delete(self, webhook: str) -> None:
+        """Forget one."""
+        ...
+
+    def test(self, webhook: str) -> dict[str, Any]:
+        """Send a test; the outcome is a `webhook.tested`."""
+        ...
 
 
 class Backend(Protocol):
@@ -33,10 +63,6 @@ class Backend(Protocol):
         """Carry out one command; raise CommandError, with nothing changed, if it cannot be done."""
         ...
 
-    def open_audio(self, call: str, rate: AudioRate) -> AudioLink:
-        """Return a link through which a client hears and speaks in a call; raises CommandError."""
-        ...
-
     def say(self, event: Event) -> None:
         """Add an event of a surface's own (an audit, a webhook given up) to the journal."""
         ...
@@ -46,6 +72,12 @@ class Backend(Protocol):
 
         For a client that reads at its own pace use `control.feed` instead: it never loses an event.
         """
+        ...
+
+    def open_audio(
+        self, call: str, rate: AudioRate, *, hear: bool = True, speak: bool = True, cause: Cause | None = None
+    ) -> AudioLink:
+        """Return a link through which a program hears and speaks in a call; raise CommandError if that cannot be."""
         ...
 
     def history(self, limit: int, before: str) -> list[dict[str, Any]]:
@@ -62,4 +94,9 @@ class Backend(Protocol):
 
     def about(self) -> dict[str, Any]:
         """Return what this phone is: version, process, since when, its SIP address and how it carries sound. No secrets."""
+        ...
+
+    @property
+    def webhooks(self) -> WebhookBook:
+        """The webhooks; raises NotFound where none are kept."""
         ...

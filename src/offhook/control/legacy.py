@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, assert_never
 from urllib.parse import unquote
+
+from msgspec import structs
 
 from offhook.control.backend import Execute
 from offhook.control.schema import to_json
@@ -305,7 +307,7 @@ class DdeRow:
 
 DDE: dict[str, DdeRow] = {
     "Dial": DdeRow("number", _dial),
-    "CallTo": DdeRow("number", lambda text: replace(_dial(text), hold_others=False)),
+    "CallTo": DdeRow("number", lambda text: structs.replace(_dial(text), hold_others=False)),
     "Hangup": DdeRow("(none)", _plain(Hangup)),
     "Answer": DdeRow("(none)", _plain(Answer)),
     "Reject": DdeRow("(none)", _plain(Reject)),
@@ -462,7 +464,7 @@ class CopyDataRow:
 
 
 COPYDATA: dict[str, CopyDataRow] = {
-    "DIAL": CopyDataRow(1, '"sip:123@domain" or "1001"', lambda text: replace(_dial(text), only_if_idle=True)),
+    "DIAL": CopyDataRow(1, '"sip:123@domain" or "1001"', lambda text: structs.replace(_dial(text), only_if_idle=True)),
     "HANGUP": CopyDataRow(2, "(empty)", _plain(Hangup)),
     "ANSWER": CopyDataRow(3, "(empty)", _plain(Answer)),
     "STATUS": CopyDataRow(4, "(empty)", _plain(Status)),
@@ -509,7 +511,7 @@ def _copydata_answer(name: str, value: object) -> CopyDataResult:
 def _copied_command_line(execute: Execute, text: str, memory: SpeakerMemory | None) -> CopyDataResult:
     steps = [
         # DIAL over WM_COPYDATA is refused while a call exists, and so does MicroSIP with a number from a second start.
-        replace(step, only_if_idle=True) if isinstance(step, Dial) else step
+        structs.replace(step, only_if_idle=True) if isinstance(step, Dial) else step
         for step in parse_command_line(text).steps
     ]
     return CopyDataResult(1, run_steps(execute, steps, memory))

@@ -266,7 +266,7 @@ class _Client(asyncio.Protocol):
     def _open_audio(self, params: Mapping[str, Any]) -> Any:
         """From here on the connection carries one call's sound."""
         assert self._session.client is not None
-        link = open_audio(self._server.backend, self._session.client, params)
+        link = open_audio(self._server.operations, self._session.client, params)
         self._audio = AudioLines(link, self._write, lambda: self._full, self.close)
         self._stop_events()
         return {"audio": link.id, "call": link.call, "rate": link.rate}

@@ -14,7 +14,10 @@ from offhook.control.backend import Accepted, Backend, Execute
 from offhook.control.feed import STREAM_EVENTS
 from offhook.control.schema import EVENT_TYPES, OPERATIONS, command_from_json, command_help, to_json
 from offhook.errors import InvalidArgument
-from offhook.phone.commands import Command, GetSnapshot
+from offhook.io.audio_link import AudioLink
+from offhook.media.messages import AudioRate
+from offhook.phone.commands import Command, GetSnapshot, OpenAudio
+from offhook.phone.events import AuditCommand
 
 _REQUIRED: Any = object()
 
@@ -47,6 +50,10 @@ class Operations:
         """Carry out a command for a client."""
         return self._gate.execute(command, client, request_id)
 
+    def open_audio(self, client: Client, call: str, rate: AudioRate, *, hear: bool = True, speak: bool = True) -> AudioLink:
+        """Open an audio link for a client; raises CommandError."""
+        return self._gate.open_audio(OpenAudio(call=call, rate=rate, hear=hear, speak=speak), client)
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -67,6 +74,10 @@ class Request:
         """Carries out commands for this client."""
         return lambda command: self.operations.execute(command, self.client, self.request_id)
 
+    def audit(self, operation: str, about: str) -> None:
+        """Let everybody know who changed what."""
+        self.backend.say(AuditCommand(client=self.client.name, command=operation, outcome="accepted", detail=about))
+
     def only(self, *names: str) -> None:
         """Refuse fields by any other name."""
         unknown = [name for name in self.params if name not in names]
@@ -78,15 +89,17 @@ class Request:
         value = self.params.get(name, default)
         if value is _REQUIRED:
             raise InvalidArgument.field(name, "is required")
+        if kind is int and isinstance(value, float) and value.is_integer():
+            return int(value)  # JSON does not tell 5.0 from 5
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise InvalidArgument.field(name, f"expected {kind.__name__}, got {type(value).__name__}")
         return value
 
 
 def _ping(request: Request) -> Any:
-    """Say which run of the phone this is: its events, and its operations' ids, belong to that epoch."""
+    """Answers the place in the journal after the latest event, to go on from there."""
     request.only()
-    return {"epoch": request.backend.journal.head.epoch}
+    return {"as_of": str(request.backend.journal.head)}
 
 
 def _about(request: Request) -> Any:
@@ -156,6 +169,78 @@ def _legacy(request: Request) -> Any:
     return {"text": legacy.run_command_line(request.execute, arguments, request.operations.memory)}
 
 
+def _list_webhooks(request: Request) -> Any:
+    request.only()
+    request.client.check("config")
+    return {"webhooks": request.backend.webhooks.list()}
+
+
+def _create_webhook(request: Request) -> Any:
+    """Answers the webhook with its `secret`, which no later answer shows."""
+    request.only("url", "types", "secret", "timeout", "description")
+    request.client.check("config")
+    made = request.backend.webhooks.create(
+        request.value("url", str), _texts(request, "types", ["*"]), secret=request.value("secret", str, ""),
+        timeout=_seconds(request, "timeout", 10.0), description=request.value("description", str, ""),
+    )  # fmt: skip
+    request.audit("create_webhook", made["id"])
+    return made
+
+
+def _update_webhook(request: Request) -> Any:
+    request.only("webhook", "url", "types", "timeout", "description", "enabled", "skip")
+    request.client.check("config")
+    changes = {name: request.value(name, str) for name in ("url", "description") if name in request.params}
+    if "types" in request.params:
+        changes["types"] = _texts(request, "types", [])
+    if "timeout" in request.params:
+        changes["timeout"] = _seconds(request, "timeout", 0.0)
+    enabled = request.value("enabled", bool) if "enabled" in request.params else None
+    webhook = request.value("webhook", str)
+    changed = request.backend.webhooks.update(webhook, skip=request.value("skip", bool, False), enabled=enabled, **changes)
+    request.audit("update_webhook", webhook)
+    return changed
+
+
+def _rotate_webhook(request: Request) -> Any:
+    request.only("webhook", "secret")
+    request.client.check("config")
+    webhook = request.value("webhook", str)
+    changed = request.backend.webhooks.rotate(webhook, request.value("secret", str, ""))
+    request.audit("rotate_webhook", webhook)
+    return changed
+
+
+def _delete_webhook(request: Request) -> Any:
+    request.only("webhook")
+    request.client.check("config")
+    webhook = request.value("webhook", str)
+    request.backend.webhooks.delete(webhook)
+    request.audit("delete_webhook", webhook)
+    return {}
+
+
+def _test_webhook(request: Request) -> Any:
+    """The outcome is the event `webhook.tested` with the answered `test`."""
+    request.only("webhook")
+    request.client.check("config")
+    return request.backend.webhooks.test(request.value("webhook", str))
+
+
+def _texts(request: Request, name: str, default: list[str]) -> list[str]:
+    found: list[str] = request.value(name, list, default)
+    if not all(isinstance(text, str) for text in found):
+        raise InvalidArgument.field(name, "must be a list of strings")
+    return found
+
+
+def _seconds(request: Request, name: str, default: float) -> float:
+    found = request.params.get(name, default)
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        raise InvalidArgument.field(name, f"expected a number, got {type(found).__name__}")
+    return float(found)
+
+
 EXTRA: dict[str, Callable[[Request], Any]] = {
     "ping": _ping,
     "about": _about,
@@ -164,6 +249,12 @@ EXTRA: dict[str, Callable[[Request], Any]] = {
     "history": _history,
     "delete_history": _delete_history,
     "clear_history": _clear_history,
+    "list_webhooks": _list_webhooks,
+    "create_webhook": _create_webhook,
+    "update_webhook": _update_webhook,
+    "rotate_webhook": _rotate_webhook,
+    "delete_webhook": _delete_webhook,
+    "test_webhook": _test_webhook,
     "dde": _dde,
     "dde_request": _dde_request,
     "copydata": _copydata,

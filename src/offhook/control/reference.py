@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import sys
 from collections.abc import Iterator
 
+from offhook.control.schema import fields_of
 from offhook.phone.call import TRANSITIONS
 from offhook.phone.commands import COMMANDS
 from offhook.phone.events import EVENTS
@@ -52,15 +52,14 @@ def _entry(name: str, kind: type, doc: str) -> Iterator[str]:
     yield f"### `{name}`"
     yield ""
     yield doc
-    fields = dataclasses.fields(kind)
+    fields = fields_of(kind)
     if fields:
         yield ""
         yield "| field | type | default |"
         yield "|---|---|---|"
     for field in fields:
-        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        default = "required" if required else f"`{field.default!r}`"
-        yield f"| `{field.name}` | `{str(field.type).replace('|', '&#124;')}` | {default} |"
+        default = "required" if field.required else f"`{field.default}`"
+        yield f"| `{field.name}` | `{field.type.replace('|', '&#124;')}` | {default} |"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The only translator between the phone's dataclasses and JSON: commands in, views and errors out."""
+"""The only translator between the phone's structs and JSON: commands in, views and errors out."""
 
 from __future__ import annotations
 
@@ -72,6 +72,10 @@ _ERROR_CLASSES: dict[str, type[CommandError]] = {
 }
 
 
+PROBLEM_STATUS: Mapping[str, int] = _HTTP_STATUS
+"""Every code a refused command may have, and its HTTP status."""
+
+
 # --- JSON to commands ----------------------------------------------------------------------------------------------
 
 
@@ -91,7 +95,7 @@ def command_from_json(operation: str, params: Mapping[str, Any]) -> Command:
 
 
 def _refuse_unknown(shape: type, params: Mapping[str, Any], prefix: str) -> None:
-    fields = _shape(shape)
+    fields = hints_of(shape)
     unknown = [name for name in params if name not in fields]
     if unknown:
         known = ", ".join(fields) or "none"
@@ -99,22 +103,34 @@ def _refuse_unknown(shape: type, params: Mapping[str, Any], prefix: str) -> None
         raise InvalidArgument("; ".join(f"{error.pointer[1:]}: {error.detail}" for error in found), errors=found)
     for name, nested in fields.items():
         inner = params.get(name)
-        if isinstance(nested, type) and dataclasses.is_dataclass(nested) and isinstance(inner, Mapping):
+        if isinstance(nested, type) and is_record(nested) and isinstance(inner, Mapping):
             _refuse_unknown(nested, inner, f"{prefix}/{name}")
 
 
+def is_record(shape: object) -> bool:
+    """Whether it is a class of named fields: a struct or a dataclass."""
+    return isinstance(shape, type) and (issubclass(shape, msgspec.Struct) or dataclasses.is_dataclass(shape))
+
+
 @cache
-def _shape(shape: type) -> dict[str, Any]:
-    """Return the fields of a dataclass and their types."""
+def hints_of(shape: type) -> dict[str, Any]:
+    """Return the fields of a struct or dataclass and their types."""
     hints = get_type_hints(shape)
-    return {field.name: hints[field.name] for field in dataclasses.fields(shape)}
+    return {field.name: hints[field.name] for field in fields_of(shape)}
 
 
 def _with_pairs(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Headers and tags may be written as an object too: {"X-Queue": "2"}."""
-    return {
-        name: list(value.items()) if name in _PAIRS and isinstance(value, Mapping) else value for name, value in params.items()
-    }
+    """Headers and tags may be written as an object too: {"X-Queue": "2"}; and 5.0 is 5, as in JSON Schema."""
+    return {name: _plain(list(value.items()) if name in _PAIRS and isinstance(value, Mapping) else value)
+            for name, value in params.items()}  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items()}
+    return value
 
 
 _AT = re.compile(r"(?P<what>.*?) - at `\$(?P<path>.*)`", re.DOTALL)
@@ -201,6 +217,11 @@ def error_from_problem(found: Mapping[str, Any]) -> CommandError:
     )  # fmt: skip
 
 
+def problem_title(code: str) -> str:
+    """Return the title of the problems with this code."""
+    return _title(_ERROR_CLASSES[code])
+
+
 def _title(error_class: type[CommandError]) -> str:
     return (inspect.getdoc(error_class) or "").split("\n")[0].rstrip(".")
 
@@ -237,11 +258,32 @@ def command_help() -> tuple[CommandHelp, ...]:
 
 def _help(command: type[Command]) -> CommandHelp:
     text = inspect.getdoc(command) or ""
-    fields = tuple(_field_help(field) for field in dataclasses.fields(command))  # type: ignore[arg-type]  # each one is a dataclass
-    return CommandHelp(command.operation, command.scope, text.split("\n")[0], text, fields)
+    return CommandHelp(command.operation, command.scope, text.split("\n")[0], text, fields_of(command))
 
 
-def _field_help(field: dataclasses.Field[Any]) -> FieldHelp:
+@cache
+def fields_of(shape: type) -> tuple[FieldHelp, ...]:
+    """Return the fields of a struct or dataclass; () for what is neither."""
+    if issubclass(shape, msgspec.Struct):
+        return tuple(_of_struct(shape, field) for field in msgspec.structs.fields(shape))
+    if dataclasses.is_dataclass(shape):
+        return tuple(_of_dataclass(field) for field in dataclasses.fields(shape))
+    return ()
+
+
+def _of_struct(shape: type, field: msgspec.structs.FieldInfo) -> FieldHelp:
+    written = next(names[field.name] for names in map(inspect.get_annotations, shape.__mro__) if field.name in names)
+    if field.default_factory is not msgspec.NODEFAULT:
+        return FieldHelp(field.name, str(written), _json(field.default_factory()), False)
+    return FieldHelp(field.name, str(written), "" if field.required else _json(field.default), field.required)
+
+
+def _of_dataclass(field: dataclasses.Field[Any]) -> FieldHelp:
+    if field.default_factory is not dataclasses.MISSING:
+        return FieldHelp(field.name, str(field.type), _json(field.default_factory()), False)
     required = field.default is dataclasses.MISSING
-    default = "" if required else msgspec.json.encode(field.default).decode()
-    return FieldHelp(field.name, str(field.type), default, required)
+    return FieldHelp(field.name, str(field.type), "" if required else _json(field.default), required)
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
+from msgspec import structs
+
 from offhook.errors import ParseError
 from offhook.exchange.authority import Authority
 from offhook.exchange.fork import Fork, Target
@@ -400,4 +402,4 @@ def response_flow(request: Request, flow: Flow) -> Flow:
     """Return where responses to a (stamped) request go (RFC 3261 18.2.2)."""
     if flow.transport == "tcp" or request.via.rport is not None:
         return flow
-    return replace(flow, remote=(flow.remote[0], request.via.port or 5060))
+    return structs.replace(flow, remote=(flow.remote[0], request.via.port or 5060))

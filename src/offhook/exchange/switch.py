@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TypeAlias
+
+from msgspec import structs
 
 from offhook.exchange.authority import Authority
 from offhook.exchange.directory import find_line
@@ -111,7 +112,7 @@ class Switch:
 
     def _transmit(self, output: Transmit) -> None:
         if output.flow.remote == self.address:
-            self._inbox.append(Datagram(replace(output.flow, local=self.address), output.data))
+            self._inbox.append(Datagram(structs.replace(output.flow, local=self.address), output.data))
         else:
             self._out.append(output)
 

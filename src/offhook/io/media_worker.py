@@ -1,7 +1,7 @@
 """The media worker process: the packet loop, commands on standard input, reports on standard output.
 
 Both directions carry pickles with a length of four bytes before each; only the parent that started this process speaks on
-them. It starts light (no asyncio, no numpy, no msgspec) and ends when its input ends, so it never outlives the phone.
+them. It starts light (no asyncio, no numpy) and ends when its input ends, so it never outlives the phone.
 """
 
 from __future__ import annotations

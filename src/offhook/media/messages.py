@@ -6,8 +6,9 @@ worker process (`io.media_host`). A stream id is the call's id. Volumes are 0-10
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
 
 StreamId: TypeAlias = str
 Direction: TypeAlias = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
@@ -17,8 +18,7 @@ AudioId: TypeAlias = str
 AudioRate: TypeAlias = Literal[8000, 16000, 24000, 48000]
 
 
-@dataclass(frozen=True, slots=True)
-class StreamConfig:
+class StreamConfig(Struct, frozen=True):
     """What negotiation decided for one stream.
 
     `codec` is the encoding name (PCMU, PCMA); `payload_type` what we send; `receive_types` maps every payload type we
@@ -42,8 +42,7 @@ class StreamConfig:
 # --- commands ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class OpenStream:
+class OpenStream(Struct, frozen=True):
     """Take the already bound RTP port `port` (from PortsReady; RTCP is port + 1) for a stream. It is idle until Configure."""
 
     stream: StreamId
@@ -51,39 +50,34 @@ class OpenStream:
     cname: str
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigureStream:
+class ConfigureStream(Struct, frozen=True):
     """Start, or change, sending and receiving."""
 
     stream: StreamId
     config: StreamConfig
 
 
-@dataclass(frozen=True, slots=True)
-class CloseStream:
+class CloseStream(Struct, frozen=True):
     """Say RTCP BYE, finish recordings and playbacks, report StreamClosed; the port is closed, a new one made ready."""
 
     stream: StreamId
 
 
-@dataclass(frozen=True, slots=True)
-class AttachSound:
+class AttachSound(Struct, frozen=True):
     """Connect the stream to the sound card (microphone out, loudspeaker in), or take it off."""
 
     stream: StreamId
     attached: bool
 
 
-@dataclass(frozen=True, slots=True)
-class SetLoopback:
+class SetLoopback(Struct, frozen=True):
     """Send back what is received (an echo line)."""
 
     stream: StreamId
     enabled: bool
 
 
-@dataclass(frozen=True, slots=True)
-class SetBridge:
+class SetBridge(Struct, frozen=True):
     """The conference `bridge` consists of these streams (N-1 mix for each); an empty tuple ends it.
 
     Nobody hears those of them that are `silent`.
@@ -94,16 +88,14 @@ class SetBridge:
     silent: tuple[StreamId, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SetStreamMute:
+class SetStreamMute(Struct, frozen=True):
     """Send silence in place of the microphone (playbacks and digits still go out)."""
 
     stream: StreamId
     muted: bool
 
 
-@dataclass(frozen=True, slots=True)
-class SendDigits:
+class SendDigits(Struct, frozen=True):
     """Send digits; ',' pauses `pause_ms`. Method rtp needs telephone_event, inband makes tones.
 
     Outcome: DigitSent…, DigitsDone.
@@ -118,8 +110,7 @@ class SendDigits:
     pause_ms: int = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class StartPlayback:
+class StartPlayback(Struct, frozen=True):
     """Play into the call: a WAV file, a tone (`frequencies` in Hz, for `duration_ms`, 0: endless) or silence.
 
     Starting a playback while another runs in the stream replaces it (PlaybackDone reason "replaced").
@@ -135,8 +126,7 @@ class StartPlayback:
     gain_db: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class PausePlayback:
+class PausePlayback(Struct, frozen=True):
     """Pause or go on."""
 
     stream: StreamId
@@ -144,16 +134,14 @@ class PausePlayback:
     paused: bool
 
 
-@dataclass(frozen=True, slots=True)
-class StopPlayback:
+class StopPlayback(Struct, frozen=True):
     """Stop; PlaybackDone reason "stopped"."""
 
     stream: StreamId
     playback: str
 
 
-@dataclass(frozen=True, slots=True)
-class StartRecording:
+class StartRecording(Struct, frozen=True):
     """Record into a WAV file. mono mixes both sides, stereo keeps us left and the far end right. `max_ms` 0: no limit.
 
     The file is valid at every moment (header rewritten at least once a second): kill -9 loses at most the last second.
@@ -167,8 +155,7 @@ class StartRecording:
     beep: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PauseRecording:
+class PauseRecording(Struct, frozen=True):
     """Pause or go on."""
 
     stream: StreamId
@@ -176,16 +163,14 @@ class PauseRecording:
     paused: bool
 
 
-@dataclass(frozen=True, slots=True)
-class StopRecording:
+class StopRecording(Struct, frozen=True):
     """Stop; RecordingDone."""
 
     stream: StreamId
     recording: str
 
 
-@dataclass(frozen=True, slots=True)
-class SetLevels:
+class SetLevels(Struct, frozen=True):
     """Loudspeaker and microphone volume 0-100 (100 is unity), microphone mute for all calls."""
 
     output_volume: int
@@ -193,23 +178,20 @@ class SetLevels:
     mic_muted: bool
 
 
-@dataclass(frozen=True, slots=True)
-class SelectDevice:
+class SelectDevice(Struct, frozen=True):
     """Use the device with this stable id ("" is the system's default) from now on, also in running calls."""
 
     kind: DeviceKind
     device: str
 
 
-@dataclass(frozen=True, slots=True)
-class PlayLocalTone:
+class PlayLocalTone(Struct, frozen=True):
     """Play a signal to the person at the phone (ring on the ring device, the rest on the output); "none" stops it."""
 
     tone: LocalToneKind
 
 
-@dataclass(frozen=True, slots=True)
-class ListDevices:
+class ListDevices(Struct, frozen=True):
     """Ask for DevicesListed (also re-enumerates)."""
 
 
@@ -221,8 +203,7 @@ MARKS_LIMIT: Final = 256
 """Marks that wait on one link: all of them may be reached in one frame, and each is a report."""
 
 
-@dataclass(frozen=True, slots=True)
-class OpenAudio:
+class OpenAudio(Struct, frozen=True):
     """Open the link `audio` on a stream: `hear` what the far end says, `speak` to it, or both. Several links may be open.
 
     Frames flow from the next tick on, also while the call is on hold or not yet answered (then they are silence). A link may
@@ -236,8 +217,7 @@ class OpenAudio:
     speak: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class WriteAudio:
+class WriteAudio(Struct, frozen=True):
     """Put PCM at the end of what the link has to say; any length, also half a sample. Nothing is played while on hold.
 
     `refused` are bytes its writer held back already because SPEAK_LIMIT_MS was reached; they only count in AudioOverrun.
@@ -249,16 +229,14 @@ class WriteAudio:
     refused: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ClearAudio:
+class ClearAudio(Struct, frozen=True):
     """Forget all that was written and not yet played, with its marks: AudioCleared."""
 
     stream: StreamId
     audio: AudioId
 
 
-@dataclass(frozen=True, slots=True)
-class MarkAudio:
+class MarkAudio(Struct, frozen=True):
     """Report AudioMarkReached when all that was written so far has been played."""
 
     stream: StreamId
@@ -266,8 +244,7 @@ class MarkAudio:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class CloseAudio:
+class CloseAudio(Struct, frozen=True):
     """Close the link at once; AudioClosed."""
 
     stream: StreamId
@@ -285,38 +262,33 @@ MediaCommand: TypeAlias = (
 # --- reports -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class PortsReady:
+class PortsReady(Struct, frozen=True):
     """These even RTP ports (with RTCP at +1) are bound and waiting for OpenStream."""
 
     ports: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class StreamFailed:
+class StreamFailed(Struct, frozen=True):
     """The stream could not be opened or its socket broke."""
 
     stream: StreamId
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class StreamStalled:
+class StreamStalled(Struct, frozen=True):
     """No RTP for `silent_ms` although the far end should send."""
 
     stream: StreamId
     silent_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class StreamResumed:
+class StreamResumed(Struct, frozen=True):
     """RTP flows (again); also reported for the first packet of a stream."""
 
     stream: StreamId
 
 
-@dataclass(frozen=True, slots=True)
-class StreamStats:
+class StreamStats(Struct, frozen=True):
     """Quality so far. Packets and bytes are counts; `loss` is the received direction's fraction 0-1; ms values are current.
 
     `remote_loss`, `remote_jitter_ms`, `rtt_ms` come from the far end's RTCP and are None until it sent some.
@@ -340,16 +312,14 @@ class StreamStats:
     mos: float
 
 
-@dataclass(frozen=True, slots=True)
-class StreamClosed:
+class StreamClosed(Struct, frozen=True):
     """The stream is gone; its final figures."""
 
     stream: StreamId
     stats: StreamStats
 
 
-@dataclass(frozen=True, slots=True)
-class DigitReceived:
+class DigitReceived(Struct, frozen=True):
     """One key press of the far end."""
 
     stream: StreamId
@@ -358,8 +328,7 @@ class DigitReceived:
     duration_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class DigitSent:
+class DigitSent(Struct, frozen=True):
     """One digit has gone out."""
 
     stream: StreamId
@@ -367,8 +336,7 @@ class DigitSent:
     digit: str
 
 
-@dataclass(frozen=True, slots=True)
-class DigitsDone:
+class DigitsDone(Struct, frozen=True):
     """SendDigits is over; `error` is "" or says why the rest was not sent (stream closed or put on hold)."""
 
     stream: StreamId
@@ -376,16 +344,14 @@ class DigitsDone:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PlaybackStarted:
+class PlaybackStarted(Struct, frozen=True):
     """The first frame goes out."""
 
     stream: StreamId
     playback: str
 
 
-@dataclass(frozen=True, slots=True)
-class PlaybackDone:
+class PlaybackDone(Struct, frozen=True):
     """The playback is over: finished, stopped, replaced, closed (with the stream) or failed (`error` says why)."""
 
     stream: StreamId
@@ -395,16 +361,14 @@ class PlaybackDone:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RecordingStarted:
+class RecordingStarted(Struct, frozen=True):
     """The file exists."""
 
     stream: StreamId
     recording: str
 
 
-@dataclass(frozen=True, slots=True)
-class RecordingDone:
+class RecordingDone(Struct, frozen=True):
     """The file is complete: stopped, limit, closed (with the stream) or failed (`error` says why; what was written stays)."""
 
     stream: StreamId
@@ -415,8 +379,7 @@ class RecordingDone:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceInfo:
+class DeviceInfo(Struct, frozen=True):
     """One sound device. `id` is stable across restarts as far as the system allows; `index` is its place among its kind."""
 
     id: str
@@ -426,16 +389,14 @@ class DeviceInfo:
     default: bool
 
 
-@dataclass(frozen=True, slots=True)
-class DevicesListed:
+class DevicesListed(Struct, frozen=True):
     """All devices, and the ids in use by kind ("" is the system's default)."""
 
     devices: tuple[DeviceInfo, ...]
     selected: tuple[tuple[DeviceKind, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceFailed:
+class DeviceFailed(Struct, frozen=True):
     """A device vanished or refuses to open; calls go on with silence in its place and another attempt is made by itself."""
 
     kind: DeviceKind
@@ -443,16 +404,14 @@ class DeviceFailed:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceRecovered:
+class DeviceRecovered(Struct, frozen=True):
     """The device works (again)."""
 
     kind: DeviceKind
     device: str
 
 
-@dataclass(frozen=True, slots=True)
-class EngineTrouble:
+class EngineTrouble(Struct, frozen=True):
     """The media engine was late by `late_ms`, or had to be restarted (then every stream has failed)."""
 
     reason: str
@@ -465,8 +424,7 @@ many of the written bytes are no longer buffered (played, cleared or refused; a 
 process boundary fifty times a second for each link."""
 
 
-@dataclass(frozen=True, slots=True)
-class AudioFrames:
+class AudioFrames(Struct, frozen=True):
     """What the links heard in one tick: one frame each, every 20 ms, silence and concealment included.
 
     A host that cannot get rid of them keeps the newest second; the numbers show what is missing.
@@ -475,8 +433,7 @@ class AudioFrames:
     frames: tuple[AudioFrame, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AudioMarkReached:
+class AudioMarkReached(Struct, frozen=True):
     """All that was written before the mark has been played. `played_ms`: on this link since it was opened."""
 
     stream: StreamId
@@ -485,8 +442,7 @@ class AudioMarkReached:
     played_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class AudioCleared:
+class AudioCleared(Struct, frozen=True):
     """ClearAudio was obeyed: `played_ms` since the link was opened, `dropped_ms` just now, with the `marks` that waited."""
 
     stream: StreamId
@@ -496,8 +452,7 @@ class AudioCleared:
     marks: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class AudioUnderrun:
+class AudioUnderrun(Struct, frozen=True):
     """Everything written has been played and nothing followed in time; reported once each time that happens."""
 
     stream: StreamId
@@ -505,8 +460,7 @@ class AudioUnderrun:
     played_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class AudioOverrun:
+class AudioOverrun(Struct, frozen=True):
     """Too much, so `dropped_ms` were lost since the last such report (at most one a second).
 
     speak: written beyond SPEAK_LIMIT_MS, or `marks` beyond MARKS_LIMIT. hear: the program did not take its frames in time.
@@ -519,8 +473,7 @@ class AudioOverrun:
     marks: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class AudioClosed:
+class AudioClosed(Struct, frozen=True):
     """The link is gone: closed, its stream was closed, or `error` says why it could not be opened."""
 
     stream: StreamId

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import ip_address
+
+from msgspec import structs
 
 from offhook.errors import MediaNegotiationFailed, ParseError
 from offhook.media.messages import Direction, StreamConfig
@@ -109,7 +111,7 @@ def make_answer(
     config = _config(theirs, line, chosen[0], receive, agreed)
     return (
         _describe(local, session_id, version, media).encode(),
-        replace(config, telephone_event=event, telephone_event_in=event),
+        structs.replace(config, telephone_event=event, telephone_event_in=event),
     )
 
 
@@ -135,7 +137,7 @@ def accept_answer(local: LocalMedia, offer: bytes, answer: bytes) -> StreamConfi
     agreed = combine(reverse(_stated(theirs, line)), _stated(ours, mine))
     events_out = _events(local, line, chosen[0]) if _events(local, mine, chosen[0]) else []
     events_in = _events(local, mine, chosen[0]) if events_out else []
-    return replace(
+    return structs.replace(
         _config(theirs, line, chosen[0], receive, agreed),
         telephone_event=events_out[0].payload_type if events_out else None,
         telephone_event_in=events_in[0].payload_type if events_in else None,

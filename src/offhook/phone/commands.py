@@ -1,4 +1,4 @@
-"""THE list of commands. One frozen dataclass each; every surface is a translation of this list.
+"""THE list of commands. One frozen struct each; every surface is a translation of this list.
 
 Each class names its operation (`Dial` is "dial", `SetVolume` is "set_volume") and says what it answers: `result` is the type
 of the value in the Accepted that `Phone.execute` returns. A command that cannot be done raises a CommandError and changes
@@ -8,19 +8,19 @@ nothing. A `call` is an id, or "active", "ringing", "last" or "" (the current ca
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias
+
+from msgspec import Struct
 
 from offhook.media.messages import AudioRate
 from offhook.phone.model import HeaderList
-from offhook.phone.settings import AccountSettings, AutoAnswer, DtmfMethod
+from offhook.phone.settings import AccountSettings, AutoAnswer, Decision, DtmfMethod
 
 Scope: TypeAlias = Literal["read", "call", "media", "record", "config", "admin"]
 """What a client must be allowed to do. They do not contain each other."""
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(Struct, frozen=True):
     """The answer to a command that was carried out, or is under way.
 
     `call` is the call it concerned. `operation` names work that needs the far end: an OperationSucceeded or OperationFailed
@@ -32,10 +32,9 @@ class Accepted:
     value: Any = None
 
 
-class Command:
+class Command(Struct, frozen=True):
     """What every command is: immutable data with an operation name."""
 
-    __slots__ = ()
     operation: ClassVar[str]
     scope: ClassVar[Scope] = "call"
 
@@ -46,8 +45,7 @@ class Command:
 # --- calls ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dial(Command):
+class Dial(Command, frozen=True, kw_only=True):
     """Call `to` (a number or URI). The call exists at once as `calling`; succeeds when answered.
 
     `hold_others` puts the active call on hold first (DDE Dial); without it the active call stays (DDE CallTo).
@@ -66,85 +64,73 @@ class Dial(Command):
     tags: HeaderList = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer(Command):
+class Answer(Command, frozen=True, kw_only=True):
     """Answer the ringing incoming call (the oldest, unless named); an active call is put on hold first."""
 
     call: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reject(Command):
+class Reject(Command, frozen=True, kw_only=True):
     """Refuse the ringing incoming call. `status` 300-699; 0 is the setting (486 Busy Here)."""
 
     call: str = ""
     status: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Redirect(Command):
+class Redirect(Command, frozen=True, kw_only=True):
     """Send the ringing incoming call elsewhere (302 with Diversion)."""
 
     to: str
     call: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hangup(Command):
+class Hangup(Command, frozen=True, kw_only=True):
     """End a call: BYE, CANCEL, or 603 for an incoming one that rings."""
 
     call: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HangupAll(Command):
+class HangupAll(Command, frozen=True, kw_only=True):
     """End several calls: all, only ringing incoming ones, only outgoing ones not yet answered, or all but ringing incoming."""
 
     which: Literal["all", "incoming", "calling", "not_incoming"] = "all"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hold(Command):
+class Hold(Command, frozen=True, kw_only=True):
     """Put the call on hold. Succeeds when the far end agrees; already held is fine."""
 
     call: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resume(Command):
+class Resume(Command, frozen=True, kw_only=True):
     """Take the call off our hold; another active call is put on hold first."""
 
     call: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToggleHold(Command):
+class ToggleHold(Command, frozen=True, kw_only=True):
     """Hold or resume, whichever changes something (the legacy Hold)."""
 
     call: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mute(Command):
+class Mute(Command, frozen=True, kw_only=True):
     """Send silence in place of the microphone: in one call, or with no `call` in all calls, present and future."""
 
     call: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unmute(Command):
+class Unmute(Command, frozen=True, kw_only=True):
     """Undo Mute."""
 
     call: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToggleMute(Command):
+class ToggleMute(Command, frozen=True, kw_only=True):
     """Mute or unmute the microphone (the legacy Mute)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SendDtmf(Command):
+class SendDtmf(Command, frozen=True, kw_only=True):
     """Send digits `0-9 * # A-D` (case-blind), ',' pauses. Any other character refuses the whole command.
 
     `method` auto: RFC 4733 when negotiated, else SIP INFO, else in-band tones. Succeeds when all have gone out.
@@ -157,30 +143,26 @@ class SendDtmf(Command):
     gap_ms: int = 80
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transfer(Command):
+class Transfer(Command, frozen=True, kw_only=True):
     """Blind transfer (REFER). Succeeds, and the call ends, when the target answers; on failure the call is as before."""
 
     to: str
     call: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AcceptTransfer(Command):
+class AcceptTransfer(Command, frozen=True, kw_only=True):
     """Do what the far end's REFER asks: call the target; the answer's `call` is the new one."""
 
     call: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RejectTransfer(Command):
+class RejectTransfer(Command, frozen=True, kw_only=True):
     """Refuse the far end's REFER."""
 
     call: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SendInfo(Command):
+class SendInfo(Command, frozen=True, kw_only=True):
     """Send a SIP INFO inside the call."""
 
     body: str
@@ -188,8 +170,7 @@ class SendInfo(Command):
     call: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SendMessage(Command):
+class SendMessage(Command, frozen=True, kw_only=True):
     """Send a text (SIP MESSAGE). Succeeds when the far end's side accepted it."""
 
     to: str
@@ -197,26 +178,36 @@ class SendMessage(Command):
     account: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GetCall(Command):
+class GetCall(Command, frozen=True, kw_only=True):
     """Answer a CallView (an ended call for some minutes too)."""
 
     call: str = ""
     scope: ClassVar[Scope] = "read"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListCalls(Command):
+class ListCalls(Command, frozen=True, kw_only=True):
     """Answer the running calls as CallViews, oldest first."""
 
     scope: ClassVar[Scope] = "read"
 
 
+class Decide(Command, frozen=True, kw_only=True):
+    """Say what becomes of an incoming call that waits for it (setting `decide`; 2 seconds at most).
+
+    answer, reject (with `status`), redirect (`to`), dnd (as do not disturb would) · ring: nothing but ring, whatever the
+    settings say · default: what the settings say. `call` "" is the oldest that waits.
+    """
+
+    action: Decision
+    call: str = ""
+    status: int = 0
+    to: str = ""
+
+
 # --- programs that hear and speak in a call ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenAudio(Command):
+class OpenAudio(Command, frozen=True, kw_only=True):
     """Open an audio link to a call: a program hears (`hear`) and speaks (`speak`) 16-bit PCM at `rate` Hz. Answers {audio}.
 
     The frames themselves do not pass through commands and events; the surface that opened the link carries them. They begin
@@ -231,8 +222,7 @@ class OpenAudio(Command):
     scope: ClassVar[Scope] = "media"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CloseAudio(Command):
+class CloseAudio(Command, frozen=True, kw_only=True):
     """Close an audio link at once."""
 
     audio: str
@@ -242,8 +232,7 @@ class CloseAudio(Command):
 # --- playing and recording -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Play(Command):
+class Play(Command, frozen=True, kw_only=True):
     """Play a WAV file, a tone (`tone` "440" or "350+440" Hz, `duration_ms` 0: endless) or silence into the call.
 
     Answers the playback's id. Succeeds when it has played to its end.
@@ -258,16 +247,14 @@ class Play(Command):
     scope: ClassVar[Scope] = "media"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopPlay(Command):
+class StopPlay(Command, frozen=True, kw_only=True):
     """Stop what plays into the call."""
 
     call: str = ""
     scope: ClassVar[Scope] = "media"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PausePlay(Command):
+class PausePlay(Command, frozen=True, kw_only=True):
     """Pause what plays into the call, or go on."""
 
     call: str = ""
@@ -275,8 +262,7 @@ class PausePlay(Command):
     scope: ClassVar[Scope] = "media"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record(Command):
+class Record(Command, frozen=True, kw_only=True):
     """Record the call into a new WAV file. `file` "" makes a name in the recordings folder. Answers {recording, file}."""
 
     call: str = ""
@@ -287,16 +273,14 @@ class Record(Command):
     scope: ClassVar[Scope] = "record"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopRecord(Command):
+class StopRecord(Command, frozen=True, kw_only=True):
     """Finish the recording."""
 
     call: str = ""
     scope: ClassVar[Scope] = "record"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PauseRecord(Command):
+class PauseRecord(Command, frozen=True, kw_only=True):
     """Pause the recording, or go on."""
 
     call: str = ""
@@ -304,8 +288,7 @@ class PauseRecord(Command):
     scope: ClassVar[Scope] = "record"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loopback(Command):
+class Loopback(Command, frozen=True, kw_only=True):
     """Send the far end's sound back to it (an echo line), or stop that."""
 
     call: str = ""
@@ -316,8 +299,7 @@ class Loopback(Command):
 # --- conferences ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateConference(Command):
+class CreateConference(Command, frozen=True, kw_only=True):
     """Let connected calls hear each other, mixed here. Answers the ConferenceView; `id` lets the caller choose its name."""
 
     id: str = ""
@@ -325,8 +307,7 @@ class CreateConference(Command):
     scope: ClassVar[Scope] = "media"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JoinConference(Command):
+class JoinConference(Command, frozen=True, kw_only=True):
     """Let one more connected call in. A call is in one conference at most."""
 
     conference: str
@@ -334,40 +315,35 @@ class JoinConference(Command):
     scope: ClassVar[Scope] = "media"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaveConference(Command):
+class LeaveConference(Command, frozen=True, kw_only=True):
     """Take a call out of its conference; it stays connected. The conference is over when the last one leaves."""
 
     call: str = ""
     scope: ClassVar[Scope] = "media"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MuteMember(Command):
+class MuteMember(Command, frozen=True, kw_only=True):
     """Keep the others in its conference from hearing this call."""
 
     call: str = ""
     scope: ClassVar[Scope] = "media"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnmuteMember(Command):
+class UnmuteMember(Command, frozen=True, kw_only=True):
     """Undo MuteMember."""
 
     call: str = ""
     scope: ClassVar[Scope] = "media"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndConference(Command):
+class EndConference(Command, frozen=True, kw_only=True):
     """Take every call out of a conference; they stay connected."""
 
     conference: str
     scope: ClassVar[Scope] = "media"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListConferences(Command):
+class ListConferences(Command, frozen=True, kw_only=True):
     """Answer the ConferenceViews."""
 
     scope: ClassVar[Scope] = "read"
@@ -376,40 +352,35 @@ class ListConferences(Command):
 # --- audio ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetVolume(Command):
+class SetVolume(Command, frozen=True, kw_only=True):
     """Set the loudspeaker to 0-100."""
 
     volume: int
     scope: ClassVar[Scope] = "media"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VolumeUp(Command):
+class VolumeUp(Command, frozen=True, kw_only=True):
     """Raise the loudspeaker by 1-10 steps of 10."""
 
     steps: int = 1
     scope: ClassVar[Scope] = "media"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VolumeDown(Command):
+class VolumeDown(Command, frozen=True, kw_only=True):
     """Lower the loudspeaker by 1-10 steps of 10."""
 
     steps: int = 1
     scope: ClassVar[Scope] = "media"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetMicVolume(Command):
+class SetMicVolume(Command, frozen=True, kw_only=True):
     """Set the microphone to 0-100."""
 
     volume: int
     scope: ClassVar[Scope] = "media"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetDevice(Command):
+class SetDevice(Command, frozen=True, kw_only=True):
     """Use a sound device from now on, also in running calls.
 
     `device` is its stable id, its index, or a unique part of its name; "" is the system's default.
@@ -420,15 +391,13 @@ class SetDevice(Command):
     scope: ClassVar[Scope] = "media"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListDevices(Command):
+class ListDevices(Command, frozen=True, kw_only=True):
     """Answer the sound devices."""
 
     scope: ClassVar[Scope] = "read"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GetAudio(Command):
+class GetAudio(Command, frozen=True, kw_only=True):
     """Answer the AudioView: volumes, mute, devices."""
 
     scope: ClassVar[Scope] = "read"
@@ -437,63 +406,55 @@ class GetAudio(Command):
 # --- accounts and settings -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddAccount(Command):
+class AddAccount(Command, frozen=True, kw_only=True):
     """Add an account, or replace the one with the same id; registers if it says so."""
 
     account: AccountSettings
     scope: ClassVar[Scope] = "config"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveAccount(Command):
+class RemoveAccount(Command, frozen=True, kw_only=True):
     """Unregister and forget an account. Refused while it has calls."""
 
     account: str
     scope: ClassVar[Scope] = "config"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegisterAccount(Command):
+class RegisterAccount(Command, frozen=True, kw_only=True):
     """Register now (also instead of waiting for the next retry)."""
 
     account: str
     scope: ClassVar[Scope] = "config"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnregisterAccount(Command):
+class UnregisterAccount(Command, frozen=True, kw_only=True):
     """Unregister and stay so."""
 
     account: str
     scope: ClassVar[Scope] = "config"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SelectAccount(Command):
+class SelectAccount(Command, frozen=True, kw_only=True):
     """Make this the account that dials when none is named."""
 
     account: str
     scope: ClassVar[Scope] = "config"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListAccounts(Command):
+class ListAccounts(Command, frozen=True, kw_only=True):
     """Answer the AccountViews."""
 
     scope: ClassVar[Scope] = "read"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetDnd(Command):
+class SetDnd(Command, frozen=True, kw_only=True):
     """Do not disturb: incoming calls get 486."""
 
     enabled: bool
     scope: ClassVar[Scope] = "config"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetForwarding(Command):
+class SetForwarding(Command, frozen=True, kw_only=True):
     """Forward incoming calls to `to` ("" ends it), after `delay` seconds of ringing."""
 
     to: str
@@ -501,8 +462,7 @@ class SetForwarding(Command):
     scope: ClassVar[Scope] = "config"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetAutoAnswer(Command):
+class SetAutoAnswer(Command, frozen=True, kw_only=True):
     """Answer incoming calls without a person: off, header (those that ask for it) or all."""
 
     mode: AutoAnswer
@@ -513,30 +473,26 @@ class SetAutoAnswer(Command):
 # --- the phone -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status(Command):
+class Status(Command, frozen=True, kw_only=True):
     """Answer the StatusView: 0 idle, 1 ringing, 2 active, 3 hold, 4 disconnected."""
 
     scope: ClassVar[Scope] = "read"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GetSnapshot(Command):
+class GetSnapshot(Command, frozen=True, kw_only=True):
     """Answer the Snapshot: everything at one moment."""
 
     scope: ClassVar[Scope] = "read"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drain(Command):
+class Drain(Command, frozen=True, kw_only=True):
     """Take no new calls (incoming ones get 503) while the running ones go on; `enabled` false takes them again."""
 
     enabled: bool = True
     scope: ClassVar[Scope] = "admin"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quit(Command):
+class Quit(Command, frozen=True, kw_only=True):
     """Hang up every call, unregister, stop. New commands are refused meanwhile."""
 
     scope: ClassVar[Scope] = "admin"
@@ -544,7 +500,7 @@ class Quit(Command):
 
 COMMANDS: tuple[type[Command], ...] = (
     Dial, Answer, Reject, Redirect, Hangup, HangupAll, Hold, Resume, ToggleHold, Mute, Unmute, ToggleMute, SendDtmf, Transfer,
-    AcceptTransfer, RejectTransfer, SendInfo, SendMessage, GetCall, ListCalls, OpenAudio, CloseAudio,
+    AcceptTransfer, RejectTransfer, SendInfo, SendMessage, GetCall, ListCalls, Decide, OpenAudio, CloseAudio,
     Play, StopPlay, PausePlay, Record, StopRecord, PauseRecord, Loopback,
     CreateConference, JoinConference, LeaveConference, MuteMember, UnmuteMember, EndConference, ListConferences,
     SetVolume, VolumeUp, VolumeDown, SetMicVolume, SetDevice, ListDevices, GetAudio,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, TypeAlias
+
+from msgspec import structs
 
 from offhook.errors import AmbiguousCall, CommandError, InvalidState, NotFound
 from offhook.ids import Ids
@@ -215,7 +217,7 @@ class Desk:
 
     def set_audio(self, **changes: str | int | bool) -> None:
         """Change the audio view."""
-        self.audio = replace(self.audio, **changes)  # type: ignore[arg-type]  # names and types come from our own code
+        self.audio = structs.replace(self.audio, **changes)
 
     def attempt(self, command: SipCommand) -> CommandError | None:
         """Tell the SIP endpoint; return its refusal instead of raising it."""

@@ -1,4 +1,4 @@
-"""THE list of events. One frozen dataclass each; `CallEnded` is "call.ended" on every surface.
+"""THE list of events. One frozen struct each; `CallEnded` is "call.ended" on every surface.
 
 A call event carries the whole call after the change. `subject` names the resource ("calls/c_1").
 """
@@ -6,17 +6,18 @@ A call event carries the whole call after the change. `subject` names the resour
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
+
+from msgspec import Struct
 
 from offhook.media.messages import DeviceInfo, StreamStats
 from offhook.phone.model import AccountView, AudioView, CallView, ConferenceView, Party
+from offhook.phone.settings import Decision
 
 
-class Event:
+class Event(Struct, frozen=True):
     """What every event is: immutable data with a type name."""
 
-    __slots__ = ()
     type: ClassVar[str]
 
     def __init_subclass__(cls) -> None:
@@ -28,8 +29,7 @@ class Event:
         return "system"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallEvent(Event):
+class CallEvent(Event, frozen=True, kw_only=True):
     """An event about one call, with the call after the change."""
 
     call: CallView
@@ -39,8 +39,7 @@ class CallEvent(Event):
         return f"calls/{self.call.id}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountEvent(Event):
+class AccountEvent(Event, frozen=True, kw_only=True):
     """An event about one account, with the account after the change."""
 
     account: AccountView
@@ -53,132 +52,122 @@ class AccountEvent(Event):
 # --- calls ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallIncoming(CallEvent):
-    """A call comes in and rings here."""
+class CallIncoming(CallEvent, frozen=True, kw_only=True):
+    """A call comes in. `rings` is False if it is answered by itself at once, or waits for a decision (`call.decided`)."""
+
+    rings: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallCreated(CallEvent):
+class CallCreated(CallEvent, frozen=True, kw_only=True):
     """An outgoing call exists; it may wait for the registration."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallCalling(CallEvent):
+class CallCalling(CallEvent, frozen=True, kw_only=True):
     """The INVITE has left."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallRinging(CallEvent):
+class CallRinging(CallEvent, frozen=True, kw_only=True):
     """The far end rings."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallEarly(CallEvent):
+class CallEarly(CallEvent, frozen=True, kw_only=True):
     """The far end sends sound before the answer (early media)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallAnswered(CallEvent):
+class CallAnswered(CallEvent, frozen=True, kw_only=True):
     """The call was answered, by whichever side."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallActive(CallEvent):
+class CallActive(CallEvent, frozen=True, kw_only=True):
     """Both sides talk."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallHeld(CallEvent):
+class CallHeld(CallEvent, frozen=True, kw_only=True):
     """We hold."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallResumed(CallEvent):
+class CallResumed(CallEvent, frozen=True, kw_only=True):
     """We do not hold any more."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallRemoteHeld(CallEvent):
+class CallRemoteHeld(CallEvent, frozen=True, kw_only=True):
     """The far end holds."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallRemoteResumed(CallEvent):
+class CallRemoteResumed(CallEvent, frozen=True, kw_only=True):
     """The far end does not hold any more."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallMuted(CallEvent):
+class CallMuted(CallEvent, frozen=True, kw_only=True):
     """The microphone is silent in this call."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallUnmuted(CallEvent):
+class CallUnmuted(CallEvent, frozen=True, kw_only=True):
     """The microphone is heard again in this call."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallUpdated(CallEvent):
+class CallUpdated(CallEvent, frozen=True, kw_only=True):
     """Something else changed: codec, address, the far end's name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallRedirected(CallEvent):
+class CallRedirected(CallEvent, frozen=True, kw_only=True):
     """The call is sent elsewhere: the far end told us (outgoing) or we told the caller (incoming)."""
 
     target: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallHoldFailed(CallEvent):
+class CallHoldFailed(CallEvent, frozen=True, kw_only=True):
     """The far end refused our hold or resume; the call is as before."""
 
     sip_status: int
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallEnded(CallEvent):
+class CallEnded(CallEvent, frozen=True, kw_only=True):
     """The call is over; `call.end` says by whom and why. `duration` is seconds since the answer, 0 if never answered."""
 
     duration: float
     stats: StreamStats | None = None
 
 
+class CallDecided(CallEvent, frozen=True, kw_only=True):
+    """What becomes of an incoming call that waited for a decision; "default" if none came in time.
+
+    `rings` says whether it rings now, for somebody to answer.
+    """
+
+    action: Decision
+    rings: bool
+
+
 # --- transfer ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransferRequested(CallEvent):
+class TransferRequested(CallEvent, frozen=True, kw_only=True):
     """The far end asks us to call `target` instead (REFER): answer with AcceptTransfer or RejectTransfer."""
 
     target: str
     referred_by: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransferStarted(CallEvent):
+class TransferStarted(CallEvent, frozen=True, kw_only=True):
     """We asked the far end to call `target`."""
 
     target: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransferProgress(CallEvent):
+class TransferProgress(CallEvent, frozen=True, kw_only=True):
     """What the far end tells of its call to the target."""
 
     sip_status: int
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransferCompleted(CallEvent):
+class TransferCompleted(CallEvent, frozen=True, kw_only=True):
     """The target answered; our call ends."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransferFailed(CallEvent):
+class TransferFailed(CallEvent, frozen=True, kw_only=True):
     """The transfer did not work; the call is as before."""
 
     sip_status: int
@@ -188,8 +177,7 @@ class TransferFailed(CallEvent):
 # --- programs that hear and speak in a call ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AudioMarkReached(CallEvent):
+class AudioMarkReached(CallEvent, frozen=True, kw_only=True):
     """What an audio link wrote before the mark `name` has been played. `played_ms` counts from the opening of the link."""
 
     audio: str
@@ -197,8 +185,7 @@ class AudioMarkReached(CallEvent):
     played_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AudioCleared(CallEvent):
+class AudioCleared(CallEvent, frozen=True, kw_only=True):
     """An audio link was silenced: `dropped_ms` of what it wrote were not played any more, nor its `marks` reached."""
 
     audio: str
@@ -207,16 +194,14 @@ class AudioCleared(CallEvent):
     marks: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AudioUnderrun(CallEvent):
+class AudioUnderrun(CallEvent, frozen=True, kw_only=True):
     """Everything an audio link wrote has been played, and nothing followed in time."""
 
     audio: str
     played_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AudioOverrun(CallEvent):
+class AudioOverrun(CallEvent, frozen=True, kw_only=True):
     """An audio link lost `dropped_ms`: written too far ahead (speak, also `marks`), or not taken in time (hear)."""
 
     audio: str
@@ -228,8 +213,7 @@ class AudioOverrun(CallEvent):
 # --- digits and media ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DtmfReceived(CallEvent):
+class DtmfReceived(CallEvent, frozen=True, kw_only=True):
     """The far end pressed a key."""
 
     digit: str
@@ -237,61 +221,52 @@ class DtmfReceived(CallEvent):
     duration_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DtmfSent(CallEvent):
+class DtmfSent(CallEvent, frozen=True, kw_only=True):
     """One digit has gone out."""
 
     digit: str
     method: Literal["rtp", "info", "inband"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DtmfSendFailed(CallEvent):
+class DtmfSendFailed(CallEvent, frozen=True, kw_only=True):
     """The rest of the digits was not sent."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MediaStarted(CallEvent):
+class MediaStarted(CallEvent, frozen=True, kw_only=True):
     """The first sound of the far end arrived."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MediaStalled(CallEvent):
+class MediaStalled(CallEvent, frozen=True, kw_only=True):
     """No sound arrives although it should."""
 
     silent_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MediaResumed(CallEvent):
+class MediaResumed(CallEvent, frozen=True, kw_only=True):
     """Sound arrives again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MediaStats(CallEvent):
+class MediaStats(CallEvent, frozen=True, kw_only=True):
     """Quality figures, every few seconds of a call."""
 
     stats: StreamStats
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MediaFailed(CallEvent):
+class MediaFailed(CallEvent, frozen=True, kw_only=True):
     """The media of this call broke; the call is ended."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlaybackStarted(CallEvent):
+class PlaybackStarted(CallEvent, frozen=True, kw_only=True):
     """A playback's first frame goes out."""
 
     playback: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlaybackFinished(CallEvent):
+class PlaybackFinished(CallEvent, frozen=True, kw_only=True):
     """A playback is over."""
 
     playback: str
@@ -299,38 +274,33 @@ class PlaybackFinished(CallEvent):
     played_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlaybackFailed(CallEvent):
+class PlaybackFailed(CallEvent, frozen=True, kw_only=True):
     """A playback could not be done."""
 
     playback: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordingStarted(CallEvent):
+class RecordingStarted(CallEvent, frozen=True, kw_only=True):
     """A recording's file exists."""
 
     recording: str
     file: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordingPaused(CallEvent):
+class RecordingPaused(CallEvent, frozen=True, kw_only=True):
     """A recording waits."""
 
     recording: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordingResumed(CallEvent):
+class RecordingResumed(CallEvent, frozen=True, kw_only=True):
     """A recording goes on."""
 
     recording: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordingFinished(CallEvent):
+class RecordingFinished(CallEvent, frozen=True, kw_only=True):
     """A recording's file is complete."""
 
     recording: str
@@ -339,8 +309,7 @@ class RecordingFinished(CallEvent):
     duration_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordingFailed(CallEvent):
+class RecordingFailed(CallEvent, frozen=True, kw_only=True):
     """A recording broke off (disk full, no such folder); what was written stays."""
 
     recording: str
@@ -351,8 +320,7 @@ class RecordingFailed(CallEvent):
 # --- conferences ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConferenceEvent(Event):
+class ConferenceEvent(Event, frozen=True, kw_only=True):
     """An event about one conference, with the conference after the change."""
 
     conference: ConferenceView
@@ -362,65 +330,54 @@ class ConferenceEvent(Event):
         return f"conferences/{self.conference.id}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConferenceCreated(ConferenceEvent):
+class ConferenceCreated(ConferenceEvent, frozen=True, kw_only=True):
     """A conference exists."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConferenceJoined(ConferenceEvent):
+class ConferenceJoined(ConferenceEvent, frozen=True, kw_only=True):
     """A call is in it."""
 
     call: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConferenceLeft(ConferenceEvent):
+class ConferenceLeft(ConferenceEvent, frozen=True, kw_only=True):
     """A call is not in it any more."""
 
     call: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConferenceUpdated(ConferenceEvent):
+class ConferenceUpdated(ConferenceEvent, frozen=True, kw_only=True):
     """Who is heard has changed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConferenceEnded(ConferenceEvent):
+class ConferenceEnded(ConferenceEvent, frozen=True, kw_only=True):
     """The conference is over."""
 
 
 # --- accounts, messages, devices, the phone ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountRegistering(AccountEvent):
+class AccountRegistering(AccountEvent, frozen=True, kw_only=True):
     """A REGISTER has been sent."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountRegistered(AccountEvent):
+class AccountRegistered(AccountEvent, frozen=True, kw_only=True):
     """The registrar accepted us."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountRegisterFailed(AccountEvent):
+class AccountRegisterFailed(AccountEvent, frozen=True, kw_only=True):
     """The registrar refused or did not answer; `account.retry_in` says when the next attempt comes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountUnregistered(AccountEvent):
+class AccountUnregistered(AccountEvent, frozen=True, kw_only=True):
     """We are not registered any more, because we asked for it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountRemoved(AccountEvent):
+class AccountRemoved(AccountEvent, frozen=True, kw_only=True):
     """The account is gone."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessageReceived(Event):
+class MessageReceived(Event, frozen=True, kw_only=True):
     """A text came in."""
 
     account: str
@@ -429,16 +386,14 @@ class MessageReceived(Event):
     content_type: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessageSent(Event):
+class MessageSent(Event, frozen=True, kw_only=True):
     """The far end's side accepted our text."""
 
     to: str
     operation: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessageFailed(Event):
+class MessageFailed(Event, frozen=True, kw_only=True):
     """Our text was refused or got no answer."""
 
     to: str
@@ -447,8 +402,7 @@ class MessageFailed(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OperationSucceeded(Event):
+class OperationSucceeded(Event, frozen=True, kw_only=True):
     """What a command began is done."""
 
     operation: str
@@ -456,8 +410,7 @@ class OperationSucceeded(Event):
     call: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OperationFailed(Event):
+class OperationFailed(Event, frozen=True, kw_only=True):
     """What a command began did not work. `sip_status` is the far end's answer, 0 if it was not the far end."""
 
     operation: str
@@ -467,22 +420,19 @@ class OperationFailed(Event):
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AudioChanged(Event):
+class AudioChanged(Event, frozen=True, kw_only=True):
     """Volume, mute or a device was changed."""
 
     audio: AudioView
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceListed(Event):
+class DeviceListed(Event, frozen=True, kw_only=True):
     """The list of sound devices changed."""
 
     devices: tuple[DeviceInfo, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceError(Event):
+class DeviceError(Event, frozen=True, kw_only=True):
     """A sound device vanished or refuses to open; calls go on without it."""
 
     kind: str
@@ -490,16 +440,14 @@ class DeviceError(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceRecovered(Event):
+class DeviceRecovered(Event, frozen=True, kw_only=True):
     """A sound device works again."""
 
     kind: str
     device: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SettingsChanged(Event):
+class SettingsChanged(Event, frozen=True, kw_only=True):
     """Do not disturb, forwarding or auto answer was changed."""
 
     dnd: bool
@@ -507,42 +455,36 @@ class SettingsChanged(Event):
     auto_answer: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SystemReady(Event):
+class SystemReady(Event, frozen=True, kw_only=True):
     """The phone takes commands."""
 
     address: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SystemError(Event):
+class SystemError(Event, frozen=True, kw_only=True):
     """Something on this machine is wrong; the phone goes on as far as it can."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SystemDraining(Event):
+class SystemDraining(Event, frozen=True, kw_only=True):
     """The phone takes no new calls, the running ones go on; or it takes them again (`enabled` false)."""
 
     enabled: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SystemStopping(Event):
+class SystemStopping(Event, frozen=True, kw_only=True):
     """The phone hangs up and ends."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SystemStopped(Event):
+class SystemStopped(Event, frozen=True, kw_only=True):
     """Everything is done; the process may end."""
 
 
 # --- what is kept, and who asked -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HistoryAdded(Event):
+class HistoryAdded(Event, frozen=True, kw_only=True):
     """A call is over and in the history; `entry` is its record there."""
 
     entry: dict[str, Any]
@@ -552,8 +494,7 @@ class HistoryAdded(Event):
         return f"history/{self.entry['id']}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditCommand(Event):
+class AuditCommand(Event, frozen=True, kw_only=True):
     """A client asked for something that changes something: `outcome` is "accepted", or the code of the refusal."""
 
     client: str
@@ -568,8 +509,7 @@ class AuditCommand(Event):
         return f"clients/{self.client}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditDenied(Event):
+class AuditDenied(Event, frozen=True, kw_only=True):
     """Somebody without a good token, or from a page that may not, was turned away at a surface. Counted, not one for each."""
 
     surface: str
@@ -578,9 +518,59 @@ class AuditDenied(Event):
     attempts: int
 
 
+# --- hooks and webhooks --------------------------------------------------------------------------------------------
+
+
+class HookFailed(Event, frozen=True, kw_only=True):
+    """A program of a hook could not be run, failed or took too long. Hooks are not run for this event.
+
+    `event` is the id of the event it was run for, `status` its exit status (None: not started, or ended by force),
+    `complaint` the beginning of what it wrote to its standard error.
+    """
+
+    hook: str
+    event: str
+    program: str
+    reason: str
+    status: int | None = None
+    complaint: str = ""
+
+    @property
+    def subject(self) -> str:
+        return f"hooks/{self.hook}"
+
+
+class WebhookDisabled(Event, frozen=True, kw_only=True):
+    """A webhook is not delivered to any more: its receiver said so (410 Gone), or nothing could be delivered for a day."""
+
+    webhook: str
+    url: str
+    reason: str
+
+    @property
+    def subject(self) -> str:
+        return f"webhooks/{self.webhook}"
+
+
+class WebhookTested(Event, frozen=True, kw_only=True):
+    """The answer to a test of a webhook. `status` is that of HTTP, 0 if there was no answer."""
+
+    webhook: str
+    test: str
+    ok: bool
+    status: int
+    reason: str
+    duration_ms: int
+
+    @property
+    def subject(self) -> str:
+        return f"webhooks/{self.webhook}"
+
+
 EVENTS: tuple[type[Event], ...] = (
     CallIncoming, CallCreated, CallCalling, CallRinging, CallEarly, CallAnswered, CallActive, CallHeld, CallResumed,
     CallRemoteHeld, CallRemoteResumed, CallMuted, CallUnmuted, CallUpdated, CallRedirected, CallHoldFailed, CallEnded,
+    CallDecided,
     TransferRequested, TransferStarted, TransferProgress, TransferCompleted, TransferFailed,
     AudioMarkReached, AudioCleared, AudioUnderrun, AudioOverrun,
     DtmfReceived, DtmfSent, DtmfSendFailed, MediaStarted, MediaStalled, MediaResumed, MediaStats, MediaFailed,
@@ -591,5 +581,6 @@ EVENTS: tuple[type[Event], ...] = (
     MessageReceived, MessageSent, MessageFailed, OperationSucceeded, OperationFailed,
     AudioChanged, DeviceListed, DeviceError, DeviceRecovered, SettingsChanged,
     SystemReady, SystemError, SystemDraining, SystemStopping, SystemStopped, HistoryAdded, AuditCommand, AuditDenied,
+    HookFailed, WebhookDisabled, WebhookTested,
 )  # fmt: skip
 """Every event, in the order of the documentation."""

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, assert_never
 
 from offhook.errors import CommandError, InvalidArgument, InvalidState, MediaNegotiationFailed, NotFound, ParseError
 from offhook.phone.call import CONNECTED, Call
 from offhook.phone.closing import Closing
-from offhook.phone.commands import Accepted, Answer, Redirect, Reject
+from offhook.phone.commands import Accepted, Answer, Decide, Redirect, Reject
 from offhook.phone.desk import Account, Desk
 from offhook.phone.dialplan import target_uri
-from offhook.phone.events import CallIncoming, CallRedirected, SystemError
+from offhook.phone.events import CallDecided, CallIncoming, CallRedirected, SystemError
 from offhook.phone.model import CallState, HeaderList, Party
 from offhook.phone.offers import Offers
 from offhook.phone.outgoing import LOCAL_IDENTITY, Outgoing
+from offhook.phone.settings import Decision
 from offhook.sip.events import Accept, Progress, Refuse, SessionConfirmed, SessionIncoming
-from offhook.sip.uri import NameAddr
+from offhook.sip.uri import NameAddr, Uri
 
 SHOWN_HEADERS: Final = 64
 """Headers of an INVITE shown in the call: all of any honest one."""
+
+DECISION_WITHIN: Final = 2.0
+"""Seconds a program has to decide about a call; the caller hears nothing meanwhile (the server's 100 stops its retries)."""
 
 _ANSWER_AFTER = re.compile(r"answer-after\s*=\s*\"?(\d{1,3})", re.IGNORECASE)
 
@@ -68,19 +72,28 @@ class Incoming:
         if refusal:
             desk.attempt(Refuse(event.session, refusal[0], refusal[1]))
             return
-        if desk.settings.forwarding and not desk.settings.forwarding_delay:
-            call = self._create(event)
-            desk.add(call)
-            self._forward(call)
-            return
         call = self._create(event)
         desk.add(call)
-        wait = self._answers_after(event.headers)
-        if wait != 0 or not desk.ports:  # who answers at once need not ring first
-            desk.attempt(Progress(call.id, 180))
-        call.ringing = desk.wall
-        desk.emit(CallIncoming(call=call.view()))
-        self._arm(call, wait)
+        if self._forwards_at_once and not desk.settings.decide:
+            self._forward(call)
+            return
+        if desk.settings.decide:
+            desk.emit(CallIncoming(call=call.view(), rings=False))
+            desk.after(call, "decide", DECISION_WITHIN, self._undecided)
+            return
+        at_once = self._answers_at_once(call)
+        self._ring(call, silently=at_once)
+        desk.emit(CallIncoming(call=call.view(), rings=not at_once))
+        self._arm(call)
+
+    @property
+    def _forwards_at_once(self) -> bool:
+        return bool(self.desk.settings.forwarding) and not self.desk.settings.forwarding_delay
+
+    def _ring(self, call: Call, *, silently: bool = False) -> None:
+        if not silently or not self.desk.ports:  # who answers at once need not tell the caller that it rings
+            self.desk.attempt(Progress(call.id, 180))
+        call.ringing = self.desk.wall
 
     def _refusal(self, event: SessionIncoming) -> tuple[int, str] | None:
         desk = self.desk
@@ -116,25 +129,89 @@ class Incoming:
             muted=desk.audio.mic_muted,
         )
 
-    def _answers_after(self, headers: HeaderList) -> float | None:
-        """Return the seconds after which a new call is answered without a person, None if it is not."""
+    def _auto_delay(self, call: Call) -> float | None:
+        """Return after how many seconds the call is answered without a person, None if it is not."""
         settings = self.desk.settings
-        asked = asked_delay(headers)
-        if not (settings.auto_answer == "all" or (settings.auto_answer == "header" and asked is not None)):
+        if settings.auto_answer == "off":
             return None
-        return None if self._busy_for_auto() else max(settings.auto_answer_delay, asked or 0.0)
+        asked = asked_delay(call.headers)
+        if asked is None and settings.auto_answer != "all":
+            return None
+        return max(settings.auto_answer_delay, asked or 0.0)
+
+    def _answers_at_once(self, call: Call) -> bool:
+        return self._auto_delay(call) == 0.0 and not self._busy_for_auto()
 
     def _busy_for_auto(self) -> bool:
         """Whether a call that is talking keeps others from being answered without a person."""
         return self.desk.settings.auto_answer_calls == "idle" and bool(self.desk.in_state(CONNECTED))
 
-    def _arm(self, call: Call, wait: float | None) -> None:
+    def _arm(self, call: Call) -> None:
         """Start what happens without a person: auto answer, forwarding after a while."""
-        if wait is not None:
+        settings = self.desk.settings
+        delay = self._auto_delay(call)
+        if delay is not None:
             # Even at once means after this verb: the call is announced before it is answered.
-            self.desk.after(call, "auto", wait, self._auto_answer)
-        elif self.desk.settings.forwarding:
-            self.desk.after(call, "forward", self.desk.settings.forwarding_delay, self._forward)
+            self.desk.after(call, "auto", delay, self._auto_answer)
+        elif settings.forwarding:
+            self.desk.after(call, "forward", settings.forwarding_delay, self._forward)
+
+    # --- deciding
+
+    def decide(self, command: Decide) -> Accepted:
+        """Do what a program says about a call that waits for it."""
+        call = self._deciding(command.call)
+        # What can be refused is refused before anything is said.
+        if command.action == "redirect":
+            self._target(call, command.to)
+        elif command.action == "reject":
+            self._refusal_status(command.status)
+        self._decided(call, command.action)
+        match command.action:
+            case "answer":
+                return self.answer(Answer(call=call.id))
+            case "reject":
+                return self.reject(Reject(call=call.id, status=command.status))
+            case "redirect":
+                return self.redirect(Redirect(call=call.id, to=command.to))
+            case "dnd":
+                self.closing.refuse(call, 486, "Do Not Disturb")
+            case "ring":
+                self._ring(call)
+            case "default":
+                self._take_course(call)
+            case _:
+                assert_never(command.action)
+        return Accepted(call=call.id)
+
+    def _deciding(self, name: str) -> Call:
+        if not name:
+            waiting = [call for call in self.desk.incoming() if "decide" in call.timers]
+            if not waiting:
+                raise NotFound("no incoming call waits for a decision")
+            return waiting[0]
+        call = self._ringing(name)
+        if "decide" not in call.timers:
+            raise InvalidState(f"call {call.id} does not wait for a decision (any more)")
+        return call
+
+    def _undecided(self, call: Call) -> None:
+        if call.state is CallState.INCOMING:
+            self._decided(call, "default")
+            self._take_course(call)
+
+    def _decided(self, call: Call, action: Decision) -> None:
+        self.desk.stop(call, "decide")
+        rings = action == "ring" or (action == "default" and not self._forwards_at_once and not self._answers_at_once(call))
+        self.desk.emit(CallDecided(call=call.view(), action=action, rings=rings))
+
+    def _take_course(self, call: Call) -> None:
+        """Let the settings have their way with a call that was held back."""
+        if self._forwards_at_once:
+            self._forward(call)
+            return
+        self._ring(call, silently=self._answers_at_once(call))
+        self._arm(call)
 
     # --- answering
 
@@ -197,12 +274,16 @@ class Incoming:
 
     def reject(self, command: Reject) -> Accepted:
         """Refuse a ringing call."""
-        status = command.status or self.desk.settings.reject_status
-        if not 300 <= status <= 699:
-            raise InvalidArgument.field("status", "300-699, such as 486 (busy) or 603 (declined)")
+        status = self._refusal_status(command.status)
         call = self._ringing(command.call)
         self.closing.refuse(call, status)
         return Accepted(call=call.id)
+
+    def _refusal_status(self, status: int) -> int:
+        status = status or self.desk.settings.reject_status
+        if not 300 <= status <= 699:
+            raise InvalidArgument.field("status", "300-699, such as 486 (busy) or 603 (declined)")
+        return status
 
     def redirect(self, command: Redirect) -> Accepted:
         """Send a ringing call elsewhere."""
@@ -212,6 +293,10 @@ class Incoming:
 
     def _account(self, call: Call) -> Account | None:
         return self.desk.accounts.get(call.account) or next(iter(self.desk.accounts.values()), None)
+
+    def _target(self, call: Call, to: str) -> Uri:
+        account = self._account(call)
+        return target_uri(to, account.settings if account else None)
 
     def _forward(self, call: Call) -> None:
         if call.state is not CallState.INCOMING:
@@ -224,8 +309,7 @@ class Incoming:
             self.closing.refuse(call, 480, "forwarding failed")
 
     def _send_elsewhere(self, call: Call, to: str, reason: str) -> None:
-        account = self._account(call)
-        target = target_uri(to, account.settings if account else None)
+        account, target = self._account(call), self._target(call, to)
         own = f"<sip:{account.settings.username}@{account.settings.domain}>" if account else f"<{call.local.uri}>"
         headers = (("Contact", str(NameAddr(target))), ("Diversion", f"{own};reason={reason}"))
         self.desk.emit(CallRedirected(call=call.view(), target=str(target)))

@@ -6,6 +6,8 @@ import re
 from dataclasses import replace
 from typing import Final
 
+from msgspec import structs
+
 from offhook.errors import InvalidArgument, InvalidState, NotFound, ParseError
 from offhook.phone.commands import Accepted, AddAccount, RegisterAccount, RemoveAccount, SelectAccount, UnregisterAccount
 from offhook.phone.desk import Account, Desk
@@ -76,7 +78,7 @@ def identity_of(settings: AccountSettings, user_agent: str) -> Identity:
 def hidden_identity_of(settings: AccountSettings, user_agent: str) -> Identity:
     """Return the identity for calls that hide who calls: RFC 3323 4.1.1.3's anonymous From, the same credentials."""
     anonymous = NameAddr(Uri.sip("anonymous", "anonymous.invalid"), "Anonymous")
-    return replace(identity_of(settings, user_agent), id=settings.id + HIDDEN, address=anonymous)
+    return structs.replace(identity_of(settings, user_agent), id=settings.id + HIDDEN, address=anonymous)
 
 
 class Lines:

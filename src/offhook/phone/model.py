@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Literal, TypeAlias
+
+from msgspec import Struct, field
 
 from offhook.media.messages import DeviceInfo
 
@@ -54,8 +55,7 @@ def wall(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Party:
+class Party(Struct, frozen=True):
     """One end of a call. `asserted` is the identity the network vouches for (P-Asserted-Identity, Remote-Party-ID) or ""."""
 
     uri: str
@@ -63,8 +63,7 @@ class Party:
     asserted: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class CallEnd:
+class CallEnd(Struct, frozen=True):
     """How a call ended. `sip_status` is the final status of a call that was never answered, else 0; `q850` from Reason."""
 
     by: EndedBy
@@ -73,8 +72,7 @@ class CallEnd:
     q850: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class CallMedia:
+class CallMedia(Struct, frozen=True):
     """The sound of a call. `direction` is seen from us; figures are None until measured."""
 
     codec: str = ""
@@ -85,8 +83,7 @@ class CallMedia:
     rtt_ms: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CallView:
+class CallView(Struct, frozen=True):
     """A call as everyone sees it. `duration` counts seconds from the answer; `parent` is the call this one came out of."""
 
     id: str
@@ -114,8 +111,7 @@ class CallView:
         return self.state.status
 
 
-@dataclass(frozen=True, slots=True)
-class AccountView:
+class AccountView(Struct, frozen=True):
     """An account without its secrets."""
 
     id: str
@@ -131,8 +127,7 @@ class AccountView:
     default: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class AudioView:
+class AudioView(Struct, frozen=True):
     """Volumes 0-100, the microphone's mute for all calls, and the chosen devices ("" is the system's default)."""
 
     output_volume: int
@@ -143,8 +138,7 @@ class AudioView:
     ring_device: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ConferenceView:
+class ConferenceView(Struct, frozen=True):
     """Calls that hear each other, in the order of joining; the others do not hear the `muted` ones."""
 
     id: str
@@ -152,8 +146,7 @@ class ConferenceView:
     muted: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class StatusView:
+class StatusView(Struct, frozen=True):
     """The one-glance answer: `code` 0-4 as in STATUS, its `name`, and the current call's id and remote party ("" if none)."""
 
     code: int
@@ -163,8 +156,7 @@ class StatusView:
     calls: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """Everything at one moment."""
 
     status: StatusView

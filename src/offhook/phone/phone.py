@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
+from msgspec import structs
+
 from offhook.errors import Draining, InvalidArgument
 from offhook.ids import Ids
 from offhook.media import messages as media
@@ -38,6 +40,8 @@ QUIT_POLL: Final = 0.05
 """Seconds between looks whether everything is answered."""
 MAX_TEXT: Final = 16 * 1024
 """Characters of a text message."""
+MAX_DELAY: Final = 300
+"""Seconds a call may wait for forwarding or for the automatic answer; the caller has given up by then."""
 PORTS_HELD: Final = 4096
 """Media ports kept ready at most."""
 
@@ -195,6 +199,7 @@ class Phone:
             c.RejectTransfer: self.transfers.refuse,
             c.SendInfo: self._send_info,
             c.SendMessage: self._send_message,
+            c.Decide: self.incoming.decide,
             c.GetCall: self._get_call,
             c.ListCalls: lambda _: c.Accepted(value=tuple(call.view() for call in self.desk.calls.values())),
             c.Play: sound.play,
@@ -373,8 +378,8 @@ class Phone:
         view = self.desk.ended.get(report.stream)
         if view is not None:
             s = report.stats
-            figures = replace(view.media, mos=s.mos, loss=s.loss, jitter_ms=s.jitter_ms, rtt_ms=s.rtt_ms)
-            self.desk.ended[report.stream] = replace(view, media=figures)
+            figures = structs.replace(view.media, mos=s.mos, loss=s.loss, jitter_ms=s.jitter_ms, rtt_ms=s.rtt_ms)
+            self.desk.ended[report.stream] = structs.replace(view, media=figures)
 
     def _list_devices(self, _command: c.ListDevices) -> c.Accepted:
         self.desk.media(media.ListDevices())
@@ -384,8 +389,10 @@ class Phone:
 
     def _send_info(self, command: c.SendInfo) -> c.Accepted:
         call = self.desk.find_connected(command.call)
-        if len(command.body) > MAX_TEXT or not _is_content_type(command.content_type):
-            raise InvalidArgument.field("body", f"at most {MAX_TEXT} characters, with a content type such as text/plain")
+        if len(command.body) > MAX_TEXT:
+            raise InvalidArgument.field("body", f"at most {MAX_TEXT} characters")
+        if not _is_content_type(command.content_type):
+            raise InvalidArgument.field("content_type", "at most 128 characters such as text/plain")
         request = f"user:{self.desk.ids.token(8)}"
         self.desk.signal(s.SendInfo(call.id, request, s.Body(command.content_type, command.body.encode())))
         operation = self.desk.begin("send_info")
@@ -442,16 +449,16 @@ class Phone:
         return c.Accepted()
 
     def _set_forwarding(self, command: c.SetForwarding) -> c.Accepted:
-        if not 0 <= command.delay <= 300:
-            raise InvalidArgument.field("delay", "0-300 seconds")
+        if not 0 <= command.delay <= MAX_DELAY:
+            raise InvalidArgument.field("delay", f"0-{MAX_DELAY} seconds")
         if command.to:
             account = next(iter(self.desk.accounts.values()), None)
             target_uri(command.to, account.settings if account else None)
         return self._set(forwarding=command.to, forwarding_delay=command.delay)
 
     def _set_auto_answer(self, command: c.SetAutoAnswer) -> c.Accepted:
-        if not 0 <= command.delay <= 300:
-            raise InvalidArgument.field("delay", "0-300 seconds")
+        if not 0 <= command.delay <= MAX_DELAY:
+            raise InvalidArgument.field("delay", f"0-{MAX_DELAY} seconds")
         return self._set(auto_answer=command.mode, auto_answer_delay=command.delay)
 
     # --- the whole

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 DtmfMethod: TypeAlias = Literal["auto", "rtp", "info", "inband"]
 AutoAnswer: TypeAlias = Literal["off", "header", "all"]
+Decision: TypeAlias = Literal["answer", "reject", "redirect", "ring", "dnd", "default"]
 AutoAnswerCalls: TypeAlias = Literal["idle", "hold", "all"]
 
 
@@ -18,6 +19,8 @@ class PhoneSettings:
     answers every call after `auto_answer_delay`. `forwarding` is a number or URI ("" is off) that incoming calls are sent to
     with 302, at once or after `forwarding_delay` of ringing. `max_calls` 0 means no limit. `ring_timeout` ends an outgoing
     call that nobody answers, `auto_hangup` any call after that long; 0 is never. `name` tells several phones' events apart.
+    With `decide` a program may say what becomes of an incoming call (Decide) before it rings or is answered by itself; it
+    has 2 seconds.
     """
 
     name: str = ""
@@ -33,6 +36,7 @@ class PhoneSettings:
     forwarding: str = ""
     forwarding_delay: float = 0.0
     call_waiting: bool = True
+    decide: bool = False
     max_calls: int = 0
     ring_timeout: float = 0.0
     auto_hangup: float = 0.0

@@ -68,7 +68,13 @@ STEP: Final = 10
 """Points of volume in one step of VolumeUp and VolumeDown."""
 BUSY_FOR: Final = 3.0
 """Seconds of busy tone after a call that was refused as busy."""
+MAX_STEPS: Final = 10
+"""Most steps in one command: from one end to the other."""
 MAX_PLAY_MS: Final = 24 * 3600 * 1000
+MAX_RECORD: Final = 86400
+"""Seconds."""
+MIN_GAIN_DB: Final = -60
+MAX_GAIN_DB: Final = 20
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
 
@@ -135,8 +141,8 @@ class Sound:
 
     def step_volume(self, steps: int, sign: int) -> Accepted:
         """Loudspeaker up or down, clamped."""
-        if not 1 <= steps <= 10:
-            raise InvalidArgument.field("steps", f"1-10, not {steps}")
+        if not 1 <= steps <= MAX_STEPS:
+            raise InvalidArgument.field("steps", f"1-{MAX_STEPS}, not {steps}")
         return self._changed(output_volume=min(100, max(0, self.desk.audio.output_volume + sign * steps * STEP)))
 
     def mute(self, command: Mute | Unmute) -> Accepted:
@@ -202,8 +208,8 @@ class Sound:
             raise InvalidArgument.field("file", "a file or a tone, not both")
         if not 0 <= command.duration_ms <= MAX_PLAY_MS:
             raise InvalidArgument.field("duration_ms", f"0-{MAX_PLAY_MS}")
-        if not -60 <= command.gain_db <= 20:
-            raise InvalidArgument.field("gain_db", "-60 to 20 dB")
+        if not MIN_GAIN_DB <= command.gain_db <= MAX_GAIN_DB:
+            raise InvalidArgument.field("gain_db", f"{MIN_GAIN_DB} to {MAX_GAIN_DB} dB")
         playback = self._number("pb")
         start = StartPlayback(
             call.id,
@@ -270,8 +276,8 @@ class Sound:
         call = self.desk.find_connected(command.call)
         if call.recording:
             raise InvalidState(f"call {call.id} is being recorded into {call.recording_file}")
-        if not 0 <= command.max_seconds <= 86400:
-            raise InvalidArgument.field("max_seconds", "0-86400")
+        if not 0 <= command.max_seconds <= MAX_RECORD:
+            raise InvalidArgument.field("max_seconds", f"0-{MAX_RECORD}")
         path = command.file or str(PurePath(self.desk.settings.recording_dir) / recording_name(call, self.desk.wall))
         call.recording, call.recording_file = self._number("rec"), path
         maximum = int(command.max_seconds * 1000)

@@ -435,7 +435,7 @@ def _check_target(target: Uri) -> None:
 
 def _check_text(command: object) -> None:
     """Refuse text that would break out of its line or cannot be encoded, before anything is changed."""
-    for name in getattr(command, "__dataclass_fields__", ()):
+    for name in getattr(command, "__struct_fields__", ()):
         value = getattr(command, name)
         if isinstance(value, Identity):
             _check_text(value)

@@ -13,8 +13,9 @@ The endpoint (`sip.endpoint.Endpoint`) speaks the five verbs:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+from msgspec import Struct
 
 from offhook.sip.uri import NameAddr, Uri
 
@@ -26,8 +27,7 @@ Address: TypeAlias = tuple[str, int]
 TransportName: TypeAlias = Literal["udp", "tcp"]
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
+class Flow(Struct, frozen=True):
     """One way to reach one peer: a UDP socket and a remote address, or one TCP connection.
 
     `connection` is 0 for UDP, and for a TCP flow that `io` is to connect (or reuse) on first use; accepted TCP connections
@@ -40,16 +40,14 @@ class Flow:
     connection: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(Struct, frozen=True):
     """A message body with its Content-Type. Opaque here."""
 
     content_type: str
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """Who we are towards a registrar or proxy.
 
     `proxy` is the outbound proxy (a loose route) or None: the domain of `address`. `contact_user` is the user part of our
@@ -69,37 +67,32 @@ class Identity:
 # --- commands ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class SetIdentity:
+class SetIdentity(Struct, frozen=True):
     """Add an identity, or replace the one with the same id (running registrations use the new values at the next request)."""
 
     identity: Identity
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveIdentity:
+class RemoveIdentity(Struct, frozen=True):
     """Forget an identity (unregister first)."""
 
     identity: IdentityId
 
 
-@dataclass(frozen=True, slots=True)
-class Register:
+class Register(Struct, frozen=True):
     """Register and keep registered (refresh, 423, stale nonce, backoff with jitter) until Unregister. `expires` in seconds."""
 
     identity: IdentityId
     expires: int = 300
 
 
-@dataclass(frozen=True, slots=True)
-class Unregister:
+class Unregister(Struct, frozen=True):
     """Remove our binding; ends with RegistrationEnded."""
 
     identity: IdentityId
 
 
-@dataclass(frozen=True, slots=True)
-class Invite:
+class Invite(Struct, frozen=True):
     """Start a call. `offer` None makes an offerless INVITE. Redirects (3xx) are followed up to `max_redirects` times."""
 
     session: SessionId
@@ -110,8 +103,7 @@ class Invite:
     max_redirects: int = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """Send a provisional answer (180 by default; 183 with a body is early media) to an incoming call."""
 
     session: SessionId
@@ -120,8 +112,7 @@ class Progress:
     headers: HeaderList = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Accept:
+class Accept(Struct, frozen=True):
     """Answer an incoming call with 200 and our SDP answer (our offer, if the INVITE had none)."""
 
     session: SessionId
@@ -129,8 +120,7 @@ class Accept:
     headers: HeaderList = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Refuse:
+class Refuse(Struct, frozen=True):
     """Refuse an incoming call that is not answered yet: any 3xx-6xx. For 302 put Contact (and Diversion) into headers."""
 
     session: SessionId
@@ -139,8 +129,7 @@ class Refuse:
     headers: HeaderList = ()
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(Struct, frozen=True):
     """End a session in whatever state: CANCEL (or wait for a provisional and then CANCEL), BYE, or 603 as fits.
 
     SessionEnded(by="local") follows at once, the transactions finish behind it. A 2xx that crosses a CANCEL is
@@ -151,8 +140,7 @@ class End:
     headers: HeaderList = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Reoffer:
+class Reoffer(Struct, frozen=True):
     """Send a re-INVITE with a new offer (hold, resume, codec change). Outcome: OfferAnswered or OfferFailed.
 
     One at a time: InvalidState while an offer is open in either direction. 491 is retried after the RFC 3261 14.1 wait.
@@ -162,24 +150,21 @@ class Reoffer:
     offer: Body
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerOffer:
+class AnswerOffer(Struct, frozen=True):
     """Answer OfferReceived (with an SDP answer) or OfferWanted (with our offer)."""
 
     session: SessionId
     body: Body
 
 
-@dataclass(frozen=True, slots=True)
-class RefuseOffer:
+class RefuseOffer(Struct, frozen=True):
     """Refuse OfferReceived or OfferWanted; the session goes on as it was (488 by default)."""
 
     session: SessionId
     status: int = 488
 
 
-@dataclass(frozen=True, slots=True)
-class Refer:
+class Refer(Struct, frozen=True):
     """Blind transfer: REFER inside the dialog. Outcome: ReferProgress…, the last one with final=True."""
 
     session: SessionId
@@ -187,16 +172,14 @@ class Refer:
     headers: HeaderList = ()
 
 
-@dataclass(frozen=True, slots=True)
-class AcceptRefer:
+class AcceptRefer(Struct, frozen=True):
     """Accept ReferRequested with 202; the NOTIFY 'SIP/2.0 100 Trying' follows by itself."""
 
     session: SessionId
     refer: RequestId
 
 
-@dataclass(frozen=True, slots=True)
-class RefuseRefer:
+class RefuseRefer(Struct, frozen=True):
     """Refuse ReferRequested (603 by default)."""
 
     session: SessionId
@@ -204,8 +187,7 @@ class RefuseRefer:
     status: int = 603
 
 
-@dataclass(frozen=True, slots=True)
-class NotifyRefer:
+class NotifyRefer(Struct, frozen=True):
     """Tell the transferor how the call we placed for it is doing; a status >= 200 ends the implicit subscription."""
 
     session: SessionId
@@ -214,8 +196,7 @@ class NotifyRefer:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class SendInfo:
+class SendInfo(Struct, frozen=True):
     """Send an INFO inside the session. Outcome: RequestDone with the same request id."""
 
     session: SessionId
@@ -223,8 +204,7 @@ class SendInfo:
     body: Body
 
 
-@dataclass(frozen=True, slots=True)
-class SendRequest:
+class SendRequest(Struct, frozen=True):
     """Send a MESSAGE or OPTIONS outside any dialog. Outcome: RequestDone with the same request id."""
 
     request: RequestId
@@ -244,32 +224,28 @@ SipCommand: TypeAlias = (
 # --- inputs --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Datagram:
+class Datagram(Struct, frozen=True):
     """A UDP datagram arrived."""
 
     flow: Flow
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class StreamChunk:
+class StreamChunk(Struct, frozen=True):
     """Bytes arrived on a TCP connection; framing is done here."""
 
     flow: Flow
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class FlowFailed:
+class FlowFailed(Struct, frozen=True):
     """A send failed or a connection broke or was closed (RFC 3261 18.4: a transport error, as 503 for its transactions)."""
 
     flow: Flow
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(Struct, frozen=True):
     """The answer to Resolve: flows to try in order (empty: the name has no address; `reason` says why)."""
 
     query: int
@@ -283,16 +259,14 @@ SipInput: TypeAlias = Datagram | StreamChunk | FlowFailed | Resolved
 # --- outputs -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Transmit:
+class Transmit(Struct, frozen=True):
     """Send these bytes on this flow (for TCP: connect first if there is no connection)."""
 
     flow: Flow
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Resolve:
+class Resolve(Struct, frozen=True):
     """Find where `host` is. Literal addresses are asked too; `port` None means the default or what SRV says."""
 
     query: int
@@ -301,8 +275,7 @@ class Resolve:
     transport: TransportName
 
 
-@dataclass(frozen=True, slots=True)
-class CloseFlow:
+class CloseFlow(Struct, frozen=True):
     """This TCP connection sent something that cannot be framed; close it."""
 
     flow: Flow
@@ -311,23 +284,20 @@ class CloseFlow:
 # --- events --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Registering:
+class Registering(Struct, frozen=True):
     """A REGISTER has been sent."""
 
     identity: IdentityId
 
 
-@dataclass(frozen=True, slots=True)
-class Registered:
+class Registered(Struct, frozen=True):
     """The registrar accepted us; `expires` seconds were granted."""
 
     identity: IdentityId
     expires: int
 
 
-@dataclass(frozen=True, slots=True)
-class RegistrationFailed:
+class RegistrationFailed(Struct, frozen=True):
     """The registrar refused or did not answer (status 408 then); another attempt follows in `retry_in` seconds, None: never."""
 
     identity: IdentityId
@@ -336,15 +306,13 @@ class RegistrationFailed:
     retry_in: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class RegistrationEnded:
+class RegistrationEnded(Struct, frozen=True):
     """We are not registered any more, because we asked for it."""
 
     identity: IdentityId
 
 
-@dataclass(frozen=True, slots=True)
-class SessionIncoming:
+class SessionIncoming(Struct, frozen=True):
     """A new call. 100 Trying is handled; answer with Progress, Accept or Refuse.
 
     `identity` is the one whose contact user or address fits the Request-URI, None if none does.
@@ -363,16 +331,14 @@ class SessionIncoming:
     flow: Flow
 
 
-@dataclass(frozen=True, slots=True)
-class SessionCalling:
+class SessionCalling(Struct, frozen=True):
     """The INVITE has left for the first time."""
 
     session: SessionId
     sip_call_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class SessionProgress:
+class SessionProgress(Struct, frozen=True):
     """A provisional answer above 100. `fork` tells branches apart (the To tag); `body` is early SDP or None."""
 
     session: SessionId
@@ -382,8 +348,7 @@ class SessionProgress:
     body: Body | None
 
 
-@dataclass(frozen=True, slots=True)
-class SessionRedirected:
+class SessionRedirected(Struct, frozen=True):
     """A 3xx is being followed to `target`."""
 
     session: SessionId
@@ -391,8 +356,7 @@ class SessionRedirected:
     target: Uri
 
 
-@dataclass(frozen=True, slots=True)
-class SessionAnswered:
+class SessionAnswered(Struct, frozen=True):
     """Our INVITE got its (first) 2xx, ACK has been sent. `body` is the SDP answer, None if it came earlier in a provisional."""
 
     session: SessionId
@@ -402,16 +366,14 @@ class SessionAnswered:
     headers: HeaderList
 
 
-@dataclass(frozen=True, slots=True)
-class SessionConfirmed:
+class SessionConfirmed(Struct, frozen=True):
     """The ACK for our 2xx arrived. `body` is the SDP answer when the INVITE had no offer."""
 
     session: SessionId
     body: Body | None
 
 
-@dataclass(frozen=True, slots=True)
-class SessionEnded:
+class SessionEnded(Struct, frozen=True):
     """The session is over; its id is free.
 
     `by` is "local", "remote" or "network" (time-out, transport error). `status` is the final SIP status of a call that was
@@ -426,31 +388,27 @@ class SessionEnded:
     headers: HeaderList = ()
 
 
-@dataclass(frozen=True, slots=True)
-class OfferReceived:
+class OfferReceived(Struct, frozen=True):
     """The far end sent a re-INVITE (or UPDATE) with an offer; answer with AnswerOffer or RefuseOffer."""
 
     session: SessionId
     body: Body
 
 
-@dataclass(frozen=True, slots=True)
-class OfferWanted:
+class OfferWanted(Struct, frozen=True):
     """The far end sent a re-INVITE without an offer; AnswerOffer with ours. Its answer comes as OfferAnswered."""
 
     session: SessionId
 
 
-@dataclass(frozen=True, slots=True)
-class OfferAnswered:
+class OfferAnswered(Struct, frozen=True):
     """Our offer was answered."""
 
     session: SessionId
     body: Body
 
 
-@dataclass(frozen=True, slots=True)
-class OfferFailed:
+class OfferFailed(Struct, frozen=True):
     """Our offer was refused or got no answer; the session goes on as it was."""
 
     session: SessionId
@@ -458,8 +416,7 @@ class OfferFailed:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReferRequested:
+class ReferRequested(Struct, frozen=True):
     """The far end asks us to call `target` (REFER); the application decides with AcceptRefer or RefuseRefer."""
 
     session: SessionId
@@ -468,8 +425,7 @@ class ReferRequested:
     referred_by: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReferProgress:
+class ReferProgress(Struct, frozen=True):
     """How our transfer is doing: the REFER's own refusal, or the status in a NOTIFY's sipfrag."""
 
     session: SessionId
@@ -478,16 +434,14 @@ class ReferProgress:
     final: bool
 
 
-@dataclass(frozen=True, slots=True)
-class InfoReceived:
+class InfoReceived(Struct, frozen=True):
     """An INFO arrived inside the session; 200 has been sent (415 where content types are not known is the endpoint's work)."""
 
     session: SessionId
     body: Body | None
 
 
-@dataclass(frozen=True, slots=True)
-class MessageReceived:
+class MessageReceived(Struct, frozen=True):
     """A MESSAGE arrived; 200 has been sent."""
 
     identity: IdentityId | None
@@ -495,8 +449,7 @@ class MessageReceived:
     body: Body
 
 
-@dataclass(frozen=True, slots=True)
-class RequestDone:
+class RequestDone(Struct, frozen=True):
     """The final status of SendInfo or SendRequest (408: no answer, 503: could not be sent)."""
 
     request: RequestId
@@ -505,8 +458,7 @@ class RequestDone:
     headers: HeaderList = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Dropped:
+class Dropped(Struct, frozen=True):
     """Bytes that could not be understood or belonged nowhere were dropped or answered; worth counting, never an error."""
 
     source: Address

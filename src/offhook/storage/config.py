@@ -45,6 +45,52 @@ class MediaSettings:
     codecs: tuple[str, ...] = CODECS
 
 
+class Program(tuple[str, ...]):
+    """A program and its arguments. Written as one text it is taken apart once; written as a list it is taken as it is."""
+
+
+NO_PROGRAM = Program()
+
+
+@dataclass(frozen=True, slots=True)
+class HookSettings:
+    """Programs on MicroSIP's eight occasions, with the far end's number; and who decides about incoming calls.
+
+    `timeout` is seconds for a program, `at_once` how many run at a time. `decide` is a program, `decide_url` a web address
+    that says what becomes of an incoming call; `decide_secret` (whsec_…) signs what is sent there.
+    """
+
+    on_outgoing_call: Program = NO_PROGRAM
+    on_incoming_call: Program = NO_PROGRAM
+    on_call_ring: Program = NO_PROGRAM
+    on_call_answer: Program = NO_PROGRAM
+    on_call_answer_video: Program = NO_PROGRAM
+    on_call_start: Program = NO_PROGRAM
+    on_call_busy: Program = NO_PROGRAM
+    on_call_end: Program = NO_PROGRAM
+    timeout: float = 10.0
+    at_once: int = 8
+    decide: Program = NO_PROGRAM
+    decide_url: str = ""
+    decide_secret: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EventHook:
+    """A program for events of any type: `events` are types and patterns such as "dtmf.received" and "call.*"."""
+
+    events: tuple[str, ...]
+    run: Program
+    timeout: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookSettings:
+    """`allow_http` lets webhooks go to other machines in the clear."""
+
+    allow_http: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class HttpSettings:
     """The HTTP surface. Beyond this machine it needs `certificate` and `key` (PEM files) and a token that exists.
@@ -63,16 +109,22 @@ class HttpSettings:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The whole configuration. `accounts` are in the order of the file."""
+    """The whole configuration. `accounts` and `hook` are in the order of the file."""
 
     phone: PhoneSettings = field(default_factory=PhoneSettings)
     sip: SipSettings = field(default_factory=SipSettings)
     media: MediaSettings = field(default_factory=MediaSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
+    hooks: HookSettings = field(default_factory=HookSettings)
+    webhooks: WebhookSettings = field(default_factory=WebhookSettings)
+    hook: tuple[EventHook, ...] = ()
     accounts: tuple[AccountSettings, ...] = ()
 
 
-SECTIONS: Mapping[str, type[Any]] = {"phone": PhoneSettings, "sip": SipSettings, "media": MediaSettings, "http": HttpSettings}
+SECTIONS: Mapping[str, type[Any]] = {
+    "phone": PhoneSettings, "sip": SipSettings, "media": MediaSettings, "http": HttpSettings, "hooks": HookSettings,
+    "webhooks": WebhookSettings,
+}  # fmt: skip
 
 Check: TypeAlias = Callable[[Any], str]
 """Returns "" if the value is good, else what to write instead."""
@@ -107,6 +159,45 @@ def _origins(value: tuple[str, ...]) -> str:
 
 
 _ORIGIN = re.compile(r"https?://[^\s/?#@*]+")
+
+
+def _events(value: tuple[str, ...]) -> str:
+    from offhook.phone.events import EVENTS  # here and below: only files with hooks pay for it
+
+    types = tuple(event.type for event in EVENTS)
+    for pattern in value:
+        stem = pattern.removesuffix("*")
+        if not (pattern in types or (pattern in ("*", f"{stem}*") and stem[-1:] in (".", "") and _begins(stem, types))):
+            close = difflib.get_close_matches(pattern, types, 1)
+            return f"there is no event {pattern!r}" + (f"; did you mean {close[0]}?" if close else ", see `offhook help types`")
+    return "" if value else 'write a list of event types, as ["call.*", "dtmf.received"]'
+
+
+def _begins(stem: str, types: tuple[str, ...]) -> bool:
+    return any(name.startswith(stem) for name in types)
+
+
+def _places(value: Program) -> str:
+    found = (name for text in value[1:] for name in re.findall(r"\{([a-z_]+)\}", text))
+    unknown = next((name for name in found if name not in PLACES), "")
+    return f"there is no {{{unknown}}}; there are: {', '.join(f'{{{name}}}' for name in PLACES)}" if unknown else ""
+
+
+def _needed(value: Program) -> str:
+    return _places(value) if value else "write the program and its arguments"
+
+
+def _secret(value: str) -> str:
+    good = not value or re.fullmatch(r"whsec_[A-Za-z0-9+/]{32,88}={0,2}", value)
+    return "" if good else "write whsec_ and 24-64 bytes in base64"
+
+
+PLACES = ("number", "name", "uri", "call", "account", "event")
+"""What `{…}` in a hook's argument may stand for."""
+
+OCCASIONS = tuple(each.name for each in dataclasses.fields(HookSettings) if each.name.startswith("on_"))
+"""The keys of [hooks] that are MicroSIP's cmdOutgoingCall … cmdCallEnd."""
+
 _VOLUME = _between(0, 100)
 _DAY = _between(0, 86400, " seconds")
 _TOKEN = re.compile(r"[^\s@<>\"]+")
@@ -133,6 +224,13 @@ CHECKS: Mapping[tuple[str, str], Check] = {
     ("account", "domain"): lambda value: "" if _TOKEN.fullmatch(value) else "write a host name or address, as pbx.example.org",
     ("account", "username"): lambda value: "" if _TOKEN.fullmatch(value) else "write the user part, as 1001",
     ("account", "expires"): _between(10, 86400, " seconds"),
+    **{("hooks", name): _places for name in (*OCCASIONS, "decide")},
+    ("hooks", "timeout"): _between(0.1, 3600, " seconds"),
+    ("hooks", "at_once"): _between(1, 100),
+    ("hooks", "decide_secret"): _secret,
+    ("hook", "events"): _events,
+    ("hook", "run"): _needed,
+    ("hook", "timeout"): _between(0.1, 3600, " seconds"),
 }
 
 
@@ -166,14 +264,35 @@ class _Reader:
         self._source = source
 
     def config(self, document: Mapping[str, Any]) -> Config:
-        self._known(document, (*SECTIONS, "account"), "")
+        self._known(document, (*SECTIONS, "hook", "account"), "")
         values = {name: self._section(name, name, document.get(name, {}), kind) for name, kind in SECTIONS.items()}
         accounts = self._accounts(document.get("account", {}))
-        config = Config(accounts=accounts, **values)
+        config = Config(accounts=accounts, hook=self._event_hooks(document.get("hook", [])), **values)
         chosen = config.phone.default_account
         if chosen and chosen not in {account.id for account in accounts}:
             raise self._wrong("phone", "default_account", f"there is no account {chosen!r}: write an id from [account.ID]")
+        self._decider(config)
         return config
+
+    def _decider(self, config: Config) -> None:
+        hooks = config.hooks
+        if hooks.decide and hooks.decide_url:
+            raise self._wrong("hooks", "decide_url", "a program decides already: leave decide or decide_url out")
+        if not hooks.decide_url:
+            return
+        from offhook.io.web import Url
+
+        try:
+            Url.parse(hooks.decide_url, plain=config.webhooks.allow_http)
+        except ValueError as error:
+            raise self._wrong("hooks", "decide_url", str(error)) from None
+
+    def _event_hooks(self, tables: Any) -> tuple[EventHook, ...]:
+        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+            raise self._wrong("", "hook", "write one table for each hook, as [[hook]]")
+        return tuple(
+            self._section("hook", f"hook#{number}", table, EventHook) for number, table in enumerate(tables, 1)
+        )
 
     def _accounts(self, tables: Any) -> tuple[AccountSettings, ...]:
         if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
@@ -216,15 +335,19 @@ class _Reader:
     def _wrong(self, table: str, key: str, text: str) -> ConfigError:
         line = self._line_of(table, key)
         where = f"{self._source}:{line}" if line else self._source
+        table = table.partition("#")[0]  # the number only says which of several [[hook]] it is
         return ConfigError(f"{where}: {f'{table}.{key}' if table else key}: {text}")
 
     def _line_of(self, table: str, key: str) -> int:
-        current, header_line = "", 0
+        current, header_line, lists = "", 0, 0
         for number, line in enumerate(self._lines, 1):
             header = re.match(r"\s*\[+\s*([^\]]*?)\s*\]", line)
             if header:
                 current = header[1].replace('"', "").replace("'", "")
-                if current == table or (not table and current.partition(".")[0] == key):
+                if "[[" in header[0]:
+                    lists += 1
+                    current += f"#{lists}"
+                if current == table or (not table and re.split("[.#]", current)[0] == key):
                     header_line = number
             elif current == table and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", line):
                 return number
@@ -234,6 +357,8 @@ class _Reader:
 def _convert(value: Any, hint: Any) -> tuple[Any, str]:
     """Return the value as the field's type, and "" or what to write instead."""
     origin, arguments = get_origin(hint), get_args(hint)
+    if hint is Program:
+        return _convert_program(value)
     if origin is Literal:
         good = isinstance(value, str) and value in arguments
         return value, "" if good else "write one of " + ", ".join(f'"{each}"' for each in arguments)
@@ -250,6 +375,19 @@ def _convert_list(value: Any, arguments: tuple[Any, ...]) -> tuple[Any, str]:
     if not isinstance(value, list) or any(type(each) is not item for each in value) or (size and len(value) != size):
         return value, f"write a list of {size or 'any number of'} values in brackets, each: {_WANTED[item]}"
     return tuple(value), ""
+
+
+def _convert_program(value: Any) -> tuple[Any, str]:
+    if isinstance(value, list) and all(type(each) is str for each in value):
+        return Program(value), ""
+    from offhook.storage import command_line
+
+    try:
+        if isinstance(value, str):
+            return Program(command_line.split(value)), ""
+    except ValueError:
+        return value, "a quote has no partner; a list needs none, as [\"/path/to/program\", \"an argument\"]"
+    return value, 'write the program and its arguments, as "/path/to/program -x" or ["/path/to/program", "-x"]'
 
 
 _WANTED: Mapping[Any, str] = types.MappingProxyType({

@@ -62,6 +62,11 @@ class Paths:
         """The event journal."""
         return self.state / "journal.sqlite3"
 
+    @property
+    def webhooks_file(self) -> Path:
+        """The webhooks, with their secrets."""
+        return self.state / "webhooks.sqlite3"
+
 
 def paths(environ: Mapping[str, str] | None = None, platform: str = sys.platform) -> Paths:
     """Return where files live. OFFHOOK_HOME puts everything under one folder; else the system's own customs hold."""

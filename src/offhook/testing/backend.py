@@ -6,7 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 from offhook import __version__
-from offhook.control.backend import Accepted, Cause, Command, Envelope, EnvelopeMaker, MemoryJournal
+from offhook.control.backend import (
+    Accepted,
+    Cause,
+    Command,
+    Envelope,
+    EnvelopeMaker,
+    Journal,
+    MemoryJournal,
+    WebhookBook,
+)
 from offhook.errors import NotFound
 from offhook.io.audio_link import AudioLink
 from offhook.media.messages import AudioRate, DeviceInfo
@@ -48,7 +57,8 @@ class FakeBackend:
         self._subscribers: list[Callable[[Envelope], None]] = []
         self.said: list[Event] = []
         self.causes: list[Cause | None] = []
-        self.journal = MemoryJournal("t1")
+        self.book: WebhookBook | None = None
+        self.journal: Journal = MemoryJournal("t1")
         self._maker = EnvelopeMaker("t1", lambda: 1_700_000_000.25)
 
     def execute(self, command: Command, cause: Cause | None = None) -> Accepted:
@@ -99,14 +109,22 @@ class FakeBackend:
         self.journal.announce()
         return envelope
 
-    def open_audio(self, call: str, rate: AudioRate) -> AudioLink:
-        raise NotFound("this phone has no sound")
-
     def say(self, event: Event) -> None:
         self.said.append(event)
 
+    def open_audio(
+        self, call: str, rate: AudioRate, *, hear: bool = True, speak: bool = True, cause: Cause | None = None
+    ) -> AudioLink:
+        raise NotFound("this phone has no sound")
+
     def history(self, limit: int, before: str) -> list[dict[str, Any]]:
         return self.entries[:limit]
+
+    @property
+    def webhooks(self) -> WebhookBook:
+        if self.book is None:
+            raise NotFound("this phone keeps no webhooks")
+        return self.book
 
     def delete_history(self, entry: str) -> None:
         if entry not in [found["id"] for found in self.entries]:

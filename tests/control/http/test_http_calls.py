@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -15,7 +17,7 @@ from offhook.control.http.operations import wait_from
 from offhook.errors import LineBusy, RateLimited
 from offhook.phone import commands as c
 from offhook.phone.commands import Command
-from offhook.phone.events import AuditCommand, CallActive, CallEnded, DtmfReceived, OperationFailed, OperationSucceeded
+from offhook.phone.events import AuditCommand, CallActive, CallEnded, DtmfReceived, Event, OperationFailed, OperationSucceeded
 from offhook.phone.model import AccountView, CallState, CallView, Party, StatusView, wall
 from offhook.testing.backend import FakeBackend
 from offhook.testing.http import Served
@@ -179,6 +181,23 @@ async def test_accounts(http: httpx.AsyncClient, backend: FakeBackend) -> None:
     assert secret not in everything
 
 
+@contextlib.asynccontextmanager
+async def again_and_again(backend: FakeBackend, *events: Event) -> AsyncIterator[None]:
+    """Emit these until the block ends: whenever the request is looked at, they are still to come."""
+
+    async def emit() -> None:
+        while True:
+            await asyncio.sleep(0.01)
+            for event in events:
+                backend.emit(event)
+
+    emitting = asyncio.ensure_future(emit())
+    try:
+        yield
+    finally:
+        emitting.cancel()
+
+
 async def test_waiting_for_a_call(http: httpx.AsyncClient, backend: FakeBackend) -> None:
     backend.calls = (call(),)
     wait = "/v1/calls/c_7/wait"
@@ -189,11 +208,10 @@ async def test_waiting_for_a_call(http: httpx.AsyncClient, backend: FakeBackend)
         ("active", CallActive(call=call(CallState.ACTIVE))),
         ("dtmf.received", DtmfReceived(call=call(CallState.ACTIVE), digit="5", method="rtp", duration_ms=100)),
     ):
-        asyncio.get_running_loop().call_later(0.02, backend.emit, CallActive(call=call(CallState.HELD_BOTH, "c_8")))
-        asyncio.get_running_loop().call_later(0.03, backend.emit, event)
-        assert (await http.post(wait, json={"condition": condition})).json()["state"] == "active"
-    asyncio.get_running_loop().call_later(0.02, backend.emit, CallEnded(call=call(CallState.ENDED), duration=1.0))
-    assert (await http.post(wait, json={"condition": "active"})).status_code == 409
+        async with again_and_again(backend, CallActive(call=call(CallState.HELD_BOTH, "c_8")), event):
+            assert (await http.post(wait, json={"condition": condition})).json()["state"] == "active"
+    async with again_and_again(backend, CallEnded(call=call(CallState.ENDED), duration=1.0)):
+        assert (await http.post(wait, json={"condition": "active"})).status_code == 409
     for bad in ({}, {"condition": "moon"}, {"condition": 1}, {"condition": "active", "timeout": 61}, {"condition": "", "x": 1}):
         assert (await http.post(wait, json=bad)).status_code == 422, bad
 
@@ -222,6 +240,15 @@ async def test_a_repeated_request_may_wait_for_the_outcome(http: httpx.AsyncClie
     backend.emit(OperationSucceeded(operation="op_1", command="dial", call="c_1"))
     again = await http.post("/v1/calls", json={"to": "1"}, headers={**KEY, "Prefer": "wait=5"})
     assert (again.status_code, again.json()["outcome"]["state"]) == (201, "succeeded")
+
+
+async def test_an_answer_given_again_belongs_to_its_own_request(http: httpx.AsyncClient) -> None:
+    first = await http.post("/v1/calls", json={"to": "1"}, headers={**KEY, "X-Request-Id": "r1"})
+    again = await http.post("/v1/calls", json={"to": "1"}, headers=KEY)
+    other = await http.post("/v1/calls", json={"to": "1"}, headers={**KEY, "X-Request-Id": "r3"})
+    found = [answer.headers.get("x-request-id") for answer in (first, again, other)]
+    assert found == ["r1", None, "r3"]
+    assert "idempotent-replayed" not in first.headers
 
 
 async def test_another_client_has_its_own_keys(served: Served, http: httpx.AsyncClient, backend: FakeBackend) -> None:

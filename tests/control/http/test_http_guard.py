@@ -175,7 +175,7 @@ async def test_beyond_this_machine_with_tls(backend: FakeBackend, tmp_path: Path
         secure = f"wss://127.0.0.1:{served.port}/v1/socket"
         async with connect(secure, additional_headers=served.bearer, proxy=None, ssl=trusted) as ws:
             await ws.send('{"id":1,"op":"ping"}')
-            assert await ws.recv() == '{"id":1,"ok":true,"result":{}}'
+            assert await ws.recv() == '{"id":1,"ok":true,"result":{"as_of":"t1-0"}}'
         assert b"evil" not in await served.raw(b"GET / HTTP/1.1\r\nHost: evil\r\n\r\n")
 
 
@@ -205,3 +205,12 @@ async def test_a_taken_port(served: Served, backend: FakeBackend, tmp_path: Path
             pass
     async with serving(backend, tmp_path / "other", port=served.port, any_port=True) as other:
         assert other.port != served.port
+
+
+async def test_a_token_in_the_query_opens_the_events_and_nothing_else(served: Served) -> None:
+    async with httpx.AsyncClient(base_url=served.url, verify=False) as browser:
+        assert (await browser.get(f"/v1/events?access_token={served.token}")).status_code == 200
+        assert (await browser.get("/v1/events?access_token=wrong")).status_code == 401
+        assert (await browser.get(f"/v1/status?access_token={served.token}")).status_code == 401
+        problem = (await browser.get(f"/v1/events?access_token={served.token}&moon=1")).json()
+    assert served.token not in str(problem)

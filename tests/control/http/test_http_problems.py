@@ -45,7 +45,8 @@ def check(answer: httpx.Response, status: int, code: str) -> None:
     ("GET", "/v1/events?types=moon", 422, "invalid-argument"), ("GET", "/v1/events?wait=61", 422, "invalid-argument"),
     ("GET", "/v1/events?wait=nan", 422, "invalid-argument"), ("GET", "/v1/events?limit=0", 422, "invalid-argument"),
     ("PUT", "/v1/devices/nose", 422, "invalid-argument"), ("POST", "/v1/calls?to=1", 422, "invalid-argument"),
-    ("GET", "/v1/calls/c_9", 404, "not-found"),
+    ("GET", "/v1/calls/c_9", 404, "not-found"), ("GET", "/v1/system?x=1", 422, "invalid-argument"),
+    ("POST", "/v1/accounts?id=a", 422, "invalid-argument"),
 ])  # fmt: skip
 async def test_paths_and_queries(http: httpx.AsyncClient, method: str, path: str, status: int, code: str) -> None:
     answer = await http.request(method, path, json={"device": "x"} if method == "PUT" else None)
@@ -100,6 +101,7 @@ async def test_a_field_that_stands_in_the_path(http: httpx.AsyncClient) -> None:
 async def test_a_body_where_none_belongs(http: httpx.AsyncClient, backend: FakeBackend) -> None:
     check(await http.request("DELETE", "/v1/calls/c_1", json={"call": "c_2"}), 400, "malformed")
     check(await http.request("GET", "/v1/status", json={}), 400, "malformed")
+    check(await http.request("GET", "/v1/system", json={}), 400, "malformed")
     assert backend.commands == []
 
 
@@ -190,6 +192,7 @@ async def test_too_many_connections(served: Served, http: httpx.AsyncClient, mon
     assert (await http.get("/v1/status")).status_code == 200
 
 
+@pytest.mark.slow
 async def test_who_does_not_read_the_answers_is_cut_off(
     backend: FakeBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

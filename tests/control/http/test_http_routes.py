@@ -24,6 +24,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "set_dnd": {"enabled": True}, "set_forwarding": {"to": "4"}, "set_auto_answer": {"mode": "off"},
     "send_message": {"to": "5", "text": "hi"}, "dde": {"text": "[Status]"}, "copydata": {"code": 4},
     "create_conference": {"id": "meet", "calls": ["c_1"]}, "drain": {"enabled": False},
+    "create_webhook": {"url": "http://127.0.0.1:9/"}, "decide": {"action": "ring"},
     "wait_call": {"condition": "call.active", "timeout": 0},
 }  # fmt: skip
 HTTP_ROUTES = [route for route in ROUTES if route.method != SOCKET]
@@ -35,7 +36,7 @@ def name_of(route: Route) -> str:
 
 def path_of(route: Route) -> str:
     words = {"call": "c_1", "account": "a", "kind": "output", "entry": "h_1", "operation": "op_1", "item": "Status"}
-    return route.path.format_map({**words, "conference": "conf_1"})
+    return route.path.format_map({**words, "conference": "conf_1", "code": "timeout", "webhook": "wh_1"})
 
 
 def test_every_operation_has_a_route_or_a_reason() -> None:
@@ -46,7 +47,7 @@ def test_every_operation_has_a_route_or_a_reason() -> None:
 
 def test_every_handler_exists() -> None:
     assert {route.handler for route in HTTP_ROUTES if route.handler} == HANDLERS.keys()
-    assert [route.handler for route in ROUTES if route.method == SOCKET] == ["socket"]
+    assert [route.handler for route in ROUTES if route.method == SOCKET] == ["audio", "socket"]
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=name_of)
@@ -54,12 +55,14 @@ def test_a_row_is_consistent(route: Route) -> None:
     assert bool(route.operation) != bool(route.handler)
     assert set(route.path_fields) == set(route.path_parameters)
     assert route.summary.endswith((".", ")"))
-    if route.is_safe:
-        assert route.scope in ("read", ""), "a GET that changes something"
+    if route.method == "GET":
+        secret = route.operation == "list_webhooks"  # an address may have a key in it
+        assert route.scope in ("read", "", "public") or secret, "a GET that changes something"
+    assert route.scope != "public" or route.is_safe
     if route.operation in OPERATIONS:
         assert route.scope == OPERATIONS[route.operation].scope
-        fields = OPERATIONS[route.operation].__dataclass_fields__  # type: ignore[attr-defined]
-        assert {field.partition(".")[0] for field in route.path_fields.values()} | route.preset.keys() <= fields.keys()
+        fields = OPERATIONS[route.operation].__struct_fields__
+        assert {field.partition(".")[0] for field in route.path_fields.values()} | route.preset.keys() <= set(fields)
 
 
 def test_two_routes_for_one_request_are_refused() -> None:
@@ -83,10 +86,12 @@ async def ask(http: httpx.AsyncClient, route: Route, headers: dict[str, str] | N
 @pytest.mark.parametrize("route", HTTP_ROUTES, ids=name_of)
 async def test_each_route_reaches_its_operation(http: httpx.AsyncClient, backend: FakeBackend, route: Route) -> None:
     answer = await ask(http, route)
+    if "webhook" in route.operation:
+        return  # the stand-in keeps none: test_http_webhooks.py asks a phone that does
     absent = {"get_call", "call_stats", "wait_call", "get_account", "get_operation"}
     if route.operation in absent or route.handler in absent:
         return  # the stand-in has nothing to show: the tests of these routes bring their own
-    assert answer.status_code in (200, 201, 202, 204), answer.text
+    assert answer.status_code in (200, 201, 202, 204, route.status), answer.text
     if route.operation in OPERATIONS:
         found = next(command for command in backend.commands if isinstance(command, OPERATIONS[route.operation]))
         for name, value in route.preset.items():
@@ -95,7 +100,10 @@ async def test_each_route_reaches_its_operation(http: httpx.AsyncClient, backend
             assert getattr(found, name, value) in (value, tuple(value) if isinstance(value, list) else value)
 
 
-@pytest.mark.parametrize("route", HTTP_ROUTES, ids=name_of)
+GUARDED = [route for route in HTTP_ROUTES if route.scope != "public"]
+
+
+@pytest.mark.parametrize("route", GUARDED, ids=name_of)
 async def test_each_route_needs_a_token_and_its_scope(
     served: Served, http: httpx.AsyncClient, backend: FakeBackend, route: Route
 ) -> None:

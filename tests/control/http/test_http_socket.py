@@ -260,6 +260,7 @@ async def test_half_open_connections_are_noticed(served: Served, monkeypatch: py
     writer.transport.abort()
 
 
+@pytest.mark.slow
 async def test_a_slow_reader_is_let_go_and_comes_back_without_a_loss(
     served: Served, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:

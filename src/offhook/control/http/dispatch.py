@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from starlette.datastructures import QueryParams
+
 from offhook.control.access import Client
-from offhook.control.http import socket
+from offhook.control.http import audio, socket
 from offhook.control.http.answers import Answer, Receive, Send
 from offhook.control.http.handlers import HANDLERS
 from offhook.control.http.idempotency import fingerprint, key_from
@@ -24,6 +26,10 @@ from offhook.phone.commands import Status
 
 MICROPHONE_OF_ALL: Final = frozenset({"mute", "unmute"})
 """Commands that without a call mean all calls: in a path the current call must be found first."""
+
+
+SOCKETS: Final = {"socket": socket.serve, "audio": audio.serve}
+"""What serves a WebSocket, by the handler's name in the table."""
 
 
 # --- the table as a tree
@@ -106,13 +112,13 @@ class Application:
             if started:
                 raise ClientGone from None  # the answer has begun: all that is left is to end it
         if answer is not None:
-            answer.headers.update(request.extra_headers)
-            await answer.send(request.send)
+            # A new answer: this one may be kept for when the request comes again.
+            await replace(answer, headers={**answer.headers, **request.extra_headers}).send(request.send)
 
     async def _websocket(self, request: Request) -> None:
         try:
             client = self._let_in_socket(request)
-            await socket.serve(request, client)
+            await SOCKETS[request.route.handler](request, client)
         except (CommandError, HttpRefusal) as error:
             answer = _problem(request, error)
             await answer.send(_denial(request.send))
@@ -130,14 +136,25 @@ class Application:
         if request.method == "OPTIONS" and guard.cors(origin):
             return Answer(204, None, guard.preflight(origin, _allowed(routes)))
         route = routes.get("GET" if request.method == "HEAD" else request.method)
-        if route is None or route.scope != "public":
-            request.client = guard.client(request.headers.get("authorization"), request.peer)
+        # Where everything is public, so is the answer that a method is not taken.
+        if not routes or any(found.scope != "public" for found in routes.values()):
+            request.client = self._client(request, route)
         if route is None:
             raise self._no_route(request, routes)
         self._take_route(request, route, values)
         guard.check_scope(request.client, route)
         await request.read_body()
         return await self._once(request)
+
+    def _client(self, request: Request, route: Route | None) -> Client:
+        guard = self._surface.guard
+        authorization = request.headers.get("authorization")
+        if authorization is None and route is not None and route.handler == "events":
+            # A browser's EventSource cannot send headers. Nothing here logs what stands in a query.
+            token = QueryParams(request.scope["query_string"]).get("access_token")
+            if token is not None:
+                return guard.client_of(token, request.peer)
+        return guard.client(authorization, request.peer)
 
     def _let_in_socket(self, request: Request) -> Client | None:
         guard = self._surface.guard
@@ -164,7 +181,7 @@ class Application:
     def _no_route(self, request: Request, routes: Mapping[str, Route]) -> HttpRefusal:
         if not routes:
             return HttpRefusal("no-route", "GET /v1/system says what there is")
-        if SOCKET in routes:
+        if SOCKET in routes and request.method in ("GET", "HEAD"):
             headers = {"upgrade": "websocket", "connection": "Upgrade", "allow": "GET"}
             return HttpRefusal("upgrade-required", "this path is a WebSocket", headers)
         allowed = ", ".join(_allowed(routes))
@@ -201,6 +218,8 @@ class Application:
     async def _carry_out(self, request: Request) -> Answer | None:
         route = request.route
         if route.handler:
+            request.query()  # a misspelt parameter is refused here too
+            self._refuse_body(request)
             return await HANDLERS[route.handler](request)
         try:
             params = self._params(request)
@@ -218,8 +237,7 @@ class Application:
         route = request.route
         if route.is_safe or route.method == "DELETE":
             given = request.query()
-            if request.body:
-                raise HttpRefusal("malformed", "a body means nothing here")
+            self._refuse_body(request)
         else:
             request.query()
             given = request.fields()
@@ -235,6 +253,10 @@ class Application:
         if taken is not None:
             raise InvalidArgument.field(taken, "means nothing here")
         return {**given, **route.preset}
+
+    def _refuse_body(self, request: Request) -> None:
+        if request.body and (request.route.is_safe or request.route.method == "DELETE"):
+            raise HttpRefusal("malformed", "a body means nothing here")
 
     def _path_value(self, request: Request, parameter: str) -> str:
         value = request.path_value(parameter)
@@ -275,15 +297,19 @@ class Application:
         seconds = wait_from(prefer)
         if not seconds:
             return answer
-        await request.until(self._surface.registry.outcome(answer.operation), min(seconds, MAX_WAIT))
-        found = self._surface.registry.get(answer.operation)
+        registry = self._surface.registry
+        found = await request.until(registry.outcome(answer.operation), min(seconds, MAX_WAIT))
+        if found is None:
+            found = registry.get(answer.operation)
         status = 200 if answer.status == 202 and found.state != "pending" else answer.status
         headers = {**answer.headers, "preference-applied": f"wait={seconds}"}
         return replace(answer, status=status, headers=headers, body={**answer.body, "outcome": to_json(found)})
 
 
 def _allowed(routes: Mapping[str, Route]) -> list[str]:
-    found = [method for method in routes if method != SOCKET]
+    found = ["GET" if method == SOCKET else method for method in routes]
+    if SOCKET in routes:
+        return found
     return ["GET", "HEAD", *(method for method in found if method != "GET")] if "GET" in found else found
 
 

@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 from offhook.control.backend import Envelope
 from offhook.control.feed import STREAM_EVENTS
 from offhook.control.http.answers import Answer
+from offhook.control.http.documents import DOCUMENTS
 from offhook.control.http.events import events
 from offhook.control.http.limits import MAX_WAIT
 from offhook.control.http.requests import Request
@@ -141,4 +142,5 @@ HANDLERS: Final[dict[str, Handler]] = {
     "wait_call": wait_call,
     "get_operation": get_operation,
     "events": events,
+    **DOCUMENTS,
 }

@@ -144,9 +144,10 @@ class Request:
                 raise InvalidArgument.field(name[:64], f"no such field; there are: {', '.join(found) or 'none'}")
             found[name] = value
         for parameter in self.route.body:
-            if parameter.required and parameter.name not in given:
+            if parameter.name in given:
+                _check_kind(parameter, found[parameter.name])
+            elif parameter.required:
                 raise InvalidArgument.field(parameter.name, "is required")
-            _check_kind(parameter, found[parameter.name])
         return found
 
     # --- streams and waiting
@@ -217,8 +218,6 @@ def _typed(parameter: Parameter, text: str) -> Any:
 
 
 def _check_kind(parameter: Parameter, value: Any) -> None:
-    if value is None and not parameter.required:
-        return
     good = isinstance(value, _TYPES[parameter.kind]) and (parameter.kind == "switch" or not isinstance(value, bool))
     if not good:
         raise InvalidArgument.field(parameter.name, f"must be {_WANTED[parameter.kind]}")

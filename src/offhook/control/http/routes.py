@@ -31,8 +31,8 @@ CALL_WORDS: Final = ("active", "ringing", "last", "current")
 ONLY_ELSEWHERE: Final[Mapping[str, str]] = {
     "toggle_hold": "toggles live only in the legacy tables: use hold and resume",
     "toggle_mute": "toggles live only in the legacy tables: use mute and unmute",
-    "open_audio": "the connection that opens a link carries its sound",
-    "close_audio": "a link ends with its connection",
+    "open_audio": "the WebSocket /v1/calls/{call}/audio opens its own",
+    "close_audio": "the end of that WebSocket closes it",
     "get_snapshot": "snapshot is the same, with the event after which it is true",
     "about": "GET /v1/system has it, and what the phone can do",
     "ping": "for sockets: a request of its own is a ping here",
@@ -92,14 +92,14 @@ class Route:
     @property
     def command_fields(self) -> tuple[str, ...]:
         """The fields of the command that the body (of a DELETE: the query) may give."""
-        command = OPERATIONS.get(self.operation)
-        if command is None or self.body_field:
+        if self.operation not in OPERATIONS or self.body_field:
             return ()
         taken = {name.partition(".")[0] for name in self.path_fields.values()} | self.preset.keys()
-        return tuple(name for name in command.__dataclass_fields__ if name not in taken)  # type: ignore[attr-defined]
+        return tuple(name for name in _FIELDS[self.operation] if name not in taken)
 
 
 _BRACES = re.compile(r"\{(\w+)\}")
+_FIELDS = {entry.operation: tuple(each.name for each in entry.fields) for entry in command_help()}
 _SUMMARIES = {entry.operation: entry.summary for entry in command_help()}
 
 
@@ -135,6 +135,12 @@ _AFTER = Parameter("after", "text", "only events after the one with this id; wit
 _TYPES = Parameter("types", "list", "only these types: call.ended, call.*, *", default=["*"])
 _SUBJECTS = Parameter("subjects", "list", "only events about these resources: calls/c_1", default=[])
 
+_WEBHOOK: Final = (
+    Parameter("types", "list", "which events: call.ended, call.*, *"),
+    Parameter("timeout", "number", "seconds for the receiver to answer, 0.1-60"),
+    Parameter("description", "text", "what it is for"),
+)
+
 ROUTES: tuple[Route, ...] = (
     # --- calls
     _command("GET", "/calls", "list_calls", key="calls"),
@@ -145,6 +151,7 @@ ROUTES: tuple[Route, ...] = (
     _call("answer", "answer"),
     _call("reject", "reject"),
     _call("redirect", "redirect"),
+    _call("decide", "decide"),
     _call("hangup", "hangup"),
     _call("hold", "hold"),
     _call("resume", "resume"),
@@ -161,6 +168,11 @@ ROUTES: tuple[Route, ...] = (
         Parameter("timeout", "number", "seconds, 0-60; then the answer is the problem `timeout`", default=30.0),
     )),
     _own("GET", "/calls/{call}/stats", "call_stats", "read", "The call's sound in figures."),
+    _own(SOCKET, "/calls/{call}/audio", "audio", "media", "The call's sound both ways: PCM, or Twilio's messages.", query=(
+        Parameter("rate", "whole", "samples a second: 8000, 16000, 24000 or 48000", default=16000),
+        Parameter("hear", "switch", "hear the far end", default=True),
+        Parameter("speak", "switch", "speak in the call", default=True),
+    )),
     # --- playing and recording
     _call("playbacks", "play"),
     _command("DELETE", "/calls/{call}/playbacks/current", "stop_play", status=204),
@@ -218,9 +230,26 @@ ROUTES: tuple[Route, ...] = (
     )),
     _extra("DELETE", "/history", "clear_history", "config", "Forget all past calls.", status=204),
     _extra("DELETE", "/history/{entry}", "delete_history", "config", "Forget one past call.", status=204),
+    # --- webhooks
+    _extra("GET", "/webhooks", "list_webhooks", "config", "All webhooks and how they do."),
+    _extra("POST", "/webhooks", "create_webhook", "config", "Have events posted to a web address.", body=(
+        Parameter("url", "text", "where to; https, or http on this machine", required=True),
+        *_WEBHOOK, Parameter("secret", "text", "whsec_…; empty: a new one, shown in this answer only", default=""),
+    )),
+    _extra("PUT", "/webhooks/{webhook}", "update_webhook", "config", "Change a webhook, or switch it on or off.", body=(
+        Parameter("url", "text", "where to"), *_WEBHOOK,
+        Parameter("enabled", "switch", "false: deliver nothing for now; true: go on where it was"),
+        Parameter("skip", "switch", "leave out what has not been delivered yet"),
+    )),
+    _extra("DELETE", "/webhooks/{webhook}", "delete_webhook", "config", "Forget a webhook.", status=204),
+    _extra("POST", "/webhooks/{webhook}/rotate", "rotate_webhook", "config", "Give a webhook another secret.", body=(
+        Parameter("secret", "text", "whsec_…; empty: a new one, shown in this answer only", default=""),
+    )),
+    _extra("POST", "/webhooks/{webhook}/test", "test_webhook", "config", "Send a test event.", status=202),
     # --- events and operations
     _own("GET", "/events", "events", "read", "Events: a stream (Accept: text/event-stream), or a page or long poll.", query=(
         _AFTER, _TYPES, _SUBJECTS,
+        Parameter("access_token", "text", "the token, for a browser's EventSource, which can send no header (RFC 6750 2.3)"),
         Parameter("wait", "number", "seconds to wait for the first event of a page, 0-60", default=0.0),
         Parameter("limit", "whole", "at most so many events on a page, 1-500", default=500),
     )),
@@ -236,5 +265,13 @@ ROUTES: tuple[Route, ...] = (
         Parameter("data", "text", "lpData", default=""),
         Parameter("wide", "switch", "`data` is what MicroSIP.exe sends: UTF-16, a command line", default=False),
     )),
+    # --- the descriptions
+    _own("GET", "/openapi.json", "openapi_json", "public", "All of this as OpenAPI 3.1."),
+    _own("GET", "/asyncapi.json", "asyncapi_json", "public", "The sockets and the event stream as AsyncAPI 3.0."),
+    _own("GET", "/schema.json", "schema_json", "public", "Commands, views, events and problems as JSON Schema 2020-12."),
+    _own("GET", "/docs", "docs", "public", "The reference as a page to read."),
+    _own("GET", "/docs.css", "docs_css", "public", "How the page looks."),
+    _own("GET", "/docs.js", "docs_js", "public", "The page's search box."),
+    _own("GET", "/problems/{code}", "problem_page", "public", "What a problem's `type` leads to.", status=303),
 )  # fmt: skip
 """Every route, in the order of the documentation."""

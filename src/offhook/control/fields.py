@@ -1,0 +1,170 @@
+"""What the fields of commands mean and which values the phone takes, in JSON Schema's words: one table for every description.
+
+The numbers are the phone's own constants, and a test asks a phone whether it draws the lines where this table says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
+
+from offhook.phone import commands as c
+from offhook.phone.dialplan import MAX_PLAN, MAX_TARGET
+from offhook.phone.digits import DURATION_MS, GAP_MS, MAX_DIGITS
+from offhook.phone.outgoing import MAX_HEADERS, MAX_RING
+from offhook.phone.phone import MAX_DELAY, MAX_TEXT
+from offhook.phone.settings import AccountSettings
+from offhook.phone.sound import MAX_GAIN_DB, MAX_PLAY_MS, MAX_RECORD, MAX_STEPS, MIN_GAIN_DB
+
+Keywords: TypeAlias = Mapping[str, Any]
+
+_PERCENT: Final[Keywords] = {"minimum": 0, "maximum": 100}
+_TARGET: Final[Keywords] = {"minLength": 1, "maxLength": MAX_TARGET}
+_STEPS: Final[Keywords] = {"minimum": 1, "maximum": MAX_STEPS}
+_DELAY: Final[Keywords] = {"minimum": 0, "maximum": MAX_DELAY}
+_KEYS: Final = "[0-9*#A-Da-d,]"
+
+LIMITS: Final[Mapping[type, Mapping[str, Keywords]]] = {
+    c.Dial: {
+        "to": _TARGET,
+        "id": {"pattern": "^([A-Za-z0-9_.-]{1,64})?$"},
+        "headers": {"maxItems": MAX_HEADERS},
+        "ring_timeout": {"minimum": 0, "maximum": MAX_RING},
+        "digits": {"pattern": rf"^(\s*{_KEYS}{{1,{MAX_DIGITS}}}\s*)?$"},
+    },
+    c.Reject: {"status": {"anyOf": [{"const": 0}, {"minimum": 300, "maximum": 699}]}},
+    c.Redirect: {"to": _TARGET},
+    c.SendDtmf: {
+        "digits": {"pattern": rf"^\s*{_KEYS}{{1,{MAX_DIGITS}}}\s*$"},
+        "duration_ms": {"minimum": DURATION_MS.start, "maximum": DURATION_MS.stop - 1},
+        "gap_ms": {"minimum": GAP_MS.start, "maximum": GAP_MS.stop - 1},
+    },
+    c.Transfer: {"to": _TARGET},
+    c.SendInfo: {"body": {"maxLength": MAX_TEXT}, "content_type": {"pattern": "^[!-.0-~]+/[!-~]+$", "maxLength": 128}},
+    c.SendMessage: {"to": _TARGET, "text": {"minLength": 1, "maxLength": MAX_TEXT}},
+    c.Play: {
+        "tone": {"pattern": r"^([0-9.]+(\+[0-9.]+){0,3})?$"},
+        "duration_ms": {"minimum": 0, "maximum": MAX_PLAY_MS},
+        "gain_db": {"minimum": MIN_GAIN_DB, "maximum": MAX_GAIN_DB},
+    },
+    c.Record: {"max_seconds": {"minimum": 0, "maximum": MAX_RECORD}},
+    c.CreateConference: {"id": {"pattern": "^([A-Za-z0-9_-]{1,64})?$"}},
+    c.SetVolume: {"volume": _PERCENT},
+    c.SetMicVolume: {"volume": _PERCENT},
+    c.VolumeUp: {"steps": _STEPS},
+    c.VolumeDown: {"steps": _STEPS},
+    c.SetForwarding: {"to": {"maxLength": MAX_TARGET}, "delay": _DELAY},
+    c.SetAutoAnswer: {"delay": _DELAY},
+    AccountSettings: {
+        "id": {"pattern": "^[A-Za-z0-9_.-]{1,64}$", "not": {"const": "local"}},
+        "domain": {"minLength": 1},
+        "username": {"minLength": 1},
+        "expires": {"minimum": 1, "maximum": 86400},
+        "dial_plan": {"maxLength": MAX_PLAN},
+    },
+}
+"""By command and field; what is beyond is refused as invalid-argument."""
+
+_CALL: Final = "A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of."
+_ACCOUNT: Final = "An account's id."
+
+_MEANINGS: Final[Mapping[str, str]] = {
+    "call": _CALL,
+    "account": _ACCOUNT,
+    "to": "A number, or an address such as sip:1001@example.org.",
+    "headers": "SIP headers to add to the INVITE, as pairs or as an object; a name may come twice in pairs.",
+    "tags": "Words of your own that stay with the call, as pairs or as an object.",
+    "digits": "Keys 0-9 * # A-D; a comma is a pause.",
+    "duration_ms": "Milliseconds.",
+    "gap_ms": "Milliseconds between two digits.",
+    "volume": "0 is silent, 100 is unchanged.",
+    "steps": "Steps of 10.",
+    "device": "A sound device: its id, its index, or a unique part of its name; empty: the system's default.",
+    "paused": "False goes on.",
+    "enabled": "On or off.",
+    "delay": "Seconds to wait first.",
+    "conference": "A conference's id.",
+}
+"""What a field of this name means wherever it stands."""
+
+_SPECIAL: Final[Mapping[type, Mapping[str, str]]] = {
+    c.Dial: {
+        "account": "The account to call with: its id, label or user name; empty: the one that fits.",
+        "id": "The call's id, if you want to choose it; not one of active, ringing, last.",
+        "hold_others": "Put the active call on hold first.",
+        "only_if_idle": "Refuse with line-busy while any call rings, is active or on hold.",
+        "ring_timeout": "Seconds to let it ring; 0: the setting, or for ever.",
+        "digits": "Keys to send once it is answered; a comma is a pause.",
+    },
+    c.Reject: {"status": "The SIP status to refuse with, 300-699; 0: the setting (486 Busy Here)."},
+    c.Decide: {
+        "action": "What becomes of the call.",
+        "call": "A call's id; empty: the oldest that waits for a decision.",
+        "status": "The SIP status of a reject, 300-699; 0: the setting (486 Busy Here).",
+        "to": "Where a redirect goes.",
+    },
+    c.HangupAll: {"which": "Which calls to end."},
+    c.Mute: {"call": "A call's id, or a word for one; empty: all calls, present and future."},
+    c.Unmute: {"call": "A call's id, or a word for one; empty: all calls, present and future."},
+    c.SendDtmf: {
+        "method": "How to send them; empty: the setting.",
+        "duration_ms": "Milliseconds for which each key is pressed.",
+    },
+    c.SendInfo: {"body": "The text to send.", "content_type": "What kind of text it is."},
+    c.SendMessage: {"text": "The text to send.", "account": "The account to send with; empty: the one that fits."},
+    c.Play: {
+        "file": "A WAV file on the phone's machine.",
+        "tone": "One to four frequencies of 50-3800 Hz: 440, 350+440.",
+        "duration_ms": "Milliseconds of a tone or of silence; 0: until stopped.",
+        "loop": "Begin again at the end of the file.",
+        "gain_db": "Decibels louder, or quieter if negative.",
+    },
+    c.Record: {
+        "file": "The WAV file to write on the phone's machine; empty: a new name in the recordings folder.",
+        "channels": "Both sides mixed, or us left and the far end right.",
+        "max_seconds": "Seconds after which it ends by itself; 0: never.",
+        "beep": "Let the far end hear that it is recorded.",
+    },
+    c.Loopback: {"enabled": "False ends it."},
+    c.OpenAudio: {
+        "rate": "Samples a second.",
+        "hear": "Hear what the far end says.",
+        "speak": "Speak to the far end.",
+    },
+    c.CloseAudio: {"audio": "The link's id."},
+    c.CreateConference: {"id": "Its name, if you want to choose it.", "calls": "The calls to begin with."},
+    c.Drain: {"enabled": "False takes new calls again."},
+    c.SetDevice: {"kind": "Which of the three."},
+    c.AddAccount: {"account": "The account."},
+    c.SetForwarding: {"to": "A number or an address; empty ends it.", "delay": "Seconds of ringing before it; 0: at once."},
+    c.SetAutoAnswer: {
+        "mode": "Nobody, callers whose request asks for it, or everybody.",
+        "delay": "Seconds of ringing before it.",
+    },
+    AccountSettings: {
+        "id": "Its name in this phone: letters, digits, _ . -, and not `local`.",
+        "domain": "The registrar's domain.",
+        "username": "The user part of its address.",
+        "password": "Kept in the system's keyring; never shown again.",
+        "auth_username": "The name to authenticate with; empty: the user name.",
+        "display_name": "The name the other side sees.",
+        "label": "The name you see.",
+        "proxy": "An outbound proxy: a URI, or host:port; empty: none.",
+        "transport": "How SIP travels.",
+        "expires": "Seconds a registration is asked for.",
+        "register": "False: calls can be placed, but none are received through the registrar.",
+        "dial_plan": "Which numbers may be dialled and what becomes of them, in MicroSIP's syntax; empty: all.",
+        "dialing_prefix": "Put before numbers it applies to.",
+        "hide_caller_id": "Do not say who calls.",
+    },
+}
+
+
+def limits(shape: type, name: str) -> Keywords:
+    """Return JSON Schema's keywords for what a field may be beyond its type."""
+    return LIMITS.get(shape, {}).get(name, {})
+
+
+def meaning(shape: type, name: str) -> str:
+    """Return what a field means; "" if nothing is known."""
+    return _SPECIAL.get(shape, {}).get(name) or _MEANINGS.get(name, "")

@@ -1,0 +1,79 @@
+"""OpenAPI: it is valid, it has every route, and its examples are what it says."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate
+
+from offhook.control.http.problems import HTTP_PROBLEMS
+from offhook.control.http.routes import ROUTES, SOCKET, Route
+from offhook.control.openapi import REF, body_schema, document, operation_names, problem_codes
+from offhook.control.prose import curl, example_body
+from offhook.control.schema import PROBLEM_STATUS
+
+WHOLE = document()
+
+
+def operation(route: Route) -> dict[str, Any]:
+    found: dict[str, Any] = WHOLE["paths"][route.path]["get" if route.method == SOCKET else route.method.lower()]
+    return found
+
+
+@pytest.mark.slow
+def test_it_is_openapi() -> None:
+    validate(WHOLE)
+    assert json.loads(json.dumps(WHOLE)) == WHOLE
+
+
+def test_operation_ids_are_unique_names() -> None:
+    names = list(operation_names().values())
+    assert len(names) == len(set(names)) == len(ROUTES)
+    assert all(re.fullmatch(r"[a-z]+(_[a-z]+)*", name) for name in names)
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+def test_a_route_is_described(route: Route) -> None:
+    found = operation(route)
+    assert found["security"] == ([] if route.scope == "public" else [{"bearer": [route.scope] if route.scope else []}])
+    assert {each["name"] for each in found["parameters"] if each.get("in") == "path"} == set(route.path_parameters)
+    good = [status for status in found["responses"] if status < "4"]
+    assert str(101 if route.method == SOCKET else route.status) in good
+    assert ("401" in found["responses"]) is (route.scope != "public")
+    assert any("Idempotency" in each.get("$ref", "") for each in found["parameters"]) is not route.is_safe
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if body_schema(route)], ids=lambda route: route.path)
+def test_the_example_of_a_body_fits(route: Route) -> None:
+    schema = {**(body_schema(route) or {}), "components": WHOLE["components"]}
+    Draft202012Validator(schema).validate(example_body(route) or {})
+    assert not Draft202012Validator(schema).is_valid({"stranger": 1})
+
+
+def test_the_examples_are_commands_for_a_shell() -> None:
+    for route in ROUTES:
+        words = shlex.split(curl(route))
+        assert not words or (words[0] == "curl" and words[-1].startswith("$URL/v1/") and "{" not in words[-1])
+
+
+def test_every_problem_has_its_status() -> None:
+    codes = {code: status for status, code, _ in problem_codes()}
+    assert codes == {**PROBLEM_STATUS, **{code: status for code, (status, _) in HTTP_PROBLEMS.items()}}
+    described = WHOLE["components"]["responses"]
+    for code, status in codes.items():
+        assert f"`{code}`" in described[f"Problem{status}"]["description"]
+
+
+def test_what_stands_in_the_path_is_not_in_the_body() -> None:
+    put = next(route for route in ROUTES if (route.method, route.path) == ("PUT", "/v1/accounts/{account}"))
+    body = body_schema(put)
+    assert body is not None
+    assert "id" not in body["properties"]
+    assert "username" in body["required"]
+    dial = next(route for route in ROUTES if route.operation == "dial")
+    assert body_schema(dial) == {"$ref": REF + "Dial"}

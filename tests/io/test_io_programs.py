@@ -1,0 +1,168 @@
+"""Programs run beside the phone: real ones that end, fail, hang, flood and leave children behind."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from offhook.io.programs import MAX_COMPLAINT, Outcome, Programs, Run, unsafe_for_batch
+
+PATIENCE = 20.0
+
+
+class Ends:
+    """Collects outcomes and waits for them."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[Outcome] = []
+        self._changed = threading.Condition()
+
+    def __call__(self, outcome: Outcome) -> None:
+        with self._changed:
+            self.outcomes.append(outcome)
+            self._changed.notify_all()
+
+    def wait(self, count: int) -> list[Outcome]:
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.outcomes) >= count, PATIENCE), self.outcomes
+            return list(self.outcomes)
+
+
+@pytest.fixture
+def ends() -> Ends:
+    return Ends()
+
+
+@pytest.fixture
+def programs() -> Iterator[Programs]:
+    found = Programs(at_once=2, waiting=50)
+    yield found
+    found.close(0)
+
+
+def shell(script: str, *arguments: str, timeout: float = 10.0, output: int = 4096) -> Run:
+    return Run(("/bin/sh", "-c", script, "sh", *arguments), {"PATH": os.environ["PATH"], "GREETING": "hello"}, timeout, output)
+
+
+def python(script: str, *arguments: str, timeout: float = 10.0) -> Run:
+    return Run((sys.executable, "-c", script, *arguments), {}, timeout, 4096)
+
+
+def once(programs: Programs, ends: Ends, run: Run) -> Outcome:
+    assert programs.start(lambda: run, ends)
+    (outcome,) = ends.wait(1)
+    return outcome
+
+
+def test_a_program_gets_its_arguments_and_its_environment(programs: Programs, ends: Ends) -> None:
+    assert once(programs, ends, shell('printf "%s|" "$GREETING" "$1" "$2"', "a b", '"&%x\n-/transfer:')) == Outcome(
+        0, "", 'hello|a b|"&%x\n-/transfer:|'
+    )
+
+
+def test_its_input_is_closed(programs: Programs, ends: Ends) -> None:
+    assert once(programs, ends, shell("cat; echo over")).output == "over\n"
+
+
+def test_a_failure_says_its_status_and_what_it_complained_of(programs: Programs, ends: Ends) -> None:
+    outcome = once(programs, ends, shell("echo no such thing >&2; exit 3"))
+    assert outcome == Outcome(3, "ended with status 3", "", "no such thing\n")
+
+
+def test_a_signal(programs: Programs, ends: Ends) -> None:
+    assert once(programs, ends, shell("kill -TERM $$")).reason == "ended with signal 15"
+
+
+@pytest.mark.parametrize("arguments", [("/nonexistent/program",), ("a\0b",), ("/",)])
+def test_what_cannot_be_started_is_an_outcome(programs: Programs, ends: Ends, arguments: tuple[str, ...]) -> None:
+    outcome = once(programs, ends, Run(arguments, {}, 5.0))
+    assert outcome.status is None
+    assert outcome.reason.startswith("cannot be started: ")
+
+
+def test_one_that_hangs_is_ended_with_its_children(programs: Programs, ends: Ends, tmp_path: Path) -> None:
+    began = time.monotonic()
+    script = f"trap '' TERM; (trap '' TERM; sleep 60) & echo $! > {tmp_path}/child; sleep 60"
+    outcome = once(programs, ends, shell(script, timeout=0.3))
+    assert outcome.reason == "did not end within 0.3 s and was ended"
+    assert time.monotonic() - began < 10
+    child = int((tmp_path / "child").read_text())
+    deadline = time.monotonic() + PATIENCE
+    while _lives(child):
+        assert time.monotonic() < deadline, "its child is still there"
+
+
+def _lives(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def test_a_flood_of_output_is_cut(programs: Programs, ends: Ends) -> None:
+    script = "import sys; sys.stdout.write('x' * 5_000_000); sys.stderr.write('y' * 5_000_000)"
+    outcome = once(programs, ends, python(script))
+    assert (outcome.status, len(outcome.output), len(outcome.complaint)) == (0, 4096, MAX_COMPLAINT)
+
+
+def test_a_child_left_behind_does_not_hold_it_up(programs: Programs, ends: Ends, tmp_path: Path) -> None:
+    outcome = once(programs, ends, shell(f"sleep 30 & echo $! > {tmp_path}/child; echo done"))
+    assert outcome == Outcome(0, "", "done\n")
+    os.kill(int((tmp_path / "child").read_text()), 9)
+
+
+def test_only_so_many_at_once_and_so_many_wait(ends: Ends, tmp_path: Path) -> None:
+    programs = Programs(at_once=2, waiting=3)
+    gate = tmp_path / "gate"
+    script = f"while ! [ -e {gate} ]; do sleep 0.01; done; echo $1"
+
+    def starts(number: int) -> bool:
+        return programs.start(lambda: shell(script, str(number)), ends)
+
+    try:
+        assert starts(0)
+        assert starts(1)
+        deadline = time.monotonic() + PATIENCE
+        while len(programs._running) < 2:
+            assert time.monotonic() < deadline
+        assert [starts(number) for number in range(2, 7)] == [True, True, True, False, False]
+        gate.touch()
+        assert sorted(outcome.output for outcome in ends.wait(5)) == ["0\n", "1\n", "2\n", "3\n", "4\n"]
+    finally:
+        programs.close(0)
+
+
+def test_they_start_in_order(ends: Ends, tmp_path: Path) -> None:
+    programs = Programs(at_once=1, waiting=50)
+    for number in range(20):
+        programs.start(lambda number=number: shell(f"echo $1 >> {tmp_path}/log", str(number)), ends)  # type: ignore[misc]
+    programs.close(PATIENCE)
+    assert (tmp_path / "log").read_text().split() == [str(number) for number in range(20)]
+
+
+def test_closing_ends_what_does_not_end(ends: Ends) -> None:
+    programs = Programs(at_once=1, waiting=50)
+    programs.start(lambda: shell("sleep 60"), ends)
+    programs.start(lambda: shell("sleep 60"), ends)
+    began = time.monotonic()
+    programs.close(0.2)
+    assert time.monotonic() - began < 10
+    assert not programs.start(lambda: shell("true"), ends)
+    assert not programs._running
+
+
+@pytest.mark.parametrize(("program", "argument", "safe"), [
+    ("x.bat", "1001", True), ("x.cmd", "+49 (30)", False), ("x.CMD", 'a"b', False), ("x.bat", "a&b", False),
+    ("x.bat", "%PATH%", False), ("x.bat. ", "a\nb", False), ("x.bat", "sip:1001@h", True), ("x.exe", '"&%', True),
+    ("x.bat", "^", False), ("x.bat", "a|b", False), ("x.bat", "<", False), ("x.bat", "!x!", False), ("x.bat", "", True),
+])
+def test_a_batch_file_gets_nothing_it_could_misread(program: str, argument: str, safe: bool) -> None:
+    assert (unsafe_for_batch((program, argument), "win32") == "") is safe
+    assert unsafe_for_batch((program, argument), "linux") == ""
