@@ -32,7 +32,7 @@ _PLAIN: dict[Any, st.SearchStrategy[Any]] = {
 
 
 def _values(kind: Any) -> st.SearchStrategy[Any]:
-    """Return values of a field's type, nested dataclasses included."""
+    """Return values of a field's type, nested dataclasses and structs included."""
     if kind in _PLAIN:
         return _PLAIN[kind]
     origin, arguments = get_origin(kind), get_args(kind)
@@ -46,11 +46,17 @@ def _values(kind: Any) -> st.SearchStrategy[Any]:
         return st.tuples(*(_values(each) for each in arguments))
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return st.sampled_from(list(kind))
-    assert dataclasses.is_dataclass(kind), f"no values for {kind}"
     hints = get_type_hints(kind)
-    return st.fixed_dictionaries({field.name: _values(hints[field.name]) for field in dataclasses.fields(kind)}).map(
+    return st.fixed_dictionaries({name: _values(hints[name]) for name in _fields(kind)}).map(
         lambda fields: typing.cast("Any", kind)(**fields)
     )
+
+
+def _fields(kind: Any) -> tuple[str, ...]:
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return kind.__struct_fields__
+    assert dataclasses.is_dataclass(kind), f"no values for {kind}"
+    return tuple(field.name for field in dataclasses.fields(kind))
 
 
 @pytest.mark.parametrize("event_class", EVENTS, ids=lambda event: event.type)
