@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from offhook import CallFailed, CallHandle, Softphone
+from offhook.errors import CommandError
 
 
 class Person(NamedTuple):
@@ -32,7 +33,11 @@ def read_people(file: Path) -> list[Person]:
 
 async def ring(phone: Softphone, person: Person, seconds: float) -> CallHandle | None:
     """Ring one person; returns the call if it was answered. Cancelling this hangs up."""
-    call = await phone.dial(person.number, ring_timeout=seconds, hold_others=False)
+    try:
+        call = await phone.dial(person.number, ring_timeout=seconds, hold_others=False)
+    except CommandError as error:  # a slip in one line must not keep the others from being called
+        print(f"{person.name}: {error}")
+        return None
     try:
         await call.wait_active()
     except CallFailed as failure:

@@ -11,12 +11,21 @@ if TYPE_CHECKING:
     from offhook.api import *  # noqa: F403  # the names are those of offhook.api.__all__
 
 
+# Written out, for asking offhook.api whether it has a name would read it: `from offhook import app` asks for "app" here first.
+_NAMES = frozenset({
+    "AccountSettings", "Audio", "Barred", "Busy", "CallFailed", "CallHandle", "Cancelled", "Conference", "Config",
+    "ConnectionLost", "Declined", "DigitStream", "EventStream", "NoAnswer", "OperationFailed", "PhoneGone", "Playback",
+    "Recording", "Softphone", "Stream", "StreamGap", "UnknownNumber", "Unreachable",
+})  # fmt: skip
+
+
 def __getattr__(name: str) -> object:
-    if name.startswith("_"):
+    if name not in _NAMES:
         raise AttributeError(f"module 'offhook' has no attribute {name!r}")
     from importlib import import_module
 
-    api = import_module("offhook.api")
-    if name not in api.__all__:
-        raise AttributeError(f"module 'offhook' has no attribute {name!r}")
-    return getattr(api, name)
+    return getattr(import_module("offhook.api"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_NAMES})

@@ -135,10 +135,19 @@ class RunningPhone:
             await self._webhooks.close()
         await self.engine.close()
         await self.transports.close()
-        await self._loop.run_in_executor(None, self.media.close)
+        await self._aside(self.media.close)
         if self._history is not None:
-            await self._loop.run_in_executor(None, self._history.close)
-        await self._loop.run_in_executor(None, self.engine.journal.close)
+            await self._aside(self._history.close)
+        await self._aside(self.engine.journal.close)
+
+    async def _aside(self, function: Callable[[], None]) -> None:
+        """Run what may take a moment on another thread; right here when the interpreter ends and gives no threads any more."""
+        try:
+            waiting = self._loop.run_in_executor(None, function)
+        except RuntimeError:
+            function()
+        else:
+            await waiting
 
     @property
     def address(self) -> tuple[str, int]:

@@ -109,7 +109,7 @@ class Softphone(Twin[api.Softphone]):
         `account` is an id, label or username ("": the default one). `headers` go into the INVITE, `tags` only into the call's
         view. `ring_timeout` seconds without an answer end it. An active call is held unless `hold_others` is False. `digits`
         are sent after the answer. `id` names the call; a second call of the same name is refused, so a program that does not
-        know whether its request arrived (ConnectionLost) can repeat it with the same `id`.
+        know whether its request arrived (ConnectionLost) can repeat it with the same `id`. Cancelling `dial` hangs up.
         """
         found: CallHandle = self._wrap(self._run(self._inner.dial(
             to, account=account, headers=headers, ring_timeout=ring_timeout, hold_others=hold_others, digits=digits, tags=tags, id=id,
@@ -556,11 +556,11 @@ class Conference(Twin[api.Conference]):
         self._run(self._inner.add(bare(call)))
 
     def remove(self, call: CallHandle) -> None:
-        """Take a call out; it stays connected."""
+        """Take a call out; it stays connected. Raises NotFound for a call that is not in this conference."""
         self._run(self._inner.remove(bare(call)))
 
     def mute(self, call: CallHandle) -> None:
-        """Keep the others from hearing this call."""
+        """Keep the others from hearing this call. Raises NotFound for a call that is not in this conference."""
         self._run(self._inner.mute(bare(call)))
 
     def unmute(self, call: CallHandle) -> None:
@@ -632,7 +632,7 @@ class DigitStream(Twin[api.DigitStream]):
         """Return the next keys: `count` of them, or those before a key in `end`, or what came before the call ended.
 
         `timeout` seconds are the longest pause before each key; a pause that is longer ends the reading too. So "" means that
-        nothing, or only an `end` key, was pressed.
+        nothing, or only an `end` key, was pressed. A reading that is cancelled leaves its keys to the next.
         """
         return self._run(self._inner.read(count, end=end, timeout=timeout))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import wave
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,14 @@ from offhook import (
     Cancelled,
     Conference,
     Declined,
+    EventStream,
     NoAnswer,
     OperationFailed,
     Softphone,
     Unreachable,
 )
 from offhook.errors import InvalidArgument, InvalidState, NotFound
+from offhook.phone.events import Event
 from offhook.phone.model import CallState
 
 Peer = tuple[Softphone, str]
@@ -105,6 +108,45 @@ async def test_digits_are_read_from_the_first_key_on(phone: Softphone, peer: Pee
     await theirs.hangup()
     assert [digit async for digit in call.digits] == ["9"]
     assert await call.digits.read(4) == ""
+
+
+async def test_a_cancelled_reading_leaves_its_digits_to_the_next(phone: Softphone, peer: Peer) -> None:
+    call, theirs = await talk(phone, peer)
+    reading = asyncio.create_task(call.digits.read(9, end="#"))
+    await theirs.dtmf("12", duration_ms=40, gap_ms=40)
+    while [event.type for event in call._events].count("dtmf.received") < 2:
+        await call._bell.wait()
+    await asyncio.sleep(0)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    await theirs.dtmf("3#", duration_ms=40, gap_ms=40)
+    assert await call.digits.read(9, end="#", timeout=5) == "123"
+
+
+async def test_a_cancelled_dial_leaves_no_call_behind(phone: Softphone, peer: Peer) -> None:
+    far, uri = peer
+    incoming = far.incoming
+    dialing = asyncio.create_task(phone.dial(uri, id="forsaken"))
+    async with phone.events(["call.created", "call.ended"]) as events:
+        await asyncio.sleep(0)  # the request is on its way
+        assert "forsaken" in phone._book._expected
+        dialing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await dialing
+        async with asyncio.timeout(5):
+            ended = [event.type async for event in _until_ended(events)]
+    assert ended in (["call.created", "call.ended"], ["call.ended"])
+    await phone.hangup_all()
+    assert not phone.calls
+    del incoming
+
+
+async def _until_ended(events: EventStream) -> AsyncIterator[Event]:
+    async for event in events:
+        yield event
+        if event.type == "call.ended":
+            return
 
 
 async def test_playing_is_waited_for_and_stopped(phone: Softphone, peer: Peer) -> None:
@@ -265,6 +307,18 @@ async def test_a_conference_knows_its_members(phone: Softphone, peer: Peer) -> N
     assert members(room) == (second,)
     await room.end()
     assert members(room) == ()
+    await phone.hangup_all()
+
+
+async def test_a_conference_does_not_reach_into_another(phone: Softphone, peer: Peer) -> None:
+    first, _ = await talk(phone, peer)
+    second, _ = await talk(phone, peer)
+    await first.resume()
+    one, two = await phone.create_conference([first], id="one"), await phone.create_conference([second], id="two")
+    for ask in (one.remove, one.mute, one.unmute):
+        with pytest.raises(NotFound, match="not in the conference one"):
+            await ask(second)
+    assert (members(one), members(two)) == ((first,), (second,))
     await phone.hangup_all()
 
 

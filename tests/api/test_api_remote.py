@@ -14,6 +14,7 @@ from offhook.api.book import Book
 from offhook.api.connections import Connection
 from offhook.api.links import Done, Feed, Heard, Sound
 from offhook.api.remote import RemotePhone
+from offhook.api.streams import wait_until
 from offhook.errors import InvalidArgument, Unauthenticated
 from offhook.media.messages import AudioRate
 from offhook.phone import commands as c
@@ -252,6 +253,7 @@ class ScriptedLink:
         self.snapshots = list(snapshots)
         self.feeds: list[ScriptedFeed] = []
         self.epoch = "e1"
+        self.asked = self.breaks = 0
 
     async def open(self) -> None: ...
 
@@ -261,6 +263,10 @@ class ScriptedLink:
         return Done(Accepted(call="c_1", operation="op_1"), self.epoch)
 
     async def request(self, operation: str, params: object) -> object:
+        self.asked += 1
+        if self.breaks and self.asked > 1:
+            self.breaks -= 1
+            raise ConnectionLost("it broke")
         audio = {"output_volume": 1, "mic_volume": 1, "mic_muted": False}
         return {
             "as_of": self.snapshots.pop(0), "status": {"code": 0, "name": "IDLE"}, "accounts": [], "calls": [], "audio": audio,
@@ -340,4 +346,16 @@ async def test_after_a_gap_everything_is_looked_at_anew() -> None:
         await holding
     assert (await call.wait_ended()).end == CallEnd("network", reason="the events of its end were lost")
     assert [feed.after for feed in link.feeds] == ["e1-5", "e1-900"]
+    await book.close()
+
+
+async def test_a_phone_that_is_killed_again_right_after_a_gap_is_looked_at_once_more() -> None:
+    link = ScriptedLink("e1-5", "e3-2")
+    link.breaks = 2
+    book = Book(link)
+    await book.open()
+    link.feeds[0].say("", StreamGap(after="e1-5", next="e2-1"))
+    await wait_until(book.bell, lambda: book.ended or len(link.feeds) > 1, 5)
+    assert not book.ended
+    assert link.feeds[1].after == "e3-2"
     await book.close()

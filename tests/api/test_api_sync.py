@@ -155,3 +155,32 @@ def test_the_command_line_reads_none_of_it() -> None:
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
     assert offhook.Softphone is api.Softphone
+
+
+@pytest.mark.parametrize("module", ["app", "errors", "control.schema"])
+def test_what_is_no_part_of_the_interface_does_not_read_it(module: str) -> None:
+    package, _, name = f"offhook.{module}".rpartition(".")
+    program = f"import sys; from {package} import {name}; print('offhook.api' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
+    assert set(api.__all__) == offhook._NAMES <= set(dir(offhook))
+    assert not hasattr(offhook, "nothing")
+
+
+@pytest.mark.slow
+def test_a_program_that_ends_without_closing_closes_everything(tmp_path: Path) -> None:
+    program = (
+        "from offhook import app\n"
+        "from offhook.sync import Softphone\n"
+        "from offhook.testing.live import quiet_config\n"
+        "close = app.RunningPhone.close\n"
+        "async def closing(phone):\n"
+        "    await close(phone)\n"
+        "    print('closed')\n"
+        "app.RunningPhone.close = closing\n"
+        f"phone = Softphone(quiet_config(), history={str(tmp_path / 'h')!r}, journal={str(tmp_path / 'j')!r})\n"
+        "phone.open()\n"
+    )
+    found = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=30)
+    assert (found.stdout.strip(), found.stderr, found.returncode) == ("closed", "", 0)
+    assert not list(tmp_path.glob("j.spool-*"))  # the journal was closed too: nothing is left to be recovered

@@ -137,7 +137,7 @@ async def test_ivr_connects_with_the_operator(phone: Softphone, peer: Peer) -> N
 
 async def test_csv_dialer(registered: Softphone, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "people.csv"
-    file.write_text("name,number\nAnna,busy\nBert,noanswer\nCarl,decline\nDora,ring-1\nEmil,noanswer\n")
+    file.write_text("name,number\nZoe,@@ 12\nAnna,busy\nBert,noanswer\nCarl,decline\nDora,ring-1\nEmil,noanswer\n")
     found = await csv_dialer.reach(registered, csv_dialer.read_people(file), at_once=2, seconds=3)
     assert found is not None
     person, call = found
@@ -145,6 +145,7 @@ async def test_csv_dialer(registered: Softphone, tmp_path: Path, capsys: pytest.
     assert registered.calls == (call,)
     await call.hangup()
     said = capsys.readouterr().out
+    assert "Zoe: to: " in said
     assert "Anna: Busy" in said
     assert "Carl: Declined" in said
     assert await csv_dialer.reach(registered, [csv_dialer.Person("Anna", "busy")]) is None

@@ -17,13 +17,19 @@ from offhook.api.call import CallHandle
 from offhook.api.failures import CLOSED, ConnectionLost, OperationFailed, PhoneGone
 from offhook.api.links import Feed, Heard, Link, StreamGap
 from offhook.api.streams import Bell, Stream, Streams, wait_until
-from offhook.errors import NotFound
+from offhook.errors import NotFound, OffhookError
 from offhook.phone import events as e
-from offhook.phone.commands import Accepted, Command, Dial
+from offhook.phone.commands import Accepted, Command, Dial, Hangup
 from offhook.phone.model import AccountView, CallEnd, CallState, CallView, ConferenceView, Snapshot
 
 OUTCOMES_KEPT: Final = 4096
 """Outcomes of operations that are remembered, for those whose answer comes later than the outcome."""
+
+LOOKS: Final = 10
+"""How often the state after a gap is asked for while the phone comes and goes; the pauses between double from FIRST_PAUSE."""
+
+FIRST_PAUSE: Final = 0.02
+"""Seconds."""
 
 LOST: Final = "the phone was restarted"
 
@@ -57,6 +63,7 @@ class Book:
         self._outcomes: OrderedDict[tuple[str, str], Outcome] = OrderedDict()
         self._awaited: dict[tuple[str, str], asyncio.Future[Outcome]] = {}
         self._past: set[str] = set()
+        self._forsaken: set[asyncio.Task[None]] = set()
         self.cursor = ""
         self._epoch = ""
         self._feed: Feed | None = None
@@ -74,9 +81,11 @@ class Book:
         """Stop following; every iterator and waiter ends."""
         if self._feed is not None:
             self._feed.close()
-        if self._following is not None:
-            self._following.cancel()
-            await asyncio.wait([self._following])
+        tasks = [*self._forsaken, *([self._following] if self._following is not None else [])]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
         self._end(None)
 
     @property
@@ -108,6 +117,15 @@ class Book:
                 self.incoming.put(call)
         self.bell.ring()
 
+    async def _look_until_seen(self) -> None:
+        """Take over a snapshot, also from a phone that is killed again before it has answered: asking twice changes nothing."""
+        for attempt in range(LOOKS - 1):
+            try:
+                return await self._look()
+            except (ConnectionLost, TimeoutError):
+                await asyncio.sleep(FIRST_PAUSE * 2**attempt)
+        return await self._look()
+
     async def _follow(self, feed: Feed) -> None:
         try:
             while (heard := await feed.next()) is not None:
@@ -135,7 +153,7 @@ class Book:
 
     async def _after_gap(self) -> Feed:
         """Take over how things are, and follow from there. What was awaited may have come in between."""
-        await self._look()
+        await self._look_until_seen()
         for call_id, expected in self._expected.items():
             if (call := self._known.get(call_id)) is not None and not expected.done():
                 expected.set_result(call)
@@ -283,10 +301,25 @@ class Book:
         try:
             await self.link.execute(command)
             return await expected
+        except asyncio.CancelledError:
+            # Nobody holds this call, so nobody would ever end it.
+            forsaken = asyncio.get_running_loop().create_task(self._hang_up(command.id))
+            self._forsaken.add(forsaken)
+            forsaken.add_done_callback(self._forsaken.discard)
+            raise
         finally:
             self._expected.pop(command.id, None)
             if not expected.cancel():
                 expected.exception()  # seen, should the request itself have failed first
+
+    async def _hang_up(self, call_id: str) -> None:
+        with contextlib.suppress(OffhookError, TimeoutError):  # the Dial may have been refused, or never have left
+            await self.link.execute(Hangup(call=call_id))
+
+    async def settle(self, timeout: float) -> None:
+        """Wait until the calls that a cancelled `dial` left behind are told to end."""
+        if self._forsaken:
+            await asyncio.wait(self._forsaken, timeout=timeout)
 
     async def wait_call(self, call_id: str) -> CallHandle:
         """Return a call that the phone has just made."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from offhook.errors import NotFound
 from offhook.phone import commands as c
 from offhook.phone.model import ConferenceView
 
@@ -43,20 +44,31 @@ class Conference:
         await self._do(c.JoinConference(conference=self.id, call=call.id))
 
     async def remove(self, call: CallHandle) -> None:
-        """Take a call out; it stays connected."""
+        """Take a call out; it stays connected. Raises NotFound for a call that is not in this conference."""
+        await self._must_have(call)
         await self._do(c.LeaveConference(call=call.id))
 
     async def mute(self, call: CallHandle) -> None:
-        """Keep the others from hearing this call."""
+        """Keep the others from hearing this call. Raises NotFound for a call that is not in this conference."""
+        await self._must_have(call)
         await self._do(c.MuteMember(call=call.id))
 
     async def unmute(self, call: CallHandle) -> None:
         """Undo `mute`."""
+        await self._must_have(call)
         await self._do(c.UnmuteMember(call=call.id))
 
     async def end(self) -> None:
         """Take every call out; they stay connected."""
         await self._do(c.EndConference(conference=self.id))
+
+    async def _must_have(self, call: CallHandle) -> None:
+        # The commands name no conference: they would act on whichever one the call is in.
+        if call.id in self.view.members:
+            return
+        rooms = (await self._book.execute(c.ListConferences())).value  # the event of its joining may be under way
+        if not any(room.id == self.id and call.id in room.members for room in rooms):
+            raise NotFound(f"call {call.id} is not in the conference {self.id}")
 
     async def _do(self, command: c.Command) -> None:
         accepted = await self._book.execute(command)

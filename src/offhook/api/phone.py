@@ -128,6 +128,7 @@ class Softphone:
     async def close(self) -> None:
         """End the phone (hang up, unregister, stop), or only the connection to it. `async with` does this."""
         try:
+            await self._book.settle(LAST_EVENTS)
             await self._link.close()
             if isinstance(self._link, OwnPhone) and self._book.is_open:
                 await self._book.wait_stopped(LAST_EVENTS)
@@ -145,7 +146,7 @@ class Softphone:
         `account` is an id, label or username ("": the default one). `headers` go into the INVITE, `tags` only into the call's
         view. `ring_timeout` seconds without an answer end it. An active call is held unless `hold_others` is False. `digits`
         are sent after the answer. `id` names the call; a second call of the same name is refused, so a program that does not
-        know whether its request arrived (ConnectionLost) can repeat it with the same `id`.
+        know whether its request arrived (ConnectionLost) can repeat it with the same `id`. Cancelling `dial` hangs up.
         """
         return await self._book.dial(c.Dial(
             to=to, account=account, id=id or f"c_{secrets.token_hex(8)}", headers=_pairs(headers), hold_others=hold_others,

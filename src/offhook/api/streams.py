@@ -162,16 +162,21 @@ class DigitStream:
         """Return the next keys: `count` of them, or those before a key in `end`, or what came before the call ended.
 
         `timeout` seconds are the longest pause before each key; a pause that is longer ends the reading too. So "" means that
-        nothing, or only an `end` key, was pressed.
+        nothing, or only an `end` key, was pressed. A reading that is cancelled leaves its keys to the next.
         """
         read = ""
-        with contextlib.suppress(StopAsyncIteration, TimeoutError):
+        try:
             while len(read) < count:
                 async with asyncio.timeout(timeout):
                     digit = await self._digits.__anext__()
                 if digit in end:
                     break
                 read += digit
+        except (StopAsyncIteration, TimeoutError):
+            pass
+        except asyncio.CancelledError:
+            self._digits._waiting.extendleft(reversed(read))
+            raise
         return read
 
     def clear(self) -> str:
