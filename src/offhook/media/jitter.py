@@ -54,7 +54,8 @@ class JitterBuffer:
 
     __slots__ = (
         "_decode", "_frames", "_jump_at", "_lag", "_late_run", "_next", "_peak", "_playing", "_previous", "_reviewed",
-        "_starved", "_steady", "_surplus", "_top", "delay", "dropped", "duplicate", "jitter", "late", "missing", "queue", "resyncs",
+        "_starved", "_steady", "_surplus", "_top", "delay", "dropped", "duplicate", "jitter", "late", "missing", "queue",
+        "resyncs",
     )  # fmt: skip
 
     def __init__(self, decode: Callable[[bytes], bytes]) -> None:
