@@ -1,7 +1,8 @@
 """CPU and punctuality of the packet loop: pairs of streams that talk G.711 to each other over loopback, on one thread.
 
-Run: python bench/bench_media.py [pairs ...] [--seconds 10]. Every stream sends and receives 50 packets a second, with jitter
-buffer, RTCP and statistics; the whole loop, system calls included, counts.
+Run: python bench/bench_media.py [pairs ...] [--seconds 10] [--scale]. Every stream sends and receives 50 packets a second, with
+jitter buffer, RTCP and statistics; the whole loop, system calls included, counts. With --scale it looks for the number of
+streams that one core holds with fewer than one tick in a thousand more than 10 ms late.
 """
 
 from __future__ import annotations
@@ -26,6 +27,12 @@ from offhook.media.messages import (
     StreamConfig,
     StreamStats,
 )
+
+LATE_S = 0.010
+LATE_SHARE = 0.001
+SCALE_STEP = 200
+SCALE_LIMIT = 4000
+ATTEMPTS = 3  # the machine may have had something else to do
 
 
 class Meter:
@@ -95,13 +102,28 @@ class Meter:
         self.run()
 
 
+    @property
+    def late_share(self) -> float:
+        """Return the share of ticks that came more than 10 ms late."""
+        return sum(late > LATE_S for late in self.lateness) / len(self.lateness)
+
+    @property
+    def punctuality(self) -> float:
+        """Return the share of ticks that were not given up."""
+        return len(self.lateness) / PHASES / 50 / self.wall
+
+
 def main() -> None:
-    """Print one row for each number of pairs."""
+    """Print one row for each number of pairs, or look for the greatest number there can be."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pairs", nargs="*", type=int, default=[50, 200, 500])
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--scale", action="store_true", help="find how many streams one core holds")
     arguments = parser.parse_args()
     keep_collector_quiet()  # as the worker process does
+    if arguments.scale:
+        _scale(arguments.seconds)
+        return
     print("pairs  streams  audio    us/stream-frame  ms CPU/call-s  core %  late p50 ms  p99 ms  max ms  >10 ms    loss")
     for pairs in arguments.pairs:
         for talking in (False, True):
@@ -110,17 +132,38 @@ def main() -> None:
             _row(meter, pairs)
 
 
+def _scale(seconds: float) -> None:
+    """Add streams until they are late, once with silence and once with speech."""
+    for talking in (False, True):
+        held = 0
+        for streams in range(SCALE_STEP, SCALE_LIMIT + 1, SCALE_STEP):
+            for _ in range(ATTEMPTS):
+                meter = Meter(streams, seconds, talking)
+                meter.measure()
+                fits = meter.late_share < LATE_SHARE and meter.punctuality > 1 - LATE_SHARE
+                if fits:
+                    break
+            print(
+                f"{streams:5} streams of {'speech' if talking else 'silence'}: core {100 * meter.cpu / meter.wall:5.1f} %,"
+                f" {100 * meter.late_share:6.2f} % of ticks late{'' if fits else ', too many'}",
+                flush=True,
+            )
+            if not fits:
+                break
+            held = streams
+        print(f"one core holds {held} streams of {'speech' if talking else 'silence'}")
+
+
 def _row(meter: Meter, pairs: int) -> None:
     frames = meter.streams * len(meter.lateness) / PHASES  # what was done; on a busy machine ticks are given up
     late = sorted(1000 * value for value in meter.lateness)
-    over = sum(value > 10 for value in late) / len(late)
     stats = [report for report in meter.reports if isinstance(report, StreamStats)]
     loss = max((report.loss for report in stats), default=0.0)
     print(
         f"{pairs:5}  {meter.streams:7}  {'speech ' if meter.talking else 'silence'}"
         f"  {1e6 * meter.cpu / frames:15.1f}  {1e3 * meter.cpu * 50 / frames:13.2f}"
         f"  {100 * meter.cpu / meter.wall:6.1f}  {late[len(late) // 2]:11.2f}  {late[int(len(late) * 0.99)]:6.2f}"
-        f"  {late[-1]:6.2f}  {100 * over:5.2f}%  {100 * loss:5.2f}%"
+        f"  {late[-1]:6.2f}  {100 * meter.late_share:5.2f}%  {100 * loss:5.2f}%"
     )
 
 

@@ -425,6 +425,23 @@ def test_where_there_can_be_no_twin_the_first_socket_does_everything(twinned: Tw
     assert twinned.twins.by_port != {}
 
 
+def test_long_packets_are_read_whole(listener: Listener) -> None:
+    port = listener.ports.pop()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as far:
+        far.bind(("127.0.0.1", 0))
+        far.settimeout(5.0)
+        listener.connect("a", port, far.getsockname()[1])
+        for number in range(10):
+            far.recv(300)
+            far.sendto(rtp_packet(number)[:12] + bytes(640), ("127.0.0.1", port))
+        for _ in range(5):
+            far.recv(300)
+    listener.host.send(CloseStream("a"))
+    stats = listener.wait(StreamClosed).stats
+    assert stats.packets_received >= 9  # one is lost while the loop learns of their length
+    assert stats.bytes_received == 640 * stats.packets_received
+
+
 def test_a_far_end_that_closes_its_port_and_comes_back(listener: Listener) -> None:
     port = listener.ports.pop()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as far:

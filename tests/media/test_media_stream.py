@@ -267,6 +267,56 @@ def test_an_echo_line() -> None:
     assert level(pair.studios[0].recorders["/rec"].far[30:], 440.0) > 2000
 
 
+def test_an_echo_of_the_same_codec_is_the_very_same_octets(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = Pair()
+    pair.do(1, SetLoopback("c", True))
+    tone(pair)
+    pair.run(1.0)
+    monkeypatch.setattr(stream(pair)._sender.codec, "encode", lambda frame: pytest.fail("nothing is to be encoded"))
+    pair.run(1.0)
+    said, back = ([packet[12:] for packet in packets(pair, side)] for side in (0, 1))
+    assert set(back[-40:]) <= set(said) - {b"\xff" * 160}
+
+
+def test_an_echo_in_another_codec_sounds_the_same() -> None:
+    pair = Pair()
+    pair.configure(1, codec="PCMA", payload_type=8)
+    pair.do(1, SetLoopback("c", True))
+    record(pair, 0)
+    tone(pair)
+    pair.run(1.5)
+    assert {packet[1] & 0x7F for packet in packets(pair, 1)} == {8}
+    assert level(pair.studios[0].recorders["/rec"].far[30:], 440.0) > 2000
+
+
+def test_what_nobody_hears_is_not_decoded() -> None:
+    pair = Pair()
+    tone(pair)
+    pair.run(0.5)
+    decoders = stream(pair)._receiver._decoders
+    decode, decoders[0] = decoders[0], lambda payload: pytest.fail("nobody listens")
+    pair.run(1.0)
+    assert stream(pair).statistics().packets_received == 75
+    decoders[0] = decode
+    record(pair)
+    pair.run(0.5)
+    assert level(pair.studios[1].recorders["/rec"].far, 440.0) > 2000
+
+
+def test_payload_numbers_may_change_their_meaning() -> None:
+    pair = Pair(payload_type=96, receive_types=((96, "PCMU"),))
+    loud = codec("PCMU").encode(b"\x00\x20" * 160)
+    pair.do(0, CloseStream("c"))
+    record(pair)
+    for number in range(20):
+        pair.inject(1, 4000, HEADER.pack(0x80, 96, number, 160 * number, 5) + loud, ("10.0.0.1", 4000))
+        pair.run(0.02)
+    pair.configure(1, payload_type=96, receive_types=((96, "PCMA"),))
+    pair.run(0.02)
+    frame = pair.studios[1].recorders["/rec"].far[-1]
+    assert abs(level([frame], 0.0) - level([b"\x00\x20" * 160], 0.0)) < 500  # it came as mu-law and is heard as mu-law
+
+
 def test_control_packets_on_the_media_port_are_read() -> None:
     pair = Pair()
     pair.run(0.5)

@@ -36,6 +36,7 @@ TOO_LATE_S: Final = 0.200  # further behind than this, the missed frames are giv
 FEW: Final = 16  # so few streams can afford a wake-up for each packet, which measures jitter to the microsecond
 READ_PASSES: Final = 8  # packets taken from one socket in 20 ms, and one in each other phase: the kernel drops the rest
 MAX_DATAGRAM: Final = 2048
+SHORT_DATAGRAM: Final = 479  # what fits into the small blocks of Python's allocator, and holds 40 ms of G.711
 IDLE_S: Final = 0.5  # how often an idle loop asks the sound card for news
 ATTENTIVE_S: Final = 1.0  # after a command the answer of the card (a list of devices) is not kept waiting
 BIND_ATTEMPTS: Final = 64
@@ -44,7 +45,7 @@ EXPEDITED: Final = 46 << 2  # RFC 4594: voice is DSCP EF
 
 _Handler: TypeAlias = Callable[[bytes, tuple[str, int], float], None]
 _Input: TypeAlias = tuple[socket.socket, _Handler]
-_TwinInput: TypeAlias = tuple[Callable[[int], bytes], _Handler, Address]
+_TwinInput: TypeAlias = tuple[Callable[[int], bytes], int, _Handler, Address]  # how to read, how much, for whom, from whom
 
 
 class Twin(NamedTuple):
@@ -229,8 +230,13 @@ class Twins:
         finally:
             first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
         self.by_port[stream.port] = Twin(end, stream, peer)
-        self.inputs[end.fileno()] = (end.recv, stream.receive, peer)
+        self.inputs[end.fileno()] = (end.recv, SHORT_DATAGRAM, stream.receive, peer)
         stream.connect(end.send)
+
+    def widen(self, descriptor: int) -> None:
+        """Read longer packets from this twin."""
+        receive, _, handle, peer = self.inputs[descriptor]
+        self.inputs[descriptor] = (receive, MAX_DATAGRAM, handle, peer)
 
     def close(self, port: int) -> None:
         """Close the twin of this port, if there is one."""
@@ -364,11 +370,14 @@ class MediaLoop:
             if twin is None:
                 self._read_first(descriptor, now)
                 continue
-            receive, handle, peer = twin
+            receive, size, handle, peer = twin
             try:
-                packet = receive(MAX_DATAGRAM)
+                packet = receive(size)
             except OSError:
                 continue  # nothing there after all, or the far end's port was closed
+            if len(packet) == size:
+                self._twins.widen(descriptor)  # it was cut off, perhaps, and is lost; the next one will not be
+                continue
             handle(packet, peer, now)
 
     def _read_first(self, descriptor: int, now: float) -> None:
