@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 from virtual_media import CONFIG, MemoryStudio, SeededIds
 
 from offhook.media.engine import PHASES, Engine
