@@ -117,13 +117,15 @@ def program(name: str, package: str) -> str:
 
 
 def free_port() -> int:
-    """Return a port number that is free for UDP and TCP on loopback."""
+    """Return a port number that is free for UDP and TCP on loopback, the next one for TCP too (baresip takes it for TLS)."""
     while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp, socket.socket() as tls:
             udp.bind((LOOPBACK, 0))
-            with contextlib.suppress(OSError):
-                tcp.bind((LOOPBACK, udp.getsockname()[1]))
-                return int(udp.getsockname()[1])
+            port = int(udp.getsockname()[1])
+            with contextlib.suppress(OSError, OverflowError):
+                tcp.bind((LOOPBACK, port))
+                tls.bind((LOOPBACK, port + 1))
+                return port
 
 
 def port_taken(port: int, kind: socket.SocketKind) -> bool:
