@@ -12,10 +12,10 @@ import threading
 import time
 from collections.abc import Sequence
 
+from offhook.io.collector import keep_collector_quiet
 from offhook.io.media_loop import MediaLoop
 from offhook.io.media_studio import LocalStudio
 from offhook.io.media_wire import MediaOptions
-from offhook.io.media_worker import keep_collector_quiet
 from offhook.media.engine import PHASES
 from offhook.media.messages import (
     ConfigureStream,

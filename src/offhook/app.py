@@ -18,11 +18,11 @@ from offhook import __version__
 from offhook.errors import CommandError, ConfigError, NotFound, SetupError
 from offhook.io import clock
 from offhook.io.audio_link import AudioLink, AudioLinks
+from offhook.io.collector import keep_collector_quiet
 from offhook.io.engine import Engine, Subscriber
 from offhook.io.journal import Cause, Envelope, Journal
 from offhook.io.media_host import MediaHost
 from offhook.io.media_wire import MediaOptions
-from offhook.io.media_worker import keep_collector_quiet
 from offhook.io.system_ids import SystemIds
 from offhook.io.transport import Transports
 from offhook.media.messages import AudioRate, MediaReport

@@ -7,7 +7,6 @@ them. It starts light (no asyncio, no numpy) and ends when its input ends, so it
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import pickle
 import signal
@@ -18,6 +17,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import IO, Final
 
+from offhook.io.collector import keep_collector_quiet
 from offhook.io.media_loop import MediaLoop
 from offhook.io.media_studio import LocalStudio
 from offhook.io.media_wire import MediaOptions, read_message, write_message
@@ -89,13 +89,6 @@ def _read_commands(pipe: IO[bytes], loop: MediaLoop) -> None:
     except (EOFError, OSError, pickle.UnpicklingError):
         pass
     loop.stop()
-
-
-def keep_collector_quiet() -> None:
-    """Make full collections rare: one takes 6 ms with a thousand streams, and frames, packets and calls need few."""
-    gc.freeze()
-    gc.enable()
-    gc.set_threshold(50_000, 20, 50)
 
 
 def claim_resources() -> None:
