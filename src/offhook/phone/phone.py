@@ -17,6 +17,7 @@ from offhook.ids import Ids
 from offhook.media import messages as media
 from offhook.phone import commands as c
 from offhook.phone import events as e
+from offhook.phone.accounts import Accounts
 from offhook.phone.audio import Audio
 from offhook.phone.call import OUTGOING_UNANSWERED, Call
 from offhook.phone.closing import Closing
@@ -25,7 +26,6 @@ from offhook.phone.desk import Desk, PhoneOutput
 from offhook.phone.dialplan import target_uri
 from offhook.phone.digits import Digits
 from offhook.phone.incoming import Incoming
-from offhook.phone.lines import Lines
 from offhook.phone.model import CallState, Party, Snapshot
 from offhook.phone.offers import Offers
 from offhook.phone.outgoing import LOCAL_IDENTITY, Outgoing
@@ -82,7 +82,7 @@ class Phone:
         self.outgoing = Outgoing(self.desk, self.offers, self.digits, self.closing)
         self.incoming = Incoming(self.desk, self.offers, self.closing, self.outgoing)
         self.transfers = Transfers(self.desk, self.outgoing, self.closing)
-        self.lines = Lines(self.desk, self.outgoing)
+        self.accounts = Accounts(self.desk, self.outgoing)
         self.sound = Sound(self.desk)
         self.conferences = Conferences(self.desk)
         self.outgoing.on_active.append(self.sound.record_by_itself)
@@ -171,7 +171,7 @@ class Phone:
         return handle
 
     def _command_table(self) -> dict[type[c.Command], Callable[[Any], c.Accepted]]:
-        sound, lines, rooms = self.sound, self.lines, self.conferences
+        sound, accounts, rooms = self.sound, self.accounts, self.conferences
         return {
             c.Dial: self.outgoing.dial,
             c.Answer: self.incoming.answer,
@@ -215,12 +215,12 @@ class Phone:
             c.SetDevice: sound.set_device,
             c.ListDevices: self._list_devices,
             c.GetAudio: lambda _: c.Accepted(value=self.desk.audio),
-            c.AddAccount: lines.add,
-            c.RemoveAccount: lines.remove,
-            c.RegisterAccount: lines.register,
-            c.UnregisterAccount: lines.unregister,
-            c.SelectAccount: lines.select,
-            c.ListAccounts: lambda _: c.Accepted(value=lines.views()),
+            c.AddAccount: accounts.add,
+            c.RemoveAccount: accounts.remove,
+            c.RegisterAccount: accounts.register,
+            c.UnregisterAccount: accounts.unregister,
+            c.SelectAccount: accounts.select,
+            c.ListAccounts: lambda _: c.Accepted(value=accounts.views()),
             c.SetDnd: lambda x: self._set(dnd=x.enabled),
             c.SetForwarding: self._set_forwarding,
             c.SetAutoAnswer: self._set_auto_answer,
@@ -235,10 +235,10 @@ class Phone:
     def _sip_table(self) -> dict[type[object], Callable[[Any], object]]:
         for_call = self._for_call
         return {
-            s.Registering: self.lines.registering,
-            s.Registered: self.lines.registered,
-            s.RegistrationFailed: self.lines.failed,
-            s.RegistrationEnded: self.lines.ended,
+            s.Registering: self.accounts.registering,
+            s.Registered: self.accounts.registered,
+            s.RegistrationFailed: self.accounts.failed,
+            s.RegistrationEnded: self.accounts.ended,
             s.SessionIncoming: self.incoming.received,
             s.SessionCalling: for_call(self.outgoing.calling),
             s.SessionProgress: for_call(self._progress),
@@ -478,7 +478,7 @@ class Phone:
         desk = self.desk
         return Snapshot(
             status=desk.status(),
-            accounts=self.lines.views(),
+            accounts=self.accounts.views(),
             calls=tuple(call.view() for call in desk.calls.values()),
             audio=desk.audio,
             devices=desk.devices,

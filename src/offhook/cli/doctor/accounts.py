@@ -13,7 +13,7 @@ from offhook.cli.doctor.finding import Finding, listed
 from offhook.cli.doctor.meaning import meaning, quoted
 from offhook.errors import CommandError, ParseError
 from offhook.io.probe import Reply
-from offhook.phone.lines import check_account, identity_of
+from offhook.phone.accounts import check_account, identity_of
 from offhook.phone.settings import AccountSettings
 from offhook.sip.events import Address, Identity, TransportName
 from offhook.sip.message import Request, Response

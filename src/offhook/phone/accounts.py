@@ -81,7 +81,7 @@ def hidden_identity_of(settings: AccountSettings, user_agent: str) -> Identity:
     return structs.replace(identity_of(settings, user_agent), id=settings.id + HIDDEN, address=anonymous)
 
 
-class Lines:
+class Accounts:
     """Keeps the accounts and their registrations."""
 
     def __init__(self, desk: Desk, outgoing: Outgoing) -> None:
