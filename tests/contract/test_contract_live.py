@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from offhook.control.legacy import COPYDATA, DDE, dde_request, run_copydata, run_dde
+from offhook.control.legacy.copydata import COPYDATA, run_copydata
+from offhook.control.legacy.dde import DDE, run_dde
+from offhook.control.legacy.dde_items import dde_request
 from offhook.errors import CommandError
 from offhook.phone.commands import AcceptTransfer, Answer, Dial, GetAudio, Hangup, ListCalls
 from offhook.testing.live import LivePhone, connect, live_phone

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from offhook.control.legacy import COPYDATA, DDE, parse_command_line, parse_dde, run_copydata
+from offhook.control.legacy.command_line import parse_command_line
+from offhook.control.legacy.copydata import COPYDATA, run_copydata
+from offhook.control.legacy.dde import DDE, parse_dde
 from offhook.phone import commands as c
 from offhook.phone.commands import Command
 from offhook.phone.model import STATUS_NAMES, StatusView

@@ -489,7 +489,7 @@ def operation(use: Invocation) -> int:
 
 def open_uri(use: Invocation) -> int:
     """Dial a URI that another program hands over, after asking; nothing in it can do anything else."""
-    from offhook.control.legacy import open_uri as safely
+    from offhook.control.legacy.opening import open_uri as safely
     from offhook.errors import InvalidArgument
 
     try:

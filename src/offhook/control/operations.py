@@ -8,10 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from offhook.control import legacy
 from offhook.control.access import Client, Gate, local_client
 from offhook.control.backend import Accepted, Backend, Execute
 from offhook.control.feed import STREAM_EVENTS
+from offhook.control.legacy.command_line import run_command_line
+from offhook.control.legacy.copydata import run_copydata
+from offhook.control.legacy.dde import run_dde
+from offhook.control.legacy.dde_items import dde_request
+from offhook.control.legacy.steps import SpeakerMemory
 from offhook.control.schema import EVENT_TYPES, OPERATIONS, command_from_json, command_help, to_json
 from offhook.errors import InvalidArgument
 from offhook.io.audio_link import AudioLink
@@ -30,7 +34,7 @@ class Operations:
 
     def __init__(self, backend: Backend, clock: Callable[[], float] = time.monotonic) -> None:
         self.backend = backend
-        self.memory = legacy.SpeakerMemory()
+        self.memory = SpeakerMemory()
         self._gate = Gate(backend, clock)
         self._local = local_client()
 
@@ -144,12 +148,12 @@ def _clear_history(request: Request) -> Any:
 
 def _dde(request: Request) -> Any:
     request.only("text")
-    return {"text": legacy.run_dde(request.execute, request.value("text", str))}
+    return {"text": run_dde(request.execute, request.value("text", str))}
 
 
 def _dde_request(request: Request) -> Any:
     request.only("item")
-    return {"text": legacy.dde_request(request.execute, request.value("item", str))}
+    return {"text": dde_request(request.execute, request.value("item", str))}
 
 
 def _copydata(request: Request) -> Any:
@@ -157,7 +161,7 @@ def _copydata(request: Request) -> Any:
     request.only("code", "data", "wide")
     encoding = "utf-16-le" if request.value("wide", bool, False) else "utf-8"
     payload = request.value("data", str, "").encode(encoding, errors="replace")
-    result = legacy.run_copydata(request.execute, request.value("code", int), payload, request.operations.memory)
+    result = run_copydata(request.execute, request.value("code", int), payload, request.operations.memory)
     return {"lresult": result.lresult, "text": result.text}
 
 
@@ -166,7 +170,7 @@ def _legacy(request: Request) -> Any:
     arguments = request.value("args", list)
     if not all(isinstance(argument, str) for argument in arguments):
         raise InvalidArgument.field("args", "must be a list of strings")
-    return {"text": legacy.run_command_line(request.execute, arguments, request.operations.memory)}
+    return {"text": run_command_line(request.execute, arguments, request.operations.memory)}
 
 
 def _list_webhooks(request: Request) -> Any:

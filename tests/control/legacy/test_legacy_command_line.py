@@ -1,0 +1,106 @@
+"""The command line of scripts written for MicroSIP: every form and every refusal."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from offhook.control.legacy.command_line import parse_command_line, run_command_line
+from offhook.control.legacy.steps import Step, Window
+from offhook.errors import InvalidArgument
+from offhook.phone import commands as c
+from offhook.testing.backend import FakeBackend
+
+ONE_STEP: list[tuple[str, Step]] = [
+    ("1001", c.Dial(to="1001")),
+    ("+49.89-1", c.Dial(to="+49.89-1")),
+    ("sip:u@h", c.Dial(to="sip:u@h")),
+    ("sips:u@h;transport=tls", c.Dial(to="sips:u@h;transport=tls")),
+    ("sip://u@h/", c.Dial(to="sip:u@h")),
+    ("sip:%2B49@h", c.Dial(to="sip:+49@h")),
+    ("sip:a%40b@h", c.Dial(to="sip:a%40b@h")),
+    ("sip:a,b@h", c.Dial(to="sip:a,b@h")),
+    ("tel:+1-555%20(1)", c.Dial(to="+15551")),
+    ("tel://%2B49/", c.Dial(to="+49")),
+    ("callto:1001", c.Dial(to="1001")),
+    ("CALLTO://1001/", c.Dial(to="1001")),
+    ("dial:1001", c.Dial(to="1001")),
+    ("/dial:1001", c.Dial(to="1001")),
+    ("1001,12,,34", c.Dial(to="1001", digits="12,,34")),
+    ("1001 free text", c.SendMessage(to="1001", text="free text")),
+    ("sip:u@h see /etc or /minimized maybe", c.SendMessage(to="sip:u@h", text="see /etc or /minimized maybe")),
+    ("dtmf:12345", c.SendDtmf(digits="12345")),
+    ("/dtmf:12#", c.SendDtmf(digits="12#")),
+    ("answer", c.Answer()),
+    ("hangup", c.Hangup()),
+    ("reject", c.Reject()),
+    ("hold", c.ToggleHold()),
+    ("mute", c.ToggleMute()),
+    ("volume 80", c.SetVolume(volume=80)),
+    ("transfer:1002", c.Transfer(to="1002")),
+    ("/transfer:1002", c.Transfer(to="1002")),
+    ("status", c.Status()),
+    ("report:status", c.Status()),
+    ("hide", Window("hide")),
+    ("show", Window("show")),
+    ("exit", c.Quit()),
+    ("/exit", c.Quit()),
+    ("/answer", c.Answer()),
+    ("/hangupall", c.HangupAll(which="not_incoming")),
+    ("/HangupIncoming", c.HangupAll(which="incoming")),
+    ("/hangupcalling", c.HangupAll(which="calling")),
+    ("/minimized", Window("minimize")),
+    ("--listdevices", c.ListDevices()),
+    ("msip:answer", c.Answer()),
+    ("msip://answer/", c.Answer()),
+    ("msip:hangupall", c.HangupAll(which="not_incoming")),
+    ("msip:hold", c.ToggleHold()),
+    ("msip:transfer_1002", c.Transfer(to="1002")),
+    ("msip:micmute", c.Mute()),
+    ("msip:micunmute", c.Unmute()),
+    ("msip:minimize", Window("minimize")),
+    ("msip:1001", c.Dial(to="1001")),
+    ("/account:2", c.SelectAccount(account="2")),
+]
+
+
+@pytest.mark.parametrize(("line", "step"), ONE_STEP)
+def test_command_line_forms(line: str, step: Step) -> None:
+    assert parse_command_line(line).steps == (step,)
+    assert parse_command_line([line]).steps == (step,)
+    assert parse_command_line(line.split(" ")).steps == (step,)
+
+
+def test_switches_stand_before_or_after() -> None:
+    for line in ("/account:2 1001", "1001 /account:2"):
+        assert parse_command_line(line).steps == (c.SelectAccount(account="2"), c.Dial(to="1001"))
+    action = parse_command_line('/i:"C:\\my files\\a.ini" /minimized')
+    assert (action.config, action.minimized, action.steps) == ("C:\\my files\\a.ini", True, (Window("minimize"),))
+    assert parse_command_line(["/i:C:\\my files\\a.ini", "1001"]).config == "C:\\my files\\a.ini"
+    assert parse_command_line("").steps == ()
+
+
+@pytest.mark.parametrize("line", [
+    "/nothing", "--nothing", "-x", "answer now", "volume", "volume 101", "volume abc", "dtmf:", "dtmf:12x", "/transfer:",
+    "transfer:1 2", "1001,12x", "sip:", "tel:", "tel:%00", "callto:%0d%0aBYE", "1001\x07", "msip:", "/account:",
+])  # fmt: skip
+def test_command_lines_that_are_refused(backend: FakeBackend, line: str) -> None:
+    with pytest.raises(InvalidArgument):
+        run_command_line(backend.execute, line)
+    assert backend.commands == []
+
+
+def test_results_are_text(backend: FakeBackend) -> None:
+    assert run_command_line(backend.execute, "status") == "IDLE"
+    assert run_command_line(backend.execute, "report:status") == "IDLE"
+    assert "Headset (USB)" in run_command_line(backend.execute, "--listdevices")
+    assert run_command_line(backend.execute, "1001") == ""
+
+
+@given(st.text(max_size=60) | st.lists(st.text(max_size=20), max_size=4))
+def test_command_lines_are_read_or_refused(line: str | list[str]) -> None:
+    with contextlib.suppress(InvalidArgument):
+        run_command_line(FakeBackend().execute, line)
