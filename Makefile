@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help run test slow lint fix interop bench docs clean
+.PHONY: help run test slow lint fix interop windows bench docs clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -24,10 +24,10 @@ run: $(READY) ## start a phone with a practice exchange to call
 	@$(BIN)/python -m offhook.app $(ARGS)
 
 test: $(READY) ## the fast suite: no network beyond loopback, no system packages
-	$(PYTEST) -q -n $(WORKERS) -m "not interop and not sound and not slow" $(ARGS)
+	$(PYTEST) -q -n $(WORKERS) -m "not interop and not sound and not windows and not slow" $(ARGS)
 
 slow: $(READY) ## what takes longer: phones that are killed, hours of virtual time, more random input
-	$(PYTEST) -q -n $(WORKERS) -m "slow and not interop and not sound" $(ARGS)
+	$(PYTEST) -q -n $(WORKERS) -m "slow and not interop and not sound and not windows" $(ARGS)
 
 lint: $(READY) ## style, types, layers, generated pages up to date
 	$(BIN)/ruff check .
@@ -40,7 +40,10 @@ fix: $(READY) ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
 
 interop: $(READY) ## calls with SIPp, baresip and Kamailio, a browser, Node.js, a sound server (system packages)
-	$(PYTEST) -q -m "interop or sound" $(ARGS)
+	$(PYTEST) -q -m "(interop or sound) and not windows" $(ARGS)
+
+windows: $(READY) ## the phone as a Windows program, under Wine (system packages)
+	$(PYTEST) -q -m windows tests/windows $(ARGS)
 
 bench: $(READY) ## measure the phone beside its peers; writes bench/RESULTS.md
 	$(BIN)/python bench/run.py $(ARGS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import httpx
 
     from offhook.testing.http import Served
+    from offhook.testing.windows import Windows
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -27,6 +28,19 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 settings.register_profile("fast", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", deadline=None, max_examples=400, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("fast")
+
+
+@pytest.fixture(scope="session")
+def windows() -> Iterator[Windows]:
+    """Return a Windows session, one for the whole run; the test is skipped where there can be none."""
+    from offhook.testing.peers import PeerMissing
+    from offhook.testing.windows import windows as session
+
+    try:
+        with session() as running:
+            yield running
+    except PeerMissing as missing:
+        pytest.skip(str(missing))
 
 
 def testdata_folder() -> Path | None:
@@ -49,9 +63,9 @@ def testdata() -> Path:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """With OFFHOOK_REQUIRE_PEERS=1 an interop or sound test that skips has failed: its peer is missing."""
+    """With OFFHOOK_REQUIRE_PEERS=1 a test that skips has failed if it needs a peer."""
     report = yield
-    needs_peer = any(item.get_closest_marker(name) for name in ("interop", "sound"))
+    needs_peer = any(item.get_closest_marker(name) for name in ("interop", "sound", "windows"))
     if report.skipped and needs_peer and os.environ.get("OFFHOOK_REQUIRE_PEERS") == "1":
         report.outcome = "failed"
         report.longrepr = f"OFFHOOK_REQUIRE_PEERS=1, but the test was skipped: {call.excinfo and call.excinfo.value}"

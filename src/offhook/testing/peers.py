@@ -44,12 +44,17 @@ class PeerFailed(SetupError):
 class Process:
     """One program we started, with its output in `log`. It is ended by its own process group, never by name."""
 
-    def __init__(self, command: Sequence[str], log: Path, *, stdin: int = subprocess.DEVNULL) -> None:
+    def __init__(
+        self, command: Sequence[str], log: Path, *, stdin: int = subprocess.DEVNULL, stdout: int | None = None,
+        environment: Mapping[str, str] | None = None, folder: Path | None = None,
+    ) -> None:
+        """Start it in `folder`, the log's own if not given. `environment` takes the place of the usual one."""
+        quiet = {**os.environ, "TERM": "dumb", "HOME": str(log.parent), "LC_ALL": "C"}
         self.log = log
         with log.open("wb") as output:
             self._child = subprocess.Popen(  # noqa: S603 - an argument list, for tests
-                command, stdin=stdin, stdout=output, stderr=subprocess.STDOUT, cwd=log.parent, start_new_session=True,
-                env={**os.environ, "TERM": "dumb", "HOME": str(log.parent), "LC_ALL": "C"},
+                command, stdin=stdin, stdout=output if stdout is None else stdout, stderr=subprocess.STDOUT,
+                cwd=folder or log.parent, start_new_session=True, env=quiet if environment is None else environment,
             )
         _running.add(self)
 
