@@ -13,16 +13,17 @@ from pathlib import Path
 import pytest
 
 from offhook import CallHandle, Softphone
-from offhook.errors import CommandError, InvalidState
+from offhook.errors import CommandError, Forbidden, InvalidState
 from offhook.media.messages import AudioRate
-from offhook.testing.softphones import own_phone, phone_by, served_phone, web_phone
+from offhook.testing.http import serving
+from offhook.testing.live import live_phone
+from offhook.testing.softphones import own_phone, phone_by, served_phone
 
 Peer = tuple[Softphone, str]
 
 
-@pytest.fixture(params=["own", "socket"])
+@pytest.fixture(params=["own", "socket", "http"])
 async def phone(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Softphone]:
-    """Return a phone whose sound can be reached: HTTP's socket carries none."""
     async with phone_by(request.param, tmp_path) as (driver, _):
         yield driver
 
@@ -103,14 +104,6 @@ async def test_after_the_call_nothing_is_said_any_more(phone: Softphone, peer: P
         await call.open_audio().write(b"")
 
 
-async def test_the_http_socket_carries_no_sound(tmp_path: Path, peer: Peer) -> None:
-    async with web_phone(tmp_path) as (phone, _):
-        call, _theirs = await talk(phone, peer)
-        with pytest.raises(InvalidState, match="local socket"):
-            await call.audio.write(b"")
-        await call.hangup()
-
-
 async def test_the_lines_on_the_socket(tmp_path: Path) -> None:
     async with own_phone() as peer, served_phone(tmp_path / "s") as (phone, _), asyncio.timeout(10):
         call, _theirs = await talk(phone, peer)
@@ -147,3 +140,13 @@ async def test_the_lines_on_the_socket(tmp_path: Path) -> None:
         assert await reader.read() == b""
         writer.close()
         await writer.wait_closed()
+
+
+async def test_over_http_a_token_without_the_scope_media_has_no_sound(tmp_path: Path, peer: Peer) -> None:
+    async with live_phone() as live, serving(live.running, tmp_path) as served:
+        token = served.tokens.create("dialer", {"read", "call"})
+        async with Softphone.connect(url=served.url, token=token) as phone:
+            call, _theirs = await talk(phone, peer)
+            with pytest.raises(Forbidden, match="media"):
+                await call.audio.write(b"")
+            await call.hangup()

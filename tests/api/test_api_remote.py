@@ -14,6 +14,7 @@ from offhook.api.book import Book
 from offhook.api.connections import Connection
 from offhook.api.links import Done, Feed, Heard, Sound
 from offhook.api.remote import RemotePhone
+from offhook.api.remote_sound import Voice
 from offhook.api.streams import wait_until
 from offhook.errors import InvalidArgument, Unauthenticated
 from offhook.media.messages import AudioRate
@@ -202,7 +203,7 @@ class Script:
             raise ConnectionLost("it broke")
         return message
 
-    async def connect_audio(self, call: str, rate: AudioRate) -> Connection:
+    async def connect_audio(self, call: str, rate: AudioRate) -> Voice:
         raise NotImplementedError
 
     def close(self) -> None:

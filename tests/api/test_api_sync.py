@@ -72,6 +72,9 @@ def test_a_call(pair: tuple[Softphone, Softphone], tmp_path: Path) -> None:
         assert audio.rate == 16000
         audio.write(b"\0\0" * 320)
         assert len(next(audio)) == 640
+        audio.drain()
+        audio.write(b"\0\0" * 16000)
+        assert audio.clear() >= 500
     assert recording.stop() == recording.file
     room = caller.create_conference([call])
     assert room.members == (call,)

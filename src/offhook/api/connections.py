@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
 from offhook.api.failures import ConnectionLost, PhoneGone
 from offhook.control.schema import error_from_problem
 from offhook.media.messages import AudioRate
+
+if TYPE_CHECKING:
+    from offhook.api.remote_sound import Voice
 
 MAX_MESSAGE: Final = 16 * 1024 * 1024
 """Longest message taken from the phone, in bytes; a history of 1000 calls is far below."""
@@ -43,7 +46,7 @@ class Dialer(Protocol):
         """The socket's path, or the address."""
         ...
 
-    async def connect_audio(self, call: str, rate: AudioRate) -> Connection:
+    async def connect_audio(self, call: str, rate: AudioRate) -> Voice:
         """Return a new connection that carries nothing but one call's sound; raises CommandError, PhoneGone."""
         ...
 
@@ -76,8 +79,10 @@ class LocalSocket:
             raise
         return lines
 
-    async def connect_audio(self, call: str, rate: AudioRate) -> Connection:
+    async def connect_audio(self, call: str, rate: AudioRate) -> Voice:
         """Connect, and turn the connection into the call's sound."""
+        from offhook.api.remote_sound import SoundLines
+
         connection = await self.connect()
         try:
             await connection.send(msgspec.json.encode({"id": 1, "op": "audio", "call": call, "rate": rate}))
@@ -85,7 +90,7 @@ class LocalSocket:
         except BaseException:
             connection.close()
             raise
-        return connection
+        return SoundLines(connection)
 
 
 class _Greeting(msgspec.Struct):

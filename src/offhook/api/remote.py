@@ -152,9 +152,8 @@ class RemotePhone:
         return requests
 
     async def open_audio(self, call: str, rate: AudioRate) -> Sound:
-        """Open the call's sound on a connection of its own; raises InvalidState where the way there carries none."""
-        connection = await self._again.dialer.connect_audio(call, rate)
-        sound = RemoteSound(connection, rate)
+        """Open the call's sound on a connection of its own."""
+        sound = RemoteSound(await self._again.dialer.connect_audio(call, rate), rate)
         self._sounds.add(sound)
         return sound
 

@@ -1,11 +1,11 @@
-"""A call's sound over a connection of its own: lines with base64 both ways (see offhook.control.audio_lines)."""
+"""A call's sound over a connection of its own, whichever: lines on the local socket, or messages of a WebSocket."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 from collections import deque
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -26,7 +26,9 @@ MAX_PCM: Final = 24_000
 _encode = msgspec.json.Encoder().encode
 
 
-class _Line(msgspec.Struct):
+class Word(msgspec.Struct):
+    """What the phone said: 20 ms of the far end, how far it has come with our words, what a `clear` did, or the end."""
+
     audio: bytes = b""
     gone_ms: int | None = None
     clear: int | None = None
@@ -35,18 +37,55 @@ class _Line(msgspec.Struct):
     error: dict[str, Any] | None = None
 
 
-_decode = msgspec.json.Decoder(_Line).decode
+class Voice(Protocol):
+    """A connection that carries one call's sound. Everything raises ConnectionLost once it has broken."""
+
+    async def say(self, pcm: bytes) -> None:
+        """Have whole samples played."""
+        ...
+
+    async def clear(self, number: int) -> None:
+        """Have the phone be silent; a Word with that number says what it did."""
+        ...
+
+    async def hear(self) -> Word:
+        """Return the next word; raises msgspec.DecodeError for what is none."""
+        ...
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+
+class SoundLines:
+    """The voice on the local socket: lines with base64 both ways (see offhook.control.audio_lines)."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.close = connection.close
+
+    async def say(self, pcm: bytes) -> None:
+        await self._connection.send(_encode({"audio": pcm}))
+
+    async def clear(self, number: int) -> None:
+        await self._connection.send(_encode({"clear": number}))
+
+    async def hear(self) -> Word:
+        return _decode(await self._connection.receive())
+
+
+_decode = msgspec.json.Decoder(Word).decode
 
 
 class RemoteSound:
     """The Sound of a call of a phone that runs elsewhere."""
 
-    def __init__(self, connection: Connection, rate: AudioRate) -> None:
-        self._connection = connection
+    def __init__(self, voice: Voice, rate: AudioRate) -> None:
+        self._voice = voice
         self._millisecond = 2 * rate // 1000
         self._frames: deque[bytes] = deque(maxlen=FRAMES_KEPT)
         self._bell = Bell()
-        self._unsent: deque[bytes] = deque()
+        self._unsent: deque[bytes | int] = deque()  # samples, or the number of a clear
         self._half = b""
         self._sent = 0  # bytes
         self._gone_ms = self._cleared_ms = 0
@@ -79,7 +118,7 @@ class RemoteSound:
         whole = len(samples) & ~1
         self._half = samples[whole:]
         for start in range(0, whole, MAX_PCM):
-            self._put({"audio": samples[start : min(start + MAX_PCM, whole)]})
+            self._put(samples[start : min(start + MAX_PCM, whole)])
         self._sent += whole
 
     async def wait_buffered(self, most_ms: float) -> None:
@@ -96,7 +135,7 @@ class RemoteSound:
         self._cleared[number] = done
         self._half = b""
         self._cleared_ms = self._sent // self._millisecond
-        self._put({"clear": number})
+        self._put(number)
         try:
             return int(await done)
         finally:
@@ -112,15 +151,16 @@ class RemoteSound:
         if self._over:
             raise InvalidState("the call, or its sound, is over")
 
-    def _put(self, line: dict[str, Any]) -> None:
-        self._unsent.append(_encode(line))
+    def _put(self, what: bytes | int) -> None:
+        self._unsent.append(what)
         self._bell.ring()
 
     async def _send(self) -> None:
         try:
             while not self._over:
                 while self._unsent:
-                    await self._connection.send(self._unsent.popleft())
+                    what = self._unsent.popleft()
+                    await (self._voice.clear(what) if isinstance(what, int) else self._voice.say(what))
                 if not self._over:
                     await self._bell.wait()
         except ConnectionLost as error:
@@ -129,31 +169,31 @@ class RemoteSound:
     async def _read(self) -> None:
         try:
             while not self._over:
-                self._take(_decode(await self._connection.receive()))
+                self._take(await self._voice.hear())
         except (ConnectionLost, msgspec.DecodeError) as error:
             self._finish(MediaLost(str(error)))
         except CommandError as error:
             self._finish(MediaLost(error.detail))
 
-    def _take(self, line: _Line) -> None:
-        if line.error is not None:
-            raise error_from_problem(line.error)
-        if line.audio:
-            self._frames.append(line.audio)
-        if line.gone_ms is not None:
-            self._gone_ms = line.gone_ms
-        done = self._cleared.get(line.clear) if line.clear is not None else None
+    def _take(self, word: Word) -> None:
+        if word.error is not None:
+            raise error_from_problem(word.error)
+        if word.audio:
+            self._frames.append(word.audio)
+        if word.gone_ms is not None:
+            self._gone_ms = word.gone_ms
+        done = self._cleared.get(word.clear) if word.clear is not None else None
         if done is not None and not done.done():
-            done.set_result(line.dropped_ms)
-        if line.end is not None:
-            self._finish(MediaLost(line.end) if line.end else None)
+            done.set_result(word.dropped_ms)
+        if word.end is not None:
+            self._finish(MediaLost(word.end) if word.end else None)
         self._bell.ring()
 
     def _finish(self, error: MediaLost | None) -> None:
         if self._over:
             return
         self._over, self._error = True, error
-        self._connection.close()
+        self._voice.close()
         for done in self._cleared.values():
             if not done.done():
                 done.set_result(self.buffered_ms)

@@ -1,20 +1,25 @@
-"""Connections to the HTTP surface of a phone: WebSocket /v1/socket, which speaks what the local socket speaks."""
+"""Connections to the HTTP surface of a phone: /v1/socket, which speaks what the local socket speaks, and a call's sound."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit, urlunsplit
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import msgspec
 
 from offhook.api.connections import MAX_MESSAGE, Connection
 from offhook.api.failures import ConnectionLost, PhoneGone
-from offhook.errors import Forbidden, InvalidArgument, InvalidState, SetupError, Unauthenticated
+from offhook.api.remote_sound import FRAME_MS, Voice, Word
+from offhook.control.schema import error_from_problem
+from offhook.errors import CommandError, InvalidArgument, SetupError
 from offhook.media.messages import AudioRate
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
+    from websockets.exceptions import InvalidStatus
 
 _SCHEMES: Final = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
-_REFUSALS: Final = {401: Unauthenticated, 403: Forbidden}
 
 
 class WebSocket:
@@ -29,51 +34,120 @@ class WebSocket:
         except ImportError:
             raise SetupError("Softphone.connect(url=…) needs the package websockets: pip install websockets") from None
         self.where = url
-        self._address = urlunsplit((_SCHEMES[parts.scheme], parts.netloc, "/v1/socket", "", ""))
+        self._address = urlunsplit((_SCHEMES[parts.scheme], parts.netloc, "/v1", "", ""))
         self._token = token
 
     async def connect(self) -> Connection:
         """Connect, with the token in the first request."""
+        return _Messages(await self._open("/socket"))
+
+    async def connect_audio(self, call: str, rate: AudioRate) -> Voice:
+        """Connect to a call's sound."""
+        path = f"/calls/{quote(call, safe='') or 'current'}/audio?rate={rate}&buffered_every={FRAME_MS}"
+        return _SoundMessages(await self._open(path))
+
+    async def _open(self, path: str) -> ClientConnection:
         from websockets.asyncio.client import connect
         from websockets.exceptions import InvalidStatus, WebSocketException
 
         headers = {"Authorization": f"Bearer {self._token}"}
         try:
-            wire = await connect(self._address, additional_headers=headers, max_size=MAX_MESSAGE, proxy=None)
+            return await connect(self._address + path, additional_headers=headers, max_size=MAX_MESSAGE, proxy=None)
         except InvalidStatus as error:
-            status = error.response.status_code
-            raise _REFUSALS.get(status, PhoneGone)(f"{self.where} answers {status} {error.response.reason_phrase}") from None
+            raise self._refusal(error) from None
         except (OSError, TimeoutError, WebSocketException) as error:
             raise PhoneGone(f"no phone answers at {self.where}: {error}") from None
-        return _Messages(wire)
 
-    async def connect_audio(self, call: str, rate: AudioRate) -> Connection:
-        """Refuse: this socket carries no sound."""
-        raise InvalidState("a call's sound is carried by the local socket only: Softphone.connect(socket_path)")
+    def _refusal(self, error: InvalidStatus) -> CommandError | PhoneGone:
+        """Return what the answer in place of the handshake means: the phone's own words, if it is one."""
+        answer = error.response
+        if answer.headers.get("content-type", "").startswith("application/problem+json"):
+            try:
+                return error_from_problem(msgspec.json.decode(answer.body or b"", type=dict[str, Any]))
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                pass
+        return PhoneGone(f"{self.where} answers {answer.status_code} {answer.reason_phrase}")
 
 
-class _Messages:
+class _Wire:
     """One WebSocket."""
 
     def __init__(self, wire: ClientConnection) -> None:
         self._wire = wire
 
-    async def send(self, message: bytes) -> None:
+    async def _send(self, message: bytes, *, text: bool) -> None:
         from websockets.exceptions import ConnectionClosed
 
         try:
-            await self._wire.send(message, text=True)
+            await self._wire.send(message, text=text)
         except ConnectionClosed as error:
             raise ConnectionLost(f"the phone has ended the connection: {error}") from None
 
-    async def receive(self) -> bytes:
+    async def _receive(self, decode: bool | None) -> str | bytes:
         from websockets.exceptions import ConnectionClosed
 
         try:
-            return await self._wire.recv(decode=False)
+            return await self._wire.recv(decode)
         except ConnectionClosed as error:
             raise ConnectionLost(f"the phone has ended the connection: {error}") from None
 
     def close(self) -> None:
-        # Without the closing handshake: nothing that matters can follow, and nobody should have to wait for it.
+        """End it without the closing handshake: nothing that matters can follow, and nobody should have to wait for it."""
         self._wire.transport.abort()
+
+
+class _Messages(_Wire):
+    """The one for requests and events."""
+
+    async def send(self, message: bytes) -> None:
+        await self._send(message, text=True)
+
+    async def receive(self) -> bytes:
+        found = await self._receive(False)
+        return found if isinstance(found, bytes) else found.encode()
+
+
+class _Told(msgspec.Struct):
+    """The text messages of a call's sound, as far as they matter here."""
+
+    event: str
+    gone_ms: int | None = None
+    dropped_ms: int = 0
+    reason: str = ""
+    lost: bool = False
+    error: dict[str, Any] | None = None
+
+
+_decode = msgspec.json.Decoder(_Told).decode
+
+
+class _SoundMessages(_Wire):
+    """The one for a call's sound: samples as they are, words as text (see offhook.control.audio.dialects.Native)."""
+
+    def __init__(self, wire: ClientConnection) -> None:
+        super().__init__(wire)
+        self._clears: deque[int] = deque()  # they are answered in their order
+
+    async def say(self, pcm: bytes) -> None:
+        await self._send(pcm, text=False)
+
+    async def clear(self, number: int) -> None:
+        self._clears.append(number)
+        await self._send(b'{"op":"clear"}', text=True)
+
+    async def hear(self) -> Word:
+        found = await self._receive(None)
+        if isinstance(found, bytes):
+            return Word(audio=found)
+        told = _decode(found)
+        match told.event:
+            case "buffered":
+                return Word(gone_ms=told.gone_ms)
+            case "cleared" if self._clears:
+                return Word(clear=self._clears.popleft(), dropped_ms=told.dropped_ms)
+            case "ended":
+                return Word(end=told.reason if told.lost else "")
+            case "error":
+                return Word(error=told.error)
+            case _:
+                return Word()

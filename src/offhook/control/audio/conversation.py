@@ -51,6 +51,7 @@ class Conversation:
         self._link: AudioLink | None = None
         self._out: asyncio.Queue[Message | None] = asyncio.Queue()
         self._reason = ""
+        self._lost = False
         self._dropped = 0
 
     def open(self, call: str, *, hear: bool = True, speak: bool = True) -> None:
@@ -73,7 +74,7 @@ class Conversation:
             while (message := await self._out.get()) is not None:
                 if not await self._send(message):
                     return
-            for message in self._dialect.ended(self._reason):
+            for message in self._dialect.ended(self._reason, self._lost):
                 await self._send(message)
         finally:
             unsubscribe()
@@ -134,12 +135,13 @@ class Conversation:
         if self._dropped:
             dropped_ms, self._dropped = self._dropped * FRAME_MS, 0
             self._told(AudioOverrun(link.call, link.id, "hear", dropped_ms))
-        self._say(*self._dialect.heard(frame.number, frame.pcm, link.buffered_ms))
+        self._say(*self._dialect.heard(frame.number, frame.pcm, link.buffered_ms, link.gone_ms))
 
     def _told(self, report: AudioReport) -> None:
         self._say(*self._dialect.told(report))
 
     def _ended(self, error: MediaLost | None) -> None:
+        self._lost = error is not None
         self.close(str(error) if error else "the call ended")
 
     def _event(self, envelope: Envelope) -> None:

@@ -32,8 +32,8 @@ FRAME_MS: Final = 20
 MAX_MESSAGE: Final = 64 * 1024
 """Bytes of one message of a program: two seconds at 16 kHz in one piece."""
 
-BUFFERED_EVERY: Final = 25
-"""Frames between two words about how much waits to be played: half a second."""
+BUFFERED_EVERY_MS: Final = range(FRAME_MS, 1001)
+"""How often a program may want to be told how much waits to be played: with each frame, or once a second."""
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -90,8 +90,11 @@ class Dialect(Protocol):
         """Return what is said first."""
         ...
 
-    def heard(self, number: int, samples: bytes, buffered_ms: int) -> Iterable[Message]:
-        """Return what is said for 20 ms of the far end's voice; `buffered_ms` of the program's words wait to be played."""
+    def heard(self, number: int, samples: bytes, buffered_ms: int, gone_ms: int) -> Iterable[Message]:
+        """Return what is said for 20 ms of the far end's voice.
+
+        Of the program's words `buffered_ms` wait to be played, and `gone_ms` have been played or cleared.
+        """
         ...
 
     def told(self, report: AudioReport) -> Iterable[Message]:
@@ -106,8 +109,8 @@ class Dialect(Protocol):
         """Return what is said when something that was asked for cannot be done."""
         ...
 
-    def ended(self, reason: str) -> Iterable[Message]:
-        """Return the last words."""
+    def ended(self, reason: str, lost: bool) -> Iterable[Message]:
+        """Return the last words; `lost` says that the sound broke."""
         ...
 
     def received(self, message: Message) -> Iterable[Action]:
@@ -121,15 +124,20 @@ class Dialect(Protocol):
 class Native:
     """PCM in binary messages; words in text messages: {"event": …} from the phone, {"op": …} from the program."""
 
-    def __init__(self, rate: AudioRate) -> None:
+    def __init__(self, rate: AudioRate, buffered_every_ms: int = 500) -> None:
         self.rate: AudioRate = rate
+        self._every = buffered_every_ms // FRAME_MS
+        self._frames = 0
+        self._gone_ms = 0
 
     def opened(self, call: CallView, audio: str) -> Iterable[Message]:
         return [_text(event="started", audio=audio, call=call.id, remote=call.remote.uri, rate=self.rate, frame_ms=FRAME_MS)]
 
-    def heard(self, number: int, samples: bytes, buffered_ms: int) -> Iterable[Message]:
-        if buffered_ms and number % BUFFERED_EVERY == 0:
-            yield _text(event="buffered", buffered_ms=buffered_ms)
+    def heard(self, number: int, samples: bytes, buffered_ms: int, gone_ms: int) -> Iterable[Message]:
+        self._frames += 1
+        if self._frames >= self._every and gone_ms != self._gone_ms:
+            self._frames, self._gone_ms = 0, gone_ms
+            yield _text(event="buffered", buffered_ms=buffered_ms, gone_ms=gone_ms)
         yield samples
 
     def told(self, report: AudioReport) -> Iterable[Message]:
@@ -151,8 +159,8 @@ class Native:
     def refused(self, problem: Mapping[str, Any]) -> Iterable[Message]:
         return [_text(event="error", error=problem)]
 
-    def ended(self, reason: str) -> Iterable[Message]:
-        return [_text(event="ended", reason=reason)]
+    def ended(self, reason: str, lost: bool) -> Iterable[Message]:
+        return [_text(event="ended", reason=reason, lost=lost)]
 
     def received(self, message: Message) -> Iterable[Action]:
         if isinstance(message, bytes):
@@ -200,7 +208,7 @@ class MediaStreams:
         }  # fmt: skip
         yield self._say("start", start=start)
 
-    def heard(self, number: int, samples: bytes, buffered_ms: int) -> Iterable[Message]:
+    def heard(self, number: int, samples: bytes, buffered_ms: int, gone_ms: int) -> Iterable[Message]:
         self._chunk += 1
         media = {
             "track": "inbound", "chunk": str(self._chunk), "timestamp": str(number * FRAME_MS),
@@ -224,7 +232,7 @@ class MediaStreams:
     def refused(self, problem: Mapping[str, Any]) -> Iterable[Message]:
         return []  # there is no message for it: what makes no sense is passed over
 
-    def ended(self, reason: str) -> Iterable[Message]:
+    def ended(self, reason: str, lost: bool) -> Iterable[Message]:
         return [self._say("stop", stop={"accountSid": _sid("AC", ""), "callSid": self._call})]
 
     def received(self, message: Message) -> Iterable[Action]:

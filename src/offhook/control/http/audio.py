@@ -7,7 +7,7 @@ from typing import Final, cast, get_args
 
 from offhook.control.access import Client
 from offhook.control.audio.conversation import Conversation
-from offhook.control.audio.dialects import Dialect, MediaStreams, Message, Native
+from offhook.control.audio.dialects import BUFFERED_EVERY_MS, Dialect, MediaStreams, Message, Native
 from offhook.control.http.answers import Message as Received
 from offhook.control.http.limits import AUTHENTICATE_WITHIN
 from offhook.control.http.requests import Request
@@ -46,11 +46,15 @@ async def serve(request: Request, client: Client | None) -> None:
 def _dialect(request: Request, offered: list[str]) -> tuple[Dialect, str | None]:
     if MEDIA_STREAMS in offered:
         return MediaStreams(), MEDIA_STREAMS
-    rate = request.query()["rate"]
+    options = request.query()
+    rate, every = options["rate"], options["buffered_every"]
+    if every not in BUFFERED_EVERY_MS:
+        first, last = BUFFERED_EVERY_MS[0], BUFFERED_EVERY_MS[-1]
+        raise InvalidArgument.field("buffered_every", f"{first} to {last} ms")
     if rate not in get_args(AudioRate):
         raise InvalidArgument.field("rate", f"one of {', '.join(map(str, get_args(AudioRate)))}")
     fallback = next((name for name in offered if name.startswith(BEARER)), None)
-    return Native(cast(AudioRate, rate)), NATIVE if NATIVE in offered else fallback
+    return Native(cast(AudioRate, rate), every), NATIVE if NATIVE in offered else fallback
 
 
 async def _send(request: Request, wire: SocketConnection, message: Message) -> bool:

@@ -172,6 +172,7 @@ ROUTES: tuple[Route, ...] = (
         Parameter("rate", "whole", "samples a second: 8000, 16000, 24000 or 48000", default=16000),
         Parameter("hear", "switch", "hear the far end", default=True),
         Parameter("speak", "switch", "speak in the call", default=True),
+        Parameter("buffered_every", "whole", "milliseconds between two words about what waits to be played", default=500),
     )),
     # --- playing and recording
     _call("playbacks", "play"),
