@@ -397,6 +397,10 @@ class CallHandle(Twin[api.CallHandle]):
         """Connect the far end with `to` (blind transfer). When the target has answered, this call ends."""
         self._run(self._inner.transfer(to, wait=wait))
 
+    def transfer_attended(self, with_call: CallHandle, *, wait: bool = True) -> None:
+        """Connect the far end with that of another answered call. When they talk to each other, both calls end."""
+        self._run(self._inner.transfer_attended(bare(with_call), wait=wait))
+
     def accept_transfer(self) -> CallHandle:
         """Do what the far end asked for with `transfer.requested`: call its target. Returns the new call."""
         found: CallHandle = self._wrap(self._run(self._inner.accept_transfer()))

@@ -293,6 +293,12 @@ export interface CallRemoteResumed {
   call: CallView;
 }
 
+/** This call has taken the place of another, `replaced`, which ends: somebody connected us with its far end. */
+export interface CallReplaced {
+  call: CallView;
+  replaced: string;
+}
+
 /** We do not hold any more. */
 export interface CallResumed {
   call: CallView;
@@ -1291,6 +1297,19 @@ export interface TransferParams {
   call?: string;
 }
 
+/**
+ * Connect the far ends of two answered calls with each other: that of `call` calls that of `with_call` in our place.
+ *
+ * `with_call` "" is the current call, `call` "" the only other one that is answered. Succeeds, and both calls end, when the
+ * two talk to each other; on failure both are as before.
+ */
+export interface TransferAttendedParams {
+  /** The call whose far end is connected with that of `with_call`; empty: the only other one that is answered. */
+  call?: string;
+  /** The call whose place it takes; a call's id or a word for one; empty: the current call. */
+  with_call?: string;
+}
+
 /** The target answered; our call ends. */
 export interface TransferCompleted {
   call: CallView;
@@ -1310,17 +1329,23 @@ export interface TransferProgress {
   reason: string;
 }
 
-/** The far end asks us to call `target` instead (REFER): answer with AcceptTransfer or RejectTransfer. */
+/**
+ * The far end asks us to call `target` instead (REFER): answer with AcceptTransfer or RejectTransfer.
+ *
+ * `attended`: it has talked to the target already, and our call takes the place of that one.
+ */
 export interface TransferRequested {
   call: CallView;
   target: string;
   referred_by: string;
+  attended: boolean;
 }
 
-/** We asked the far end to call `target`. */
+/** We asked the far end to call `target`; in place of our call `with_call` if it is an attended transfer. */
 export interface TransferStarted {
   call: CallView;
   target: string;
+  with_call: string;
 }
 
 /** Undo Mute. */
@@ -1466,6 +1491,7 @@ export interface EventData {
   "call.unmuted": CallUnmuted;
   "call.updated": CallUpdated;
   "call.redirected": CallRedirected;
+  "call.replaced": CallReplaced;
   "call.hold_failed": CallHoldFailed;
   "call.ended": CallEnded;
   "call.decided": CallDecided;
@@ -1594,6 +1620,7 @@ export interface Operations {
   toggle_mute: { params: ToggleMuteParams; result: Accepted<AudioView> };
   send_dtmf: { params: SendDtmfParams; result: Accepted<null> };
   transfer: { params: TransferParams; result: Accepted<null> };
+  transfer_attended: { params: TransferAttendedParams; result: Accepted<null> };
   accept_transfer: { params: AcceptTransferParams; result: Accepted<null> };
   reject_transfer: { params: RejectTransferParams; result: Accepted<null> };
   send_info: { params: SendInfoParams; result: Accepted<null> };

@@ -189,6 +189,10 @@ class CallHandle:
         """Connect the far end with `to` (blind transfer). When the target has answered, this call ends."""
         await self._do(c.Transfer(call=self.id, to=to), wait=wait)
 
+    async def transfer_attended(self, with_call: CallHandle, *, wait: bool = True) -> None:
+        """Connect the far end with that of another answered call. When they talk to each other, both calls end."""
+        await self._do(c.TransferAttended(call=self.id, with_call=with_call.id), wait=wait)
+
     async def accept_transfer(self) -> CallHandle:
         """Do what the far end asked for with `transfer.requested`: call its target. Returns the new call."""
         accepted = await self._do(c.AcceptTransfer(call=self.id))

@@ -166,6 +166,17 @@ def hangup(use: Invocation) -> int:
     return simple("hangup", "hung up")(use)
 
 
+def transfer(use: Invocation) -> int:
+    """Connect the far end with somebody else, or the far ends of two calls with each other."""
+    first, second = use.text("to"), use.text("call")
+    if use.flag("attended"):
+        params = {"call": first, "with_call": second}
+        return perform(use, "transfer_attended", params, "transferring", "transferred")
+    if not first:
+        raise usage_error(use.verb, "to whom? write: transfer 1002, or transfer --attended")
+    return perform(use, "transfer", {"to": first, "call": second}, "transferring", "transferred")
+
+
 def reject(use: Invocation) -> int:
     """Refuse the ringing call."""
     return perform(use, "reject", {"call": use.text("call"), "status": use.whole("status")}, "rejected")

@@ -21,12 +21,13 @@ from offhook.phone.commands import (
     SendMessage,
     SetForwarding,
     Transfer,
+    TransferAttended,
 )
 from offhook.phone.events import AuditCommand, AuditDenied
 
 ALL_SCOPES: Final[frozenset[Scope]] = frozenset(get_args(Scope))
 
-COSTLY: Final = (Dial, Transfer, Redirect, AcceptTransfer, SetForwarding, SendMessage)
+COSTLY: Final = (Dial, Transfer, TransferAttended, Redirect, AcceptTransfer, SetForwarding, SendMessage)
 """What can cause a call or a text to somebody, and so a bill."""
 
 MINUTE: Final = 60.0

@@ -103,6 +103,10 @@ _SPECIAL: Final[Mapping[type, Mapping[str, str]]] = {
         "status": "The SIP status of a reject, 300-699; 0: the setting (486 Busy Here).",
         "to": "Where a redirect goes.",
     },
+    c.TransferAttended: {
+        "call": "The call whose far end is connected with that of `with_call`; empty: the only other one that is answered.",
+        "with_call": "The call whose place it takes; a call's id or a word for one; empty: the current call.",
+    },
     c.HangupAll: {"which": "Which calls to end."},
     c.Mute: {"call": "A call's id, or a word for one; empty: all calls, present and future."},
     c.Unmute: {"call": "A call's id, or a word for one; empty: all calls, present and future."},

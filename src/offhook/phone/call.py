@@ -105,7 +105,10 @@ class Call:
     allows_info: bool = True
     refer: str = ""
     refer_target: str = ""
+    refer_headers: HeaderList = ()
     transfer_target: str = ""
+    transfer_with: str = ""
+    replaces: str = ""
     # media
     port: int = 0
     address: str = ""

@@ -150,6 +150,17 @@ class Transfer(Command, frozen=True, kw_only=True):
     call: str = ""
 
 
+class TransferAttended(Command, frozen=True, kw_only=True):
+    """Connect the far ends of two answered calls with each other: that of `call` calls that of `with_call` in our place.
+
+    `with_call` "" is the current call, `call` "" the only other one that is answered. Succeeds, and both calls end, when the
+    two talk to each other; on failure both are as before.
+    """
+
+    call: str = ""
+    with_call: str = ""
+
+
 class AcceptTransfer(Command, frozen=True, kw_only=True):
     """Do what the far end's REFER asks: call the target; the answer's `call` is the new one."""
 
@@ -500,7 +511,7 @@ class Quit(Command, frozen=True, kw_only=True):
 
 COMMANDS: tuple[type[Command], ...] = (
     Dial, Answer, Reject, Redirect, Hangup, HangupAll, Hold, Resume, ToggleHold, Mute, Unmute, ToggleMute, SendDtmf, Transfer,
-    AcceptTransfer, RejectTransfer, SendInfo, SendMessage, GetCall, ListCalls, Decide, OpenAudio, CloseAudio,
+    TransferAttended, AcceptTransfer, RejectTransfer, SendInfo, SendMessage, GetCall, ListCalls, Decide, OpenAudio, CloseAudio,
     Play, StopPlay, PausePlay, Record, StopRecord, PauseRecord, Loopback,
     CreateConference, JoinConference, LeaveConference, MuteMember, UnmuteMember, EndConference, ListConferences,
     SetVolume, VolumeUp, VolumeDown, SetMicVolume, SetDevice, ListDevices, GetAudio,

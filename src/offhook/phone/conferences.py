@@ -99,6 +99,14 @@ class Conferences:
         self._over(room)
         return Accepted(value=room.view())
 
+    def replaced(self, old: Call, new: Call) -> None:
+        """Let a call take another's place."""
+        for room in self.rooms.values():
+            if old.id in room.members:
+                if old.id in room.muted:
+                    room.muted.add(new.id)
+                self._enter(room, new)
+
     def closed(self, call: Call) -> None:
         """A call is over."""
         for room in list(self.rooms.values()):

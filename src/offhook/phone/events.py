@@ -116,6 +116,12 @@ class CallRedirected(CallEvent, frozen=True, kw_only=True):
     target: str
 
 
+class CallReplaced(CallEvent, frozen=True, kw_only=True):
+    """This call has taken the place of another, `replaced`, which ends: somebody connected us with its far end."""
+
+    replaced: str
+
+
 class CallHoldFailed(CallEvent, frozen=True, kw_only=True):
     """The far end refused our hold or resume; the call is as before."""
 
@@ -144,16 +150,21 @@ class CallDecided(CallEvent, frozen=True, kw_only=True):
 
 
 class TransferRequested(CallEvent, frozen=True, kw_only=True):
-    """The far end asks us to call `target` instead (REFER): answer with AcceptTransfer or RejectTransfer."""
+    """The far end asks us to call `target` instead (REFER): answer with AcceptTransfer or RejectTransfer.
+
+    `attended`: it has talked to the target already, and our call takes the place of that one.
+    """
 
     target: str
     referred_by: str
+    attended: bool = False
 
 
 class TransferStarted(CallEvent, frozen=True, kw_only=True):
-    """We asked the far end to call `target`."""
+    """We asked the far end to call `target`; in place of our call `with_call` if it is an attended transfer."""
 
     target: str
+    with_call: str = ""
 
 
 class TransferProgress(CallEvent, frozen=True, kw_only=True):
@@ -569,8 +580,8 @@ class WebhookTested(Event, frozen=True, kw_only=True):
 
 EVENTS: tuple[type[Event], ...] = (
     CallIncoming, CallCreated, CallCalling, CallRinging, CallEarly, CallAnswered, CallActive, CallHeld, CallResumed,
-    CallRemoteHeld, CallRemoteResumed, CallMuted, CallUnmuted, CallUpdated, CallRedirected, CallHoldFailed, CallEnded,
-    CallDecided,
+    CallRemoteHeld, CallRemoteResumed, CallMuted, CallUnmuted, CallUpdated, CallRedirected, CallReplaced, CallHoldFailed,
+    CallEnded, CallDecided,
     TransferRequested, TransferStarted, TransferProgress, TransferCompleted, TransferFailed,
     AudioMarkReached, AudioCleared, AudioUnderrun, AudioOverrun,
     DtmfReceived, DtmfSent, DtmfSendFailed, MediaStarted, MediaStalled, MediaResumed, MediaStats, MediaFailed,

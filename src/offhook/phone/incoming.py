@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final, assert_never
 
 from offhook.errors import CommandError, InvalidArgument, InvalidState, MediaNegotiationFailed, NotFound, ParseError
@@ -11,7 +12,7 @@ from offhook.phone.closing import Closing
 from offhook.phone.commands import Accepted, Answer, Decide, Redirect, Reject
 from offhook.phone.desk import Account, Desk
 from offhook.phone.dialplan import target_uri
-from offhook.phone.events import CallDecided, CallIncoming, CallRedirected, SystemError
+from offhook.phone.events import CallDecided, CallIncoming, CallRedirected, CallReplaced, SystemError
 from offhook.phone.model import CallState, HeaderList, Party
 from offhook.phone.offers import Offers
 from offhook.phone.outgoing import LOCAL_IDENTITY, Outgoing
@@ -57,17 +58,21 @@ def asserted_identity(headers: HeaderList) -> str:
 
 
 class Incoming:
-    """Takes calls in."""
+    """Takes calls in. `on_replaced` are told of a call (the second) that takes the place of another."""
 
     def __init__(self, desk: Desk, offers: Offers, closing: Closing, outgoing: Outgoing) -> None:
         self.desk = desk
         self.offers = offers
         self.closing = closing
         self.outgoing = outgoing
+        self.on_replaced: list[Callable[[Call, Call], None]] = []
 
     def received(self, event: SessionIncoming) -> None:
         """Decide about a new call: refuse, forward, or let it ring."""
         desk = self.desk
+        if event.replaces:
+            self._replace(event)
+            return
         refusal = self._refusal(event)
         if refusal:
             desk.attempt(Refuse(event.session, refusal[0], refusal[1]))
@@ -85,6 +90,33 @@ class Incoming:
         self._ring(call, silently=at_once)
         desk.emit(CallIncoming(call=call.view(), rings=not at_once))
         self._arm(call)
+
+    # --- in the place of another
+
+    def _replace(self, event: SessionIncoming) -> None:
+        """Take a call that takes the place of another: nobody is asked, for nobody new calls (RFC 3891 3)."""
+        old = self.desk.calls.get(event.replaces)
+        if old is None or self.desk.stopping:
+            self.desk.attempt(Refuse(event.session, 481 if old is None else 503))
+            return
+        call = self._create(event)
+        call.parent, call.replaces, call.muted, call.tags = old.id, old.id, old.muted, old.tags
+        self.desk.add(call)
+        self.desk.emit(CallIncoming(call=call.view(), rings=False))
+        self._answer_by_itself(call, hold_others=False)
+
+    def took_over(self, call: Call) -> None:
+        """A call that takes the place of another is answered: the other ends, and what held it holds."""
+        old = self.desk.calls.get(call.replaces)
+        if old is None:
+            return
+        self.desk.emit(CallReplaced(call=call.view(), replaced=old.id))
+        for replaced in self.on_replaced:
+            replaced(old, call)
+        hold = old.want_hold
+        self.closing.hangup(old, reason="replaced")
+        if hold:
+            self.offers.want(call, True)
 
     @property
     def _forwards_at_once(self) -> bool:
@@ -254,10 +286,12 @@ class Incoming:
                 self._auto_answer(call)
 
     def _auto_answer(self, call: Call) -> None:
-        if call.state is not CallState.INCOMING or self._busy_for_auto():
-            return
+        if call.state is CallState.INCOMING and (call.replaces or not self._busy_for_auto()):
+            self._answer_by_itself(call, hold_others=not call.replaces and self.desk.settings.auto_answer_calls == "hold")
+
+    def _answer_by_itself(self, call: Call, *, hold_others: bool) -> None:
         try:
-            self.answer(Answer(call=call.id), hold_others=self.desk.settings.auto_answer_calls == "hold")
+            self.answer(Answer(call=call.id), hold_others=hold_others)
         except CommandError as error:
             self.desk.emit(SystemError(reason=f"auto answer of call {call.id}: {error.detail}"))
 

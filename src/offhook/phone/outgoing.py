@@ -53,7 +53,7 @@ _HEADER_NAME = re.compile(r"[A-Za-z0-9!%*_+`'~.-]{1,64}")
 _OWN_HEADERS: Final = frozenset({
     "via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "contact", "m", "max-forwards", "route", "record-route",
     "content-length", "l", "content-type", "c", "authorization", "proxy-authorization", "allow", "supported", "k", "require",
-    "proxy-require", "expires",
+    "proxy-require", "expires", "replaces", "referred-by", "b",
 })  # fmt: skip
 """Headers that are the endpoint's own business."""
 
@@ -85,8 +85,8 @@ class Outgoing:
 
     # --- Dial
 
-    def dial(self, command: Dial, parent: str = "") -> Accepted:
-        """Create the call and start it as far as possible now."""
+    def dial(self, command: Dial, parent: str = "", extra: HeaderList = ()) -> Accepted:
+        """Create the call and start it as far as possible now. `extra` are headers of the phone's own making."""
         desk = self.desk
         if desk.draining:
             raise Draining("the phone takes no new calls")
@@ -110,7 +110,7 @@ class Outgoing:
         desk.emit(CallCreated(call=call.view()))
         if command.hold_others:
             self.offers.hold_others(but=call)
-        self._start(call, account, target, command.headers)
+        self._start(call, account, target, command.headers + extra)
         return Accepted(call=call.id, operation=operation)
 
     def _new_id(self, wanted: str) -> str:

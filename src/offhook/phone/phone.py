@@ -85,7 +85,8 @@ class Phone:
         self.accounts = Accounts(self.desk, self.outgoing)
         self.sound = Sound(self.desk)
         self.conferences = Conferences(self.desk)
-        self.outgoing.on_active.append(self.sound.record_by_itself)
+        self.incoming.on_replaced.append(self.conferences.replaced)
+        self.outgoing.on_active += [self.incoming.took_over, self.sound.record_by_itself]
         self.closing.on_closed.append(self.audio.call_closed)
         self.closing.on_closed += [
             self.outgoing.forget,
@@ -187,6 +188,7 @@ class Phone:
             c.ToggleMute: sound.toggle_mute,
             c.SendDtmf: self.digits.send,
             c.Transfer: self.transfers.start,
+            c.TransferAttended: self.transfers.start_attended,
             c.AcceptTransfer: self.transfers.accept,
             c.RejectTransfer: self.transfers.refuse,
             c.SendInfo: self._send_info,

@@ -1,18 +1,20 @@
-"""Blind transfer, both ways (RFC 3515)."""
+"""Blind and attended transfer, both ways (RFC 3515, RFC 3891, RFC 5589)."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from offhook.errors import InvalidState
-from offhook.phone.call import Call
+from offhook.errors import AmbiguousCall, InvalidArgument, InvalidState, NotFound, ParseError
+from offhook.phone.call import CONNECTED, Call
 from offhook.phone.closing import Closing
-from offhook.phone.commands import Accepted, AcceptTransfer, Dial, RejectTransfer, Transfer
+from offhook.phone.commands import Accepted, AcceptTransfer, Dial, RejectTransfer, Transfer, TransferAttended
 from offhook.phone.desk import Desk
 from offhook.phone.dialplan import target_uri
 from offhook.phone.events import TransferCompleted, TransferFailed, TransferProgress, TransferRequested, TransferStarted
 from offhook.phone.outgoing import Outgoing
 from offhook.sip.events import AcceptRefer, NotifyRefer, Refer, ReferProgress, ReferRequested, RefuseRefer
+from offhook.sip.replaces import split_target
+from offhook.sip.uri import Uri
 
 DECIDE_WITHIN: Final = 20.0
 """Seconds the application has to decide on a REFER: the transferor's transaction lives 32."""
@@ -43,6 +45,44 @@ class Transfers:
         self.desk.emit(TransferStarted(call=call.view(), target=str(target)))
         return Accepted(call=call.id, operation=operation)
 
+    def start_attended(self, command: TransferAttended) -> Accepted:
+        """Ask the far end of one call to take our place in another."""
+        other = self.desk.find_connected(command.with_call)
+        call = self._partner(command.call, other)
+        for each in (call, other):
+            if each.transfer_target:
+                raise InvalidState(f"call {each.id} is being transferred to {each.transfer_target}")
+        self.desk.signal(Refer(call.id, self._reached_at(other), replaces=other.id))
+        call.transfer_target, call.transfer_with = other.remote.uri, other.id
+        operation = self.desk.begin("transfer_attended", call, "transfer")
+        self.desk.emit(TransferStarted(call=call.view(), target=call.transfer_target, with_call=other.id))
+        return Accepted(call=call.id, operation=operation)
+
+    def _partner(self, name: str, other: Call) -> Call:
+        if name:
+            call = self.desk.find_connected(name)
+            if call is other:
+                raise InvalidArgument.field("call", "the two calls must be different ones")
+            return call
+        calls = [call for call in self.desk.in_state(CONNECTED) if call is not other]
+        if not calls:
+            raise NotFound(f"there is no answered call besides {other.id}")
+        if len(calls) > 1:
+            raise AmbiguousCall(f"{len(calls)} calls could be connected with {other.id}: name one by its id")
+        return calls[0]
+
+    def _reached_at(self, other: Call) -> Uri | None:
+        """Return the address under which others reach the far end; None: where it reaches us from.
+
+        What was dialled led there once and leads there again, and so does an address of our own provider. A Contact of
+        somebody behind NAT or a provider's border (RFC 5589 7.3) often does not.
+        """
+        account = self.desk.accounts.get(other.account)
+        uri = Uri.parse(other.remote.uri)
+        if other.direction == "outgoing" or (account is not None and uri.host.lower() == account.settings.domain.lower()):
+            return uri
+        return None
+
     def progress(self, event: ReferProgress, call: Call) -> None:
         """What became of our REFER."""
         if not call.transfer_target:
@@ -54,8 +94,12 @@ class Transfers:
         if 200 <= event.status < 300:
             self.desk.emit(TransferCompleted(call=call.view()))
             self.desk.finish(call, "transfer")
+            consulted = self.desk.calls.get(call.transfer_with)
             self.closing.hangup(call, reason="transferred")
+            if consulted is not None:  # its far end has another call in its place, and says BYE itself, perhaps later
+                self.closing.hangup(consulted, reason="transferred")
             return
+        call.transfer_with = ""
         self.desk.emit(TransferFailed(call=call.view(), sip_status=event.status, reason=event.reason))
         self.desk.finish(call, "transfer", error=event.reason or "refused", sip_status=event.status)
 
@@ -66,10 +110,25 @@ class Transfers:
         if call.refer:
             self.desk.attempt(RefuseRefer(call.id, event.refer, 491))
             return
-        call.refer, call.refer_target = event.refer, str(event.target.uri)
+        try:
+            target, replaces = split_target(event.target.uri)
+        except ParseError:
+            self.desk.attempt(RefuseRefer(call.id, event.refer, 400))
+            return
+        if (target.param("method") or "INVITE").upper() != "INVITE":
+            # RFC 3515 2.1 lets a REFER ask for any request. Calling is the one that a phone does for others.
+            self.desk.attempt(RefuseRefer(call.id, event.refer, 603))
+            return
+        headers = [("Replaces", str(replaces))] if replaces else []
+        if event.referred_by:
+            headers.append(("Referred-By", event.referred_by))  # RFC 3892 2.2
+        call.refer, call.refer_target = event.refer, str(target.without_params("method"))
+        call.refer_headers = tuple(headers)
         self.desk.after(call, "refer", DECIDE_WITHIN, self._undecided)
         self.desk.emit(
-            TransferRequested(call=call.view(), target=call.refer_target, referred_by=event.referred_by)
+            TransferRequested(
+                call=call.view(), target=call.refer_target, referred_by=event.referred_by, attended=replaces is not None
+            )
         )
 
     def _asked(self, name: str) -> Call:
@@ -95,7 +154,8 @@ class Transfers:
         call = self._asked(command.call)
         refer = call.refer
         self.desk.signal(AcceptRefer(call.id, refer))
-        placed = self.outgoing.dial(Dial(to=call.refer_target, account=self._account_of(call)), parent=call.id)
+        dial = Dial(to=call.refer_target, account=self._account_of(call))
+        placed = self.outgoing.dial(dial, parent=call.id, extra=call.refer_headers)
         self._placed_for[placed.call] = (call.id, refer)
         return placed
 

@@ -7,7 +7,7 @@ from typing import Final
 from offhook.errors import InvalidArgument
 from offhook.sip import events
 from offhook.sip.dialog import Dialog
-from offhook.sip.events import Body, Flow, HeaderList, Identity
+from offhook.sip.events import Body, Flow, HeaderList, Identity, SessionId
 from offhook.sip.message import Request
 from offhook.sip.session import Session, Sessions, SessionState
 from offhook.sip.stack import ALLOW, body_of, header_list
@@ -22,7 +22,7 @@ class Answering(Session):
     """A session the far end started."""
 
     def __init__(self, sessions: Sessions, request: Request, server: ServerTransaction, flow: Flow,
-                 identity: Identity | None) -> None:
+                 identity: Identity | None, replaces: SessionId = "") -> None:
         user = identity.contact_user if identity is not None else request.uri.user_decoded
         super().__init__(sessions, sessions.stack.ids.token(16), identity, user, SessionState.INCOMING)
         self.request_in = request
@@ -34,7 +34,7 @@ class Answering(Session):
         server.on_cancel = self._cancelled
         self.stack.emit(events.SessionIncoming(
             self.id, identity.id if identity is not None else None, request.from_, request.to, request.uri, request.call_id,
-            body_of(request), header_list(request), flow))
+            body_of(request), header_list(request), flow, replaces))
 
     def progress(self, status: int, body: Body | None, headers: HeaderList, now: float) -> None:
         """Send a provisional answer, and again each minute."""

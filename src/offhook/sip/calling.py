@@ -8,7 +8,7 @@ from offhook.sip.events import Body, HeaderList, Identity
 from offhook.sip.message import Response
 from offhook.sip.outgoing import Outgoing
 from offhook.sip.session import Session, Sessions, SessionState
-from offhook.sip.stack import ALLOW, Hop, Items, body_of, header_list, hop_to
+from offhook.sip.stack import ALLOW, SUPPORTED, Hop, Items, body_of, header_list, hop_to
 from offhook.sip.uri import NameAddr, Uri
 
 
@@ -43,7 +43,7 @@ class Calling(Session):
             proxy = identity.proxy if identity.proxy.is_loose else identity.proxy.with_param("lr")
             items.append(("Route", f"<{proxy}>"))
         items += [("From", str(self.local)), ("To", f"<{self.command.target}>"), ("Call-ID", self.call_id),
-                  ("Allow", ALLOW), *self.command.headers]
+                  ("Allow", ALLOW), ("Supported", SUPPORTED), *self.command.headers]
         self._ringing = False
         self._out = Outgoing(self.stack, "INVITE", target, items, hop=first_hop(identity, target),
                              next_cseq=self._next_cseq, on_answer=self._answered, identity=identity,

@@ -16,13 +16,14 @@ from offhook.sip.framing import StreamFramer, is_keep_alive
 from offhook.sip.message import MessageError, Request, Response, parse_message
 from offhook.sip.outgoing import Outgoing
 from offhook.sip.registration import Registration
-from offhook.sip.session import Sessions
-from offhook.sip.stack import ACCEPT, ALLOW, METHODS, Items, Stack, body_of, header_list
+from offhook.sip.replaces import REFUSALS, Replaces, read_replaces, refer_target, standing_of
+from offhook.sip.session import Session, Sessions
+from offhook.sip.stack import ACCEPT, ALLOW, EXTENSIONS, METHODS, SUPPORTED, Items, Stack, body_of, header_list
 from offhook.sip.transactions import Input, ServerTransaction, State, client_key, same_path, server_key
 from offhook.sip.transfer import Transfers
 from offhook.sip.uri import NameAddr, Uri
 
-CAPABILITIES: Final[HeaderList] = (("Allow", ALLOW), ("Accept", ACCEPT), ("Supported", ""))
+CAPABILITIES: Final[HeaderList] = (("Allow", ALLOW), ("Accept", ACCEPT), ("Supported", SUPPORTED))
 """What OPTIONS is answered with (RFC 3261 11.2)."""
 
 _REGISTRAR_ONLY: Final = frozenset({"REGISTER", "SUBSCRIBE", "PUBLISH", "PRACK"})
@@ -30,9 +31,10 @@ _REGISTRAR_ONLY: Final = frozenset({"REGISTER", "SUBSCRIBE", "PUBLISH", "PRACK"}
 
 
 _AnswerCommand: TypeAlias = events.Progress | events.Accept | events.Refuse
-_TransferCommand: TypeAlias = events.Refer | events.AcceptRefer | events.RefuseRefer | events.NotifyRefer
+_TransferCommand: TypeAlias = events.AcceptRefer | events.RefuseRefer | events.NotifyRefer
 _SessionCommand: TypeAlias = (
-    _AnswerCommand | _TransferCommand | events.End | events.Reoffer | events.AnswerOffer | events.RefuseOffer | events.SendInfo
+    _AnswerCommand | _TransferCommand | events.Refer | events.End | events.Reoffer | events.AnswerOffer | events.RefuseOffer
+    | events.SendInfo
 )
 
 _UNANSWERED = frozenset({State.INITIAL, State.CALLING, State.TRYING, State.PROCEEDING})
@@ -191,8 +193,24 @@ class Endpoint:
             case events.Progress() | events.Accept() | events.Refuse():
                 if isinstance(session, Answering):  # by the table: only those ring
                     _answer(session, command, now)
+            case events.Refer():
+                session.transfers.refer(*self._refer(command), now)
             case _:
                 _transfer(session.transfers, command, now)
+
+    def _refer(self, command: events.Refer) -> tuple[Uri, HeaderList]:
+        """Return what Refer-To names, and the headers beside it."""
+        target = command.target
+        if not command.replaces:
+            if target is None:
+                raise InvalidArgument.field("target", "an address, or a session to replace")
+            return target, command.headers
+        other = self._sessions.find(command.replaces)
+        other.require(events.Refer)
+        dialog = other.dialog
+        if dialog is None or command.replaces == command.session:
+            raise InvalidArgument.field("replaces", "another session that is answered")
+        return refer_target(target or dialog.target, Replaces.of(dialog)), command.headers
 
     # --- bytes ---
 
@@ -321,9 +339,11 @@ class Endpoint:
         elif request.uri.scheme == "sips":
             # sips promises TLS on each hop, which nothing here can keep
             self._respond(server, 416, now)
-        elif "Require" in request.headers and (unknown := request.headers.values("Require")):
-            # RFC 3261 8.2.2.3: no extension is supported, so each one named is unsupported
+        elif "Require" in request.headers and (unknown := _unknown(request.headers.values("Require"))):
+            # RFC 3261 8.2.2.3: every extension that is required and not understood
             self._respond(server, 420, now, (("Unsupported", ", ".join(unknown)),))
+        elif "Replaces" in request.headers and not self._may_replace(request, server, now):
+            pass  # it has been refused
         elif request.to.tag:
             self._receive_in_dialog(flow, request, server, now)
         else:
@@ -361,7 +381,28 @@ class Endpoint:
         elif request.body and request.content_type != "application/sdp":
             self._respond(server, 415, now, (("Accept", ACCEPT),))
         else:
-            Answering(self._sessions, request, server, flow, self._identity_of(request))
+            replaced = self._replaced(request)
+            Answering(self._sessions, request, server, flow, self._identity_of(request), replaced.id if replaced else "")
+
+    def _replaced(self, request: Request) -> Session | None:
+        """Return the session whose place an INVITE takes, None for a plain call or if it does not exist."""
+        named = read_replaces(request)
+        if named is None:
+            return None
+        for key in named.keys:
+            if key in self._sessions.dialogs:
+                return self._sessions.dialogs[key]
+        return None
+
+    def _may_replace(self, request: Request, server: ServerTransaction, now: float) -> bool:
+        """Refuse a request whose Replaces cannot be obeyed (RFC 3891 3)."""
+        named = read_replaces(request)
+        if named is None or request.to.tag:
+            raise ParseError("Replaces inside a dialog")
+        refusal = REFUSALS[standing_of(self._replaced(request)), named.early_only]
+        if refusal is not None:
+            self._respond(server, refusal, now)
+        return refusal is None
 
     def _receive_anywhere(self, flow: Flow, request: Request, server: ServerTransaction, now: float) -> bool:
         """Answer OPTIONS and MESSAGE, which mean the same inside a dialog and outside; False for other methods."""
@@ -407,8 +448,6 @@ def _answer(session: Answering, command: _AnswerCommand, now: float) -> None:
 
 def _transfer(transfers: Transfers, command: _TransferCommand, now: float) -> None:
     match command:
-        case events.Refer():
-            transfers.refer(command.target, command.headers, now)
         case events.AcceptRefer():
             transfers.accept(command.refer, now)
         case events.RefuseRefer():
@@ -417,6 +456,10 @@ def _transfer(transfers: Transfers, command: _TransferCommand, now: float) -> No
             transfers.notify(command.refer, command.status, command.reason, now)
         case _:
             assert_never(command)
+
+
+def _unknown(required: list[str]) -> list[str]:
+    return [name for name in required if name.lower() not in EXTENSIONS]
 
 
 def _check_target(target: Uri) -> None:

@@ -165,11 +165,16 @@ class RefuseOffer(Struct, frozen=True):
 
 
 class Refer(Struct, frozen=True):
-    """Blind transfer: REFER inside the dialog. Outcome: ReferProgress…, the last one with final=True."""
+    """Transfer: REFER inside the dialog. Outcome: ReferProgress…, the last one with final=True.
+
+    With `replaces`, another answered session of ours, the call to `target` takes that session's place (RFC 5589 7): the far
+    ends of both talk to each other then. `target` None is where that session's far end is reached.
+    """
 
     session: SessionId
-    target: Uri
+    target: Uri | None
     headers: HeaderList = ()
+    replaces: SessionId = ""
 
 
 class AcceptRefer(Struct, frozen=True):
@@ -317,7 +322,7 @@ class SessionIncoming(Struct, frozen=True):
 
     `identity` is the one whose contact user or address fits the Request-URI, None if none does.
     `headers` holds every header of the INVITE in order, values unfolded; `flow` is the way it came, and with it the address
-    under which the caller sees us.
+    under which the caller sees us. `replaces` is the session whose place it takes: Accept it and End that one (RFC 3891 3).
     """
 
     session: SessionId
@@ -329,6 +334,7 @@ class SessionIncoming(Struct, frozen=True):
     offer: Body | None
     headers: HeaderList
     flow: Flow
+    replaces: SessionId = ""
 
 
 class SessionCalling(Struct, frozen=True):

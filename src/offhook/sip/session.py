@@ -13,7 +13,7 @@ from offhook.sip.events import Body, HeaderList, Identity, SessionId
 from offhook.sip.message import Request, Response
 from offhook.sip.offers import Offers
 from offhook.sip.outgoing import OnAnswer, Outgoing
-from offhook.sip.stack import ALLOW, Items, Stack, body_of, contact_uri, header_list
+from offhook.sip.stack import ALLOW, SUPPORTED, Items, Stack, body_of, contact_uri, header_list
 from offhook.sip.timers import T1, T2, TIMEOUT, Timer
 from offhook.sip.transactions import ServerTransaction
 from offhook.sip.transfer import Transfers
@@ -295,7 +295,7 @@ class Session:
     def accept_invite(self, server: ServerTransaction, tag: str, headers: HeaderList, body: Body | None, on_ack: OnAck,
                       now: float) -> None:
         """Answer an INVITE with 200 and repeat that until the ACK."""
-        items = (*self.contact(server), ("Allow", ALLOW), *headers)
+        items = (*self.contact(server), ("Allow", ALLOW), ("Supported", SUPPORTED), *headers)
         payload = self.stack.response(server.request, 200, tag=tag, headers=items, body=body)
 
         def acknowledged(answer: Body | None, then: float) -> None:

@@ -31,6 +31,9 @@ from offhook.sip.uri import Uri
 ALLOW: Final = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE, REFER, NOTIFY, UPDATE"
 METHODS: Final = frozenset(ALLOW.split(", "))
 ACCEPT: Final = "application/sdp, message/sipfrag"
+SUPPORTED: Final = "replaces"
+EXTENSIONS: Final = frozenset(SUPPORTED.split(", "))
+"""Option tags we understand where a request requires them."""
 
 Items: TypeAlias = list[tuple[str, str]]
 OnResolved: TypeAlias = Callable[[Resolved, float], None]

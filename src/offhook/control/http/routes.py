@@ -159,6 +159,7 @@ ROUTES: tuple[Route, ...] = (
     _call("unmute", "unmute", "Undo mute in this call."),
     _call("dtmf", "send_dtmf"),
     _call("transfer", "transfer"),
+    _call("transfer_attended", "transfer_attended"),
     _call("accept_transfer", "accept_transfer"),
     _call("reject_transfer", "reject_transfer"),
     _call("info", "send_info"),
