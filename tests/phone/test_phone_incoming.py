@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from offhook.errors import InvalidArgument, InvalidState, MediaNegotiationFailed, NotFound
+from offhook.errors import InvalidArgument, InvalidState, NotFound
 from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.incoming import asked_delay, asserted_identity
 from offhook.phone.model import CallState, HeaderList
 from offhook.phone.settings import PhoneSettings
+from offhook.sip.events import Datagram, Flow
 from offhook.testing.phones import VirtualPhone, over, rings, settle, talk, two_phones
 from offhook.testing.wire import Wire
 
@@ -83,13 +84,36 @@ def test_nothing_in_common() -> None:
     alice = VirtualPhone(wire, "alice", "10.0.0.1", codecs=("PCMA",))
     bob = VirtualPhone(wire, "bob", "10.0.0.2", codecs=("PCMU",))
     alice.dial(bob)
-    wire.run_until(rings(bob))
-    with pytest.raises(MediaNegotiationFailed):
-        bob.execute(c.Answer())
     over(alice, bob)
     end = alice.ended().end
     assert end is not None
     assert end.sip_status == 488
+    # RFC 3261 13.3.1.3: it does not ring for nothing; it is told all the same
+    assert [event.rings for event in bob.of(e.CallIncoming)] == [False]
+    assert "no codec in common" in bob.ended().end.reason  # type: ignore[union-attr]  # it has ended
+    assert any("Warning: 305 offhook" in sent.data.decode() for sent in wire.sent)
+
+
+def test_what_is_no_session_description_is_refused() -> None:
+    wire = Wire()
+    bob = VirtualPhone(wire, "bob", "10.0.0.2")
+    bob.phone.receive(Datagram(Flow("udp", ("10.0.0.2", 5060), ("10.0.0.9", 5060)), (
+        b"INVITE sip:offhook@10.0.0.2 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\n"
+        b"To: <sip:offhook@10.0.0.2>\r\nCall-ID: 1\r\nCSeq: 1 INVITE\r\nContact: <sip:a@10.0.0.9>\r\n"
+        b"Content-Type: application/sdp\r\n\r\nnonsense")), 0.0)
+    wire.drain(bob.node)
+    assert [sent.line for sent in wire.sent] == ["SIP/2.0 400 Bad Request"]
+    assert bob.ended().state is CallState.ENDED
+
+
+def test_a_phone_that_drains_says_when_to_try_again() -> None:
+    alice, bob = two_phones(Wire())
+    bob.execute(c.Drain(enabled=True))
+    alice.dial(bob)
+    over(alice, bob)
+    # RFC 3261 21.5.4: Retry-After
+    (refusal,) = {sent.data for sent in alice.wire.sent if sent.line.startswith("SIP/2.0 503")}
+    assert b"\r\nRetry-After: 30\r\n" in refusal
 
 
 def test_what_does_not_ring_is_not_answered() -> None:

@@ -66,6 +66,10 @@ def ask(data: bytes, flow: Flow = UDP) -> tuple[list[Response], list[events.SipO
     (raw("OPTIONS").replace(b"CSeq: 1 OPTIONS", b"CSeq: 1 INFO"), 400),
     (raw("OPTIONS").replace(b"SIP/2.0\r\nVia", b"SIP/7.0\r\nVia"), 505),
     (raw("OPTIONS", extra="Contact: <<>\r\n"), 400),
+    (raw("INVITE", extra="Accept: text/html\r\n"), 406),
+    (raw("MESSAGE", extra="Content-Type: image/png\r\n", body="x"), 415),
+    (raw("OPTIONS", uri="sip:" + "a" * 5000), 414),
+    (raw("OPTIONS", extra="X: " + "a" * 9000 + "\r\n"), 513),
 ])
 def test_the_right_status(data: bytes, status: int) -> None:
     responses, _ = ask(data)
@@ -80,6 +84,56 @@ def test_answers_carry_what_the_rfc_wants() -> None:
     assert ask(raw("REGISTER"))[0][0].headers.get("Allow")
     assert ask(raw("INVITE", extra="Require: 100rel\r\n"))[0][0].headers.get("Unsupported") == "100rel"
     assert ask(raw("INVITE", extra="Content-Type: a/b\r\n", body="x"))[0][0].headers.get("Accept")
+
+
+def test_a_request_that_lacks_what_answers_copy_is_answered_with_the_rest() -> None:
+    # RFC 4475 3.3.1: 400, even though From, To and Call-ID are missing
+    core = endpoint()
+    data = b"INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bK1\r\nCSeq: 1 INVITE\r\n\r\n"
+    core.receive(Datagram(UDP, data), 0.0)
+    (sent,) = [each for each in drain(core) if isinstance(each, Transmit)]
+    assert sent.data.startswith(b"SIP/2.0 400 Bad Request\r\nVia: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bK1\r\nCSeq: 1 INVITE\r\n")
+    assert b"To:" not in sent.data
+
+
+def test_a_broken_via_still_says_which_port_answers_go_to() -> None:
+    # RFC 4475 3.1.2.1
+    core = endpoint()
+    core.receive(Datagram(UDP, raw(via="SIP/2.0/UDP 192.0.2.1:5099;;,;").replace(b";branch=z9hG4bK1", b"")), 0.0)
+    (sent,) = [each for each in drain(core) if isinstance(each, Transmit)]
+    assert sent.data.startswith(b"SIP/2.0 400")
+    assert sent.flow.remote == ("10.0.0.9", 5099)
+
+
+@pytest.mark.parametrize(("head", "status"), [
+    (raw("OPTIONS").replace(b"Content-Length: 0", b"Content-Length: -1"), 400),
+    (raw("OPTIONS").replace(b"Content-Length: 0", b"Content-Length: 70000"), 513),
+    (raw("OPTIONS").replace(b"Content-Length: 0\r\n", b""), 400),
+])
+def test_behind_which_a_stream_cannot_be_read_is_answered_and_the_connection_closed(head: bytes, status: int) -> None:
+    # RFC 4475 3.1.2.3: an error; the framing is lost, so the connection should be closed
+    core = endpoint()
+    core.receive(StreamChunk(TCP, head), 0.0)
+    sent = drain(core)
+    answers = [each.data for each in sent if isinstance(each, Transmit)]
+    assert [answer.split(b" ")[1] for answer in answers] == [str(status).encode()]
+    assert isinstance(sent[-1], events.CloseFlow)
+
+
+def test_a_message_that_stops_half_way_has_twenty_seconds() -> None:
+    core = endpoint()
+    data = raw("OPTIONS")
+    core.receive(StreamChunk(TCP, data[:50]), 0.0)
+    core.receive(StreamChunk(TCP, data[50:]), 15.0)
+    core.timeout(30.0)
+    assert not [each for each in drain(core) if isinstance(each, events.CloseFlow)]
+    core.receive(StreamChunk(TCP, data[:-10]), 40.0)
+    core.timeout(59.9)
+    assert not [each for each in drain(core) if isinstance(each, events.CloseFlow)]
+    core.timeout(60.1)
+    closed = drain(core)
+    assert isinstance(closed[-1], events.CloseFlow)
+    assert core.statistics()["timers"] == 0 or core.deadline() is not None
 
 
 def test_message_and_incoming_call_find_their_identity() -> None:

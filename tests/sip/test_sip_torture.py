@@ -17,9 +17,9 @@ TESTDATA = Path(os.environ.get("OFFHOOK_TESTDATA") or Path(__file__).parents[3] 
 # RFC 4475: None is acted on by a user agent's wire layer (what is unsupported in it is for the layers above), a number is how
 # it is refused, a negative one is refused and not answered: it is a response, or nothing to answer with can be read.
 RFC4475: dict[str, int | None] = {
-    "badaspec": 400, "badbranch": None, "baddate": None, "baddn": 400, "badinv01": -400, "badvers": 505, "bcast": None,
+    "badaspec": 400, "badbranch": None, "baddate": None, "baddn": 400, "badinv01": 400, "badvers": 505, "bcast": None,
     "bext01": None, "bigcode": -400, "clerr": 400, "cparam01": None, "cparam02": None, "dblreq": None, "esc01": None,
-    "esc02": None, "escnull": None, "escruri": None, "insuf": -400, "intmeth": None, "inv2543": None, "invut": None,
+    "esc02": None, "escnull": None, "escruri": None, "insuf": 400, "intmeth": None, "inv2543": None, "invut": None,
     "longreq": None, "ltgtruri": 400, "lwsdisp": None, "lwsruri": 400, "lwsstart": 400, "mcl01": 400, "mismatch01": 400,
     "mismatch02": 400, "mpart01": None, "multi01": 400, "ncl": 400, "noreason": None, "novelsc": 416, "quotbal": 400,
     "regaut01": None, "regbadct": 400, "regescrt": None, "scalar02": 400, "scalarlg": -400, "sdp01": None, "semiuri": None,

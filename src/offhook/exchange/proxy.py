@@ -140,9 +140,12 @@ class Proxy:
         self._tidy()
 
     def _refuse_statelessly(self, request: Request, status: int, flow: Flow) -> None:
-        stamp_via(request, flow)
-        response = response_to(request, status, to_tag=self._ids.token(8))
-        self._send(response_flow(request, flow), response.encode())
+        try:
+            stamp_via(request, flow)
+            back = response_flow(request, flow)
+        except ParseError:
+            return  # of its Via there is too little to find the way back
+        self._send(back, response_to(request, status, to_tag=self._ids.token(8)).encode())
 
     def _take_response(self, response: Response, data: bytes, flow: Flow, now: float) -> None:
         branch = response.via.branch or ""

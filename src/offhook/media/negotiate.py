@@ -27,6 +27,7 @@ TELEPHONE_EVENT = "TELEPHONE-EVENT"
 TELEPHONE_EVENT_TYPE = 101
 FIRST_DYNAMIC_TYPE = 102
 PTIME_MS = 20
+OFFERS_KEPT = 16  # offers remembered as read: each is looked at when the call comes and again when it is answered
 # Secure profiles are not in this list: answering RTP/SAVP without a key exchange would mean talking in the clear.
 PROFILES = ("RTP/AVP", "RTP/AVPF")
 
@@ -96,7 +97,7 @@ def make_answer(
     `direction` is what we want; the outcome lets through what both want. Raises MediaNegotiationFailed if nothing in the
     offer suits (answer 488), ParseError if it is not SDP.
     """
-    theirs = parse_sdp(offer)
+    theirs = _offer(offer)
     index, chosen, events = _choose(local, theirs)
     line = theirs.media[index]
     # RFC 3264 6.1: sendonly is answered recvonly or inactive, and so on: the offer seen from our side, narrowed by us.
@@ -109,6 +110,11 @@ def make_answer(
     event = events[0].payload_type if events else None
     config = _config(theirs, line, chosen[0], receive, agreed, event, event)
     return _describe(local, session_id, version, media).encode(), config
+
+
+def check_offer(codecs: tuple[str, ...], offer: bytes) -> None:
+    """Say before anybody is asked whether an answer could be made; raises as `make_answer` does."""
+    _choose(LocalMedia("", 0, codecs), _offer(offer))
 
 
 def accept_answer(local: LocalMedia, offer: bytes, answer: bytes) -> StreamConfig:
@@ -152,6 +158,9 @@ def remote_direction(sdp: bytes) -> Direction:
         return "inactive"
     line = theirs.media[index]
     return "inactive" if line.port == 0 else _stated(theirs, line)
+
+
+_offer = lru_cache(OFFERS_KEPT)(parse_sdp)
 
 
 # --- choosing ------------------------------------------------------------------------------------------------------

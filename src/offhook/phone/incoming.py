@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final, assert_never
 
 from offhook.errors import CommandError, InvalidArgument, InvalidState, MediaNegotiationFailed, NotFound, ParseError
+from offhook.media.negotiate import check_offer
 from offhook.phone.call import CONNECTED, Call
 from offhook.phone.closing import Closing
 from offhook.phone.commands import Accepted, Answer, Decide, Redirect, Reject
@@ -17,7 +18,7 @@ from offhook.phone.model import CallState, HeaderList, Party
 from offhook.phone.offers import Offers
 from offhook.phone.outgoing import LOCAL_IDENTITY, Outgoing
 from offhook.phone.settings import Decision
-from offhook.sip.events import Accept, Progress, Refuse, SessionConfirmed, SessionIncoming
+from offhook.sip.events import Accept, Body, Progress, Refuse, SessionConfirmed, SessionIncoming
 from offhook.sip.uri import NameAddr, Uri
 
 SHOWN_HEADERS: Final = 64
@@ -27,6 +28,17 @@ DECISION_WITHIN: Final = 2.0
 """Seconds a program has to decide about a call; the caller hears nothing meanwhile (the server's 100 stops its retries)."""
 
 _ANSWER_AFTER = re.compile(r"answer-after\s*=\s*\"?(\d{1,3})", re.IGNORECASE)
+
+
+AWAY: Final = 30
+"""Seconds: Retry-After of a phone that takes no calls because it stops or is about to."""
+
+WARN_AGENT: Final = "offhook"
+
+
+def _quotable(text: str) -> str:
+    """Return what fits a quoted string on a header line."""
+    return "".join(each for each in text[:120] if " " <= each <= "~" and each not in '"\\')
 
 
 def asked_delay(headers: HeaderList) -> float | None:
@@ -74,11 +86,16 @@ class Incoming:
             self._replace(event)
             return
         refusal = self._refusal(event)
-        if refusal:
-            desk.attempt(Refuse(event.session, refusal[0], refusal[1]))
+        if refusal is not None:
+            desk.attempt(Refuse(event.session, *refusal))
             return
         call = self._create(event)
         desk.add(call)
+        if event.offer is not None and (unsuitable := self._unsuitable(event.offer)) is not None:
+            # RFC 3261 13.3.1.3: what nobody could answer is refused before it rings
+            desk.emit(CallIncoming(call=call.view(), rings=False))
+            self.closing.refuse(call, *unsuitable)
+            return
         if self._forwards_at_once and not desk.settings.decide:
             self._forward(call)
             return
@@ -127,18 +144,28 @@ class Incoming:
             self.desk.attempt(Progress(call.id, 180))
         call.ringing = self.desk.wall
 
-    def _refusal(self, event: SessionIncoming) -> tuple[int, str] | None:
+    def _refusal(self, event: SessionIncoming) -> tuple[int, str, HeaderList] | None:
         desk = self.desk
         if desk.draining or desk.stopping:
-            return 503, "Shutting Down"
+            # RFC 3261 21.5.4: when to try again; by then another phone has its place, or this one is back
+            return 503, "Shutting Down", (("Retry-After", str(AWAY)),)
         if desk.settings.dnd:
-            return 486, "Do Not Disturb"
+            return 486, "Do Not Disturb", ()
         if desk.settings.max_calls and len(desk.calls) >= desk.settings.max_calls:
-            return 486, "Busy Here"
+            return 486, "Busy Here", ()
         if desk.calls and not desk.settings.call_waiting:
-            return 486, "Busy Here"
-        if event.offer is not None and event.offer.content_type.partition(";")[0].strip().lower() != "application/sdp":
-            return 415, ""
+            return 486, "Busy Here", ()
+        return None
+
+    def _unsuitable(self, offer: Body) -> tuple[int, str, HeaderList] | None:
+        """Say how an offer is refused that has nothing in common with us, or is none."""
+        try:
+            check_offer(self.offers.codecs, offer.data)
+        except MediaNegotiationFailed as error:
+            # RFC 3261 20.43: 305, no format in common; the text is for people
+            return 488, error.detail, (("Warning", f'305 {WARN_AGENT} "{_quotable(error.detail)}"'),)
+        except ParseError as error:
+            return 400, error.detail, (("Warning", f'399 {WARN_AGENT} "{_quotable(error.detail)}"'),)
         return None
 
     def _create(self, event: SessionIncoming) -> Call:

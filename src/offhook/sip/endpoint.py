@@ -6,25 +6,42 @@ from typing import Final, TypeAlias, assert_never
 
 from offhook.errors import InvalidArgument, InvalidState, NotFound, ParseError
 from offhook.ids import Ids
-from offhook.sip import events, sanity
+from offhook.sip import bodies, events, sanity
 from offhook.sip.abnf import breaks_line, is_token
 from offhook.sip.answering import Answering
 from offhook.sip.calling import Calling, first_hop
 from offhook.sip.dialog import key_of
 from offhook.sip.events import Body, Flow, HeaderList, Identity, IdentityId, SipCommand, SipInput, SipOutput
 from offhook.sip.framing import StreamFramer, is_keep_alive
-from offhook.sip.message import MessageError, Request, Response, parse_message
+from offhook.sip.message import (
+    REASON_PHRASES,
+    MessageError,
+    Request,
+    Response,
+    answerable,
+    encode_message,
+    parse_message,
+    response_fields,
+    sent_by_port,
+)
 from offhook.sip.outgoing import Outgoing
 from offhook.sip.registration import Registration
 from offhook.sip.replaces import REFUSALS, Replaces, read_replaces, refer_target, standing_of
 from offhook.sip.session import Session, Sessions
 from offhook.sip.stack import ACCEPT, ALLOW, EXTENSIONS, METHODS, SUPPORTED, Items, Stack, body_of, header_list
+from offhook.sip.timers import Timer
 from offhook.sip.transactions import Input, ServerTransaction, State, client_key, same_path, server_key
 from offhook.sip.transfer import Transfers
 from offhook.sip.uri import NameAddr, Uri
 
-CAPABILITIES: Final[HeaderList] = (("Allow", ALLOW), ("Accept", ACCEPT), ("Supported", SUPPORTED))
+CAPABILITIES: Final[HeaderList] = (
+    ("Allow", ALLOW), ("Accept", f"{ACCEPT}, {bodies.TEXT}"), ("Accept-Encoding", "identity"), ("Accept-Language", "en"),
+    ("Supported", SUPPORTED),
+)  # fmt: skip
 """What OPTIONS is answered with (RFC 3261 11.2)."""
+
+STALLED: Final = 20.0
+"""Seconds the rest of a message may take on a stream. RFC 4475 3.1.2.2: wait for more, and close if none comes."""
 
 _REGISTRAR_ONLY: Final = frozenset({"REGISTER", "SUBSCRIBE", "PUBLISH", "PRACK"})
 """Methods we know of but do not serve: 405; what nobody has heard of gets 501 (RFC 3261 8.2.1)."""
@@ -51,6 +68,7 @@ class Endpoint:
         self._sessions = Sessions(self._stack)
         self._registrations: dict[IdentityId, Registration] = {}
         self._framers: dict[tuple[int, events.Address], StreamFramer] = {}
+        self._stalled: dict[StreamFramer, Timer] = {}
 
     # --- the five verbs ---
 
@@ -232,13 +250,45 @@ class Endpoint:
             # RFC 5626 4.4.1: a ping of two line ends is answered with one
             self._stack.transmit(flow, b"\r\n")
         if fault is not None:
-            self._stack.drop(flow.remote, fault.detail)
-            self._framers.pop(key, None)
-            self._stack.emit(events.CloseFlow(flow))
+            self._answer_unframed(flow, framer.head, fault)
+            self._close_stream(flow, framer)
+        elif framer.waits or self._stalled:
+            self._watch_stream(flow, framer, now)
+
+    def _answer_unframed(self, flow: Flow, head: bytes, fault: ParseError) -> None:
+        """Answer the message behind which the next one cannot be found any more (RFC 4475 3.1.2.3: an error, then close)."""
+        partial: Request | None = None
+        if head:
+            try:
+                partial = answerable(parse_message(head))
+            except MessageError as error:
+                partial = error.partial
+        self._answer_fault(flow, MessageError(fault.detail, status=fault.status, partial=partial))
+
+    def _watch_stream(self, flow: Flow, framer: StreamFramer, now: float) -> None:
+        """Give the rest of a message its time."""
+        timer = self._stalled.pop(framer, None)
+        if timer is not None:
+            timer.stop()
+        if framer.waits:
+            def give_up(_now: float) -> None:
+                self._answer_unframed(flow, framer.begun, ParseError("the rest of the message did not come"))
+                self._close_stream(flow, framer)
+            self._stalled[framer] = self._stack.timers.start(now + STALLED, give_up)
+
+    def _close_stream(self, flow: Flow, framer: StreamFramer) -> None:
+        self._forget_stream((flow.connection, flow.remote), framer)
+        self._stack.emit(events.CloseFlow(flow))
+
+    def _forget_stream(self, key: tuple[int, events.Address], framer: StreamFramer) -> None:
+        self._framers.pop(key, None)
+        timer = self._stalled.pop(framer, None)
+        if timer is not None:
+            timer.stop()
 
     def _flow_failed(self, failed: events.FlowFailed, now: float) -> None:
         for key in [key for key in self._framers if same_path(failed.flow, Flow("tcp", failed.flow.local, key[1], key[0]))]:
-            del self._framers[key]
+            self._forget_stream(key, self._framers[key])
         self._stack.transactions.fail(failed.flow, now)
 
     def _receive_message(self, flow: Flow, data: bytes, now: float) -> None:
@@ -259,13 +309,20 @@ class Endpoint:
         """Answer what can be answered without a transaction (RFC 3261 8.2.7), report the rest."""
         self._stack.drop(flow.remote, error.detail)
         partial = error.partial
-        if partial is None or error.status < 400 or partial.method == "ACK":
+        if partial is None:
             return
         try:
             back = self._reply_flow(flow, partial)
-            self._stack.transmit(back, self._stack.response(partial, error.status))
         except ParseError:
-            return
+            # Of the Via there is the sent-by at most; it goes back as it came.
+            port = sent_by_port(partial) or flow.remote[1]
+            back = Flow("udp", flow.local, (flow.remote[0], port)) if flow.transport == "udp" else flow
+        fields = response_fields(partial, error.status, self._stack.tag())
+        start = f"SIP/2.0 {error.status} {REASON_PHRASES.get(error.status, '')}"
+        try:
+            self._stack.transmit(back, encode_message(start, fields, b""))
+        except ValueError:
+            return  # what it would have to repeat breaks lines
 
     def _receive_response(self, flow: Flow, response: Response, now: float) -> None:
         branch, method = response.via.branch or "", response.cseq.method
@@ -378,8 +435,11 @@ class Endpoint:
         if request.method != "INVITE":
             # BYE, INFO, UPDATE, NOTIFY, REFER: only inside a dialog
             self._respond(server, 481, now)
-        elif request.body and request.content_type != "application/sdp":
-            self._respond(server, 415, now, (("Accept", ACCEPT),))
+        elif (refusal := bodies.refusal(request, bodies.SDP)) is not None:
+            self._respond(server, refusal[0], now, refusal[1])
+        elif not bodies.accepts_sdp(request):
+            # RFC 4475 3.3.15, RFC 3261 21.4.7: the caller takes nothing that an answer could be written in
+            self._respond(server, 406, now, (("Warning", '399 offhook "Accept lacks application/sdp"'),))
         else:
             replaced = self._replaced(request)
             Answering(self._sessions, request, server, flow, self._identity_of(request), replaced.id if replaced else "")
@@ -414,6 +474,10 @@ class Endpoint:
             return True
         if request.method != "MESSAGE":
             return False
+        refusal = bodies.refusal(request, bodies.TEXT)
+        if refusal is not None:
+            self._respond(server, refusal[0], now, refusal[1])
+            return True
         self._respond(server, 200, now)
         identity = self._identity_of(request)
         body = body_of(request) or Body(request.headers.get("Content-Type") or "text/plain", b"")

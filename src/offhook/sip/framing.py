@@ -20,13 +20,15 @@ class StreamFramer:
     """The framing of one stream connection. After a ParseError, or once `fault` is set, it is of no use: close it.
 
     `pings` counts the double CRLFs between messages; the owner answers each new one with a single CRLF (RFC 5626 4.4.1).
+    `head` is, behind a fault, the head of the message that has it (b"" if there is none to answer).
     """
 
-    __slots__ = ("_buffer", "_searched", "_wanted", "fault", "pings")
+    __slots__ = ("_buffer", "_searched", "_wanted", "fault", "head", "pings")
 
     def __init__(self) -> None:
         self.pings = 0
         self.fault: ParseError | None = None
+        self.head = b""
         self._buffer = bytearray()
         self._wanted = 0  # length of the message at the front, 0 while its head is not complete
         self._searched = 0  # up to here there is no blank line: a slow sender must not make every byte a new search
@@ -49,6 +51,16 @@ class StreamFramer:
         if self.fault is not None and not frames:
             raise self.fault
         return frames
+
+    @property
+    def waits(self) -> bool:
+        """Whether a message has begun and not come to its end."""
+        return bool(self._buffer)
+
+    @property
+    def begun(self) -> bytes:
+        """What there is of it."""
+        return bytes(self._buffer)
 
     def _next(self) -> bytes | None:
         if not self._wanted:
@@ -78,9 +90,14 @@ class StreamFramer:
             if self._searched > MAX_MESSAGE:
                 raise ParseError("the head of a message is too large", status=513)
             return 0
-        total = blank.end() + _declared_length(bytes(self._buffer[: blank.start()]))
-        if total > MAX_MESSAGE:
-            raise ParseError("a message is too large", status=513)
+        head = bytes(self._buffer[: blank.start()])
+        try:
+            total = blank.end() + _declared_length(head)
+            if total > MAX_MESSAGE:
+                raise ParseError("a message is too large", status=513)
+        except ParseError:
+            self.head = head + b"\r\n\r\n"
+            raise
         return total
 
 

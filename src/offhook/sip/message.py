@@ -48,8 +48,8 @@ T = TypeVar("T")
 class MessageError(ParseError):
     """A message that cannot be understood.
 
-    `partial` is a request that can be answered with `status` by `response_to` (its Via is readable and From, To, Call-ID
-    and CSeq are there); None when no answer is due or possible: drop it then.
+    `partial` is a request that can be answered with `status` by `response_to` (its top Via says at least where to); None when
+    no answer is due or possible: drop it then.
     """
 
     def __init__(self, detail: str, *, status: int = 400, partial: Request | None = None) -> None:
@@ -375,13 +375,13 @@ def _check_field(name: str, colon: str, value: str) -> str:
 
 
 def _parse_request_line(start: str, headers: Headers, body: bytes) -> Request:
-    if len(start) > MAX_START_LINE:
-        raise MessageError("the request line is too long", status=414)
     method, _, rest = start.partition(" ")
     uri_text, _, version = rest.rpartition(" ")
-    if not is_token(method):
+    if not is_token(method) or len(method) > MAX_START_LINE:
         raise MessageError(f"not a SIP message: {start[:60]!r}")
     request = Request(method, _UNREADABLE_URI, headers, body)
+    if len(start) > MAX_START_LINE:
+        raise _fault(request, ParseError("the request line is too long", status=414))
     if version != "SIP/2.0":
         raise _fault(request, _version_fault(version))
     # RFC 4475 3.1.2.7-3.1.2.10: white space, angle brackets and trailing spaces in the request line are errors.
@@ -417,21 +417,32 @@ def _fault(message: Request | Response, error: ParseError) -> MessageError:
     return MessageError(error.detail, status=error.status, partial=answerable(message))
 
 
-_NEEDED_TO_ANSWER = ("From", "To", "Call-ID", "CSeq")
+_SENT_BY = re.compile(
+    r"SIP[ \t]*/[ \t]*[0-9.]+[ \t]*/[ \t]*[A-Za-z]+[ \t]+(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::([0-9]{1,5}))?"
+)
+
+
+def sent_by_port(message: Message) -> int | None:
+    """Return the port the top Via names as far as it can be read: 5060 if it names none, None if it is no Via at all."""
+    match = _SENT_BY.match(message.headers.get("Via") or "")
+    if match is None:
+        return None
+    port = int(match[1] or 5060)
+    return port if 0 < port < 65536 else None
 
 
 def answerable(message: Request | Response) -> Request | None:
-    """Return `message` if it is a request that can and may be answered although something in it is broken."""
+    """Return `message` if it is a request that can and may be answered although something in it is broken.
+
+    RFC 4475 3.3.1, 3.1.2.1: a Via to send the answer by is enough; what else is missing is missing in the answer too.
+    """
     # RFC 3261 17: an ACK never gets an answer, and neither does a response.
-    if not isinstance(message, Request) or message.method == "ACK":
-        return None
-    if any(name not in message.headers for name in _NEEDED_TO_ANSWER):
-        return None
-    try:
-        message.via  # noqa: B018  # parsed for its error
-    except ParseError:
+    if not isinstance(message, Request) or message.method == "ACK" or sent_by_port(message) is None:
         return None
     return message
+
+
+_COPIED = ("From", "To", "Call-ID", "CSeq")
 
 
 def response_to(
@@ -457,10 +468,10 @@ def response_fields(request: Request, status: int, to_tag: str) -> list[tuple[st
     if 100 < status < 300 and request.method in DIALOG_FORMING:
         copied += [("Record-Route", value) for value in source.get_all("Record-Route")]
     tag = f";tag={to_tag}" if to_tag and status > 100 and _lacks_tag(request) else ""
-    copied += [
-        ("From", source.get("From") or ""), ("To", (source.get("To") or "") + tag),
-        ("Call-ID", source.get("Call-ID") or ""), ("CSeq", source.get("CSeq") or ""),
-    ]  # fmt: skip
+    for name in _COPIED:
+        value = source.get(name)
+        if value is not None:  # a request refused for what it lacks is answered without it
+            copied.append((name, value + tag if name == "To" else value))
     # RFC 3261 8.2.6.1: a Timestamp must come back in 100.
     if status == 100 and (timestamp := source.get("Timestamp")) is not None:
         copied.append(("Timestamp", timestamp))

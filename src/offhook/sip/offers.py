@@ -6,11 +6,11 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
 from offhook.errors import InvalidArgument, InvalidState
-from offhook.sip import events
+from offhook.sip import bodies, events
 from offhook.sip.events import Body
 from offhook.sip.message import Request, Response
 from offhook.sip.outgoing import Outgoing
-from offhook.sip.stack import ACCEPT, ALLOW, body_of
+from offhook.sip.stack import ALLOW, body_of
 from offhook.sip.timers import TIMEOUT, Timer
 from offhook.sip.transactions import ServerTransaction
 
@@ -22,7 +22,6 @@ GLARE_LIMIT: Final = 5
 GLARE_WAIT_OWNER: Final = (2.1, 4.0)
 """Seconds: RFC 3261 14.1, for the side that chose the Call-ID."""
 GLARE_WAIT_OTHER: Final = (0.0, 2.0)
-SDP: Final = "application/sdp"
 
 
 class OfferState(Enum):
@@ -153,8 +152,9 @@ class Offers:
             # RFC 3261 14.2: our own offer is under way (or the call not set up yet)
             session.respond(server, 491, now)
             return False
-        if request.body and request.content_type != SDP:
-            session.respond(server, 415, now, headers=(("Accept", ACCEPT),))
+        refusal = bodies.refusal(request, bodies.SDP)
+        if refusal is not None:
+            session.respond(server, refusal[0], now, headers=refusal[1])
             return False
         if session.dialog is not None:
             session.dialog.refresh(request)

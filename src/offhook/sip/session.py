@@ -340,14 +340,21 @@ class Session:
         elif request.method == "UPDATE":
             self.offers.receive_update(request, server, now)
         elif request.method == "INFO":
-            self.respond(server, 200, now)
-            self.stack.emit(events.InfoReceived(self.id, body_of(request)))
+            self._receive_info(request, server, now)
         elif request.method == "REFER":
             self.transfers.receive_refer(request, server, now)
         elif request.method == "NOTIFY":
             self.transfers.receive_notify(request, server, now)
         else:
             self.respond(server, 501, now)
+
+    def _receive_info(self, request: Request, server: ServerTransaction, now: float) -> None:
+        if "Info-Package" in request.headers:
+            # RFC 6086 4.2.2: a package we never said we receive
+            self.respond(server, 469, now, headers=(("Recv-Info", ""),))
+            return
+        self.respond(server, 200, now)
+        self.stack.emit(events.InfoReceived(self.id, body_of(request)))
 
     def _receive_bye(self, request: Request, server: ServerTransaction, dialog: Dialog, now: float) -> None:
         self.respond(server, 200, now)

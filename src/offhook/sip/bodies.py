@@ -1,0 +1,88 @@
+"""Which bodies a request may bring, and which an answer to it may have (RFC 3261 8.2.3, 20.1; RFC 5621)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from offhook.sip.abnf import WS
+from offhook.sip.events import Body, HeaderList
+from offhook.sip.message import Request
+
+SDP: Final = "application/sdp"
+TEXT: Final = "text/plain"
+MAX_PARTS: Final = 16
+"""Parts of a multipart body that are looked at; a call with location, picture and certificate has four."""
+
+_PLAIN_ENCODINGS: Final = frozenset({"", "identity"})
+
+
+def refusal(request: Request, wanted: str) -> tuple[int, HeaderList] | None:
+    """Return the status and headers a request is refused with for its body, None if the body will do.
+
+    `wanted` is the type we understand here ("application/sdp", "text/plain": then any text). A body its sender calls optional
+    is taken away, one inside a multipart is taken out of it.
+    """
+    if not request.body:
+        return None
+    headers = request.headers
+    if (headers.get("Content-Encoding") or "").strip(WS).lower() in _PLAIN_ENCODINGS:
+        kind = request.content_type or ""
+        if _fits(kind, wanted):
+            return None
+        part = _part(request, wanted) if kind.startswith("multipart/") else None
+        if part is not None:
+            request.body = part.data
+            headers.set("Content-Type", part.content_type)
+            return None
+    if "handling=optional" in (headers.get("Content-Disposition") or "").replace(" ", "").lower():
+        # RFC 3261 20.11: what may be left out need not be understood
+        request.body = b""
+        return None
+    # RFC 3261 8.2.3: a body not understood is refused with 415, and with what would be understood
+    return 415, (("Accept", wanted), ("Accept-Encoding", "identity"))
+
+
+def accepts_sdp(request: Request) -> bool:
+    """Say whether an answer with a session description may be sent (RFC 3261 20.1: without an Accept it may)."""
+    if "Accept" not in request.headers:
+        return True
+    ranges = (value.partition(";")[0].strip(WS).lower() for value in request.headers.values("Accept"))
+    return any(each in (SDP, "application/*", "*/*") or each.startswith("multipart/") for each in ranges)
+
+
+def _fits(kind: str, wanted: str) -> bool:
+    return kind == wanted or (wanted == TEXT and kind.startswith("text/"))
+
+
+def _part(request: Request, wanted: str) -> Body | None:
+    """Return the first part of the wanted type, None without one."""
+    boundary = _boundary(request.headers.get("Content-Type") or "")
+    if not boundary:
+        return None
+    # RFC 2046 5.1.1: the line end in front of a delimiter belongs to the delimiter
+    pieces = (b"\r\n" + request.body).split(b"\r\n--" + boundary)
+    for piece in pieces[1 : MAX_PARTS + 1]:
+        if piece.startswith(b"--"):
+            return None
+        head, blank, data = piece.partition(b"\r\n\r\n")
+        kind = _header(head, b"content-type") or "text/plain"
+        if blank and _fits(kind.partition(";")[0].strip(WS).lower(), wanted):
+            return Body(kind, data)
+    return None
+
+
+def _boundary(content_type: str) -> bytes:
+    for parameter in content_type.split(";")[1:]:
+        name, _, value = parameter.partition("=")
+        if name.strip(WS).lower() == "boundary":
+            return value.strip(WS).strip('"').encode("utf-8", "surrogateescape")
+    return b""
+
+
+def _header(head: bytes, wanted: bytes) -> str:
+    for line in head.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.strip().lower() == wanted:
+            return value.strip().decode("utf-8", "replace")
+    return ""
+
