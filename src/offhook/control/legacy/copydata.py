@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from msgspec import structs
 
 from offhook.control.backend import Execute
-from offhook.control.legacy.arguments import checked, dial_of, dtmf_of, mute_word, plain, points_of, target_of
+from offhook.control.legacy.arguments import dial_of, dtmf_of, mute_word, plain, points_of, target_of
 from offhook.control.legacy.command_line import parse_command_line
 from offhook.control.legacy.steps import SpeakerMemory, remote_of, run_steps
+from offhook.control.legacy.text import is_wide, read_text
 from offhook.errors import CommandError, InvalidArgument
 from offhook.phone.commands import Answer, Command, Dial, Hangup, Quit, SetVolume, Status, Transfer
 from offhook.phone.model import StatusView
@@ -61,8 +62,8 @@ def run_copydata(execute: Execute, code: int, payload: bytes, memory: SpeakerMem
         name = COPYDATA_NAMES.get(code)
         if name is None:
             raise InvalidArgument.field("code", "must be 1 to 10")
-        text, wide = _decoded(payload)
-        if wide and code in _COMMAND_LINE_CODES:
+        text = read_text(payload)
+        if code in _COMMAND_LINE_CODES and is_wide(payload):
             return _copied_command_line(execute, text, memory)
         return _copydata_answer(name, execute(COPYDATA[name].parse(text)).value)
     except CommandError as error:
@@ -85,14 +86,3 @@ def _copied_command_line(execute: Execute, text: str, memory: SpeakerMemory | No
         for step in parse_command_line(text).steps
     ]
     return CopyDataResult(1, run_steps(execute, steps, memory))
-
-
-def _decoded(payload: bytes) -> tuple[str, bool]:
-    """Return the text of a payload and whether it was UTF-16LE: even length, and the first character has a NUL high byte."""
-    wide = len(payload) >= 2 and len(payload) % 2 == 0 and payload[0] != 0 and payload[1] == 0
-    if payload[:2] == b"\xff\xfe" and len(payload) % 2 == 0:
-        wide = True
-    try:
-        return checked(payload.decode("utf-16-le" if wide else "utf-8")), wide
-    except UnicodeDecodeError:
-        raise InvalidArgument.field("text", "is neither UTF-8 nor UTF-16") from None

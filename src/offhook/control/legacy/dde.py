@@ -73,8 +73,8 @@ def parse_dde(text: str) -> tuple[Command, ...]:
     """Return the commands of one DDE execute: `[Dial(1001)][Mute]`, `[Dial("1001")]`, or the plain form `Dial 1001`."""
     text = checked(text)
     if text.startswith("["):
-        return tuple(_dde_command(name, argument) for name, argument in _brackets(text))
-    return (_dde_command(*_name_and_argument(text)),)
+        return tuple(dde_command(name, argument) for name, argument in _brackets(text))
+    return (dde_command(*_name_and_argument(text)),)
 
 
 def run_dde(execute: Execute, text: str) -> str:
@@ -82,7 +82,8 @@ def run_dde(execute: Execute, text: str) -> str:
     return run_steps(execute, parse_dde(text))
 
 
-def _dde_command(name: str, argument: str) -> Command:
+def dde_command(name: str, argument: str) -> Command:
+    """Return what one of the 16 means with this argument. Raises InvalidArgument."""
     row = _DDE_BY_NAME.get(name.lower())
     if row is None:
         raise InvalidArgument.field("args", f"there is no DDE command {name[:32]!r}")

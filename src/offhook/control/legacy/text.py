@@ -1,0 +1,42 @@
+"""Text as Windows programs of any age send it: UTF-16, UTF-8, or the code page of their system. Pure."""
+
+from __future__ import annotations
+
+from offhook.control.legacy.arguments import checked
+from offhook.errors import InvalidArgument
+
+BOM = b"\xff\xfe"
+
+
+def is_wide(payload: bytes) -> bool:
+    """Whether these bytes are UTF-16LE: an even number of them, and the first character a byte order mark or below 256."""
+    return len(payload) >= 2 and len(payload) % 2 == 0 and (payload[:2] == BOM or (payload[0] != 0 and payload[1] == 0))
+
+
+def read_text(payload: bytes, code_page: str = "") -> str:
+    """Return the checked text; what is not UTF-16 is UTF-8, and what is not UTF-8 either is read by the code page, if any.
+
+    Raises InvalidArgument.
+    """
+    if is_wide(payload):
+        return checked(_decoded(payload, "utf-16-le"))
+    try:
+        return checked(payload.decode())
+    except UnicodeDecodeError:
+        return checked(_decoded(payload, code_page or "utf-8"))
+
+
+def _decoded(payload: bytes, encoding: str) -> str:
+    try:
+        return payload.decode(encoding)
+    except UnicodeDecodeError:
+        raise InvalidArgument.field("text", "is neither UTF-8 nor UTF-16") from None
+
+
+def read_c_string(payload: bytes, code_page: str) -> str:
+    """Return the checked text up to the first NUL: behind it, C programs send what happened to lie in their buffer."""
+    if is_wide(payload):
+        end = next((at for at in range(0, len(payload), 2) if payload[at:at + 2] == b"\0\0"), len(payload))
+    else:
+        end = payload.find(b"\0")
+    return read_text(payload if end < 0 else payload[:end], code_page)
