@@ -40,7 +40,7 @@ from offhook.phone.events import (
 from offhook.phone.model import CallEnd, wall
 from offhook.phone.phone import Phone
 from offhook.phone.settings import AccountSettings
-from offhook.storage.config import OCCASIONS, Config, HookSettings, HttpSettings, load
+from offhook.storage.config import OCCASIONS, Config, HookSettings, HttpSettings, WindowsSettings, load
 from offhook.storage.history import CallRecord, History
 from offhook.storage.paths import make_private, paths, socket_path
 from offhook.storage.secrets import open_secrets
@@ -50,6 +50,7 @@ if TYPE_CHECKING:  # read where they are used: a phone without them does not pay
     from offhook.control.http.binding import Listen
     from offhook.control.http.server import HttpServer
     from offhook.control.webhook import Webhooks
+    from offhook.control.windows.surface import WindowsSurface
 
 QUIT_PATIENCE: Final = 6.0
 """Seconds until a phone that was told to stop is taken down even if it has not said that it is done."""
@@ -355,6 +356,7 @@ async def _serve(config: Config, socket: str, *, verbose: bool, any_http_port: b
     from offhook.control.local import LocalServer
 
     surface: LocalServer | None = None
+    windows: WindowsSurface | None = None
     try:
         if verbose:
             phone.subscribe(_print_event)
@@ -362,6 +364,7 @@ async def _serve(config: Config, socket: str, *, verbose: bool, any_http_port: b
         await surface.start()
         if listen is not None:
             http = await _start_http(phone, listen)
+        windows = await _start_windows(phone, config.windows)
         await _start_outward(phone, config, socket)
         keep_collector_quiet()
         host, port = phone.address
@@ -373,6 +376,8 @@ async def _serve(config: Config, socket: str, *, verbose: bool, any_http_port: b
         await until_told(phone)
     finally:
         await phone.close()
+        if windows is not None:
+            await windows.close()
         if http is not None:
             await http.close()
         if surface is not None:
@@ -411,6 +416,23 @@ def _tell_http(url: str) -> None:
     print(f"HTTP is on {url}", flush=True)
     if file.exists():
         print(f'A token for it is in {file}: curl -H "Authorization: Bearer $(cat {file})" {url}/v1/status', flush=True)
+
+
+async def _start_windows(phone: RunningPhone, settings: WindowsSettings) -> WindowsSurface | None:
+    """Start the window and the DDE service, where there are such things; another phone may have them, and keeps them."""
+    if sys.platform != "win32" or not (settings.window or settings.dde):
+        return None
+    from offhook.control.windows.surface import WindowsSurface
+
+    found = WindowsSurface(
+        phone, window=settings.window, dde=settings.dde, calls_per_minute=settings.calls_per_minute
+    )
+    try:
+        await found.start()
+    except SetupError as error:
+        print(f"No window and no DDE: {error}", flush=True)
+        return None
+    return found
 
 
 async def _start_outward(phone: RunningPhone, config: Config, socket: str) -> None:

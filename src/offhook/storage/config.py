@@ -108,6 +108,18 @@ class HttpSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class WindowsSettings:
+    """The `window` of class MicroSIP and the `dde` service, for programs of the same Windows session; without effect elsewhere.
+
+    `calls_per_minute` bounds the calls, transfers and texts that each of the two may cause; 0 is no bound.
+    """
+
+    window: bool = True
+    dde: bool = True
+    calls_per_minute: int = 60
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration. `accounts` and `hook` are in the order of the file."""
 
@@ -117,13 +129,14 @@ class Config:
     http: HttpSettings = field(default_factory=HttpSettings)
     hooks: HookSettings = field(default_factory=HookSettings)
     webhooks: WebhookSettings = field(default_factory=WebhookSettings)
+    windows: WindowsSettings = field(default_factory=WindowsSettings)
     hook: tuple[EventHook, ...] = ()
     accounts: tuple[AccountSettings, ...] = ()
 
 
 SECTIONS: Mapping[str, type[Any]] = {
     "phone": PhoneSettings, "sip": SipSettings, "media": MediaSettings, "http": HttpSettings, "hooks": HookSettings,
-    "webhooks": WebhookSettings,
+    "webhooks": WebhookSettings, "windows": WindowsSettings,
 }  # fmt: skip
 
 Check: TypeAlias = Callable[[Any], str]
@@ -228,6 +241,7 @@ CHECKS: Mapping[tuple[str, str], Check] = {
     ("hooks", "timeout"): _between(0.1, 3600, " seconds"),
     ("hooks", "at_once"): _between(1, 100),
     ("hooks", "decide_secret"): _secret,
+    ("windows", "calls_per_minute"): _between(0, 10000),
     ("hook", "events"): _events,
     ("hook", "run"): _needed,
     ("hook", "timeout"): _between(0.1, 3600, " seconds"),

@@ -13,6 +13,7 @@ from offhook.control.backend import Envelope, Execute, Unsubscribe
 from offhook.control.feed import Choice, Reader, event_types
 from offhook.control.legacy.dde import run_dde
 from offhook.control.legacy.dde_items import (
+    ADVISED,
     DDE_ITEMS,
     EVENT,
     RETURN_MESSAGE,
@@ -182,7 +183,8 @@ class Conversations:
 
     def _watch(self) -> None:
         """Listen to the phone exactly as long as somebody wants to know."""
-        wanted = {name for found in self._conversations.values() for name in found.waiting}
+        watched = {name for found in self._conversations.values() for name in found.waiting}
+        wanted = [name for name in ADVISED if name in watched]
         if wanted and self._unsubscribe is None:
             self._unsubscribe = self._backend.subscribe(self._see)
         elif not wanted and self._unsubscribe is not None:

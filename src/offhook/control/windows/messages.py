@@ -63,8 +63,11 @@ class Messages:
 
     def _request(self, code: int, payload: bytes, sender: int) -> Answering:
         if code != REQUEST:
-            operation = b"subscribe" if code == SUBSCRIBE else b"unsubscribe"
-            payload = b'{"op":"%s","params":%s}' % (operation, payload.strip() or b"{}")
+            try:
+                params = msgspec.json.decode(payload.strip() or b"{}")
+            except (msgspec.DecodeError, UnicodeError, RecursionError):
+                return Answer(0)
+            payload = msgspec.json.encode({"op": "subscribe" if code == SUBSCRIBE else "unsubscribe", "params": params})
         found = self._subscribers.request(sender, payload)
         if not isinstance(found, bytes):
             return self._later(found)

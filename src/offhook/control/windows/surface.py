@@ -52,9 +52,13 @@ class WindowsSurface:
             self._release()
             raise SetupError("another phone of this Windows session has the window and the DDE service of the name MicroSIP")
         loop = asyncio.get_running_loop()
-        for part in (self._window, self._dde):
-            if part is not None:
-                await loop.run_in_executor(None, part.start)
+        try:
+            for part in (self._window, self._dde):
+                if part is not None:
+                    await loop.run_in_executor(None, part.start)
+        except SetupError:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """Be gone."""

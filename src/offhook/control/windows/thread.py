@@ -45,7 +45,9 @@ class MessageThread:
         user32.PostThreadMessageW(self._id, WM_APP, 0, 0)
 
     def close(self) -> None:
-        """End the loop and wait for the thread, from another one."""
+        """End the loop and wait for the thread, from another one. One that has not begun has nothing to end."""
+        if not self._thread.is_alive():
+            return
         self._closing = True
         self.wake()
         self._thread.join(STOP_SECONDS)
