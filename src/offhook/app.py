@@ -40,9 +40,11 @@ from offhook.phone.events import (
 from offhook.phone.model import CallEnd, wall
 from offhook.phone.phone import Phone
 from offhook.phone.settings import AccountSettings
+from offhook.shown import plain
 from offhook.storage.config import OCCASIONS, Config, HookSettings, HttpSettings, WindowsSettings, load
 from offhook.storage.history import CallRecord, History
 from offhook.storage.paths import make_private, paths, socket_path
+from offhook.storage.people import People
 from offhook.storage.secrets import open_secrets
 
 if TYPE_CHECKING:  # read where they are used: a phone without them does not pay for them
@@ -75,13 +77,16 @@ class RunningPhone:
     """
 
     def __init__(
-        self, config: Config, *, history: Path | None = None, journal: Path | None = None, webhooks: Path | None = None
-    ) -> None:
+        self, config: Config, *, history: Path | None = None, journal: Path | None = None, webhooks: Path | None = None,
+        contacts: Path | None = None,
+    ) -> None:  # fmt: skip
         ids = SystemIds()
         epoch = ids.token(6)
         self._loop = asyncio.get_running_loop()
         agent = config.sip.user_agent or f"offhook/{__version__}"
-        self.phone = Phone(config.phone, ids, codecs=config.media.codecs, user_agent=agent)
+        self.phone = Phone(
+            config.phone, ids, codecs=config.media.codecs, user_agent=agent, country_code=config.contacts.country_code
+        )
         options = MediaOptions(host=config.sip.host, port_range=config.media.rtp_ports, sound=config.media.sound)
         self.media = MediaHost(mode=config.media.mode, options=options, on_reports=self._media_reports)
         kept = _open_journal(journal, epoch, self._trouble) if journal else None
@@ -95,23 +100,26 @@ class RunningPhone:
         self._webhooks: Webhooks | None = None
         self.outward: list[Outward] = []
         self._closed = False
+        self.people = People(self.engine, self.phone.contacts, contacts, self._trouble)
         self._audio = AudioLinks(self.media.send, self.engine.report)
         self.media.set_audio_callback(self._audio.take)
         self.engine.subscribe(self._audio.see)
 
     @classmethod
     async def start(
-        cls, config: Config, *, history: Path | None = None, journal: Path | None = None, webhooks: Path | None = None
-    ) -> RunningPhone:
+        cls, config: Config, *, history: Path | None = None, journal: Path | None = None, webhooks: Path | None = None,
+        contacts: Path | None = None,
+    ) -> RunningPhone:  # fmt: skip
         """Open the sockets first (the phone answers at once), then the media, then the accounts.
 
-        `history`, `journal` and `webhooks` are the files to keep these in. Webhooks are served from their first use on.
+        The files are where these are kept. Webhooks are served, and contacts read, from their first use on.
         """
-        running = cls(config, history=history, journal=journal, webhooks=webhooks)
+        running = cls(config, history=history, journal=journal, webhooks=webhooks, contacts=contacts)
         await running.transports.start()
         running.engine.start(running.transports)
         if history:
             running.engine.subscribe(running._keep)
+        running.people.start()
         running.media.start()
         try:
             for account in config.accounts:
@@ -134,6 +142,7 @@ class RunningPhone:
             await outward.close()
         if self._webhooks is not None:
             await self._webhooks.close()
+        await self.people.close()
         await self.engine.close()
         await self.transports.close()
         await self._aside(self.media.close)
@@ -349,8 +358,9 @@ async def _serve(config: Config, socket: str, *, verbose: bool, any_http_port: b
     make_private(where.state)
     make_private(Path(config.phone.recording_dir))
     phone = await RunningPhone.start(
-        config, history=where.history_file, journal=where.journal_file, webhooks=where.webhooks_file
-    )
+        config, history=where.history_file, journal=where.journal_file, webhooks=where.webhooks_file,
+        contacts=where.contacts_file,
+    )  # fmt: skip
     # SIP is answered from here on; the surfaces are read beside it, on a thread, which takes a while.
     await asyncio.get_running_loop().run_in_executor(None, importlib.import_module, "offhook.control.local")
     from offhook.control.local import LocalServer
@@ -484,7 +494,7 @@ def _print_event(envelope: Envelope) -> None:
     call = envelope.data.get("call")
     about = f" {call['remote']['uri']} ({call['state']})" if isinstance(call, dict) else ""
     about += "".join(f" {key}={value}" for key, value in envelope.data.items() if isinstance(value, str | int) and value != "")
-    print(f"{envelope.time[11:23]} {envelope.type} {envelope.subject}{about}", flush=True)
+    print(plain(f"{envelope.time[11:23]} {envelope.type} {envelope.subject}{about}"), flush=True)
 
 
 # --- the practice exchange -----------------------------------------------------------------------------------------

@@ -53,6 +53,8 @@ def least(operation: str) -> dict[str, Any]:
     """Return the least JSON that makes this command."""
     if operation == "add_account":
         return {"account": {name: SAMPLES[name] for name in ("id", "domain", "username")}}
+    if operation in ("add_contact", "update_contact"):
+        return {"details": {"name": SAMPLES["name"]}, **({"contact": SAMPLES["contact"]} if operation[0] == "u" else {})}
     fields = next(found.fields for found in command_help() if found.operation == operation)
     needed = [each.name for each in fields if each.required]
     more = {"kind": "output", "account": "office", "conference": "conf_1", "audio": "aud_1"}
@@ -91,6 +93,8 @@ conference end r | conference | volume 80 | volume up | volume down | mic-volume
 accounts add a --domain d --username u | accounts remove a | accounts register a | accounts unregister a | accounts select a
 accounts | dnd | forward 1002 | auto-answer all | status | drain | quit
 op accept_transfer | op reject_transfer | op loopback | op get_snapshot | op toggle_hold | op toggle_mute
+contacts | contacts get ct_1 | contacts add 1001 Ada | contacts remove ct_1
+op update_contact contact=ct_1 details:={"name":"Ada"} | op import_contacts contacts:=[]
 op open_audio | op close_audio audio=aud_1
 """
 """A command line for each command; `op` where no verb of its own is worth having."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -25,7 +25,7 @@ from offhook.io.journal import Cause, EnvelopeMaker
 from offhook.phone import commands as c
 from offhook.phone.commands import COMMANDS, Command
 from offhook.phone.events import EVENTS, CallEnded, DtmfReceived, Event, HistoryAdded, SystemReady
-from offhook.phone.model import CallEnd, CallState, CallView, Party, wall
+from offhook.phone.model import CallEnd, CallState, CallView, ContactDetails, Party, wall
 from offhook.phone.settings import AccountSettings
 from offhook.storage.history import CallRecord
 from offhook.testing.phones import VirtualPhone, no_figures, rings, talk
@@ -150,16 +150,27 @@ def answers() -> Iterator[tuple[Command, c.Accepted]]:
         c.SetForwarding(to=""), c.SetAutoAnswer(mode="off"), c.Hold(call=call), c.Resume(call=call),
         c.ToggleHold(call=call), c.ToggleHold(call=call), c.Transfer(to="sip:x@10.0.0.7", call=call),
         c.SelectAccount(account="a"), c.RegisterAccount(account="a"), c.UnregisterAccount(account="a"),
-        c.RemoveAccount(account="a"),
+        c.RemoveAccount(account="a"), c.ListContacts(), c.ImportContacts(contacts=(ContactDetails(name="Ada"),)),
     ):  # fmt: skip
         yield command, alice.execute(command)
         wire.run(wire.now + 1)
+    yield from answers_about_contacts(alice)
     yield c.HangupAll(), alice.execute(c.HangupAll())
     yield c.Quit(), alice.execute(c.Quit())
     slow = VirtualPhone(wire, "slow", "10.0.0.3", ports=0)  # its media engine is still starting
     bob.dial(slow)
     wire.run_until(rings(slow), 60)
     yield c.Answer(), slow.execute(c.Answer())
+
+
+def answers_about_contacts(phone: VirtualPhone) -> Iterator[tuple[Command, c.Accepted]]:
+    added = c.AddContact(details=ContactDetails(name="Bob", number="1002"))
+    accepted = phone.execute(added)
+    yield added, accepted
+    bob = accepted.value.id
+    changed = c.UpdateContact(contact=bob, details=ContactDetails(name="Bob", starred=True))
+    for command in (c.GetContact(contact=bob), changed, c.RemoveContact(contact=bob)):
+        yield command, phone.execute(command)
 
 
 def test_answers_fit() -> None:
@@ -217,6 +228,7 @@ AROUND += [
     (c.SendInfo, "content_type", True, "a/" + "b" * 126), (c.SendInfo, "content_type", False, "/a"),
     (c.SendMessage, "text", True, "x" * 16384), (c.Play, "tone", True, "440.5+3800"), (c.Play, "tone", False, "440+"),
     (AccountSettings, "id", False, "local"), (AccountSettings, "id", True, "x" * 64),
+    (ContactDetails, "comment", True, "x" * 4096), (ContactDetails, "name", True, "x" * 512),
     (AccountSettings, "expires", True, 1), (AccountSettings, "expires", True, 86400),
 ]  # fmt: skip
 
@@ -224,8 +236,15 @@ BASE: dict[type, dict[str, Any]] = {
     c.Dial: {"to": "sip:1001@10.0.0.9"}, c.Redirect: {"to": "sip:1001@10.0.0.9"}, c.Transfer: {"to": "sip:1001@10.0.0.9"},
     c.SendDtmf: {"digits": "1", "call": "active"}, c.SendInfo: {"body": "x", "call": "active"},
     c.SendMessage: {"to": "sip:1001@10.0.0.9", "text": "x"}, c.SetForwarding: {"to": ""},
-    c.SetAutoAnswer: {"mode": "off"}, AccountSettings: {"id": "a", "domain": "10.0.0.9", "username": "u"},
+    c.SetAutoAnswer: {"mode": "off"}, ContactDetails: {"name": "Ada"},
+    AccountSettings: {"id": "a", "domain": "10.0.0.9", "username": "u"},
 }  # fmt: skip
+
+
+INSIDE: dict[type, Callable[[Any], Command]] = {
+    AccountSettings: lambda made: c.AddAccount(account=made), ContactDetails: lambda made: c.AddContact(details=made),
+}  # fmt: skip
+"""What is no command itself, and the command it is a part of."""
 
 
 def short(found: object) -> str:
@@ -237,9 +256,9 @@ def test_the_phone_draws_its_lines_where_the_table_says(shape: type, name: str, 
     schema = DEFS[shape.__name__]["properties"][name]
     assert Draft202012Validator(schema).is_valid(list(map(list, value)) if isinstance(value, tuple) else value) is fits
     made = shape(**{**BASE.get(shape, {}), name: value})
-    refused = refusal(c.AddAccount(account=made) if shape is AccountSettings else made)
+    refused = refusal(INSIDE[shape](made) if shape in INSIDE else made)
     pointers = [error.pointer for error in refused.errors] if isinstance(refused, InvalidArgument) else []
-    assert any(re.fullmatch(rf"(/account)?/{name}", pointer) for pointer in pointers) is not fits, refused
+    assert any(re.fullmatch(rf"(/account|/details)?/{name}", pointer) for pointer in pointers) is not fits, refused
 
 
 def refusal(command: Command) -> CommandError | None:

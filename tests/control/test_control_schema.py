@@ -34,7 +34,8 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "to": {"to": "1001"}, "digits": {"digits": "1"}, "body": {"body": "x"}, "text": {"text": "x"},
     "conference": {"conference": "r"}, "volume": {"volume": 5}, "kind": {"kind": "input"}, "device": {"device": "d"},
     "account": {"account": "a"}, "enabled": {"enabled": True}, "mode": {"mode": "off"}, "audio": {"audio": "aud_1"},
-    "action": {"action": "ring"},
+    "action": {"action": "ring"}, "contact": {"contact": "ct_1"}, "details": {"details": {"name": "Ada"}},
+    "contacts": {"contacts": [{"name": "Ada", "number": "1001"}]},
 }  # fmt: skip
 
 

@@ -105,6 +105,12 @@ export interface AddAccountParams {
   account: AccountSettings;
 }
 
+/** Add a contact. Answers it with its id. */
+export interface AddContactParams {
+  /** What is known of the contact. */
+  details: ContactDetails;
+}
+
 /** Answer the ringing incoming call (the oldest, unless named); an active call is put on hold first. */
 export interface AnswerParams {
   /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
@@ -411,6 +417,79 @@ export interface ConferenceView {
   muted: string[];
 }
 
+/**
+ * A contact as the phone keeps it. `source` is "" for one's own, "directory" for one of the users directory.
+ *
+ * `status` is what the directory says of a person: offline, online, away, busy, ring, phone, or "".
+ */
+export interface Contact {
+  name: string;
+  number: string;
+  first_name: string;
+  last_name: string;
+  phone: string;
+  mobile: string;
+  email: string;
+  address: string;
+  city: string;
+  state: string;
+  zip: string;
+  comment: string;
+  info: string;
+  external_id: string;
+  presence: boolean;
+  starred: boolean;
+  id: string;
+  source: string;
+  status: string;
+}
+
+/** A contact was created, updated or deleted, one at a time. */
+export interface ContactChanged {
+  change: "created" | "deleted" | "updated";
+  contact: Contact;
+}
+
+/**
+ * Who can be called. `number`, `phone` and `mobile` are numbers or addresses; a call from any of them shows the `name`.
+ *
+ * `external_id` is what another system calls this contact, `info` a line of text to show with it.
+ */
+export interface ContactDetails {
+  /** The name to show. */
+  name: string;
+  /** A number, or an address such as sip:1001@example.org. */
+  number?: string;
+  first_name?: string;
+  last_name?: string;
+  /** A second number. */
+  phone?: string;
+  /** A third number. */
+  mobile?: string;
+  email?: string;
+  address?: string;
+  city?: string;
+  state?: string;
+  zip?: string;
+  comment?: string;
+  /** A line to show with the name. */
+  info?: string;
+  /** What another system calls this contact. */
+  external_id?: string;
+  /** Whether to watch what this person does. */
+  presence?: boolean;
+  /** Whether it is one of the favourites. */
+  starred?: boolean;
+}
+
+/** Many contacts changed at once: by an import (`source` ""), or because the users directory has (`source` "directory"). */
+export interface ContactsImported {
+  source: string;
+  added: number;
+  updated: number;
+  removed: number;
+}
+
 /** The LRESULT of a WM_COPYDATA command, and its text if it has one. */
 export interface CopydataAnswer {
   lresult: number;
@@ -581,6 +660,12 @@ export interface GetCallParams {
   call?: string;
 }
 
+/** Answer one Contact. */
+export interface GetContactParams {
+  /** A contact's id. */
+  contact: string;
+}
+
 /** Answer the Snapshot: everything at one moment. */
 export type GetSnapshotParams = { [name: string]: never };
 
@@ -668,6 +753,23 @@ export interface HookFailed {
   complaint: string;
 }
 
+/**
+ * Add up to 500 contacts, or bring them up to date: known again by `external_id`, else by name and number.
+ *
+ * Answers how many were added, updated, and as they were before.
+ */
+export interface ImportContactsParams {
+  /** The contacts; send more than 500 in several commands. */
+  contacts: ContactDetails[];
+}
+
+/** What an import did, in numbers of contacts. */
+export interface ImportedView {
+  added: number;
+  updated: number;
+  unchanged: number;
+}
+
 /** Let one more connected call in. A call is in one conference at most. */
 export interface JoinConferenceParams {
   /** A conference's id. */
@@ -695,6 +797,20 @@ export type ListCallsParams = { [name: string]: never };
 
 /** Answer the ConferenceViews. */
 export type ListConferencesParams = { [name: string]: never };
+
+/**
+ * Answer Contacts in the order of their names: those in which every word of `search` occurs, or all.
+ *
+ * At most `limit` (1000) at once; `after` is the id of the last one already seen.
+ */
+export interface ListContactsParams {
+  /** Words that must all occur, in whichever field; empty: everybody. */
+  search?: string;
+  /** At most so many. */
+  limit?: number;
+  /** The id of the last contact already seen. */
+  after?: string;
+}
 
 /** Answer the sound devices. */
 export type ListDevicesParams = { [name: string]: never };
@@ -822,11 +938,17 @@ export interface OperationView {
   ended: string;
 }
 
-/** One end of a call. `asserted` is the identity the network vouches for (P-Asserted-Identity, Remote-Party-ID) or "". */
+/**
+ * One end of a call. `asserted` is the identity the network vouches for (P-Asserted-Identity, Remote-Party-ID) or "".
+ *
+ * `display` is the name to show: what the far end calls itself (`said`), else the `contact`'s name ("" if it is nobody's).
+ */
 export interface Party {
   uri: string;
   display: string;
   asserted: string;
+  said: string;
+  contact: string;
 }
 
 /** Pause what plays into the call, or go on. */
@@ -1004,6 +1126,12 @@ export interface RejectTransferParams {
 export interface RemoveAccountParams {
   /** An account's id. */
   account: string;
+}
+
+/** Forget a contact. */
+export interface RemoveContactParams {
+  /** A contact's id. */
+  contact: string;
 }
 
 /** Take the call off our hold; another active call is put on hold first. */
@@ -1376,6 +1504,14 @@ export interface UnsubscribeRequest {
   types?: string[];
 }
 
+/** Replace what is known of a contact, as a whole. One of the users directory cannot be changed here. */
+export interface UpdateContactParams {
+  /** A contact's id. */
+  contact: string;
+  /** What is known of the contact. */
+  details: ContactDetails;
+}
+
 /** Change a webhook; `skip` leaves out what has not been delivered yet. */
 export interface UpdateWebhookRequest {
   webhook: string;
@@ -1533,6 +1669,8 @@ export interface EventData {
   "message.received": MessageReceived;
   "message.sent": MessageSent;
   "message.failed": MessageFailed;
+  "contact.changed": ContactChanged;
+  "contacts.imported": ContactsImported;
   "operation.succeeded": OperationSucceeded;
   "operation.failed": OperationFailed;
   "audio.changed": AudioChanged;
@@ -1657,6 +1795,12 @@ export interface Operations {
   unregister_account: { params: UnregisterAccountParams; result: Accepted<AccountView> };
   select_account: { params: SelectAccountParams; result: Accepted<AccountView> };
   list_accounts: { params: ListAccountsParams; result: Accepted<AccountView[]> };
+  list_contacts: { params: ListContactsParams; result: Accepted<Contact[]> };
+  get_contact: { params: GetContactParams; result: Accepted<Contact> };
+  add_contact: { params: AddContactParams; result: Accepted<Contact> };
+  update_contact: { params: UpdateContactParams; result: Accepted<Contact> };
+  remove_contact: { params: RemoveContactParams; result: Accepted<null> };
+  import_contacts: { params: ImportContactsParams; result: Accepted<ImportedView> };
   set_dnd: { params: SetDndParams; result: Accepted<null> };
   set_forwarding: { params: SetForwardingParams; result: Accepted<null> };
   set_auto_answer: { params: SetAutoAnswerParams; result: Accepted<null> };

@@ -515,6 +515,13 @@ def open_uri(use: Invocation) -> int:
     return perform(use, "dial", {"to": target}, f"calling {target}".replace("{", "{{").replace("}", "}}"), "answered")
 
 
+def contacts(use: Invocation) -> int:
+    """List, search or change the contacts."""
+    from offhook.cli.contacts import contacts as act
+
+    return act(use)
+
+
 def password(use: Invocation) -> int:
     """Keep the password of an account where the configuration finds it."""
     from offhook.cli.keep import keep_password

@@ -28,7 +28,7 @@ class Verb:
     __slots__ = ("arguments", "group", "name", "options", "run", "summary")
 
     def __init__(
-        self, name: str, arguments: str, summary: str, run: Callable[[Invocation], int], *, group: str, **options: str
+        self, name: str, arguments: str, summary: str, run: Callable[[Invocation], int], /, *, group: str, **options: str
     ) -> None:
         self.name = name
         self.arguments = arguments.split()
@@ -61,6 +61,10 @@ class Invocation:
     def flag(self, name: str) -> bool:
         """Return whether an option was given."""
         return bool(self._options.get(name))
+
+    def given(self, name: str) -> bool:
+        """Return whether an argument or option was written, even if it is empty."""
+        return name in self._values or name in self._options
 
     def texts(self, name: str) -> list[str]:
         """Return all values of an option that may be given several times."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from offhook.shown import plain
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -16,7 +18,7 @@ def status_line(view: dict[str, Any]) -> str:
         text += f" ({view['call']})"
     if view.get("calls", 0) > 1:
         text += f", {view['calls']} calls"
-    return text
+    return plain(text)
 
 
 def call_line(call: dict[str, Any]) -> str:
@@ -27,14 +29,14 @@ def call_line(call: dict[str, Any]) -> str:
     extras += ["muted"] if call.get("muted") else []
     extras += ["recording"] if call.get("recording") else []
     extras += [end_text(call["end"])] if call.get("end") else []
-    return text + (f"  ({', '.join(extras)})" if extras else "")
+    return plain(text + (f"  ({', '.join(extras)})" if extras else ""))
 
 
 def conference_line(conference: dict[str, Any]) -> str:
     """Return one line about a conference."""
     muted = conference["muted"]
     members = (f"{call} (muted)" if call in muted else call for call in conference["members"])
-    return f"{conference['id']}: {', '.join(members) or 'nobody'}"
+    return plain(f"{conference['id']}: {', '.join(members) or 'nobody'}")
 
 
 def party(remote: dict[str, Any]) -> str:
@@ -59,12 +61,13 @@ def account_line(account: dict[str, Any]) -> str:
         state += f" ({account['reason']})"
     if account.get("retry_in"):
         state += f", next attempt in {account['retry_in']:.0f} s"
-    return f"{account['id']}  {account['uri']}  {state}{'  default' if account.get('default') else ''}"
+    return plain(f"{account['id']}  {account['uri']}  {state}{'  default' if account.get('default') else ''}")
 
 
 def device_line(device: dict[str, Any]) -> str:
     """Return one line about a sound device."""
-    return f"{device['kind']} {device['index']}: {device['name']} [{device['id']}]{' (default)' if device['default'] else ''}"
+    default = " (default)" if device["default"] else ""
+    return plain(f"{device['kind']} {device['index']}: {device['name']} [{device['id']}]{default}")
 
 
 def audio_line(audio: dict[str, Any]) -> str:
@@ -81,8 +84,9 @@ def history_line(entry: dict[str, Any]) -> str:
         arrow = {"in": "from", "out": "to"}.get(str(entry.get("direction", "")), "with")
         how = "missed" if entry.get("missed") else f"{entry.get('duration_s') or 0:.0f} s"
         status = f"  ({entry['sip_status']})" if entry.get("sip_status") else ""
-        return f"{entry.get('id', '')}  {when}  {arrow} {entry['remote_uri']}  {how}{status}"
-    return "  ".join(f"{name}={value}" for name, value in entry.items() if value not in (None, "", [], {}))
+        remote = party({"uri": entry["remote_uri"], "display": entry.get("remote_display")})
+        return plain(f"{entry.get('id', '')}  {when}  {arrow} {remote}  {how}{status}")
+    return plain("  ".join(f"{name}={value}" for name, value in entry.items() if value not in (None, "", [], {})))
 
 
 def event_line(event: dict[str, Any]) -> str:
@@ -98,4 +102,4 @@ def event_line(event: dict[str, Any]) -> str:
     rest = {name: value for name, value in data.items() if not isinstance(value, dict | list) and value not in (None, "")}
     extra = " ".join(f"{name}={value}" for name, value in rest.items())
     time = str(event.get("time", ""))[11:23]
-    return "  ".join(part for part in (time, str(event["type"]), about, extra) if part)
+    return plain("  ".join(part for part in (time, str(event["type"]), about, extra) if part))

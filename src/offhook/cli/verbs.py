@@ -8,6 +8,10 @@ from offhook.cli.parsing import Verb
 
 _WAIT = {"wait": "flag", "timeout": "SECONDS"}
 
+CONTACT_FIELDS = ("name", "number", "first_name", "last_name", "phone", "mobile", "email", "address", "city", "state", "zip",
+                  "comment", "info", "external_id")  # fmt: skip
+"""The options of `contacts` that are a contact's fields (a test compares them with the phone's)."""
+
 VERBS: dict[str, Verb] = {
     verb.name: verb
     for verb in (
@@ -75,6 +79,9 @@ VERBS: dict[str, Verb] = {
              group="events and history", timeout="SECONDS", call="CALL"),
         Verb("history", "[action] [entry]", "show past calls, or: history delete ENTRY, history clear", actions.history,
              group="events and history", limit="N", before="ENTRY"),
+        Verb("contacts", "[action] [what...]", "people: list, search WORDS, get ID, add NUMBER NAME, update ID --name …, "
+             "remove ID", actions.contacts, group="contacts", limit="N", after="ID",
+             **dict.fromkeys(CONTACT_FIELDS, "TEXT"), starred="flag", not_starred="flag"),
         Verb("webhooks", "[action] [target]", "events to web addresses: list, add URL, remove|test|enable|disable|rotate ID",
              webhooks.webhooks, group="events and history", types="TYPES...", secret="SECRET", timeout="SECONDS",  # noqa: S106
              description="TEXT", skip="flag"),

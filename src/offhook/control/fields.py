@@ -9,8 +9,11 @@ from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
 from offhook.phone import commands as c
+from offhook.phone.contacts import MAX_BATCH, MAX_COMMENT, MAX_FIELD, MAX_PAGE, MAX_SEARCH
+from offhook.phone.contacts import TEXTS as CONTACT_TEXTS
 from offhook.phone.dialplan import MAX_PLAN, MAX_TARGET
 from offhook.phone.digits import DURATION_MS, GAP_MS, MAX_DIGITS
+from offhook.phone.model import ContactDetails
 from offhook.phone.outgoing import MAX_HEADERS, MAX_RING
 from offhook.phone.phone import MAX_DELAY, MAX_TEXT
 from offhook.phone.settings import AccountSettings
@@ -55,6 +58,13 @@ LIMITS: Final[Mapping[type, Mapping[str, Keywords]]] = {
     c.VolumeDown: {"steps": _STEPS},
     c.SetForwarding: {"to": {"maxLength": MAX_TARGET}, "delay": _DELAY},
     c.SetAutoAnswer: {"delay": _DELAY},
+    c.ListContacts: {"search": {"maxLength": MAX_SEARCH}, "limit": {"minimum": 1, "maximum": MAX_PAGE}},
+    c.ImportContacts: {"contacts": {"maxItems": MAX_BATCH}},
+    ContactDetails: {
+        **{name: {"maxLength": MAX_FIELD} for name in CONTACT_TEXTS},
+        "name": {"minLength": 1, "maxLength": MAX_FIELD},
+        "comment": {"maxLength": MAX_COMMENT},
+    },
     AccountSettings: {
         "id": {"pattern": "^[A-Za-z0-9_.-]{1,64}$", "not": {"const": "local"}},
         "domain": {"minLength": 1},
@@ -84,6 +94,8 @@ _MEANINGS: Final[Mapping[str, str]] = {
     "enabled": "On or off.",
     "delay": "Seconds to wait first.",
     "conference": "A conference's id.",
+    "contact": "A contact's id.",
+    "details": "What is known of the contact.",
 }
 """What a field of this name means wherever it stands."""
 
@@ -140,6 +152,22 @@ _SPECIAL: Final[Mapping[type, Mapping[str, str]]] = {
     c.Drain: {"enabled": "False takes new calls again."},
     c.SetDevice: {"kind": "Which of the three."},
     c.AddAccount: {"account": "The account."},
+    c.ListContacts: {
+        "search": "Words that must all occur, in whichever field; empty: everybody.",
+        "limit": "At most so many.",
+        "after": "The id of the last contact already seen.",
+    },
+    c.ImportContacts: {"contacts": "The contacts; send more than 500 in several commands."},
+    ContactDetails: {
+        "name": "The name to show.",
+        "number": "A number, or an address such as sip:1001@example.org.",
+        "phone": "A second number.",
+        "mobile": "A third number.",
+        "info": "A line to show with the name.",
+        "external_id": "What another system calls this contact.",
+        "presence": "Whether to watch what this person does.",
+        "starred": "Whether it is one of the favourites.",
+    },
     c.SetForwarding: {"to": "A number or an address; empty ends it.", "delay": "Seconds of ringing before it; 0: at once."},
     c.SetAutoAnswer: {
         "mode": "Nobody, callers whose request asks for it, or everybody.",

@@ -100,6 +100,7 @@ _EVENT_TOOLS: Final = (_WAIT, _SINCE)
 RESOURCES: Final[Mapping[str, tuple[str, str]]] = {
     "offhook://status": ("status", "idle, ringing, active, hold or disconnected, and with whom"),
     "offhook://snapshot": ("snapshot", "everything at this moment: accounts, calls, sound, settings"),
+    "offhook://contacts": ("list_contacts", "the first hundred contacts; the tool list_contacts searches them all"),
     "offhook://history": ("history", "the last calls, the latest first"),
 }
 """What can be read without a tool: the operation behind it, and what it is."""

@@ -15,6 +15,7 @@ from offhook.control.json_schema import DIALECT, Schema, components, schema_of, 
 from offhook.control.operations import MAX_HISTORY
 from offhook.control.schema import EVENT_TYPES, OPERATIONS, PROBLEM_STATUS, problem_title
 from offhook.phone.commands import Scope
+from offhook.phone.contacts import MAX_PAGE, MAX_SEARCH
 from offhook.phone.events import EVENTS as ALL_EVENTS
 from offhook.phone.events import CallEvent
 from offhook.phone.model import AccountView, CallState, CallView, ConferenceView
@@ -72,11 +73,14 @@ _PATH_TEXTS: Final[Mapping[str, str]] = {
     "item": "A DDE item, such as Status.",
     "code": "A problem's code.",
     "webhook": "A webhook's id.",
+    "contact": "A contact's id.",
 }
 
 _BOUNDS: Final[Mapping[tuple[str, str], Schema]] = {
     ("events", "wait"): {"minimum": 0, "maximum": MAX_WAIT},
     ("events", "limit"): {"minimum": 1, "maximum": PAGE},
+    ("list_contacts", "limit"): {"minimum": 1, "maximum": MAX_PAGE},
+    ("list_contacts", "search"): {"maxLength": MAX_SEARCH},
     ("history", "limit"): {"minimum": 1, "maximum": MAX_HISTORY},
     ("wait_call", "timeout"): {"minimum": 0, "maximum": MAX_WAIT},
     ("wait_call", "condition"): {
@@ -254,7 +258,8 @@ def body_schema(route: Route) -> Schema | None:
         return None
     command = OPERATIONS.get(route.operation)
     if route.body_field:
-        return _without(components(REF)["AccountSettings"], {name.partition(".")[2] for name in route.path_fields.values()})
+        owner = "ContactDetails" if route.body_field == "details" else "AccountSettings"
+        return _without(components(REF)[owner], {name.partition(".")[2] for name in route.path_fields.values()})
     if command is not None:
         found = components(REF)[command.__name__]
         if set(found["properties"]) == set(route.command_fields) and found["properties"]:

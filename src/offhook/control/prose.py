@@ -17,6 +17,7 @@ MOST_CHOICES: Final = 12
 SAMPLES: Final[Mapping[str, Any]] = {
     "to": "1001", "digits": "12#", "text": "[Status]", "body": "hello", "volume": 80, "device": "", "enabled": True,
     "mode": "header", "condition": "active", "code": 4, "id": "office", "domain": "sip.example.org", "username": "1001",
+    "name": "Ada", "contact": "ct_1", "contacts": [{"name": "Ada", "number": "1001"}],
     "message": "See you at nine", "action": "answer", "url": "https://crm.example.org/calls",
 }  # fmt: skip
 """A value for each field that must be given."""
@@ -24,6 +25,7 @@ SAMPLES: Final[Mapping[str, Any]] = {
 PATH_SAMPLES: Final[Mapping[str, str]] = {
     "call": "active", "account": "office", "kind": "output", "entry": "c_1", "operation": "op_1", "item": "Status",
     "code": "not-found", "conference": "conf_1", "webhook": "wh_1",
+    "contact": "ct_1",
 }  # fmt: skip
 
 _OF_RINGING: Final = frozenset({"answer", "decide", "reject", "redirect"})

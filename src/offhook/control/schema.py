@@ -19,7 +19,16 @@ from offhook.media.messages import DeviceInfo
 from offhook.phone import commands as c
 from offhook.phone.commands import COMMANDS, Command
 from offhook.phone.events import EVENTS, Event
-from offhook.phone.model import AccountView, AudioView, CallView, ConferenceView, Snapshot, StatusView
+from offhook.phone.model import (
+    AccountView,
+    AudioView,
+    CallView,
+    ConferenceView,
+    Contact,
+    ImportedView,
+    Snapshot,
+    StatusView,
+)
 
 OPERATIONS: dict[str, type[Command]] = {command.operation: command for command in COMMANDS}
 """Every command by its operation name."""
@@ -38,6 +47,9 @@ RESULTS: dict[type[Command], Any] = {
     c.ListDevices: tuple[DeviceInfo, ...],
     **dict.fromkeys((c.AddAccount, c.RegisterAccount, c.UnregisterAccount, c.SelectAccount), AccountView | None),
     c.ListAccounts: tuple[AccountView, ...],
+    c.ListContacts: tuple[Contact, ...],
+    **dict.fromkeys((c.GetContact, c.AddContact, c.UpdateContact), Contact),
+    c.ImportContacts: ImportedView,
     c.Status: StatusView,
     c.GetSnapshot: Snapshot,
 }

@@ -12,7 +12,17 @@ from typing import Any, Final, Literal
 
 from offhook.media.messages import DeviceInfo
 from offhook.phone import commands as c
-from offhook.phone.model import AccountView, AudioView, CallState, CallView, ConferenceView, Snapshot, StatusView
+from offhook.phone.model import (
+    AccountView,
+    AudioView,
+    CallState,
+    CallView,
+    ConferenceView,
+    Contact,
+    ImportedView,
+    Snapshot,
+    StatusView,
+)
 
 # --- what a command's `value` holds
 
@@ -74,6 +84,11 @@ VALUES: Final[Mapping[type[c.Command], Any]] = {
     c.UnregisterAccount: AccountView,
     c.SelectAccount: AccountView,
     c.ListAccounts: tuple[AccountView, ...],
+    c.ListContacts: tuple[Contact, ...],
+    c.GetContact: Contact,
+    c.AddContact: Contact,
+    c.UpdateContact: Contact,
+    c.ImportContacts: ImportedView,
     c.Status: StatusView,
     c.GetSnapshot: Snapshot,
     c.Mute: AudioView | None,

@@ -14,6 +14,7 @@ from offhook.io.resolver import Resolver
 from offhook.io.transport import Transports
 from offhook.media.messages import MediaCommand, MediaReport
 from offhook.phone.commands import Accepted, Command
+from offhook.phone.contacts import ContactsLoaded, DirectoryListed
 from offhook.phone.events import Event, OperationFailed, OperationSucceeded, SystemStopped
 from offhook.phone.phone import ClockSet, Phone, PhoneInput, Started
 from offhook.sip.events import CloseFlow, Datagram, FlowFailed, Resolve, StreamChunk, Transmit
@@ -169,6 +170,10 @@ class Engine:
     def report(self, report: MediaReport) -> None:
         """Take what the media engine says (on the event loop)."""
         self._receive(report)
+
+    def inform(self, item: ContactsLoaded | DirectoryListed) -> None:
+        """Take in contacts, in parts so small that no call waits for them."""
+        self._receive(item)
 
     def _receive(self, item: PhoneInput) -> None:
         now = clock.now()

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 from msgspec import Struct
 
 from offhook.media.messages import AudioRate
-from offhook.phone.model import HeaderList
+from offhook.phone.model import ContactDetails, HeaderList
 from offhook.phone.settings import AccountSettings, AutoAnswer, Decision, DtmfMethod
 
 Scope: TypeAlias = Literal["read", "call", "media", "record", "config", "admin"]
@@ -481,6 +481,60 @@ class SetAutoAnswer(Command, frozen=True, kw_only=True):
     scope: ClassVar[Scope] = "config"
 
 
+# --- contacts ------------------------------------------------------------------------------------------------------
+
+
+class ListContacts(Command, frozen=True, kw_only=True):
+    """Answer Contacts in the order of their names: those in which every word of `search` occurs, or all.
+
+    At most `limit` (1000) at once; `after` is the id of the last one already seen.
+    """
+
+    search: str = ""
+    limit: int = 100
+    after: str = ""
+    scope: ClassVar[Scope] = "read"
+
+
+class GetContact(Command, frozen=True, kw_only=True):
+    """Answer one Contact."""
+
+    contact: str
+    scope: ClassVar[Scope] = "read"
+
+
+class AddContact(Command, frozen=True, kw_only=True):
+    """Add a contact. Answers it with its id."""
+
+    details: ContactDetails
+    scope: ClassVar[Scope] = "config"
+
+
+class UpdateContact(Command, frozen=True, kw_only=True):
+    """Replace what is known of a contact, as a whole. One of the users directory cannot be changed here."""
+
+    contact: str
+    details: ContactDetails
+    scope: ClassVar[Scope] = "config"
+
+
+class RemoveContact(Command, frozen=True, kw_only=True):
+    """Forget a contact."""
+
+    contact: str
+    scope: ClassVar[Scope] = "config"
+
+
+class ImportContacts(Command, frozen=True, kw_only=True):
+    """Add up to 500 contacts, or bring them up to date: known again by `external_id`, else by name and number.
+
+    Answers how many were added, updated, and as they were before.
+    """
+
+    contacts: tuple[ContactDetails, ...]
+    scope: ClassVar[Scope] = "config"
+
+
 # --- the phone -----------------------------------------------------------------------------------------------------
 
 
@@ -516,6 +570,7 @@ COMMANDS: tuple[type[Command], ...] = (
     CreateConference, JoinConference, LeaveConference, MuteMember, UnmuteMember, EndConference, ListConferences,
     SetVolume, VolumeUp, VolumeDown, SetMicVolume, SetDevice, ListDevices, GetAudio,
     AddAccount, RemoveAccount, RegisterAccount, UnregisterAccount, SelectAccount, ListAccounts,
+    ListContacts, GetContact, AddContact, UpdateContact, RemoveContact, ImportContacts,
     SetDnd, SetForwarding, SetAutoAnswer, Status, GetSnapshot, Drain, Quit,
 )  # fmt: skip
 """Every command, in the order of the documentation."""

@@ -15,6 +15,7 @@ from offhook.media.messages import DeviceInfo, MediaCommand
 from offhook.phone.call import HELD, OUTGOING_UNANSWERED, Call
 from offhook.phone.events import Event, OperationFailed, OperationSucceeded
 from offhook.phone.model import STATUS_NAMES, AudioView, CallState, CallView, RegistrationState, StatusView
+from offhook.phone.names import Names
 from offhook.phone.settings import AccountSettings, PhoneSettings
 from offhook.sip.endpoint import Endpoint
 from offhook.sip.events import CloseFlow, Resolve, SipCommand, Transmit
@@ -56,6 +57,7 @@ class Desk:
         self.calls: dict[str, Call] = {}
         self.ended: dict[str, CallView] = {}
         self.accounts: dict[str, Account] = {}
+        self.names = Names()
         self.ports: deque[int] = deque()
         self.devices: tuple[DeviceInfo, ...] = ()
         self.audio = AudioView(

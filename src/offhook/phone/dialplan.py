@@ -18,6 +18,8 @@ MAX_PLAN: Final = 4096
 
 _SEPARATORS = str.maketrans("", "", " ()-./\t")
 _NUMBER = re.compile(r"\+?[0-9 ()\-./*#A-Da-d]+")
+_KEEP_ZERO: Final = frozenset({"39", "378"})
+"""Country codes behind which the 0 of a national number stays (Italy, San Marino)."""
 _USER = re.compile(r"[A-Za-z0-9_.!~*'()&=+$,;?/#%-]+")
 
 
@@ -111,6 +113,26 @@ def target_uri(text: str, account: AccountSettings | None) -> Uri:
     except ParseError as error:
         raise InvalidArgument.field("to", f"{text!r} is not a SIP address: {error.detail}") from None
     return _number(text, account)
+
+
+def canonical_number(text: str, country_code: str = "") -> str:
+    """Return the digits of a number however it was written, "" for what is none: numbers are compared in this form.
+
+    Punctuation means nothing; `+` and `00` stand before a country code. With our own `country_code` a national number is
+    given it, in the place of its trunk `0`.
+    """
+    if not (text.isascii() and text.isdigit()):
+        if not _NUMBER.fullmatch(text):
+            return ""
+        # "+49 (0)30 …": the 0 is dialled inside the country only.
+        text = text.replace("(0)", "", 1).translate(_SEPARATORS) if text[:1] == "+" else text.translate(_SEPARATORS)
+    if text[:1] == "+":
+        return text[1:]
+    if text[:2] == "00":
+        return text[2:]
+    if country_code and text[:1] == "0" and len(text) > 1:
+        return country_code + (text if country_code in _KEEP_ZERO else text[1:])
+    return text
 
 
 def _checked(uri: Uri) -> Uri:

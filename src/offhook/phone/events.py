@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 from msgspec import Struct
 
 from offhook.media.messages import DeviceInfo, StreamStats
-from offhook.phone.model import AccountView, AudioView, CallView, ConferenceView, Party
+from offhook.phone.model import AccountView, AudioView, CallView, ConferenceView, Contact, Party
 from offhook.phone.settings import Decision
 
 
@@ -492,6 +492,33 @@ class SystemStopped(Event, frozen=True, kw_only=True):
     """Everything is done; the process may end."""
 
 
+# --- contacts ------------------------------------------------------------------------------------------------------
+
+
+class ContactChanged(Event, frozen=True, kw_only=True):
+    """A contact was created, updated or deleted, one at a time."""
+
+    change: Literal["created", "updated", "deleted"]
+    contact: Contact
+
+    @property
+    def subject(self) -> str:
+        return f"contacts/{self.contact.id}"
+
+
+class ContactsImported(Event, frozen=True, kw_only=True):
+    """Many contacts changed at once: by an import (`source` ""), or because the users directory has (`source` "directory")."""
+
+    source: str
+    added: int
+    updated: int
+    removed: int
+
+    @property
+    def subject(self) -> str:
+        return "contacts"
+
+
 # --- what is kept, and who asked -----------------------------------------------------------------------------------
 
 
@@ -589,7 +616,7 @@ EVENTS: tuple[type[Event], ...] = (
     RecordingFinished, RecordingFailed,
     ConferenceCreated, ConferenceJoined, ConferenceLeft, ConferenceUpdated, ConferenceEnded,
     AccountRegistering, AccountRegistered, AccountRegisterFailed, AccountUnregistered, AccountRemoved,
-    MessageReceived, MessageSent, MessageFailed, OperationSucceeded, OperationFailed,
+    MessageReceived, MessageSent, MessageFailed, ContactChanged, ContactsImported, OperationSucceeded, OperationFailed,
     AudioChanged, DeviceListed, DeviceError, DeviceRecovered, SettingsChanged,
     SystemReady, SystemError, SystemDraining, SystemStopping, SystemStopped, HistoryAdded, AuditCommand, AuditDenied,
     HookFailed, WebhookDisabled, WebhookTested,

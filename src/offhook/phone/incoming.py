@@ -177,7 +177,7 @@ class Incoming:
             direction="incoming",
             state=CallState.INCOMING,
             local=Party(str(event.local.uri), event.local.display),
-            remote=Party(str(event.remote.uri), event.remote.display, asserted_identity(event.headers)),
+            remote=self._caller(event),
             created=desk.wall,
             headers=event.headers[:SHOWN_HEADERS],
             sip_call_id=event.sip_call_id,
@@ -187,6 +187,11 @@ class Incoming:
             invited=True,
             muted=desk.audio.mic_muted,
         )
+
+    def _caller(self, event: SessionIncoming) -> Party:
+        said, account = event.remote.display, self.desk.accounts.get(event.identity or "")
+        party = Party(str(event.remote.uri), said, asserted_identity(event.headers), said)
+        return self.desk.names.known(party, event.remote.uri, account.settings.dialing_prefix if account else "")
 
     def _auto_delay(self, call: Call) -> float | None:
         """Return after how many seconds the call is answered without a person, None if it is not."""

@@ -56,11 +56,16 @@ def wall(seconds: float) -> datetime:
 
 
 class Party(Struct, frozen=True):
-    """One end of a call. `asserted` is the identity the network vouches for (P-Asserted-Identity, Remote-Party-ID) or ""."""
+    """One end of a call. `asserted` is the identity the network vouches for (P-Asserted-Identity, Remote-Party-ID) or "".
+
+    `display` is the name to show: what the far end calls itself (`said`), else the `contact`'s name ("" if it is nobody's).
+    """
 
     uri: str
     display: str = ""
     asserted: str = ""
+    said: str = ""
+    contact: str = ""
 
 
 class CallEnd(Struct, frozen=True):
@@ -144,6 +149,49 @@ class ConferenceView(Struct, frozen=True):
     id: str
     members: tuple[str, ...]
     muted: tuple[str, ...] = ()
+
+
+class ContactDetails(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who can be called. `number`, `phone` and `mobile` are numbers or addresses; a call from any of them shows the `name`.
+
+    `external_id` is what another system calls this contact, `info` a line of text to show with it.
+    """
+
+    name: str
+    number: str = ""
+    first_name: str = ""
+    last_name: str = ""
+    phone: str = ""
+    mobile: str = ""
+    email: str = ""
+    address: str = ""
+    city: str = ""
+    state: str = ""
+    zip: str = ""
+    comment: str = ""
+    info: str = ""
+    external_id: str = ""
+    presence: bool = False
+    starred: bool = False
+
+
+class Contact(ContactDetails, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """A contact as the phone keeps it. `source` is "" for one's own, "directory" for one of the users directory.
+
+    `status` is what the directory says of a person: offline, online, away, busy, ring, phone, or "".
+    """
+
+    id: str
+    source: str = ""
+    status: str = ""
+
+
+class ImportedView(Struct, frozen=True):
+    """What an import did, in numbers of contacts."""
+
+    added: int
+    updated: int
+    unchanged: int
 
 
 class StatusView(Struct, frozen=True):

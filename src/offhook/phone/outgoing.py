@@ -146,7 +146,7 @@ class Outgoing:
             direction="outgoing",
             state=CallState.CALLING,
             local=Party(f"sip:{settings.username}@{settings.domain}" if settings else "sip:offhook", ""),
-            remote=Party(str(target)),
+            remote=desk.names.known(Party(str(target)), target, settings.dialing_prefix if settings else ""),
             created=desk.wall,
             tags=command.tags,
             headers=command.headers,

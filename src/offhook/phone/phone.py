@@ -22,6 +22,7 @@ from offhook.phone.audio import Audio
 from offhook.phone.call import OUTGOING_UNANSWERED, Call
 from offhook.phone.closing import Closing
 from offhook.phone.conferences import Conferences
+from offhook.phone.contacts import Contacts, ContactsLoaded, DirectoryListed
 from offhook.phone.desk import Desk, PhoneOutput
 from offhook.phone.dialplan import target_uri
 from offhook.phone.digits import Digits
@@ -60,11 +61,11 @@ class Started:
     address: str
 
 
-PhoneInput: TypeAlias = s.SipInput | media.MediaReport | ClockSet | Started
+PhoneInput: TypeAlias = s.SipInput | media.MediaReport | ClockSet | Started | ContactsLoaded | DirectoryListed
 
 
 class Phone:
-    """A softphone without a socket. `codecs` in order of preference."""
+    """A softphone without a socket. `codecs` in order of preference; `country_code` is ours, for knowing callers by number."""
 
     def __init__(
         self,
@@ -73,8 +74,10 @@ class Phone:
         *,
         codecs: tuple[str, ...] = ("PCMU", "PCMA"),
         user_agent: str = "offhook",
+        country_code: str = "",
     ) -> None:
         self.desk = Desk(settings, ids, user_agent)
+        self.desk.names.country_code = country_code
         self.closing = Closing(self.desk)
         self.offers = Offers(self.desk, codecs)
         self.digits = Digits(self.desk)
@@ -87,6 +90,7 @@ class Phone:
         self.conferences = Conferences(self.desk)
         self.incoming.on_replaced.append(self.conferences.replaced)
         self.outgoing.on_active += [self.incoming.took_over, self.sound.record_by_itself]
+        self.contacts = Contacts(self.desk)
         self.closing.on_closed.append(self.audio.call_closed)
         self.closing.on_closed += [
             self.outgoing.forget,
@@ -172,7 +176,7 @@ class Phone:
         return handle
 
     def _command_table(self) -> dict[type[c.Command], Callable[[Any], c.Accepted]]:
-        sound, accounts, rooms = self.sound, self.accounts, self.conferences
+        sound, accounts, rooms, people = self.sound, self.accounts, self.conferences, self.contacts
         return {
             c.Dial: self.outgoing.dial,
             c.Answer: self.incoming.answer,
@@ -223,6 +227,12 @@ class Phone:
             c.UnregisterAccount: accounts.unregister,
             c.SelectAccount: accounts.select,
             c.ListAccounts: lambda _: c.Accepted(value=accounts.views()),
+            c.ListContacts: people.page,
+            c.GetContact: people.get,
+            c.AddContact: people.add,
+            c.UpdateContact: people.update,
+            c.RemoveContact: people.remove,
+            c.ImportContacts: people.import_,
             c.SetDnd: lambda x: self._set(dnd=x.enabled),
             c.SetForwarding: self._set_forwarding,
             c.SetAutoAnswer: self._set_auto_answer,
@@ -269,6 +279,8 @@ class Phone:
             s.Resolved: self._resolved,
             ClockSet: self._set_clock,
             Started: lambda x: self.desk.emit(e.SystemReady(address=x.address)),
+            ContactsLoaded: self.contacts.loaded,
+            DirectoryListed: self.contacts.directory,
             media.PortsReady: self._ports_ready,
             media.StreamFailed: for_stream(self._stream_failed),
             media.StreamStalled: for_stream(

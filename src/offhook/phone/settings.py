@@ -73,3 +73,15 @@ class AccountSettings:
     dial_plan: str = ""
     dialing_prefix: str = ""
     hide_caller_id: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ContactSettings:
+    """Who calls. `country_code` is our own ("49"): numbers with and without it are then known to be the same.
+
+    `directory` is the URL of a list of people that is fetched again and again; `allow_http` lets it travel in the clear.
+    """
+
+    country_code: str = ""
+    directory: str = ""
+    allow_http: bool = False

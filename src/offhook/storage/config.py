@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 from offhook.errors import ConfigError
-from offhook.phone.settings import AccountSettings, PhoneSettings
+from offhook.phone.settings import AccountSettings, ContactSettings, PhoneSettings
 
 CODECS = ("PCMU", "PCMA")
 SOUND_BACKENDS = ("auto", "null", "miniaudio", "sounddevice")
@@ -130,13 +130,14 @@ class Config:
     hooks: HookSettings = field(default_factory=HookSettings)
     webhooks: WebhookSettings = field(default_factory=WebhookSettings)
     windows: WindowsSettings = field(default_factory=WindowsSettings)
+    contacts: ContactSettings = field(default_factory=ContactSettings)
     hook: tuple[EventHook, ...] = ()
     accounts: tuple[AccountSettings, ...] = ()
 
 
 SECTIONS: Mapping[str, type[Any]] = {
     "phone": PhoneSettings, "sip": SipSettings, "media": MediaSettings, "http": HttpSettings, "hooks": HookSettings,
-    "webhooks": WebhookSettings, "windows": WindowsSettings,
+    "webhooks": WebhookSettings, "windows": WindowsSettings, "contacts": ContactSettings,
 }  # fmt: skip
 
 Check: TypeAlias = Callable[[Any], str]
@@ -234,6 +235,7 @@ CHECKS: Mapping[tuple[str, str], Check] = {
     ("http", "host"): _ip,
     ("http", "port"): _between(0, 65535),
     ("http", "origins"): _origins,
+    ("contacts", "country_code"): lambda value: "" if re.fullmatch(r"([1-9][0-9]{0,3})?", value) else 'write digits, as "49"',
     ("account", "domain"): lambda value: "" if _TOKEN.fullmatch(value) else "write a host name or address, as pbx.example.org",
     ("account", "username"): lambda value: "" if _TOKEN.fullmatch(value) else "write the user part, as 1001",
     ("account", "expires"): _between(10, 86400, " seconds"),

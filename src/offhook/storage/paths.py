@@ -58,6 +58,11 @@ class Paths:
         return self.state / "history.sqlite3"
 
     @property
+    def contacts_file(self) -> Path:
+        """The contacts."""
+        return self.state / "contacts.sqlite3"
+
+    @property
     def journal_file(self) -> Path:
         """The event journal."""
         return self.state / "journal.sqlite3"

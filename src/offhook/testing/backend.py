@@ -20,21 +20,25 @@ from offhook.errors import NotFound
 from offhook.io.audio_link import AudioLink
 from offhook.media.messages import AudioRate, DeviceInfo
 from offhook.phone.commands import (
+    AddContact,
     CreateConference,
     Dial,
     GetAudio,
     GetCall,
+    GetContact,
     GetSnapshot,
     ListAccounts,
     ListCalls,
     ListConferences,
+    ListContacts,
     ListDevices,
     SetMicVolume,
     SetVolume,
     Status,
+    UpdateContact,
 )
 from offhook.phone.events import Event
-from offhook.phone.model import AccountView, AudioView, CallView, ConferenceView, Snapshot, StatusView, wall
+from offhook.phone.model import AccountView, AudioView, CallView, ConferenceView, Contact, Snapshot, StatusView, wall
 
 
 class FakeBackend:
@@ -80,6 +84,8 @@ class FakeBackend:
                 self.audio = AudioView(self.audio.output_volume, volume, self.audio.mic_muted)
             case CreateConference():
                 return Accepted(value=ConferenceView(command.id or "conf_1", command.calls))
+            case AddContact(details=details) | UpdateContact(details=details):
+                return Accepted(value=Contact(id="ct_1", name=details.name, number=details.number))
             case Dial():
                 return Accepted(call=command.id or "c_1", operation="op_1")
             case _:
@@ -91,6 +97,8 @@ class FakeBackend:
             Status: self.status,
             GetAudio: self.audio,
             ListDevices: self.devices,
+            ListContacts: (Contact(id="ct_1", name="Ada", number="1001"),),
+            GetContact: Contact(id="ct_1", name="Ada", number="1001"),
             ListCalls: self.calls,
             ListAccounts: self.accounts,
             ListConferences: (ConferenceView("conf_1", ("c_1",)),),

@@ -225,6 +225,17 @@ ROUTES: tuple[Route, ...] = (
     _command("PUT", "/settings/forwarding", "set_forwarding", status=204),
     _command("PUT", "/settings/auto_answer", "set_auto_answer", status=204),
     _command("POST", "/messages", "send_message"),
+    # --- contacts
+    _command("GET", "/contacts", "list_contacts", key="contacts", query=(
+        Parameter("search", "text", "words that must all occur, in whichever field", default=""),
+        Parameter("limit", "whole", "at most so many, 1-1000", default=100),
+        Parameter("after", "text", "only those behind this contact", default=""),
+    )),
+    _command("POST", "/contacts", "add_contact", status=201, body_field="details", location="/v1/contacts/{value[id]}"),
+    _command("POST", "/contacts/import", "import_contacts"),
+    _command("GET", "/contacts/{contact}", "get_contact"),
+    _command("PUT", "/contacts/{contact}", "update_contact", body_field="details"),
+    _command("DELETE", "/contacts/{contact}", "remove_contact", status=204),
     # --- history
     _extra("GET", "/history", "history", "read", "Past calls, newest first.", query=(
         Parameter("limit", "whole", "at most so many, 1-1000", default=50),

@@ -1,0 +1,315 @@
+"""The contacts: found, changed, imported, and brought up to date from a users directory. `unsaved` is for the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from msgspec import structs
+
+from offhook.errors import FieldError, InvalidArgument, InvalidState, NotFound
+from offhook.phone.commands import (
+    Accepted,
+    AddContact,
+    GetContact,
+    ImportContacts,
+    ListContacts,
+    RemoveContact,
+    UpdateContact,
+)
+from offhook.phone.desk import Desk
+from offhook.phone.events import ContactChanged, ContactsImported
+from offhook.phone.model import Contact, ContactDetails, ImportedView
+
+MAX_CONTACTS: Final = 100_000
+"""More people than one phone's user calls; keeps an endless import from filling the memory."""
+MAX_FIELD: Final = 512
+"""Characters of one field: longer than any name, address or number."""
+MAX_COMMENT: Final = 4096
+"""Characters of a comment."""
+MAX_PAGE: Final = 1000
+"""Contacts in one answer; further ones by `after`."""
+MAX_BATCH: Final = 500
+"""Contacts of one import command: what the phone takes in without its calls noticing. Send more in several commands."""
+MAX_SEARCH: Final = 256
+"""Characters of a search."""
+
+DIRECTORY: Final = "directory"
+"""The source of contacts that the users directory names."""
+
+TEXTS: Final = tuple(each.name for each in structs.fields(ContactDetails) if each.type is str)
+
+
+@dataclass(frozen=True, slots=True)
+class ContactsLoaded:
+    """Input: what was kept on the disk. May come in several parts."""
+
+    contacts: tuple[Contact, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryListed:
+    """Input: a part of a users directory. With `complete`, those that no part has named are gone.
+
+    `statuses` gives by number what people do ("online" …), `infos` the line to show with it.
+    """
+
+    contacts: tuple[ContactDetails, ...]
+    complete: bool = False
+    statuses: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsaved:
+    """What the disk does not know yet: contacts to write, and ids to forget."""
+
+    changed: tuple[Contact, ...]
+    removed: tuple[str, ...]
+
+
+def check_details(details: ContactDetails, at: str = "/details") -> None:
+    """Refuse what is too long or has no name; raises InvalidArgument that points at the field."""
+    for name in TEXTS:
+        most = MAX_COMMENT if name == "comment" else MAX_FIELD
+        if len(getattr(details, name)) > most:
+            raise _wrong(f"{at}/{name}", f"at most {most} characters")
+    if not details.name:
+        raise _wrong(f"{at}/name", "a contact needs a name (a number will do)")
+
+
+def _wrong(pointer: str, detail: str) -> InvalidArgument:
+    return InvalidArgument(f"{pointer[1:]}: {detail}", errors=(FieldError(pointer, detail),))
+
+
+class Contacts:
+    """Every contact by its id."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self._contacts: dict[str, Contact] = {}
+        self._by_key: dict[tuple[str, ...], str] = {}
+        self._ordered: list[Contact] | None = None
+        self._searchable: dict[str, str] = {}
+        self._listed: set[str] = set()
+        self._pushed: dict[str, int] = {"added": 0, "updated": 0}
+        self._changed: dict[str, Contact] = {}
+        self._removed: dict[str, None] = {}
+
+    # --- from and to the disk
+
+    def loaded(self, item: ContactsLoaded) -> None:
+        """Take in what the disk kept."""
+        for contact in item.contacts:
+            if contact.id not in self._contacts:
+                self._link(contact)
+
+    def unsaved(self) -> Unsaved:
+        """Return what has changed since the last time."""
+        found = Unsaved(tuple(self._changed.values()), tuple(self._removed))
+        self._changed.clear()
+        self._removed.clear()
+        return found
+
+    # --- commands
+
+    def get(self, command: GetContact) -> Accepted:
+        """Answer one."""
+        return Accepted(value=self._one(command.contact))
+
+    def page(self, command: ListContacts) -> Accepted:
+        """Answer a page, in the order of names."""
+        if not 1 <= command.limit <= MAX_PAGE:
+            raise InvalidArgument.field("limit", f"1-{MAX_PAGE}")
+        if len(command.search) > MAX_SEARCH:
+            raise InvalidArgument.field("search", f"at most {MAX_SEARCH} characters")
+        found = self._in_order()
+        if command.after:
+            found = found[found.index(self._one(command.after)) + 1 :]
+        words = command.search.casefold().split()
+        if not words:
+            return Accepted(value=tuple(found[: command.limit]))
+        page: list[Contact] = []
+        for contact in found:
+            if self._fits(contact, words):
+                page.append(contact)
+                if len(page) == command.limit:
+                    break
+        return Accepted(value=tuple(page))
+
+    def _fits(self, contact: Contact, words: list[str]) -> bool:
+        text = self._searchable.get(contact.id)
+        if text is None:
+            numbers = (contact.number, contact.phone, contact.mobile)
+            plain = [number.translate(_SEPARATORS) for number in numbers]
+            text = "\n".join([*(getattr(contact, name) for name in TEXTS), *plain]).casefold()
+            self._searchable[contact.id] = text
+        return all(word in text for word in words)
+
+    def add(self, command: AddContact) -> Accepted:
+        """Make one."""
+        check_details(command.details)
+        self._room(1)
+        contact = self._new(command.details, "")
+        self._put(contact)
+        self.desk.emit(ContactChanged(change="created", contact=contact))
+        return Accepted(value=contact)
+
+    def update(self, command: UpdateContact) -> Accepted:
+        """Give one other details."""
+        before = self._own(command.contact)
+        check_details(command.details)
+        contact = structs.replace(before, **_fields(command.details))
+        if contact != before:
+            self._replace(before, contact)
+            self.desk.emit(ContactChanged(change="updated", contact=contact))
+        return Accepted(value=contact)
+
+    def remove(self, command: RemoveContact) -> Accepted:
+        """Forget one."""
+        contact = self._own(command.contact)
+        self._drop(contact)
+        self.desk.emit(ContactChanged(change="deleted", contact=contact))
+        return Accepted()
+
+    def import_(self, command: ImportContacts) -> Accepted:
+        """Take many in: new ones are added, those there are (same external id, or same name and number) brought up to date."""
+        if len(command.contacts) > MAX_BATCH:
+            raise InvalidArgument.field("contacts", f"at most {MAX_BATCH} at once; send the others in a further command")
+        for number, details in enumerate(command.contacts):
+            check_details(details, f"/contacts/{number}")
+        fresh = {_key("", details) for details in command.contacts} - self._by_key.keys()
+        self._room(len(fresh))
+        added, updated = self._take(command.contacts, "")
+        view = ImportedView(added=added, updated=updated, unchanged=len(command.contacts) - added - updated)
+        if added or updated:
+            self.desk.emit(ContactsImported(source="", added=added, updated=updated, removed=0))
+        return Accepted(value=view)
+
+    # --- the users directory
+
+    def directory(self, item: DirectoryListed) -> None:
+        """Take a part of the directory in; the last one ends it. What does not fit is left out: it is not the user's doing."""
+        fitting = [details for details in item.contacts if _acceptable(details)]
+        room = MAX_CONTACTS - len(self._contacts)
+        added, updated = self._take(fitting[: max(0, room)], DIRECTORY, self._listed)
+        self._pushed["added"] += added
+        self._pushed["updated"] += updated
+        self._pushed["updated"] += self._say_statuses(item.statuses)
+        if not item.complete:
+            return
+        gone = [each for each in self._contacts.values() if each.source == DIRECTORY and each.id not in self._listed]
+        for contact in gone:
+            self._drop(contact)
+        if gone or any(self._pushed.values()):
+            self.desk.emit(ContactsImported(source=DIRECTORY, **self._pushed, removed=len(gone)))
+        self._listed.clear()
+        self._pushed = {"added": 0, "updated": 0}
+
+    def _say_statuses(self, statuses: Mapping[str, tuple[str, str]]) -> int:
+        if not statuses:
+            return 0
+        changes = 0
+        for contact in list(self._contacts.values()):
+            found = statuses.get(contact.number) if contact.source == DIRECTORY else None
+            if found is not None and found != (contact.status, contact.info):
+                self._replace(contact, structs.replace(contact, status=found[0], info=found[1][:MAX_FIELD]))
+                changes += 1
+        return changes
+
+    # --- inside
+
+    def _take(self, many: Iterable[ContactDetails], source: str, seen: set[str] | None = None) -> tuple[int, int]:
+        added = updated = 0
+        for details in many:
+            known = self._by_key.get(_key(source, details))
+            if known is None:
+                contact = self._new(details, source)
+                self._put(contact)
+                added += 1
+            else:
+                before = self._contacts[known]
+                contact = structs.replace(before, **_fields(details))
+                if contact != before:
+                    self._replace(before, contact)
+                    updated += 1
+            if seen is not None:
+                seen.add(contact.id)
+        return added, updated
+
+    def _new(self, details: ContactDetails, source: str) -> Contact:
+        return Contact(id="ct_" + self.desk.ids.token(10), source=source, **_fields(details))
+
+    def _put(self, contact: Contact) -> None:
+        self._link(contact)
+        self._changed[contact.id] = contact
+
+    def _link(self, contact: Contact) -> None:
+        self._contacts[contact.id] = contact
+        self._by_key.setdefault(_key(contact.source, contact), contact.id)
+        self.desk.names.add(contact)
+        self._ordered = None
+
+    def _replace(self, before: Contact, after: Contact) -> None:
+        self._unlink(before)
+        self._put(after)
+
+    def _drop(self, contact: Contact) -> None:
+        self._unlink(contact)
+        del self._contacts[contact.id]
+        self._changed.pop(contact.id, None)
+        self._removed[contact.id] = None
+        self._ordered = None
+
+    def _unlink(self, contact: Contact) -> None:
+        self.desk.names.remove(contact)
+        key = _key(contact.source, contact)
+        if self._by_key.get(key) == contact.id:
+            del self._by_key[key]
+        self._searchable.pop(contact.id, None)
+
+    def _room(self, wanted: int) -> None:
+        if len(self._contacts) + wanted > MAX_CONTACTS:
+            raise InvalidState(f"there are {len(self._contacts)} contacts, and {MAX_CONTACTS} is the limit")
+
+    def _one(self, contact: str) -> Contact:
+        found = self._contacts.get(contact)
+        if found is None:
+            raise NotFound(f"there is no contact {contact[:64]!r}")
+        return found
+
+    def _own(self, contact: str) -> Contact:
+        found = self._one(contact)
+        if found.source:
+            raise InvalidState(f"{contact} comes from the users {found.source}: change it there, or add a contact of your own")
+        return found
+
+    def _in_order(self) -> list[Contact]:
+        if self._ordered is None:
+            self._ordered = sorted(self._contacts.values(), key=lambda each: (each.name.casefold(), each.id))
+        return self._ordered
+
+
+_SEPARATORS = str.maketrans("", "", " ()-./")
+
+
+def _acceptable(details: ContactDetails) -> bool:
+    try:
+        check_details(details)
+    except InvalidArgument:
+        return False
+    return True
+
+
+def _fields(details: ContactDetails) -> dict[str, Any]:
+    return {name: getattr(details, name) for name in _FIELDS}
+
+
+_FIELDS: Final = ContactDetails.__struct_fields__
+
+
+def _key(source: str, details: ContactDetails) -> tuple[str, ...]:
+    """Return by what a contact is known again: its id elsewhere, else its name and number."""
+    if details.external_id:
+        return (source, details.external_id)
+    return (source, details.name.casefold(), details.number or details.mobile or details.phone)

@@ -1,0 +1,77 @@
+"""Brings the contacts from the disk into the running phone, and what changes back to the disk; the phone waits for neither."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from offhook.io.engine import Engine
+from offhook.io.journal import Envelope
+from offhook.phone.contacts import Contacts, ContactsLoaded
+from offhook.phone.events import ContactChanged, ContactsImported
+from offhook.storage.contacts import ContactFile
+
+PART: Final = 250
+"""Contacts given to the phone at once: about a millisecond, so that no call waits for them."""
+
+
+class People:
+    """The contacts' way to and from the file at `path` (None: they live as long as the phone)."""
+
+    def __init__(self, engine: Engine, book: Contacts, path: Path | None, trouble: Callable[[str], None]) -> None:
+        self._engine = engine
+        self._book = book
+        self._path = path
+        self._trouble = trouble
+        self._file: ContactFile | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self.loaded = asyncio.Event()
+
+    def start(self) -> None:
+        """Begin to read what was kept."""
+        if self._path is None:
+            self.loaded.set()
+            return
+        self._engine.subscribe(self._see)
+        if self._path.exists():
+            self._open()
+        else:
+            self.loaded.set()
+
+    async def close(self) -> None:
+        """Write down what has not been."""
+        if self._opening is not None:
+            await asyncio.wait([self._opening])
+        if self._file is not None:
+            self._file.keep(self._book.unsaved())
+            await asyncio.get_running_loop().run_in_executor(None, self._file.close)
+
+    def _see(self, envelope: Envelope) -> None:
+        if isinstance(envelope.event, ContactChanged | ContactsImported):
+            if self._file is not None:
+                self._file.keep(self._book.unsaved())
+            else:
+                self._open()
+
+    def _open(self) -> None:
+        if self._opening is None:
+            self._opening = asyncio.get_running_loop().create_task(self._read())
+
+    async def _read(self) -> None:
+        assert self._path is not None
+        loop, path = asyncio.get_running_loop(), self._path
+        try:
+            file = await loop.run_in_executor(None, lambda: ContactFile(path, trouble=self._trouble))
+            contacts = await loop.run_in_executor(None, file.load)
+        except Exception as error:  # a disk that cannot be used costs the contacts, not the calls
+            self._trouble(f"contacts are not kept: {error}")
+            self.loaded.set()
+            return
+        for start in range(0, len(contacts), PART):
+            self._engine.inform(ContactsLoaded(contacts[start : start + PART]))
+            await asyncio.sleep(0)
+        self._file = file
+        file.keep(self._book.unsaved())
+        self.loaded.set()
