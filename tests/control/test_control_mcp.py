@@ -215,7 +215,7 @@ async def test_an_agent_makes_a_call(tmp_path: Path) -> None:
             assert kinds[0] == "call.created"
             assert kinds[-1] == "call.ended"
             uris = {str(resource.uri) for resource in (await session.list_resources()).resources}
-            assert uris == {"offhook://status", "offhook://snapshot", "offhook://history"}
+            assert uris == {"offhook://status", "offhook://snapshot", "offhook://contacts", "offhook://history"}
             history = await session.read_resource("offhook://history")
             assert json.loads(history.contents[0].text)["entries"][0]["id"] == dialled["call"]  # type: ignore[union-attr]
             near.kill()

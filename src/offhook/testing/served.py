@@ -37,6 +37,8 @@ def served(backend: FakeBackend, path: Path, *, ticking: Event | None = None) ->
                 await asyncio.wait_for(end.wait(), TICK)
         await end.wait()
         await server.close()
+        for _ in range(2):  # turns of the loop in which the closed sockets go away
+            await asyncio.sleep(0)
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),), daemon=True)
     thread.start()
