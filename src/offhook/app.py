@@ -85,7 +85,8 @@ class RunningPhone:
         self._loop = asyncio.get_running_loop()
         agent = config.sip.user_agent or f"offhook/{__version__}"
         self.phone = Phone(
-            config.phone, ids, codecs=config.media.codecs, user_agent=agent, country_code=config.contacts.country_code
+            config.phone, ids, codecs=config.media.codecs, user_agent=agent, country_code=config.contacts.country_code,
+            srtp=config.srtp,
         )
         options = MediaOptions(host=config.sip.host, port_range=config.media.rtp_ports, sound=config.media.sound)
         self.media = MediaHost(mode=config.media.mode, options=options, on_reports=self._media_reports)

@@ -13,6 +13,7 @@
     │   ├── TooManyCalls           the limit on calls (or media ports) is reached
     │   ├── RateLimited            too many commands in a short time
     │   ├── MediaNegotiationFailed no codec or transport in common
+    │   │   └── SecurityRequired       the sound would not be encrypted, and has to be
     │   ├── DeviceUnavailable      the sound device is gone or refuses to open
     │   ├── Draining               the phone is shutting down
     │   ├── Unauthenticated        no token, or one that is not known
@@ -128,6 +129,12 @@ class MediaNegotiationFailed(CommandError):
     """No codec or transport in common with the far end."""
 
     code = "media-negotiation-failed"
+
+
+class SecurityRequired(MediaNegotiationFailed):
+    """The sound would not be encrypted, and the setting `srtp` says that it must be."""
+
+    code = "security-required"
 
 
 class DeviceUnavailable(CommandError):

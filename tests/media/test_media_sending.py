@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from virtual_media import SeededIds
 
 from offhook.media.codecs import codec
+from offhook.media.receiving import Address
 from offhook.media.rtp import HEADER
-from offhook.media.sending import Outbox, Sender
+from offhook.media.sending import Sender
 
 PEER = ("10.0.0.1", 4000)
 SPEECH = b"\x11" * 160
+
+
+Outbox: TypeAlias = list[tuple[int, bytes, Address]]
 
 
 def sender() -> tuple[Sender, Outbox]:

@@ -46,7 +46,8 @@ export interface AccountRemoved {
  * One SIP account. `domain` is the registrar's domain, `proxy` an outbound proxy URI ("" is none), `expires` seconds.
  *
  * `dial_plan` is MicroSIP's syntax ("" dials everything); `dialing_prefix` is put before numbers it applies to.
- * An account with `register` False can still place calls, and receive those sent to our address.
+ * An account with `register` False can still place calls, and receive those sent to our address. `srtp` and `keying` are
+ * as in the section [srtp], "default" takes what that says.
  */
 export interface AccountSettings {
   /** Its name in this phone: letters, digits, _ . -, and not `local`. */
@@ -77,6 +78,10 @@ export interface AccountSettings {
   dialing_prefix?: string;
   /** Do not say who calls. */
   hide_caller_id?: boolean;
+  /** Encrypted sound: never, where the far end can, or no call without; `default`: as the section [srtp] says. */
+  srtp?: "default" | "off" | "optional" | "required";
+  /** Where keys come from: signalling (`sdes`) or a handshake in the media (`dtls`); `default`: as [srtp] says. */
+  keying?: "default" | "dtls" | "sdes";
 }
 
 /** We are not registered any more, because we asked for it. */
@@ -268,7 +273,11 @@ export interface CallIncoming {
   rings: boolean;
 }
 
-/** The sound of a call. `direction` is seen from us; figures are None until measured. */
+/**
+ * The sound of a call. `direction` is seen from us; figures are None until measured.
+ *
+ * `srtp` is where the keys of encrypted sound come from ("sdes", "dtls"; "" is in the clear), `cipher` its suite.
+ */
 export interface CallMedia {
   codec: string;
   direction: string;
@@ -276,6 +285,8 @@ export interface CallMedia {
   loss: number | null;
   jitter_ms: number | null;
   rtt_ms: number | null;
+  srtp: string;
+  cipher: string;
 }
 
 /** The microphone is silent in this call. */
@@ -832,6 +843,19 @@ export interface MediaFailed {
 /** Sound arrives again. */
 export interface MediaResumed {
   call: CallView;
+}
+
+/**
+ * Whether the sound is encrypted is decided, or has changed. Only where encryption was offered or asked for.
+ *
+ * `srtp` says where the keys come from: "sdes" (the signalling), "dtls" (a handshake in the media), or "" for sound in the
+ * clear. `warning` says what is left to be wished for, "" if nothing.
+ */
+export interface MediaSecurity {
+  call: CallView;
+  srtp: string;
+  cipher: string;
+  warning: string;
 }
 
 /** No sound arrives although it should. */
@@ -1648,6 +1672,7 @@ export interface EventData {
   "media.resumed": MediaResumed;
   "media.stats": MediaStats;
   "media.failed": MediaFailed;
+  "media.security": MediaSecurity;
   "playback.started": PlaybackStarted;
   "playback.finished": PlaybackFinished;
   "playback.failed": PlaybackFailed;

@@ -188,6 +188,8 @@ _SPECIAL: Final[Mapping[type, Mapping[str, str]]] = {
         "dial_plan": "Which numbers may be dialled and what becomes of them, in MicroSIP's syntax; empty: all.",
         "dialing_prefix": "Put before numbers it applies to.",
         "hide_caller_id": "Do not say who calls.",
+        "srtp": "Encrypted sound: never, where the far end can, or no call without; `default`: as the section [srtp] says.",
+        "keying": "Where keys come from: signalling (`sdes`) or a handshake in the media (`dtls`); `default`: as [srtp] says.",
     },
 }
 

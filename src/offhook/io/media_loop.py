@@ -43,7 +43,7 @@ BIND_ATTEMPTS: Final = 64
 SEND_FAILURES: Final = 250  # five seconds in which nothing could be sent
 EXPEDITED: Final = 46 << 2  # RFC 4594: voice is DSCP EF
 
-_Handler: TypeAlias = Callable[[bytes, tuple[str, int], float], None]
+_Handler: TypeAlias = Callable[[bytes, tuple[str, int], float], object]
 _Input: TypeAlias = tuple[socket.socket, _Handler]
 _TwinInput: TypeAlias = tuple[Callable[[int], bytes], int, _Handler, Address]  # how to read, how much, for whom, from whom
 
@@ -417,6 +417,8 @@ class MediaLoop:
         if command.stream in self._ports:
             self._twins.close(self._ports[command.stream])
         self.engine.execute(command, now)
+        if command.stream in self._ports:
+            self._listen(self.engine.streams[command.stream])  # its packets may go another way now
 
     def _open(self, command: OpenStream, now: float) -> None:
         if command.stream in self._ports:
@@ -429,13 +431,18 @@ class MediaLoop:
         self.engine.execute(command, now)
         stream = self.engine.streams[command.stream]
         self._ports[command.stream] = command.port
-        handlers: tuple[_Handler, _Handler] = (stream.receive, stream.receive_control)
-        for offset, (end, handle) in enumerate(zip(pair, handlers, strict=True)):
+        for offset, end in enumerate(pair):
             self._sockets[command.port + offset] = end
-            self._inputs[end.fileno()] = (end, handle)
             self._poller.add(end.fileno())
+        self._listen(stream)
         self._talkers[pair[0].fileno()] = stream
         self._fill_pool()
+
+    def _listen(self, stream: Stream) -> None:
+        """Have what comes to the stream's ports go where it wants it now."""
+        for port, handle in ((stream.port, stream.receive), (stream.port + 1, stream.receive_control)):
+            end = self._sockets[port]
+            self._inputs[end.fileno()] = (end, handle)
 
     def _release(self, stream: StreamId) -> None:
         port = self._ports.pop(stream, None)

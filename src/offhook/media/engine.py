@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final, assert_never
 
-from offhook.errors import OffhookError
+from offhook.errors import OffhookError, ParseError
 from offhook.ids import Ids
 from offhook.media import pcm
 from offhook.media.jitter import REVIEW_TICKS
@@ -46,7 +46,6 @@ from offhook.media.messages import (
 )
 from offhook.media.receiving import Address
 from offhook.media.reels import Playback, Quiet, Recording, Studio
-from offhook.media.sending import Outbox
 from offhook.media.sources import SILENCE, SoundCard, Source
 from offhook.media.stream import Stream
 
@@ -62,7 +61,7 @@ class Engine:
 
     def __init__(self, ids: Ids, studio: Studio, *, epoch: float = 0.0) -> None:
         self.streams: dict[StreamId, Stream] = {}
-        self.outbox: Outbox = []
+        self.outbox: list[tuple[int, bytes, Address]] = []
         self._reports: list[MediaReport] = []
         self._ids = ids
         self._studio = studio
@@ -250,6 +249,8 @@ class Engine:
             stream.configure(command.config, now)
         except LookupError:
             self._reports.append(StreamFailed(stream.name, f"no such codec: {command.config.codec}"))
+        except ParseError as error:
+            self._reports.append(StreamFailed(stream.name, error.detail))
 
     def _close(self, stream: Stream, now: float) -> None:
         self._links.close_stream(stream.name)

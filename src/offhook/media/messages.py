@@ -18,13 +18,32 @@ AudioId: TypeAlias = str
 AudioRate: TypeAlias = Literal[8000, 16000, 24000, 48000]
 
 
+class SdesKeys(Struct, frozen=True):
+    """SRTP with keys from SDP (RFC 4568): the suite's name; master key and salt for what we send, and for what comes."""
+
+    suite: str
+    send: bytes
+    receive: bytes
+
+    def __repr__(self) -> str:
+        return f"SdesKeys({self.suite}, …)"  # a key in a log is a key given away
+
+
+class DtlsPeer(Struct, frozen=True):
+    """SRTP with keys from a DTLS handshake (RFC 5764): our role, and (hash, text) of certificates the far end may show."""
+
+    role: Literal["client", "server"]
+    fingerprints: tuple[tuple[str, str], ...]
+
+
 class StreamConfig(Struct, frozen=True):
     """What negotiation decided for one stream.
 
     `codec` is the encoding name (PCMU, PCMA); `payload_type` what we send; `receive_types` maps every payload type we
     accept to its encoding. `telephone_event` is the payload type of RFC 4733 events we send, None: not negotiated;
     `telephone_event_in` the one we receive. `direction` is seen from us. `remote` is the RTP address, `remote_rtcp` its RTCP
-    one; with symmetric RTP the first packets that arrive correct them.
+    one; with symmetric RTP the first packets that arrive correct them. `security` None is RTP in the clear; with `rtcp_mux`
+    RTCP uses the RTP port (RFC 5761).
     """
 
     remote: tuple[str, int]
@@ -37,6 +56,8 @@ class StreamConfig(Struct, frozen=True):
     telephone_event: int | None = None
     telephone_event_in: int | None = None
     direction: Direction = "sendrecv"
+    security: SdesKeys | DtlsPeer | None = None
+    rtcp_mux: bool = False
 
 
 # --- commands ------------------------------------------------------------------------------------------------------
@@ -312,6 +333,13 @@ class StreamStats(Struct, frozen=True):
     mos: float
 
 
+class StreamSecured(Struct, frozen=True):
+    """The handshake of DTLS-SRTP is done, with the far end whose fingerprint was agreed; `cipher` is the suite's name."""
+
+    stream: StreamId
+    cipher: str
+
+
 class StreamClosed(Struct, frozen=True):
     """The stream is gone; its final figures."""
 
@@ -485,7 +513,7 @@ class AudioClosed(Struct, frozen=True):
 
 AudioReport: TypeAlias = AudioMarkReached | AudioCleared | AudioUnderrun | AudioOverrun | AudioClosed
 MediaReport: TypeAlias = (
-    PortsReady | StreamFailed | StreamStalled | StreamResumed | StreamStats | StreamClosed | DigitReceived | DigitSent
-    | DigitsDone | PlaybackStarted | PlaybackDone | RecordingStarted | RecordingDone | DevicesListed | DeviceFailed
+    PortsReady | StreamFailed | StreamStalled | StreamResumed | StreamStats | StreamSecured | StreamClosed | DigitReceived
+    | DigitSent | DigitsDone | PlaybackStarted | PlaybackDone | RecordingStarted | RecordingDone | DevicesListed | DeviceFailed
     | DeviceRecovered | EngineTrouble | AudioFrames | AudioReport
 )

@@ -18,18 +18,18 @@ from offhook.media.sdp import (
     connection_for,
     parse_sdp,
 )
+from offhook.media.security import NO_SECURITY, PLAIN, PROFILES, Deal, Keys, Security, accepted, answered, offered
 
 # RFC 3551 table 4: payload types that need no rtpmap. G.722 says 8000 although it samples at 16 kHz (RFC 3551 4.5.2).
 STATIC_TYPES: dict[str, int] = {"PCMU": 0, "GSM": 3, "PCMA": 8, "G722": 9}
 STATIC_NAMES = {number: name for name, number in STATIC_TYPES.items()}
+RTCP_MUX = Attribute("rtcp-mux")
 FORMAT_TEXT = {"OPUS": "opus/48000/2"}  # RFC 7587 7: whatever is sent, the rtpmap says this. All others: NAME/8000
 TELEPHONE_EVENT = "TELEPHONE-EVENT"
 TELEPHONE_EVENT_TYPE = 101
 FIRST_DYNAMIC_TYPE = 102
 PTIME_MS = 20
 OFFERS_KEPT = 16  # offers remembered as read: each is looked at when the call comes and again when it is answered
-# Secure profiles are not in this list: answering RTP/SAVP without a key exchange would mean talking in the clear.
-PROFILES = ("RTP/AVP", "RTP/AVPF")
 
 # (lets audio out, lets audio in), seen from whoever states the direction.
 FLOWS: dict[Direction, tuple[bool, bool]] = {
@@ -43,12 +43,17 @@ DIRECTION_OF = {flows: direction for direction, flows in FLOWS.items()}
 
 @dataclass(frozen=True, slots=True)
 class LocalMedia:
-    """What we bring: the address and even RTP port (RTCP is one above), codecs by preference, telephone events."""
+    """What we bring: the address and even RTP port (RTCP is one above), codecs by preference, telephone events.
+
+    `rtcp_mux` offers RTCP on the RTP port (RFC 5761); who offers it to us gets it in any case.
+    """
 
     address: str
     rtp_port: int
     codecs: tuple[str, ...] = ("PCMU", "PCMA")
     telephone_event: bool = True
+    security: Security = NO_SECURITY
+    rtcp_mux: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,9 @@ def make_offer(
     `version` must grow with every change within a session (RFC 3264 8). Give `previous`, the last offer or answer of either
     side, for a new offer in a running call: its other m-lines stay, refused, for they may never disappear.
     """
-    audio = _our_audio(local, _offered_formats(local), direction, "RTP/AVP")
+    protocol, keys = offered(local.security)
+    mux = (RTCP_MUX,) if local.rtcp_mux else ()
+    audio = _our_audio(local, _offered_formats(local), direction, protocol, (*mux, *keys))
     media = [audio]
     if previous:
         before = parse_sdp(previous)
@@ -98,23 +105,25 @@ def make_answer(
     offer suits (answer 488), ParseError if it is not SDP.
     """
     theirs = _offer(offer)
-    index, chosen, events = _choose(local, theirs)
+    index, chosen, events, (keys, lines) = _choose(local, theirs)
     line = theirs.media[index]
+    mux = line.attribute("rtcp-mux") is not None
     # RFC 3264 6.1: sendonly is answered recvonly or inactive, and so on: the offer seen from our side, narrowed by us.
     agreed = combine(reverse(_stated(theirs, line)), direction)
     # RFC 3264 6.1: the answer uses the offer's numbers, and lists formats in the offer's order.
-    ours = _our_audio(local, [*chosen, *events], agreed, line.protocol)
+    extras = (RTCP_MUX, *lines) if mux else lines
+    ours = _our_audio(local, [*chosen, *events], agreed, line.protocol, extras)
     # RFC 3264 6: the same number of m-lines in the same order, port 0 where refused.
     media = tuple([ours if place == index else _refusal(other) for place, other in enumerate(theirs.media)])
     receive = tuple([(entry.payload_type, entry.encoding) for entry in chosen])
     event = events[0].payload_type if events else None
-    config = _config(theirs, line, chosen[0], receive, agreed, event, event)
+    config = _config(theirs, line, chosen[0], receive, agreed, event, event, keys, mux)
     return _describe(local, session_id, version, media).encode(), config
 
 
-def check_offer(codecs: tuple[str, ...], offer: bytes) -> None:
+def check_offer(local: LocalMedia, offer: bytes) -> None:
     """Say before anybody is asked whether an answer could be made; raises as `make_answer` does."""
-    _choose(LocalMedia("", 0, codecs), _offer(offer))
+    _choose(local, _offer(offer))
 
 
 def accept_answer(local: LocalMedia, offer: bytes, answer: bytes) -> StreamConfig:
@@ -140,11 +149,20 @@ def accept_answer(local: LocalMedia, offer: bytes, answer: bytes) -> StreamConfi
     agreed = combine(reverse(_stated(theirs, line)), _stated(ours, mine))
     events_in = _events(local, offered, chosen[0])
     events_out = _events(local, named, chosen[0]) if events_in else []
+    keys = accepted(local.security, mine, theirs, line)
     return _config(
         theirs, line, chosen[0], receive, agreed,
         events_out[0].payload_type if events_out else None,
         events_in[0].payload_type if events_out else None,
+        keys, mine.attribute("rtcp-mux") is not None and line.attribute("rtcp-mux") is not None,
     )  # fmt: skip
+
+
+def audio_protocol(sdp: bytes) -> str:
+    """Return the profile of the audio line in use ("RTP/AVP"), "" without one."""
+    described = parse_sdp(sdp)
+    index = _audio_index(described)
+    return described.media[index].protocol if index < len(described.media) else ""
 
 
 def remote_direction(sdp: bytes) -> Direction:
@@ -173,21 +191,33 @@ def _audio_index(description: SessionDescription) -> int:
     return next(iter(alive or places), len(description.media))
 
 
-def _choose(local: LocalMedia, theirs: SessionDescription) -> tuple[int, list[_Format], list[_Format]]:
-    """Return the place of the line we take, its codecs we speak, and its telephone events (none or one)."""
+def _choose(local: LocalMedia, theirs: SessionDescription) -> tuple[int, list[_Format], list[_Format], Deal]:
+    """Return the place of the line we take, its codecs we speak, its telephone events (none or one), and its encryption."""
     reasons = []
-    for index, line in enumerate(theirs.media):
-        if line.media != "audio" or line.port == 0:
-            continue
+    failure = MediaNegotiationFailed
+    for index, line in _by_preference(local, theirs):
         if line.protocol not in PROFILES:
             reasons.append(f"{line.protocol} is not supported")
             continue
-        offered = _formats(line)
-        chosen = _speakable(local, offered)
-        if chosen:
-            return index, chosen, _events(local, offered, chosen[0])
-        reasons.append(f"no codec in common ({_names(line)})")
-    raise MediaNegotiationFailed("; ".join(reasons) or "the offer has no audio")
+        named = _formats(line)
+        chosen = _speakable(local, named)
+        if not chosen:
+            reasons.append(f"no codec in common ({_names(line)})")
+            continue
+        try:
+            return index, chosen, _events(local, named, chosen[0]), answered(local.security, theirs, line)
+        except MediaNegotiationFailed as error:
+            reasons.append(error.detail)
+            failure = type(error)
+    raise failure("; ".join(reasons) or "the offer has no audio")
+
+
+def _by_preference(local: LocalMedia, theirs: SessionDescription) -> list[tuple[int, MediaDescription]]:
+    """Return the audio lines with their places. Of two that offer the same call, encrypted and not, the encrypted is first."""
+    lines = [(place, line) for place, line in enumerate(theirs.media) if line.media == "audio" and line.port]
+    if len(lines) > 1 and local.security.policy != "off":
+        lines.sort(key=lambda each: each[1].protocol in PLAIN)
+    return lines
 
 
 def _speakable(local: LocalMedia, formats: list[_Format]) -> list[_Format]:
@@ -257,12 +287,14 @@ def _offered_formats(local: LocalMedia) -> list[_Format]:
     return formats
 
 
-def _our_audio(local: LocalMedia, formats: list[_Format], direction: Direction, protocol: str) -> MediaDescription:
+def _our_audio(
+    local: LocalMedia, formats: list[_Format], direction: Direction, protocol: str, extras: tuple[Attribute, ...] = ()
+) -> MediaDescription:
     attributes = [Attribute("rtpmap", f"{item.payload_type} {_rtpmap_text(item)}") for item in formats]
     # RFC 4733 2.4.1: without this line the far end would not know that A to D are understood as well.
     events = [item for item in formats if item.encoding == TELEPHONE_EVENT]
     attributes += [Attribute("fmtp", f"{item.payload_type} 0-15") for item in events]
-    attributes += [Attribute("ptime", str(PTIME_MS)), Attribute(direction)]
+    attributes += [Attribute("ptime", str(PTIME_MS)), Attribute(direction), *extras]
     numbers = tuple(str(item.payload_type) for item in formats)
     return MediaDescription("audio", local.rtp_port, protocol, numbers, attributes=tuple(attributes))
 
@@ -296,6 +328,8 @@ def _config(
     direction: Direction,
     event_out: int | None,
     event_in: int | None,
+    keys: Keys,
+    mux: bool,
 ) -> StreamConfig:
     connection = theirs.connection_of(line)
     if connection is None:
@@ -303,7 +337,7 @@ def _config(
     host = _numeric(connection)
     return StreamConfig(
         remote=(host, line.port),
-        remote_rtcp=_rtcp(line, host),
+        remote_rtcp=(host, line.port) if mux else _rtcp(line, host),
         codec=codec.encoding,
         payload_type=codec.payload_type,
         receive_types=receive,
@@ -312,6 +346,8 @@ def _config(
         telephone_event=event_out,
         telephone_event_in=event_in,
         direction=direction,
+        security=keys,
+        rtcp_mux=mux,
     )
 
 

@@ -96,6 +96,10 @@ class MediaDescription:
         """Return the value of the first attribute `name` ("" for a flag), None if there is none."""
         return next((item.value or "" for item in self.attributes if item.name == name), None)
 
+    def values(self, name: str) -> list[str]:
+        """Return the values of all attributes `name`, in order."""
+        return [item.value or "" for item in self.attributes if item.name == name]
+
     @property
     def direction(self) -> Direction | None:
         """Return the direction attribute of this m-line, None: not given here."""
@@ -153,6 +157,11 @@ class SessionDescription:
     def connection_of(self, media: MediaDescription) -> Connection | None:
         """Return the address for `media`: its own `c=`, else the session's (RFC 8866 5.7)."""
         return media.connection or self.connection
+
+    def value_of(self, media: MediaDescription, name: str) -> str | None:
+        """Return the attribute `name` that holds for `media`: its own, else the session's."""
+        own = media.attribute(name)
+        return own if own is not None else next((item.value or "" for item in self.attributes if item.name == name), None)
 
     def encode(self) -> bytes:
         """Return the text with CRLF line ends."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from offhook.ids import Ids
 from offhook.media import rtp
@@ -13,7 +13,16 @@ from offhook.media.receiving import Address
 from offhook.media.sources import FRAME_SAMPLES, SILENCE
 
 Transmit: TypeAlias = Callable[[bytes], object]
-Outbox: TypeAlias = list[tuple[int, bytes, Address]]  # local port, packet, destination
+
+
+class Outbox(Protocol):
+    """Where packets go that are to be sent: a list, or what works on them first (`media.path`)."""
+
+    def append(self, item: tuple[int, bytes, Address], /) -> object:
+        """Take local port, packet, destination."""
+        ...
+
+
 
 _pack: Final = rtp.HEADER.pack
 _PLAIN: Final = rtp.PLAIN
@@ -71,6 +80,11 @@ class Sender:
     def move_to(self, peer: Address) -> None:
         """Send to there from now on."""
         self.peer = peer
+        self._transmit = self._post
+
+    def reroute(self, outbox: Outbox) -> None:
+        """Use this outbox from now on."""
+        self._outbox = outbox
         self._transmit = self._post
 
     def connect(self, transmit: Transmit | None) -> None:

@@ -8,7 +8,7 @@ leaves as reports.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from offhook.errors import ParseError
 from offhook.ids import Ids
@@ -37,6 +37,11 @@ from offhook.media.reels import Playback, Recording, Studio
 from offhook.media.sending import Outbox, Sender, Transmit
 from offhook.media.sources import FRAME_MS, SILENCE
 
+if TYPE_CHECKING:
+    from offhook.media.path import Path
+
+Take: TypeAlias = Callable[[bytes, Address, float], object]
+
 STATS_S: Final = 5.0
 STALL_S: Final = 3.0
 _UNSET: Final[Address] = ("", 0)
@@ -51,9 +56,10 @@ class Stream:
 
     __slots__ = (
         "_beep", "_cname", "_config", "_control_peer", "_echoes", "_epoch", "_expects", "_has_work", "_ids", "_keypad",
-        "_last_sr", "_last_sr_at", "_last_sr_of", "_loopback", "_next_rtcp", "_next_stats", "_outbox", "_playback", "_receiver",
-        "_recordings", "_remote_jitter", "_remote_loss", "_report", "_rtt", "_same_codec", "_sender", "_sends",
-        "_sent_at_report", "_stalled", "_voices", "bridge", "muted", "name", "phase", "port", "receive", "sound",
+        "_last_sr", "_last_sr_at", "_last_sr_of", "_loopback", "_next_rtcp", "_next_stats", "_outbox", "_path", "_playback",
+        "_receiver", "_recordings", "_remote_jitter", "_remote_loss", "_report", "_rtt", "_same_codec", "_sender", "_sends",
+        "_sent_at_report", "_stalled", "_voices", "bridge", "muted", "name", "phase", "port", "receive", "receive_control",
+        "sound",
     )  # fmt: skip
 
     def __init__(
@@ -76,13 +82,16 @@ class Stream:
         self.bridge: tuple[Stream, ...] = ()  # the other members of its conference
         self._ids = ids
         self._report = report
-        self._outbox = outbox
+        self._outbox: Outbox = outbox
         self._epoch = epoch  # what makes `now` a time since 1970
         self._cname = cname
         self._config: StreamConfig | None = None
         self._sender = Sender(port, ids, outbox)
-        self._receiver = Receiver(self._sender.move_to, self._flow, self._report_presses, self.receive_control)
-        self.receive = self._receiver.receive  # takes a datagram (packet, source, now) from the RTP port
+        self._receiver = Receiver(self._sender.move_to, self._flow, self._report_presses, self._receive_control)
+        # These take a datagram (packet, source, now) from the RTP port and from the RTCP port. `configure` may change them.
+        self.receive: Take = self._receiver.receive
+        self.receive_control: Take = self._receive_control
+        self._path: Path | None = None  # what seals and opens packets; None: they go in the clear
         self._sends = self._expects = self._stalled = False
         self._has_work = True  # there is more to do in a tick than to send a frame of silence
         self._echoes = False
@@ -122,19 +131,24 @@ class Stream:
 
     @property
     def garbage(self) -> int:
-        """Return how many packets could not be understood."""
-        return self._receiver.garbage
+        """Return how many packets could not be understood, or were not sealed by the far end."""
+        return self._receiver.garbage + (self._path.refused if self._path is not None else 0)
 
     # --- commands --------------------------------------------------------------------------------------------------
 
     def connect(self, transmit: Transmit | None) -> None:
         """Send audio through this until the peer is another; None, and whenever it raises OSError: through the outbox."""
-        self._sender.connect(transmit)
+        self._sender.connect(self._path.through(transmit) if transmit and self._path else transmit)
 
     def configure(self, config: StreamConfig, now: float) -> None:
-        """Start or change. Raises LookupError for a codec that is not here; then nothing has changed."""
+        """Start or change. Raises LookupError for a codec that is not here, ParseError for keys that are none.
+
+        Then nothing has changed.
+        """
         chosen = codec(config.codec)
         codecs = {number: codec(name) for number, name in config.receive_types}
+        if config.security is not None or self._path is not None:
+            self._secure(config)
         old, self._config = self._config, config
         if old is None:
             self._next_rtcp = now + rtcp.INTERVAL_S * self._ids.uniform(0.25, 0.75)
@@ -150,6 +164,19 @@ class Stream:
         self._same_codec = frozenset(number for number, other in codecs.items() if other.name == chosen.name)
         # RFC 3264 8.4: 0.0.0.0 is how RFC 2543 put on hold; port 0 is nowhere either.
         self._turn(config.direction if _reachable(config.remote) else "inactive", now)
+
+    def _secure(self, config: StreamConfig) -> None:
+        """Put a path between the stream and its sockets, or change the one that is there."""
+        from offhook.media.path import Path  # only who needs it pays for the library behind it
+
+        if self._path is None:
+            path = Path(self.port, self._outbox, self._receiver.receive, self._receive_control)
+            path.configure(config)
+            self._path = self._outbox = path
+            self._sender.reroute(path)
+            self.receive, self.receive_control = path.receive, path.receive_control
+        else:
+            self._path.configure(config)
 
     def _turn(self, direction: str, now: float) -> None:
         """Obey the direction: RFC 3264 5.1."""
@@ -258,8 +285,7 @@ class Stream:
         for digit, duration_ms in presses:
             self._report(DigitReceived(self.name, digit, "rtp", duration_ms))
 
-    def receive_control(self, packet: bytes, source: Address, now: float) -> None:
-        """Take a datagram from the RTCP port."""
+    def _receive_control(self, packet: bytes, source: Address, now: float) -> None:
         receiver = self._receiver
         if self._config is None or source[0] not in (self.peer[0], self._config.remote_rtcp[0]):
             receiver.foreign += 1
@@ -445,8 +471,10 @@ class Stream:
             blocks=(self._block(now),) if self._receiver.ssrc >= 0 else (),
         )
         packet = rtcp.print_report(report) + rtcp.print_description(sender.ssrc, self._cname) + goodbye
-        if _reachable(self._control_peer):
-            self._outbox.append((self.port + 1, packet, self._control_peer))
+        mux = self._config is not None and self._config.rtcp_mux
+        peer = sender.peer if mux else self._control_peer  # RFC 5761 5.1.1: where RTP goes
+        if _reachable(peer):
+            self._outbox.append((self.port + (not mux), packet, peer))
 
     def _block(self, now: float) -> rtcp.Block:
         receiver = self._receiver

@@ -9,6 +9,7 @@ from typing import Final
 
 from offhook.errors import InvalidState
 from offhook.media.messages import Direction, StreamConfig, StreamStats
+from offhook.media.security import Security
 from offhook.phone.model import CallDirection, CallEnd, CallMedia, CallState, CallView, HeaderList, Party, wall
 from offhook.sip.events import Body
 from offhook.sip.timers import Timer
@@ -112,6 +113,11 @@ class Call:
     # media
     port: int = 0
     address: str = ""
+    signalling: str = ""
+    security: Security | None = None
+    secrecy_told: bool = False
+    srtp: str = ""
+    cipher: str = ""
     config: StreamConfig | None = None
     stats: StreamStats | None = None
     media_seen: bool = False
@@ -176,8 +182,10 @@ class Call:
         if config is None:
             return _NO_MEDIA
         if stats is None:
-            return CallMedia(config.codec, config.direction)
-        return CallMedia(config.codec, config.direction, stats.mos, stats.loss, stats.jitter_ms, stats.rtt_ms)
+            return CallMedia(config.codec, config.direction, srtp=self.srtp, cipher=self.cipher)
+        return CallMedia(
+            config.codec, config.direction, stats.mos, stats.loss, stats.jitter_ms, stats.rtt_ms, self.srtp, self.cipher
+        )
 
 
 _NO_MEDIA: Final = CallMedia()

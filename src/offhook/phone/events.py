@@ -271,6 +271,18 @@ class MediaFailed(CallEvent, frozen=True, kw_only=True):
     reason: str
 
 
+class MediaSecurity(CallEvent, frozen=True, kw_only=True):
+    """Whether the sound is encrypted is decided, or has changed. Only where encryption was offered or asked for.
+
+    `srtp` says where the keys come from: "sdes" (the signalling), "dtls" (a handshake in the media), or "" for sound in the
+    clear. `warning` says what is left to be wished for, "" if nothing.
+    """
+
+    srtp: str
+    cipher: str = ""
+    warning: str = ""
+
+
 class PlaybackStarted(CallEvent, frozen=True, kw_only=True):
     """A playback's first frame goes out."""
 
@@ -612,6 +624,7 @@ EVENTS: tuple[type[Event], ...] = (
     TransferRequested, TransferStarted, TransferProgress, TransferCompleted, TransferFailed,
     AudioMarkReached, AudioCleared, AudioUnderrun, AudioOverrun,
     DtmfReceived, DtmfSent, DtmfSendFailed, MediaStarted, MediaStalled, MediaResumed, MediaStats, MediaFailed,
+    MediaSecurity,
     PlaybackStarted, PlaybackFinished, PlaybackFailed, RecordingStarted, RecordingPaused, RecordingResumed,
     RecordingFinished, RecordingFailed,
     ConferenceCreated, ConferenceJoined, ConferenceLeft, ConferenceUpdated, ConferenceEnded,

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Final, assert_never
 
 from offhook.errors import CommandError, InvalidArgument, InvalidState, MediaNegotiationFailed, NotFound, ParseError
-from offhook.media.negotiate import check_offer
 from offhook.phone.call import CONNECTED, Call
 from offhook.phone.closing import Closing
 from offhook.phone.commands import Accepted, Answer, Decide, Redirect, Reject
@@ -91,7 +90,7 @@ class Incoming:
             return
         call = self._create(event)
         desk.add(call)
-        if event.offer is not None and (unsuitable := self._unsuitable(event.offer)) is not None:
+        if event.offer is not None and (unsuitable := self._unsuitable(call, event.offer)) is not None:
             # RFC 3261 13.3.1.3: what nobody could answer is refused before it rings
             desk.emit(CallIncoming(call=call.view(), rings=False))
             self.closing.refuse(call, *unsuitable)
@@ -157,10 +156,10 @@ class Incoming:
             return 486, "Busy Here", ()
         return None
 
-    def _unsuitable(self, offer: Body) -> tuple[int, str, HeaderList] | None:
+    def _unsuitable(self, call: Call, offer: Body) -> tuple[int, str, HeaderList] | None:
         """Say how an offer is refused that has nothing in common with us, or is none."""
         try:
-            check_offer(self.offers.codecs, offer.data)
+            self.offers.check(call, offer.data)
         except MediaNegotiationFailed as error:
             # RFC 3261 20.43: 305, no format in common; the text is for people
             return 488, error.detail, (("Warning", f'305 {WARN_AGENT} "{_quotable(error.detail)}"'),)
@@ -182,6 +181,7 @@ class Incoming:
             headers=event.headers[:SHOWN_HEADERS],
             sip_call_id=event.sip_call_id,
             address=event.flow.local[0],
+            signalling=event.flow.transport,
             remote_offer=event.offer.data if event.offer else None,
             allows_info=not allow or "INFO" in allow.upper(),
             invited=True,
@@ -302,7 +302,8 @@ class Incoming:
             body = self.offers.answer(call, call.remote_offer) if call.remote_offer is not None else self.offers.offer(call)
         except (MediaNegotiationFailed, ParseError) as error:
             self.closing.refuse(call, 488, str(error))
-            raise MediaNegotiationFailed(f"call {call.id}: {error}") from None
+            kind = type(error) if isinstance(error, MediaNegotiationFailed) else MediaNegotiationFailed
+            raise kind(f"call {call.id}: {error}") from None
         if hold_others:
             self.offers.hold_others(but=call)
         self.desk.signal(Accept(call.id, body))

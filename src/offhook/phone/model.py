@@ -78,7 +78,10 @@ class CallEnd(Struct, frozen=True):
 
 
 class CallMedia(Struct, frozen=True):
-    """The sound of a call. `direction` is seen from us; figures are None until measured."""
+    """The sound of a call. `direction` is seen from us; figures are None until measured.
+
+    `srtp` is where the keys of encrypted sound come from ("sdes", "dtls"; "" is in the clear), `cipher` its suite.
+    """
 
     codec: str = ""
     direction: str = "inactive"
@@ -86,6 +89,8 @@ class CallMedia(Struct, frozen=True):
     loss: float | None = None
     jitter_ms: float | None = None
     rtt_ms: float | None = None
+    srtp: str = ""
+    cipher: str = ""
 
 
 class CallView(Struct, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from offhook.errors import CommandError, InvalidState, MediaNegotiationFailed, ParseError, TooManyCalls
 from offhook.media.messages import AttachSound, ConfigureStream, OpenStream, SetStreamMute, StreamConfig
-from offhook.media.negotiate import LocalMedia, accept_answer, make_answer, make_offer, remote_direction
+from offhook.media.negotiate import LocalMedia, accept_answer, check_offer, make_answer, make_offer, remote_direction
 from offhook.phone.call import Call, CallInput
 from offhook.phone.desk import Desk
 from offhook.phone.events import (
@@ -15,6 +15,7 @@ from offhook.phone.events import (
     CallResumed,
     CallUpdated,
 )
+from offhook.phone.secrecy import Secrecy
 from offhook.sip.events import (
     AnswerOffer,
     Body,
@@ -34,9 +35,10 @@ RETRY_OFFER = 0.3
 class Offers:
     """Makes offers and answers for calls, and keeps each call's stream in step with them."""
 
-    def __init__(self, desk: Desk, codecs: tuple[str, ...]) -> None:
+    def __init__(self, desk: Desk, codecs: tuple[str, ...], secrecy: Secrecy) -> None:
         self.desk = desk
         self.codecs = codecs
+        self.secrecy = secrecy
 
     # --- ports and streams
 
@@ -53,7 +55,14 @@ class Offers:
             self.desk.media(SetStreamMute(call.id, True))
 
     def _local(self, call: Call) -> LocalMedia:
-        return LocalMedia(address=call.address, rtp_port=call.port, codecs=self.codecs)
+        security = self.secrecy.of(call)
+        return LocalMedia(
+            call.address, call.port, self.codecs, security=security, rtcp_mux=security.keying == "dtls"
+        )
+
+    def check(self, call: Call, offer: bytes) -> None:
+        """Say before anybody is asked whether the call's offer could be answered; raises as `answer` does."""
+        check_offer(self._local(call), offer)
 
     def _new_version(self, call: Call) -> None:
         if not call.sdp_id:
@@ -82,18 +91,19 @@ class Offers:
             self._local(call), offer, call.sdp_id, call.sdp_version, direction=call.our_direction(hold)
         )
         call.local_sdp = text
-        self.configure(call, config)
+        self.configure(call, config, text)
         return Body(SDP_TYPE, text)
 
     def accept(self, call: Call, answer: bytes) -> None:
         """Set the stream after the far end's `answer` to our latest offer; raises as `answer` does."""
-        self.configure(call, accept_answer(self._local(call), call.local_offer, answer))
+        self.configure(call, accept_answer(self._local(call), call.local_offer, answer), call.local_offer)
 
-    def configure(self, call: Call, config: StreamConfig) -> None:
-        """Start the stream, or change it, if anything differs."""
+    def configure(self, call: Call, config: StreamConfig, ours: bytes) -> None:
+        """Start the stream, or change it, if anything differs. `ours` is our part of what was agreed."""
         if config != call.config:
             call.config = config
             self.desk.media(ConfigureStream(call.id, config))
+            self.secrecy.note(call, config, ours)
 
     # --- hold and resume
 

@@ -178,7 +178,7 @@ class Outgoing:
         self._queries[query] = (call.id, hop.host)
         self.desk.outbox.append(Resolve(query, hop.hostname, hop.port, transport))
 
-    def resolved(self, query: int, address: str, reason: str) -> None:
+    def resolved(self, query: int, address: str, reason: str, transport: str) -> None:
         """Take the answer to one of our own questions."""
         name, host = self._queries.pop(query, ("", ""))
         call = self.desk.calls.get(name)
@@ -187,7 +187,7 @@ class Outgoing:
         if not address:
             self.closing.close(call, "network", 503, f"{host} cannot be reached: {reason or 'no address'}")
             return
-        call.address = address
+        call.address, call.signalling = address, transport
         self._lacks_no_more(call, "address")
 
     # --- what calls wait for

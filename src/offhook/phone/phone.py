@@ -30,7 +30,8 @@ from offhook.phone.incoming import Incoming
 from offhook.phone.model import CallState, Party, Snapshot
 from offhook.phone.offers import Offers
 from offhook.phone.outgoing import LOCAL_IDENTITY, Outgoing
-from offhook.phone.settings import PhoneSettings
+from offhook.phone.secrecy import Secrecy
+from offhook.phone.settings import PhoneSettings, SrtpSettings
 from offhook.phone.sound import Sound
 from offhook.phone.transfers import Transfers
 from offhook.sip import events as s
@@ -65,7 +66,11 @@ PhoneInput: TypeAlias = s.SipInput | media.MediaReport | ClockSet | Started | Co
 
 
 class Phone:
-    """A softphone without a socket. `codecs` in order of preference; `country_code` is ours, for knowing callers by number."""
+    """A softphone without a socket. `codecs` in order of preference; `country_code` is ours, for knowing callers by number.
+
+    `fingerprint` returns that of our certificate as SDP says it ("sha-256 AB:…"), "" where DTLS-SRTP is not installed; it is
+    called first when a call may be encrypted.
+    """
 
     def __init__(
         self,
@@ -75,11 +80,14 @@ class Phone:
         codecs: tuple[str, ...] = ("PCMU", "PCMA"),
         user_agent: str = "offhook",
         country_code: str = "",
+        srtp: SrtpSettings = SrtpSettings(),  # noqa: B008 - frozen
+        fingerprint: Callable[[], str] = str,
     ) -> None:
         self.desk = Desk(settings, ids, user_agent)
         self.desk.names.country_code = country_code
         self.closing = Closing(self.desk)
-        self.offers = Offers(self.desk, codecs)
+        self.secrecy = Secrecy(self.desk, srtp, fingerprint)
+        self.offers = Offers(self.desk, codecs, self.secrecy)
         self.digits = Digits(self.desk)
         self.audio = Audio(self.desk)
         self.outgoing = Outgoing(self.desk, self.offers, self.digits, self.closing)
@@ -288,6 +296,7 @@ class Phone:
             ),
             media.StreamResumed: for_stream(self._stream_resumed),
             media.StreamStats: for_stream(self._stream_stats),
+            media.StreamSecured: for_stream(lambda r, call: self.secrecy.secured(call, r.cipher)),
             media.StreamClosed: self._stream_closed,
             media.DigitReceived: for_stream(self.digits.received),
             media.DigitSent: for_stream(self.digits.sent),
@@ -313,7 +322,9 @@ class Phone:
 
     def _resolved(self, item: s.Resolved) -> None:
         if item.query < 0:
-            self.outgoing.resolved(item.query, item.flows[0].local[0] if item.flows else "", item.reason)
+            flow = item.flows[0] if item.flows else None
+            address, transport = (flow.local[0], flow.transport) if flow else ("", "")
+            self.outgoing.resolved(item.query, address, item.reason, transport)
         else:
             self._sip_input(item)
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from offhook.media.security import Keying, SrtpPolicy
+
 DtmfMethod: TypeAlias = Literal["auto", "rtp", "info", "inband"]
 AutoAnswer: TypeAlias = Literal["off", "header", "all"]
 Decision: TypeAlias = Literal["answer", "reject", "redirect", "ring", "dnd", "default"]
 AutoAnswerCalls: TypeAlias = Literal["idle", "hold", "all"]
+AccountSrtp: TypeAlias = Literal["default", "off", "optional", "required"]
+AccountKeying: TypeAlias = Literal["default", "sdes", "dtls"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +56,26 @@ class PhoneSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SrtpSettings:
+    """Encrypted sound, for accounts that do not say otherwise and for calls without an account.
+
+    `policy`: "off" neither offers nor takes it, "optional" offers it and does without where the far end cannot, "required"
+    makes no call without. `keying` is what is offered: keys in the signalling ("sdes"), or a handshake in the media ("dtls",
+    needs the extra packages `offhook[dtls]`); the other is taken too. `suites` are the SDES ciphers, the preferred one first.
+    """
+
+    policy: SrtpPolicy = "off"
+    keying: Keying = "sdes"
+    suites: tuple[str, ...] = ("AEAD_AES_256_GCM", "AEAD_AES_128_GCM", "AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32")
+
+
+@dataclass(frozen=True, slots=True)
 class AccountSettings:
     """One SIP account. `domain` is the registrar's domain, `proxy` an outbound proxy URI ("" is none), `expires` seconds.
 
     `dial_plan` is MicroSIP's syntax ("" dials everything); `dialing_prefix` is put before numbers it applies to.
-    An account with `register` False can still place calls, and receive those sent to our address.
+    An account with `register` False can still place calls, and receive those sent to our address. `srtp` and `keying` are
+    as in the section [srtp], "default" takes what that says.
     """
 
     id: str
@@ -73,6 +92,8 @@ class AccountSettings:
     dial_plan: str = ""
     dialing_prefix: str = ""
     hide_caller_id: bool = False
+    srtp: AccountSrtp = "default"
+    keying: AccountKeying = "default"
 
 
 @dataclass(frozen=True, slots=True)

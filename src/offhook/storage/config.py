@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 from offhook.errors import ConfigError
-from offhook.phone.settings import AccountSettings, ContactSettings, PhoneSettings
+from offhook.media.sdes import SUITES
+from offhook.phone.settings import AccountSettings, ContactSettings, PhoneSettings, SrtpSettings
 
 CODECS = ("PCMU", "PCMA")
 SOUND_BACKENDS = ("auto", "null", "miniaudio", "sounddevice")
@@ -126,6 +127,7 @@ class Config:
     phone: PhoneSettings = field(default_factory=PhoneSettings)
     sip: SipSettings = field(default_factory=SipSettings)
     media: MediaSettings = field(default_factory=MediaSettings)
+    srtp: SrtpSettings = field(default_factory=SrtpSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     hooks: HookSettings = field(default_factory=HookSettings)
     webhooks: WebhookSettings = field(default_factory=WebhookSettings)
@@ -136,8 +138,8 @@ class Config:
 
 
 SECTIONS: Mapping[str, type[Any]] = {
-    "phone": PhoneSettings, "sip": SipSettings, "media": MediaSettings, "http": HttpSettings, "hooks": HookSettings,
-    "webhooks": WebhookSettings, "windows": WindowsSettings, "contacts": ContactSettings,
+    "phone": PhoneSettings, "sip": SipSettings, "media": MediaSettings, "srtp": SrtpSettings, "http": HttpSettings,
+    "hooks": HookSettings, "webhooks": WebhookSettings, "windows": WindowsSettings, "contacts": ContactSettings,
 }  # fmt: skip
 
 Check: TypeAlias = Callable[[Any], str]
@@ -152,6 +154,10 @@ def _between(low: float, high: float, unit: str = "") -> Check:
 def _codecs(value: tuple[str, ...]) -> str:
     unknown = [name for name in value if name.upper() not in CODECS]
     return "" if value and not unknown else f"write a list of {', '.join(CODECS)}, the preferred one first"
+
+
+def _suites(value: tuple[str, ...]) -> str:
+    return "" if value and set(value) <= set(SUITES) else f"write a list of {', '.join(SUITES)}, the preferred one first"
 
 
 def _ports(value: tuple[int, int]) -> str:
@@ -232,6 +238,7 @@ CHECKS: Mapping[tuple[str, str], Check] = {
     ("sip", "port"): _between(0, 65535),
     ("media", "rtp_ports"): _ports,
     ("media", "codecs"): _codecs,
+    ("srtp", "suites"): _suites,
     ("http", "host"): _ip,
     ("http", "port"): _between(0, 65535),
     ("http", "origins"): _origins,

@@ -28,6 +28,7 @@ Address: TypeAlias = tuple[str, int]
 LOOPBACK = "127.0.0.1"
 START_TIMEOUT = 10.0
 STOP_TIMEOUT = 3.0
+BARESIP_EXTRAS = ("srtp", "dtls_srtp", "stun", "turn", "ice")
 BARESIP_MODULES = (Path("/usr/lib/baresip/modules"), Path("/usr/local/lib/baresip/modules"))
 
 _running: set[Process] = set()
@@ -276,11 +277,13 @@ def baresip(
     folder: Path, *, user: str = "bob", password: str = "", registrar: Address | None = None,
     transport: Literal["udp", "tcp"] = "udp", source: str = "ausine,440",
     answer: Literal["auto", "manual"] = "auto", codecs: str = "PCMU,PCMA", settings: str = "",
+    mediaenc: str = "", medianat: str = "", account: str = "",
 ) -> Iterator[Baresip]:
     """Run baresip with one account. It plays `source` into calls ("ausine,440", "aufile,/x.wav").
 
     With `registrar` it registers there as `user` and that has happened when the block begins. `settings` is
-    added to its config.
+    added to its config, `account` (";name=value" …) to its account. `mediaenc` is "", "srtp", "srtp-mand" or "dtls_srtp",
+    `medianat` "", "stun", "turn" or "ice".
     """
     command = program("baresip", "baresip-core")
     modules = next((each for each in BARESIP_MODULES if each.is_dir()), None)
@@ -288,11 +291,14 @@ def baresip(
         raise PeerMissing("baresip's modules are not installed: apt-get install baresip-core")
     folder.mkdir(parents=True, exist_ok=True)
     port, control_port = free_port(), free_port()
-    (folder / "config").write_text(_baresip_config(modules, port, control_port, source, settings), "utf-8")
+    extra = [f"module {name}.so" for name in BARESIP_EXTRAS if name in (mediaenc.removesuffix("-mand"), medianat)]
+    (folder / "config").write_text(
+        _baresip_config(modules, port, control_port, source, "\n".join([*extra, settings])), "utf-8")
     domain = f"{registrar[0]}:{registrar[1]}" if registrar else f"{LOOPBACK}:{port}"
     (folder / "accounts").write_text(
         f"<sip:{user}@{domain};transport={transport}>;auth_user={user};auth_pass={password};answermode={answer}"
-        f";regint={60 if registrar else 0};audio_codecs={codecs};dtmfmode=rtpevent;mediaenc=;medianat=\n", "utf-8")
+        f";regint={60 if registrar else 0};audio_codecs={codecs};dtmfmode=rtpevent;mediaenc={mediaenc};medianat={medianat}"
+        f"{account}\n", "utf-8")
     (folder / "contacts").write_text("", "utf-8")
     process = Process([command, "-4", "-f", str(folder)], folder / "baresip.log")
     try:

@@ -13,7 +13,7 @@ from offhook.phone import events as e
 from offhook.phone.call import Call
 from offhook.phone.model import CallState, CallView, Snapshot
 from offhook.phone.phone import ClockSet, Phone, PhoneInput, Started
-from offhook.phone.settings import AccountSettings, PhoneSettings
+from offhook.phone.settings import AccountSettings, PhoneSettings, SrtpSettings
 from offhook.testing.ids import SeededIds
 from offhook.testing.wire import Wire
 
@@ -135,6 +135,7 @@ class VirtualPhone:
     def __init__(
         self, wire: Wire, name: str, host: str, settings: PhoneSettings | None = None, *,
         seed: str = "", codecs: tuple[str, ...] = ("PCMU", "PCMA"), ports: int = PORTS,
+        srtp: SrtpSettings | None = None, fingerprint: str = "",
     ) -> None:
         self.wire = wire
         self.name = name
@@ -142,7 +143,10 @@ class VirtualPhone:
         self.events: list[e.Event] = []
         self.on_event: Callable[[e.Event], None] | None = None
         self.media = MediaStandIn(self._report_after)
-        self.phone = Phone(settings or PhoneSettings(), SeededIds(f"{seed}{name}"), codecs=codecs)
+        self.phone = Phone(
+            settings or PhoneSettings(), SeededIds(f"{seed}{name}"), codecs=codecs, srtp=srtp or SrtpSettings(),
+            fingerprint=lambda: fingerprint,
+        )
         self.node = wire.add(name, self.phone, (host, 5060), on_output=self._output)
         self.node.receive(ClockSet(EPOCH))
         self.node.receive(Started(f"{host}:5060"))

@@ -1,0 +1,70 @@
+"""How secret a call's sound is to be: which policy holds for it, and the keys it brings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from offhook.media.messages import DtlsPeer, StreamConfig
+from offhook.media.negotiate import audio_protocol
+from offhook.media.sdes import Crypto, key_bytes
+from offhook.media.security import NO_SECURITY, Security, agreed
+from offhook.phone.call import Call
+from offhook.phone.desk import Desk
+from offhook.phone.events import MediaSecurity
+from offhook.phone.settings import SrtpSettings
+
+IN_THE_CLEAR: Final = "the keys travel in the clear: use TLS for signalling, or DTLS for the keys"
+NOT_ENCRYPTED: Final = "the far end does without encryption"
+
+
+class Secrecy:
+    """Knows the policy of each call and tells what became of it. `fingerprint` returns our certificate's, "" without DTLS."""
+
+    def __init__(self, desk: Desk, settings: SrtpSettings, fingerprint: Callable[[], str]) -> None:
+        self.desk = desk
+        self.settings = settings
+        self._fingerprint = fingerprint
+
+    def of(self, call: Call) -> Security:
+        """Return what the call brings: the same keys as long as it lasts."""
+        if call.security is None:
+            call.security = self._new(call)
+        return call.security
+
+    def _new(self, call: Call) -> Security:
+        account = self.desk.accounts.get(call.account)
+        wish = account.settings if account is not None else None
+        policy = self.settings.policy if wish is None or wish.srtp == "default" else wish.srtp
+        keying = self.settings.keying if wish is None or wish.keying == "default" else wish.keying
+        if policy == "off":
+            return NO_SECURITY
+        integer = self.desk.ids.integer
+        lines = tuple(
+            Crypto(tag, suite, integer(8 * key_bytes(suite)).to_bytes(key_bytes(suite), "big"))
+            for tag, suite in enumerate(self.settings.suites, 1)
+        )
+        return Security(policy, keying, lines, self._fingerprint())
+
+    def note(self, call: Call, config: StreamConfig, ours: bytes) -> None:
+        """Remember what was agreed for the call's later offers, and tell what can be told already."""
+        security = self.of(call)
+        if security is NO_SECURITY:
+            return
+        call.security = agreed(security, config, audio_protocol(ours))
+        keys = config.security
+        if keys is None:
+            self._tell(call, "", "", NOT_ENCRYPTED)
+        elif not isinstance(keys, DtlsPeer):  # DTLS is known only after its handshake
+            self._tell(call, "sdes", keys.suite, "" if call.signalling in ("tls", "wss") else IN_THE_CLEAR)
+
+    def secured(self, call: Call, suite: str) -> None:
+        """The DTLS handshake is done."""
+        self._tell(call, "dtls", suite, "")
+
+    def _tell(self, call: Call, srtp: str, cipher: str, warning: str) -> None:
+        if call.secrecy_told and (call.srtp, call.cipher) == (srtp, cipher):
+            return
+        call.secrecy_told = True
+        call.srtp, call.cipher = srtp, cipher
+        self.desk.emit(MediaSecurity(call=call.view(), srtp=srtp, cipher=cipher, warning=warning))
