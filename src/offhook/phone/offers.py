@@ -23,6 +23,7 @@ from offhook.sip.events import (
     OfferFailed,
     OfferReceived,
     OfferWanted,
+    RefreshWanted,
     RefuseOffer,
     Reoffer,
 )
@@ -144,6 +145,11 @@ class Offers:
             if other is not but and not other.want_hold:
                 self.want(other, True)
 
+    def refresh(self, _event: RefreshWanted, call: Call) -> None:
+        """Say again what is agreed, as a sign of life. When another offer is open that is one too."""
+        if call.is_connected and call.offered_hold is None:
+            self.desk.attempt(Reoffer(call.id, self.offer(call, hold=call.held_by_us), refresh=True))
+
     # --- what comes back
 
     def answered(self, event: OfferAnswered, call: Call) -> None:
@@ -193,6 +199,7 @@ class Offers:
             self.desk.attempt(RefuseOffer(call.id, 488))
             return
         self.desk.attempt(AnswerOffer(call.id, body))  # refused if the offer was withdrawn meanwhile
+        call.early.clear()  # what was answered before the call was is outdated
         told = self._follow_remote(call, event.body.data)
         if not told and before != call.config:
             self.desk.emit(CallUpdated(call=call.view()))

@@ -280,9 +280,10 @@ class Outgoing:
         """The far end answered."""
         body = event.body or call.early.get(event.fork)
         try:
-            if body is None:
+            if body is not None:
+                self.offers.accept(call, body.data)
+            elif call.config is None:
                 raise MediaNegotiationFailed("the answer has no session description")
-            self.offers.accept(call, body.data)
         except (MediaNegotiationFailed, ParseError) as error:
             self.closing.hangup(call, reason=f"no media: {error}")
             return

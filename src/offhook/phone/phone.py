@@ -85,6 +85,8 @@ class Phone:
     ) -> None:
         self.desk = Desk(settings, ids, user_agent)
         self.desk.names.country_code = country_code
+        policy = s.SetPolicy(settings.session_expires, settings.session_least, settings.reliable)
+        self.desk.sip.execute(policy, 0.0)
         self.closing = Closing(self.desk)
         self.secrecy = Secrecy(self.desk, srtp, fingerprint)
         self.offers = Offers(self.desk, codecs, self.secrecy)
@@ -270,6 +272,7 @@ class Phone:
             s.OfferWanted: for_call(self.offers.wanted),
             s.OfferAnswered: for_call(self.offers.answered),
             s.OfferFailed: for_call(self.offers.failed),
+            s.RefreshWanted: for_call(self.offers.refresh),
             s.ReferRequested: for_call(self.transfers.requested),
             s.ReferProgress: for_call(self.transfers.progress),
             s.InfoReceived: for_call(self.digits.info_received),

@@ -10,6 +10,7 @@ from offhook.media.security import Keying, SrtpPolicy
 DtmfMethod: TypeAlias = Literal["auto", "rtp", "info", "inband"]
 AutoAnswer: TypeAlias = Literal["off", "header", "all"]
 Decision: TypeAlias = Literal["answer", "reject", "redirect", "ring", "dnd", "default"]
+Reliable: TypeAlias = Literal["off", "supported", "required"]
 AutoAnswerCalls: TypeAlias = Literal["idle", "hold", "all"]
 AccountSrtp: TypeAlias = Literal["default", "off", "optional", "required"]
 AccountKeying: TypeAlias = Literal["default", "sdes", "dtls"]
@@ -23,6 +24,9 @@ class PhoneSettings:
     answers every call after `auto_answer_delay`. `forwarding` is a number or URI ("" is off) that incoming calls are sent to
     with 302, at once or after `forwarding_delay` of ringing. `max_calls` 0 means no limit. `ring_timeout` ends an outgoing
     call that nobody answers, `auto_hangup` any call after that long; 0 is never. `name` tells several phones' events apart.
+    `session_expires` ends a call that has shown no sign of life for so long (RFC 4028; 0: never), `session_least` is the
+    shortest such time others may ask for. `reliable` says when provisional answers are acknowledged (PRACK): where the other
+    side wants it, or always.
     With `decide` a program may say what becomes of an incoming call (Decide) before it rings or is answered by itself; it
     has 2 seconds.
     """
@@ -44,6 +48,9 @@ class PhoneSettings:
     max_calls: int = 0
     ring_timeout: float = 0.0
     auto_hangup: float = 0.0
+    session_expires: int = 1800
+    session_least: int = 90
+    reliable: Reliable = "supported"
     auto_recording: bool = False
     recording_dir: str = ""
     local_tones: bool = True

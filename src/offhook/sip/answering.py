@@ -9,6 +9,7 @@ from offhook.sip import events
 from offhook.sip.dialog import Dialog
 from offhook.sip.events import Body, Flow, HeaderList, Identity, SessionId
 from offhook.sip.message import Request
+from offhook.sip.reliable import Provisional, Reliable, asks_reliable
 from offhook.sip.session import Session, Sessions, SessionState
 from offhook.sip.stack import ALLOW, body_of, header_list
 from offhook.sip.timers import Timer
@@ -29,6 +30,8 @@ class Answering(Session):
         self.server = server
         self.tag = self.stack.tag()
         self._repeat: Timer | None = None
+        self._reliable: Reliable | None = None
+        self._deferred: tuple[Body, HeaderList] | None = None
         self.dialog = Dialog.of_request(request, self.tag, flow)
         self.register(self.dialog)
         server.on_cancel = self._cancelled
@@ -40,9 +43,57 @@ class Answering(Session):
         """Send a provisional answer, and again each minute."""
         if not 101 <= status < 200:
             raise InvalidArgument.field("status", "a provisional status from 101 to 199")
+        if self._goes_reliably(body):
+            if self._reliable is None:
+                self._reliable = Reliable(self)
+            self._stop_repeat()
+            self._reliable.send(Provisional(status, body, headers), now)
+        else:
+            self._send_progress(status, self.provisional(status, body, headers), now)
+
+    def provisional(self, status: int, body: Body | None, headers: HeaderList) -> bytes:
+        """Return a provisional answer."""
         items = (*self.contact(self.server), ("Allow", ALLOW), *headers)
-        payload = self.stack.response(self.request_in, status, tag=self.tag, headers=items, body=body)
-        self._send_progress(status, payload, now)
+        return self.stack.response(self.request_in, status, tag=self.tag, headers=items, body=body)
+
+    def _goes_reliably(self, body: Body | None) -> bool:
+        """Whether the caller is to acknowledge this answer: it requires that, or it is worth it (RFC 3262 3)."""
+        policy, headers = self.stack.policy.reliable, self.request_in.headers
+        if policy == "off" or not ("Require" in headers or "Supported" in headers):
+            return False
+        required = any(name.lower() == "100rel" for name in headers.values("Require"))
+        return required or ((policy == "required" or body is not None) and asks_reliable(self.request_in))
+
+    def receive_prack(self, request: Request, server: ServerTransaction, now: float) -> None:
+        """Take a PRACK, with the answer to our offer or a new offer (RFC 3262 5)."""
+        reliable = self._reliable
+        found = reliable.acknowledge(request, self.request_in.cseq.number, now) if reliable is not None else None
+        if reliable is None or found is None:
+            self.respond(server, 481, now)
+            return
+        body = body_of(request)
+        if body is not None and self.request_in.body:
+            self.offers.settled = self.offers.settled or found.body is not None
+            self.offers.receive_update(request, server, now)
+        else:
+            self.respond(server, 200, now)
+            self.offers.settled = self.offers.settled or found.body is not None
+            if body is not None and found.body is not None:
+                self.stack.emit(events.OfferAnswered(self.id, body))
+        if self.state is SessionState.INCOMING:
+            self._repeat = self.stack.timers.start(
+                now + PROGRESS_REPEAT, lambda then: self.progress(found.status, None, found.headers, then))
+            reliable.proceed(now)
+        elif self._deferred is not None and reliable.open is None:
+            (answer, headers), self._deferred = self._deferred, None
+            self._accept(answer, headers, now)
+
+    def never_acknowledged(self, now: float) -> None:
+        """No PRACK has come: the call is over."""
+        self._deferred = None
+        self._finish(504, "", (), now)
+        self.close("network", 504, "No PRACK")
+        self.release()
 
     def _send_progress(self, status: int, payload: bytes, now: float) -> None:
         self._stop_repeat()
@@ -53,6 +104,17 @@ class Answering(Session):
         """Answer with 200."""
         self._stop_repeat()
         self.state = SessionState.ACCEPTED
+        reliable = self._reliable
+        if reliable is not None and reliable.open is not None and reliable.open.body is not None:
+            # RFC 3262 3: no 2xx before the PRACK for an answer with a session description
+            self._deferred = body, headers
+        else:
+            self._accept(body, headers, now)
+
+    def _accept(self, body: Body, headers: HeaderList, now: float) -> None:
+        if self._reliable is not None:
+            self._reliable.stop()
+        headers = (*headers, *self.agree_on_timer(self.request_in, now))
         self.accept_invite(self.server, self.tag, headers, body, self._acknowledged, now)
 
     def refuse(self, status: int, reason: str, headers: HeaderList, now: float) -> None:
@@ -67,12 +129,18 @@ class Answering(Session):
         """Decline while it rings, BYE later."""
         if self.state is SessionState.INCOMING:
             self.refuse(603, "Decline", headers, now)
+        elif self._deferred is not None:
+            self._deferred = None
+            self._finish(480, "", headers, now)  # accepted, but not yet said so
+            self.close("local", 0, "")
+            self.release()
         else:
             super().end(headers, now)
 
     def drop_pending(self, now: float) -> None:
         """The caller said BYE before we answered (RFC 3261 15.1.2): the INVITE gets 487."""
-        if self.state is SessionState.INCOMING:
+        if self.state is SessionState.INCOMING or self._deferred is not None:
+            self._deferred = None
             self._finish(487, "", (), now)
         super().drop_pending(now)
 
@@ -82,14 +150,17 @@ class Answering(Session):
         self.transfers.confirmed(now)
 
     def _cancelled(self, cancel: Request, now: float) -> None:
-        if self.state is not SessionState.INCOMING:
+        if self.state is not SessionState.INCOMING and self._deferred is None:
             return
+        self._deferred = None
         self._finish(487, "", (), now)
         self.close("remote", 487, "Request Terminated", header_list(cancel))
         self.release()
 
     def _finish(self, status: int, reason: str, headers: HeaderList, now: float) -> None:
         self._stop_repeat()
+        if self._reliable is not None:
+            self._reliable.stop()
         self.stack.respond(self.server, status, now, reason=reason, tag=self.tag, headers=headers)
 
     def _stop_repeat(self) -> None:

@@ -7,8 +7,10 @@ from offhook.sip.dialog import Dialog
 from offhook.sip.events import Body, HeaderList, Identity
 from offhook.sip.message import Response
 from offhook.sip.outgoing import Outgoing
+from offhook.sip.reliable import RAck, reliable_number
 from offhook.sip.session import Session, Sessions, SessionState
-from offhook.sip.stack import ALLOW, SUPPORTED, Hop, Items, body_of, header_list, hop_to
+from offhook.sip.session_timer import SessionTimer
+from offhook.sip.stack import ALLOW, Hop, Items, body_of, header_list, hop_to
 from offhook.sip.uri import NameAddr, Uri
 
 
@@ -30,6 +32,10 @@ class Calling(Session):
         self._targets: list[tuple[Uri, int]] = []
         self._redirects = 0
         self._invite_cseq = 0
+        self._heard: dict[str, int] = {}  # the latest RSeq by the tag of the fork
+        self._unheard: tuple[Dialog, str] | None = None  # the PRACK that waits for our answer to the offer it is for
+        if self.stack.policy.session_expires:
+            self.timer = SessionTimer(self)
 
     def start(self, now: float) -> None:
         """Send the first INVITE."""
@@ -43,7 +49,10 @@ class Calling(Session):
             proxy = identity.proxy if identity.proxy.is_loose else identity.proxy.with_param("lr")
             items.append(("Route", f"<{proxy}>"))
         items += [("From", str(self.local)), ("To", f"<{self.command.target}>"), ("Call-ID", self.call_id),
-                  ("Allow", ALLOW), ("Supported", SUPPORTED), *self.command.headers]
+                  ("Allow", ALLOW), *self.supported(), *(self.timer.asked() if self.timer is not None else ()),
+                  *self.command.headers]
+        if self.stack.policy.reliable == "required":
+            items.append(("Require", "100rel"))
         self._ringing = False
         self._out = Outgoing(self.stack, "INVITE", target, items, hop=first_hop(identity, target),
                              next_cseq=self._next_cseq, on_answer=self._answered, identity=identity,
@@ -81,9 +90,30 @@ class Calling(Session):
         if self.state is not SessionState.CALLING or response.status == 100:
             return
         tag = response.to.tag or ""
-        if tag:
-            self._fork(out, response)
+        fork = self._fork(out, response) if tag else None
+        if fork is not None and "RSeq" in response.headers and not self._acknowledge(out, fork, response, now):
+            return
         self.stack.emit(events.SessionProgress(self.id, tag, response.status, response.reason, body_of(response)))
+
+    def _acknowledge(self, out: Outgoing, fork: Dialog, response: Response, now: float) -> bool:
+        """Send PRACK for a reliable provisional; False for a copy, or one that came before its turn (RFC 3262 4)."""
+        number = reliable_number(response)
+        if number is None:
+            return True
+        last = self._heard.get(fork.remote_tag)
+        if last is not None and number != last + 1:
+            return False
+        self._heard[fork.remote_tag] = number
+        rack = str(RAck(number, out.cseq, "INVITE"))
+        body = body_of(response)
+        if body is not None and self.command.offer is None and not self.offers.settled:
+            # RFC 3262 5: an offer in it is answered in the PRACK
+            self._unheard = fork, rack
+            self.stack.emit(events.OfferReceived(self.id, body))
+        else:
+            self.offers.settled = self.offers.settled or body is not None
+            self.request("PRACK", now, headers=(("RAck", rack),), dialog=fork)
+        return True
 
     def _fork(self, out: Outgoing, response: Response) -> Dialog | None:
         """Return the dialog of this response, made on its first sight."""
@@ -117,18 +147,25 @@ class Calling(Session):
         for early in [each for each in self.dialogs.values() if each is not dialog]:
             self.release(early)
         body = body_of(response)
-        offered = self.command.offer is not None
+        offered = self.command.offer is not None or self.offers.settled
         self._invite_cseq = out.cseq
         self.state = SessionState.ESTABLISHED if offered or body is None else SessionState.UNACKNOWLEDGED
         if self.state is SessionState.ESTABLISHED:
             self.ack(dialog, out.cseq, None, now)
+        if self.timer is not None:
+            self.timer.agreed(response, now)
         self.stack.emit(events.SessionAnswered(self.id, dialog.remote_tag, body if offered else None, response.to,
                                                header_list(response)))
         if not offered and body is not None:
             self.stack.emit(events.OfferReceived(self.id, body))
 
     def answer_offer(self, body: Body, now: float) -> None:
-        """Answer the offer of the 2xx in the ACK, or a later one."""
+        """Answer the offer of the 2xx in the ACK, that of a reliable provisional in the PRACK, or a later one."""
+        if self._unheard is not None:
+            (fork, rack), self._unheard = self._unheard, None
+            self.offers.settled = True
+            self.request("PRACK", now, headers=(("RAck", rack),), dialog=fork, body=body)
+            return
         if self.state is SessionState.UNACKNOWLEDGED and self.dialog is not None:
             self.state = SessionState.ESTABLISHED
             self.ack(self.dialog, self._invite_cseq, body, now)
@@ -137,7 +174,7 @@ class Calling(Session):
 
     def refuse_offer(self, status: int, now: float) -> None:
         """Refuse an offer. That of a 2xx cannot be refused: ACK and BYE (RFC 3261 13.2.2.4)."""
-        if self.state is SessionState.UNACKNOWLEDGED:
+        if self.state is SessionState.UNACKNOWLEDGED or self._unheard is not None:
             self.end((), now)
         else:
             super().refuse_offer(status, now)
@@ -146,6 +183,10 @@ class Calling(Session):
 
     def _refused(self, status: int, reason: str, response: Response | None, now: float) -> None:
         self.release()
+        self._unheard = None
+        if status == 422 and response is not None and self.timer is not None and self.timer.lengthen(response):
+            self._invite(self._tried.pop(), now)  # RFC 4028 7.3
+            return
         headers = header_list(response) if response is not None else ()
         if 300 <= status < 400 and response is not None:
             self._collect(response)

@@ -26,9 +26,11 @@ from offhook.sip.message import (
 )
 from offhook.sip.outgoing import Outgoing
 from offhook.sip.registration import Registration
+from offhook.sip.reliable import asks_reliable
 from offhook.sip.replaces import REFUSALS, Replaces, read_replaces, refer_target, standing_of
 from offhook.sip.session import Session, Sessions
-from offhook.sip.stack import ACCEPT, ALLOW, EXTENSIONS, METHODS, SUPPORTED, Items, Stack, body_of, header_list
+from offhook.sip.session_timer import LEAST, is_too_small
+from offhook.sip.stack import ACCEPT, ALLOW, METHODS, Items, Stack, body_of, header_list
 from offhook.sip.timers import Timer
 from offhook.sip.transactions import Input, ServerTransaction, State, client_key, same_path, server_key
 from offhook.sip.transfer import Transfers
@@ -36,14 +38,13 @@ from offhook.sip.uri import NameAddr, Uri
 
 CAPABILITIES: Final[HeaderList] = (
     ("Allow", ALLOW), ("Accept", f"{ACCEPT}, {bodies.TEXT}"), ("Accept-Encoding", "identity"), ("Accept-Language", "en"),
-    ("Supported", SUPPORTED),
 )  # fmt: skip
-"""What OPTIONS is answered with (RFC 3261 11.2)."""
+"""What OPTIONS is answered with (RFC 3261 11.2), beside the extensions."""
 
 STALLED: Final = 20.0
 """Seconds the rest of a message may take on a stream. RFC 4475 3.1.2.2: wait for more, and close if none comes."""
 
-_REGISTRAR_ONLY: Final = frozenset({"REGISTER", "SUBSCRIBE", "PUBLISH", "PRACK"})
+_REGISTRAR_ONLY: Final = frozenset({"REGISTER", "SUBSCRIBE", "PUBLISH"})
 """Methods we know of but do not serve: 405; what nobody has heard of gets 501 (RFC 3261 8.2.1)."""
 
 
@@ -78,6 +79,8 @@ class Endpoint:
         match command:
             case events.SetIdentity():
                 self._stack.set_identity(command.identity)
+            case events.SetPolicy():
+                self._set_policy(command)
             case events.RemoveIdentity():
                 self._remove_identity(command)
             case events.Register():
@@ -140,6 +143,13 @@ class Endpoint:
             raise NotFound(f"there is no identity {identity}")
         return found
 
+    def _set_policy(self, command: events.SetPolicy) -> None:
+        if command.session_expires and command.session_expires < command.session_least:
+            raise InvalidArgument.field("session_expires", "0, or at least session_least")
+        if command.session_least < LEAST:
+            raise InvalidArgument.field("session_least", f"at least {LEAST} seconds")
+        self._stack.set_policy(command)
+
     def _remove_identity(self, command: events.RemoveIdentity) -> None:
         self._identity(command.identity)
         registration = self._registrations.pop(command.identity, None)
@@ -201,7 +211,7 @@ class Endpoint:
             case events.End():
                 session.end(command.headers, now)
             case events.Reoffer():
-                session.offers.reoffer(command.offer, now)
+                session.offers.reoffer(command.offer, now, refresh=command.refresh)
             case events.AnswerOffer():
                 session.answer_offer(command.body, now)
             case events.RefuseOffer():
@@ -396,7 +406,7 @@ class Endpoint:
         elif request.uri.scheme == "sips":
             # sips promises TLS on each hop, which nothing here can keep
             self._respond(server, 416, now)
-        elif "Require" in request.headers and (unknown := _unknown(request.headers.values("Require"))):
+        elif "Require" in request.headers and (unknown := self._unknown(request.headers.values("Require"))):
             # RFC 3261 8.2.2.3: every extension that is required and not understood
             self._respond(server, 420, now, (("Unsupported", ", ".join(unknown)),))
         elif "Replaces" in request.headers and not self._may_replace(request, server, now):
@@ -405,6 +415,9 @@ class Endpoint:
             self._receive_in_dialog(flow, request, server, now)
         else:
             self._receive_outside(flow, request, server, now)
+
+    def _unknown(self, required: list[str]) -> list[str]:
+        return [name for name in required if name.lower() not in self._stack.extensions]
 
     def _respond(self, server: ServerTransaction, status: int, now: float, headers: HeaderList = ()) -> None:
         self._stack.respond(server, status, now, headers=headers)
@@ -440,9 +453,20 @@ class Endpoint:
         elif not bodies.accepts_sdp(request):
             # RFC 4475 3.3.15, RFC 3261 21.4.7: the caller takes nothing that an answer could be written in
             self._respond(server, 406, now, (("Warning", '399 offhook "Accept lacks application/sdp"'),))
-        else:
+        elif not self._lacks_extension(request, server, now):
             replaced = self._replaced(request)
             Answering(self._sessions, request, server, flow, self._identity_of(request), replaced.id if replaced else "")
+
+    def _lacks_extension(self, request: Request, server: ServerTransaction, now: float) -> bool:
+        """Refuse a call by who does not say what we insist on."""
+        policy = self._stack.policy
+        if policy.session_expires and "Session-Expires" in request.headers and is_too_small(request, policy.session_least):
+            self._respond(server, 422, now, (("Min-SE", str(policy.session_least)),))
+            return True
+        if policy.reliable == "required" and not asks_reliable(request):
+            self._respond(server, 421, now, (("Require", "100rel"),))
+            return True
+        return False
 
     def _replaced(self, request: Request) -> Session | None:
         """Return the session whose place an INVITE takes, None for a plain call or if it does not exist."""
@@ -470,7 +494,7 @@ class Endpoint:
             if request.to.tag and key_of(request) not in self._sessions.dialogs:
                 self._respond(server, 481, now)
             else:
-                self._respond(server, 200, now, CAPABILITIES)
+                self._respond(server, 200, now, (*CAPABILITIES, ("Supported", self._stack.supported)))
             return True
         if request.method != "MESSAGE":
             return False
@@ -520,10 +544,6 @@ def _transfer(transfers: Transfers, command: _TransferCommand, now: float) -> No
             transfers.notify(command.refer, command.status, command.reason, now)
         case _:
             assert_never(command)
-
-
-def _unknown(required: list[str]) -> list[str]:
-    return [name for name in required if name.lower() not in EXTENSIONS]
 
 
 def _check_target(target: Uri) -> None:

@@ -73,6 +73,19 @@ class SetIdentity(Struct, frozen=True):
     identity: Identity
 
 
+class SetPolicy(Struct, frozen=True):
+    """How calls are made from now on.
+
+    `session_expires` is the seconds after which a call without a sign of life ends (RFC 4028), 0: never; `session_least` what
+    we accept at least. `reliable` says whether provisional answers are acknowledged (RFC 3262): where the far end asks for it
+    or for early media, or always ("required": who cannot is refused).
+    """
+
+    session_expires: int = 1800
+    session_least: int = 90
+    reliable: Literal["off", "supported", "required"] = "supported"
+
+
 class RemoveIdentity(Struct, frozen=True):
     """Forget an identity (unregister first)."""
 
@@ -143,11 +156,13 @@ class End(Struct, frozen=True):
 class Reoffer(Struct, frozen=True):
     """Send a re-INVITE with a new offer (hold, resume, codec change). Outcome: OfferAnswered or OfferFailed.
 
-    One at a time: InvalidState while an offer is open in either direction. 491 is retried after the RFC 3261 14.1 wait.
+    One at a time: InvalidState while an offer is open in either direction. 491 is retried after the RFC 3261 14.1 wait. With
+    `refresh` it only answers RefreshWanted: it may fail without OfferFailed.
     """
 
     session: SessionId
     offer: Body
+    refresh: bool = False
 
 
 class AnswerOffer(Struct, frozen=True):
@@ -221,8 +236,8 @@ class SendRequest(Struct, frozen=True):
 
 
 SipCommand: TypeAlias = (
-    SetIdentity | RemoveIdentity | Register | Unregister | Invite | Progress | Accept | Refuse | End | Reoffer | AnswerOffer
-    | RefuseOffer | Refer | AcceptRefer | RefuseRefer | NotifyRefer | SendInfo | SendRequest
+    SetIdentity | SetPolicy | RemoveIdentity | Register | Unregister | Invite | Progress | Accept | Refuse | End | Reoffer
+    | AnswerOffer | RefuseOffer | Refer | AcceptRefer | RefuseRefer | NotifyRefer | SendInfo | SendRequest
 )
 
 
@@ -422,6 +437,12 @@ class OfferFailed(Struct, frozen=True):
     reason: str
 
 
+class RefreshWanted(Struct, frozen=True):
+    """The session must be refreshed (RFC 4028) and the far end knows no UPDATE: Reoffer, with refresh, what is agreed."""
+
+    session: SessionId
+
+
 class ReferRequested(Struct, frozen=True):
     """The far end asks us to call `target` (REFER); the application decides with AcceptRefer or RefuseRefer."""
 
@@ -474,7 +495,7 @@ class Dropped(Struct, frozen=True):
 SipEvent: TypeAlias = (
     Registering | Registered | RegistrationFailed | RegistrationEnded | SessionIncoming | SessionCalling | SessionProgress
     | SessionRedirected | SessionAnswered | SessionConfirmed | SessionEnded | OfferReceived | OfferWanted | OfferAnswered
-    | OfferFailed | ReferRequested | ReferProgress | InfoReceived | MessageReceived | RequestDone | Dropped
+    | OfferFailed | RefreshWanted | ReferRequested | ReferProgress | InfoReceived | MessageReceived | RequestDone | Dropped
 )
 
 SipOutput: TypeAlias = Transmit | Resolve | CloseFlow | SipEvent

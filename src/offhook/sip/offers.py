@@ -1,4 +1,4 @@
-"""Offers inside a session: re-INVITE both ways, UPDATE in, glare (RFC 3261 14, RFC 3264, RFC 3311)."""
+"""Offers inside a session: re-INVITE both ways, UPDATE and PRACK in, glare (RFC 3261 14, RFC 3264, RFC 3311, RFC 3262)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 from offhook.errors import InvalidArgument, InvalidState
 from offhook.sip import bodies, events
+from offhook.sip.dialog import key_of
 from offhook.sip.events import Body
 from offhook.sip.message import Request, Response
 from offhook.sip.outgoing import Outgoing
+from offhook.sip.session_timer import is_too_small
 from offhook.sip.stack import ALLOW, body_of
 from offhook.sip.timers import TIMEOUT, Timer
 from offhook.sip.transactions import ServerTransaction
@@ -41,24 +43,32 @@ _FOR_US_TO_ANSWER: Final = frozenset({OfferState.RECEIVED, OfferState.UPDATE_REC
 class Offers:
     """The offers of one session: one open at a time."""
 
-    __slots__ = ("_glare", "_glare_count", "_server", "owner", "sent", "session", "state")
+    __slots__ = ("_glare", "_glare_count", "_refresh", "_server", "owner", "sent", "session", "settled", "state")
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.state = OfferState.NONE
         self.owner = False  # whether we chose the Call-ID
+        self.settled = False  # the INVITE's own offer was answered before its final answer, and acknowledged
         self.sent: Outgoing | None = None  # our latest re-INVITE
         self._server: ServerTransaction | None = None
         self._glare: Timer | None = None
         self._glare_count = 0
+        self._refresh = False  # ours is for the session timer alone
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an offer of either side is open, or about to be."""
+        return self.state is not OfferState.NONE or self._glare is not None or self.session.acceptance is not None
 
     # --- ours ---
 
-    def reoffer(self, body: Body, now: float) -> None:
+    def reoffer(self, body: Body, now: float, *, refresh: bool = False) -> None:
         """Send a re-INVITE; InvalidState while another offer is open."""
-        if self.state is not OfferState.NONE or self._glare is not None or self.session.acceptance is not None:
+        if self.is_open:
             raise InvalidState("another offer is still open")
         self._glare_count = 0
+        self._refresh = refresh
         self._send(body, now)
 
     def _send(self, body: Body, now: float) -> None:
@@ -66,7 +76,9 @@ class Offers:
 
         def answered(out: Outgoing, status: int, reason: str, response: Response | None, then: float) -> None:
             self._answered(body, out, status, reason, response, then)
-        self.session.request("INVITE", now, body=body, headers=(("Allow", ALLOW),), on_answer=answered, contact=True)
+        timer = self.session.timer
+        headers = (("Allow", ALLOW), *self.session.supported(), *(timer.asked() if timer is not None else ()))
+        self.session.request("INVITE", now, body=body, headers=headers, on_answer=answered, contact=True)
 
     def _answered(self, offer: Body, out: Outgoing, status: int, reason: str, response: Response | None, now: float) -> None:
         session = self.session
@@ -81,8 +93,15 @@ class Offers:
         if status == 491 and self._glare_count < GLARE_LIMIT:
             self._wait_after_glare(offer, now)
             return
-        session.stack.emit(events.OfferFailed(session.id, status, reason))
+        if status == 422 and response is not None and session.timer is not None and session.timer.lengthen(response):
+            self._send(offer, now)
+            return
+        self._failed(status, reason)
         session.check_gone(status, reason, now)
+
+    def _failed(self, status: int, reason: str) -> None:
+        if not self._refresh:  # the session timer asks again
+            self.session.stack.emit(events.OfferFailed(self.session.id, status, reason))
 
     def _accepted(self, out: Outgoing, response: Response, now: float) -> None:
         session, dialog = self.session, self.session.dialog
@@ -93,9 +112,11 @@ class Offers:
         if self.state is not OfferState.SENT:
             return
         self.state = OfferState.NONE
+        if session.timer is not None:
+            session.timer.agreed(response, now)
         body = body_of(response)
         if body is None:
-            session.stack.emit(events.OfferFailed(session.id, 488, "The answer is missing"))
+            self._failed(488, "The answer is missing")
         else:
             session.stack.emit(events.OfferAnswered(session.id, body))
 
@@ -129,26 +150,45 @@ class Offers:
             self.session.stack.emit(events.OfferReceived(self.session.id, body))
 
     def receive_update(self, request: Request, server: ServerTransaction, now: float) -> None:
-        """Take an UPDATE: without an offer it only refreshes the target."""
-        if not self._may_offer(request, server, now):
-            return
+        """Take an UPDATE: without an offer it only refreshes the target and the session timer (RFC 3311 5.2)."""
         body = body_of(request)
         if body is None:
-            self.session.respond(server, 200, now, headers=self.session.contact(server))
+            self._refreshed(request, server, now)
+            return
+        if not self._may_offer(request, server, now):
             return
         self._server = server
         self.state = OfferState.UPDATE_RECEIVED
         self.session.stack.emit(events.OfferReceived(self.session.id, body))
 
+    def _refreshed(self, request: Request, server: ServerTransaction, now: float) -> None:
+        session = self.session
+        if self.state is OfferState.UPDATE_RECEIVED:
+            self._refuse_for_now(server, now)
+        elif not self._asks_too_little(request, server, now):
+            session.dialogs[key_of(request)].refresh(request)
+            session.respond(server, 200, now, headers=(*session.contact(server), *session.agree_on_timer(request, now)))
+
+    def _asks_too_little(self, request: Request, server: ServerTransaction, now: float) -> bool:
+        policy = self.session.stack.policy
+        if "Session-Expires" not in request.headers or not is_too_small(request, policy.session_least):
+            return False
+        self.session.respond(server, 422, now, headers=(("Min-SE", str(policy.session_least)),))
+        return True
+
+    def _refuse_for_now(self, server: ServerTransaction, now: float) -> None:
+        wait = str(round(self.session.stack.ids.uniform(0, 10)))
+        self.session.respond(server, 500, now, headers=(("Retry-After", wait),))
+
     def _may_offer(self, request: Request, server: ServerTransaction, now: float) -> bool:
         """Refuse an offer that cannot be taken now; else take its Contact."""
         session = self.session
-        if self.state in _FOR_US_TO_ANSWER:
-            # RFC 3261 14.2: a second INVITE before the first is answered
-            wait = str(round(session.stack.ids.uniform(0, 10)))
-            session.respond(server, 500, now, headers=(("Retry-After", wait),))
+        early = self.settled and session.is_early and request.method != "INVITE"
+        if self.state in _FOR_US_TO_ANSWER or (session.is_early and not self.owner and not early):
+            # RFC 3261 14.2 and RFC 3311 5.2: a second offer before the first is answered, that of the INVITE included
+            self._refuse_for_now(server, now)
             return False
-        if self.state is not OfferState.NONE or session.acceptance is not None or not session.is_established:
+        if self.state is not OfferState.NONE or session.acceptance is not None or not (session.is_established or early):
             # RFC 3261 14.2: our own offer is under way (or the call not set up yet)
             session.respond(server, 491, now)
             return False
@@ -156,8 +196,9 @@ class Offers:
         if refusal is not None:
             session.respond(server, refusal[0], now, headers=refusal[1])
             return False
-        if session.dialog is not None:
-            session.dialog.refresh(request)
+        if self._asks_too_little(request, server, now):
+            return False
+        session.dialogs[key_of(request)].refresh(request)
         return True
 
     def answer(self, body: Body, now: float) -> None:
@@ -167,10 +208,12 @@ class Offers:
         self._server = None
         if state is OfferState.UPDATE_RECEIVED:
             self.state = OfferState.NONE
-            self.session.respond(server, 200, now, headers=self.session.contact(server), body=body)
+            headers = (*self.session.contact(server), *self.session.agree_on_timer(server.request, now))
+            self.session.respond(server, 200, now, headers=headers, body=body)
             return
         self.state = OfferState.OFFERED if state is OfferState.WANTED else OfferState.NONE
-        self.session.accept_invite(server, "", (), body, self._acknowledged, now)
+        headers = self.session.agree_on_timer(server.request, now)
+        self.session.accept_invite(server, "", headers, body, self._acknowledged, now)
 
     def refuse(self, status: int, now: float) -> None:
         """Refuse the open offer."""

@@ -13,7 +13,8 @@ from offhook.sip.events import Body, HeaderList, Identity, SessionId
 from offhook.sip.message import Request, Response
 from offhook.sip.offers import Offers
 from offhook.sip.outgoing import OnAnswer, Outgoing
-from offhook.sip.stack import ALLOW, SUPPORTED, Items, Stack, body_of, contact_uri, header_list
+from offhook.sip.session_timer import SessionTimer
+from offhook.sip.stack import ALLOW, Items, Stack, body_of, contact_uri, header_list
 from offhook.sip.timers import T1, T2, TIMEOUT, Timer
 from offhook.sip.transactions import ServerTransaction
 from offhook.sip.transfer import Transfers
@@ -43,6 +44,7 @@ class SessionState(Enum):
 
 
 _ANSWERED: Final = frozenset({SessionState.ACCEPTED, SessionState.ESTABLISHED})
+_EARLY: Final = frozenset({SessionState.CALLING, SessionState.INCOMING})
 _TALKING: Final = frozenset({SessionState.ESTABLISHED})
 
 # Which command fits which state. What is not listed raises InvalidState and changes nothing.
@@ -52,8 +54,8 @@ ALLOWED: Final[dict[type, frozenset[SessionState]]] = {
     events.Refuse: frozenset({SessionState.INCOMING}),
     events.End: frozenset(SessionState) - {SessionState.ENDED},
     events.Reoffer: _TALKING,
-    events.AnswerOffer: _TALKING | {SessionState.UNACKNOWLEDGED},
-    events.RefuseOffer: _TALKING | {SessionState.UNACKNOWLEDGED},
+    events.AnswerOffer: _TALKING | _EARLY | {SessionState.UNACKNOWLEDGED},
+    events.RefuseOffer: _TALKING | _EARLY | {SessionState.UNACKNOWLEDGED},
     events.Refer: _ANSWERED,
     events.AcceptRefer: _ANSWERED,
     events.RefuseRefer: _ANSWERED,
@@ -138,6 +140,7 @@ class Session:
         self.acks: dict[tuple[str, int], Outgoing] = {}
         self.offers = Offers(self)
         self.transfers = Transfers(self)
+        self.timer: SessionTimer | None = None
         sessions.by_id[session] = self
 
     # --- what the two sides do differently ---
@@ -158,6 +161,10 @@ class Session:
         """Refuse the far end's open offer."""
         self.offers.refuse(status, now)
 
+    def receive_prack(self, _request: Request, server: ServerTransaction, now: float) -> None:
+        """Take a PRACK: only the callee's side has something it could acknowledge."""
+        self.respond(server, 481, now)
+
     def drop_pending(self, now: float) -> None:
         """Answer what is still open when the far end says BYE."""
         self.offers.drop(now)
@@ -167,6 +174,16 @@ class Session:
     def is_established(self) -> bool:
         """Whether both sides have agreed."""
         return self.state is SessionState.ESTABLISHED
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended; its transactions may still finish."""
+        return self.state is SessionState.ENDED
+
+    @property
+    def is_early(self) -> bool:
+        """Whether the INVITE has no final answer yet."""
+        return self.state in _EARLY
 
     # --- commands both sides share ---
 
@@ -194,6 +211,8 @@ class Session:
         self.sessions.by_id.pop(self.id, None)
         self.offers.stop()
         self.transfers.stop()
+        if self.timer is not None:
+            self.timer.stop()
         self.stack.emit(events.SessionEnded(self.id, by, status, reason, headers))
 
     def release(self, dialog: Dialog | None = None) -> None:
@@ -221,12 +240,26 @@ class Session:
         self.lost(status, reason, now)
         return True
 
-    def lost(self, status: int, reason: str, now: float) -> None:
+    def lost(self, status: int, reason: str, now: float, headers: HeaderList = ()) -> None:
         """Give up on the far end, and say BYE in case it still hears."""
         if self.state is not SessionState.ENDED:
             self.drop_pending(now)
             self.close("network", status, reason)
-            self.bye((), now)
+            self.bye(headers, now)
+
+    # --- session timers
+
+    def supported(self) -> HeaderList:
+        """Return the header that names the extensions we understand."""
+        return (("Supported", self.stack.supported),)
+
+    def agree_on_timer(self, request: Request, now: float) -> HeaderList:
+        """Return what the 2xx to an INVITE or UPDATE of theirs says about the session timer."""
+        if self.timer is None:
+            if "Session-Expires" not in request.headers or not self.stack.policy.session_expires:
+                return ()
+            self.timer = SessionTimer(self)
+        return self.timer.answer(request, now)
 
     # --- requests of ours inside the dialog ---
 
@@ -295,7 +328,7 @@ class Session:
     def accept_invite(self, server: ServerTransaction, tag: str, headers: HeaderList, body: Body | None, on_ack: OnAck,
                       now: float) -> None:
         """Answer an INVITE with 200 and repeat that until the ACK."""
-        items = (*self.contact(server), ("Allow", ALLOW), ("Supported", SUPPORTED), *headers)
+        items = (*self.contact(server), ("Allow", ALLOW), *self.supported(), *headers)
         payload = self.stack.response(server.request, 200, tag=tag, headers=items, body=body)
 
         def acknowledged(answer: Body | None, then: float) -> None:
@@ -339,6 +372,8 @@ class Session:
             self.offers.receive_invite(request, server, now)
         elif request.method == "UPDATE":
             self.offers.receive_update(request, server, now)
+        elif request.method == "PRACK":
+            self.receive_prack(request, server, now)
         elif request.method == "INFO":
             self._receive_info(request, server, now)
         elif request.method == "REFER":

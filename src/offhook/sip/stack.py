@@ -19,6 +19,7 @@ from offhook.sip.events import (
     IdentityId,
     Resolve,
     Resolved,
+    SetPolicy,
     SipOutput,
     Transmit,
     TransportName,
@@ -28,12 +29,9 @@ from offhook.sip.timers import TimerQueue
 from offhook.sip.transactions import ServerTransaction, Transactions
 from offhook.sip.uri import Uri
 
-ALLOW: Final = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE, REFER, NOTIFY, UPDATE"
+ALLOW: Final = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE, REFER, NOTIFY, UPDATE, PRACK"
 METHODS: Final = frozenset(ALLOW.split(", "))
 ACCEPT: Final = "application/sdp, message/sipfrag"
-SUPPORTED: Final = "replaces"
-EXTENSIONS: Final = frozenset(SUPPORTED.split(", "))
-"""Option tags we understand where a request requires them."""
 
 Items: TypeAlias = list[tuple[str, str]]
 OnResolved: TypeAlias = Callable[[Resolved, float], None]
@@ -97,6 +95,7 @@ class Stack:
         self.timers = TimerQueue()
         self.transactions = Transactions(self.timers, self.transmit)
         self.identities: dict[IdentityId, Identity] = {}
+        self.set_policy(SetPolicy())
         self._credentials: dict[IdentityId, Credentials] = {}
         self._queries: dict[int, OnResolved] = {}
         self._query = 0
@@ -137,6 +136,15 @@ class Stack:
         """Forget an identity and its nonces."""
         self.identities.pop(identity, None)
         self._credentials.pop(identity, None)
+
+    def set_policy(self, policy: SetPolicy) -> None:
+        """Take over how calls are made, and with it which extensions are understood (`supported`, `extensions`)."""
+        self.policy = policy
+        tags = ["replaces"]
+        tags += ["timer"] if policy.session_expires else []
+        tags += ["100rel"] if policy.reliable != "off" else []
+        self.supported = ", ".join(tags)
+        self.extensions = frozenset(tags)
 
     def credentials(self, identity: Identity | None) -> Credentials | None:
         """Return what answers challenges for this identity, None without a password."""

@@ -232,6 +232,8 @@ CHECKS: Mapping[tuple[str, str], Check] = {
     ("phone", "max_calls"): _between(0, 100000),
     ("phone", "ring_timeout"): _DAY,
     ("phone", "auto_hangup"): _between(0, 7 * 86400, " seconds"),
+    ("phone", "session_expires"): lambda value: "" if not value or 90 <= value <= 86400 else "write 0, or 90 to 86400 seconds",
+    ("phone", "session_least"): _between(90, 86400, " seconds"),
     ("phone", "output_volume"): _VOLUME,
     ("phone", "mic_volume"): _VOLUME,
     ("sip", "host"): _ip,
@@ -294,6 +296,8 @@ class _Reader:
         chosen = config.phone.default_account
         if chosen and chosen not in {account.id for account in accounts}:
             raise self._wrong("phone", "default_account", f"there is no account {chosen!r}: write an id from [account.ID]")
+        if 0 < config.phone.session_expires < config.phone.session_least:
+            raise self._wrong("phone", "session_expires", "is shorter than session_least: write 0, or more than that")
         self._decider(config)
         return config
 
