@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from offhook import CallHandle, Softphone
+from offhook.control.channel.serving import open_stream
 from offhook.errors import CommandError, Forbidden, InvalidState
 from offhook.media.messages import AudioRate
 from offhook.testing.http import serving
@@ -107,7 +108,7 @@ async def test_after_the_call_nothing_is_said_any_more(phone: Softphone, peer: P
 async def test_the_lines_on_the_socket(tmp_path: Path) -> None:
     async with own_phone() as peer, served_phone(tmp_path / "s") as (phone, _), asyncio.timeout(10):
         call, _theirs = await talk(phone, peer)
-        reader, writer = await asyncio.open_unix_connection(tmp_path / "s")
+        reader, writer = await open_stream(str(tmp_path / "s"), 2**16)
 
         async def ask(**line: object) -> None:
             writer.write(json.dumps(line).encode() + b"\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from jsonschema import Draft7Validator
 
 from offhook.control.asyncapi import document, requests
+from offhook.control.channel.serving import open_stream
 from offhook.control.local import LocalServer
 from offhook.control.operations import EXTRA
 from offhook.control.schema import OPERATIONS
@@ -69,7 +69,7 @@ def test_requests_are_told_apart(message: dict[str, Any], fits: bool) -> None:
 async def test_what_the_local_socket_says_fits(backend: FakeBackend, tmp_path: Path) -> None:
     server = LocalServer(backend, tmp_path / "socket")
     await server.start()
-    reader, writer = await asyncio.open_unix_connection(str(tmp_path / "socket"))
+    reader, writer = await open_stream(server.path, 2**20)
     try:
         for request in (
             {"id": 1, "op": "dial", "to": "1"}, {"id": 2, "op": "ping"}, {"id": 3, "op": "subscribe"},

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +13,7 @@ from offhook.errors import LineBusy
 from offhook.phone.commands import Command, Dial
 from offhook.phone.events import OperationSucceeded, SystemReady
 from offhook.testing.backend import FakeBackend
-from offhook.testing.served import served
+from offhook.testing.served import answering, served
 
 
 @pytest.fixture
@@ -61,18 +59,5 @@ def test_no_phone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("answer", [b"", b"rubbish\n", b"[]\n"])
 def test_something_else_listens(tmp_path: Path, answer: bytes) -> None:
     path = str(tmp_path / "s")
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(path)
-        listener.listen(1)
-
-        def serve() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                connection.recv(100)
-                connection.sendall(answer)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        with LocalClient(path, timeout=5) as found, pytest.raises(NoPhone):
-            found.request("ping")
-        thread.join()
+    with answering(path, answer), LocalClient(path, timeout=5) as found, pytest.raises(NoPhone):
+        found.request("ping")

@@ -14,6 +14,7 @@ import pytest
 from offhook.control import session as session_module
 from offhook.control.access import Client, local_client
 from offhook.control.backend import Cursor
+from offhook.control.channel.serving import open_stream
 from offhook.control.feed import PAGE, Choice, Reader, event_types
 from offhook.control.local import LocalServer
 from offhook.control.operations import BLOCKING, EXTRA, Operations
@@ -61,15 +62,14 @@ async def test_a_slow_disk_delays_nobody_else(backend: FakeBackend, tmp_path: Pa
     monkeypatch.setattr(backend, "history", lambda limit, before: goes_on.wait(10) and [])
     server = LocalServer(backend, tmp_path / "s")
     await server.start()
-    reader, writer = await asyncio.open_unix_connection(server.path)
-    other_reader, other_writer = await asyncio.open_unix_connection(server.path)
+    reader, writer = await open_stream(server.path, 2**16)
+    other_reader, other_writer = await open_stream(server.path, 2**16)
     writer.write(b'{"id":1,"op":"history"}\n{"id":2,"op":"ping"}\n')
-    writer.write_eof()
     other_writer.write(b'{"id":3,"op":"ping"}\n')
     async with asyncio.timeout(5):
         assert b'"id":3' in await other_reader.readline()
         goes_on.set()
-        first, second = (await reader.read()).splitlines()
+        first, second = await reader.readline(), await reader.readline()
     assert b'"id":1' in first
     assert b'"id":2' in second
     for one in (writer, other_writer):

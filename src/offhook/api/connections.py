@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
 from offhook.api.failures import ConnectionLost, PhoneGone
+from offhook.control.channel.serving import open_stream
 from offhook.control.schema import error_from_problem
 from offhook.media.messages import AudioRate
 
@@ -64,12 +64,11 @@ class LocalSocket:
 
     async def connect(self) -> Connection:
         """Connect."""
-        if not hasattr(socket, "AF_UNIX"):
-            raise PhoneGone("this system has no Unix sockets; reach the phone over HTTP: Softphone.connect(url=…, token=…)")
         try:
-            reader, writer = await asyncio.open_unix_connection(self.where, limit=MAX_MESSAGE)
+            reader, writer = await open_stream(self.where, MAX_MESSAGE)
         except OSError as error:
-            raise PhoneGone(f"no phone is running at {self.where} ({error.strerror}); `offhook run` starts one") from None
+            reason = error.strerror or error
+            raise PhoneGone(f"no phone is running at {self.where} ({reason}); `offhook run` starts one") from None
         lines = _Lines(reader, writer)
         try:
             await lines.send(self._hello)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import socket
 from time import monotonic
+
+from offhook.control.channel import Channel, connect
 
 TYPE_CHECKING = False  # importing typing would cost a tenth of the time `offhook status` takes
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class LocalClient:
         self._events: list[dict[str, Any]] = []
         self._buffer = b""
         self._number = 0
-        self._socket = _connect(path, timeout)
+        self._channel = _connect(path, timeout)
 
     def __enter__(self) -> LocalClient:
         return self
@@ -55,14 +56,14 @@ class LocalClient:
 
     def close(self) -> None:
         """End the connection."""
-        self._socket.close()
+        self._channel.close()
 
     def request(self, op: str, /, **params: Any) -> Any:
         """Return the result of one operation; raise Refused, NoPhone or TimedOut. Events that come meanwhile are kept."""
         self._number += 1
         line = json.dumps({"id": self._number, "op": op, "params": params}, ensure_ascii=False)
         try:
-            self._socket.sendall(line.encode("utf-8", "replace") + b"\n")
+            self._channel.send(line.encode("utf-8", "replace") + b"\n", self._timeout)
         except TimeoutError:
             raise TimedOut("the phone does not take the request") from None
         except OSError as error:
@@ -124,9 +125,8 @@ class LocalClient:
         left = None if deadline is None else deadline - monotonic()
         if left is not None and left <= 0:
             raise TimedOut("no answer in time")
-        self._socket.settimeout(left)
         try:
-            data = self._socket.recv(65536)
+            data = self._channel.receive(left)
         except TimeoutError:
             raise TimedOut("no answer in time") from None
         except OSError as error:
@@ -136,14 +136,10 @@ class LocalClient:
         return data
 
 
-def _connect(path: str, timeout: float) -> socket.socket:
-    if not hasattr(socket, "AF_UNIX"):
-        raise NoPhone("this system has no Unix sockets for the phone to listen on")
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.settimeout(timeout)
+def _connect(path: str, timeout: float) -> Channel:
     try:
-        connection.connect(path)
+        return connect(path, timeout)
+    except PermissionError as error:
+        raise NoPhone(f"the phone at {path} cannot be used: {error.strerror or error}") from None
     except OSError:
-        connection.close()
         raise NoPhone(f"no phone is running at {path}; `offhook run` starts one") from None
-    return connection

@@ -16,23 +16,17 @@ or those after the event `after`; a client that reads too slowly is let go, and 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import errno
 import logging
 import os
 import re
-import socket
-import stat
-import struct
-import sys
 from collections import deque
-from collections.abc import Awaitable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 from offhook.control.access import local_client
 from offhook.control.audio_lines import AudioLines, open_audio
 from offhook.control.backend import Backend, Unsubscribe
+from offhook.control.channel.serving import Listener, is_same_user
 from offhook.control.feed import Reader, stream_event
 from offhook.control.operations import Operations
 from offhook.control.session import (
@@ -47,7 +41,7 @@ from offhook.control.session import (
     refusal,
     yield_later,
 )
-from offhook.errors import CommandError, InvalidArgument, SetupError
+from offhook.errors import CommandError, InvalidArgument
 
 MAX_LINE = MAX_REQUEST
 """Longest request in bytes."""
@@ -64,36 +58,34 @@ _log = logging.getLogger(__name__)
 
 
 class LocalServer:
-    """Serves one phone on a Unix socket at `path`. `start` raises SetupError if another phone already runs there."""
+    """Serves one phone on the local socket at `path`. `start` raises SetupError if another phone already runs there."""
 
     def __init__(self, backend: Backend, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = os.fspath(path)
         self.operations = Operations(backend)
         self.shared = Shared(backend.journal)
         self.backend = backend
         self._clients: set[_Client] = set()
-        self._server: asyncio.Server | None = None
+        self._listener: Listener | None = None
         self._unsubscribe: Unsubscribe | None = None
         self._gone = asyncio.Event()
         self._announced = False
 
     async def start(self) -> None:
         """Listen from now on."""
-        if not hasattr(socket, "AF_UNIX") or sys.platform == "win32":
-            raise SetupError("the local socket needs Unix sockets, which this system does not give; start with --socket none")
-        listener = _listen(self.path)
-        self._server = await asyncio.get_running_loop().create_unix_server(lambda: _Client(self), sock=listener)
+        listener = Listener(self.path, lambda: _Client(self))
+        await listener.start()
+        self._listener = listener
         self._unsubscribe = self.backend.journal.watch(self._news)
 
     async def close(self) -> None:
         """Stop listening, let the clients read their last lines for a moment, and take the socket away."""
-        if self._server is None:
+        if self._listener is None:
             return
         if self._unsubscribe is not None:
             self._unsubscribe()
-        self._server.close()
-        self._server = None
-        self.path.unlink(missing_ok=True)  # at once: a little later it could be the next phone's
+        self._listener.close()
+        self._listener = None
         for client in list(self._clients):
             client.close()
         while self._clients:
@@ -107,7 +99,7 @@ class LocalServer:
 
     def admit(self, client: _Client) -> bool:
         """Take a new client in, unless there are too many."""
-        if len(self._clients) >= MAX_CLIENTS or self._server is None:
+        if len(self._clients) >= MAX_CLIENTS or self._listener is None:
             return False
         self._clients.add(client)
         return True
@@ -153,7 +145,7 @@ class _Client(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         transport.set_write_buffer_limits(high=MAX_UNSENT)
-        if not _is_same_user(transport.get_extra_info("socket")):
+        if not is_same_user(transport):
             transport.abort()
         elif not self._server.admit(self):
             self._write(_line(refusal(None, CommandError(f"too many clients; at most {MAX_CLIENTS}"))))
@@ -335,80 +327,3 @@ def _line(message: bytes) -> bytes:
 
 def _framed(events: list[bytes]) -> bytes:
     return b"".join([_line(event_message(event)) for event in events])
-
-
-# --- the socket ------------------------------------------------------------------------------------------------------
-
-
-def _listen(path: Path) -> socket.socket:
-    """Return a listening socket that only this user can reach; take the place of one that a dead phone left behind."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _alone(path):
-            _clear(path)
-            return _bind(path)
-    except OSError as error:
-        hint = " (the path is too long)" if "too long" in str(error) else ""
-        raise SetupError(f"cannot listen on {path}: {error}{hint}; choose another with --socket") from error
-
-
-def _bind(path: Path) -> socket.socket:
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # The mode must be right from the first moment, so it is the umask that sets it; every later file gets the usual one.
-    before = os.umask(0o177)
-    try:
-        listener.bind(str(path))
-        listener.listen(64)
-        listener.setblocking(False)
-    except BaseException:
-        listener.close()
-        raise
-    finally:
-        os.umask(before)
-    return listener
-
-
-@contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Two phones that start at the same moment look one after the other whether the socket is taken."""
-    import fcntl
-
-    lock = os.open(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
-
-
-def _clear(path: Path) -> None:
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise SetupError(f"{path} is in the way and is not a socket; move it, or choose another path with --socket")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
-        found = probe.connect_ex(str(path))
-    if found in (errno.ECONNREFUSED, errno.ENOENT):
-        path.unlink(missing_ok=True)
-        return
-    raise SetupError(f"a phone is already running at {path}; `offhook quit` ends it, --socket starts a second one elsewhere")
-
-
-def _is_same_user(connection: socket.socket) -> bool:
-    """Whether the far end of the socket runs as this user (or as root, who may do everything anyway)."""
-    uid = _peer_uid(connection)
-    return uid is None or uid in (0, os.geteuid())
-
-
-def _peer_uid(connection: socket.socket) -> int | None:
-    """Return the user id of the far end; None where the system does not tell, and the socket's mode has to be enough."""
-    if hasattr(socket, "SO_PEERCRED"):
-        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        return int(struct.unpack("3i", credentials)[1])
-    if sys.platform == "darwin":
-        # <sys/un.h>: SOL_LOCAL 0, LOCAL_PEERCRED 1; struct xucred begins with a version and the user id.
-        return int(struct.unpack("2I", connection.getsockopt(0, 1, 8))[1])
-    return None

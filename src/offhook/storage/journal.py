@@ -136,11 +136,10 @@ class DiskJournal(MemoryJournal):
     # --- in other threads
 
     def _begin(self, database: sqlite3.Connection) -> int:
-        for path, lines in left_behind(self._path):
+        for lines in left_behind(self._path):
             for line in lines:
                 self._recover(database, line)
             database.commit()
-            path.unlink(missing_ok=True)
         return _epoch_number(database, self._epoch)
 
     def _recover(self, database: sqlite3.Connection, line: bytes) -> None:

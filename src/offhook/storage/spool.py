@@ -9,8 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from offhook.storage.file_lock import lock
+
 SEGMENT_BYTES: Final = 1024 * 1024
 """A file this long is closed and the next one begun; it goes away when its lines are safe elsewhere."""
+
+_BINARY: Final = getattr(os, "O_BINARY", 0)  # Windows would write "\\r\\n"
 
 
 class Spool:
@@ -59,33 +63,37 @@ class Spool:
         self._number += 1
         self._size = self._last = 0
         self._path = self._base.with_name(f"{self._base.name}.spool-{self._owner}-{self._number:06d}")
-        descriptor = os.open(self._path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | getattr(os, "O_CLOEXEC", 0), 0o600)
-        _lock(descriptor)
+        descriptor = os.open(self._path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | _BINARY, 0o600)
+        lock(descriptor)
         return descriptor
 
 
-def left_behind(base: Path) -> Iterator[tuple[Path, list[bytes]]]:
-    """Yield the spool files of processes that are gone, in order, with their whole lines; the caller deletes them."""
+def left_behind(base: Path) -> Iterator[list[bytes]]:
+    """Yield the whole lines of each spool file whose process is gone, in order.
+
+    The file is deleted when the caller asks for the next one: then its lines have to be safe elsewhere.
+    """
     for path in sorted(base.parent.glob(f"{base.name}.spool-*")):
-        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-            if _lock(file.fileno()):
-                # What a crash cut off in the middle of a line was told to nobody.
-                yield path, file.read().rpartition(b"\n")[0].splitlines()
-
-
-def _lock(descriptor: int) -> bool:
-    """Take the file for this process; False if a living one has it. The lock goes with the descriptor."""
-    try:
-        import fcntl
-    except ImportError:  # Windows keeps an open file from being deleted, which is enough
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+        with contextlib.suppress(FileNotFoundError):
+            descriptor = os.open(path, os.O_RDWR | _BINARY)
+            with open(descriptor, "rb", closefd=False) as file:
+                try:
+                    taken = lock(descriptor)
+                    if taken:
+                        # What a crash cut off in the middle of a line was told to nobody.
+                        yield file.read().rpartition(b"\n")[0].splitlines()
+                except BaseException:
+                    os.close(descriptor)
+                    raise
+            if taken:
+                _discard(descriptor, path)
+            else:
+                os.close(descriptor)
 
 
 def _discard(descriptor: int, path: Path) -> None:
+    """Delete a file that we have open and locked."""
+    # Windows deletes no open file, and between closing and deleting another phone might find these lines.
+    os.truncate(descriptor, 0)
     os.close(descriptor)
     path.unlink(missing_ok=True)

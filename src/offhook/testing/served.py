@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from offhook.control.channel.serving import Listener
 from offhook.control.local import LocalServer
 from offhook.phone.events import Event
 from offhook.testing.backend import FakeBackend
@@ -48,4 +49,37 @@ def served(backend: FakeBackend, path: Path, *, ticking: Event | None = None) ->
     finally:
         loop, end = ending[0]
         loop.call_soon_threadsafe(end.set)
+        thread.join(5)
+
+
+@contextlib.contextmanager
+def answering(address: str, answer: bytes | None) -> Iterator[None]:
+    """Listen on the local socket `address` for one client, send `answer` to its first words and hang up; None: say nothing."""
+    ready, ended = threading.Event(), threading.Event()
+
+    class Odd(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            assert isinstance(transport, asyncio.Transport)
+            self.transport = transport
+
+        def data_received(self, data: bytes) -> None:
+            if answer is not None:
+                self.transport.write(answer)
+                self.transport.close()
+
+    async def serve() -> None:
+        listener = Listener(address, Odd)
+        await listener.start()
+        ready.set()
+        await asyncio.to_thread(ended.wait, 30)
+        listener.close()
+        await asyncio.sleep(0)
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),), daemon=True)
+    thread.start()
+    assert ready.wait(5), "the server did not start"
+    try:
+        yield
+    finally:
+        ended.set()
         thread.join(5)

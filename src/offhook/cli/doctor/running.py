@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from statistics import median
@@ -31,8 +32,8 @@ def look_at_phone(case: Case) -> Iterator[Finding]:
     try:
         with LocalClient(case.socket_path, timeout=ANSWER_WITHIN) as client:
             case.phone, findings = _facts(client, case)
-    except NoPhone:
-        yield _absent(case.socket_path)
+    except NoPhone as error:
+        yield _absent(case.socket_path, str(error))
         return
     except ClientError as error:
         text = f"something listens at {case.socket_path} but does not answer: {error}"
@@ -42,11 +43,12 @@ def look_at_phone(case: Case) -> Iterator[Finding]:
     yield from _own_socket(case)
 
 
-def _absent(path: str) -> Finding:
+def _absent(path: str, reason: str) -> Finding:
     text, advice = f"none is running at {path}", "start it: `offhook run`; what can be looked at without it follows"
-    if not os.path.exists(path):
+    foreign = "another user" in reason
+    if not foreign and (sys.platform == "win32" or not os.path.exists(path)):
         return Finding("phone", "warning", text, advice)
-    if not os.access(path, os.W_OK):
+    if foreign or not os.access(path, os.W_OK):
         return Finding("phone", "wrong", f"{path} belongs to another user", "run this as the user whose phone it is")
     return Finding("phone", "warning", f"{text}; its socket was left behind by one that was killed, which does no harm", advice)
 
