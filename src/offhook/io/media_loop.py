@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import pickle
 import select
 import selectors
 import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from offhook.io.media_wire import Emit, MediaOptions
 from offhook.media.engine import PHASES, Engine
@@ -20,10 +21,12 @@ from offhook.media.messages import (
     CloseStream,
     ConfigureStream,
     EngineTrouble,
+    ListDevices,
     MediaCommand,
     MediaReport,
     OpenStream,
     PortsReady,
+    SelectDevice,
     StreamFailed,
     StreamId,
 )
@@ -38,8 +41,9 @@ READ_PASSES: Final = 8  # packets taken from one socket in 20 ms, and one in eac
 MAX_DATAGRAM: Final = 2048
 SHORT_DATAGRAM: Final = 479  # what fits into the small blocks of Python's allocator, and holds 40 ms of G.711
 IDLE_S: Final = 0.5  # how often an idle loop asks the sound card for news
-ATTENTIVE_S: Final = 1.0  # after a command the answer of the card (a list of devices) is not kept waiting
+ATTENTIVE_S: Final = 1.0  # after a question about devices the answer of the card (a list of devices) is not kept waiting
 BIND_ATTEMPTS: Final = 64
+MOST_READY: Final = 128  # pairs of sockets kept ready after a rush
 SEND_FAILURES: Final = 250  # five seconds in which nothing could be sent
 EXPEDITED: Final = 46 << 2  # RFC 4594: voice is DSCP EF
 
@@ -72,8 +76,31 @@ class SystemIds:
         return low + (high - low) * self.integer(32) / 0xFFFFFFFF
 
 
+class Parent(Protocol):
+    """Who commands the loop through a pipe (`io.media_pipe`). `due`: when `pump` wants to be called."""
+
+    descriptor: int
+    due: float | None
+
+    def receive(self) -> list[object]:
+        """Return the messages that have come: lists of commands, None for the end. Raises EOFError when it is gone."""
+        ...
+
+    def put(self, batch: Sequence[MediaReport], now: float) -> None:
+        """Send reports."""
+        ...
+
+    def pump(self, now: float) -> None:
+        """Send what has waited."""
+        ...
+
+
 class PortPool:
-    """Pairs of bound sockets, RTP on the even port and RTCP above it, ready before anybody asks."""
+    """Pairs of bound sockets, RTP on the even port and RTCP above it, ready before anybody asks.
+
+    It is filled when half of them are taken, many at once, and holds more from then on when it was found empty: a rush of
+    calls needs more than the eight that a desk phone does.
+    """
 
     def __init__(self, options: MediaOptions) -> None:
         self._host = options.host
@@ -81,10 +108,16 @@ class PortPool:
         self._size = options.pool
         self._ready: dict[int, tuple[socket.socket, socket.socket]] = {}
         self._cursor = 0
+        self._ready_once = False
 
     def fill(self) -> list[int]:
         """Bind what is missing and return the new RTP ports (fewer than wished where the range is used up)."""
         new: list[int] = []
+        if len(self._ready) * 2 > self._size:
+            return new
+        if self._ready_once and not self._ready:
+            self._size = min(self._size * 2, MOST_READY)
+        self._ready_once = True
         while len(self._ready) < self._size and (pair := self._bind_pair()) is not None:
             port: int = pair[0].getsockname()[1]
             self._ready[port] = pair
@@ -255,13 +288,17 @@ class Twins:
 
 
 class MediaLoop:
-    """Runs an engine. `send` and `stop` may be called from any thread; reports go to `emit` on the loop's own."""
+    """Runs an engine. `send` and `stop` may be called from any thread; reports go to `tell` on the loop's own.
 
-    def __init__(self, options: MediaOptions, studio: Studio, emit: Emit) -> None:
+    `tell` is a function, or the parent process, which commands the loop then, too.
+    """
+
+    def __init__(self, options: MediaOptions, studio: Studio, tell: Emit | Parent) -> None:
         self.ticks = 0
         self.latest_s = 0.0  # the greatest lateness of a tick
         self.engine = Engine(SystemIds(), studio, epoch=time.time() - time.perf_counter())
-        self._emit = emit
+        self._parent = None if callable(tell) else tell
+        self._emit: Emit = tell if callable(tell) else self._tell_parent
         self._commands: deque[MediaCommand] = deque()
         self._stopping = False
         self._pool = PortPool(options)
@@ -297,6 +334,8 @@ class MediaLoop:
         """Work until `stop`."""
         self._poller.add(self._wake_in.fileno())
         self._inputs[self._wake_in.fileno()] = (self._wake_in, _ignore)
+        if self._parent is not None:
+            self._poller.add(self._parent.descriptor)
         try:
             with _fine_clock():
                 self._fill_pool()
@@ -314,6 +353,8 @@ class MediaLoop:
                 deadline = clock()
                 continue
             self._wait(deadline)
+            if engine.idle:
+                continue
             now = clock()
             late = now - deadline
             if late > self.latest_s:
@@ -328,6 +369,7 @@ class MediaLoop:
             # The deadline, not the clock: what was missed is caught up at its own time.
             engine.tick(phase, deadline)
             self._flush()
+            self._pump(now)
             self.ticks += 1
             deadline += PHASE_S
             phase = (phase + 1) % PHASES
@@ -336,13 +378,38 @@ class MediaLoop:
         """Nothing is open: sleep until there is a command."""
         now = time.perf_counter()
         if not self._commands:
-            self._read_ready(self._poller.ready(PHASE_S if now < self._attentive_until else IDLE_S), now)
+            patience = PHASE_S if now < self._attentive_until else IDLE_S
+            due = self._parent.due if self._parent is not None else None
+            if due is not None:
+                patience = min(patience, max(0.0, due - now))
+            self._read_ready(self._poller.ready(patience), now)
         now = time.perf_counter()
-        if self._commands:
+        if any(isinstance(command, ListDevices | SelectDevice) for command in self._commands):
             self._attentive_until = now + ATTENTIVE_S
         self._obey(now)
         self.engine.poll_sound()
         self._flush()
+        self._pump(now)
+
+    def _pump(self, now: float) -> None:
+        parent = self._parent
+        if parent is not None and parent.due is not None and parent.due <= now:
+            parent.pump(now)
+
+    def _tell_parent(self, reports: Sequence[MediaReport]) -> None:
+        if self._parent is not None:
+            self._parent.put(reports, time.perf_counter())
+
+    def _hear_parent(self, parent: Parent) -> None:
+        try:
+            for message in parent.receive():
+                if message is None:
+                    self._stopping = True
+                else:
+                    self._commands += message  # type: ignore[arg-type]  # the parent sends lists of commands and at last None
+        except (EOFError, pickle.UnpicklingError):
+            self._poller.remove(parent.descriptor)
+            self._stopping = True
 
     def _wait(self, deadline: float) -> None:
         clock = time.perf_counter
@@ -351,10 +418,19 @@ class MediaLoop:
             while (left := deadline - clock()) > 0.001:
                 ready = self._poller.ready(int(left * 1000) / 1000)
                 if ready:
-                    self._read_ready(ready, clock())
+                    now = clock()
+                    self._read_ready(ready, now)
+                    if self._commands and self._obey_early(now):
+                        return
         left = deadline - clock()
         if left > 0:
             time.sleep(left)
+
+    def _obey_early(self, now: float) -> bool:
+        """Obey before the next tick is due; True if there is nothing to tick for any more (or all is to end)."""
+        self._obey(now)
+        self._flush()
+        return self.engine.idle or self._stopping
 
     def _read(self, now: float, passes: int) -> None:
         for _ in range(passes):
@@ -383,7 +459,9 @@ class MediaLoop:
     def _read_first(self, descriptor: int, now: float) -> None:
         """Read from a socket that hears everybody."""
         if descriptor not in self._inputs:
-            return  # a twin that was closed in this very pass
+            if self._parent is not None and descriptor == self._parent.descriptor:
+                self._hear_parent(self._parent)
+            return  # or a twin that was closed in this very pass
         end, handle = self._inputs[descriptor]
         try:
             packet, source = end.recvfrom(MAX_DATAGRAM)

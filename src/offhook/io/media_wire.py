@@ -28,17 +28,51 @@ class MediaOptions:
     sound: str = "auto"
 
 
+def frame(message: object) -> bytes:
+    """Return one message as it travels."""
+    text = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+    return len(text).to_bytes(_LENGTH, "big") + text
+
+
 def write_message(pipe: IO[bytes], message: object) -> None:
     """Write one message and flush."""
-    text = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-    pipe.write(len(text).to_bytes(_LENGTH, "big") + text)
+    pipe.write(frame(message))
     pipe.flush()
 
 
 def read_message(pipe: IO[bytes]) -> object:
     """Return the next message. Raises EOFError at the end."""
-    head = pipe.read(_LENGTH)
-    if len(head) < _LENGTH:
-        raise EOFError
-    text = pipe.read(int.from_bytes(head, "big"))
+    return _loads(_exactly(pipe, int.from_bytes(_exactly(pipe, _LENGTH), "big")))
+
+
+def _exactly(pipe: IO[bytes], count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        more = pipe.read(count - len(data))  # of a pipe without a buffer this may be less
+        if not more:
+            raise EOFError
+        data += more
+    return data
+
+
+class Frames:
+    """Cuts what a pipe brings into messages."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[object]:
+        """Return the messages that are complete now."""
+        data, messages, place = self._rest + data, [], 0
+        while len(data) - place >= _LENGTH:
+            end = place + _LENGTH + int.from_bytes(data[place : place + _LENGTH], "big")
+            if end > len(data):
+                break
+            messages.append(_loads(data[place + _LENGTH : end]))
+            place = end
+        self._rest = data[place:]
+        return messages
+
+
+def _loads(text: bytes) -> object:
     return pickle.loads(text)  # noqa: S301 - the other end of the pipe is our own process

@@ -13,72 +13,53 @@ import signal
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Sequence
 from typing import IO, Final
 
 from offhook.io.collector import keep_collector_quiet
 from offhook.io.media_loop import MediaLoop
+from offhook.io.media_pipe import BREATH_S, ParentPipe, ReportQueue
 from offhook.io.media_studio import LocalStudio
 from offhook.io.media_wire import MediaOptions, read_message, write_message
-from offhook.media.messages import AudioFrames, MediaReport
+from offhook.media.messages import MediaReport
 
 NICENESS: Final = -11  # what sound servers take
-TICKS_KEPT: Final = 200  # ticks (5 ms) of audio frames that wait for a parent that does not read
-BREATH_S: Final = 0.01  # between two writes of reports: the first of a rush goes at once, the parent wakes once for the rest
+LAST_WORDS_S: Final = 1.0  # how long the end waits for a parent that does not read
 
 
-class ReportQueue:
-    """Reports on their way to the pipe. All of them wait for a parent that is busy, but audio frames only a second.
+class _Writer:
+    """Reports on a thread, so that a parent that is busy never makes a tick late."""
 
-    `put` and `finish` are the packet loop's and never wait; `take` is the writer's.
-    """
-
-    def __init__(self) -> None:
-        self._reports: deque[MediaReport] = deque()
-        self._frames: deque[AudioFrames] = deque(maxlen=TICKS_KEPT)
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self._pipe = pipe
+        self._queue = ReportQueue()
         self._news = threading.Event()
         self._finished = False
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
 
     def put(self, batch: Sequence[MediaReport]) -> None:
-        """Add reports; of audio frames the oldest make room. The numbers in them show the gap."""
-        for report in batch:
-            if isinstance(report, AudioFrames):
-                self._frames.append(report)
-            else:
-                self._reports.append(report)
+        """Have them written."""
+        self._queue.put(batch)
         self._news.set()
 
     def finish(self) -> None:
-        """Have `take` return None when all has been taken."""
+        """Write everything that waits, and end."""
         self._finished = True
         self._news.set()
+        self._thread.join(LAST_WORDS_S)
 
-    def take(self) -> list[MediaReport] | None:
-        """Wait for reports and return all there are, frames first; None at the end."""
-        while True:
-            self._news.wait()
-            self._news.clear()
-            finished = self._finished
-            waiting: list[MediaReport] = []
-            for queue in (self._frames, self._reports):
-                waiting += [queue.popleft() for _ in range(len(queue))]
-            if finished:
-                self._news.set()
-            if waiting:
-                return waiting
-            if finished:
-                return None
-
-
-def _write_reports(pipe: IO[bytes], reports: ReportQueue) -> None:
-    """Write on a thread, so that a parent that is busy never makes a tick late; in a rush several batches at once."""
-    try:
-        while (waiting := reports.take()) is not None:
-            write_message(pipe, waiting)
-            time.sleep(BREATH_S)
-    except OSError:
-        pass  # the parent is gone; the end of the input says the same
+    def _run(self) -> None:
+        with contextlib.suppress(OSError):  # the parent is gone; the end of the input says the same
+            while True:
+                self._news.wait()
+                self._news.clear()
+                finished = self._finished
+                if waiting := self._queue.take():
+                    write_message(self._pipe, waiting)
+                if finished:
+                    return
+                time.sleep(BREATH_S)
 
 
 def _read_commands(pipe: IO[bytes], loop: MediaLoop) -> None:
@@ -111,26 +92,39 @@ def main() -> None:
     """Run until the parent says None or is gone."""
     # The terminal's interrupt is the parent's business; it closes us in its own time.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    source = os.fdopen(os.dup(0), "rb")
+    source = os.fdopen(os.dup(0), "rb", buffering=0)  # nothing but the options may be read here
     target = os.fdopen(os.dup(1), "wb")
     # Sound libraries may print; on the descriptor of the reports that would be the end of the conversation.
     os.dup2(2, 1)
     options = read_message(source)
     if not isinstance(options, MediaOptions):
         sys.exit("the first message must be the options")
-    reports = ReportQueue()
-    loop = MediaLoop(options, LocalStudio(options.sound), reports.put)
-    writer = threading.Thread(target=_write_reports, args=(target, reports), daemon=True)
-    writer.start()
+    if sys.platform == "win32":
+        _run_with_threads(options, source, target)
+    else:
+        _run_polled(options, source, target)
+    sys.stderr.flush()
+    # The reader may still sit in a read that the interpreter's shutdown would wait for.
+    os._exit(0)
+
+
+def _run_polled(options: MediaOptions, source: IO[bytes], target: IO[bytes]) -> None:
+    parent = ParentPipe(source.fileno(), target.fileno())
+    loop = MediaLoop(options, LocalStudio(options.sound), parent)
+    keep_collector_quiet()
+    claim_resources()
+    loop.run()
+    parent.finish(LAST_WORDS_S)
+
+
+def _run_with_threads(options: MediaOptions, source: IO[bytes], target: IO[bytes]) -> None:
+    writer = _Writer(target)
+    loop = MediaLoop(options, LocalStudio(options.sound), writer.put)
     threading.Thread(target=_read_commands, args=(source, loop), daemon=True).start()
     keep_collector_quiet()
     claim_resources()  # after the other threads have started: only this one is in a hurry
     loop.run()
-    reports.finish()
-    writer.join(timeout=1.0)
-    # The reader may still sit in a read that the interpreter's shutdown would wait for.
-    sys.stderr.flush()
-    os._exit(0)
+    writer.finish()
 
 
 if __name__ == "__main__":
