@@ -14,6 +14,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from msgspec import structs
+
 from offhook import __version__
 from offhook.errors import CommandError, ConfigError, NotFound, SetupError
 from offhook.io import clock
@@ -307,9 +309,7 @@ def _record(event: CallEvent) -> CallRecord:
 
 
 def _entry(record: CallRecord) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return asdict(record)
+    return structs.asdict(record)
 
 
 # --- running from the command line ---------------------------------------------------------------------------------

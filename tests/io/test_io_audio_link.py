@@ -19,8 +19,8 @@ from msgspec import structs
 
 from offhook.errors import InvalidArgument, InvalidState, MediaLost
 from offhook.io.audio_link import HEAR_LIMIT_MS, NAME_LIMIT, TICKS_KEPT, AudioLink, AudioLinks, Frame
-from offhook.io.media_studio import LocalStudio
 from offhook.io.media_pipe import ReportQueue
+from offhook.io.media_studio import LocalStudio
 from offhook.media.messages import (
     SPEAK_LIMIT_MS,
     AudioCleared,

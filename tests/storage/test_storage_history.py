@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import signal
 import subprocess
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from offhook.errors import SetupError
 from offhook.storage.history import CallRecord, History
@@ -22,7 +22,7 @@ def call(number: int, **changes: object) -> CallRecord:
         started=1000.0 + number, answered=None, ended=1010.0 + number, duration_s=0.0, sip_status=487, reason="Cancelled",
         end_by="remote", missed=True,
     )
-    return dataclasses.replace(record, **changes)  # type: ignore[arg-type]
+    return structs.replace(record, **changes)
 
 
 @pytest.fixture

@@ -57,6 +57,8 @@ class Engine:
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for: float | None = None
         self._lookups: set[asyncio.Task[None]] = set()
+        self._outgoing: list[Transmit | CloseFlow] = []
+        self._commands: list[MediaCommand] = []
         self._transports: Transports | None = None
         self._resolver: Resolver | None = None
         self._clock_timer: asyncio.TimerHandle | None = None
@@ -102,7 +104,9 @@ class Engine:
                 self._remember(cause)
             events: list[Event] = []
             self._drain(events)
+            self._arm(self._phone.deadline())
             self._say_later(events, cause)
+            self._send()
 
     def say(self, event: Event, cause: Cause | None = None) -> None:
         """Add an event that does not come from the phone itself (the journal's, a surface's), after those that wait."""
@@ -177,53 +181,64 @@ class Engine:
 
     def _receive(self, item: PhoneInput) -> None:
         now = clock.now()
-        self._phone.receive(item, now)
-        self._drain_and_publish()
-        # What is due at once (answering by itself, say) needs no turn of the loop. One that is due again then waits for it.
-        deadline = self._phone.deadline()
-        if deadline is not None and deadline <= now:
-            self._timeout()
-
-    def _timeout(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._armed_for = None
-        self._phone.timeout(clock.now())
-        self._drain_and_publish()
-
-    def _drain_and_publish(self) -> None:
+        phone = self._phone
+        phone.receive(item, now)
         events: list[Event] = []
         self._drain(events)
+        # What is due at once (answering by itself, say) needs no turn of the loop. One that is due again then waits for it.
+        deadline = phone.deadline()
+        if deadline is not None and deadline <= now:
+            phone.timeout(now)
+            self._drain(events)
+            deadline = phone.deadline()
+        self._arm(deadline)
+        self._publish(events)
+
+    def _timeout(self) -> None:
+        self._timer = self._armed_for = None
+        self._phone.timeout(clock.now())
+        events: list[Event] = []
+        self._drain(events)
+        self._arm(self._phone.deadline())
+        self._publish(events)
+
+    def _publish(self, events: list[Event]) -> None:
         # Events of an earlier command go first: subscribers see one order.
         self._write_down(events)
+        self._send()
         self._flush()
 
     # --- outputs
 
     def _drain(self, events: list[Event]) -> None:
-        """Do everything the phone wants done outside, collect its events, re-arm the timer."""
+        """Collect what the phone wants done outside, and its events."""
         phone = self._phone
-        media: list[MediaCommand] = []
         while (item := phone.poll()) is not None:
             match item:
-                case Transmit():
-                    if self._transports is not None:
-                        self._transports.send(item.flow, item.data)
+                case Transmit() | CloseFlow():
+                    self._outgoing.append(item)
                 case Event():
                     events.append(item)
                 case Resolve():
                     self._resolve(item)
-                case CloseFlow():
-                    if self._transports is not None:
-                        self._transports.close_flow(item.flow)
                 case _:
-                    media.append(item)
-        if media:
-            self._media.send(*media)
-        self._arm()
+                    self._commands.append(item)
 
-    def _arm(self) -> None:
-        deadline = self._phone.deadline()
+    def _send(self) -> None:
+        """Let it out: after the events are written down, and all at once, for each wakes somebody who may take our core."""
+        outgoing, transports = self._outgoing, self._transports
+        if outgoing and transports is not None:
+            for item in outgoing:
+                if isinstance(item, Transmit):
+                    transports.send(item.flow, item.data)
+                else:
+                    transports.close_flow(item.flow)
+        outgoing.clear()
+        if self._commands:
+            self._media.send(*self._commands)
+            self._commands.clear()
+
+    def _arm(self, deadline: float | None) -> None:
         if deadline == self._armed_for:
             return
         # A timer that fires early finds nothing due and is armed anew, which costs less than moving it at each message.

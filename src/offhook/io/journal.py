@@ -6,11 +6,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
+from msgspec import Struct
 
 from offhook.phone.events import AccountEvent, CallEvent, Event, MessageReceived
 
@@ -73,8 +74,7 @@ class Recorded(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Envelope:
+class Envelope(Struct, frozen=True, dict=True):
     """One event as every surface sends it. `seq` has no gaps within an `epoch`; `data` holds the event's fields, JSON-able.
 
     `time` is RFC 3339 in UTC ("2026-01-31T08:00:00.123Z"), `subject` the resource ("calls/c_1"), `account` "" where none fits.
@@ -130,11 +130,27 @@ class Envelope:
     @cached_property
     def json(self) -> bytes:
         """The envelope as one JSON object without a newline; encoded at first use and kept for all readers."""
-        return _encoder.encode({
-            "v": ENVELOPE_VERSION, "epoch": self.epoch, "seq": self.seq, "id": self.id, "type": self.type, "time": self.time,
-            "instance": self.instance, "subject": self.subject, "account": self.account, "cause": self.cause,
-            "data": self.event,
-        })  # fmt: skip
+        (epoch, seq), event = self.cursor, self.event
+        return _encoder.encode(_Printed(
+            ENVELOPE_VERSION, epoch, seq, f"{epoch}-{seq}", event.type, rfc3339(self.seconds), self.instance, event.subject,
+            _account_of(event), self.cause, event,
+        ))  # fmt: skip
+
+
+class _Printed(Struct):
+    """An envelope as JSON has it."""
+
+    v: int
+    epoch: str
+    seq: int
+    id: str
+    type: str
+    time: str
+    instance: str
+    subject: str
+    account: str
+    cause: Cause | None
+    data: Event
 
 
 class EnvelopeMaker:
@@ -253,7 +269,13 @@ class MemoryJournal:
 
 def rfc3339(seconds: float) -> str:
     """Return Unix `seconds` as RFC 3339 text in UTC with milliseconds."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    whole, micro = divmod(round(seconds * 1_000_000), 1_000_000)
+    return f"{_to_the_second(whole)}.{micro // 1000:03d}Z"
+
+
+@lru_cache(8)  # many events fall into one second
+def _to_the_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat()
 
 
 def _account_of(event: Event) -> str:

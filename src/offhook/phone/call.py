@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import lru_cache
@@ -70,7 +71,8 @@ class Call:
     """A call's record. Times are Unix seconds; `order` rises with every activation, so that the latest is known.
 
     `waiting` holds what an outgoing call still lacks before its INVITE: "registration", "address", "port".
-    `want_hold` is what the person wants, `offered_hold` what our open offer says; the machine's state is what was agreed.
+    `on_step` is told the state before. `want_hold` is what the person wants, `offered_hold` what our open offer says; the
+    machine's state is what was agreed.
     """
 
     id: str
@@ -125,6 +127,9 @@ class Call:
     playback: str = ""
     recording: str = ""
     recording_file: str = ""
+    # kept by the desk
+    serial: int = 0
+    on_step: Callable[[Call, CallState], None] | None = None
     # waits
     timers: dict[str, Timer] = field(default_factory=dict)
     operations: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
@@ -138,7 +143,9 @@ class Call:
         following = TRANSITIONS.get((self.state, event))
         if following is None:
             raise InvalidState(f"call {self.id} is {self.state}: {event.name.lower().replace('_', ' ')} does not apply")
-        self.state = following
+        before, self.state = self.state, following
+        if self.on_step is not None:
+            self.on_step(self, before)
 
     @property
     def is_connected(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final, TypeAlias
 
 from msgspec import structs
@@ -25,6 +26,10 @@ PhoneOutput: TypeAlias = Transmit | Resolve | CloseFlow | MediaCommand | Event
 
 KEPT_ENDED: Final = 100
 """Ended calls that GetCall still answers."""
+
+
+_INCOMING: Final = frozenset({CallState.INCOMING})
+_age = attrgetter("serial")
 
 
 @dataclass(slots=True)
@@ -55,6 +60,7 @@ class Desk:
         self.timers = TimerQueue()
         self.outbox: deque[PhoneOutput] = deque()
         self.calls: dict[str, Call] = {}
+        self._by_state: dict[CallState, dict[str, Call]] = {state: {} for state in CallState}
         self.ended: dict[str, CallView] = {}
         self.accounts: dict[str, Account] = {}
         self.names = Names()
@@ -73,7 +79,7 @@ class Desk:
         self.last_ended: float | None = None
         self.draining = False  # no new calls
         self.stopping = False  # no new commands
-        self._order = 0
+        self._order = self._serial = 0
         self._operations = 0
 
     # --- out
@@ -137,20 +143,35 @@ class Desk:
 
     def add(self, call: Call) -> None:
         """Take a new call in. The status "disconnected" of the one before is over."""
-        self.calls[call.id] = call
+        self._serial += 1
+        call.serial, call.on_step = self._serial, self._stepped
+        self.calls[call.id] = self._by_state[call.state][call.id] = call
         self.last_ended = None
 
+    def _stepped(self, call: Call, before: CallState) -> None:
+        self._by_state[before].pop(call.id, None)
+        if call.id in self.calls:
+            self._by_state[call.state][call.id] = call
+
     def in_state(self, states: frozenset[CallState]) -> list[Call]:
-        """Return the running calls in one of these states, oldest first."""
-        return [call for call in self.calls.values() if call.state in states]
+        """Return the running calls in one of these states, oldest first. Costs what they are, however many others there are."""
+        by_state = self._by_state
+        found = [call for state in states for call in by_state[state].values()]
+        if len(found) > 1:
+            found.sort(key=_age)
+        return found
+
+    def any_in(self, states: frozenset[CallState]) -> bool:
+        """Return whether a call is in one of these states."""
+        return any(self._by_state[state] for state in states)
 
     def active(self) -> list[Call]:
         """Return the active calls, the latest activated last."""
-        return sorted(self.in_state(frozenset({CallState.ACTIVE})), key=lambda call: call.order)
+        return sorted(self._by_state[CallState.ACTIVE].values(), key=lambda call: call.order)
 
     def incoming(self) -> list[Call]:
         """Return the ringing incoming calls, oldest first."""
-        return self.in_state(frozenset({CallState.INCOMING}))
+        return self.in_state(_INCOMING)
 
     def current(self) -> Call | None:
         """Return the call STATUS speaks of: the active one, else a ringing one (incoming first), else the one held last."""
@@ -211,6 +232,7 @@ class Desk:
             timer.stop()
         call.timers.clear()
         self.calls.pop(call.id, None)
+        self._by_state[call.state].pop(call.id, None)
         view = self.ended[call.id] = call.view()
         if len(self.ended) > KEPT_ENDED:
             del self.ended[next(iter(self.ended))]

@@ -208,7 +208,7 @@ class Incoming:
 
     def _busy_for_auto(self) -> bool:
         """Whether a call that is talking keeps others from being answered without a person."""
-        return self.desk.settings.auto_answer_calls == "idle" and bool(self.desk.in_state(CONNECTED))
+        return self.desk.settings.auto_answer_calls == "idle" and self.desk.any_in(CONNECTED)
 
     def _arm(self, call: Call) -> None:
         """Start what happens without a person: auto answer, forwarding after a while."""

@@ -37,6 +37,8 @@ from offhook.phone.offers import Offers
 from offhook.sip.events import Invite, Resolve, SessionAnswered, SessionCalling, SessionProgress, SessionRedirected
 from offhook.sip.uri import Uri
 
+_CALLING: Final = frozenset({CallState.CALLING})
+
 LOCAL_IDENTITY: Final = "local"
 """The identity of calls without an account: straight to an address."""
 HIDDEN: Final = "~hidden"
@@ -204,7 +206,7 @@ class Outgoing:
 
     def ports_ready(self) -> None:
         """Waiting calls can take a port, oldest first."""
-        for call in [c for c in self.desk.calls.values() if "port" in c.waiting and not c.invited]:
+        for call in [c for c in self.desk.in_state(_CALLING) if "port" in c.waiting and not c.invited]:
             if self.desk.ports:
                 self.offers.take_port(call)
                 self._lacks_no_more(call, "port")

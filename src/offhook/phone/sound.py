@@ -95,6 +95,9 @@ def recording_name(call: Call, at: float) -> str:
     parts = (f"{wall(at):%Y%m%d-%H%M%S}", remote, call.direction, call.account, call.id)
     return "-".join(_UNSAFE.sub("_", part).strip(".")[:64] or "_" for part in parts) + ".wav"
 
+_RINGING: Final = frozenset({CallState.RINGING})
+_ACTIVE: Final = frozenset({CallState.ACTIVE})
+
 
 class Sound:
     """All that is heard."""
@@ -355,10 +358,9 @@ class Sound:
         desk = self.desk
         if not desk.calls:
             return "busy" if desk.now < self._busy_until else "none"
-        states = {call.state for call in desk.calls.values()}
-        if CallState.INCOMING in states and any("auto" not in call.timers for call in desk.incoming()):
-            return "ring" if states.isdisjoint(CONNECTED) else "waiting"
-        if CallState.RINGING in states and CallState.ACTIVE not in states:
+        if any("auto" not in call.timers for call in desk.incoming()):
+            return "waiting" if desk.any_in(CONNECTED) else "ring"
+        if desk.any_in(_RINGING) and not desk.any_in(_ACTIVE):
             return "ringback"
         return "none"
 

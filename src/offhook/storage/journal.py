@@ -24,8 +24,8 @@ from offhook.storage.spool import Spool, left_behind
 KEEP_SECONDS: Final = 24 * 3600.0
 KEEP_EVENTS: Final = 100_000
 
-BATCH_SECONDS: Final = 0.25
-"""Events of this long are moved into SQLite together."""
+BATCH_SECONDS: Final = 1.0
+"""Events of this long are moved into SQLite together. They are safe before, in the spool."""
 
 MAX_WAITING: Final = 200_000
 """Events that may wait for a slow disk; later ones stay in the spool, and are moved at the next start."""
