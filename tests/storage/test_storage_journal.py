@@ -56,6 +56,17 @@ def test_a_reader_goes_on_over_runs(tmp_path: Path) -> None:
     assert sorted(found.name for found in path.parent.iterdir()) == ["journal.sqlite3"]
 
 
+def test_a_reader_from_the_run_before_need_not_wait_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal, maker = opened(tmp_path / "j", "a1", keep_seconds=10 * 365 * 86400.0)
+    journal.append(envelopes(maker, 2))
+    journal.close()
+    monkeypatch.setattr(module, "BATCH_SECONDS", 3600.0)
+    journal, maker = opened(tmp_path / "j", "b2", keep_seconds=10 * 365 * 86400.0)
+    journal.append(envelopes(maker, 2))
+    assert ids(journal, Cursor("a1", 2)) == ["b2-1", "b2-2"]
+    journal.close()
+
+
 def test_a_cursor_nobody_knows_is_a_loss(tmp_path: Path) -> None:
     journal, maker = opened(tmp_path / "j", "a1", recent=2, keep_seconds=10 * 365 * 86400.0)
     journal.append(envelopes(maker, 5))

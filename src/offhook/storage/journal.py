@@ -125,7 +125,11 @@ class DiskJournal(MemoryJournal):
         found = self.recent(after, limit)
         if found is not None:
             return Page(found)
-        return await asyncio.get_running_loop().run_in_executor(None, self._read, after, limit)
+        page = await asyncio.get_running_loop().run_in_executor(None, self._read, after, limit)
+        if not page.events and after.epoch != self._epoch:
+            # All of the earlier runs is read, and nothing of this one has been moved yet: it is in memory from its beginning.
+            return Page(self.recent(Cursor(self._epoch, 0), limit) or (), page.lost)
+        return page
 
     def close(self) -> None:
         """Move everything into SQLite and close it."""
