@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 # Written out, for asking offhook.api whether it has a name would read it: `from offhook import app` asks for "app" here first.
 _NAMES = frozenset({
-    "AccountSettings", "Audio", "Barred", "Busy", "CallFailed", "CallHandle", "Cancelled", "Conference", "Config",
-    "ConnectionLost", "Declined", "DigitStream", "EventStream", "NoAnswer", "OperationFailed", "PhoneGone", "Playback",
-    "Recording", "Softphone", "Stream", "StreamGap", "UnknownNumber", "Unreachable",
+    "AccountSettings", "Audio", "AudioStream", "Barred", "Busy", "CallFailed", "CallHandle", "Cancelled", "Conference",
+    "Config", "ConnectionLost", "Declined", "DigitStream", "EventStream", "NoAnswer", "OperationFailed", "PhoneGone",
+    "Playback", "Recording", "Softphone", "Stream", "StreamGap", "UnknownNumber", "Unreachable",
 })  # fmt: skip
 
 

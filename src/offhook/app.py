@@ -29,6 +29,7 @@ from offhook.io.system_ids import SystemIds
 from offhook.io.transport import Transports
 from offhook.media.messages import AudioRate, MediaReport
 from offhook.phone.commands import Accepted, AddAccount, CloseAudio, Command, OpenAudio, Quit
+from offhook.phone.errands import Errand
 from offhook.phone.events import (
     CallActive,
     CallCreated,
@@ -51,8 +52,10 @@ from offhook.storage.secrets import open_secrets
 
 if TYPE_CHECKING:  # read where they are used: a phone without them does not pay for them
     from offhook.control.backend import WebhookBook
+    from offhook.control.errands import Errands
     from offhook.control.http.binding import Listen
     from offhook.control.http.server import HttpServer
+    from offhook.control.outgoing import OutgoingUrls
     from offhook.control.webhook import Webhooks
     from offhook.control.windows.surface import WindowsSurface
 
@@ -107,6 +110,8 @@ class RunningPhone:
         self._audio = AudioLinks(self.media.send, self.engine.report)
         self.media.set_audio_callback(self._audio.take)
         self.engine.subscribe(self._audio.see)
+        self.engine.on_errand = self._errand
+        self._errands: Errands | None = None
 
     @classmethod
     async def start(
@@ -141,6 +146,8 @@ class RunningPhone:
                 self.execute(Quit())
             await asyncio.wait_for(self.engine.stopped.wait(), QUIT_PATIENCE)
         self._closed = True
+        if self._errands is not None:
+            await self._errands.close()
         for outward in self.outward:
             await outward.close()
         if self._webhooks is not None:
@@ -205,10 +212,11 @@ class RunningPhone:
         return self.engine.subscribe(callback)
 
     def open_audio(
-        self, call: str = "", rate: AudioRate = 16000, *, hear: bool = True, speak: bool = True, cause: Cause | None = None
-    ) -> AudioLink:
+        self, call: str = "", rate: AudioRate = 16000, *, hear: bool = True, speak: bool = True, near: bool = False,
+        cause: Cause | None = None,
+    ) -> AudioLink:  # fmt: skip
         """Return a link through which a program hears and speaks in a call; raises CommandError."""
-        accepted = self.execute(OpenAudio(call=call, rate=rate, hear=hear, speak=speak), cause)
+        accepted = self.execute(OpenAudio(call=call, rate=rate, hear=hear, speak=speak, near=near), cause)
         return self._audio.add(accepted.call, accepted.value["audio"], rate, hear, speak, self._close_audio)
 
     def _close_audio(self, audio: str) -> None:
@@ -238,6 +246,23 @@ class RunningPhone:
             "sound": media.sound, "rtp_ports": media.rtp_ports, "codecs": media.codecs,
             "max_calls": self._config.phone.max_calls, "recordings": self._config.phone.recording_dir,
         }  # fmt: skip
+
+    def check_url(self, url: str, *, anywhere: bool, name: str = "") -> None:
+        """Refuse a web address that may not be used."""
+        self._outgoing_urls().check(url, anywhere=anywhere, name=name)
+
+    def _outgoing_urls(self) -> OutgoingUrls:
+        from offhook.control.outgoing import OutgoingUrls  # only who uses web addresses pays for it
+
+        return OutgoingUrls(self._config.outgoing.urls, allow_http=self._config.outgoing.allow_http)
+
+    def _errand(self, errand: Errand) -> None:
+        """Do what the phone wants done on the web; the first one has the code for it read."""
+        if self._errands is None:
+            from offhook.control.errands import Errands
+
+            self._errands = Errands(self, self.engine.report, self._outgoing_urls())
+        self._errands.do(errand)
 
     @property
     def webhooks(self) -> WebhookBook:
@@ -461,7 +486,7 @@ async def _start_outward(phone: RunningPhone, config: Config, socket: str) -> No
 def _make_hooks(phone: RunningPhone, config: Config, socket: str) -> list[Outward]:
     from offhook.control import decisions
     from offhook.control.hooks import Hook, Hooks
-    from offhook.io.web import Url
+    from offhook.phone.urls import Url
 
     settings = config.hooks
     named = ((name, getattr(settings, name)) for name in OCCASIONS)

@@ -13,7 +13,7 @@ The work is done by a background thread, so the same object may be used from sev
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
@@ -23,7 +23,18 @@ from offhook.api.portal import Portal, Twin, bare, made
 from offhook.media.messages import AudioRate, DeviceInfo
 from offhook.phone import commands as c
 from offhook.phone import events as e
-from offhook.phone.model import AccountView, AudioView, CallState, CallView, ConferenceView, Party, Snapshot, StatusView
+from offhook.phone.model import (
+    AccountView,
+    AudioView,
+    CallState,
+    CallView,
+    ConferenceView,
+    Party,
+    Snapshot,
+    StatusView,
+    StreamDialect,
+    StreamTrack,
+)
 from offhook.phone.settings import AccountSettings, AutoAnswer, DtmfMethod
 
 T = TypeVar("T")
@@ -418,13 +429,19 @@ class CallHandle(Twin[api.CallHandle]):
         self,
         file: str | os.PathLike[str] = "",
         *,
+        url: str = "",
         tone: str = "",
         duration_ms: int = 0,
         loop: bool = False,
         gain_db: float = 0.0,
     ) -> Playback:
-        """Play a WAV file, or a tone ("440", "350+440" Hz), to the far end. Returns at once; `playback.wait()`."""
-        found: Playback = self._wrap(self._run(self._inner.play(file, tone=tone, duration_ms=duration_ms, loop=loop, gain_db=gain_db)))
+        """Play a WAV file, one from the web (`url`), or a tone ("440", "350+440" Hz), to the far end; without any, silence.
+
+        Returns at once; `playback.wait()`.
+        """
+        found: Playback = self._wrap(self._run(self._inner.play(
+            file, url=url, tone=tone, duration_ms=duration_ms, loop=loop, gain_db=gain_db,
+        )))
         return found
 
     def record(
@@ -454,6 +471,29 @@ class CallHandle(Twin[api.CallHandle]):
         Use it in `with`, which opens it at once.
         """
         found: Audio = self._wrap(self._call(lambda: self._inner.open_audio(rate=rate)))
+        return found
+
+    def stream(
+        self,
+        url: str,
+        *,
+        dialect: StreamDialect = "twilio",
+        rate: AudioRate | Literal[0] = 0,
+        track: StreamTrack = "inbound",
+        speak: bool = True,
+        parameters: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+        control: bool = False,
+        end_call: bool = False,
+    ) -> AudioStream:
+        """Connect to a program's WebSocket (ws, wss) and carry the call's sound there; returns when it is connected.
+
+        `dialect` "twilio" are the messages of Twilio's Media Streams, "pcm" ours. With `control` the program may send digits
+        and hang up, with `end_call` the call ends when the program ends the stream. Raises OperationFailed if it cannot be
+        connected.
+        """
+        found: AudioStream = self._wrap(self._run(self._inner.stream(
+            url, dialect=dialect, rate=rate, track=track, speak=speak, parameters=parameters, control=control, end_call=end_call,
+        )))
         return found
 
     def loopback(self, enabled: bool = True) -> None:
@@ -626,6 +666,26 @@ class Audio(Twin[api.Audio]):
         self._run(self._inner.__aexit__(*details))
 
 
+class AudioStream(Twin[api.AudioStream]):
+    """A stream of a call's sound to a program. It ends with the call, and is not connected again."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended."""
+        return self._inner.is_over
+
+    def wait(self, *, timeout: float | None = None) -> str:
+        """Wait until it is over; returns why: "stopped", "the call ended", "the program ended it".
+
+        Raises OperationFailed if it broke, TimeoutError.
+        """
+        return self._run(self._inner.wait(timeout=timeout))
+
+    def stop(self) -> str:
+        """End it; the call goes on. Harmless when it is over."""
+        return self._run(self._inner.stop())
+
+
 class DigitStream(Twin[api.DigitStream]):
     """The keys that the far end of one call presses, from the first moment of the call. It ends with the call.
 
@@ -707,12 +767,14 @@ Twin.classes[api.Playback] = Playback
 Twin.classes[api.Recording] = Recording
 Twin.classes[api.Conference] = Conference
 Twin.classes[api.Audio] = Audio
+Twin.classes[api.AudioStream] = AudioStream
 Twin.classes[api.DigitStream] = DigitStream
 Twin.classes[api.EventStream] = EventStream
 Twin.classes[api.Stream] = Stream
 
 __all__ = [
     "Audio",
+    "AudioStream",
     "CallHandle",
     "Conference",
     "DigitStream",

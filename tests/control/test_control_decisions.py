@@ -10,9 +10,9 @@ import pytest
 
 from offhook.control import decisions, signing
 from offhook.control.decisions import DecisionError, decision_from
-from offhook.io.web import Url
 from offhook.phone import commands as c
 from offhook.phone.commands import Decide
+from offhook.phone.urls import Url
 from offhook.testing.live import LivePhone, live_phone
 
 

@@ -36,6 +36,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "account": {"account": "a"}, "enabled": {"enabled": True}, "mode": {"mode": "off"}, "audio": {"audio": "aud_1"},
     "action": {"action": "ring"}, "contact": {"contact": "ct_1"}, "details": {"details": {"name": "Ada"}},
     "contacts": {"contacts": [{"name": "Ada", "number": "1001"}]},
+    "url": {"url": "wss://bot.example.org"}, "stream": {"stream": "as_1"},
 }  # fmt: skip
 
 

@@ -21,8 +21,9 @@ from offhook.control.delivery import GIVE_UP, MAX_PAUSE, MAX_WAITING, PARALLEL, 
 from offhook.control.webhook import MAX_WEBHOOKS, Webhooks
 from offhook.errors import InvalidArgument, NotFound
 from offhook.io.journal import EnvelopeMaker, MemoryJournal
-from offhook.io.web import Answer, Url, WebError
+from offhook.io.web import Answer, WebError
 from offhook.phone import events as e
+from offhook.phone.urls import Url
 from offhook.storage.journal import DiskJournal
 from offhook.storage.webhooks import WebhookStore
 from offhook.testing.backend import FakeBackend

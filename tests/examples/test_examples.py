@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import ast
 import asyncio
 import base64
@@ -10,6 +11,7 @@ import hashlib
 import hmac
 import http.client
 import json
+import math
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.asyncio.server import serve
 
 import answering_bot
 import call_logger
@@ -27,6 +30,7 @@ import conference
 import csv_dialer
 import dial
 import ivr
+import media_streams_bot
 import recorder
 import screen_pop
 import transfer
@@ -34,6 +38,7 @@ import voicemail
 import webhook_receiver
 from offhook import AccountSettings, CallHandle, Softphone, sync
 from offhook.exchange.server import Exchange
+from offhook.testing.ears import dominant_frequency
 from offhook.testing.http import serving
 from offhook.testing.live import live_phone, quiet_config
 from offhook.testing.softphones import own_phone, own_uri, served_phone
@@ -107,6 +112,32 @@ async def test_answering_bot(phone: Softphone, peer: Peer, capsys: pytest.Captur
     await far.close()
     await bot
     assert capsys.readouterr().out.count("heard 0.3 s") == 3
+
+
+async def test_media_streams_bot(phone: Softphone, peer: Peer, capsys: pytest.CaptureFixture[str]) -> None:
+    far, uri = peer
+    async with serve(lambda wire: media_streams_bot.Bot(wire).serve(), "127.0.0.1", 0) as server:
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        answering = asyncio.create_task(media_streams_bot.answer_all(far, url))
+        call = await phone.dial(uri)
+        await call.wait_active(timeout=5)
+        await far.wait_event("audio.stream_started", timeout=5)
+        async with call.open_audio(rate=8000) as audio, asyncio.timeout(10):
+            tone = array.array("h", (int(9000 * math.sin(math.tau * 440 * n / 8000)) for n in range(2400))).tobytes()
+            await audio.write(tone)
+            heard = b""
+            async for frame in audio:
+                heard += frame if max(array.array("h", frame)) > 1000 else b""
+                if len(heard) > 4000:
+                    break
+        assert dominant_frequency(heard, 8000) == pytest.approx(440, abs=5)
+        await call.dtmf("9", wait=False)  # the call may be over before the last of it is sent
+        await call.wait_ended(timeout=5)
+        await far.close()
+        await answering
+    said = capsys.readouterr().out
+    assert "caller: sip:" in said
+    assert "the program ended it" in said
 
 
 async def test_ivr(phone: Softphone, peer: Peer) -> None:

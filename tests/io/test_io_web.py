@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from offhook.io.web import MAX_HEAD, Url, WebError, post
+from offhook.io.web import MAX_HEAD, WebError, post
+from offhook.phone.urls import Url
 
 Behaviour = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 

@@ -377,10 +377,12 @@ class FakeStream:
     name: str = "c"
     phase: int = 0
     far: bytes = SILENCE
+    near: bytes = SILENCE
+    tapped: bool = False
     voices: tuple[Link, ...] = field(default=())
 
-    def set_voices(self, voices: tuple[Link, ...]) -> None:
-        self.voices = voices
+    def set_voices(self, voices: tuple[Link, ...], *, tapped: bool) -> None:
+        self.voices, self.tapped = voices, tapped
 
 
 def test_the_last_two_milliseconds_come_out_of_the_filter_too() -> None:

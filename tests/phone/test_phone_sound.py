@@ -8,6 +8,7 @@ from offhook.errors import CommandError, InvalidArgument, InvalidState
 from offhook.media import messages as media
 from offhook.phone import commands as c
 from offhook.phone import events as e
+from offhook.phone.errands import DropSound, FetchSound, SoundFetched
 from offhook.phone.settings import PhoneSettings
 from offhook.testing.phones import over, rings, settle, talk, two_phones
 from offhook.testing.wire import Wire
@@ -54,6 +55,72 @@ def test_a_device_by_a_part_of_its_name() -> None:
     alice.execute(c.SetDevice(kind="input", device="headset"))
     assert alice.snapshot().audio.input_device == "mic-2"
     assert alice.did(media.SelectDevice) == [media.SelectDevice("input", "mic-2")]
+
+
+FROM = "https://sounds.example.org/hello.wav?key=1"
+
+
+def test_a_sound_from_the_web_is_fetched_then_played_then_dropped() -> None:
+    alice, bob = two_phones(Wire())
+    call, _ = talk(alice, bob)
+    accepted = alice.execute(c.Play(url=FROM, loop=True, gain_db=-6.0))
+    playback = accepted.value["playback"]
+    assert alice.errands == [FetchSound(playback, call, FROM)]
+    assert not alice.did(media.StartPlayback)
+    assert isinstance(alice.refuses(c.PausePlay()), InvalidState)
+    alice.receive(SoundFetched(playback, call, "/tmp/1.wav"))
+    (start,) = alice.did(media.StartPlayback)
+    assert (start.kind, start.path, start.loop, start.gain_db) == ("file", "/tmp/1.wav", True, -6.0)
+    alice.execute(c.StopPlay())
+    settle(alice.wire, 1)
+    assert alice.errands[1:] == [DropSound(playback)]
+    assert [event.reason for event in alice.of(e.PlaybackFinished)] == ["stopped"]
+    bob.execute(c.Hangup())
+    over(alice, bob)
+    assert alice.errands[2:] == []
+
+
+def test_a_sound_that_cannot_be_had_is_a_failed_playback() -> None:
+    alice, bob = two_phones(Wire())
+    call, _ = talk(alice, bob)
+    accepted = alice.execute(c.Play(url=FROM))
+    alice.receive(SoundFetched(accepted.value["playback"], call, error="the answer is 404"))
+    (failed,) = alice.of(e.PlaybackFailed)
+    assert failed.reason == "the answer is 404"
+    outcome = alice.outcome(accepted.operation)
+    assert isinstance(outcome, e.OperationFailed)
+    assert outcome.reason == "the answer is 404"
+    assert isinstance(alice.refuses(c.StopPlay()), InvalidState)
+
+
+def test_what_is_fetched_is_stopped_replaced_and_ends_with_the_call() -> None:
+    alice, bob = two_phones(Wire())
+    call, _ = talk(alice, bob)
+    alice.execute(c.Play(tone="440"))
+    first = alice.execute(c.Play(url=FROM)).value["playback"]
+    settle(alice.wire, 1)
+    assert [event.reason for event in alice.of(e.PlaybackFinished)] == ["stopped"], "what played is over at once"
+    second = alice.execute(c.Play(url=FROM)).value["playback"]
+    alice.execute(c.StopPlay())
+    assert [event.reason for event in alice.of(e.PlaybackFinished)] == ["stopped", "replaced", "stopped"]
+    third = alice.execute(c.Play(url=FROM)).value["playback"]
+    bob.execute(c.Hangup())
+    over(alice, bob)
+    each = (first, second, third)
+    assert alice.errands == [errand for name in each for errand in (FetchSound(name, call, FROM), DropSound(name))]
+    alice.receive(SoundFetched(third, call, "/tmp/late.wav"))
+    assert alice.errands[-1] == DropSound(third), "nobody wants it any more"
+
+
+@pytest.mark.parametrize("command", [
+    c.Play(url="ftp://h/x.wav"), c.Play(url="wss://h/x.wav"), c.Play(url="https://u:p@h/x"), c.Play(url="https://h/a b"),
+    c.Play(url=FROM, file="/a.wav"), c.Play(url=FROM, tone="440"), c.Play(url=FROM, tone="1"),
+])
+def test_bad_places_to_play_from_are_refused(command: c.Play) -> None:
+    alice, bob = two_phones(Wire())
+    talk(alice, bob)
+    assert isinstance(alice.refuses(command), InvalidArgument)
+    assert not alice.errands
 
 
 def test_playing_is_stopped_replaced_and_ends_with_the_call() -> None:

@@ -158,6 +158,39 @@ export interface AudioOverrun {
   marks: number;
 }
 
+/** An audio stream could not be connected, or broke (`duration` seconds after it was). It is not tried again. */
+export interface AudioStreamFailed {
+  call: CallView;
+  stream: AudioStreamView;
+  reason: string;
+  duration: number;
+}
+
+/** A program's WebSocket has been connected to; it gets the call's sound. */
+export interface AudioStreamStarted {
+  call: CallView;
+  stream: AudioStreamView;
+}
+
+/** An audio stream is over: stopped, or the program or the call ended it. `reason` says which. */
+export interface AudioStreamStopped {
+  call: CallView;
+  stream: AudioStreamView;
+  reason: string;
+  duration: number;
+}
+
+/** A call's sound on its way to a program's WebSocket at `url` (shown without its query). */
+export interface AudioStreamView {
+  id: string;
+  call: string;
+  url: string;
+  dialect: "pcm" | "twilio";
+  rate: number;
+  track: "both" | "inbound" | "outbound";
+  state: "connected" | "connecting" | "ended";
+}
+
 /** Everything an audio link wrote has been played, and nothing followed in time. */
 export interface AudioUnderrun {
   call: CallView;
@@ -803,6 +836,9 @@ export interface LegacyRequest {
 /** Answer the AccountViews. */
 export type ListAccountsParams = { [name: string]: never };
 
+/** Answer the AudioStreamViews. */
+export type ListAudioStreamsParams = { [name: string]: never };
+
 /** Answer the running calls as CallViews, oldest first. */
 export type ListCallsParams = { [name: string]: never };
 
@@ -917,7 +953,7 @@ export type Nothing = { [name: string]: never };
  *
  * The frames themselves do not pass through commands and events; the surface that opened the link carries them. They begin
  * when the call has its sound: an incoming one when it is answered, and what was written before is said then. A call has at
- * most 8 links; a link ends with its call.
+ * most 8 links; a link ends with its call. With `near` it hears what we send in place of what the far end says.
  */
 export interface OpenAudioParams {
   /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
@@ -928,6 +964,8 @@ export interface OpenAudioParams {
   hear?: boolean;
   /** Speak to the far end. */
   speak?: boolean;
+  /** Hear what we send, in place of the far end. */
+  near?: boolean;
 }
 
 /** What a command began did not work. `sip_status` is the far end's answer, 0 if it was not the far end. */
@@ -999,13 +1037,16 @@ export interface PingAnswer {
 /**
  * Play a WAV file, a tone (`tone` "440" or "350+440" Hz, `duration_ms` 0: endless) or silence into the call.
  *
- * Answers the playback's id. Succeeds when it has played to its end.
+ * `url` is a WAV file on the web, which is fetched first; clients without the scope admin may use only addresses that the
+ * setting `outgoing.urls` names. Answers the playback's id. Succeeds when it has played to its end.
  */
 export interface PlayParams {
   /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
   call?: string;
   /** A WAV file on the phone's machine. */
   file?: string;
+  /** A WAV file on the web: https://, http://. */
+  url?: string;
   /** One to four frequencies of 50-3800 Hz: 440, 350+440. */
   tone?: string;
   /** Milliseconds of a tone or of silence; 0: until stopped. */
@@ -1316,6 +1357,12 @@ export interface StatusView {
   calls: number;
 }
 
+/** End an audio stream; the call goes on. */
+export interface StopAudioStreamParams {
+  /** The stream's id. */
+  stream: string;
+}
+
 /** Stop what plays into the call. */
 export interface StopPlayParams {
   /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
@@ -1326,6 +1373,36 @@ export interface StopPlayParams {
 export interface StopRecordParams {
   /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
   call?: string;
+}
+
+/**
+ * Connect to a program's WebSocket at `url` and carry the call's sound over it. Answers the AudioStreamView.
+ *
+ * `dialect` twilio: the messages Twilio documents for its Media Streams (G.711 mu-law, 8 kHz), with `parameters` as its
+ * customParameters; pcm: those of /v1/calls/{call}/audio at `rate` Hz (0: 16000). `track` inbound is what the far end says,
+ * outbound what we send. Without `speak` the program only hears. `control` lets it send digits and hang up, `end_call` hangs
+ * up when the stream ends by itself; both need the scope call. Clients without the scope admin may use only addresses that
+ * the setting `outgoing.urls` names. Succeeds when connected; is not tried again.
+ */
+export interface StreamAudioParams {
+  /** The program's WebSocket: ws:// or wss://. */
+  url: string;
+  /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
+  call?: string;
+  /** The messages that are spoken. */
+  dialect?: "pcm" | "twilio";
+  /** Samples a second; 0: 16000, in the twilio dialect 8000. */
+  rate?: 8000 | 16000 | 24000 | 48000 | 0;
+  /** What the program hears: the far end, what we send, or (twilio only) both. */
+  track?: "both" | "inbound" | "outbound";
+  /** Let it speak in the call. */
+  speak?: boolean;
+  /** Words for the program, as pairs or as an object. */
+  parameters?: [string, string][];
+  /** Let it send digits and hang up (pcm only). */
+  control?: boolean;
+  /** Hang up when the stream ends, unless it was stopped. */
+  end_call?: boolean;
 }
 
 /** The phone ends, or your token does; come back and go on after `last`. */
@@ -1664,6 +1741,9 @@ export interface EventData {
   "audio.cleared": AudioCleared;
   "audio.underrun": AudioUnderrun;
   "audio.overrun": AudioOverrun;
+  "audio.stream_started": AudioStreamStarted;
+  "audio.stream_stopped": AudioStreamStopped;
+  "audio.stream_failed": AudioStreamFailed;
   "dtmf.received": DtmfReceived;
   "dtmf.sent": DtmfSent;
   "dtmf.send_failed": DtmfSendFailed;
@@ -1793,6 +1873,9 @@ export interface Operations {
   decide: { params: DecideParams; result: Accepted<null> };
   open_audio: { params: OpenAudioParams; result: Accepted<AudioAnswer> };
   close_audio: { params: CloseAudioParams; result: Accepted<null> };
+  stream_audio: { params: StreamAudioParams; result: Accepted<AudioStreamView> };
+  stop_audio_stream: { params: StopAudioStreamParams; result: Accepted<null> };
+  list_audio_streams: { params: ListAudioStreamsParams; result: Accepted<AudioStreamView[]> };
   play: { params: PlayParams; result: Accepted<PlaybackAnswer> };
   stop_play: { params: StopPlayParams; result: Accepted<null> };
   pause_play: { params: PausePlayParams; result: Accepted<null> };

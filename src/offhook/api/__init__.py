@@ -17,6 +17,7 @@ from offhook.api.failures import (
     Unreachable,
 )
 from offhook.api.links import StreamGap
+from offhook.api.outgoing import AudioStream
 from offhook.api.phone import Softphone
 from offhook.api.playing import Playback, Recording
 from offhook.api.streams import DigitStream, EventStream, Stream
@@ -26,6 +27,7 @@ from offhook.storage.config import Config
 __all__ = [
     "AccountSettings",
     "Audio",
+    "AudioStream",
     "Barred",
     "Busy",
     "CallFailed",

@@ -5,19 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from offhook.api.audio import Audio
 from offhook.api.failures import CallFailed, PhoneGone, call_failure
+from offhook.api.outgoing import AudioStream
 from offhook.api.playing import Playback, Recording
 from offhook.api.streams import Bell, DigitStream, Stream, Streams, wait_until
 from offhook.errors import CommandError
 from offhook.media.messages import AudioRate
 from offhook.phone import commands as c
 from offhook.phone import events as e
-from offhook.phone.model import CallState, CallView, Party
+from offhook.phone.model import CallState, CallView, Party, StreamDialect, StreamTrack
 from offhook.phone.settings import DtmfMethod
 
 if TYPE_CHECKING:
@@ -207,12 +208,15 @@ class CallHandle:
         await self._do(c.SendInfo(call=self.id, body=body, content_type=content_type), wait=wait)
 
     async def play(
-        self, file: str | os.PathLike[str] = "", *, tone: str = "", duration_ms: int = 0, loop: bool = False,
+        self, file: str | os.PathLike[str] = "", *, url: str = "", tone: str = "", duration_ms: int = 0, loop: bool = False,
         gain_db: float = 0.0,
     ) -> Playback:  # fmt: skip
-        """Play a WAV file, or a tone ("440", "350+440" Hz), to the far end. Returns at once; `await playback.wait()`."""
+        """Play a WAV file, one from the web (`url`), or a tone ("440", "350+440" Hz), to the far end; without any, silence.
+
+        Returns at once; `await playback.wait()`.
+        """
         path = os.path.abspath(file) if file else ""
-        command = c.Play(call=self.id, file=path, tone=tone, duration_ms=duration_ms, loop=loop, gain_db=gain_db)
+        command = c.Play(call=self.id, file=path, url=url, tone=tone, duration_ms=duration_ms, loop=loop, gain_db=gain_db)
         accepted = await self._do(command)
         return Playback(self, accepted.value["playback"])
 
@@ -243,6 +247,24 @@ class CallHandle:
         """
         return Audio(self._book, self.id, rate)
 
+    async def stream(
+        self, url: str, *, dialect: StreamDialect = "twilio", rate: AudioRate | Literal[0] = 0, track: StreamTrack = "inbound",
+        speak: bool = True, parameters: Mapping[str, str] | Iterable[tuple[str, str]] = (), control: bool = False,
+        end_call: bool = False,
+    ) -> AudioStream:  # fmt: skip
+        """Connect to a program's WebSocket (ws, wss) and carry the call's sound there; returns when it is connected.
+
+        `dialect` "twilio" are the messages of Twilio's Media Streams, "pcm" ours. With `control` the program may send digits
+        and hang up, with `end_call` the call ends when the program ends the stream. Raises OperationFailed if it cannot be
+        connected.
+        """
+        pairs = tuple(parameters.items()) if isinstance(parameters, Mapping) else tuple(parameters)
+        accepted = await self._do(c.StreamAudio(
+            call=self.id, url=url, dialect=dialect, rate=rate, track=track, speak=speak, parameters=pairs, control=control,
+            end_call=end_call,
+        ), wait=True)  # fmt: skip
+        return AudioStream(self, accepted.value.id)
+
     async def loopback(self, enabled: bool = True) -> None:
         """Send the far end its own sound back, or stop that."""
         await self._do(c.Loopback(call=self.id, enabled=enabled))
@@ -272,6 +294,8 @@ class CallHandle:
                 self._finished[event.playback] = event
             case e.RecordingFinished() | e.RecordingFailed():
                 self._finished[event.recording] = event
+            case e.AudioStreamStopped() | e.AudioStreamFailed():
+                self._finished[event.stream.id] = event
             case _:
                 pass
         if not isinstance(event, e.MediaStats):

@@ -17,7 +17,8 @@ from typing import Any, Final
 from offhook import api
 
 CLASSES: Final[tuple[type, ...]] = (
-    api.Softphone, api.CallHandle, api.Playback, api.Recording, api.Conference, api.Audio, api.DigitStream, api.EventStream,
+    api.Softphone, api.CallHandle, api.Playback, api.Recording, api.Conference, api.Audio,
+    api.AudioStream, api.DigitStream, api.EventStream,
     api.Stream,
 )  # fmt: skip
 
@@ -42,7 +43,7 @@ The work is done by a background thread, so the same object may be used from sev
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
@@ -52,7 +53,18 @@ from offhook.api.portal import Portal, Twin, bare, made
 from offhook.media.messages import AudioRate, DeviceInfo
 from offhook.phone import commands as c
 from offhook.phone import events as e
-from offhook.phone.model import AccountView, AudioView, CallState, CallView, ConferenceView, Party, Snapshot, StatusView
+from offhook.phone.model import (
+    AccountView,
+    AudioView,
+    CallState,
+    CallView,
+    ConferenceView,
+    Party,
+    Snapshot,
+    StatusView,
+    StreamDialect,
+    StreamTrack,
+)
 from offhook.phone.settings import AccountSettings, AutoAnswer, DtmfMethod
 
 T = TypeVar("T")

@@ -250,9 +250,35 @@ def play(use: Invocation) -> int:
             return perform(use, operation, {**call, **extra}, f"play: {flag}")
     if bool(use.text("file")) == bool(use.text("tone")):
         raise usage_error(use.verb, "name a WAV file or a --tone")
-    params: Params = {**call, "file": _absolute(use.text("file")), "tone": use.text("tone")}
+    file = use.text("file")
+    source = {"url": file} if file.startswith(("https://", "http://")) else {"file": _absolute(file)}
+    params: Params = {**call, **source, "tone": use.text("tone")}
     params |= {"duration_ms": use.whole("duration"), "loop": use.flag("loop"), "gain_db": use.number("gain") or 0.0}
     return perform(use, "play", params, "playing", "played")
+
+
+def stream(use: Invocation) -> int:
+    """Carry the call's sound to a program, or end that."""
+    if use.text("stop"):
+        return perform(use, "stop_audio_stream", {"stream": use.text("stop")}, "stream stopped")
+    if not use.text("url"):
+        raise usage_error(use.verb, "name the program's WebSocket, as wss://bot.example.org/calls, or --stop STREAM")
+    params: Params = {name: use.text(name) for name in ("url", "call", "dialect", "track") if use.text(name)}
+    params |= {"speak": not use.flag("listen-only"), "rate": use.whole("rate"), "parameters": _pairs(use, "parameter")}
+    params |= {"control": use.flag("control"), "end_call": use.flag("end-call")}
+    return perform(use, "stream_audio", params, "connecting", "connected")
+
+
+def _pairs(use: Invocation, name: str) -> list[list[str]]:
+    pairs = [text.split("=", 1) for text in use.texts(name)]
+    if any(len(pair) != 2 for pair in pairs):
+        raise usage_error(use.verb, f"a --{name} is written NAME=VALUE")
+    return pairs
+
+
+def streams(use: Invocation) -> int:
+    """List what is carried to programs."""
+    return listing("list_audio_streams", render.stream_line, "no streams")(use)
 
 
 def record(use: Invocation) -> int:

@@ -39,6 +39,11 @@ def conference_line(conference: dict[str, Any]) -> str:
     return plain(f"{conference['id']}: {', '.join(members) or 'nobody'}")
 
 
+def stream_line(stream: dict[str, Any]) -> str:
+    """Return one line about an audio stream."""
+    return f"{stream['id']}  {stream['state']}  {stream['call']} to {stream['url']}  ({stream['dialect']}, {stream['track']})"
+
+
 def party(remote: dict[str, Any]) -> str:
     """Return a far end's name and address."""
     display = remote.get("display")

@@ -16,10 +16,12 @@ from offhook.phone.commands import (
     Decide,
     Dial,
     OpenAudio,
+    Play,
     Redirect,
     Scope,
     SendMessage,
     SetForwarding,
+    StreamAudio,
     Transfer,
     TransferAttended,
 )
@@ -29,6 +31,9 @@ ALL_SCOPES: Final[frozenset[Scope]] = frozenset(get_args(Scope))
 
 COSTLY: Final = (Dial, Transfer, TransferAttended, Redirect, AcceptTransfer, SetForwarding, SendMessage)
 """What can cause a call or a text to somebody, and so a bill."""
+
+REACHING: Final = (Play, StreamAudio)
+"""What can send the phone to a web address of the client's choice."""
 
 MINUTE: Final = 60.0
 
@@ -84,19 +89,27 @@ class Gate:
         """Carry out a command for a client; raises CommandError (Forbidden, RateLimited, or what the phone says)."""
         with self._audited(command, client) as outcome:
             client.check(command.scope)
+            if isinstance(command, REACHING) and command.url:
+                self._check_reach(command, client)
             if isinstance(command, COSTLY) or (isinstance(command, Decide) and command.action == "redirect"):
                 client.spend(self._clock())
             accepted = self._backend.execute(command, Cause(client=client.name, request_id=request_id))
             outcome.append(accepted.call)
         return accepted
 
+    def _check_reach(self, command: Play | StreamAudio, client: Client) -> None:
+        self._backend.check_url(command.url, anywhere="admin" in client.scopes, name=client.name)
+        if isinstance(command, StreamAudio) and (command.control or command.end_call):
+            client.check("call")
+
     def open_audio(self, command: OpenAudio, client: Client) -> AudioLink:
         """Open an audio link for a client; raises CommandError."""
         with self._audited(command, client) as outcome:
             client.check(command.scope)
             link = self._backend.open_audio(
-                command.call, command.rate, hear=command.hear, speak=command.speak, cause=Cause(client=client.name)
-            )
+                command.call, command.rate, hear=command.hear, speak=command.speak, near=command.near,
+                cause=Cause(client=client.name),
+            )  # fmt: skip
             outcome.append(link.call)
         return link
 

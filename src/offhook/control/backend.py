@@ -75,8 +75,9 @@ class Backend(Protocol):
         ...
 
     def open_audio(
-        self, call: str, rate: AudioRate, *, hear: bool = True, speak: bool = True, cause: Cause | None = None
-    ) -> AudioLink:
+        self, call: str, rate: AudioRate, *, hear: bool = True, speak: bool = True, near: bool = False,
+        cause: Cause | None = None,
+    ) -> AudioLink:  # fmt: skip
         """Return a link through which a program hears and speaks in a call; raise CommandError if that cannot be."""
         ...
 
@@ -90,6 +91,10 @@ class Backend(Protocol):
 
     def clear_history(self) -> None:
         """Forget all past calls."""
+        ...
+
+    def check_url(self, url: str, *, anywhere: bool, name: str = "") -> None:
+        """Raise CommandError for a web address that no command, or not one of the client `name`, may send the phone to."""
         ...
 
     def about(self) -> dict[str, Any]:

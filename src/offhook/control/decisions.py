@@ -18,11 +18,12 @@ from offhook.control.backend import Backend, Envelope, Unsubscribe
 from offhook.control.hooks import arguments, variables
 from offhook.errors import CommandError
 from offhook.io.programs import Outcome, Programs, Run
-from offhook.io.web import Url, WebError, post
+from offhook.io.web import WebError, post
 from offhook.phone.commands import Decide
 from offhook.phone.events import CallIncoming, HookFailed
 from offhook.phone.incoming import DECISION_WITHIN
 from offhook.phone.settings import Decision
+from offhook.phone.urls import Url
 
 AT_ONCE: Final = 32
 """Calls decided about at the same time; a further one waits for its turn, within its two seconds."""

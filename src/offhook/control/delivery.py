@@ -24,7 +24,8 @@ import msgspec
 from offhook.control import signing
 from offhook.control.backend import Cursor, Journal, Page, Recorded
 from offhook.control.feed import PAGE, Choice, event_types, stream_event
-from offhook.io.web import Answer, Url, WebError
+from offhook.io.web import Answer, WebError
+from offhook.phone.urls import Url
 
 PARALLEL: Final = 4
 """Requests to one receiver at the same time, of different subjects."""

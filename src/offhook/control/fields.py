@@ -18,6 +18,8 @@ from offhook.phone.outgoing import MAX_HEADERS, MAX_RING
 from offhook.phone.phone import MAX_DELAY, MAX_TEXT
 from offhook.phone.settings import AccountSettings
 from offhook.phone.sound import MAX_GAIN_DB, MAX_PLAY_MS, MAX_RECORD, MAX_STEPS, MIN_GAIN_DB
+from offhook.phone.streams import MAX_PARAMETERS
+from offhook.phone.urls import MAX_URL
 
 Keywords: TypeAlias = Mapping[str, Any]
 
@@ -49,8 +51,10 @@ LIMITS: Final[Mapping[type, Mapping[str, Keywords]]] = {
         "tone": {"pattern": r"^([0-9.]+(\+[0-9.]+){0,3})?$"},
         "duration_ms": {"minimum": 0, "maximum": MAX_PLAY_MS},
         "gain_db": {"minimum": MIN_GAIN_DB, "maximum": MAX_GAIN_DB},
+        "url": {"maxLength": MAX_URL},
     },
     c.Record: {"max_seconds": {"minimum": 0, "maximum": MAX_RECORD}},
+    c.StreamAudio: {"url": {"minLength": 1, "maxLength": MAX_URL}, "parameters": {"maxItems": MAX_PARAMETERS}},
     c.CreateConference: {"id": {"pattern": "^([A-Za-z0-9_-]{1,64})?$"}},
     c.SetVolume: {"volume": _PERCENT},
     c.SetMicVolume: {"volume": _PERCENT},
@@ -130,6 +134,7 @@ _SPECIAL: Final[Mapping[type, Mapping[str, str]]] = {
     c.SendMessage: {"text": "The text to send.", "account": "The account to send with; empty: the one that fits."},
     c.Play: {
         "file": "A WAV file on the phone's machine.",
+        "url": "A WAV file on the web: https://, http://.",
         "tone": "One to four frequencies of 50-3800 Hz: 440, 350+440.",
         "duration_ms": "Milliseconds of a tone or of silence; 0: until stopped.",
         "loop": "Begin again at the end of the file.",
@@ -146,8 +151,20 @@ _SPECIAL: Final[Mapping[type, Mapping[str, str]]] = {
         "rate": "Samples a second.",
         "hear": "Hear what the far end says.",
         "speak": "Speak to the far end.",
+        "near": "Hear what we send, in place of the far end.",
     },
     c.CloseAudio: {"audio": "The link's id."},
+    c.StreamAudio: {
+        "url": "The program's WebSocket: ws:// or wss://.",
+        "dialect": "The messages that are spoken.",
+        "rate": "Samples a second; 0: 16000, in the twilio dialect 8000.",
+        "track": "What the program hears: the far end, what we send, or (twilio only) both.",
+        "speak": "Let it speak in the call.",
+        "parameters": "Words for the program, as pairs or as an object.",
+        "control": "Let it send digits and hang up (pcm only).",
+        "end_call": "Hang up when the stream ends, unless it was stopped.",
+    },
+    c.StopAudioStream: {"stream": "The stream's id."},
     c.CreateConference: {"id": "Its name, if you want to choose it.", "calls": "The calls to begin with."},
     c.Drain: {"enabled": "False takes new calls again."},
     c.SetDevice: {"kind": "Which of the three."},

@@ -45,7 +45,7 @@ TAGS: Final[Mapping[str, str]] = {
 
 _TAG_OF: Final[Mapping[str, str]] = {
     "calls": "calls", "conferences": "conferences",
-    "status": "phone", "snapshot": "phone", "system": "phone", "audio": "sound", "devices": "sound",
+    "status": "phone", "snapshot": "phone", "system": "phone", "audio": "sound", "devices": "sound", "streams": "sound",
     "accounts": "accounts", "settings": "accounts", "messages": "messages", "history": "history", "events": "events",
     "socket": "events", "operations": "events", "dde": "older interfaces", "copydata": "older interfaces",
 }  # fmt: skip
@@ -74,6 +74,7 @@ _PATH_TEXTS: Final[Mapping[str, str]] = {
     "code": "A problem's code.",
     "webhook": "A webhook's id.",
     "contact": "A contact's id.",
+    "stream": "An audio stream's id.",
 }
 
 _BOUNDS: Final[Mapping[tuple[str, str], Schema]] = {

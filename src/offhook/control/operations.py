@@ -54,9 +54,11 @@ class Operations:
         """Carry out a command for a client."""
         return self._gate.execute(command, client, request_id)
 
-    def open_audio(self, client: Client, call: str, rate: AudioRate, *, hear: bool = True, speak: bool = True) -> AudioLink:
+    def open_audio(
+        self, client: Client, call: str, rate: AudioRate, *, hear: bool = True, speak: bool = True, near: bool = False
+    ) -> AudioLink:
         """Open an audio link for a client; raises CommandError."""
-        return self._gate.open_audio(OpenAudio(call=call, rate=rate, hear=hear, speak=speak), client)
+        return self._gate.open_audio(OpenAudio(call=call, rate=rate, hear=hear, speak=speak, near=near), client)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,13 @@ SAMPLES: Final[Mapping[str, Any]] = {
     "mode": "header", "condition": "active", "code": 4, "id": "office", "domain": "sip.example.org", "username": "1001",
     "name": "Ada", "contact": "ct_1", "contacts": [{"name": "Ada", "number": "1001"}],
     "message": "See you at nine", "action": "answer", "url": "https://crm.example.org/calls",
+    "stream": "as_1",
 }  # fmt: skip
 """A value for each field that must be given."""
 
 PATH_SAMPLES: Final[Mapping[str, str]] = {
     "call": "active", "account": "office", "kind": "output", "entry": "c_1", "operation": "op_1", "item": "Status",
-    "code": "not-found", "conference": "conf_1", "webhook": "wh_1",
+    "code": "not-found", "conference": "conf_1", "webhook": "wh_1", "stream": "as_1",
     "contact": "ct_1",
 }  # fmt: skip
 

@@ -14,6 +14,7 @@ from offhook.media.messages import DeviceInfo
 from offhook.phone import commands as c
 from offhook.phone.model import (
     AccountView,
+    AudioStreamView,
     AudioView,
     CallState,
     CallView,
@@ -61,6 +62,8 @@ VALUES: Final[Mapping[type[c.Command], Any]] = {
     c.GetCall: CallView,
     c.ListCalls: tuple[CallView, ...],
     c.OpenAudio: AudioAnswer,
+    c.StreamAudio: AudioStreamView,
+    c.ListAudioStreams: tuple[AudioStreamView, ...],
     c.CreateConference: ConferenceView,
     c.JoinConference: ConferenceView,
     c.LeaveConference: ConferenceView,
@@ -98,7 +101,7 @@ VALUES: Final[Mapping[type[c.Command], Any]] = {
 
 PENDING: Final[frozenset[type[c.Command]]] = frozenset({
     c.Dial, c.Answer, c.Hold, c.Resume, c.ToggleHold, c.SendDtmf, c.Transfer, c.TransferAttended, c.AcceptTransfer,
-    c.SendInfo, c.SendMessage, c.Play, c.Quit,
+    c.SendInfo, c.SendMessage, c.Play, c.StreamAudio, c.Quit,
 })  # fmt: skip
 """Commands that may need the far end, or time: their answer names an operation unless all is done already."""
 

@@ -16,8 +16,9 @@ from offhook.control.delivery import OLD_SECRET_SECONDS, Delivery, Post, Progres
 from offhook.control.feed import event_types
 from offhook.errors import CommandError, InvalidArgument, NotFound
 from offhook.io.journal import rfc3339
-from offhook.io.web import Url, post
+from offhook.io.web import post
 from offhook.phone.events import WebhookDisabled, WebhookTested
+from offhook.phone.urls import Url
 
 MAX_WEBHOOKS: Final = 50
 MAX_TEXT: Final = 200

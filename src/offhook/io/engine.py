@@ -15,6 +15,16 @@ from offhook.io.transport import Transports
 from offhook.media.messages import MediaCommand, MediaReport
 from offhook.phone.commands import Accepted, Command
 from offhook.phone.contacts import ContactsLoaded, DirectoryListed
+from offhook.phone.errands import (
+    ConnectStream,
+    DropSound,
+    Errand,
+    FetchSound,
+    LeaveStream,
+    SoundFetched,
+    StreamConnected,
+    StreamOver,
+)
 from offhook.phone.events import Event, OperationFailed, OperationSucceeded, SystemStopped
 from offhook.phone.phone import ClockSet, Phone, PhoneInput, Started
 from offhook.sip.events import CloseFlow, Datagram, FlowFailed, Resolve, StreamChunk, Transmit
@@ -40,7 +50,7 @@ class Engine:
     """Runs a Phone on the event loop.
 
     Wiring: give `transports` the method `deliver`, the media host the method `report`; then `start`. `stopped` is set when
-    the phone has said its last word.
+    the phone has said its last word. `on_errand` does what is to be done on the web, and answers by `report`.
     """
 
     def __init__(
@@ -63,6 +73,7 @@ class Engine:
         self._resolver: Resolver | None = None
         self._clock_timer: asyncio.TimerHandle | None = None
         self.stopped = asyncio.Event()
+        self.on_errand: Callable[[Errand], None] = lambda errand: None
 
     # --- life
 
@@ -171,8 +182,8 @@ class Engine:
         """Take what arrived on a SIP socket."""
         self._receive(item)
 
-    def report(self, report: MediaReport) -> None:
-        """Take what the media engine says (on the event loop)."""
+    def report(self, report: MediaReport | StreamConnected | StreamOver | SoundFetched) -> None:
+        """Take what the media engine says, or what became of an errand (on the event loop)."""
         self._receive(report)
 
     def inform(self, item: ContactsLoaded | DirectoryListed) -> None:
@@ -221,6 +232,8 @@ class Engine:
                     events.append(item)
                 case Resolve():
                     self._resolve(item)
+                case ConnectStream() | LeaveStream() | FetchSound() | DropSound():
+                    self.on_errand(item)
                 case _:
                     self._commands.append(item)
 

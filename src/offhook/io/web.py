@@ -1,74 +1,31 @@
-"""One HTTP request at a time, from the event loop: POST, a bounded answer, no redirects, certificates checked."""
+"""One HTTP request at a time, from the event loop: POST or GET, a bounded answer, no redirects, certificates checked."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import re
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
-from urllib.parse import urlsplit
+
+from offhook.phone.urls import Url
 
 MAX_HEAD: Final = 32 * 1024
 """Bytes of an answer's status line and headers."""
 
+PIECE: Final = 64 * 1024
+"""Bytes of a body that are taken in at a time."""
+
 MAX_INTERIM: Final = 8
 """Answers 1xx before the real one."""
-
-MAX_URL: Final = 2048
-
-_PRINTABLE = re.compile(r"[\x21-\x7e]+")
 
 
 class WebError(Exception):
     """No answer: not connected, not in time, no valid certificate, or not HTTP. The text says which."""
-
-
-@dataclass(frozen=True, slots=True)
-class Url:
-    """Where a request goes."""
-
-    text: str
-    secure: bool
-    host: str
-    port: int
-    target: str
-
-    @classmethod
-    def parse(cls, text: str, *, plain: bool = False) -> Url:
-        """Return the parts of an http or https URL; ValueError says what to write instead.
-
-        http goes in the clear, so it is for this machine itself, or wherever `plain` allows it.
-        """
-        if len(text) > MAX_URL or not _PRINTABLE.fullmatch(text):
-            raise ValueError(f"a URL has at most {MAX_URL} characters, without blanks; others are written %20")
-        parts = urlsplit(text)
-        if parts.scheme not in ("http", "https"):
-            raise ValueError("write a URL that begins with https:// or http://")
-        if not parts.hostname or parts.username is not None or parts.password is not None or parts.fragment:
-            raise ValueError("write https://host/path, without a user, a password or a #fragment")
-        port = parts.port  # ValueError for what is none
-        secure = parts.scheme == "https"
-        if not (secure or plain or _is_loopback(parts.hostname)):
-            raise ValueError("http sends everything in the clear: write https, or set webhooks.allow_http = true")
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        return cls(text, secure, parts.hostname, port or (443 if secure else 80), target)
-
-    @property
-    def authority(self) -> str:
-        """The Host header."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == (443 if self.secure else 80) else f"{host}:{self.port}"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +51,42 @@ async def post(
 
     `within` seconds are for everything together, from the name's look-up on.
     """
+    head = {"Host": url.authority, "Connection": "close", "Content-Length": str(len(body)), **headers}
+    with _plain_words(within):
+        async with asyncio.timeout(within), _talking(url, _request("POST", url, head) + body, tls) as reader:
+            status, found = await _head(reader)
+            return Answer(status, found, b"".join([part async for part in _body(reader, found, keep)]) if keep else b"")
+
+
+async def download(
+    url: Url, take: Callable[[bytes], Awaitable[None]], *, within: float, most: int,
+    tls: Callable[[], ssl.SSLContext] = verifying,
+) -> None:  # fmt: skip
+    """Get a document and give it to `take` piece by piece. Raises WebError, and what `take` raises.
+
+    Redirects are not followed: who may name an address need not be trusted with all that it may lead to. `within` seconds
+    and `most` bytes are for the whole.
+    """
+    head = {"Host": url.authority, "Connection": "close", "Accept": "*/*", "Accept-Encoding": "identity"}
+    with _plain_words(within):
+        async with asyncio.timeout(within), _talking(url, _request("GET", url, head), tls) as reader:
+            status, found = await _head(reader)
+            if status != 200:
+                also = "; write the address it leads to, redirects are not followed" if 300 <= status < 400 else ""
+                raise WebError(f"the answer is {status}{also}")
+            size = 0
+            async for part in _body(reader, found, most + 1):
+                size += len(part)
+                if size > most:
+                    raise WebError(f"it is longer than {most} bytes")
+                await take(part)
+
+
+@contextlib.contextmanager
+def _plain_words(within: float) -> Iterator[None]:
+    """Turn what went wrong into a WebError."""
     try:
-        async with asyncio.timeout(within):
-            return await _exchange(url, _request(url, headers, body), keep, tls)
+        yield
     except TimeoutError:
         raise WebError(f"no answer within {within:g} s") from None
     except ssl.SSLCertVerificationError as error:
@@ -107,21 +97,21 @@ async def post(
         raise WebError(f"no connection: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _request(url: Url, headers: Mapping[str, str], body: bytes) -> bytes:
-    head = {"Host": url.authority, "Connection": "close", "Content-Length": str(len(body)), **headers}
-    lines = [f"POST {url.target} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items()), "", ""]
-    return "\r\n".join(lines).encode("latin-1") + body
+def _request(method: str, url: Url, head: Mapping[str, str]) -> bytes:
+    lines = [f"{method} {url.target} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items()), "", ""]
+    return "\r\n".join(lines).encode("latin-1")
 
 
-async def _exchange(url: Url, request: bytes, keep: int, tls: Callable[[], ssl.SSLContext]) -> Answer:
+@contextlib.asynccontextmanager
+async def _talking(url: Url, request: bytes, tls: Callable[[], ssl.SSLContext]) -> AsyncIterator[asyncio.StreamReader]:
+    """Connect and send the request; what comes is read in the block."""
     context = await asyncio.get_running_loop().run_in_executor(None, tls) if url.secure else None
     reader, writer = await asyncio.open_connection(
         url.host, url.port, ssl=context, limit=MAX_HEAD, happy_eyeballs_delay=None if _is_address(url.host) else 0.25
     )
     try:
         writer.write(request)
-        status, headers = await _head(reader)
-        return Answer(status, headers, await _body(reader, headers, keep) if keep else b"")
+        yield reader
     except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
         raise WebError("the connection ended before the answer, or the answer is not HTTP") from None
     finally:
@@ -149,30 +139,41 @@ async def _head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
     raise WebError("too many interim answers")
 
 
-async def _body(reader: asyncio.StreamReader, headers: Mapping[str, str], keep: int) -> bytes:
+async def _body(reader: asyncio.StreamReader, headers: Mapping[str, str], keep: int) -> AsyncIterator[bytes]:
+    """Yield the body in pieces, of a longer one the first `keep` bytes."""
     if headers.get("transfer-encoding", "").lower() == "chunked":
-        return await _chunks(reader, keep)
+        async for part in _chunks(reader, keep):
+            yield part
+        return
     length = headers.get("content-length", "")
     if length.isascii() and length.isdecimal() and len(length) < 16:
-        return await reader.readexactly(min(int(length), keep))
-    body = b""
-    while len(body) < keep and (more := await reader.read(keep - len(body))):
-        body += more
-    return body
+        async for part in _exactly(reader, min(int(length), keep)):
+            yield part
+        return
+    while keep > 0 and (more := await reader.read(min(keep, PIECE))):
+        keep -= len(more)
+        yield more
 
 
-async def _chunks(reader: asyncio.StreamReader, keep: int) -> bytes:
-    body = b""
-    while len(body) < keep:
+async def _exactly(reader: asyncio.StreamReader, size: int) -> AsyncIterator[bytes]:
+    while size > 0:
+        part = await reader.readexactly(min(size, PIECE))
+        size -= len(part)
+        yield part
+
+
+async def _chunks(reader: asyncio.StreamReader, keep: int) -> AsyncIterator[bytes]:
+    while keep > 0:
         line = (await reader.readuntil(b"\r\n")).partition(b";")[0].strip()
         if not re.fullmatch(rb"[0-9A-Fa-f]{1,8}", line):
             raise WebError("the answer is not HTTP")
         size = int(line, 16)
         if not size:
             break
-        wanted = min(size, keep - len(body))
-        body += await reader.readexactly(wanted)
+        wanted = min(size, keep)
+        async for part in _exactly(reader, wanted):
+            yield part
+        keep -= wanted
         if wanted < size:
             break
         await reader.readexactly(2)
-    return body

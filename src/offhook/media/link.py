@@ -50,8 +50,13 @@ class Voiced(Protocol):
         """Return what was heard in this tick."""
         ...
 
-    def set_voices(self, voices: tuple[Link, ...]) -> None:
-        """Mix what these say into what is sent."""
+    @property
+    def near(self) -> bytes:
+        """Return what was sent in this tick, as long as it is tapped."""
+        ...
+
+    def set_voices(self, voices: tuple[Link, ...], *, tapped: bool) -> None:
+        """Mix what these say into what is sent; `tapped`: somebody wants to hear what is sent."""
         ...
 
 
@@ -64,6 +69,7 @@ class Link:
         self.stream: Voiced | None = None  # until the call has its sound
         self.hears = opened.hear
         self.speaks = opened.speak
+        self.near = opened.near
         ratio = rates.ratio_of(opened.rate)
         self._report = report
         self._millisecond = 2 * opened.rate // 1000  # bytes
@@ -161,8 +167,8 @@ class Link:
         if not self.hears or stream is None:
             return None if gone == told else (self.name, number, b"", gone)
         self._number = number + 1
-        far = stream.far
-        return self.name, number, far if self._up is None else self._up.feed(far), gone
+        heard = stream.near if self.near else stream.far
+        return self.name, number, heard if self._up is None else self._up.feed(heard), gone
 
     def _tell_overrun(self) -> None:
         dropped_ms = self._overrun // self._millisecond
@@ -254,7 +260,7 @@ class Links:
         links = [link for link in self._links.values() if link.stream_name == stream.name]
         for link in links:
             link.stream = stream
-        stream.set_voices(tuple(link for link in links if link.speaks))
+        stream.set_voices(tuple(link for link in links if link.speaks), tapped=any(link.near for link in links))
 
     def _filter(self, ratio: int, up: bool) -> rates.Filter:
         """Return the best filter there is now; one does for all links, for it remembers nothing."""

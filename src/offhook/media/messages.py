@@ -228,7 +228,7 @@ class OpenAudio(Struct, frozen=True):
     """Open the link `audio` on a stream: `hear` what the far end says, `speak` to it, or both. Several links may be open.
 
     Frames flow from the next tick on, also while the call is on hold or not yet answered (then they are silence). A link may
-    be opened, and written to, before its stream is: then all begins with the stream.
+    be opened, and written to, before its stream is: then all begins with the stream. `near`: hear what is sent, in its stead.
     """
 
     stream: StreamId
@@ -236,6 +236,7 @@ class OpenAudio(Struct, frozen=True):
     rate: AudioRate
     hear: bool = True
     speak: bool = True
+    near: bool = False
 
 
 class WriteAudio(Struct, frozen=True):

@@ -58,7 +58,8 @@ class Stream:
         "_beep", "_cname", "_config", "_control_peer", "_echoes", "_epoch", "_expects", "_has_work", "_ids", "_keypad",
         "_last_sr", "_last_sr_at", "_last_sr_of", "_loopback", "_next_rtcp", "_next_stats", "_outbox", "_path", "_playback",
         "_receiver", "_recordings", "_remote_jitter", "_remote_loss", "_report", "_rtt", "_same_codec", "_sender", "_sends",
-        "_sent_at_report", "_stalled", "_voices", "bridge", "muted", "name", "phase", "port", "receive", "receive_control",
+        "_sent_at_report", "_stalled", "_tapped", "_voices", "bridge", "muted", "name", "near", "phase", "port", "receive",
+        "receive_control",
         "sound",
     )  # fmt: skip
 
@@ -100,6 +101,8 @@ class Stream:
         self._playback: Playback | None = None
         self._beep: Playback | None = None
         self._voices: tuple[Link, ...] = ()  # programs that speak in this call
+        self._tapped = False  # programs want to hear what we send
+        self.near = SILENCE  # what was sent in the latest tick, as long as somebody wants it
         self._recordings: dict[str, Recording] = {}
         self._keypad = Keypad(name, report, studio.digit)
         self._begin_control()
@@ -224,9 +227,9 @@ class Stream:
         self.bridge = others
         self._note_work()
 
-    def set_voices(self, voices: tuple[Link, ...]) -> None:
-        """Mix what these say into what is sent."""
-        self._voices = voices
+    def set_voices(self, voices: tuple[Link, ...], *, tapped: bool) -> None:
+        """Mix what these say into what is sent; `tapped`: keep what is sent in `near`."""
+        self._voices, self._tapped = voices, tapped
         self._note_work()
 
     def play(self, playback: Playback) -> None:
@@ -364,14 +367,14 @@ class Stream:
             sender.say(payload)
         else:
             sender.gather(payload)
-        if self._recordings:
+        if self._recordings or self._tapped:
             self._record(near)
 
     def _note_work(self) -> None:
         """Know beforehand whether anything but silence is to be sent: most streams of a big phone only listen."""
         others = bool(
             self.sound or self.bridge or self._voices or self._playback or self._beep or self._recordings
-            or self._keypad.active or self._sender.per_packet > 1 or not self._sends
+            or self._tapped or self._keypad.active or self._sender.per_packet > 1 or not self._sends
         )  # fmt: skip
         self._has_work = others or self._loopback
         self._echoes = self._loopback and not others
@@ -417,6 +420,7 @@ class Stream:
         self._note_work()
 
     def _record(self, near: bytes) -> None:
+        self.near = near
         for recording in tuple(self._recordings.values()):
             reason = recording.write(near, self.far)
             if reason:

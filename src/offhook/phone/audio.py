@@ -35,7 +35,7 @@ class Audio:
         self._numbers += 1
         audio = f"aud_{self._numbers}"
         self.links[audio] = call.id
-        self.desk.media(media.OpenAudio(call.id, audio, command.rate, command.hear, command.speak))
+        self.desk.media(media.OpenAudio(call.id, audio, command.rate, command.hear, command.speak, command.near))
         return Accepted(call=call.id, value={"audio": audio})
 
     def close(self, command: CloseAudio) -> Accepted:

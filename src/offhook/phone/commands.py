@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 from msgspec import Struct
 
 from offhook.media.messages import AudioRate
-from offhook.phone.model import ContactDetails, HeaderList
+from offhook.phone.model import ContactDetails, HeaderList, StreamDialect, StreamTrack
 from offhook.phone.settings import AccountSettings, AutoAnswer, Decision, DtmfMethod
 
 Scope: TypeAlias = Literal["read", "call", "media", "record", "config", "admin"]
@@ -223,13 +223,14 @@ class OpenAudio(Command, frozen=True, kw_only=True):
 
     The frames themselves do not pass through commands and events; the surface that opened the link carries them. They begin
     when the call has its sound: an incoming one when it is answered, and what was written before is said then. A call has at
-    most 8 links; a link ends with its call.
+    most 8 links; a link ends with its call. With `near` it hears what we send in place of what the far end says.
     """
 
     call: str = ""
     rate: AudioRate = 16000
     hear: bool = True
     speak: bool = True
+    near: bool = False
     scope: ClassVar[Scope] = "media"
 
 
@@ -240,17 +241,54 @@ class CloseAudio(Command, frozen=True, kw_only=True):
     scope: ClassVar[Scope] = "media"
 
 
+class StreamAudio(Command, frozen=True, kw_only=True):
+    """Connect to a program's WebSocket at `url` and carry the call's sound over it. Answers the AudioStreamView.
+
+    `dialect` twilio: the messages Twilio documents for its Media Streams (G.711 mu-law, 8 kHz), with `parameters` as its
+    customParameters; pcm: those of /v1/calls/{call}/audio at `rate` Hz (0: 16000). `track` inbound is what the far end says,
+    outbound what we send. Without `speak` the program only hears. `control` lets it send digits and hang up, `end_call` hangs
+    up when the stream ends by itself; both need the scope call. Clients without the scope admin may use only addresses that
+    the setting `outgoing.urls` names. Succeeds when connected; is not tried again.
+    """
+
+    url: str
+    call: str = ""
+    dialect: StreamDialect = "twilio"
+    rate: AudioRate | Literal[0] = 0
+    track: StreamTrack = "inbound"
+    speak: bool = True
+    parameters: HeaderList = ()
+    control: bool = False
+    end_call: bool = False
+    scope: ClassVar[Scope] = "media"
+
+
+class StopAudioStream(Command, frozen=True, kw_only=True):
+    """End an audio stream; the call goes on."""
+
+    stream: str
+    scope: ClassVar[Scope] = "media"
+
+
+class ListAudioStreams(Command, frozen=True, kw_only=True):
+    """Answer the AudioStreamViews."""
+
+    scope: ClassVar[Scope] = "read"
+
+
 # --- playing and recording -----------------------------------------------------------------------------------------
 
 
 class Play(Command, frozen=True, kw_only=True):
     """Play a WAV file, a tone (`tone` "440" or "350+440" Hz, `duration_ms` 0: endless) or silence into the call.
 
-    Answers the playback's id. Succeeds when it has played to its end.
+    `url` is a WAV file on the web, which is fetched first; clients without the scope admin may use only addresses that the
+    setting `outgoing.urls` names. Answers the playback's id. Succeeds when it has played to its end.
     """
 
     call: str = ""
     file: str = ""
+    url: str = ""
     tone: str = ""
     duration_ms: int = 0
     loop: bool = False
@@ -566,6 +604,7 @@ class Quit(Command, frozen=True, kw_only=True):
 COMMANDS: tuple[type[Command], ...] = (
     Dial, Answer, Reject, Redirect, Hangup, HangupAll, Hold, Resume, ToggleHold, Mute, Unmute, ToggleMute, SendDtmf, Transfer,
     TransferAttended, AcceptTransfer, RejectTransfer, SendInfo, SendMessage, GetCall, ListCalls, Decide, OpenAudio, CloseAudio,
+    StreamAudio, StopAudioStream, ListAudioStreams,
     Play, StopPlay, PausePlay, Record, StopRecord, PauseRecord, Loopback,
     CreateConference, JoinConference, LeaveConference, MuteMember, UnmuteMember, EndConference, ListConferences,
     SetVolume, VolumeUp, VolumeDown, SetMicVolume, SetDevice, ListDevices, GetAudio,

@@ -14,6 +14,7 @@ from offhook.errors import AmbiguousCall, CommandError, InvalidState, NotFound
 from offhook.ids import Ids
 from offhook.media.messages import DeviceInfo, MediaCommand
 from offhook.phone.call import HELD, OUTGOING_UNANSWERED, Call
+from offhook.phone.errands import Errand
 from offhook.phone.events import Event, OperationFailed, OperationSucceeded
 from offhook.phone.model import STATUS_NAMES, AudioView, CallState, CallView, RegistrationState, StatusView
 from offhook.phone.names import Names
@@ -22,7 +23,7 @@ from offhook.sip.endpoint import Endpoint
 from offhook.sip.events import CloseFlow, Resolve, SipCommand, Transmit
 from offhook.sip.timers import TimerQueue
 
-PhoneOutput: TypeAlias = Transmit | Resolve | CloseFlow | MediaCommand | Event
+PhoneOutput: TypeAlias = Transmit | Resolve | CloseFlow | MediaCommand | Event | Errand
 
 KEPT_ENDED: Final = 100
 """Ended calls that GetCall still answers."""

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 from msgspec import Struct
 
 from offhook.media.messages import DeviceInfo, StreamStats
-from offhook.phone.model import AccountView, AudioView, CallView, ConferenceView, Contact, Party
+from offhook.phone.model import AccountView, AudioStreamView, AudioView, CallView, ConferenceView, Contact, Party
 from offhook.phone.settings import Decision
 
 
@@ -219,6 +219,28 @@ class AudioOverrun(CallEvent, frozen=True, kw_only=True):
     direction: Literal["hear", "speak"]
     dropped_ms: int
     marks: int = 0
+
+
+class AudioStreamStarted(CallEvent, frozen=True, kw_only=True):
+    """A program's WebSocket has been connected to; it gets the call's sound."""
+
+    stream: AudioStreamView
+
+
+class AudioStreamStopped(CallEvent, frozen=True, kw_only=True):
+    """An audio stream is over: stopped, or the program or the call ended it. `reason` says which."""
+
+    stream: AudioStreamView
+    reason: str
+    duration: float
+
+
+class AudioStreamFailed(CallEvent, frozen=True, kw_only=True):
+    """An audio stream could not be connected, or broke (`duration` seconds after it was). It is not tried again."""
+
+    stream: AudioStreamView
+    reason: str
+    duration: float
 
 
 # --- digits and media ----------------------------------------------------------------------------------------------
@@ -623,6 +645,7 @@ EVENTS: tuple[type[Event], ...] = (
     CallEnded, CallDecided,
     TransferRequested, TransferStarted, TransferProgress, TransferCompleted, TransferFailed,
     AudioMarkReached, AudioCleared, AudioUnderrun, AudioOverrun,
+    AudioStreamStarted, AudioStreamStopped, AudioStreamFailed,
     DtmfReceived, DtmfSent, DtmfSendFailed, MediaStarted, MediaStalled, MediaResumed, MediaStats, MediaFailed,
     MediaSecurity,
     PlaybackStarted, PlaybackFinished, PlaybackFailed, RecordingStarted, RecordingPaused, RecordingResumed,

@@ -13,6 +13,8 @@ from offhook.media.messages import DeviceInfo
 CallDirection: TypeAlias = Literal["outgoing", "incoming"]
 RegistrationState: TypeAlias = Literal["unregistered", "registering", "registered", "failed"]
 EndedBy: TypeAlias = Literal["local", "remote", "network"]
+StreamDialect: TypeAlias = Literal["twilio", "pcm"]
+StreamTrack: TypeAlias = Literal["inbound", "outbound", "both"]
 HeaderList: TypeAlias = tuple[tuple[str, str], ...]
 
 
@@ -197,6 +199,18 @@ class ImportedView(Struct, frozen=True):
     added: int
     updated: int
     unchanged: int
+
+
+class AudioStreamView(Struct, frozen=True):
+    """A call's sound on its way to a program's WebSocket at `url` (shown without its query)."""
+
+    id: str
+    call: str
+    url: str
+    dialect: StreamDialect
+    rate: int
+    track: StreamTrack
+    state: Literal["connecting", "connected", "ended"] = "connecting"
 
 
 class StatusView(Struct, frozen=True):

@@ -26,6 +26,7 @@ from offhook.phone.contacts import Contacts, ContactsLoaded, DirectoryListed
 from offhook.phone.desk import Desk, PhoneOutput
 from offhook.phone.dialplan import target_uri
 from offhook.phone.digits import Digits
+from offhook.phone.errands import SoundFetched, StreamConnected, StreamOver
 from offhook.phone.incoming import Incoming
 from offhook.phone.model import CallState, Party, Snapshot
 from offhook.phone.offers import Offers
@@ -33,6 +34,7 @@ from offhook.phone.outgoing import LOCAL_IDENTITY, Outgoing
 from offhook.phone.secrecy import Secrecy
 from offhook.phone.settings import PhoneSettings, SrtpSettings
 from offhook.phone.sound import Sound
+from offhook.phone.streams import Streams
 from offhook.phone.transfers import Transfers
 from offhook.sip import events as s
 
@@ -62,7 +64,10 @@ class Started:
     address: str
 
 
-PhoneInput: TypeAlias = s.SipInput | media.MediaReport | ClockSet | Started | ContactsLoaded | DirectoryListed
+PhoneInput: TypeAlias = (
+    s.SipInput | media.MediaReport | ClockSet | Started | ContactsLoaded | DirectoryListed | StreamConnected | StreamOver
+    | SoundFetched
+)
 
 
 class Phone:
@@ -98,10 +103,11 @@ class Phone:
         self.accounts = Accounts(self.desk, self.outgoing)
         self.sound = Sound(self.desk)
         self.conferences = Conferences(self.desk)
+        self.streams = Streams(self.desk, self.closing)
         self.incoming.on_replaced.append(self.conferences.replaced)
         self.outgoing.on_active += [self.incoming.took_over, self.sound.record_by_itself]
         self.contacts = Contacts(self.desk)
-        self.closing.on_closed.append(self.audio.call_closed)
+        self.closing.on_closed += [self.audio.call_closed, self.streams.call_closed]
         self.closing.on_closed += [
             self.outgoing.forget,
             self.digits.forget,
@@ -252,6 +258,9 @@ class Phone:
             c.Quit: self._quit,
             c.OpenAudio: self.audio.open,
             c.CloseAudio: self.audio.close,
+            c.StreamAudio: self.streams.start,
+            c.StopAudioStream: self.streams.stop,
+            c.ListAudioStreams: self.streams.list,
         }
 
     def _sip_table(self) -> dict[type[object], Callable[[Any], object]]:
@@ -318,6 +327,9 @@ class Phone:
             media.AudioUnderrun: for_stream(self.audio.underrun),
             media.AudioOverrun: for_stream(self.audio.overrun),
             media.AudioClosed: self.audio.closed,
+            StreamConnected: self.streams.connected,
+            StreamOver: self.streams.over,
+            SoundFetched: sound.fetched,
         }
 
     def _sip_input(self, item: s.SipInput) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import PurePath
-from typing import Final
+from typing import Final, Literal
+
+from msgspec import structs
 
 from offhook.errors import InvalidArgument, InvalidState, NotFound
 from offhook.media.devices import resolve_device
@@ -46,6 +48,7 @@ from offhook.phone.commands import (
     Unmute,
 )
 from offhook.phone.desk import Desk
+from offhook.phone.errands import DropSound, FetchSound, SoundFetched
 from offhook.phone.events import (
     AudioChanged,
     CallMuted,
@@ -107,6 +110,8 @@ class Sound:
         self._tone: LocalToneKind = "none"
         self._busy_until = 0.0
         self._numbers = 0
+        self._fetching: dict[str, StartPlayback] = {}  # by playback: what begins when its sound is here
+        self._fetched: dict[str, str] = {}  # the call of a playback whose sound came from the web
 
     def start(self) -> None:
         """Tell the media engine how it is set."""
@@ -207,24 +212,33 @@ class Sound:
     def play(self, command: Play) -> Accepted:
         """Play into a call."""
         call = self.desk.find_connected(command.call)
-        if command.file and command.tone:
-            raise InvalidArgument.field("file", "a file or a tone, not both")
+        if sum(map(bool, (command.file, command.tone, command.url))) > 1:
+            raise InvalidArgument.field("file", "one of file, url and tone")
         if not 0 <= command.duration_ms <= MAX_PLAY_MS:
             raise InvalidArgument.field("duration_ms", f"0-{MAX_PLAY_MS}")
         if not MIN_GAIN_DB <= command.gain_db <= MAX_GAIN_DB:
             raise InvalidArgument.field("gain_db", f"{MIN_GAIN_DB} to {MAX_GAIN_DB} dB")
+        if command.url:
+            _check_url(command.url)
+        frequencies = _frequencies(command.tone)
         playback = self._number("pb")
         start = StartPlayback(
             call.id,
             playback,
-            "file" if command.file else "tone" if command.tone else "silence",
+            "file" if command.file or command.url else "tone" if command.tone else "silence",
             command.file,
-            _frequencies(command.tone),
+            frequencies,
             command.duration_ms,
             command.loop,
             command.gain_db,
         )
-        self.desk.media(start)
+        if call.playback and not self._forgo(call, "replaced") and command.url:
+            self.desk.media(StopPlayback(call.id, call.playback))
+        if command.url:
+            self._fetching[playback] = start
+            self.desk.outbox.append(FetchSound(playback, call.id, command.url))
+        else:
+            self.desk.media(start)
         call.playback = playback
         operation = self.desk.begin("play", call, playback)
         return Accepted(call=call.id, operation=operation, value={"playback": playback})
@@ -238,14 +252,37 @@ class Sound:
     def stop_play(self, command: StopPlay) -> Accepted:
         """Stop playing."""
         call = self._playing(command.call)
-        self.desk.media(StopPlayback(call.id, call.playback))
+        if not self._forgo(call, "stopped"):
+            self.desk.media(StopPlayback(call.id, call.playback))
         return Accepted(call=call.id)
 
     def pause_play(self, command: PausePlay) -> Accepted:
         """Pause, or go on."""
         call = self._playing(command.call)
+        if call.playback in self._fetching:
+            raise InvalidState(f"what is to play into call {call.id} is still being fetched")
         self.desk.media(PausePlayback(call.id, call.playback, command.paused))
         return Accepted(call=call.id)
+
+    def fetched(self, item: SoundFetched) -> None:
+        """A sound from the web is here, or cannot be had."""
+        start = self._fetching.pop(item.playback, None)
+        if start is None or item.call not in self.desk.calls:
+            self.desk.outbox.append(DropSound(item.playback))
+        elif item.error:
+            report = PlaybackDone(item.call, item.playback, "failed", 0, item.error)
+            self.playback_done(report, self.desk.calls[item.call])
+        else:
+            self._fetched[item.playback] = item.call
+            self.desk.media(structs.replace(start, path=item.path))
+
+    def _forgo(self, call: Call, reason: Literal["stopped", "replaced"]) -> bool:
+        """Give up what is only being fetched for the call; whether there was something."""
+        if self._fetching.pop(call.playback, None) is None:
+            return False
+        self.desk.outbox.append(DropSound(call.playback))
+        self.playback_done(PlaybackDone(call.id, call.playback, reason, 0), call)
+        return True
 
     def playback_began(self, report: PlaybackBegan, call: Call) -> None:
         """The first frame goes out."""
@@ -253,6 +290,8 @@ class Sound:
 
     def playback_done(self, report: PlaybackDone, call: Call) -> None:
         """A playback is over."""
+        if report.playback in self._fetched:
+            self._drop(report.playback)
         if call.playback == report.playback:
             call.playback = ""
         if report.reason == "failed":
@@ -265,6 +304,10 @@ class Sound:
             )
         error = "" if report.reason == "finished" else report.error or report.reason
         self.desk.finish(call, report.playback, error=error)
+
+    def _drop(self, playback: str) -> None:
+        self._fetched.pop(playback, None)
+        self.desk.outbox.append(DropSound(playback))
 
     def loopback(self, command: Loopback) -> Accepted:
         """Echo, or not."""
@@ -341,7 +384,12 @@ class Sound:
     # --- what the person hears besides the call
 
     def call_closed(self, call: Call) -> None:
-        """Let the person hear that an outgoing call met a busy line."""
+        """Let the person hear that an outgoing call met a busy line; forget what was fetched for it."""
+        if call.playback:
+            if self._fetching.pop(call.playback, None) is not None:
+                self.desk.outbox.append(DropSound(call.playback))
+            for playback in [playback for playback, owner in self._fetched.items() if owner == call.id]:
+                self._drop(playback)
         end = call.end
         if end and end.by == "remote" and call.direction == "outgoing" and end.sip_status in (486, 600, 603):
             self._busy_until = self.desk.now + BUSY_FOR
@@ -363,6 +411,15 @@ class Sound:
         if desk.any_in(_RINGING) and not desk.any_in(_ACTIVE):
             return "ringback"
         return "none"
+
+
+def _check_url(text: str) -> None:
+    from offhook.phone.urls import Url  # only who plays from the web pays for it
+
+    try:
+        Url.parse(text, plain=True)
+    except ValueError as error:
+        raise InvalidArgument.field("url", str(error)) from None
 
 
 def _frequencies(text: str) -> tuple[float, ...]:

@@ -93,6 +93,18 @@ class WebhookSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class OutgoingSettings:
+    """Web addresses that commands may send the phone to: sounds to play, programs that get a call's sound.
+
+    `urls` are beginnings of addresses ("wss://bot.example.org/calls"), for clients without the scope admin; `allow_http` lets
+    http and ws go to other machines in the clear.
+    """
+
+    urls: tuple[str, ...] = ()
+    allow_http: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class HttpSettings:
     """The HTTP surface. Beyond this machine it needs `certificate` and `key` (PEM files) and a token that exists.
 
@@ -133,6 +145,7 @@ class Config:
     webhooks: WebhookSettings = field(default_factory=WebhookSettings)
     windows: WindowsSettings = field(default_factory=WindowsSettings)
     contacts: ContactSettings = field(default_factory=ContactSettings)
+    outgoing: OutgoingSettings = field(default_factory=OutgoingSettings)
     hook: tuple[EventHook, ...] = ()
     accounts: tuple[AccountSettings, ...] = ()
 
@@ -140,6 +153,7 @@ class Config:
 SECTIONS: Mapping[str, type[Any]] = {
     "phone": PhoneSettings, "sip": SipSettings, "media": MediaSettings, "srtp": SrtpSettings, "http": HttpSettings,
     "hooks": HookSettings, "webhooks": WebhookSettings, "windows": WindowsSettings, "contacts": ContactSettings,
+    "outgoing": OutgoingSettings,
 }  # fmt: skip
 
 Check: TypeAlias = Callable[[Any], str]
@@ -179,6 +193,17 @@ def _origins(value: tuple[str, ...]) -> str:
 
 
 _ORIGIN = re.compile(r"https?://[^\s/?#@*]+")
+
+
+def _beginnings(value: tuple[str, ...]) -> str:
+    from offhook.phone.urls import prefix_of  # only files with such a list pay for it
+
+    for text in value:
+        try:
+            prefix_of(text)
+        except ValueError as error:
+            return f"{text!r}: {error}"
+    return ""
 
 
 def _events(value: tuple[str, ...]) -> str:
@@ -245,6 +270,7 @@ CHECKS: Mapping[tuple[str, str], Check] = {
     ("http", "port"): _between(0, 65535),
     ("http", "origins"): _origins,
     ("contacts", "country_code"): lambda value: "" if re.fullmatch(r"([1-9][0-9]{0,3})?", value) else 'write digits, as "49"',
+    ("outgoing", "urls"): _beginnings,
     ("account", "domain"): lambda value: "" if _TOKEN.fullmatch(value) else "write a host name or address, as pbx.example.org",
     ("account", "username"): lambda value: "" if _TOKEN.fullmatch(value) else "write the user part, as 1001",
     ("account", "expires"): _between(10, 86400, " seconds"),
@@ -307,7 +333,7 @@ class _Reader:
             raise self._wrong("hooks", "decide_url", "a program decides already: leave decide or decide_url out")
         if not hooks.decide_url:
             return
-        from offhook.io.web import Url
+        from offhook.phone.urls import Url
 
         try:
             Url.parse(hooks.decide_url, plain=config.webhooks.allow_http)

@@ -16,6 +16,7 @@ from offhook.control.backend import (
     MemoryJournal,
     WebhookBook,
 )
+from offhook.control.outgoing import OutgoingUrls
 from offhook.errors import NotFound
 from offhook.io.audio_link import AudioLink
 from offhook.media.messages import AudioRate, DeviceInfo
@@ -28,6 +29,7 @@ from offhook.phone.commands import (
     GetContact,
     GetSnapshot,
     ListAccounts,
+    ListAudioStreams,
     ListCalls,
     ListConferences,
     ListContacts,
@@ -101,6 +103,7 @@ class FakeBackend:
             GetContact: Contact(id="ct_1", name="Ada", number="1001"),
             ListCalls: self.calls,
             ListAccounts: self.accounts,
+            ListAudioStreams: (),
             ListConferences: (ConferenceView("conf_1", ("c_1",)),),
             GetSnapshot: Snapshot(self.status, self.accounts, self.calls, self.audio, self.devices, False, "", "off"),
         }
@@ -121,8 +124,9 @@ class FakeBackend:
         self.said.append(event)
 
     def open_audio(
-        self, call: str, rate: AudioRate, *, hear: bool = True, speak: bool = True, cause: Cause | None = None
-    ) -> AudioLink:
+        self, call: str, rate: AudioRate, *, hear: bool = True, speak: bool = True, near: bool = False,
+        cause: Cause | None = None,
+    ) -> AudioLink:  # fmt: skip
         raise NotFound("this phone has no sound")
 
     def history(self, limit: int, before: str) -> list[dict[str, Any]]:
@@ -141,6 +145,9 @@ class FakeBackend:
 
     def clear_history(self) -> None:
         self.entries = []
+
+    def check_url(self, url: str, *, anywhere: bool, name: str = "") -> None:
+        OutgoingUrls(["wss://bot.example.org/"]).check(url, anywhere=anywhere, name=name)
 
     def about(self) -> dict[str, Any]:
         return self.facts

@@ -11,6 +11,7 @@ from offhook.media import messages as media
 from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.call import Call
+from offhook.phone.errands import Errand
 from offhook.phone.model import CallState, CallView, Snapshot
 from offhook.phone.phone import ClockSet, Phone, PhoneInput, Started
 from offhook.phone.settings import AccountSettings, PhoneSettings, SrtpSettings
@@ -141,6 +142,7 @@ class VirtualPhone:
         self.name = name
         self.host = host
         self.events: list[e.Event] = []
+        self.errands: list[Errand] = []
         self.on_event: Callable[[e.Event], None] | None = None
         self.media = MediaStandIn(self._report_after)
         self.phone = Phone(
@@ -158,6 +160,8 @@ class VirtualPhone:
             self.events.append(output)
             if self.on_event is not None:
                 self.on_event(output)
+        elif isinstance(output, Errand):
+            self.errands.append(output)
         else:
             self.media.take(output)  # type: ignore[arg-type]  # what is neither the wire's nor an event is a media command
 
@@ -280,6 +284,7 @@ class VirtualPhone:
         assert not self.media.streams, f"{self.name}: {self.media.streams}"
         phone = self.phone
         left = [part for part in (
+            phone.streams._streams, phone.sound._fetching, phone.sound._fetched,
             phone.outgoing._targets, phone.outgoing._queries, phone.digits._runs, phone.digits._infos,
             phone.digits._inband,            phone.transfers._placed_for, phone._messages, phone.audio.links,
         ) if part]
@@ -293,8 +298,8 @@ class VirtualPhone:
         return calls
 
 
-AFTER_END: Final = (e.RecordingFinished, e.RecordingFailed)
-"""A recording's file is complete a moment after its call is over."""
+AFTER_END: Final = (e.RecordingFinished, e.RecordingFailed, e.AudioStreamStopped, e.AudioStreamFailed)
+"""A recording's file is complete, and a program has been told, a moment after the call is over."""
 
 
 def two_phones(wire: Wire, seed: str = "", one: PhoneSettings | None = None,

@@ -25,6 +25,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "send_message": {"to": "5", "text": "hi"}, "dde": {"text": "[Status]"}, "copydata": {"code": 4},
     "create_conference": {"id": "meet", "calls": ["c_1"]}, "drain": {"enabled": False},
     "create_webhook": {"url": "http://127.0.0.1:9/"}, "decide": {"action": "ring"},
+    "stream_audio": {"url": "wss://bot.example.org/"},
     "add_contact": {"name": "Ada"}, "update_contact": {"name": "Ada"}, "import_contacts": {"contacts": []},
     "wait_call": {"condition": "call.active", "timeout": 0},
 }  # fmt: skip
@@ -37,7 +38,9 @@ def name_of(route: Route) -> str:
 
 def path_of(route: Route) -> str:
     words = {"call": "c_1", "account": "a", "kind": "output", "entry": "h_1", "operation": "op_1", "item": "Status"}
-    return route.path.format_map({**words, "conference": "conf_1", "code": "timeout", "webhook": "wh_1", "contact": "ct_1"})
+    return route.path.format_map({
+        **words, "conference": "conf_1", "code": "timeout", "webhook": "wh_1", "stream": "as_1", "contact": "ct_1",
+    })  # fmt: skip
 
 
 def test_every_operation_has_a_route_or_a_reason() -> None:

@@ -18,6 +18,7 @@ from offhook.control.audio.dialects import (
     Leave,
     Mark,
     Message,
+    Track,
     Write,
 )
 from offhook.control.backend import Envelope
@@ -49,6 +50,7 @@ class Conversation:
         self._dialect = dialect
         self._send = send
         self._link: AudioLink | None = None
+        self._tap: AudioLink | None = None  # hears what we send, where that is wanted besides
         self._out: asyncio.Queue[Message | None] = asyncio.Queue()
         self._reason = ""
         self._lost = False
@@ -56,9 +58,18 @@ class Conversation:
 
     def open(self, call: str, *, hear: bool = True, speak: bool = True) -> None:
         """Join the call; raises CommandError if that cannot be done."""
-        link = self._operations.open_audio(self._client, call, self._dialect.rate, hear=hear, speak=speak)
+        open_audio, tracks = self._operations.open_audio, self._dialect.tracks
+        outbound = tracks[0] == "outbound"
+        link = open_audio(self._client, call, self._dialect.rate, hear=hear, speak=speak, near=outbound)
         self._link = link
-        link.on_frame = self._heard
+        link.on_frame = lambda frame: self._heard(frame, tracks[0])
+        if len(tracks) > 1:
+            try:
+                self._tap = open_audio(self._client, link.call, self._dialect.rate, speak=False, near=True)
+            except CommandError:
+                link.close()
+                raise
+            self._tap.on_frame = lambda frame: self._heard(frame, tracks[1])
         link.on_report = self._told
         link.on_end = self._ended
         view = self._operations.execute(GetCall(call=link.call), self._client).value
@@ -79,6 +90,13 @@ class Conversation:
         finally:
             unsubscribe()
             link.close()
+            if self._tap is not None:
+                self._tap.close()
+
+    @property
+    def end(self) -> tuple[str, bool]:
+        """Why it ended, and whether that was because its sound broke."""
+        return self._reason, self._lost
 
     def close(self, reason: str = "closed") -> None:
         """End the conversation, not the call."""
@@ -125,7 +143,7 @@ class Conversation:
         for message in messages:
             self._out.put_nowait(message)
 
-    def _heard(self, frame: Frame) -> None:
+    def _heard(self, frame: Frame, track: Track) -> None:
         link = self._link
         if link is None:
             return
@@ -135,7 +153,7 @@ class Conversation:
         if self._dropped:
             dropped_ms, self._dropped = self._dropped * FRAME_MS, 0
             self._told(AudioOverrun(link.call, link.id, "hear", dropped_ms))
-        self._say(*self._dialect.heard(frame.number, frame.pcm, link.buffered_ms, link.gone_ms))
+        self._say(*self._dialect.heard(frame.number, frame.pcm, link.buffered_ms, link.gone_ms, track))
 
     def _told(self, report: AudioReport) -> None:
         self._say(*self._dialect.told(report))

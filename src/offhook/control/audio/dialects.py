@@ -11,7 +11,7 @@ import binascii
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 import msgspec
 
@@ -37,6 +37,9 @@ BUFFERED_EVERY_MS: Final = range(FRAME_MS, 1001)
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+Track: TypeAlias = Literal["inbound", "outbound"]
+"""What the far end says, or what we send."""
 
 Message: TypeAlias = str | bytes
 """A text or a binary message."""
@@ -82,16 +85,17 @@ Action: TypeAlias = Write | Clear | Mark | Digits | Hangup | Leave
 
 
 class Dialect(Protocol):
-    """One way to talk. `rate` is that of the samples in Write and in `heard`."""
+    """One way to talk. `rate` is that of the samples in Write and in `heard`, `tracks` what is to be heard."""
 
     rate: AudioRate
+    tracks: tuple[Track, ...]
 
     def opened(self, call: CallView, audio: str) -> Iterable[Message]:
         """Return what is said first."""
         ...
 
-    def heard(self, number: int, samples: bytes, buffered_ms: int, gone_ms: int) -> Iterable[Message]:
-        """Return what is said for 20 ms of the far end's voice.
+    def heard(self, number: int, samples: bytes, buffered_ms: int, gone_ms: int, track: Track) -> Iterable[Message]:
+        """Return what is said for 20 ms of a voice.
 
         Of the program's words `buffered_ms` wait to be played, and `gone_ms` have been played or cleared.
         """
@@ -124,16 +128,22 @@ class Dialect(Protocol):
 class Native:
     """PCM in binary messages; words in text messages: {"event": …} from the phone, {"op": …} from the program."""
 
-    def __init__(self, rate: AudioRate, buffered_every_ms: int = 500) -> None:
+    def __init__(
+        self, rate: AudioRate, buffered_every_ms: int = 500, *, tracks: tuple[Track, ...] = ("inbound",),
+        parameters: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
         self.rate: AudioRate = rate
+        self.tracks = tracks
+        self._more = {"parameters": parameters} if parameters else {}
         self._every = buffered_every_ms // FRAME_MS
         self._frames = 0
         self._gone_ms = 0
 
     def opened(self, call: CallView, audio: str) -> Iterable[Message]:
-        return [_text(event="started", audio=audio, call=call.id, remote=call.remote.uri, rate=self.rate, frame_ms=FRAME_MS)]
+        form = {"rate": self.rate, "frame_ms": FRAME_MS}
+        return [_text(event="started", audio=audio, call=call.id, remote=call.remote.uri, **form, **self._more)]
 
-    def heard(self, number: int, samples: bytes, buffered_ms: int, gone_ms: int) -> Iterable[Message]:
+    def heard(self, number: int, samples: bytes, buffered_ms: int, gone_ms: int, track: Track) -> Iterable[Message]:
         self._frames += 1
         if self._frames >= self._every and gone_ms != self._gone_ms:
             self._frames, self._gone_ms = 0, gone_ms
@@ -193,8 +203,9 @@ class MediaStreams:
 
     parameters: Mapping[str, str] = field(default_factory=dict)
     rate: AudioRate = 8000
+    tracks: tuple[Track, ...] = ("inbound",)
     _sequence: int = 0
-    _chunk: int = 0
+    _chunks: dict[Track, int] = field(default_factory=dict)
     _call: str = ""
     _stream: str = ""
 
@@ -202,16 +213,16 @@ class MediaStreams:
         self._call, self._stream = _sid("CA", call.id), _sid("MZ", f"{call.id}/{audio}")
         yield _text(event="connected", protocol="Call", version="1.0.0")
         start = {
-            "accountSid": _sid("AC", call.account), "callSid": self._call, "streamSid": self._stream, "tracks": ["inbound"],
+            "accountSid": _sid("AC", call.account), "callSid": self._call, "streamSid": self._stream, "tracks": self.tracks,
             "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": self.rate, "channels": 1},
             "customParameters": {"call": call.id, "from": call.remote.uri, "to": call.local.uri, **self.parameters},
         }  # fmt: skip
         yield self._say("start", start=start)
 
-    def heard(self, number: int, samples: bytes, buffered_ms: int, gone_ms: int) -> Iterable[Message]:
-        self._chunk += 1
+    def heard(self, number: int, samples: bytes, buffered_ms: int, gone_ms: int, track: Track) -> Iterable[Message]:
+        self._chunks[track] = self._chunks.get(track, 0) + 1
         media = {
-            "track": "inbound", "chunk": str(self._chunk), "timestamp": str(number * FRAME_MS),
+            "track": track, "chunk": str(self._chunks[track]), "timestamp": str(number * FRAME_MS),
             "payload": base64.b64encode(pcm.linear_to_ulaw(samples)).decode("ascii"),
         }  # fmt: skip
         return [self._say("media", media=media)]

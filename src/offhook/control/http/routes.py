@@ -175,6 +175,10 @@ ROUTES: tuple[Route, ...] = (
         Parameter("speak", "switch", "speak in the call", default=True),
         Parameter("buffered_every", "whole", "milliseconds between two words about what waits to be played", default=500),
     )),
+    # --- the call's sound, carried to programs that want to be called
+    _command("GET", "/streams", "list_audio_streams", key="streams"),
+    _call("streams", "stream_audio"),
+    _command("DELETE", "/streams/{stream}", "stop_audio_stream", status=204),
     # --- playing and recording
     _call("playbacks", "play"),
     _command("DELETE", "/calls/{call}/playbacks/current", "stop_play", status=204),

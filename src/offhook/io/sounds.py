@@ -1,0 +1,107 @@
+"""Sounds from the web: each is fetched into a file of its own, which is deleted when it has been played."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import ssl
+import tempfile
+from collections.abc import Callable
+from typing import IO, Final
+
+from offhook.io.web import WebError, download, verifying
+from offhook.phone.errands import FetchSound, SoundFetched
+from offhook.phone.urls import Url
+
+FETCH_WITHIN: Final = 20.0
+"""Seconds for a whole sound: somebody listens to silence meanwhile."""
+
+MAX_BYTES: Final = 64 * 1024 * 1024
+"""Bytes of a sound: an hour of telephone quality, six minutes of CD quality."""
+
+AT_ONCE: Final = 16
+"""Sounds that are fetched at a time; further ones wait, within their time."""
+
+
+class WebSounds:
+    """The sounds of one phone. `tell` is how the phone learns that one is here; `parse` says which URLs may be used."""
+
+    def __init__(
+        self, parse: Callable[[str], Url], tell: Callable[[SoundFetched], None], *,
+        tls: Callable[[], ssl.SSLContext] = verifying, within: float = FETCH_WITHIN, most: int = MAX_BYTES,
+    ) -> None:  # fmt: skip
+        self._parse = parse
+        self._tell = tell
+        self._tls = tls
+        self._within = within
+        self._most = most
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._fetching: dict[str, asyncio.Task[None]] = {}
+        self._files: dict[str, str] = {}
+
+    def fetch(self, wish: FetchSound) -> None:
+        """Get it, beside everything else."""
+        self._fetching[wish.playback] = asyncio.get_running_loop().create_task(self._fetch(wish))
+
+    def drop(self, playback: str) -> None:
+        """Delete its file, or stop fetching it."""
+        task = self._fetching.pop(playback, None)
+        if task is not None:
+            task.cancel()
+        _delete(self._files.pop(playback, ""))
+
+    async def close(self) -> None:
+        """Leave nothing behind."""
+        tasks = list(self._fetching.values())
+        for playback in {*self._fetching, *self._files}:
+            self.drop(playback)
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _fetch(self, wish: FetchSound) -> None:
+        handle, path = await asyncio.get_running_loop().run_in_executor(None, _new_file)
+        error = ""
+        try:
+            with os.fdopen(handle, "wb") as file:
+                async with asyncio.timeout(self._within), self._turns:
+                    await self._copy(wish.url, file)
+        except asyncio.CancelledError:
+            _delete(path)
+            raise
+        except TimeoutError:
+            error = f"not here within {self._within:g} s"
+        except (WebError, ValueError, OSError) as wrong:
+            error = str(wrong)
+        self._fetching.pop(wish.playback, None)
+        if error:
+            _delete(path)
+            self._tell(SoundFetched(wish.playback, wish.call, error=f"{wish.url.partition('?')[0]}: {error}"))
+        else:
+            self._files[wish.playback] = path
+            self._tell(SoundFetched(wish.playback, wish.call, path))
+
+    async def _copy(self, url: str, file: IO[bytes]) -> None:
+        begun = b""
+
+        async def take(part: bytes) -> None:
+            nonlocal begun
+            if len(begun) < 12:
+                begun += part[: 12 - len(begun)]
+                if len(begun) == 12 and not (begun.startswith(b"RIFF") and begun.endswith(b"WAVE")):
+                    raise WebError("it is no WAV file")
+            await asyncio.get_running_loop().run_in_executor(None, file.write, part)
+
+        await download(self._parse(url), take, within=self._within, most=self._most, tls=self._tls)
+        if len(begun) < 12:
+            raise WebError("it is no WAV file")
+
+
+def _new_file() -> tuple[int, str]:
+    return tempfile.mkstemp(prefix="offhook-", suffix=".wav")
+
+
+def _delete(path: str) -> None:
+    if path:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
