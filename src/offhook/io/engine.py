@@ -118,6 +118,7 @@ class Engine:
             self._arm(self._phone.deadline())
             self._say_later(events, cause)
             self._send()
+            self._command_media()
 
     def say(self, event: Event, cause: Cause | None = None) -> None:
         """Add an event that does not come from the phone itself (the journal's, a surface's), after those that wait."""
@@ -218,6 +219,7 @@ class Engine:
         self._write_down(events)
         self._send()
         self._flush()
+        self._command_media()  # last: its process is in a hurry and may take our core
 
     # --- outputs
 
@@ -238,7 +240,7 @@ class Engine:
                     self._commands.append(item)
 
     def _send(self) -> None:
-        """Let it out: after the events are written down, and all at once, for each wakes somebody who may take our core."""
+        """Let the messages out, after the events are written down."""
         outgoing, transports = self._outgoing, self._transports
         if outgoing and transports is not None:
             for item in outgoing:
@@ -247,6 +249,8 @@ class Engine:
                 else:
                     transports.close_flow(item.flow)
         outgoing.clear()
+
+    def _command_media(self) -> None:
         if self._commands:
             self._media.send(*self._commands)
             self._commands.clear()
