@@ -20,6 +20,7 @@ from offhook import __version__
 from offhook.errors import CommandError, ConfigError, NotFound, SetupError
 from offhook.io import clock
 from offhook.io.audio_link import AudioLink, AudioLinks
+from offhook.io.certificate import Certificate, available
 from offhook.io.collector import keep_collector_quiet
 from offhook.io.engine import Engine, Subscriber
 from offhook.io.journal import Cause, Envelope, Journal
@@ -83,17 +84,21 @@ class RunningPhone:
 
     def __init__(
         self, config: Config, *, history: Path | None = None, journal: Path | None = None, webhooks: Path | None = None,
-        contacts: Path | None = None,
+        contacts: Path | None = None, certificate: Path | None = None,
     ) -> None:  # fmt: skip
+        self.certificate = Certificate(certificate)
         ids = SystemIds()
         epoch = ids.token(6)
         self._loop = asyncio.get_running_loop()
         agent = config.sip.user_agent or f"offhook/{__version__}"
         self.phone = Phone(
             config.phone, ids, codecs=config.media.codecs, user_agent=agent, country_code=config.contacts.country_code,
-            srtp=config.srtp,
+            srtp=config.srtp, certificate=self.certificate,
         )
-        options = MediaOptions(host=config.sip.host, port_range=config.media.rtp_ports, sound=config.media.sound)
+        options = MediaOptions(
+            host=config.sip.host, port_range=config.media.rtp_ports, sound=config.media.sound,
+            dtls=_may_encrypt(config) and available(),
+        )
         self.media = MediaHost(mode=config.media.mode, options=options, on_reports=self._media_reports)
         kept = _open_journal(journal, epoch, self._trouble) if journal else None
         self.engine = Engine(self.phone, self.media, epoch, journal=kept, instance=config.phone.name)
@@ -116,19 +121,23 @@ class RunningPhone:
     @classmethod
     async def start(
         cls, config: Config, *, history: Path | None = None, journal: Path | None = None, webhooks: Path | None = None,
-        contacts: Path | None = None,
+        contacts: Path | None = None, certificate: Path | None = None,
     ) -> RunningPhone:  # fmt: skip
         """Open the sockets first (the phone answers at once), then the media, then the accounts.
 
         The files are where these are kept. Webhooks are served, and contacts read, from their first use on.
         """
-        running = cls(config, history=history, journal=journal, webhooks=webhooks, contacts=contacts)
+        running = cls(
+            config, history=history, journal=journal, webhooks=webhooks, contacts=contacts, certificate=certificate
+        )
         await running.transports.start()
         running.engine.start(running.transports)
         if history:
             running.engine.subscribe(running._keep)
         running.people.start()
         running.media.start()
+        if _may_encrypt(config):  # the first time it is made; no call is to wait for that
+            await running._aside(running.certificate.fingerprint)
         try:
             for account in config.accounts:
                 running.execute(AddAccount(account=account))
@@ -160,7 +169,7 @@ class RunningPhone:
             await self._aside(self._history.close)
         await self._aside(self.engine.journal.close)
 
-    async def _aside(self, function: Callable[[], None]) -> None:
+    async def _aside(self, function: Callable[[], object]) -> None:
         """Run what may take a moment on another thread; right here when the interpreter ends and gives no threads any more."""
         try:
             waiting = self._loop.run_in_executor(None, function)
@@ -377,6 +386,10 @@ def with_address(settings: HttpSettings, text: str) -> HttpSettings:
     return replace(settings, enabled=True, host=host.strip("[]") or settings.host, port=int(port))
 
 
+def _may_encrypt(config: Config) -> bool:
+    return config.srtp.policy != "off" or any(account.srtp not in ("default", "off") for account in config.accounts)
+
+
 async def _serve(config: Config, socket: str, *, verbose: bool, any_http_port: bool = False) -> int:
     where = paths()
     http: HttpServer | None = None
@@ -385,7 +398,7 @@ async def _serve(config: Config, socket: str, *, verbose: bool, any_http_port: b
     make_private(Path(config.phone.recording_dir))
     phone = await RunningPhone.start(
         config, history=where.history_file, journal=where.journal_file, webhooks=where.webhooks_file,
-        contacts=where.contacts_file,
+        contacts=where.contacts_file, certificate=where.certificate_file,
     )  # fmt: skip
     # SIP is answered from here on; the surfaces are read beside it, on a thread, which takes a while.
     await asyncio.get_running_loop().run_in_executor(None, importlib.import_module, "offhook.control.local")

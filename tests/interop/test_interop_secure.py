@@ -129,3 +129,21 @@ async def test_what_cannot_be_is_refused_with_a_reason(tmp_path: Path) -> None:
         phone.execute(Dial(to=peer.uri))
         ended = (await phone.event("call.ended")).data["call"]["end"]
         assert ended["sip_status"] == 488 or "encryption" in ended["reason"]
+
+
+async def test_we_call_baresip_with_dtls(tmp_path: Path) -> None:
+    async with bob(tmp_path, mediaenc="dtls_srtp") as peer, phone_with("required", "dtls") as phone:
+        phone.execute(Dial(to=peer.uri))
+        await phone.reaches(2)
+        assert (await phone.event("media.security")).data["srtp"] == "dtls"
+        assert sound(phone)[0] == "dtls"
+        await hear_each_other(phone, peer, tmp_path)
+
+
+@pytest.mark.parametrize("keying", ["sdes", "dtls"])
+async def test_baresip_calls_us_with_dtls(tmp_path: Path, keying: Literal["sdes", "dtls"]) -> None:
+    async with bob(tmp_path, mediaenc="dtls_srtp") as peer, phone_with("required", keying, auto_answer="all") as phone:
+        await asyncio.to_thread(peer.command, "dial", phone.uri)
+        await phone.reaches(2)
+        assert (await phone.event("media.security")).data["srtp"] == "dtls"
+        await hear_each_other(phone, peer, tmp_path)

@@ -7,18 +7,22 @@ import importlib.util
 import math
 import random
 from array import array
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from msgspec import structs
 
+from offhook.errors import SetupError
 from offhook.media.engine import PHASES, Engine
+from offhook.media.handshakes import Handshake
 from offhook.media.messages import (
     ConfigureStream,
     DeviceFailed,
     DeviceKind,
     DeviceRecovered,
     DevicesListed,
+    DtlsPeer,
     LocalToneKind,
     MediaCommand,
     MediaReport,
@@ -124,6 +128,7 @@ class MemoryStudio:
         self.card = FakeCard()
         self.recorders: dict[str, MemoryRecorder] = {}
         self.files: dict[str, ListSource] = {}
+        self.handshakes: Callable[[DtlsPeer], Handshake] | None = None
         self.fast = importlib.util.find_spec("numpy") is not None
 
     def open_file(self, path: str, loop: bool) -> Source:
@@ -149,6 +154,11 @@ class MemoryStudio:
 
     def sound_card(self) -> SoundCard:
         return self.card
+
+    def handshake(self, peer: DtlsPeer) -> Handshake:
+        if self.handshakes is None:
+            raise SetupError("no DTLS here")
+        return self.handshakes(peer)
 
     def fast_rates(self) -> bool:
         return self.fast

@@ -20,11 +20,22 @@ POLICIES: tuple[SrtpPolicy, ...] = get_args(SrtpPolicy)
 PRINT = "sha-256 " + ":".join(["AB"] * 32)
 
 
-def phones(one: SrtpSettings, other: SrtpSettings, fingerprint: str = "") -> tuple[VirtualPhone, VirtualPhone]:
+class PaperCertificate:
+    """A certificate that nobody checks."""
+
+    def fingerprint(self) -> str:
+        return PRINT
+
+    def pem(self) -> bytes:
+        return b"key and certificate"
+
+
+def phones(one: SrtpSettings, other: SrtpSettings, *, dtls: bool = False) -> tuple[VirtualPhone, VirtualPhone]:
     wire = Wire()
+    certificate = PaperCertificate() if dtls else None
     return (
-        VirtualPhone(wire, "alice", "10.0.0.1", srtp=one, fingerprint=fingerprint),
-        VirtualPhone(wire, "bob", "10.0.0.2", srtp=other, fingerprint=fingerprint),
+        VirtualPhone(wire, "alice", "10.0.0.1", srtp=one, certificate=certificate),
+        VirtualPhone(wire, "bob", "10.0.0.2", srtp=other, certificate=certificate),
     )
 
 
@@ -106,11 +117,13 @@ def test_the_answer_to_a_call_that_cannot_be_says_why() -> None:
 
 
 def test_dtls_is_offered_and_told_when_its_handshake_is_done() -> None:
-    alice, bob = phones(SrtpSettings("optional", "dtls"), SrtpSettings("optional"), PRINT)
+    alice, bob = phones(SrtpSettings("optional", "dtls"), SrtpSettings("optional"), dtls=True)
     call, _ = talk(alice, bob)
     roles = [phone.did(media.ConfigureStream)[-1].config for phone in (alice, bob)]
     assert [config.security.role for config in roles if isinstance(config.security, media.DtlsPeer)] == ["server", "client"]
     assert all(config.rtcp_mux for config in roles)
+    assert [config.security.certificate for config in roles if isinstance(config.security, media.DtlsPeer)] == [
+        b"key and certificate"] * 2
     assert alice.of(e.MediaSecurity) == []
     alice.receive(media.StreamSecured(call, "AEAD_AES_128_GCM"))
     assert [(event.srtp, event.cipher, event.warning) for event in alice.of(e.MediaSecurity)] == [

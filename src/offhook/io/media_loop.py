@@ -299,6 +299,7 @@ class MediaLoop:
         self.engine = Engine(SystemIds(), studio, epoch=time.time() - time.perf_counter())
         self._parent = None if callable(tell) else tell
         self._emit: Emit = tell if callable(tell) else self._tell_parent
+        self._options = options
         self._commands: deque[MediaCommand] = deque()
         self._stopping = False
         self._pool = PortPool(options)
@@ -340,6 +341,9 @@ class MediaLoop:
             with _fine_clock():
                 self._fill_pool()
                 self._flush()
+                if self._options.dtls:
+                    with contextlib.suppress(ImportError):  # half a second's work; in a call it would be heard
+                        import offhook.io.dtls  # noqa: F401
                 self._run()
         finally:
             self._close()

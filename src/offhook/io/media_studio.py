@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from offhook.errors import OffhookError
+from offhook.errors import OffhookError, SetupError
 from offhook.io.audio.null import NullCard
-from offhook.media.messages import DeviceFailed, DeviceKind, DeviceRecovered, DevicesListed, LocalToneKind
+from offhook.media.messages import DeviceFailed, DeviceKind, DeviceRecovered, DevicesListed, DtlsPeer, LocalToneKind
 from offhook.media.sources import SILENCE, Recorder, SoundCard, Source
 from offhook.media.tones import cadence_source, dtmf_frames, tone_source
+
+if TYPE_CHECKING:
+    from offhook.media.handshakes import Handshake
 
 
 class LateSource:
@@ -171,6 +174,14 @@ class LocalStudio:
         if self._card is None:
             self._card = LateCard(self._open_card)
         return self._card
+
+    def handshake(self, peer: DtlsPeer) -> Handshake:
+        """Return a DTLS handshake that has not begun; raises SetupError where the packages for it are not installed."""
+        try:
+            from offhook.io.dtls import DtlsHandshake
+        except ImportError as error:
+            raise SetupError(f"DTLS-SRTP needs the extra packages: pip install 'offhook[dtls]' ({error})") from None
+        return DtlsHandshake(peer)
 
     def fast_rates(self) -> bool:
         """Return whether numpy is loaded: a tenth of a second on a thread of its own, never where it is not installed."""

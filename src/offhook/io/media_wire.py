@@ -20,12 +20,13 @@ Emit: TypeAlias = Callable[[Sequence[MediaReport]], object]
 @dataclass(frozen=True, slots=True)
 class MediaOptions:
     """Where media runs: the local IPv4 address to bind, the ports (inclusive; None: the system chooses), how many pairs to
-    keep ready, and the sound backend (`io.audio.sound.open_sound_card`)."""
+    keep ready, the sound backend (`io.audio.sound.open_sound_card`), and whether to have DTLS ready before a call needs it."""
 
     host: str = "0.0.0.0"
     port_range: tuple[int, int] | None = None
     pool: int = 8
     sound: str = "auto"
+    dtls: bool = False
 
 
 def frame(message: object) -> bytes:

@@ -30,10 +30,17 @@ class SdesKeys(Struct, frozen=True):
 
 
 class DtlsPeer(Struct, frozen=True):
-    """SRTP with keys from a DTLS handshake (RFC 5764): our role, and (hash, text) of certificates the far end may show."""
+    """SRTP with keys from a DTLS handshake (RFC 5764): our role, and (hash, text) of certificates the far end may show.
+
+    `certificate` is ours with its key, as PEM.
+    """
 
     role: Literal["client", "server"]
     fingerprints: tuple[tuple[str, str], ...]
+    certificate: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"DtlsPeer({self.role}, …)"
 
 
 class StreamConfig(Struct, frozen=True):

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from offhook.media.messages import SdesKeys, StreamConfig
+from offhook.errors import OffhookError
+from offhook.media.handshakes import Handshake, Handshakes
+from offhook.media.messages import DtlsPeer, MediaReport, SdesKeys, StreamConfig, StreamFailed, StreamId, StreamSecured
 from offhook.media.receiving import Address
 from offhook.media.sending import Outbox, Transmit
 from offhook.media.srtp import Opening, Sealing
@@ -18,15 +20,23 @@ Take = Callable[[bytes, Address, float], object]
 
 # RFC 7983 7: the first octet of a datagram says which protocol it is.
 RTP_FIRST: Final = range(128, 192)
+DTLS_FIRST: Final = range(20, 64)
 # RFC 5761 4: RTCP packet types where both share a port.
 CONTROL_KINDS: Final = range(192, 224)
 
 
 class Path:
-    """The way of one stream's packets. `refused` counts what came and was not what the far end sealed."""
+    """The way of one stream's packets. `handshake` begins a DTLS handshake (or raises OffhookError)."""
 
-    def __init__(self, port: int, outbox: Outbox, receive: Take, receive_control: Take) -> None:
-        self.refused = 0
+    def __init__(
+        self, name: StreamId, port: int, outbox: Outbox, receive: Take, receive_control: Take, *,
+        report: Callable[[MediaReport], object], handshake: Callable[[DtlsPeer], Handshake],
+    ) -> None:
+        self._refused = 0
+        self._name = name
+        self._report = report
+        self._handshake = handshake
+        self._handshakes: Handshakes | None = None
         self._port = port
         self._outbox = outbox
         self._receive = receive
@@ -41,12 +51,44 @@ class Path:
         """Return whether packets are sealed, and so known to be the far end's."""
         return self._secure
 
-    def configure(self, config: StreamConfig) -> None:
-        """Take the keys. Raises ParseError for keys that are none; then nothing has changed."""
+    @property
+    def refused(self) -> int:
+        """Return how many datagrams came that the far end has not sealed, or that are nothing we know."""
+        return self._refused + (self._handshakes.refused if self._handshakes is not None else 0)
+
+    def configure(self, config: StreamConfig, now: float) -> None:
+        """Take the keys, or begin to agree on some. Raises ParseError for keys that are none; then nothing has changed."""
         security = config.security
         if isinstance(security, SdesKeys):
             self._take_keys(security)
+            self._handshakes = None
         self._secure = security is not None
+        if isinstance(security, DtlsPeer):
+            self._shake_hands(security, config.remote, now)
+
+    def timeout(self, now: float) -> None:
+        """Do what is due; to be called a few times a second."""
+        if self._handshakes is not None:
+            self._handshakes.timeout(now)
+
+    def _shake_hands(self, peer: DtlsPeer, remote: Address, now: float) -> None:
+        if self._handshakes is None:
+            self._keys = self._sealing = self._opening = None
+            self._handshakes = Handshakes(self._handshake, self._post, self._agreed, self._failed)
+        try:
+            self._handshakes.expect(peer, remote, now)
+        except OffhookError as error:
+            self._failed(str(error))
+
+    def _agreed(self, keys: SdesKeys) -> None:
+        self._take_keys(keys)
+        self._report(StreamSecured(self._name, keys.suite))
+
+    def _failed(self, reason: str) -> None:
+        self._report(StreamFailed(self._name, f"no encryption: {reason}"))
+
+    def _post(self, datagram: bytes, address: Address) -> None:
+        self._outbox.append((self._port, datagram, address))
 
     def _take_keys(self, keys: SdesKeys) -> None:
         old = self._keys
@@ -63,7 +105,7 @@ class Path:
     def receive(self, packet: bytes, source: Address, now: float) -> None:
         """Take a datagram from the RTP port."""
         if len(packet) < 2 or packet[0] not in RTP_FIRST:
-            self.refused += 1
+            self._receive_other(packet, source, now)
         elif packet[1] in CONTROL_KINDS:
             self.receive_control(packet, source, now)
         elif not self._secure:
@@ -73,14 +115,20 @@ class Path:
             if opened:
                 self._receive(opened, source, now)
             else:
-                self.refused += 1
+                self._refused += 1
+
+    def _receive_other(self, packet: bytes, source: Address, now: float) -> None:
+        if packet and packet[0] in DTLS_FIRST and self._handshakes is not None:
+            self._handshakes.receive(packet, source, now)
+        else:
+            self._refused += 1
 
     def receive_control(self, packet: bytes, source: Address, now: float) -> None:
         """Take a datagram from the RTCP port."""
         if self._secure:
             packet = self._opening.open_control(packet) if self._opening is not None else b""
             if not packet:
-                self.refused += 1
+                self._refused += 1
                 return
         self._receive_control(packet, source, now)
 

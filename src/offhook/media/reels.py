@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from offhook.errors import OffhookError
 from offhook.media import pcm
-from offhook.media.messages import LocalToneKind
+from offhook.media.messages import DtlsPeer, LocalToneKind
 from offhook.media.sources import FRAME_MS, SILENCE, Recorder, SoundCard, Source
+
+if TYPE_CHECKING:
+    from offhook.media.handshakes import Handshake
 
 
 class Studio(Protocol):
@@ -36,6 +39,10 @@ class Studio(Protocol):
 
     def sound_card(self) -> SoundCard:
         """Return the sound card; the same object at each call."""
+        ...
+
+    def handshake(self, peer: DtlsPeer) -> Handshake:
+        """Return a DTLS handshake that has not begun. Raises SetupError where the packages for it are not installed."""
         ...
 
     def fast_rates(self) -> bool:

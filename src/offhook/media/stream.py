@@ -55,12 +55,11 @@ class Stream:
     """The media of one call. `now` is in seconds everywhere; nothing here raises whatever the far end sends."""
 
     __slots__ = (
-        "_beep", "_cname", "_config", "_control_peer", "_echoes", "_epoch", "_expects", "_has_work", "_ids", "_keypad",
-        "_last_sr", "_last_sr_at", "_last_sr_of", "_loopback", "_next_rtcp", "_next_stats", "_outbox", "_path", "_playback",
-        "_receiver", "_recordings", "_remote_jitter", "_remote_loss", "_report", "_rtt", "_same_codec", "_sender", "_sends",
-        "_sent_at_report", "_stalled", "_tapped", "_voices", "bridge", "muted", "name", "near", "phase", "port", "receive",
-        "receive_control",
-        "sound",
+        "_beep", "_cname", "_config", "_control_peer", "_echoes", "_epoch", "_expects", "_handshake", "_has_work", "_ids",
+        "_keypad", "_last_sr", "_last_sr_at", "_last_sr_of", "_loopback", "_next_rtcp", "_next_stats", "_outbox", "_path",
+        "_playback", "_receiver", "_recordings", "_remote_jitter", "_remote_loss", "_report", "_rtt", "_same_codec",
+        "_sender", "_sends", "_sent_at_report", "_stalled", "_tapped", "_voices", "bridge", "muted", "name", "near",
+        "phase", "port", "receive", "receive_control", "sound",
     )  # fmt: skip
 
     def __init__(
@@ -104,6 +103,7 @@ class Stream:
         self._tapped = False  # programs want to hear what we send
         self.near = SILENCE  # what was sent in the latest tick, as long as somebody wants it
         self._recordings: dict[str, Recording] = {}
+        self._handshake = studio.handshake
         self._keypad = Keypad(name, report, studio.digit)
         self._begin_control()
 
@@ -151,7 +151,7 @@ class Stream:
         chosen = codec(config.codec)
         codecs = {number: codec(name) for number, name in config.receive_types}
         if config.security is not None or self._path is not None:
-            self._secure(config)
+            self._secure(config, now)
         old, self._config = self._config, config
         if old is None:
             self._next_rtcp = now + rtcp.INTERVAL_S * self._ids.uniform(0.25, 0.75)
@@ -168,18 +168,21 @@ class Stream:
         # RFC 3264 8.4: 0.0.0.0 is how RFC 2543 put on hold; port 0 is nowhere either.
         self._turn(config.direction if _reachable(config.remote) else "inactive", now)
 
-    def _secure(self, config: StreamConfig) -> None:
+    def _secure(self, config: StreamConfig, now: float) -> None:
         """Put a path between the stream and its sockets, or change the one that is there."""
         from offhook.media.path import Path  # only who needs it pays for the library behind it
 
         if self._path is None:
-            path = Path(self.port, self._outbox, self._receiver.receive, self._receive_control)
-            path.configure(config)
+            path = Path(
+                self.name, self.port, self._outbox, self._receiver.receive, self._receive_control,
+                report=self._report, handshake=self._handshake,
+            )  # fmt: skip
+            path.configure(config, now)
             self._path = self._outbox = path
             self._sender.reroute(path)
             self.receive, self.receive_control = path.receive, path.receive_control
         else:
-            self._path.configure(config)
+            self._path.configure(config, now)
 
     def _turn(self, direction: str, now: float) -> None:
         """Obey the direction: RFC 3264 5.1."""
@@ -447,6 +450,8 @@ class Stream:
         receiver.buffer.review(now)
         if receiver.events.active:
             self._report_presses(receiver.events.expire(now * 1000.0))
+        if self._path is not None:
+            self._path.timeout(now)
         silent = now - receiver.heard
         if self._expects and not self._stalled and silent > STALL_S:
             self._stalled = True

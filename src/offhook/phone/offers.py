@@ -101,6 +101,7 @@ class Offers:
 
     def configure(self, call: Call, config: StreamConfig, ours: bytes) -> None:
         """Start the stream, or change it, if anything differs. `ours` is our part of what was agreed."""
+        config = self.secrecy.complete(config)
         if config != call.config:
             call.config = config
             self.desk.media(ConfigureStream(call.id, config))

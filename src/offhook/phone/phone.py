@@ -31,7 +31,7 @@ from offhook.phone.incoming import Incoming
 from offhook.phone.model import CallState, Party, Snapshot
 from offhook.phone.offers import Offers
 from offhook.phone.outgoing import LOCAL_IDENTITY, Outgoing
-from offhook.phone.secrecy import Secrecy
+from offhook.phone.secrecy import NoCertificate, OwnCertificate, Secrecy
 from offhook.phone.settings import PhoneSettings, SrtpSettings
 from offhook.phone.sound import Sound
 from offhook.phone.streams import Streams
@@ -71,11 +71,7 @@ PhoneInput: TypeAlias = (
 
 
 class Phone:
-    """A softphone without a socket. `codecs` in order of preference; `country_code` is ours, for knowing callers by number.
-
-    `fingerprint` returns that of our certificate as SDP says it ("sha-256 AB:…"), "" where DTLS-SRTP is not installed; it is
-    called first when a call may be encrypted.
-    """
+    """A softphone without a socket. `codecs` in order of preference; `country_code` is ours, for knowing callers by number."""
 
     def __init__(
         self,
@@ -86,14 +82,14 @@ class Phone:
         user_agent: str = "offhook",
         country_code: str = "",
         srtp: SrtpSettings = SrtpSettings(),  # noqa: B008 - frozen
-        fingerprint: Callable[[], str] = str,
+        certificate: OwnCertificate = NoCertificate(),  # noqa: B008 - as above
     ) -> None:
         self.desk = Desk(settings, ids, user_agent)
         self.desk.names.country_code = country_code
         policy = s.SetPolicy(settings.session_expires, settings.session_least, settings.reliable)
         self.desk.sip.execute(policy, 0.0)
         self.closing = Closing(self.desk)
-        self.secrecy = Secrecy(self.desk, srtp, fingerprint)
+        self.secrecy = Secrecy(self.desk, srtp, certificate)
         self.offers = Offers(self.desk, codecs, self.secrecy)
         self.digits = Digits(self.desk)
         self.audio = Audio(self.desk)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
+
+from msgspec import structs
 
 from offhook.media.messages import DtlsPeer, StreamConfig
 from offhook.media.negotiate import audio_protocol
@@ -18,13 +19,37 @@ IN_THE_CLEAR: Final = "the keys travel in the clear: use TLS for signalling, or 
 NOT_ENCRYPTED: Final = "the far end does without encryption"
 
 
-class Secrecy:
-    """Knows the policy of each call and tells what became of it. `fingerprint` returns our certificate's, "" without DTLS."""
+class OwnCertificate(Protocol):
+    """Where DTLS gets our certificate from; it is asked first when a call may be encrypted."""
 
-    def __init__(self, desk: Desk, settings: SrtpSettings, fingerprint: Callable[[], str]) -> None:
+    def fingerprint(self) -> str:
+        """Return it as SDP says it ("sha-256 AB:…"), "" where DTLS is not installed."""
+        ...
+
+    def pem(self) -> bytes:
+        """Return the certificate and its key; only asked where there is a fingerprint."""
+        ...
+
+
+class NoCertificate:
+    """A phone without DTLS."""
+
+    def fingerprint(self) -> str:
+        """Say that there is none."""
+        return ""
+
+    def pem(self) -> bytes:
+        """Return nothing."""
+        return b""
+
+
+class Secrecy:
+    """Knows the policy of each call and tells what became of it."""
+
+    def __init__(self, desk: Desk, settings: SrtpSettings, certificate: OwnCertificate) -> None:
         self.desk = desk
         self.settings = settings
-        self._fingerprint = fingerprint
+        self._certificate = certificate
 
     def of(self, call: Call) -> Security:
         """Return what the call brings: the same keys as long as it lasts."""
@@ -44,7 +69,13 @@ class Secrecy:
             Crypto(tag, suite, integer(8 * key_bytes(suite)).to_bytes(key_bytes(suite), "big"))
             for tag, suite in enumerate(self.settings.suites, 1)
         )
-        return Security(policy, keying, lines, self._fingerprint())
+        return Security(policy, keying, lines, self._certificate.fingerprint())
+
+    def complete(self, config: StreamConfig) -> StreamConfig:
+        """Return the configuration with what only we know."""
+        if not isinstance(config.security, DtlsPeer):
+            return config
+        return structs.replace(config, security=structs.replace(config.security, certificate=self._certificate.pem()))
 
     def note(self, call: Call, config: StreamConfig, ours: bytes) -> None:
         """Remember what was agreed for the call's later offers, and tell what can be told already."""

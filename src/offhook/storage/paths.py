@@ -63,6 +63,11 @@ class Paths:
         return self.state / "contacts.sqlite3"
 
     @property
+    def certificate_file(self) -> Path:
+        """The certificate of encrypted sound, with its key."""
+        return self.state / "dtls.pem"
+
+    @property
     def journal_file(self) -> Path:
         """The event journal."""
         return self.state / "journal.sqlite3"

@@ -14,6 +14,7 @@ from offhook.phone.call import Call
 from offhook.phone.errands import Errand
 from offhook.phone.model import CallState, CallView, Snapshot
 from offhook.phone.phone import ClockSet, Phone, PhoneInput, Started
+from offhook.phone.secrecy import NoCertificate, OwnCertificate
 from offhook.phone.settings import AccountSettings, PhoneSettings, SrtpSettings
 from offhook.testing.ids import SeededIds
 from offhook.testing.wire import Wire
@@ -136,7 +137,7 @@ class VirtualPhone:
     def __init__(
         self, wire: Wire, name: str, host: str, settings: PhoneSettings | None = None, *,
         seed: str = "", codecs: tuple[str, ...] = ("PCMU", "PCMA"), ports: int = PORTS,
-        srtp: SrtpSettings | None = None, fingerprint: str = "",
+        srtp: SrtpSettings | None = None, certificate: OwnCertificate | None = None,
     ) -> None:
         self.wire = wire
         self.name = name
@@ -147,7 +148,7 @@ class VirtualPhone:
         self.media = MediaStandIn(self._report_after)
         self.phone = Phone(
             settings or PhoneSettings(), SeededIds(f"{seed}{name}"), codecs=codecs, srtp=srtp or SrtpSettings(),
-            fingerprint=lambda: fingerprint,
+            certificate=certificate or NoCertificate(),
         )
         self.node = wire.add(name, self.phone, (host, 5060), on_output=self._output)
         self.node.receive(ClockSet(EPOCH))

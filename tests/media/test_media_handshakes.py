@@ -1,0 +1,190 @@
+"""DTLS with whom, and how often: strangers try too, packets are lost, and patience ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from offhook.errors import SetupError
+from offhook.media.handshakes import ATTEMPT_S, MAX_ATTEMPTS, PATIENCE_S, Handshake, Handshakes
+from offhook.media.messages import DtlsPeer, SdesKeys
+from offhook.media.receiving import Address
+
+KEYS = SdesKeys("AEAD_AES_128_GCM", b"out", b"in")
+FRIEND: Address = ("10.0.0.2", 4000)
+HELLO, PROOF, LIE = b"\x16hello", b"\x16proof", b"\x16lie"
+SERVER = DtlsPeer("server", (("sha-256", "AA"),))
+CLIENT = DtlsPeer("client", (("sha-256", "AA"),))
+
+
+class Toy:
+    """A handshake of two words: the server wants a hello and a proof."""
+
+    def __init__(self, peer: DtlsPeer) -> None:
+        self.keys: SdesKeys | None = None
+        self.failure = ""
+        self.client = peer.role == "client"
+
+    def receive(self, datagram: bytes) -> list[bytes]:
+        if datagram == PROOF:
+            self.keys = KEYS
+        elif datagram == LIE:
+            self.failure = "not the certificate"
+        return [b"\x16answer"] if datagram in (HELLO, PROOF) else []
+
+    def timeout(self) -> list[bytes]:
+        return [HELLO] if self.client and self.keys is None else []
+
+
+@dataclass
+class World:
+    sent: list[tuple[bytes, Address]] = field(default_factory=list)
+    keys: list[SdesKeys] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    started: list[Toy] = field(default_factory=list)
+
+    def start(self, peer: DtlsPeer) -> Handshake:
+        self.started.append(Toy(peer))
+        return self.started[-1]
+
+    def handshakes(self) -> Handshakes:
+        return Handshakes(
+            self.start, lambda data, to: self.sent.append((data, to)), self.keys.append, self.failures.append
+        )
+
+
+def test_the_client_begins_and_repeats() -> None:
+    world = World()
+    shakes = world.handshakes()
+    shakes.expect(CLIENT, FRIEND, 0.0)
+    shakes.timeout(1.0)
+    assert world.sent == [(HELLO, FRIEND)] * 2
+    shakes.receive(PROOF, FRIEND, 1.1)
+    assert world.keys == [KEYS]
+    shakes.timeout(PATIENCE_S + 1)
+    assert world.failures == []
+
+
+def test_a_client_listens_to_nobody_else() -> None:
+    world = World()
+    shakes = world.handshakes()
+    shakes.expect(CLIENT, FRIEND, 0.0)
+    for number in range(20):
+        shakes.receive(PROOF, ("10.9.9.9", number), 0.1)
+    assert (world.keys, shakes.refused, len(world.started)) == ([], 20, 1)
+
+
+def test_the_server_takes_the_far_end_from_wherever_it_comes() -> None:
+    world = World()
+    shakes = world.handshakes()
+    shakes.expect(SERVER, FRIEND, 0.0)
+    behind_nat = ("203.0.113.5", 999)
+    shakes.receive(HELLO, behind_nat, 0.1)
+    shakes.receive(PROOF, behind_nat, 0.2)
+    assert world.keys == [KEYS]
+    assert {to for _, to in world.sent} == {behind_nat}
+    shakes.receive(HELLO, FRIEND, 0.3)  # too late
+    assert (len(world.keys), shakes.refused) == (1, 1)
+
+
+def test_a_flood_of_hellos_costs_little_and_keeps_nobody_out() -> None:
+    world = World()
+    shakes = world.handshakes()
+    shakes.expect(SERVER, FRIEND, 0.0)
+    for number in range(10_000):
+        shakes.receive(HELLO, ("10.9.9.9", number), 0.1)
+    assert len(world.started) == MAX_ATTEMPTS
+    assert shakes.refused == 10_000 - MAX_ATTEMPTS
+    shakes.receive(HELLO, FRIEND, 0.2)
+    shakes.receive(PROOF, FRIEND, 0.3)
+    assert world.keys == [KEYS]
+
+
+def test_old_attempts_of_strangers_make_room() -> None:
+    world = World()
+    shakes = world.handshakes()
+    shakes.expect(SERVER, FRIEND, 0.0)
+    for number in range(MAX_ATTEMPTS):
+        shakes.receive(HELLO, ("10.9.9.9", number), 0.1)
+    shakes.receive(HELLO, ("203.0.113.5", 1), 0.2)
+    assert len(world.started) == MAX_ATTEMPTS
+    shakes.receive(HELLO, ("203.0.113.5", 1), 0.2 + ATTEMPT_S)
+    shakes.receive(PROOF, ("203.0.113.5", 1), 0.3 + ATTEMPT_S)
+    assert world.keys == [KEYS]
+
+
+def test_a_liar_elsewhere_changes_nothing_and_at_the_agreed_address_ends_it() -> None:
+    world = World()
+    shakes = world.handshakes()
+    shakes.expect(SERVER, FRIEND, 0.0)
+    shakes.receive(LIE, ("10.9.9.9", 1), 0.1)
+    assert (world.failures, shakes.refused) == ([], 1)
+    shakes.receive(LIE, FRIEND, 0.2)
+    assert world.failures == ["not the certificate"]
+    shakes.receive(PROOF, FRIEND, 0.3)
+    assert world.keys == []
+
+
+def test_patience_ends() -> None:
+    world = World()
+    shakes = world.handshakes()
+    shakes.expect(SERVER, FRIEND, 0.0)
+    shakes.timeout(PATIENCE_S)
+    assert world.failures == []
+    shakes.timeout(PATIENCE_S + 0.2)
+    shakes.timeout(PATIENCE_S + 0.4)
+    assert world.failures == ["the far end did not agree on keys in time"]
+
+
+def test_a_later_offer_with_the_same_fingerprint_changes_nothing() -> None:
+    world = World()
+    shakes = world.handshakes()
+    shakes.expect(CLIENT, FRIEND, 0.0)
+    shakes.receive(PROOF, FRIEND, 0.1)
+    shakes.expect(SERVER, FRIEND, 5.0)
+    assert len(world.started) == 1
+    shakes.expect(DtlsPeer("client", (("sha-256", "BB"),)), FRIEND, 6.0)
+    assert len(world.started) == 2
+    shakes.receive(PROOF, FRIEND, 6.1)
+    assert len(world.keys) == 2
+
+
+def test_a_repeated_last_flight_is_answered() -> None:
+    world = World()
+    shakes = world.handshakes()
+    shakes.expect(SERVER, FRIEND, 0.0)
+    shakes.receive(PROOF, FRIEND, 0.1)
+    before = len(world.sent)
+    shakes.receive(PROOF, FRIEND, 1.1)
+    assert len(world.sent) == before + 1
+    assert len(world.keys) == 1
+
+
+def test_what_is_not_installed_is_said() -> None:
+    def start(_peer: DtlsPeer) -> Handshake:
+        raise SetupError("install it")
+
+    with pytest.raises(SetupError):
+        Handshakes(start, lambda *_: None, lambda _: None, lambda _: None).expect(CLIENT, FRIEND, 0.0)
+
+
+sources = st.sampled_from([FRIEND, *(("10.9.9.9", number) for number in range(8))])
+
+
+@given(
+    role=st.sampled_from([CLIENT, SERVER]),
+    steps=st.lists(st.tuples(sources, st.sampled_from([HELLO, PROOF, LIE, b"\x17", b"time"])), max_size=60),
+)
+def test_at_most_one_outcome_whatever_comes(role: DtlsPeer, steps: list[tuple[Address, bytes]]) -> None:
+    world = World()
+    shakes = world.handshakes()
+    shakes.expect(role, FRIEND, 0.0)
+    for number, (source, word) in enumerate(steps):
+        if word == b"time":
+            shakes.timeout(number * 0.7)
+        else:
+            shakes.receive(word, source, number * 0.7)
+    assert len(world.keys) + len(world.failures) <= 1
