@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import importlib
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -26,8 +27,9 @@ from offhook.io.engine import Engine, Subscriber
 from offhook.io.journal import Cause, Envelope, Journal
 from offhook.io.media_host import MediaHost
 from offhook.io.media_wire import MediaOptions
+from offhook.io.names import Names
 from offhook.io.system_ids import SystemIds
-from offhook.io.transport import Transports
+from offhook.io.transport import Listeners, Transports
 from offhook.media.messages import AudioRate, MediaReport
 from offhook.phone.commands import Accepted, AddAccount, CloseAudio, Command, OpenAudio, Quit
 from offhook.phone.errands import Errand
@@ -45,7 +47,16 @@ from offhook.phone.model import CallEnd, wall
 from offhook.phone.phone import Phone
 from offhook.phone.settings import AccountSettings
 from offhook.shown import plain
-from offhook.storage.config import OCCASIONS, Config, HookSettings, HttpSettings, WindowsSettings, load
+from offhook.storage.config import (
+    OCCASIONS,
+    Config,
+    HookSettings,
+    HttpSettings,
+    SipSettings,
+    WindowsSettings,
+    load,
+    write_private,
+)
 from offhook.storage.history import CallRecord, History
 from offhook.storage.paths import make_private, paths, socket_path
 from offhook.storage.people import People
@@ -102,7 +113,9 @@ class RunningPhone:
         self.media = MediaHost(mode=config.media.mode, options=options, on_reports=self._media_reports)
         kept = _open_journal(journal, epoch, self._trouble) if journal else None
         self.engine = Engine(self.phone, self.media, epoch, journal=kept, instance=config.phone.name)
-        self.transports = Transports(config.sip.host, config.sip.port, self.engine.deliver, any_port=True)
+        self.transports = Transports(
+            config.sip.host, config.sip.port, self.engine.deliver, any_port=True, listen=_listen_for_tls(config.sip)
+        )
         self._history = History(history, trouble=self._trouble) if history else None
         self._config = config
         self._since = clock.wall()
@@ -131,7 +144,7 @@ class RunningPhone:
             config, history=history, journal=journal, webhooks=webhooks, contacts=contacts, certificate=certificate
         )
         await running.transports.start()
-        running.engine.start(running.transports)
+        running.engine.start(running.transports, Names(config.sip.nameservers))
         if history:
             running.engine.subscribe(running._keep)
         running.people.start()
@@ -314,6 +327,12 @@ class RunningPhone:
             self.engine.say(HistoryAdded(entry=_entry(record)))
 
 
+def _listen_for_tls(settings: SipSettings) -> Listeners | None:
+    if not settings.tls_certificate:
+        return None
+    return Listeners({"tls": settings.tls_port}, settings.tls_certificate, settings.tls_key)
+
+
 def _open_journal(path: Path, epoch: str, trouble: Callable[[str], None]) -> Journal:
     from offhook.storage.journal import DiskJournal
 
@@ -361,6 +380,21 @@ def complete(config: Config) -> Config:
     return replace(config, accounts=accounts, phone=replace(config.phone, recording_dir=folder, decide=decide))
 
 
+def kept_instance(file: Path) -> str:
+    """Return this phone's URN (RFC 5626 4.1: the same after a restart), made and kept at its first start."""
+    try:
+        urn = file.read_text("ascii").strip()
+        if re.fullmatch(r"urn:uuid:[0-9a-f-]{36}", urn):
+            return urn
+    except (OSError, UnicodeError):
+        pass  # the first start, or a file that is none of ours: a new one
+    import uuid
+
+    urn = f"urn:uuid:{uuid.uuid4()}"
+    write_private(file, urn + "\n")
+    return urn
+
+
 def run_phone(options: SimpleNamespace) -> int:
     """Run a phone until it is told to quit. Raises SetupError for what must be mended first."""
     file = Path(options.config) if options.config else paths().config_file
@@ -395,6 +429,8 @@ async def _serve(config: Config, socket: str, *, verbose: bool, any_http_port: b
     http: HttpServer | None = None
     listen = _listen(config.http, any_http_port) if config.http.enabled else None  # refused before anything runs
     make_private(where.state)
+    if not config.phone.instance_id:
+        config = replace(config, phone=replace(config.phone, instance_id=kept_instance(where.state / "instance-id")))
     make_private(Path(config.phone.recording_dir))
     phone = await RunningPhone.start(
         config, history=where.history_file, journal=where.journal_file, webhooks=where.webhooks_file,

@@ -22,7 +22,7 @@ from offhook.media.negotiate import LocalMedia, accept_answer, make_offer
 from offhook.media.tones import DTMF
 from offhook.sip import events as sip
 from offhook.sip.endpoint import Endpoint
-from offhook.sip.events import Body, CloseFlow, Flow, Identity, Resolve, Resolved, SipInput, Transmit
+from offhook.sip.events import Body, CloseFlow, Flow, Identity, Resolve, Resolved, SipInput, Transmit, TransportName
 from offhook.sip.uri import NameAddr, Uri
 from offhook.testing.ears import dominant_frequency, has_tone, read_wav
 
@@ -80,7 +80,8 @@ class RealPhone(asyncio.DatagramProtocol):
             if isinstance(output, Transmit):
                 self.transports.send(output.flow, output.data)
             elif isinstance(output, Resolve):
-                flow = Flow(output.transport, ("127.0.0.1", self.transports.port), (output.host, output.port or 5060))
+                kind: TransportName = "tcp" if output.transport == "tcp" else "udp"
+                flow = Flow(kind, ("127.0.0.1", self.transports.port), (output.host, output.port or 5060))
                 self.endpoint.receive(Resolved(output.query, (flow,)), clock.now())
             elif not isinstance(output, CloseFlow):
                 self.events.put_nowait(output)

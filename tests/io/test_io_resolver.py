@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from offhook.io.resolver import MAX_FLOWS, Resolver
-from offhook.sip.events import Address, Flow, Resolve, TransportName
+from offhook.sip.events import Address, ConnectionTerms, Flow, Resolve, TransportName
 
 LOCAL = ("192.0.2.1", 5062)
 
@@ -19,10 +19,10 @@ class FakeRoutes:
     def reaches(self, host: str) -> bool:
         return ":" not in host
 
-    def flow_to(self, remote: Address, transport: TransportName) -> Flow:
+    def flow_to(self, remote: Address, transport: TransportName, terms: ConnectionTerms | None = None) -> Flow:
         if remote[0].startswith("203.0.113."):
             raise OSError(101, "Network is unreachable")
-        return Flow(transport, LOCAL, remote)
+        return Flow(transport, LOCAL, remote, 0, terms)
 
 
 def query(host: str, port: int | None = None, transport: TransportName = "udp") -> Resolve:

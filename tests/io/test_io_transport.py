@@ -6,13 +6,14 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
 from offhook.errors import SetupError
 from offhook.io import transport
 from offhook.io.transport import DATAGRAMS_A_TURN, Transports
-from offhook.sip.events import Datagram, Flow, FlowFailed, StreamChunk
+from offhook.sip.events import Datagram, Flow, FlowFailed, FlowUp, StreamChunk
 
 PATIENCE = 5.0
 
@@ -20,9 +21,16 @@ PATIENCE = 5.0
 class Phone:
     """Transports with a queue behind them."""
 
-    def __init__(self, sockets: Transports, arrived: asyncio.Queue[Datagram | StreamChunk | FlowFailed]) -> None:
-        self.sockets = sockets
-        self.arrived = arrived
+    def __init__(self, host: str, port: int, options: dict[str, Any]) -> None:
+        self.sockets = Transports(host, port, self.deliver, **options)
+        self.arrived: asyncio.Queue[Datagram | StreamChunk | FlowFailed] = asyncio.Queue()
+        self.up: list[FlowUp] = []
+
+    def deliver(self, item: Datagram | StreamChunk | FlowUp | FlowFailed) -> None:
+        if isinstance(item, FlowUp):
+            self.up.append(item)
+        else:
+            self.arrived.put_nowait(item)
 
     async def next(self) -> Datagram | StreamChunk | FlowFailed:
         return await asyncio.wait_for(self.arrived.get(), PATIENCE)
@@ -43,14 +51,13 @@ class Phone:
 
 
 @asynccontextmanager
-async def phone(host: str = "127.0.0.1", port: int = 0, **options: float) -> AsyncIterator[Phone]:
-    arrived: asyncio.Queue[Datagram | StreamChunk | FlowFailed] = asyncio.Queue()
-    sockets = Transports(host, port, arrived.put_nowait, **options)  # type: ignore[arg-type]
-    await sockets.start()
+async def phone(host: str = "127.0.0.1", port: int = 0, **options: Any) -> AsyncIterator[Phone]:
+    made = Phone(host, port, options)
+    await made.sockets.start()
     try:
-        yield Phone(sockets, arrived)
+        yield made
     finally:
-        await sockets.close()
+        await made.sockets.close()
 
 
 async def test_both_transports_get_the_same_free_port() -> None:
@@ -158,7 +165,7 @@ async def never(*_: object, **__: object) -> None:
 
 async def test_a_connection_that_does_not_stand_in_time_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     async with phone(connect_timeout=0.01) as a:
-        monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", never)
+        monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", never)
         a.sockets.send(a.sockets.flow_to(("127.0.0.1", 9), "tcp"), b"x")
         assert "within 0.01 s" in (await a.failure()).reason
 
@@ -181,7 +188,7 @@ async def test_the_far_end_closing_fails_the_flow_on_both_kinds_of_connection() 
 
 async def test_a_peer_that_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     async with phone() as a:
-        monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", never)
+        monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", never)
         flow = a.sockets.flow_to(("127.0.0.1", 9), "tcp")
         a.sockets.send(flow, bytes(transport.MAX_PENDING))
         a.sockets.send(flow, b"one too many")
@@ -230,7 +237,7 @@ async def test_connections_we_made_are_not_closed_for_silence() -> None:
     async with phone(first_bytes=0.01, accepted_idle=0.01) as a, phone() as b:
         a.sockets.send(a.to(b), b"x")
         await b.chunk()
-        a.sockets._sweep()
+        a.sockets._streams._sweep()
         a.sockets.send(a.to(b), b"y")
         assert (await b.chunk()).data == b"y"
 

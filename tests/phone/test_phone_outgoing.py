@@ -21,7 +21,7 @@ BOB = "sip:offhook@10.0.0.2"
     (c.Dial(to=BOB, account="nobody"), NoAccount),
     (c.Dial(to="sip:a b@10.0.0.2"), InvalidArgument),
     (c.Dial(to=BOB + "?Subject=x"), InvalidArgument),
-    (c.Dial(to="sips:bob@10.0.0.2"), InvalidArgument),
+    (c.Dial(to="sips:bob@10.0.0.2?x=y"), InvalidArgument),
     (c.Dial(to=BOB + "\r\nX: y"), InvalidArgument),
     (c.Dial(to=BOB, id="active"), InvalidArgument),
     (c.Dial(to=BOB, id="a b"), InvalidArgument),

@@ -18,7 +18,7 @@ def test_what_is_refused() -> None:
     for command in (c.Transfer(to=CAROL), c.AcceptTransfer(), c.RejectTransfer()):
         assert isinstance(alice.refuses(command), NotFound)
     talk(alice, bob)
-    for to in ("", "1001", "sips:x@y", CAROL + "?a=b"):
+    for to in ("", "1001", "sips:x@y?a=b", CAROL + "?a=b"):
         assert isinstance(alice.refuses(c.Transfer(to=to)), InvalidArgument)
     assert isinstance(bob.refuses(c.AcceptTransfer()), InvalidState)
     assert isinstance(bob.refuses(c.RejectTransfer()), InvalidState)

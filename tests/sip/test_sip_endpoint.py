@@ -252,7 +252,7 @@ def test_next_flow_is_tried_and_then_503() -> None:
     core = endpoint()
     core.execute(events.SendRequest("o", "a", "OPTIONS", Uri.sip("x", "pbx.example")), 0.0)
     (query,) = drain(core)
-    assert query == events.Resolve(1, "pbx.example", None, "udp")
+    assert query == events.Resolve(1, "pbx.example", None, "auto")
     first, second = UDP, Flow("udp", LOCAL, ("10.0.0.8", 5060))
     core.receive(Resolved(1, (first, second)), 0.0)
     core.receive(FlowFailed(first, "unreachable"), 0.1)

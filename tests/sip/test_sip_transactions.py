@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offhook.sip import transactions as tx
-from offhook.sip.events import Flow
+from offhook.sip.events import Flow, FlowFailed
 from offhook.sip.message import Request, Response, parse_message, response_to
 from offhook.sip.timers import T1, TimerQueue
 from offhook.sip.transactions import Input, State
@@ -246,9 +246,9 @@ def test_merged_request_is_seen_while_the_first_lives() -> None:
 def test_broken_flow_fails_its_transactions_only() -> None:
     bench = Bench(TCP)
     bench.client("OPTIONS")
-    bench.layer.fail(Flow("tcp", LOCAL, ("10.0.0.9", 5060), 1), 0.0)
+    bench.layer.fail(FlowFailed(Flow("tcp", LOCAL, ("10.0.0.9", 5060), 1), "gone"), 0.0)
     assert bench.failures == []
-    bench.layer.fail(Flow("tcp", LOCAL, REMOTE, 0), 0.0)
+    bench.layer.fail(FlowFailed(Flow("tcp", LOCAL, REMOTE, 0), "gone"), 0.0)
     assert bench.failures == [503]
 
 

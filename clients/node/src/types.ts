@@ -22,6 +22,12 @@ export interface AcceptTransferParams {
   call?: string;
 }
 
+/** The account registers with another of its servers now (`account.server`): one failed, or the first is well again. */
+export interface AccountFailover {
+  account: AccountView;
+  reason: string;
+}
+
 /** The registrar refused or did not answer; `account.retry_in` says when the next attempt comes. */
 export interface AccountRegisterFailed {
   account: AccountView;
@@ -45,6 +51,13 @@ export interface AccountRemoved {
 /**
  * One SIP account. `domain` is the registrar's domain, `proxy` an outbound proxy URI ("" is none), `expires` seconds.
  *
+ * `transport` "auto" leaves the choice to the name service (RFC 3263). `backups` are further servers, written like `proxy`,
+ * that are used in this order while the first one cannot be reached. `keep_alive` is seconds between signs of life on a
+ * connection (0: none). `tls_ca` is a PEM file or folder of who may vouch for the server ("": the system's),
+ * `tls_certificate` and `tls_key` are our own PEM files, `tls_name` is the name the server's certificate must bear ("": the
+ * domain's); with `tls_verify` False anybody may answer. `ws_path` is the resource of a WebSocket. `outbound` tells the
+ * registrar which phone this is (RFC 5626).
+ *
  * `dial_plan` is MicroSIP's syntax ("" dials everything); `dialing_prefix` is put before numbers it applies to.
  * An account with `register` False can still place calls, and receive those sent to our address. `srtp` and `keying` are
  * as in the section [srtp], "default" takes what that says.
@@ -66,8 +79,26 @@ export interface AccountSettings {
   label?: string;
   /** An outbound proxy: a URI, or host:port; empty: none. */
   proxy?: string;
-  /** How SIP travels. */
-  transport?: "tcp" | "udp";
+  /** How SIP travels; auto: as the name service says. */
+  transport?: "auto" | "tcp" | "tls" | "udp" | "ws" | "wss";
+  /** Further servers, used in this order while the first one cannot be reached: URIs, or host:port. */
+  backups?: string[];
+  /** Seconds between signs of life on a connection; 0: none. */
+  keep_alive?: number;
+  /** Tell the registrar which of a user's phones this is (RFC 5626). */
+  outbound?: boolean;
+  /** A PEM file or folder of who may vouch for the server; empty: whom the system trusts. */
+  tls_ca?: string;
+  /** Our own certificate, a PEM file; empty: none is shown. */
+  tls_certificate?: string;
+  /** The key of our certificate, a PEM file; empty: it is in the same file. */
+  tls_key?: string;
+  /** The name the server's certificate must bear; empty: the domain, or the host of the proxy. */
+  tls_name?: string;
+  /** False: whoever answers is believed. */
+  tls_verify?: boolean;
+  /** The path of the server's WebSocket. */
+  ws_path?: string;
   /** Seconds a registration is asked for. */
   expires?: number;
   /** False: calls can be placed, but none are received through the registrar. */
@@ -89,7 +120,7 @@ export interface AccountUnregistered {
   account: AccountView;
 }
 
-/** An account without its secrets. */
+/** An account without its secrets. `server` is the one of its servers that is in use, "" while that is the domain's own. */
 export interface AccountView {
   id: string;
   label: string;
@@ -102,6 +133,7 @@ export interface AccountView {
   reason: string;
   retry_in: number | null;
   default: boolean;
+  server: string;
 }
 
 /** Add an account, or replace the one with the same id; registers if it says so. */
@@ -945,6 +977,11 @@ export interface MuteMemberParams {
   call?: string;
 }
 
+/** This machine's addresses or routes are others now, or it slept. Accounts register anew, calls move to the new address. */
+export interface NetworkChanged {
+  reason: string;
+}
+
 /** No fields. */
 export type Nothing = { [name: string]: never };
 
@@ -1577,6 +1614,30 @@ export interface TransferStarted {
   with_call: string;
 }
 
+/** A connection that stood is gone. */
+export interface TransportDown {
+  transport: string;
+  remote: string;
+  local: string;
+  reason: string;
+}
+
+/** A connection does not come about, or nothing can be sent there; `reason` says why in plain words. */
+export interface TransportError {
+  transport: string;
+  remote: string;
+  local: string;
+  reason: string;
+}
+
+/** A connection stands. `security` says how it is encrypted, "" if it is not. */
+export interface TransportUp {
+  transport: string;
+  remote: string;
+  local: string;
+  security: string;
+}
+
 /** Undo Mute. */
 export interface UnmuteParams {
   /** A call's id, or a word for one; empty: all calls, present and future. */
@@ -1769,8 +1830,13 @@ export interface EventData {
   "account.registering": AccountRegistering;
   "account.registered": AccountRegistered;
   "account.register_failed": AccountRegisterFailed;
+  "account.failover": AccountFailover;
   "account.unregistered": AccountUnregistered;
   "account.removed": AccountRemoved;
+  "network.changed": NetworkChanged;
+  "transport.up": TransportUp;
+  "transport.down": TransportDown;
+  "transport.error": TransportError;
   "message.received": MessageReceived;
   "message.sent": MessageSent;
   "message.failed": MessageFailed;

@@ -83,7 +83,7 @@ class Lines:
     def receive(self, item: sip.SipInput | media.MediaReport, now: float) -> None:
         """Take a SIP message for a line, or a report of the media engine."""
         self._now = now
-        if isinstance(item, sip.Datagram | sip.StreamChunk | sip.FlowFailed | sip.Resolved):
+        if isinstance(item, sip.Datagram | sip.StreamChunk | sip.FlowUp | sip.FlowFailed | sip.NetworkChanged | sip.Resolved):
             self._endpoint.receive(item, now)
         else:
             self._on_report(item)

@@ -88,7 +88,7 @@ class Proxy:
         elif isinstance(item, FlowFailed):
             self._framers.pop(item.flow, None)
             self._note(self.registrar.fail(item.flow))
-            self.transactions.fail(item.flow, now)
+            self.transactions.fail(item, now)
 
     def timeout(self, now: float) -> None:
         """Run what is due."""

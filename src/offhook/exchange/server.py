@@ -21,7 +21,7 @@ from offhook.io.resolver import Resolver
 from offhook.io.system_ids import SystemIds
 from offhook.io.transport import Transports
 from offhook.media.messages import MediaReport, PortsReady
-from offhook.sip.events import Address, CloseFlow, Datagram, FlowFailed, Resolve, SipInput, StreamChunk, Transmit
+from offhook.sip.events import Address, CloseFlow, Datagram, FlowFailed, FlowUp, Resolve, SipInput, StreamChunk, Transmit
 
 MEDIA_PATIENCE: Final = 10.0
 """Seconds the media engine may take to open its first ports."""
@@ -117,7 +117,7 @@ class Exchange:
 
     # --- one mutation, one drain -------------------------------------------------------------------------------------
 
-    def _deliver(self, item: Datagram | StreamChunk | FlowFailed) -> None:
+    def _deliver(self, item: Datagram | StreamChunk | FlowUp | FlowFailed) -> None:
         self._receive(item)
 
     def _report(self, reports: list[MediaReport]) -> None:

@@ -26,6 +26,7 @@ from offhook.sip.events import (
     SipInput,
     StreamChunk,
     Transmit,
+    TransportName,
 )
 from offhook.sip.uri import Uri
 
@@ -121,4 +122,5 @@ class Switch:
         if where is None:
             self._out.append(query)
             return
-        self.lines.receive(Resolved(query.query, (Flow(query.transport, self.address, where),)), now)
+        transport: TransportName = "tcp" if query.transport == "tcp" else "udp"
+        self.lines.receive(Resolved(query.query, (Flow(transport, self.address, where),)), now)

@@ -10,6 +10,7 @@ from typing import Final, Protocol, TypeAlias
 
 from offhook.io import clock
 from offhook.io.journal import Cause, Envelope, EnvelopeMaker, Journal, MemoryJournal
+from offhook.io.names import Names
 from offhook.io.resolver import Resolver
 from offhook.io.transport import Transports
 from offhook.media.messages import MediaCommand, MediaReport
@@ -27,7 +28,7 @@ from offhook.phone.errands import (
 )
 from offhook.phone.events import Event, OperationFailed, OperationSucceeded, SystemStopped
 from offhook.phone.phone import ClockSet, Phone, PhoneInput, Started
-from offhook.sip.events import CloseFlow, Datagram, FlowFailed, Resolve, StreamChunk, Transmit
+from offhook.sip.events import CloseFlow, Datagram, FlowFailed, FlowUp, Resolve, StreamChunk, Transmit
 
 CLOCK_EVERY: Final = 60.0
 """Seconds between looks whether the wall clock was set."""
@@ -77,10 +78,10 @@ class Engine:
 
     # --- life
 
-    def start(self, transports: Transports) -> None:
-        """Begin, with sockets that are open."""
+    def start(self, transports: Transports, names: Names | None = None) -> None:
+        """Begin, with sockets that are open; `names` are asked instead of the system's name servers."""
         self._transports = transports
-        self._resolver = Resolver(transports)
+        self._resolver = Resolver(transports, names=names)
         self._set_clock()
         self._receive(Started(f"{transports.host}:{transports.port}"))
 
@@ -179,7 +180,7 @@ class Engine:
 
     # --- inputs
 
-    def deliver(self, item: Datagram | StreamChunk | FlowFailed) -> None:
+    def deliver(self, item: Datagram | StreamChunk | FlowUp | FlowFailed) -> None:
         """Take what arrived on a SIP socket."""
         self._receive(item)
 

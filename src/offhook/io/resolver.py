@@ -1,23 +1,32 @@
-"""From a host in a SIP URI to the flows that reach it."""
+"""From a host in a SIP URI to the flows that reach it (RFC 3263)."""
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
+import random
 import socket
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from typing import Final, Protocol, TypeAlias
 
-from offhook.sip.events import Address, Flow, Resolve, Resolved, TransportName
+from msgspec import structs
 
-DEFAULT_PORT = 5060
-"""RFC 3261 19.1.2: the default port of sip: over UDP and TCP."""
+from offhook.errors import SetupError
+from offhook.io.names import Names, NoAnswer
+from offhook.sip.events import Address, ConnectionTerms, Flow, Resolve, Resolved, TransportName
+from offhook.sip.locating import Service, by_name, by_naptr, in_order, usable
+from offhook.sip.stack import default_port
 
 LOOKUP_TIMEOUT = 5.0
 """Seconds for one name: less than the caller's patience, more than one lost question to a name server."""
 
 MAX_FLOWS = 8
 """Addresses of one name that are tried."""
+
+MAX_TARGETS: Final = 8
+"""Servers that SRV records name and that are looked up."""
+
+Target: TypeAlias = tuple[TransportName, str, int]
 
 
 class Routes(Protocol):
@@ -27,17 +36,19 @@ class Routes(Protocol):
         """Say whether the literal address is of a family the sockets speak."""
         ...
 
-    def flow_to(self, remote: Address, transport: TransportName) -> Flow:
+    def flow_to(self, remote: Address, transport: TransportName, terms: ConnectionTerms | None = None) -> Flow:
         """Return the flow to a literal address; OSError when there is no route."""
         ...
 
 
 class Resolver:
-    """Answers Resolve. Names are looked up in the event loop's threads, so nothing here ever blocks the loop."""
+    """Answers Resolve. Names are looked up beside the event loop, so nothing here ever blocks it."""
 
-    def __init__(self, routes: Routes, *, lookup_timeout: float = LOOKUP_TIMEOUT) -> None:
+    def __init__(self, routes: Routes, *, lookup_timeout: float = LOOKUP_TIMEOUT, names: Names | None = None) -> None:
         self._routes = routes
         self._timeout = lookup_timeout
+        self._names = names or Names()
+        self._random = random.SystemRandom()
 
     def resolve_literal(self, query: Resolve) -> Resolved | None:
         """Answer at once if the host is an IP address (IPv6 with or without brackets); None if it is a name."""
@@ -46,7 +57,9 @@ class Resolver:
             ipaddress.ip_address(host)
         except ValueError:
             return None
-        return self._resolved(query, [host])
+        # RFC 3263 4.1: an address needs no look-up; without a transport it is UDP, for sips TLS
+        transport = usable(query.transport, secure=query.secure)
+        return self._resolved(query, [(transport, host, _port(query, transport))])
 
     async def resolve(self, query: Resolve) -> Resolved:
         """Answer: flows in the order to try, or none and the reason in plain words. Never raises."""
@@ -55,29 +68,92 @@ class Resolver:
             return literal
         try:
             async with asyncio.timeout(self._timeout):
-                found = await self._look_up(query.host)
+                found = await self._find(query)
         except TimeoutError:
             return Resolved(query.query, (), f"no answer from the name service for {query.host} in {self._timeout:g} s")
         except socket.gaierror as exc:
             return Resolved(query.query, (), f"{query.host} has no address: {exc.strerror}")
+        except (NoAnswer, SetupError) as exc:
+            return Resolved(query.query, (), str(exc))
         except (OSError, UnicodeError, ValueError) as exc:  # UnicodeError: a label no host name can have
             return Resolved(query.query, (), f"{query.host} is not a host name: {exc}")
         return self._resolved(query, found)
 
-    async def _look_up(self, host: str) -> list[str]:
-        answers = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_DGRAM)
-        return [str(sockaddr[0]) for _, _, _, _, sockaddr in answers]
+    async def _find(self, query: Resolve) -> list[Target]:
+        """Return addresses to try. The host's own addresses are asked for beside the records, which may not exist."""
+        transport = usable(query.transport, secure=query.secure)
+        if not _may_have_records(query):
+            return [(transport, host, _port(query, transport)) for host in await self._names.addresses(query.host)]
+        plain = asyncio.ensure_future(self._names.addresses(query.host))
+        try:
+            targets = await self._by_records(query)
+        except BaseException:
+            plain.cancel()
+            raise
+        if targets:
+            plain.cancel()
+            await asyncio.gather(plain, return_exceptions=True)
+            return targets
+        # RFC 3263 4.2: no SRV records: the addresses of the name itself, at the default port
+        return [(transport, host, _port(query, transport)) for host in await plain]
 
-    def _resolved(self, query: Resolve, hosts: Iterable[str]) -> Resolved:
-        port = DEFAULT_PORT if query.port is None else query.port
+    async def _by_records(self, query: Resolve) -> list[Target]:
+        try:
+            services = await self._services(query)
+            for service in services:
+                records = await self._names.srv(service.name)
+                if records:
+                    ordered = in_order(records, self._random.uniform)[:MAX_TARGETS]
+                    return await self._addresses(service, [(each.target.rstrip("."), each.port) for each in ordered])
+        except NoAnswer:
+            return []
+        return []
+
+    async def _services(self, query: Resolve) -> list[Service]:
+        if query.transport == "auto":
+            found = by_naptr(await self._names.naptr(query.host), query.transport, secure=query.secure)
+            if found:
+                return found
+        return by_name(query.host, query.transport, secure=query.secure)
+
+    async def _addresses(self, service: Service, hosts: Sequence[tuple[str, int]]) -> list[Target]:
+        answers = await asyncio.gather(*(self._names.addresses(host) for host, _ in hosts), return_exceptions=True)
+        return [
+            (service.transport, address, port)
+            for (_, port), found in zip(hosts, answers, strict=True) if not isinstance(found, BaseException)
+            for address in found
+        ]
+
+    def _resolved(self, query: Resolve, targets: Iterable[Target]) -> Resolved:
         flows: list[Flow] = []
         reason = f"{query.host} has no address"
-        for host in dict.fromkeys(hosts):
+        for transport, host, port in dict.fromkeys(targets):
             try:
                 if self._routes.reaches(host):
-                    flows.append(self._routes.flow_to((host, port), query.transport))
+                    flows.append(self._routes.flow_to((host, port), transport, _terms(query, transport)))
                 else:
                     reason = f"{host} is of another address family than the SIP socket"
             except OSError as exc:
                 reason = f"no route to {host}: {exc.strerror or exc}"
-        return Resolved(query.query, tuple(flows[:MAX_FLOWS]), "" if flows else reason)
+            if len(flows) == MAX_FLOWS:
+                break
+        return Resolved(query.query, tuple(flows), "" if flows else reason)
+
+
+def _port(query: Resolve, transport: TransportName) -> int:
+    return default_port(transport) if query.port is None else query.port
+
+
+def _may_have_records(query: Resolve) -> bool:
+    """Say whether SRV records are to be asked for: only for names of the name service, and without a port (RFC 3263 4.2)."""
+    host = query.host.rstrip(".").lower()
+    local = "." not in host or host.endswith((".localhost", ".local"))
+    return query.port is None and not local and query.transport not in ("ws", "wss")
+
+
+def _terms(query: Resolve, transport: TransportName) -> ConnectionTerms | None:
+    """Return the terms of a connection: the far end has to be who was asked for, not whom DNS named (RFC 5922 4)."""
+    if transport in ("udp", "tcp"):
+        return None
+    terms = query.terms or ConnectionTerms()
+    return terms if terms.name else structs.replace(terms, name=query.host.strip("[]"))

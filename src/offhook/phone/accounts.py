@@ -19,16 +19,19 @@ from offhook.phone.events import (
     AccountRemoved,
     AccountUnregistered,
 )
+from offhook.phone.failover import Failover
 from offhook.phone.model import AccountView
 from offhook.phone.outgoing import HIDDEN, LOCAL_IDENTITY, Outgoing
 from offhook.phone.settings import AccountSettings
 from offhook.sip.events import (
+    ConnectionTerms,
     Identity,
     Register,
     Registered,
     Registering,
     RegistrationEnded,
     RegistrationFailed,
+    RegistrationLost,
     RemoveIdentity,
     SetIdentity,
     Unregister,
@@ -38,6 +41,10 @@ from offhook.sip.uri import NameAddr, Uri
 MAX_ACCOUNTS: Final = 1000
 """Accounts of one phone: a fleet of test users, not a registrar."""
 
+MAX_BACKUPS: Final = 7
+"""Servers of one account besides the first: more would take longer to go through than anybody waits."""
+
+_PATH = re.compile(r"/[A-Za-z0-9/._~%!$&'()*+,;=:@?-]{0,255}")
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -52,33 +59,47 @@ def check_account(settings: AccountSettings) -> None:
         raise InvalidArgument.field("account/expires", "seconds, 1-86400")
     try:
         Uri.parse(f"sip:{settings.domain}")
-        if settings.proxy:
-            proxy_uri(settings.proxy)
+        for server in (settings.proxy, *settings.backups):
+            if server:
+                proxy_uri(server)
     except ParseError as error:
         raise InvalidArgument.field("account/domain", f"not a host name or address: {error.detail}") from None
+    if len(settings.backups) > MAX_BACKUPS or not all(settings.backups):
+        raise InvalidArgument.field("account/backups", f"at most {MAX_BACKUPS} servers, as sip:backup.example.org")
+    if not 0 <= settings.keep_alive <= 3600:
+        raise InvalidArgument.field("account/keep_alive", "seconds, 0-3600")
+    if not _PATH.fullmatch(settings.ws_path):
+        raise InvalidArgument.field("account/ws_path", "a path, as /ws")
     if settings.dial_plan:
         compile_plan(settings.dial_plan)
 
 
-def identity_of(settings: AccountSettings, user_agent: str) -> Identity:
-    """Return what the SIP endpoint needs to know of an account."""
+def identity_of(settings: AccountSettings, user_agent: str, instance: str = "", server: int = 0) -> Identity:
+    """Return what the SIP endpoint needs to know of an account, to be used with one of its servers."""
+    proxy = (settings.proxy, *settings.backups)[server]
     host = Uri.parse(f"sip:{settings.domain}")
     return Identity(
         id=settings.id,
         address=NameAddr(Uri.sip(settings.username, host.host, host.port), settings.display_name),
         auth_username=settings.auth_username or settings.username,
         password=settings.password,
-        proxy=proxy_uri(settings.proxy) if settings.proxy else None,
+        proxy=proxy_uri(proxy) if proxy else None,
         transport=settings.transport,
         contact_user=settings.username,
         user_agent=user_agent,
+        terms=ConnectionTerms(
+            settings.tls_name, settings.tls_ca, settings.tls_certificate, settings.tls_key, settings.tls_verify,
+            settings.ws_path,
+        ),
+        instance=instance if settings.outbound else "",
+        keep_alive=float(settings.keep_alive),
     )
 
 
-def hidden_identity_of(settings: AccountSettings, user_agent: str) -> Identity:
+def hidden_identity_of(settings: AccountSettings, user_agent: str, server: int = 0) -> Identity:
     """Return the identity for calls that hide who calls: RFC 3323 4.1.1.3's anonymous From, the same credentials."""
     anonymous = NameAddr(Uri.sip("anonymous", "anonymous.invalid"), "Anonymous")
-    return structs.replace(identity_of(settings, user_agent), id=settings.id + HIDDEN, address=anonymous)
+    return structs.replace(identity_of(settings, user_agent, server=server), id=settings.id + HIDDEN, address=anonymous)
 
 
 class Accounts:
@@ -87,6 +108,7 @@ class Accounts:
     def __init__(self, desk: Desk, outgoing: Outgoing) -> None:
         self.desk = desk
         self.outgoing = outgoing
+        self.failover = Failover(desk, self.view)
         local = NameAddr(Uri.sip("offhook", "localhost"))
         desk.sip.execute(SetIdentity(Identity(LOCAL_IDENTITY, local, contact_user="offhook", user_agent=desk.user_agent)), 0.0)
 
@@ -106,6 +128,7 @@ class Accounts:
             reason=account.reason,
             retry_in=account.retry_in,
             default=account is default,
+            server=account.servers[account.server],
         )
 
     def views(self) -> tuple[AccountView, ...]:
@@ -126,17 +149,15 @@ class Accounts:
         desk = self.desk
         if settings.id not in desk.accounts and len(desk.accounts) >= MAX_ACCOUNTS:
             raise InvalidState(f"{MAX_ACCOUNTS} accounts are the limit")
-        desk.signal(SetIdentity(identity_of(settings, desk.user_agent)))
-        if settings.hide_caller_id:
-            desk.signal(SetIdentity(hidden_identity_of(settings, desk.user_agent)))
         account = desk.accounts.setdefault(settings.id, Account(settings))
-        account.settings = settings
+        account.settings, account.server = settings, 0
+        self.failover.use(account, 0)
         if settings.register:
             self._register(account)
         return Accepted(value=self.view(account))
 
     def _register(self, account: Account) -> None:
-        account.state = "registering"
+        account.state, account.failed = "registering", False
         self.desk.signal(Register(account.settings.id, account.settings.expires))
 
     def remove(self, command: RemoveAccount) -> Accepted:
@@ -190,18 +211,30 @@ class Accounts:
             return
         news = account.state != "registered"
         account.state, account.expires = "registered", event.expires
-        account.sip_status, account.reason, account.retry_in = 200, "", None
+        account.sip_status, account.reason, account.retry_in, account.failed = 200, "", None, False
+        self.failover.registered(account)
         if news:
             self.desk.emit(AccountRegistered(account=self.view(account)))
             self.outgoing.account_registered(event.identity)
+
+    def lost(self, event: RegistrationLost) -> None:
+        """We were registered, and the way there is gone. What is dialled meanwhile waits for the next attempt."""
+        account = self.desk.accounts.get(event.identity)
+        if account is None:
+            return
+        account.state, account.expires, account.failed = "registering", 0, False
+        account.sip_status, account.reason, account.retry_in = 0, event.reason, event.retry_in
+        self.desk.emit(AccountRegistering(account=self.view(account)))
 
     def failed(self, event: RegistrationFailed) -> None:
         """Refused, or no answer."""
         account = self.desk.accounts.get(event.identity)
         if account is None:
             return
-        account.state, account.expires = "failed", 0
+        account.state, account.expires, account.failed = "failed", 0, True
         account.sip_status, account.reason, account.retry_in = event.status, event.reason, event.retry_in
+        if self.failover.failed(account):
+            return
         self.desk.emit(AccountRegisterFailed(account=self.view(account)))
         self.outgoing.account_failed(event.identity, event.status, event.reason)
 

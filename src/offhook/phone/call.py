@@ -99,6 +99,7 @@ class Call:
     ring_timeout: float = 0.0
     want_hold: bool = False
     offered_hold: bool | None = None
+    moved: bool = False
     early: dict[str, Body] = field(default_factory=dict)
     remote_offer: bytes | None = None
     local_offer: bytes = b""

@@ -43,11 +43,22 @@ class Account:
     sip_status: int = 0
     reason: str = ""
     retry_in: float | None = None
+    server: int = 0
+    """Which of `servers` is in use."""
+    looks_back: bool = False
+    """A look at the first server is planned."""
+    failed: bool = False
+    """The latest attempt to register failed, even if the next one is on its way."""
 
     @property
     def will_register(self) -> bool:
-        """A registration is under way and its outcome not known."""
-        return self.state == "registering"
+        """A registration is under way and nothing speaks against it."""
+        return self.state == "registering" and not self.failed
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The servers to use, the preferred one first; "" is the domain's own."""
+        return self.settings.proxy, *self.settings.backups
 
 
 class Desk:

@@ -414,6 +414,12 @@ class AccountRegisterFailed(AccountEvent, frozen=True, kw_only=True):
     """The registrar refused or did not answer; `account.retry_in` says when the next attempt comes."""
 
 
+class AccountFailover(AccountEvent, frozen=True, kw_only=True):
+    """The account registers with another of its servers now (`account.server`): one failed, or the first is well again."""
+
+    reason: str
+
+
 class AccountUnregistered(AccountEvent, frozen=True, kw_only=True):
     """We are not registered any more, because we asked for it."""
 
@@ -508,6 +514,42 @@ class SystemReady(Event, frozen=True, kw_only=True):
 
 class SystemError(Event, frozen=True, kw_only=True):
     """Something on this machine is wrong; the phone goes on as far as it can."""
+
+    reason: str
+
+
+class NetworkChanged(Event, frozen=True, kw_only=True):
+    """This machine's addresses or routes are others now, or it slept. Accounts register anew, calls move to the new address."""
+
+    reason: str
+
+
+class TransportEvent(Event, frozen=True, kw_only=True):
+    """An event about the way to one server: a connection we make, or UDP. `remote` and `local` are addresses with ports."""
+
+    transport: str
+    remote: str
+    local: str
+
+    @property
+    def subject(self) -> str:
+        return f"transports/{self.transport}/{self.remote}"
+
+
+class TransportUp(TransportEvent, frozen=True, kw_only=True):
+    """A connection stands. `security` says how it is encrypted, "" if it is not."""
+
+    security: str = ""
+
+
+class TransportDown(TransportEvent, frozen=True, kw_only=True):
+    """A connection that stood is gone."""
+
+    reason: str
+
+
+class TransportError(TransportEvent, frozen=True, kw_only=True):
+    """A connection does not come about, or nothing can be sent there; `reason` says why in plain words."""
 
     reason: str
 
@@ -651,7 +693,8 @@ EVENTS: tuple[type[Event], ...] = (
     PlaybackStarted, PlaybackFinished, PlaybackFailed, RecordingStarted, RecordingPaused, RecordingResumed,
     RecordingFinished, RecordingFailed,
     ConferenceCreated, ConferenceJoined, ConferenceLeft, ConferenceUpdated, ConferenceEnded,
-    AccountRegistering, AccountRegistered, AccountRegisterFailed, AccountUnregistered, AccountRemoved,
+    AccountRegistering, AccountRegistered, AccountRegisterFailed, AccountFailover, AccountUnregistered, AccountRemoved,
+    NetworkChanged, TransportUp, TransportDown, TransportError,
     MessageReceived, MessageSent, MessageFailed, ContactChanged, ContactsImported, OperationSucceeded, OperationFailed,
     AudioChanged, DeviceListed, DeviceError, DeviceRecovered, SettingsChanged,
     SystemReady, SystemError, SystemDraining, SystemStopping, SystemStopped, HistoryAdded, AuditCommand, AuditDenied,

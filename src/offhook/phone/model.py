@@ -124,7 +124,7 @@ class CallView(Struct, frozen=True):
 
 
 class AccountView(Struct, frozen=True):
-    """An account without its secrets."""
+    """An account without its secrets. `server` is the one of its servers that is in use, "" while that is the domain's own."""
 
     id: str
     label: str
@@ -137,6 +137,7 @@ class AccountView(Struct, frozen=True):
     reason: str = ""
     retry_in: float | None = None
     default: bool = False
+    server: str = ""
 
 
 class AudioView(Struct, frozen=True):

@@ -29,6 +29,8 @@ from offhook.sip.events import (
 )
 
 SDP_TYPE = "application/sdp"
+MOVE_AGAIN = 5.0
+"""Seconds until a call that could not tell of its new address tries again."""
 RETRY_OFFER = 0.3
 """Seconds: when our offer met another one, look again this much later."""
 
@@ -125,15 +127,20 @@ class Offers:
         """Send an offer if what is wanted is not what was agreed and no offer is open."""
         if not call.is_connected or call.offered_hold is not None:
             return
-        if call.want_hold == call.held_by_us:
+        if call.want_hold == call.held_by_us and not call.moved:
             self._conclude(call)
             return
         wanted = call.want_hold
         refusal = self.desk.attempt(Reoffer(call.id, self.offer(call, hold=wanted)))
         if refusal is None:
-            call.offered_hold = wanted
+            call.offered_hold, call.moved = wanted, False
         else:
             self.desk.after(call, "offer", RETRY_OFFER, self.reconcile)
+
+    def move(self, call: Call) -> None:
+        """Tell the far end, by an offer that changes nothing else, that the call goes on at our new address."""
+        call.moved = True
+        self.reconcile(call)
 
     def _conclude(self, call: Call) -> None:
         """What is wanted is agreed: end the operations that asked for it, and those that a later command overtook."""
@@ -161,7 +168,9 @@ class Offers:
         except (MediaNegotiationFailed, ParseError) as error:
             self._failed(call, offered, 488, str(error))
             return
-        if offered is not None:
+        if offered is not None and offered == call.held_by_us:
+            self.desk.emit(CallUpdated(call=call.view()))
+        elif offered is not None:
             self._agreed(call, offered)
         self._follow_remote(call, event.body.data)
         self.reconcile(call)
@@ -180,6 +189,10 @@ class Offers:
     def failed(self, event: OfferFailed, call: Call) -> None:
         """Our offer was refused: the call is as before."""
         offered, call.offered_hold = call.offered_hold, None
+        if offered is not None and offered == call.held_by_us and call.want_hold == offered:
+            if event.status == 503:  # nobody can be reached at this moment: the network may not be there yet
+                self.desk.after(call, "offer", MOVE_AGAIN, self.move)
+            return
         self._failed(call, offered, event.status, event.reason)
 
     def _failed(self, call: Call, offered: bool | None, status: int, reason: str) -> None:

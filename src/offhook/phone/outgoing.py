@@ -21,7 +21,7 @@ from offhook.phone.call import OUTGOING_UNANSWERED, Call, CallInput
 from offhook.phone.closing import Closing
 from offhook.phone.commands import Accepted, Dial
 from offhook.phone.desk import Account, Desk
-from offhook.phone.dialplan import proxy_uri, target_uri
+from offhook.phone.dialplan import target_uri
 from offhook.phone.digits import Digits, clean_digits
 from offhook.phone.events import (
     CallActive,
@@ -34,6 +34,7 @@ from offhook.phone.events import (
 )
 from offhook.phone.model import CallState, HeaderList, Party
 from offhook.phone.offers import Offers
+from offhook.sip.calling import first_hop
 from offhook.sip.events import Invite, Resolve, SessionAnswered, SessionCalling, SessionProgress, SessionRedirected
 from offhook.sip.uri import Uri
 
@@ -73,6 +74,17 @@ def check_headers(headers: HeaderList) -> None:
             raise InvalidArgument.field("headers", f"the value of {name} is too long or has control characters")
 
 
+def _is_useless(account: Account) -> bool:
+    """Whether nothing can be placed with the account: it should be registered, and was refused or is not wanted to be."""
+    return account.settings.register and (account.failed or account.state in ("failed", "unregistered"))
+
+
+def _is_elsewhere(target: Uri, account: Account) -> bool:
+    """Whether a target is not of the account's own domain."""
+    domain, _, _ = account.settings.domain.partition(":")
+    return bool(target.host) and target.host.lower() != domain.lower()
+
+
 class Outgoing:
     """Places calls. `on_active` are told of each call that was answered, by whichever side."""
 
@@ -103,8 +115,10 @@ class Outgoing:
             raise TooManyCalls(f"{len(desk.calls)} calls are running, which is the limit")
         account = self.choose_account(command.account, command.to)
         target = target_uri(command.to, account.settings if account else None)
-        if account and account.settings.register and account.state in ("failed", "unregistered"):
-            raise NotRegistered(f"account {account.settings.id} is not registered: {account.reason or account.state}")
+        if account and _is_useless(account):
+            if command.account or not _is_elsewhere(target, account):
+                raise NotRegistered(f"account {account.settings.id} is not registered: {account.reason or account.state}")
+            account = None  # a whole address of somewhere else needs no account
         call = self._create(call_id, account, target, command, parent)
         call.digits_after_answer = digits
         desk.add(call)
@@ -127,6 +141,8 @@ class Outgoing:
     def choose_account(self, named: str, to: str) -> Account | None:
         """Return the account that places the call; None for a whole address when there is no account at all."""
         desk = self.desk
+        if named == LOCAL_IDENTITY and "@" in to:
+            return None
         if named:
             account = desk.accounts.get(named) or next(
                 (a for a in desk.accounts.values() if named in (a.settings.label, a.settings.username)), None
@@ -169,22 +185,34 @@ class Outgoing:
         call.waiting.add("address")
         if len(call.waiting) > 1:
             desk.after(call, "wait", desk.settings.register_timeout, self._waited_long)
-        self._ask_address(call, account, target)
+        self._ask_address(call, target)
 
-    def _ask_address(self, call: Call, account: Account | None, target: Uri) -> None:
+    def _ask_address(self, call: Call, target: Uri) -> None:
         """Ask under which address the next hop sees us: our SDP needs it before the INVITE leaves."""
-        hop = proxy_uri(account.settings.proxy) if account and account.settings.proxy else target
-        transport = account.settings.transport if account else ("tcp" if target.transport == "tcp" else "udp")
+        identity = self.desk.sip.identity(call.account)
+        hop, terms = first_hop(identity, target), identity.terms if identity else None
         # Negative numbers: the endpoint below counts its own queries upwards.
         query = -(len(self._queries) + self.desk.next_order())
         self._queries[query] = (call.id, hop.host)
-        self.desk.outbox.append(Resolve(query, hop.hostname, hop.port, transport))
+        self.desk.outbox.append(Resolve(query, hop.host, hop.port, hop.transport, hop.secure, terms))
+
+    def ask_address_again(self, call: Call) -> None:
+        """Ask under which address the far end of a running call sees us; a call whose address is another one moves there."""
+        try:
+            self._ask_address(call, Uri.parse(call.remote.uri))
+        except ParseError:
+            return  # nothing that could be asked for; the far end's address may be a name of its own kind
 
     def resolved(self, query: int, address: str, reason: str, transport: str) -> None:
         """Take the answer to one of our own questions."""
         name, host = self._queries.pop(query, ("", ""))
         call = self.desk.calls.get(name)
         if call is None:
+            return
+        if call.is_connected:
+            if address and address != call.address:
+                call.address = address
+                self.offers.move(call)
             return
         if not address:
             self.closing.close(call, "network", 503, f"{host} cannot be reached: {reason or 'no address'}")

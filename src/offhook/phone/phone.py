@@ -36,6 +36,7 @@ from offhook.phone.settings import PhoneSettings, SrtpSettings
 from offhook.phone.sound import Sound
 from offhook.phone.streams import Streams
 from offhook.phone.transfers import Transfers
+from offhook.phone.ways import Ways
 from offhook.sip import events as s
 
 QUIT_WITHIN: Final = 4.0
@@ -97,6 +98,7 @@ class Phone:
         self.incoming = Incoming(self.desk, self.offers, self.closing, self.outgoing)
         self.transfers = Transfers(self.desk, self.outgoing, self.closing)
         self.accounts = Accounts(self.desk, self.outgoing)
+        self.ways = Ways(self.desk, self.outgoing)
         self.sound = Sound(self.desk)
         self.conferences = Conferences(self.desk)
         self.streams = Streams(self.desk, self.closing)
@@ -264,6 +266,7 @@ class Phone:
         return {
             s.Registering: self.accounts.registering,
             s.Registered: self.accounts.registered,
+            s.RegistrationLost: self.accounts.lost,
             s.RegistrationFailed: self.accounts.failed,
             s.RegistrationEnded: self.accounts.ended,
             s.SessionIncoming: self.incoming.received,
@@ -291,7 +294,9 @@ class Phone:
         return {
             s.Datagram: self._sip_input,
             s.StreamChunk: self._sip_input,
-            s.FlowFailed: self._sip_input,
+            s.FlowFailed: self.ways.failed,
+            s.FlowUp: self.ways.up,
+            s.NetworkChanged: self.ways.network_changed,
             s.Resolved: self._resolved,
             ClockSet: self._set_clock,
             Started: lambda x: self.desk.emit(e.SystemReady(address=x.address)),
@@ -458,7 +463,7 @@ class Phone:
         return c.Accepted(operation=operation)
 
     def _request_done(self, event: s.RequestDone) -> None:
-        if self.digits.request_done(event):
+        if self.digits.request_done(event) or self.accounts.failover.request_done(event):
             return
         operation, to = self._messages.pop(event.request, ("", ""))
         if not operation:

@@ -28,7 +28,7 @@ class PhoneSettings:
     shortest such time others may ask for. `reliable` says when provisional answers are acknowledged (PRACK): where the other
     side wants it, or always.
     With `decide` a program may say what becomes of an incoming call (Decide) before it rings or is answered by itself; it
-    has 2 seconds.
+    has 2 seconds. `instance_id` is the URN by which registrars tell this phone from others of the same user ("": none is told).
     """
 
     name: str = ""
@@ -55,6 +55,7 @@ class PhoneSettings:
     recording_dir: str = ""
     local_tones: bool = True
     default_account: str = ""
+    instance_id: str = ""
     output_volume: int = 100
     mic_volume: int = 100
     input_device: str = ""
@@ -80,6 +81,13 @@ class SrtpSettings:
 class AccountSettings:
     """One SIP account. `domain` is the registrar's domain, `proxy` an outbound proxy URI ("" is none), `expires` seconds.
 
+    `transport` "auto" leaves the choice to the name service (RFC 3263). `backups` are further servers, written like `proxy`,
+    that are used in this order while the first one cannot be reached. `keep_alive` is seconds between signs of life on a
+    connection (0: none). `tls_ca` is a PEM file or folder of who may vouch for the server ("": the system's),
+    `tls_certificate` and `tls_key` are our own PEM files, `tls_name` is the name the server's certificate must bear ("": the
+    domain's); with `tls_verify` False anybody may answer. `ws_path` is the resource of a WebSocket. `outbound` tells the
+    registrar which phone this is (RFC 5626).
+
     `dial_plan` is MicroSIP's syntax ("" dials everything); `dialing_prefix` is put before numbers it applies to.
     An account with `register` False can still place calls, and receive those sent to our address. `srtp` and `keying` are
     as in the section [srtp], "default" takes what that says.
@@ -93,7 +101,16 @@ class AccountSettings:
     display_name: str = ""
     label: str = ""
     proxy: str = ""
-    transport: Literal["udp", "tcp"] = "udp"
+    transport: Literal["auto", "udp", "tcp", "tls", "ws", "wss"] = "udp"
+    backups: tuple[str, ...] = ()
+    keep_alive: int = 60
+    outbound: bool = True
+    tls_ca: str = ""
+    tls_certificate: str = ""
+    tls_key: str = ""
+    tls_name: str = ""
+    tls_verify: bool = True
+    ws_path: str = "/"
     expires: int = 300
     register: bool = True
     dial_plan: str = ""

@@ -10,7 +10,7 @@ from offhook.sip.outgoing import Outgoing
 from offhook.sip.reliable import RAck, reliable_number
 from offhook.sip.session import Session, Sessions, SessionState
 from offhook.sip.session_timer import SessionTimer
-from offhook.sip.stack import ALLOW, Hop, Items, body_of, header_list, hop_to
+from offhook.sip.stack import ALLOW, Hop, Items, body_of, encrypted, header_list, hop_to
 from offhook.sip.uri import NameAddr, Uri
 
 
@@ -44,17 +44,14 @@ class Calling(Session):
     def _invite(self, target: Uri, now: float) -> None:
         self._tried.append(target)
         identity = self.identity
-        items: Items = []
-        if identity is not None and identity.proxy is not None:
-            proxy = identity.proxy if identity.proxy.is_loose else identity.proxy.with_param("lr")
-            items.append(("Route", f"<{proxy}>"))
-        items += [("From", str(self.local)), ("To", f"<{self.command.target}>"), ("Call-ID", self.call_id),
-                  ("Allow", ALLOW), *self.supported(), *(self.timer.asked() if self.timer is not None else ()),
-                  *self.command.headers]
+        hop = first_hop(identity, target, self.stack.service_route(identity))
+        items: Items = [*self.stack.routes_of(identity), ("From", str(self.local)), ("To", f"<{self.command.target}>"),
+                        ("Call-ID", self.call_id), ("Allow", ALLOW), *self.supported(),
+                        *(self.timer.asked() if self.timer is not None else ()), *self.command.headers]
         if self.stack.policy.reliable == "required":
             items.append(("Require", "100rel"))
         self._ringing = False
-        self._out = Outgoing(self.stack, "INVITE", target, items, hop=first_hop(identity, target),
+        self._out = Outgoing(self.stack, "INVITE", target, items, hop=hop, flow=self.stack.registered_flow(identity, hop),
                              next_cseq=self._next_cseq, on_answer=self._answered, identity=identity,
                              contact_user=self.contact_user, body=self.command.offer, on_sent=self._sent)
         self._out.start(now)
@@ -128,7 +125,7 @@ class Calling(Session):
         return known
 
     def _accepted(self, out: Outgoing, response: Response, now: float) -> None:
-        if self.acknowledge_again(response):
+        if self.acknowledge_again(response, now):
             return
         dialog = self._fork(out, response)
         if dialog is None or dialog is self.dialog:
@@ -204,7 +201,7 @@ class Calling(Session):
         for contact in found:
             uri = contact.uri
             known = [*self._tried, *(target for target, _ in self._targets)]
-            if uri.scheme in ("sip", "tel") and not any(uri.equivalent(each) for each in known):
+            if uri.scheme in ("sip", "sips", "tel") and not any(uri.equivalent(each) for each in known):
                 self._targets.append((uri, response.status))
 
     # --- ending ---
@@ -229,19 +226,27 @@ class Calling(Session):
             out.cancel(headers, now)
 
 
-def first_hop(identity: Identity | None, target: Uri) -> Hop:
-    """Return where a request outside dialogs goes: the outbound proxy, else what the target names.
+def first_hop(identity: Identity | None, target: Uri, service_route: tuple[NameAddr, ...] = ()) -> Hop:
+    """Return where a request outside dialogs goes: the outbound proxy, the service route, else what the target names.
 
-    A target without host (tel:) goes to the identity's domain, which knows numbers.
+    A target without host (tel:) goes to the identity's domain, which knows numbers. What an address of another domain does
+    not say, the name service does (RFC 3263 4.1).
     """
+    hop = _first_hop(identity, target, service_route)
+    return encrypted(hop) if target.scheme == "sips" else hop
+
+
+def _first_hop(identity: Identity | None, target: Uri, service_route: tuple[NameAddr, ...]) -> Hop:
     if identity is None:
-        return hop_to(target)
+        return hop_to(target, "auto")
     if identity.proxy is not None:
         return hop_to(identity.proxy, identity.transport)
+    if service_route:
+        return hop_to(service_route[0].uri, identity.transport)
     domain = identity.address.uri
     if not target.host:
         return hop_to(domain, identity.transport)
-    return hop_to(target, identity.transport if target.host.lower() == domain.host.lower() else "udp")
+    return hop_to(target, identity.transport if target.host.lower() == domain.host.lower() else "auto")
 
 
 def _preference(contact: NameAddr) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, TypeAlias, assert_never
 
 from offhook.errors import InvalidArgument, InvalidState, NotFound, ParseError
@@ -13,6 +14,7 @@ from offhook.sip.calling import Calling, first_hop
 from offhook.sip.dialog import key_of
 from offhook.sip.events import Body, Flow, HeaderList, Identity, IdentityId, SipCommand, SipInput, SipOutput
 from offhook.sip.framing import StreamFramer, is_keep_alive
+from offhook.sip.keepalive import is_stun
 from offhook.sip.message import (
     REASON_PHRASES,
     MessageError,
@@ -68,7 +70,8 @@ class Endpoint:
         self._stack = Stack(ids, user_agent)
         self._sessions = Sessions(self._stack)
         self._registrations: dict[IdentityId, Registration] = {}
-        self._framers: dict[tuple[int, events.Address], StreamFramer] = {}
+        self._stack.flow_failed = self._flow_failed
+        self._framers: dict[Flow, StreamFramer] = {}
         self._stalled: dict[StreamFramer, Timer] = {}
 
     # --- the five verbs ---
@@ -97,14 +100,21 @@ class Endpoint:
     def receive(self, happened: SipInput, now: float) -> None:
         """Take what the world sent. Never raises, whatever the bytes."""
         if isinstance(happened, events.Datagram):
-            if not is_keep_alive(happened.data):
+            if is_stun(happened.data):
+                for registration in self._registrations.values():
+                    registration.stun_answer(happened.flow, happened.data, now)
+            elif not is_keep_alive(happened.data):
                 self._receive_message(happened.flow, happened.data, now)
+            elif happened.flow in self._stack.pinged:
+                self._pong(happened.flow, now)
         elif isinstance(happened, events.StreamChunk):
             self._receive_chunk(happened.flow, happened.data, now)
         elif isinstance(happened, events.Resolved):
             self._stack.resolved(happened, now)
-        else:
+        elif isinstance(happened, events.FlowFailed):
             self._flow_failed(happened, now)
+        elif isinstance(happened, events.NetworkChanged):
+            self._network_changed(happened.reason, now)
 
     def timeout(self, now: float) -> None:
         """Fire what is due."""
@@ -125,6 +135,10 @@ class Endpoint:
         return any(client.state in _UNANSWERED for client in self._stack.transactions.clients.values())
 
     # --- what tests and statistics look at ---
+
+    def identity(self, name: IdentityId) -> Identity | None:
+        """Return what is set for this identity, None if there is none."""
+        return self._stack.identities.get(name)
 
     def statistics(self) -> dict[str, int]:
         """Return how many of each thing are alive."""
@@ -185,10 +199,8 @@ class Endpoint:
         identity = self._identity(command.identity)
         _check_target(command.target)
         stack = self._stack
-        items: Items = []
-        if identity.proxy is not None:
-            proxy = identity.proxy if identity.proxy.is_loose else identity.proxy.with_param("lr")
-            items.append(("Route", f"<{proxy}>"))
+        hop = first_hop(identity, command.target, stack.service_route(identity))
+        items: Items = stack.routes_of(identity)
         sender = identity.address.without_tag().with_tag(stack.tag())
         items += [("From", str(sender)), ("To", f"<{command.target}>"), ("Call-ID", stack.ids.token(24)), *command.headers]
         if command.method == "OPTIONS":
@@ -200,7 +212,7 @@ class Endpoint:
                 headers = header_list(response) if response is not None else ()
                 stack.emit(events.RequestDone(command.request, status, reason, headers))
         contact = identity.contact_user if command.method == "OPTIONS" else None
-        Outgoing(stack, command.method, command.target, items, hop=first_hop(identity, command.target),
+        Outgoing(stack, command.method, command.target, items, hop=hop, flow=stack.registered_flow(identity, hop),
                  next_cseq=lambda: next(cseq), on_answer=done, identity=identity, contact_user=contact,
                  body=command.body).start(now)
 
@@ -243,11 +255,11 @@ class Endpoint:
     # --- bytes ---
 
     def _receive_chunk(self, flow: Flow, data: bytes, now: float) -> None:
-        key = (flow.connection, flow.remote)
-        framer = self._framers.get(key)
+        framer = self._framers.get(flow)
         if framer is None:
-            framer = self._framers[key] = StreamFramer()
-        pings = framer.pings
+            framer = self._framers[flow] = StreamFramer()
+        pings, pongs = framer.pings, framer.pongs
+        framer.expects_pong = flow in self._stack.pinged
         fault: ParseError | None = None
         try:
             frames = framer.feed(data)
@@ -259,6 +271,8 @@ class Endpoint:
         for _ in range(framer.pings - pings):
             # RFC 5626 4.4.1: a ping of two line ends is answered with one
             self._stack.transmit(flow, b"\r\n")
+        if framer.pongs > pongs:
+            self._pong(flow, now)
         if fault is not None:
             self._answer_unframed(flow, framer.head, fault)
             self._close_stream(flow, framer)
@@ -287,19 +301,39 @@ class Endpoint:
             self._stalled[framer] = self._stack.timers.start(now + STALLED, give_up)
 
     def _close_stream(self, flow: Flow, framer: StreamFramer) -> None:
-        self._forget_stream((flow.connection, flow.remote), framer)
+        self._forget_stream(flow, framer)
         self._stack.emit(events.CloseFlow(flow))
 
-    def _forget_stream(self, key: tuple[int, events.Address], framer: StreamFramer) -> None:
-        self._framers.pop(key, None)
+    def _forget_stream(self, flow: Flow, framer: StreamFramer) -> None:
+        self._framers.pop(flow, None)
         timer = self._stalled.pop(framer, None)
         if timer is not None:
             timer.stop()
 
+    def _pong(self, flow: Flow, now: float) -> None:
+        self._stack.pinged.discard(flow)
+        for registration in self._registrations.values():
+            registration.pong(flow, now)
+
     def _flow_failed(self, failed: events.FlowFailed, now: float) -> None:
-        for key in [key for key in self._framers if same_path(failed.flow, Flow("tcp", failed.flow.local, key[1], key[0]))]:
-            self._forget_stream(key, self._framers[key])
-        self._stack.transactions.fail(failed.flow, now)
+        for flow in [flow for flow in self._framers if same_path(failed.flow, flow)]:
+            self._forget_stream(flow, self._framers[flow])
+        if failed.flow.transport != "udp":
+            self._forget_flow(lambda flow: same_path(failed.flow, flow))
+        self._stack.transactions.fail(failed, now)
+        for registration in list(self._registrations.values()):
+            registration.flow_failed(failed, now)
+
+    def _network_changed(self, reason: str, now: float) -> None:
+        """Reach everybody anew: registrars at once, the others with the next request."""
+        self._forget_flow(lambda _flow: True)
+        for registration in list(self._registrations.values()):
+            registration.network_changed(now, reason)
+
+    def _forget_flow(self, failed: Callable[[Flow], bool]) -> None:
+        self._stack.forget_flow(failed)
+        for session in set(self._sessions.dialogs.values()):
+            session.forget_flow(failed)
 
     def _receive_message(self, flow: Flow, data: bytes, now: float) -> None:
         try:
@@ -343,7 +377,7 @@ class Endpoint:
         if method == "INVITE" and 200 <= response.status < 300:
             # RFC 6026 8: the transaction is gone, its session may still be there to acknowledge once more
             session = self._sessions.dialogs.get((response.call_id, response.from_.tag or "", response.to.tag or ""))
-            if session is not None and session.acknowledge_again(response):
+            if session is not None and session.acknowledge_again(response, now):
                 return
         self._stack.drop(flow.remote, f"a {response.status} to no request of ours")
 
@@ -403,8 +437,8 @@ class Endpoint:
             self._receive_cancel(request, server, now)
         elif method not in METHODS:
             self._respond(server, 405 if method in _REGISTRAR_ONLY else 501, now, (("Allow", ALLOW),))
-        elif request.uri.scheme == "sips":
-            # sips promises TLS on each hop, which nothing here can keep
+        elif request.uri.scheme == "sips" and flow.transport not in events.SECURE:
+            # RFC 3261 26.2.2: sips promises TLS on each hop; this one was none
             self._respond(server, 416, now)
         elif "Require" in request.headers and (unknown := self._unknown(request.headers.values("Require"))):
             # RFC 3261 8.2.2.3: every extension that is required and not understood
@@ -547,8 +581,8 @@ def _transfer(transfers: Transfers, command: _TransferCommand, now: float) -> No
 
 
 def _check_target(target: Uri) -> None:
-    if target.scheme not in ("sip", "tel"):
-        raise InvalidArgument.field("target", "a sip: or tel: address")
+    if target.scheme not in ("sip", "sips", "tel"):
+        raise InvalidArgument.field("target", "a sip:, sips: or tel: address")
 
 
 def _check_text(command: object) -> None:

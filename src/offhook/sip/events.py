@@ -13,7 +13,7 @@ The endpoint (`sip.endpoint.Endpoint`) speaks the five verbs:
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -24,20 +24,43 @@ IdentityId: TypeAlias = str
 RequestId: TypeAlias = str
 HeaderList: TypeAlias = tuple[tuple[str, str], ...]
 Address: TypeAlias = tuple[str, int]
-TransportName: TypeAlias = Literal["udp", "tcp"]
+TransportName: TypeAlias = Literal["udp", "tcp", "tls", "ws", "wss"]
+TransportChoice: TypeAlias = Literal["auto", "udp", "tcp", "tls", "ws", "wss"]
+"""What an account or an address asks for; "auto" leaves it to the name service (RFC 3263 4.1), UDP if that says nothing."""
+
+SECURE: Final[frozenset[str]] = frozenset({"tls", "wss"})
+"""Transports that keep the promise of a sips: address."""
+
+
+class ConnectionTerms(Struct, frozen=True):
+    """What a connection needs beyond an address: who the far end has to be, and who we are.
+
+    `name` is what the far end's certificate must bear ("": the name that was looked up; RFC 5922 7.1). `ca` is a PEM file or a
+    folder of those that may vouch for it ("": the system's), `certificate` and `key` are our own PEM files. With `verify` False
+    anybody may answer. `path` is the resource of a WebSocket.
+    """
+
+    name: str = ""
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+    verify: bool = True
+    path: str = "/"
 
 
 class Flow(Struct, frozen=True):
-    """One way to reach one peer: a UDP socket and a remote address, or one TCP connection.
+    """One way to reach one peer: a UDP socket and a remote address, or one connection (TCP, TLS, WebSocket).
 
-    `connection` is 0 for UDP, and for a TCP flow that `io` is to connect (or reuse) on first use; accepted TCP connections
-    carry the positive number `io` gave them. `local` is the address the peer sees us under (for Via and Contact).
+    `connection` is 0 for UDP, and for a connection that `io` is to make (or reuse) on first use; accepted connections
+    carry the positive number `io` gave them. `local` is the address the peer sees us under (for Via and Contact). `terms` are
+    those of a TLS or WebSocket connection that we make.
     """
 
     transport: TransportName
     local: Address
     remote: Address
     connection: int = 0
+    terms: ConnectionTerms | None = None
 
 
 class Body(Struct, frozen=True):
@@ -51,7 +74,9 @@ class Identity(Struct, frozen=True):
     """Who we are towards a registrar or proxy.
 
     `proxy` is the outbound proxy (a loose route) or None: the domain of `address`. `contact_user` is the user part of our
-    Contact, by which incoming requests find this identity. `transport` is what requests to the domain use.
+    Contact, by which incoming requests find this identity. `transport` is what requests to the domain use, `terms` are those
+    of its TLS and WebSocket connections. `instance` is the URN that tells this phone from others of the same user (RFC 5626
+    4.1; "": not told), `keep_alive` seconds between signs of life on the registered flow (0: none).
     """
 
     id: IdentityId
@@ -59,9 +84,12 @@ class Identity(Struct, frozen=True):
     auth_username: str = ""
     password: str = ""
     proxy: Uri | None = None
-    transport: TransportName = "udp"
+    transport: TransportChoice = "udp"
     contact_user: str = ""
     user_agent: str = "offhook"
+    terms: ConnectionTerms | None = None
+    instance: str = ""
+    keep_alive: float = 0.0
 
 
 # --- commands ------------------------------------------------------------------------------------------------------
@@ -245,23 +273,40 @@ SipCommand: TypeAlias = (
 
 
 class Datagram(Struct, frozen=True):
-    """A UDP datagram arrived."""
+    """A UDP datagram arrived, or a message on a WebSocket, which needs no framing either (RFC 7118 5)."""
 
     flow: Flow
     data: bytes
 
 
 class StreamChunk(Struct, frozen=True):
-    """Bytes arrived on a TCP connection; framing is done here."""
+    """Bytes arrived on a TCP or TLS connection; framing is done here."""
 
     flow: Flow
     data: bytes
 
 
-class FlowFailed(Struct, frozen=True):
-    """A send failed or a connection broke or was closed (RFC 3261 18.4: a transport error, as 503 for its transactions)."""
+class FlowUp(Struct, frozen=True):
+    """A connection that we make stands; `detail` says how it is secured ("" if it is not)."""
 
     flow: Flow
+    detail: str = ""
+
+
+class FlowFailed(Struct, frozen=True):
+    """A send failed or a connection broke or was closed (RFC 3261 18.4: a transport error, as 503 for its transactions).
+
+    `stood`: the connection had been there, so that a new one may well come about.
+    """
+
+    flow: Flow
+    reason: str
+    stood: bool = False
+
+
+class NetworkChanged(Struct, frozen=True):
+    """This machine's addresses or routes are others now, or it slept: what was known of flows is worth nothing any more."""
+
     reason: str
 
 
@@ -273,30 +318,35 @@ class Resolved(Struct, frozen=True):
     reason: str = ""
 
 
-SipInput: TypeAlias = Datagram | StreamChunk | FlowFailed | Resolved
+SipInput: TypeAlias = Datagram | StreamChunk | FlowUp | FlowFailed | NetworkChanged | Resolved
 
 
 # --- outputs -------------------------------------------------------------------------------------------------------
 
 
 class Transmit(Struct, frozen=True):
-    """Send these bytes on this flow (for TCP: connect first if there is no connection)."""
+    """Send these bytes on this flow (connect first if there is no connection)."""
 
     flow: Flow
     data: bytes
 
 
 class Resolve(Struct, frozen=True):
-    """Find where `host` is. Literal addresses are asked too; `port` None means the default or what SRV says."""
+    """Find where `host` is. Literal addresses are asked too; `port` None means what SRV says, else the default.
+
+    With `secure` only transports that are encrypted will do (sips:). `terms` become those of the flows.
+    """
 
     query: int
     host: str
     port: int | None
-    transport: TransportName
+    transport: TransportChoice
+    secure: bool = False
+    terms: ConnectionTerms | None = None
 
 
 class CloseFlow(Struct, frozen=True):
-    """This TCP connection sent something that cannot be framed; close it."""
+    """This connection is of no use any more (what it sent cannot be framed, or it is dead); close it."""
 
     flow: Flow
 
@@ -315,6 +365,14 @@ class Registered(Struct, frozen=True):
 
     identity: IdentityId
     expires: int
+
+
+class RegistrationLost(Struct, frozen=True):
+    """We were registered, and the way there is gone (connection, address): another attempt follows in `retry_in` seconds."""
+
+    identity: IdentityId
+    reason: str
+    retry_in: float
 
 
 class RegistrationFailed(Struct, frozen=True):
@@ -493,9 +551,10 @@ class Dropped(Struct, frozen=True):
 
 
 SipEvent: TypeAlias = (
-    Registering | Registered | RegistrationFailed | RegistrationEnded | SessionIncoming | SessionCalling | SessionProgress
-    | SessionRedirected | SessionAnswered | SessionConfirmed | SessionEnded | OfferReceived | OfferWanted | OfferAnswered
-    | OfferFailed | RefreshWanted | ReferRequested | ReferProgress | InfoReceived | MessageReceived | RequestDone | Dropped
+    Registering | Registered | RegistrationLost | RegistrationFailed | RegistrationEnded | SessionIncoming
+    | SessionCalling | SessionProgress | SessionRedirected | SessionAnswered | SessionConfirmed | SessionEnded
+    | OfferReceived | OfferWanted | OfferAnswered | OfferFailed | RefreshWanted | ReferRequested | ReferProgress
+    | InfoReceived | MessageReceived | RequestDone | Dropped
 )
 
 SipOutput: TypeAlias = Transmit | Resolve | CloseFlow | SipEvent

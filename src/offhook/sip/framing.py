@@ -16,17 +16,23 @@ def is_keep_alive(data: bytes) -> bool:
     return not data.strip(b"\r\n\x00")
 
 
+_LINE_ENDS = (b"", b"\r", b"\n", b"\r\n", b"\r\n\r")
+"""What may be the beginning of a ping, and no message."""
+
+
 class StreamFramer:
     """The framing of one stream connection. After a ParseError, or once `fault` is set, it is of no use: close it.
 
     `pings` counts the double CRLFs between messages; the owner answers each new one with a single CRLF (RFC 5626 4.4.1).
     `head` is, behind a fault, the head of the message that has it (b"" if there is none to answer).
+    While `expects_pong` is set, a single CRLF is the answer to a ping of ours: it is cleared and `pongs` counts.
     """
 
-    __slots__ = ("_buffer", "_searched", "_wanted", "fault", "head", "pings")
+    __slots__ = ("_buffer", "_searched", "_wanted", "expects_pong", "fault", "head", "pings", "pongs")
 
     def __init__(self) -> None:
-        self.pings = 0
+        self.pings = self.pongs = 0
+        self.expects_pong = False
         self.fault: ParseError | None = None
         self.head = b""
         self._buffer = bytearray()
@@ -55,7 +61,7 @@ class StreamFramer:
     @property
     def waits(self) -> bool:
         """Whether a message has begun and not come to its end."""
-        return bool(self._buffer)
+        return self._buffer not in _LINE_ENDS
 
     @property
     def begun(self) -> bytes:
@@ -75,7 +81,11 @@ class StreamFramer:
 
     def _swallow_keep_alives(self) -> None:
         while self._buffer[:1] == b"\r" or self._buffer[:1] == b"\n":
-            if self._buffer.startswith(b"\r\n\r\n"):
+            if self.expects_pong and self._buffer.startswith(b"\r\n"):
+                self.expects_pong = False
+                self.pongs += 1
+                del self._buffer[:2]
+            elif self._buffer.startswith(b"\r\n\r\n"):
                 self.pings += 1
                 del self._buffer[:4]
             elif b"\r\n\r\n".startswith(bytes(self._buffer)):

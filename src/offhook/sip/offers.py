@@ -105,7 +105,7 @@ class Offers:
 
     def _accepted(self, out: Outgoing, response: Response, now: float) -> None:
         session, dialog = self.session, self.session.dialog
-        if dialog is None or session.acknowledge_again(response):
+        if dialog is None or session.acknowledge_again(response, now):
             return
         dialog.refresh(response)
         session.ack(dialog, out.cseq, None, now)

@@ -6,16 +6,20 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from offhook.sip.auth import CHALLENGE_LIMIT, read_challenges
-from offhook.sip.events import Body, Flow, HeaderList, Identity, Resolved
+from offhook.sip.events import Body, ConnectionTerms, Flow, HeaderList, Identity, Resolved
 from offhook.sip.headers import Headers
 from offhook.sip.message import Request, Response
 from offhook.sip.stack import Hop, Items, Stack, contact_uri, host_port
 from offhook.sip.timers import TIMEOUT
-from offhook.sip.transactions import MAGIC_COOKIE, ClientTransaction, Input
+from offhook.sip.transactions import MAGIC_COOKIE, ClientTransaction, Input, State
 from offhook.sip.uri import Uri
 
 UDP_LIMIT: Final = 1300
 """Octets: RFC 3261 18.1.1, a request within 200 bytes of a 1500 byte path MTU goes over TCP."""
+
+FAILOVER_AFTER: Final = 6.0
+"""Seconds of silence after which the next address of the same name is asked: four copies of the request got no answer. An
+INVITE waits for timer B all the same, for it must not ring at two places."""
 
 OnAnswer: TypeAlias = Callable[["Outgoing", int, str, Response | None, float], None]
 """Called with (outgoing, status, reason, response, now); response is None for a status made here (408, 503)."""
@@ -29,14 +33,37 @@ class Outgoing:
     """
 
     __slots__ = (
-        "_answered", "_challenges", "_flows", "_payload", "_resolved", "_tcp_asked", "body", "branch", "client",
-        "contact_user", "cseq", "flow", "headers", "hop", "identity", "method", "next_cseq", "on_answer", "on_sent", "over",
-        "request", "stack", "uri",
+        "_answered",
+        "_challenges",
+        "_flows",
+        "_payload",
+        "_reconnected",
+        "_resolved",
+        "_tcp_asked",
+        "body",
+        "branch",
+        "client",
+        "contact_params",
+        "contact_user",
+        "cseq",
+        "flow",
+        "former_contact",
+        "headers",
+        "hop",
+        "identity",
+        "method",
+        "next_cseq",
+        "on_answer",
+        "on_sent",
+        "over",
+        "request",
+        "stack",
+        "uri",
     )
 
     def __init__(self, stack: Stack, method: str, uri: Uri, headers: Items, *, hop: Hop, next_cseq: Callable[[], int],
                  on_answer: OnAnswer | None = None, identity: Identity | None = None, contact_user: str | None = None,
-                 body: Body | None = None, flow: Flow | None = None,
+                 body: Body | None = None, flow: Flow | None = None, contact_params: str = "",
                  on_sent: Callable[[Outgoing, float], None] | None = None) -> None:
         self.stack = stack
         self.method = method
@@ -48,6 +75,8 @@ class Outgoing:
         self.on_sent = on_sent
         self.identity = identity
         self.contact_user = contact_user
+        self.contact_params = contact_params
+        self.former_contact = ""  # of a REGISTER: the binding to take away if ours is another one now
         self.body = body
         self.flow: Flow | None = None
         self.request: Request | None = None
@@ -58,6 +87,7 @@ class Outgoing:
         self._flows: list[Flow] = [flow] if flow is not None else []
         self._resolved = False
         self._tcp_asked = False
+        self._reconnected = False
         self._answered: set[tuple[str, bool]] = set()
         self._challenges = 0
         self._payload = b""
@@ -78,10 +108,16 @@ class Outgoing:
         """Whether it has left at least once."""
         return self.request is not None
 
-    def resend(self) -> None:
-        """Send an ACK once more."""
+    def resend(self, now: float) -> None:
+        """Send an ACK once more; where its connection is gone, on a new one."""
         if self.flow is not None and self._payload:
             self.stack.transmit(self.flow, self._payload)
+        elif self.request is not None:
+            self._try_next("", now)
+
+    def forget_flow(self) -> None:
+        """The flow is gone: ask anew where the next hop is when this is sent again."""
+        self.flow, self._flows, self._resolved = None, [], False
 
     def cancel(self, headers: HeaderList, now: float) -> None:
         """Send CANCEL for the INVITE in progress (RFC 3261 9.1: same Request-URI, Via branch, CSeq number and Route)."""
@@ -110,12 +146,16 @@ class Outgoing:
             self._send(self._flows.pop(0), now)
         elif not self._resolved:
             self._resolved = True
-            self.stack.resolve(self.hop, self._on_resolved)
+            self.stack.resolve(self.hop, self._on_resolved, self._terms)
         else:
             self._finish(503, why or "Service Unavailable", None, now)
 
+    @property
+    def _terms(self) -> ConnectionTerms | None:
+        return self.identity.terms if self.identity is not None else None
+
     def _on_resolved(self, answer: Resolved, now: float) -> None:
-        self._flows = [*answer.flows, *self._flows]
+        self._flows = [*self.stack.trusted_first(answer.flows, now), *self._flows]
         self._try_next(answer.reason or "no address", now)
 
     def _send(self, flow: Flow, now: float) -> None:
@@ -134,6 +174,8 @@ class Outgoing:
         else:
             self.client = self.stack.transactions.request(flow, request, payload, self.branch, self._on_response,
                                                           self._on_failure, now)
+            if self._flows and self.method != "INVITE":
+                self._limit_silence(self.client, now)
         if first and self.on_sent is not None:
             self.on_sent(self, now)
 
@@ -142,7 +184,12 @@ class Outgoing:
         via = f"SIP/2.0/{flow.transport.upper()} {host_port(flow.local)};branch={self.branch};rport"
         items: Items = [("Via", via), ("Max-Forwards", "70"), *self.headers, ("CSeq", f"{self.cseq} {self.method}")]
         if self.contact_user is not None:
-            items.append(("Contact", f"<{contact_uri(self.contact_user, flow)}>"))
+            uri = contact_uri(self.contact_user, flow, secure=self.uri.scheme == "sips")
+            if self.identity is not None and self.identity.id in self.stack.outbound and not self.contact_params:
+                uri += ";ob"  # RFC 5626 4.3: requests inside the dialog come over this flow too
+            items.append(("Contact", f"<{uri}>{self.contact_params}"))
+            if self.former_contact not in ("", uri):
+                items.append(("Contact", f"<{self.former_contact}>;expires=0"))
         content = self.body.data if self.body is not None else b""
         credentials = self.stack.credentials(self.identity)
         if credentials is not None and credentials.known:
@@ -160,17 +207,35 @@ class Outgoing:
     def _on_response(self, response: Response, now: float) -> None:
         if response.status in (401, 407) and not self.over and self._answer_challenge(response, now):
             return
-        if response.status >= 300:
+        if response.status == 503 and self._flows and not self.over and self.flow is not None:
+            # RFC 3263 4.3: this server has no time for us, the next one may have
+            self.stack.suspect(self.flow, now)
+            self._try_next(response.reason, now)
+        elif response.status >= 300:
             self._finish(response.status, response.reason, response, now)
         elif self.on_answer is not None:
             # 2xx too: copies and forks of a 2xx to INVITE go on arriving
             self.on_answer(self, response.status, response.reason, response, now)
 
     def _on_failure(self, status: int, reason: str, now: float) -> None:
-        if status == 503:
-            self._try_next("Transport Error", now)
+        broken = self.client.broken if self.client is not None else None
+        if broken is not None and broken.stood and not self._reconnected:
+            # It was sent on a connection that the far end had closed, or the connection broke: a new one may well stand.
+            self._reconnected, self._resolved = True, False
+        elif self.flow is not None:
+            self.stack.suspect(self.flow, now)
+        if status == 503 or self._flows:
+            # RFC 3263 4.3: a transport error, or a transaction that timed out: the next address
+            self._try_next(reason, now)
         else:
             self._finish(status, reason, None, now)
+
+    def _limit_silence(self, client: ClientTransaction, now: float) -> None:
+        """Where there are further addresses, a silent one is not waited for as long as a transaction lives."""
+        def silent(then: float) -> None:
+            if client.state is State.TRYING and client.step(Input.ABANDON, then):
+                self._on_failure(408, "Request Timeout", then)
+        self.stack.timers.start(now + FAILOVER_AFTER, silent)
 
     def _finish(self, status: int, reason: str, response: Response | None, now: float) -> None:
         if self.over:

@@ -1,4 +1,4 @@
-"""One identity's registration: register, refresh, survive refusals and silence, unregister (RFC 3261 10.2, RFC 5626 4.5)."""
+"""One identity's registration: register, refresh, survive refusals, silence and lost flows (RFC 3261 10.2, RFC 5626)."""
 
 from __future__ import annotations
 
@@ -7,18 +7,29 @@ from typing import Final
 
 from offhook.errors import ParseError
 from offhook.sip import events
-from offhook.sip.events import Identity, IdentityId
+from offhook.sip.events import Flow, FlowFailed, Identity, IdentityId
 from offhook.sip.headers import parse_number
+from offhook.sip.keepalive import KeepAlive
 from offhook.sip.message import Response
 from offhook.sip.outgoing import Outgoing
 from offhook.sip.stack import Items, Stack, hop_to
 from offhook.sip.timers import Timer
-from offhook.sip.uri import Uri
+from offhook.sip.transactions import same_path
+from offhook.sip.uri import NameAddr, Uri
 
 BACKOFF_FIRST: Final = 30.0
 """Seconds before the second attempt; doubles with each failure (RFC 5626 4.5)."""
 BACKOFF_LONGEST: Final = 1800.0
 """Seconds: RFC 5626 4.5."""
+UNREACHABLE_LONGEST: Final = 120.0
+"""Seconds: the longest wait while the registrar cannot be reached. A phone that is deaf for half an hour after an outage is of
+no use, and unlike a wrong password a question that finds nobody disturbs nobody."""
+RECONNECT_WITHIN: Final = (0.1, 1.0)
+"""Seconds until a lost flow is replaced, drawn by chance: all phones of a restarted registrar lose theirs at once."""
+UDP_PAUSE: Final = 25.0
+"""Seconds: address translation forgets a silent UDP flow after 30 seconds at the earliest (RFC 4787 4.3 asks for 120)."""
+FLOW_TIMER_LONGEST: Final = 3600
+"""Seconds: a Flow-Timer above this is taken as this."""
 BACKOFF_JITTER: Final = (0.5, 1.0)
 """RFC 5626 4.5: the wait is drawn between half of it and all of it, so that a restarted registrar is not stormed."""
 RETRY_AFTER_LONGEST: Final = 3600.0
@@ -43,8 +54,8 @@ class RegistrationState(Enum):
 class Registration:
     """Keeps one identity registered from `register()` until `unregister()`."""
 
-    __slots__ = ("_bound", "_cseq", "_expires", "_failures", "_out", "_timer", "_too_brief", "call_id", "identity", "stack",
-                 "state", "tag")
+    __slots__ = ("_bound", "_contact", "_cseq", "_expires", "_failures", "_flow", "_keeper", "_out", "_plain", "_timer",
+                 "_too_brief", "call_id", "identity", "stack", "state", "tag")
 
     def __init__(self, stack: Stack, identity: IdentityId) -> None:
         self.stack = stack
@@ -58,6 +69,10 @@ class Registration:
         self._failures = 0
         self._too_brief = 0
         self._bound = False
+        self._plain = False  # without RFC 5626: the registrar says that something on the way does not know it
+        self._contact = ""  # what is bound now
+        self._flow: Flow | None = None
+        self._keeper: KeepAlive | None = None
         self._out: Outgoing | None = None
         self._timer: Timer | None = None
 
@@ -65,6 +80,7 @@ class Registration:
         """Register now, and keep it up."""
         self._expires = expires
         self._failures = self._too_brief = 0
+        self._plain = False
         self._send(RegistrationState.SENDING, now)
 
     def unregister(self, now: float) -> None:
@@ -81,7 +97,80 @@ class Registration:
         """Drop everything without a word."""
         self.state = RegistrationState.IDLE
         self._bound = False
+        self._contact = ""
+        self._leave_flow()
+        self.stack.forget_registration(self.identity)
         self._quiet()
+
+    # --- flows
+
+    def flow_failed(self, failed: FlowFailed, now: float) -> None:
+        """The flow we are registered on is gone: nothing reaches us there. Register on another one."""
+        if self._flow is not None and self.state is RegistrationState.REGISTERED and same_path(self._flow, failed.flow):
+            self._lost(failed.reason, now)
+
+    def network_changed(self, now: float, reason: str) -> None:
+        """Our address may be another one: register at once, whatever was planned."""
+        if self.state in (RegistrationState.REGISTERED, RegistrationState.SENDING, RegistrationState.WAITING):
+            self._failures = self._too_brief = 0
+            self._leave_flow()
+            self.stack.emit(events.RegistrationLost(self.identity, reason, 0.0))
+            self._send(RegistrationState.SENDING, now)
+
+    def _lost(self, reason: str, now: float) -> None:
+        self._leave_flow()
+        self._quiet()
+        self.state = RegistrationState.WAITING
+        wait = self.stack.ids.uniform(*RECONNECT_WITHIN)
+        self._timer = self.stack.timers.start(now + wait, self._again)
+        self.stack.emit(events.RegistrationLost(self.identity, reason, wait))
+
+    def _dead(self, reason: str, now: float) -> None:
+        """The keep-alive found the flow dead. Its connection may not know yet."""
+        flow = self._flow
+        if flow is None:
+            return
+        if flow.transport == "udp":
+            self.stack.suspect(flow, now)
+            self._lost(reason, now)
+        else:
+            self.stack.emit(events.CloseFlow(flow))
+            self.stack.flow_failed(FlowFailed(flow, reason, True), now)
+
+    def pong(self, flow: Flow, now: float) -> None:
+        """A ping on this flow was answered."""
+        if self._keeper is not None and same_path(self._keeper.flow, flow):
+            self._keeper.pong(now)
+
+    def stun_answer(self, flow: Flow, data: bytes, now: float) -> None:
+        """A STUN message came on this flow."""
+        if self._keeper is not None and self._keeper.flow.remote == flow.remote:
+            self._keeper.stun_answer(data, now)
+
+    def _leave_flow(self) -> None:
+        self._flow = None
+        if self._keeper is not None:
+            self._keeper.stop()
+            self._keeper = None
+
+    def _keep_alive(self, out: Outgoing, response: Response, now: float) -> None:
+        """Keep the flow of a good registration alive as the registrar wants it, else where it needs it."""
+        identity, flow = out.identity, out.flow
+        if identity is None or flow is None:
+            return
+        asked = _number(response, "Flow-Timer")
+        outbound = identity.id in self.stack.outbound
+        period = min(asked, FLOW_TIMER_LONGEST) if asked else identity.keep_alive
+        if flow.transport == "udp" and not asked and not outbound:
+            # between us and a registrar that sees our own address nothing forgets the flow
+            period = min(period, UDP_PAUSE) if _is_translated(out, response) else 0.0
+        if self._flow == flow and self._keeper is not None:
+            return
+        self._leave_flow()
+        self._flow = flow
+        if period > 0:
+            self._keeper = KeepAlive(self.stack, flow, period, self._dead, stun=outbound, strict=outbound or bool(asked))
+            self._keeper.start(now)
 
     def _quiet(self) -> None:
         if self._timer is not None:
@@ -103,12 +192,16 @@ class Registration:
         if identity.proxy is not None:
             proxy = identity.proxy if identity.proxy.is_loose else identity.proxy.with_param("lr")
             items.append(("Route", f"<{proxy}>"))
+        told = bool(identity.instance) and not self._plain
         items += [("From", str(address.with_tag(self.tag))), ("To", str(address)), ("Call-ID", self.call_id),
-                  ("Expires", str(expires))]
+                  ("Expires", str(expires)), ("Supported", "path, outbound" if told else "path")]
         self._out = Outgoing(self.stack, "REGISTER", _registrar(identity), items,
                              hop=hop_to(identity.proxy or address.uri, identity.transport), next_cseq=self._next_cseq,
                              on_answer=self._answered, identity=identity, contact_user=identity.contact_user,
+                             contact_params=f';reg-id=1;+sip.instance="<{identity.instance}>"' if told else "",
                              on_sent=self._sent)
+        if self.identity not in self.stack.outbound:
+            self._out.former_contact = self._contact  # where calls would ring for nobody once our address is another one
         self._out.start(now)
 
     def _next_cseq(self) -> int:
@@ -131,6 +224,10 @@ class Registration:
             self._registered(out, response, now)
         elif status == 423 and response is not None and self._raise_expires(response):
             self._send(RegistrationState.SENDING, now)
+        elif status == 439 and not self._plain:
+            # RFC 5626 11.6: something on the way does not know outbound
+            self._plain = True
+            self._send(RegistrationState.SENDING, now)
         else:
             self._failed(status, reason, response, now)
 
@@ -144,11 +241,27 @@ class Registration:
         self._failures = self._too_brief = 0
         self._bound = True
         self.state = RegistrationState.REGISTERED
+        self._learn_way(out, response, now)
         self.stack.emit(events.Registered(self.identity, granted))
         margin = min(max(granted * MARGIN_FRACTION, MARGIN_LEAST), granted / 2)
         # a little earlier by chance, so that a thousand phones do not refresh in one second
         wait = (granted - margin) * self.stack.ids.uniform(0.95, 1.0)
         self._timer = self.stack.timers.start(now + max(wait, 1.0), self._again)
+
+    def _learn_way(self, out: Outgoing, response: Response, now: float) -> None:
+        """Keep what the registrar tells of the way to us and through it."""
+        stack = self.stack
+        self._contact = str(out.request.contacts[0].uri) if out.request is not None else ""
+        try:
+            routes = tuple(NameAddr.parse(value) for value in response.headers.values("Service-Route"))
+            if "outbound" in (value.lower() for value in response.headers.values("Require")):
+                stack.outbound.add(self.identity)
+        except ParseError:
+            routes = ()  # RFC 3608 6.1: it was an offer, not a duty
+        stack.service_routes[self.identity] = routes
+        if out.flow is not None:
+            stack.flows[self.identity] = out.hop, out.flow
+        self._keep_alive(out, response, now)
 
     def _again(self, now: float) -> None:
         self._timer = None
@@ -166,7 +279,9 @@ class Registration:
     def _failed(self, status: int, reason: str, response: Response | None, now: float) -> None:
         self._out = None
         self.state = RegistrationState.WAITING
-        longest = min(BACKOFF_FIRST * 2.0 ** min(self._failures, 10), BACKOFF_LONGEST)
+        self._leave_flow()
+        unreachable = response is None or status in (408, 503)
+        longest = min(BACKOFF_FIRST * 2.0 ** min(self._failures, 10), UNREACHABLE_LONGEST if unreachable else BACKOFF_LONGEST)
         self._failures += 1
         wait = longest * self.stack.ids.uniform(*BACKOFF_JITTER)
         asked = _number(response, "Retry-After") if response is not None else None
@@ -180,6 +295,16 @@ def _registrar(identity: Identity) -> Uri:
     """Return the Request-URI of REGISTER: the domain, without user part (RFC 3261 10.2)."""
     uri = identity.address.uri
     return Uri("sip", None, uri.host, uri.port)
+
+
+def _is_translated(out: Outgoing, response: Response) -> bool:
+    """Whether the far end saw another address than ours (RFC 3581 4)."""
+    try:
+        via = response.via
+    except ParseError:
+        return False
+    ours = out.flow.local if out.flow is not None else ("", 0)
+    return via.received not in (None, ours[0]) or via.rport not in (None, 0, ours[1])
 
 
 def _number(response: Response, name: str) -> int | None:

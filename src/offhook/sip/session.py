@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 from offhook.errors import InvalidState, NotFound
 from offhook.sip import events
 from offhook.sip.dialog import Dialog, DialogKey, key_of
-from offhook.sip.events import Body, HeaderList, Identity, SessionId
+from offhook.sip.events import Body, Flow, HeaderList, Identity, SessionId
 from offhook.sip.message import Request, Response
 from offhook.sip.offers import Offers
 from offhook.sip.outgoing import OnAnswer, Outgoing
@@ -297,12 +297,12 @@ class Session:
             del self.acks[next(iter(self.acks))]
         out.start(now)
 
-    def acknowledge_again(self, response: Response) -> bool:
+    def acknowledge_again(self, response: Response, now: float) -> bool:
         """Send the ACK for a copy of a 2xx; False if it is not one of ours."""
         ack = self.acks.get((response.to.tag or "", response.cseq.number))
         if ack is None:
             return False
-        ack.resend()
+        ack.resend(now)
         return True
 
     def _outgoing(self, method: str, dialog: Dialog, headers: Items, next_cseq: Callable[[], int], body: Body | None,
@@ -317,6 +317,15 @@ class Session:
         return Outgoing(self.stack, method, uri, items + headers, hop=hop, next_cseq=next_cseq, on_answer=on_answer,
                         identity=self.identity, contact_user=self.contact_user if contact else None, body=body, flow=flow,
                         on_sent=remember)
+
+    def forget_flow(self, failed: Callable[[Flow], bool]) -> None:
+        """What is sent from now on does not go over flows that are gone."""
+        for dialog in self.dialogs.values():
+            if dialog.flow is not None and failed(dialog.flow):
+                dialog.flow = None
+        for ack in self.acks.values():
+            if ack.flow is not None and failed(ack.flow):
+                ack.forget_flow()
 
     # --- answers of ours ---
 
@@ -343,7 +352,13 @@ class Session:
 
     def contact(self, server: ServerTransaction) -> HeaderList:
         """Return our Contact header towards the peer of this transaction."""
-        return (("Contact", f"<{contact_uri(self.contact_user, server.flow)}>"),)
+        uri = contact_uri(self.contact_user, server.flow, secure=server.request.uri.scheme == "sips")
+        return (("Contact", f"<{uri}{self._outbound_parameter}>"),)
+
+    @property
+    def _outbound_parameter(self) -> str:
+        # RFC 5626 4.3: requests inside the dialog come over the flow we are registered on
+        return ";ob" if self.identity is not None and self.identity.id in self.stack.outbound else ""
 
     def _never_acknowledged(self, now: float) -> None:
         # RFC 3261 13.3.1.4: no ACK within 64*T1: the dialog is confirmed, but the session ends with BYE

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from offhook.ids import Ids
 from offhook.sip.auth import Credentials
 from offhook.sip.events import (
+    SECURE,
     Address,
     Body,
+    ConnectionTerms,
     Dropped,
     Flow,
+    FlowFailed,
     HeaderList,
     Identity,
     IdentityId,
@@ -22,16 +25,22 @@ from offhook.sip.events import (
     SetPolicy,
     SipOutput,
     Transmit,
+    TransportChoice,
     TransportName,
 )
 from offhook.sip.message import REASON_PHRASES, Request, Response, encode_message, response_fields
 from offhook.sip.timers import TimerQueue
 from offhook.sip.transactions import ServerTransaction, Transactions
-from offhook.sip.uri import Uri
+from offhook.sip.uri import NameAddr, Uri
 
 ALLOW: Final = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE, REFER, NOTIFY, UPDATE, PRACK"
 METHODS: Final = frozenset(ALLOW.split(", "))
 ACCEPT: Final = "application/sdp, message/sipfrag"
+
+SUSPECT_FOR: Final = 60.0
+"""Seconds for which an address that failed is asked after its brothers."""
+MAX_SUSPECTS: Final = 256
+"""Addresses remembered as failing; above that the memory starts afresh."""
 
 Items: TypeAlias = list[tuple[str, str]]
 OnResolved: TypeAlias = Callable[[Resolved, float], None]
@@ -39,23 +48,49 @@ OnResolved: TypeAlias = Callable[[Resolved, float], None]
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """Where the next message goes: a name still to be resolved. `port` None: the default, or what SRV says."""
+    """Where the next message goes: a name still to be resolved. `port` None: what SRV says, else the default.
+
+    `secure`: only encrypted transports will do.
+    """
 
     host: str
     port: int | None
-    transport: TransportName
+    transport: TransportChoice
+    secure: bool = False
 
     def reached_by(self, flow: Flow) -> bool:
         """Whether this flow already leads there. A connection counts for its host: its far port says nothing about 5060."""
-        if self.host.lower() != flow.remote[0].lower():
+        if self.host.lower() != flow.remote[0].lower() or (self.secure and flow.transport not in SECURE):
             return False
-        return flow.connection > 0 or flow.remote[1] == (self.port or 5060)
+        return flow.connection > 0 or flow.remote[1] == (self.port or default_port(flow.transport))
 
 
-def hop_to(uri: Uri, default: TransportName = "udp") -> Hop:
+def default_port(transport: str) -> int:
+    """Return where a transport is spoken unless something else is said (RFC 3261 19.1.2, RFC 7118 5.2: those of HTTP)."""
+    return _DEFAULT_PORTS.get(transport, 5060)
+
+
+_DEFAULT_PORTS: Final = {"tls": 5061, "ws": 80, "wss": 443}
+_NAMED: Final[dict[str | None, TransportName]] = {"udp": "udp", "tcp": "tcp", "tls": "tls", "ws": "ws", "wss": "wss"}
+_ENCRYPTED: Final[dict[TransportChoice, TransportChoice]] = {
+    "auto": "auto", "udp": "tls", "tcp": "tls", "tls": "tls", "ws": "wss", "wss": "wss",
+}
+
+
+def hop_to(uri: Uri, default: TransportChoice = "udp") -> Hop:
     """Return the next hop a URI names (RFC 3261 8.1.2); without a transport parameter, `default`."""
-    named = uri.transport
-    return Hop(uri.hostname, uri.port, "tcp" if named == "tcp" else "udp" if named == "udp" else default)
+    if uri.transport is None and uri.scheme == "sip":
+        return Hop(uri.hostname, uri.port, default)
+    named: TransportChoice = _NAMED.get(uri.transport, default)
+    if named == "ws" and default == "wss":
+        named = "wss"  # RFC 7118 5.4: the parameter is "ws" for both
+    hop = Hop(uri.hostname, uri.port, named)
+    return encrypted(hop) if uri.scheme == "sips" else hop
+
+
+def encrypted(hop: Hop) -> Hop:
+    """Return the same hop by encrypted transports only, as a sips: address demands (RFC 3261 26.2.2)."""
+    return replace(hop, transport=_ENCRYPTED[hop.transport], secure=True)
 
 
 def host_port(address: Address) -> str:
@@ -64,13 +99,19 @@ def host_port(address: Address) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def contact_uri(user: str, flow: Flow) -> str:
-    """Return our Contact URI as the peer of this flow reaches us; `user` is plain text."""
+def contact_uri(user: str, flow: Flow, *, secure: bool = False) -> str:
+    """Return our Contact URI as the peer of this flow reaches us; `user` is plain text. `secure` makes it a sips: one."""
     if not (user.isascii() and user.isalnum()):
         user = Uri.sip(user, "host").user or ""
     who = f"{user}@" if user else ""
-    kind = ";transport=tcp" if flow.transport == "tcp" else ""
-    return f"sip:{who}{host_port(flow.local)}{kind}"
+    if secure:
+        # RFC 5630 3.1.3: the scheme says TLS; the parameter names what carries it
+        return f"sips:{who}{host_port(flow.local)}{_SECURE_PARAMETER.get(flow.transport, '')}"
+    return f"sip:{who}{host_port(flow.local)}{_PARAMETER[flow.transport]}"
+
+
+_PARAMETER: Final = {"udp": "", "tcp": ";transport=tcp", "tls": ";transport=tls", "ws": ";transport=ws", "wss": ";transport=ws"}
+_SECURE_PARAMETER: Final = {"wss": ";transport=ws"}
 
 
 def body_of(message: Request | Response) -> Body | None:
@@ -85,6 +126,10 @@ def header_list(message: Request | Response) -> HeaderList:
     return tuple(message.headers.items())
 
 
+def _nobody(_failed: FlowFailed, _now: float) -> None:
+    pass
+
+
 class Stack:
     """The common ground. Machines emit through it and never see the endpoint."""
 
@@ -97,6 +142,12 @@ class Stack:
         self.identities: dict[IdentityId, Identity] = {}
         self.set_policy(SetPolicy())
         self._credentials: dict[IdentityId, Credentials] = {}
+        self.service_routes: dict[IdentityId, tuple[NameAddr, ...]] = {}
+        self.outbound: set[IdentityId] = set()  # those whose registrar reaches us over the flow alone (RFC 5626)
+        self.flows: dict[IdentityId, tuple[Hop, Flow]] = {}  # over which each is registered
+        self.pinged: set[Flow] = set()  # connections on which an answer to a ping is due
+        self.flow_failed: Callable[[FlowFailed, float], None] = _nobody
+        self._suspects: dict[tuple[str, Address], float] = {}
         self._queries: dict[int, OnResolved] = {}
         self._query = 0
 
@@ -112,17 +163,46 @@ class Stack:
         """Report bytes that led nowhere."""
         self.outputs.append(Dropped(source, reason))
 
-    def resolve(self, hop: Hop, then: OnResolved) -> None:
+    def resolve(self, hop: Hop, then: OnResolved, terms: ConnectionTerms | None = None) -> None:
         """Ask where `hop` is; `then` gets the answer."""
         self._query += 1
         self._queries[self._query] = then
-        self.outputs.append(Resolve(self._query, hop.host, hop.port, hop.transport))
+        self.outputs.append(Resolve(self._query, hop.host, hop.port, hop.transport, hop.secure, terms))
 
     def resolved(self, answer: Resolved, now: float) -> None:
         """Pass an answer on, once."""
         then = self._queries.pop(answer.query, None)
         if then is not None:
             then(answer, now)
+
+    def suspect(self, flow: Flow, now: float) -> None:
+        """Ask this address last for a while: it was silent, unreachable, or had no time."""
+        if len(self._suspects) >= MAX_SUSPECTS:
+            self._suspects.clear()
+        self._suspects[flow.transport, flow.remote] = now + SUSPECT_FOR
+
+    def trusted_first(self, flows: tuple[Flow, ...], now: float) -> tuple[Flow, ...]:
+        """Return the flows in their order, those that failed lately last."""
+        if not self._suspects or len(flows) < 2:
+            return flows
+        return tuple(sorted(flows, key=lambda flow: self._suspects.get((flow.transport, flow.remote), 0.0) > now))
+
+    def routes_of(self, identity: Identity | None) -> Items:
+        """Return the Route headers of requests outside dialogs: the outbound proxy, then the service route (RFC 3608 5)."""
+        if identity is None:
+            return []
+        items: Items = []
+        if identity.proxy is not None:
+            proxy = identity.proxy if identity.proxy.is_loose else identity.proxy.with_param("lr")
+            items.append(("Route", f"<{proxy}>"))
+        for route in self.service_route(identity):
+            if identity.proxy is None or route.uri.host.lower() != identity.proxy.host.lower():
+                items.append(("Route", str(route)))
+        return items
+
+    def service_route(self, identity: Identity | None) -> tuple[NameAddr, ...]:
+        """Return the way the registrar wants requests of this identity to take, empty if it said nothing."""
+        return self.service_routes.get(identity.id, ()) if identity is not None else ()
 
     def set_identity(self, identity: Identity) -> None:
         """Add or replace an identity. Its nonces survive unless user or password changed."""
@@ -136,6 +216,23 @@ class Stack:
         """Forget an identity and its nonces."""
         self.identities.pop(identity, None)
         self._credentials.pop(identity, None)
+        self.forget_registration(identity)
+
+    def forget_registration(self, identity: IdentityId) -> None:
+        """Forget what the registrar told of the way for this identity."""
+        self.service_routes.pop(identity, None)
+        self.flows.pop(identity, None)
+        self.outbound.discard(identity)
+
+    def registered_flow(self, identity: Identity | None, hop: Hop) -> Flow | None:
+        """Return the flow over which the identity is registered, where it leads to the same next hop (RFC 5626 4.3)."""
+        known = self.flows.get(identity.id) if identity is not None else None
+        return known[1] if known is not None and (known[0] == hop or hop.reached_by(known[1])) else None
+
+    def forget_flow(self, failed: Callable[[Flow], bool]) -> None:
+        """Send nothing more over flows of which `failed` says that they are gone."""
+        for identity in [each for each, (_, flow) in self.flows.items() if failed(flow)]:
+            del self.flows[identity]
 
     def set_policy(self, policy: SetPolicy) -> None:
         """Take over how calls are made, and with it which extensions are understood (`supported`, `extensions`)."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final, TypeAlias
 
-from offhook.sip.events import Flow
+from offhook.sip.events import Flow, FlowFailed
 from offhook.sip.headers import Headers
 from offhook.sip.message import Request, Response, response_to
 from offhook.sip.timers import T1, T2, T4, TIMEOUT, TIMER_D, TRYING_AFTER, Timer, TimerQueue
@@ -316,7 +316,7 @@ class Transaction:
 class ClientTransaction(Transaction):
     """A request of ours on its way to an answer."""
 
-    __slots__ = ("key", "on_failure", "on_response")
+    __slots__ = ("broken", "key", "on_failure", "on_response")
 
     def __init__(self, layer: Transactions, flow: Flow, request: Request, payload: bytes, branch: str,
                  on_response: OnResponse, on_failure: OnFailure) -> None:
@@ -326,6 +326,7 @@ class ClientTransaction(Transaction):
         self.payload = payload
         self.on_response = on_response
         self.on_failure = on_failure
+        self.broken: FlowFailed | None = None
 
     def receive(self, response: Response, now: float) -> bool:
         """Take a matching response."""
@@ -339,7 +340,7 @@ class ClientTransaction(Transaction):
         if action is Action.REPORT_TIMEOUT:
             self.on_failure(408, "Request Timeout", now)
         elif action is Action.REPORT_ERROR:
-            self.on_failure(503, "Service Unavailable", now)
+            self.on_failure(503, self.broken.reason if self.broken is not None else "Service Unavailable", now)
         elif isinstance(message, Response):
             if action is Action.ACKNOWLEDGE:
                 self.layer.send(self.flow, make_ack(self.request, message).encode())
@@ -418,9 +419,11 @@ class Transactions:
         """Whether this new request came before on another path (RFC 3261 8.2.2.2)."""
         return _merge_key(request) in self._merged
 
-    def fail(self, flow: Flow, now: float) -> None:
-        """Report a transport error to everything that uses `flow` (RFC 3261 18.4)."""
+    def fail(self, failed: FlowFailed, now: float) -> None:
+        """Report a transport error to everything that uses its flow (RFC 3261 18.4)."""
+        flow = failed.flow
         for client in [each for each in self.clients.values() if same_path(each.flow, flow)]:
+            client.broken = failed
             client.step(Input.TRANSPORT_ERROR, now)
         for server in [each for each in self.servers.values() if same_path(each.flow, flow)]:
             if not server.step(Input.TRANSPORT_ERROR, now) and flow.transport == "tcp":
@@ -441,6 +444,8 @@ class Transactions:
 def same_path(used: Flow, failed: Flow) -> bool:
     """Whether a failure of one flow concerns the other. Connection 0 is whatever connection leads to that address."""
     if used.transport != failed.transport or used.remote != failed.remote:
+        return False
+    if used.terms != failed.terms and not (used.connection or failed.connection):
         return False
     return used.connection == failed.connection or not used.connection or not failed.connection
 

@@ -29,11 +29,19 @@ S = TypeVar("S")
 
 @dataclass(frozen=True, slots=True)
 class SipSettings:
-    """Where SIP is spoken. A busy `port` is replaced by any free one; `user_agent` "" is the program's own name."""
+    """Where SIP is spoken. A busy `port` is replaced by any free one; `user_agent` "" is the program's own name.
+
+    With `tls_certificate` and `tls_key` (PEM files) other phones may connect to `tls_port` by TLS. `nameservers` are asked
+    instead of the system's, as ["192.0.2.53", "[2001:db8::53]:5353"].
+    """
 
     host: str = "0.0.0.0"
     port: int = 5060
     user_agent: str = ""
+    tls_port: int = 5061
+    tls_certificate: str = ""
+    tls_key: str = ""
+    nameservers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +195,17 @@ def _ip(value: str) -> str:
     return ""
 
 
+def _nameservers(value: tuple[str, ...]) -> str:
+    from offhook.io.names import server_address  # only files with name servers pay for it
+
+    try:
+        for each in value:
+            server_address(each)
+    except ValueError:
+        return 'write addresses, as ["192.0.2.53", "[2001:db8::53]:5353"]'
+    return ""
+
+
 def _origins(value: tuple[str, ...]) -> str:
     good = all(_ORIGIN.fullmatch(origin) for origin in value)
     return "" if good else 'write scheme, host and port only, as ["https://crm.example.org", "http://localhost:3000"]'
@@ -263,6 +282,8 @@ CHECKS: Mapping[tuple[str, str], Check] = {
     ("phone", "mic_volume"): _VOLUME,
     ("sip", "host"): _ip,
     ("sip", "port"): _between(0, 65535),
+    ("sip", "tls_port"): _between(0, 65535),
+    ("sip", "nameservers"): _nameservers,
     ("media", "rtp_ports"): _ports,
     ("media", "codecs"): _codecs,
     ("srtp", "suites"): _suites,
@@ -274,6 +295,12 @@ CHECKS: Mapping[tuple[str, str], Check] = {
     ("account", "domain"): lambda value: "" if _TOKEN.fullmatch(value) else "write a host name or address, as pbx.example.org",
     ("account", "username"): lambda value: "" if _TOKEN.fullmatch(value) else "write the user part, as 1001",
     ("account", "expires"): _between(10, 86400, " seconds"),
+    ("account", "keep_alive"): _between(0, 3600, " seconds, 0 for none"),
+    ("account", "backups"): lambda value: "" if all(map(_TOKEN.fullmatch, value)) and len(value) < 8 else
+        'write at most 7 servers, as ["sip:backup.example.org"]',
+    ("account", "ws_path"): lambda value: "" if value.startswith("/") and _TOKEN.fullmatch(value) else 'write a path, as "/ws"',
+    ("phone", "instance_id"): lambda value: "" if not value or re.fullmatch(r"urn:uuid:[0-9a-fA-F-]{36}", value) else
+        'write "urn:uuid:" and a UUID, or leave it out',
     **{("hooks", name): _places for name in (*OCCASIONS, "decide")},
     ("hooks", "timeout"): _between(0.1, 3600, " seconds"),
     ("hooks", "at_once"): _between(1, 100),

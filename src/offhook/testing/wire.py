@@ -224,7 +224,9 @@ class Wire:
         addresses = self.names.get(query.host)
         if addresses is None:
             addresses = [(query.host, query.port or 5060)] if query.host[:1].isdigit() or ":" in query.host else []
-        flows = tuple(Flow(query.transport, node.address, (host, query.port or port)) for host, port in addresses)
+        transport = "udp" if query.transport == "auto" else query.transport
+        terms = query.terms if transport in ("tls", "ws", "wss") else None
+        flows = tuple(Flow(transport, node.address, (host, query.port or port), terms=terms) for host, port in addresses)
         answer = Resolved(query.query, flows, "" if flows else "no such name")
         self._later(self.now, node, answer)
 
@@ -234,7 +236,7 @@ class Wire:
         flow = output.flow
         sent = Sent(self.now, node.address, flow.remote, flow.transport, output.data)
         self.sent.append(sent)
-        if flow.transport == "tcp":
+        if flow.transport != "udp":
             self._send_stream(node, flow, output.data)
         elif self.dropper is None or not self.dropper(sent):
             self._send_datagram(node, flow, output.data)
@@ -261,7 +263,7 @@ class Wire:
         ready = max(self.now + self.weather.delay + self._random.random() * self.weather.jitter,
                     self._ready.get((pair, peer.address), 0.0))
         self._ready[pair, peer.address] = ready  # a stream does not overtake itself
-        self._later(ready, peer, StreamChunk(Flow("tcp", peer.address, node.address, number), data))
+        self._later(ready, peer, StreamChunk(Flow(flow.transport, peer.address, node.address, number), data))
 
     def break_connection(self, one: Address, other: Address) -> None:
         """Close the TCP connection between two nodes; both learn of it."""

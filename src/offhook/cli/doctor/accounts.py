@@ -106,7 +106,7 @@ class _Patient:
     # --- the way there
 
     def _ask(self, remotes: list[Address]) -> Iterator[Finding]:
-        used: TransportName = self.hop.transport
+        used: TransportName = way.spoken(self.hop)
         other: TransportName = "tcp" if used == "udp" else "udp"
         with ThreadPoolExecutor(2) as pool:
             beside = pool.submit(self._options, other, remotes)
@@ -157,7 +157,7 @@ class _Patient:
     # --- the password
 
     def _ask_bindings(self, remote: Address) -> Asked:
-        with way.probe(self.case, self.hop.transport, remote) as probe:
+        with way.probe(self.case, way.spoken(self.hop), remote) as probe:
             return ask_bindings(probe, self.identity)
 
     def _password(self, asked: Asked) -> Iterator[Finding]:

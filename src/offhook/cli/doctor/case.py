@@ -11,7 +11,7 @@ from typing import Any
 from offhook.errors import ParseError
 from offhook.io.probe import PATIENCE
 from offhook.phone.settings import AccountSettings
-from offhook.sip.events import TransportName
+from offhook.sip.events import TransportChoice
 from offhook.sip.uri import Uri
 from offhook.storage.config import Config
 from offhook.storage.paths import Paths, paths
@@ -86,5 +86,5 @@ def _added_later(view: dict[str, Any]) -> AccountSettings:
         user = uri.user_decoded
     except ParseError:
         domain, user = "", ""
-    transport: TransportName = "tcp" if view["transport"] == "tcp" else "udp"
+    transport: TransportChoice = view["transport"]
     return AccountSettings(id=view["id"], domain=domain, username=user, transport=transport)

@@ -19,7 +19,10 @@ from offhook.sip.uri import parse_host_port
 ADVICE: dict[TransportName, str] = {
     "udp": "calls out work; if calls to you stop coming after a while, the router forgets us: set expires = 60, "
            'or transport = "tcp", in the account',
-    "tcp": "nothing has to be done: calls to you come over the connection that registering keeps open",
+    **dict.fromkeys(
+        ("tcp", "tls", "ws", "wss"),
+        "nothing has to be done: calls to you come over the connection that registering keeps open",
+    ),
 }
 """What to do behind a router. Home routers forget UDP after 30 seconds to some minutes (RFC 4787 4.3)."""
 

@@ -51,13 +51,13 @@ def look_at_target(case: Case, to: str) -> Iterator[Finding]:
     hop = first_hop(identity, target)
     remotes = yield from way.remotes(case, name, hop)
     for remote in remotes:
-        with way.probe(case, hop.transport, remote) as probe:
+        with way.probe(case, way.spoken(hop), remote) as probe:
             asked = ask_options(probe, identity, target)
         if asked.reply.response is not None:
             yield _verdict(name, asked, asked.reply.response, way.answer_text(remote, asked.reply, asked.reply.response))
-            yield from way.from_answer(case, name, hop.transport, remote, asked.reply)
+            yield from way.from_answer(case, name, way.spoken(hop), remote, asked.reply)
             return
-        text, advice = way.no_answer(case, hop.transport, remote, asked.reply)
+        text, advice = way.no_answer(case, way.spoken(hop), remote, asked.reply)
         yield Finding(f"{name}, answer", "wrong", text, advice)
 
 

@@ -13,10 +13,10 @@ from offhook.cli.doctor.meaning import quoted
 from offhook.cli.doctor.names import look_up, name_finding, of_family
 from offhook.cli.doctor.ports import bind_trouble
 from offhook.io.probe import Build, Probe, Reply
-from offhook.io.resolver import DEFAULT_PORT
 from offhook.sip.events import Address, TransportName
+from offhook.sip.locating import usable
 from offhook.sip.message import Response
-from offhook.sip.stack import Hop, host_port
+from offhook.sip.stack import Hop, default_port, host_port
 
 MOST_ADDRESSES = 3
 """Addresses of one name that are tried: each that is silent takes the whole patience."""
@@ -34,7 +34,7 @@ def remotes(case: Case, name: str, hop: Hop) -> Generator[Finding, None, list[Ad
     if (finding := _bound_wrongly(case, name, addresses[0])) is not None:
         yield finding
         return []
-    return [(each, hop.port or DEFAULT_PORT) for each in addresses[:MOST_ADDRESSES]]
+    return [(each, hop.port or default_port(spoken(hop))) for each in addresses[:MOST_ADDRESSES]]
 
 
 def _other_family(case: Case, name: str, host: str, addresses: str) -> Finding:
@@ -54,6 +54,11 @@ def _bound_wrongly(case: Case, name: str, address: str) -> Finding | None:
     else:
         return None
     return Finding(f"{name}, way", "wrong", text, 'set sip.host = "0.0.0.0", or leave it out')
+
+
+def spoken(hop: Hop) -> TransportName:
+    """Return the transport that is spoken to a hop, where no record of the name service says another."""
+    return usable(hop.transport, secure=hop.secure)
 
 
 def probe(case: Case, transport: TransportName, remote: Address) -> Probe:

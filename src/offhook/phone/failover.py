@@ -1,0 +1,92 @@
+"""An account's further servers: the next one when one cannot be reached, back to the first when it is well again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from msgspec import structs
+
+from offhook.phone.desk import Account, Desk
+from offhook.phone.events import AccountFailover, AccountRegisterFailed
+from offhook.phone.model import AccountView
+from offhook.sip.events import Register, RemoveIdentity, RequestDone, SendRequest, SetIdentity
+from offhook.sip.uri import Uri
+
+LOOK_BACK: Final = 60.0
+"""Seconds between looks whether the first server is well again."""
+PROBE: Final = "~probe"
+"""What an account's id ends with in the identity, and the request, that asks the first server."""
+
+UNREACHABLE: Final = frozenset({408, 500, 502, 503, 504})
+"""Answers that speak of the server and not of us (RFC 3261 21.5). Silence becomes 408, a refused connection 503."""
+
+
+class Failover:
+    """Chooses the server of each account. `view` shows an account."""
+
+    def __init__(self, desk: Desk, view: Callable[[Account], AccountView]) -> None:
+        self.desk = desk
+        self._view = view
+
+    def use(self, account: Account, server: int) -> None:
+        """Let everything new go through this one of the account's servers."""
+        from offhook.phone.accounts import hidden_identity_of, identity_of
+
+        desk, settings = self.desk, account.settings
+        account.server = server
+        desk.signal(SetIdentity(identity_of(settings, desk.user_agent, desk.settings.instance_id, server)))
+        if settings.hide_caller_id:
+            desk.signal(SetIdentity(hidden_identity_of(settings, desk.user_agent, server)))
+
+    def failed(self, account: Account) -> bool:
+        """Go on to the next server, if the failure speaks of this one; say whether there was a next one."""
+        if len(account.servers) < 2 or account.sip_status not in UNREACHABLE:
+            return False
+        if account.server + 1 == len(account.servers):
+            self.use(account, 0)  # none is left: the next attempt, after its wait, begins anew
+            return False
+        reason = account.reason
+        account.retry_in = 0.0
+        self.desk.emit(AccountRegisterFailed(account=self._view(account)))
+        self._move(account, account.server + 1, reason)
+        return True
+
+    def _move(self, account: Account, server: int, reason: str) -> None:
+        self.use(account, server)
+        account.state, account.failed, account.retry_in = "registering", False, None
+        self.desk.emit(AccountFailover(account=self._view(account), reason=reason))
+        self.desk.signal(Register(account.settings.id, account.settings.expires))
+
+    def registered(self, account: Account) -> None:
+        """While another server than the first is used, look now and then whether the first is well."""
+        if account.server and not account.looks_back:
+            account.looks_back = True
+            self.desk.timers.start(self.desk.now + LOOK_BACK, lambda _now: self._look_back(account))
+
+    def _look_back(self, account: Account) -> None:
+        account.looks_back = False
+        name = account.settings.id
+        if not account.server or self.desk.accounts.get(name) is not account or self.desk.stopping:
+            return
+        from offhook.phone.accounts import identity_of
+
+        probe = structs.replace(identity_of(account.settings, self.desk.user_agent), id=name + PROBE)
+        self.desk.signal(SetIdentity(probe))
+        target = Uri("sip", None, probe.address.uri.host, probe.address.uri.port)
+        self.desk.signal(SendRequest(name + PROBE, name + PROBE, "OPTIONS", target))
+
+    def request_done(self, event: RequestDone) -> bool:
+        """Take the answer of the first server; say whether it was one of our questions."""
+        name = event.request.removesuffix(PROBE)
+        if name == event.request:
+            return False
+        self.desk.attempt(RemoveIdentity(event.request))
+        account = self.desk.accounts.get(name)
+        if account is None or not account.server:
+            return True
+        if event.status in UNREACHABLE:
+            self.registered(account)
+        else:
+            self._move(account, 0, "the first server answers again")
+        return True
