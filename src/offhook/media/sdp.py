@@ -181,6 +181,7 @@ def connection_for(address: str) -> Connection:
     return Connection(address, address_type="IP6" if ":" in address else "IP4")
 
 
+@lru_cache(16)  # an offer is read when it comes, when it is answered, and to see who holds
 def parse_sdp(text: bytes) -> SessionDescription:
     """Read a description; raises ParseError for anything that is not one."""
     head, *sections = _text_of(text).split("\nm=")

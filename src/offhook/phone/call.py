@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import Enum, auto
+from enum import IntEnum, auto
 from functools import lru_cache
 from typing import Final
 
@@ -16,7 +16,7 @@ from offhook.sip.events import Body
 from offhook.sip.timers import Timer
 
 
-class CallInput(Enum):
+class CallInput(IntEnum):
     """What can happen to a call."""
 
     RING = auto()

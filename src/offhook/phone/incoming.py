@@ -26,6 +26,7 @@ SHOWN_HEADERS: Final = 64
 DECISION_WITHIN: Final = 2.0
 """Seconds a program has to decide about a call; the caller hears nothing meanwhile (the server's 100 stops its retries)."""
 
+_ASKING: Final = frozenset({"call-info", "alert-info", "x-autoanswer"})
 _ANSWER_AFTER = re.compile(r"answer-after\s*=\s*\"?(\d{1,3})", re.IGNORECASE)
 
 
@@ -47,14 +48,17 @@ def asked_delay(headers: HeaderList) -> float | None:
     TRUE or 1: the forms that PBXs send for intercom and paging.
     """
     for name, value in headers:
-        lowered, key = value.lower(), name.lower()
-        if key in ("call-info", "alert-info"):
+        key = name.lower()
+        if key not in _ASKING:
+            continue
+        lowered = value.lower()
+        if key != "x-autoanswer":
             found = _ANSWER_AFTER.search(value)
             if found:
                 return float(found.group(1))
             if any(word in lowered for word in ("auto answer", "auto-answer", "autoanswer")):
                 return 0.0
-        if key == "x-autoanswer" and lowered.strip() in ("true", "1"):
+        elif lowered.strip() in ("true", "1"):
             return 0.0
     return None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum, auto
+from enum import IntEnum, auto
 from typing import TYPE_CHECKING, Final
 
 from offhook.errors import InvalidArgument, InvalidState
@@ -26,7 +26,7 @@ GLARE_WAIT_OWNER: Final = (2.1, 4.0)
 GLARE_WAIT_OTHER: Final = (0.0, 2.0)
 
 
-class OfferState(Enum):
+class OfferState(IntEnum):
     """Whose offer is open."""
 
     NONE = auto()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum, auto
+from enum import IntEnum, auto
 from typing import Final
 
 from offhook.errors import ParseError
@@ -41,7 +41,7 @@ EXPIRES_LONGEST: Final = 86400
 """Seconds: a grant or Min-Expires above this is taken as this."""
 
 
-class RegistrationState(Enum):
+class RegistrationState(IntEnum):
     """Where a registration is."""
 
     IDLE = auto()

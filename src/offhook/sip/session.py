@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from enum import Enum, auto
+from enum import IntEnum, auto
 from typing import Final, Literal, TypeAlias
 
 from offhook.errors import InvalidState, NotFound
@@ -32,7 +32,7 @@ SAY_AGAIN: Final = 3
 """How often a request is said again that a later one of ours overtook on the way."""
 
 
-class SessionState(Enum):
+class SessionState(IntEnum):
     """Where a session is."""
 
     CALLING = auto()

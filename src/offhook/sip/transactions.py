@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from enum import Enum, auto
+from enum import IntEnum, auto
 from typing import Final, TypeAlias
 
 from offhook.sip.events import Flow, FlowFailed
@@ -15,7 +15,10 @@ from offhook.sip.timers import T1, T2, T4, TIMEOUT, TIMER_D, TRYING_AFTER, Timer
 MAGIC_COOKIE: Final = "z9hG4bK"
 
 
-class State(Enum):
+# Numbers, because the tables are asked for each message and a plain Enum's hash is a function of Python.
+
+
+class State(IntEnum):
     """Where a transaction is. INITIAL lasts only until START."""
 
     INITIAL = auto()
@@ -28,7 +31,7 @@ class State(Enum):
     TERMINATED = auto()
 
 
-class Input(Enum):
+class Input(IntEnum):
     """What can happen to a transaction. SEND_x comes from its user, RECEIVE_x from the wire, RETRY and END are timers."""
 
     START = auto()
@@ -46,7 +49,7 @@ class Input(Enum):
     ABANDON = auto()
 
 
-class Action(Enum):
+class Action(IntEnum):
     """What a transaction does. The timers carry the letters of RFC 3261 table 4 and RFC 6026."""
 
     SEND = auto()
