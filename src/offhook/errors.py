@@ -24,6 +24,7 @@
     │   └── ParseError             bytes that are not what they claim to be (status says how SIP answers them)
     └── SetupError             this machine or its configuration is not in order
         ├── ConfigError            a configuration file has a mistake (names file, key and what to write)
+        ├── UnreadableFile         a file to be taken over is not what it claims to be (names file, line and what to do)
         └── MediaLost              the media engine broke, and with it the calls it carried
 """
 
@@ -192,6 +193,10 @@ class SetupError(OffhookError):
 
 class ConfigError(SetupError):
     """A configuration file has a mistake."""
+
+
+class UnreadableFile(SetupError):
+    """A file to be taken over is not what it claims to be, or too large; nothing of it was taken."""
 
 
 class MediaLost(SetupError):

@@ -548,6 +548,13 @@ def contacts(use: Invocation) -> int:
     return act(use)
 
 
+def import_(use: Invocation) -> int:
+    """Take over what another phone left."""
+    from offhook.cli.importing import take_over
+
+    return take_over(use)
+
+
 def password(use: Invocation) -> int:
     """Keep the password of an account where the configuration finds it."""
     from offhook.cli.keep import keep_password

@@ -81,6 +81,12 @@ def _remove(use: Invocation) -> int:
     return show(use, {"contact": contact}, f"{plain(contact)}: removed")
 
 
+def _import(use: Invocation) -> int:
+    from offhook.cli.importing import take_over_contacts
+
+    return take_over_contacts(use, _what(use))
+
+
 def _given(use: Invocation) -> dict[str, Any]:
     found: dict[str, Any] = {name.replace("-", "_"): use.text(name) for name in _fields() if use.given(name)}
     if use.flag("starred") or use.flag("not-starred"):
@@ -102,6 +108,6 @@ def _what(use: Invocation) -> str:
 
 
 _ACTIONS: dict[str, Callable[[Invocation], int]] = {
-    "list": _list, "search": _search, "get": _get, "add": _add, "update": _update, "remove": _remove,
+    "list": _list, "search": _search, "get": _get, "add": _add, "update": _update, "remove": _remove, "import": _import,
 }  # fmt: skip
 

@@ -24,6 +24,8 @@ VERBS: dict[str, Verb] = {
         Verb("drain", "[switch]", "take no new calls, let the running ones go on: on or off", actions.drain, group="the phone"),
         Verb("quit", "", "hang up every call, unregister, end the phone", simple("quit", "quitting", fields=""),
              group="the phone"),
+        Verb("import", "[path]", "take over MicroSIP.ini, Contacts.xml, CSV, JSON, call lists, or a folder with them",
+             actions.import_, group="the phone", dry_run="flag", config="FILE", encoding="NAME"),
         Verb("exchange", "", "start a practice exchange to call", actions.exchange, group="the phone",
              host="ADDRESS", port="PORT", verbose="flag"),
         Verb("dial", "to", "call a number or URI", actions.dial, group="calls", **_WAIT, account="ACCOUNT", no_hold="flag",
@@ -84,8 +86,8 @@ VERBS: dict[str, Verb] = {
         Verb("history", "[action] [entry]", "show past calls, or: history delete ENTRY, history clear", actions.history,
              group="events and history", limit="N", before="ENTRY"),
         Verb("contacts", "[action] [what...]", "people: list, search WORDS, get ID, add NUMBER NAME, update ID --name …, "
-             "remove ID", actions.contacts, group="contacts", limit="N", after="ID",
-             **dict.fromkeys(CONTACT_FIELDS, "TEXT"), starred="flag", not_starred="flag"),
+             "remove ID, import FILE", actions.contacts, group="contacts", limit="N", after="ID",
+             **dict.fromkeys(CONTACT_FIELDS, "TEXT"), starred="flag", not_starred="flag", dry_run="flag", encoding="NAME"),
         Verb("webhooks", "[action] [target]", "events to web addresses: list, add URL, remove|test|enable|disable|rotate ID",
              webhooks.webhooks, group="events and history", types="TYPES...", secret="SECRET", timeout="SECONDS",  # noqa: S106
              description="TEXT", skip="flag"),

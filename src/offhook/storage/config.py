@@ -476,6 +476,16 @@ _WANTED: Mapping[Any, str] = types.MappingProxyType({
 })
 
 
+def refusal(table: str, key: str, value: SettingValue) -> str:
+    """Return "" if a setting takes this value, else what is wrong with it. `table` is a section, or "account"."""
+    kind = AccountSettings if table == "account" else SECTIONS.get(table)
+    if kind is None or key not in {each.name for each in dataclasses.fields(kind)}:
+        return f"there is no setting {table}.{key} here"
+    converted, wanted = _convert(value, get_type_hints(kind)[key])
+    check = CHECKS.get((table, key))
+    return wanted or (check(converted) if check else "")
+
+
 # --- writing -------------------------------------------------------------------------------------------------------
 
 
@@ -502,6 +512,33 @@ def add_account(path: Path, account: AccountSettings) -> Config:
     return _rewrite(path, change)
 
 
+def take(
+    path: Path, settings: Mapping[tuple[str, str], SettingValue], accounts: Mapping[str, Mapping[str, SettingValue]], *,
+    only_look: bool = False,
+) -> Config:  # fmt: skip
+    """Write many settings and accounts at once, keeping comments and what accounts have besides.
+
+    What is so already, by the file or by default, is not written. With `only_look` nothing is, but the answer is the same.
+    """
+    now = load(path)
+    there = {account.id: account for account in now.accounts}
+
+    def change(document: Any) -> None:
+        for (table, key), value in settings.items():
+            _set_if_new(document, table, key, value, getattr(getattr(now, table), key))
+        for name, values in accounts.items():
+            before = there.get(name) or AccountSettings(name, "", "")
+            for key, value in values.items():
+                _set_if_new(document, f"account.{name}", key, value, getattr(before, key))
+
+    return _rewrite(path, change, only_look=only_look)
+
+
+def _set_if_new(document: Any, table: str, key: str, value: SettingValue, now: Any) -> None:
+    if (tuple(value) if isinstance(value, list) else value) != now:
+        _table(document, table)[key] = value
+
+
 def remove_account(path: Path, account: str) -> Config:
     """Take an account out of the file; an unknown one is no error."""
     return _rewrite(path, lambda document: _table(document, "account").pop(account, None))
@@ -518,7 +555,7 @@ def _table(document: Any, name: str) -> Any:
     return table
 
 
-def _rewrite(path: Path, change: Callable[[Any], object]) -> Config:
+def _rewrite(path: Path, change: Callable[[Any], object], *, only_look: bool = False) -> Config:
     import tomlkit
 
     try:
@@ -528,7 +565,8 @@ def _rewrite(path: Path, change: Callable[[Any], object]) -> Config:
         change(document)
         written = tomlkit.dumps(document)
         config = parse(written, str(path))
-        write_private(path, written)
+        if not only_look:
+            write_private(path, written)
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be written: {exc.strerror or exc}") from exc
     return config

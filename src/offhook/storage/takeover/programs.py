@@ -1,0 +1,52 @@
+"""A command of MicroSIP's hooks into a program and its arguments, without a shell and with the places this phone knows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from offhook.storage import command_line
+from offhook.storage.config import PLACES
+
+_PLACES: Final = {"number": "number", "user": "number", "name": "name", "callerid": "name", "callid": "call"}
+"""MicroSIP's masks and ours."""
+
+_SCRIPT_HOSTS: Final[Mapping[str, tuple[str, ...]]] = {
+    **dict.fromkeys((".vbs", ".vbe", ".js", ".wsf"), ("wscript.exe", "//B")),
+    ".ps1": ("powershell.exe", "-NoProfile", "-File"),
+}  # fmt: skip
+"""What Windows opens a script with: a program is started here, and a script is none."""
+
+_PATH: Final = re.compile(r"[A-Za-z]:\\[^\"<>|?*]*?\.(?:exe|com|bat|cmd|vbs|vbe|js|wsf|ps1)(?=\s|$)", re.IGNORECASE)
+
+
+def hook_program(text: str) -> tuple[str, ...] | str:
+    """Return the program and its arguments, or why there is none and what to do."""
+    if re.match(r"https?://", text, re.IGNORECASE):
+        return "a web address: `offhook webhooks add URL --types call.*` sends every event there (docs/hooks.md)"
+    path = _PATH.match(text)
+    try:
+        words = (path[0], *command_line.split(text[path.end() :], platform="win32")) if path else _split(text)
+    except ValueError:
+        return "a quote has no partner"
+    if not words or not words[0]:
+        return "there is no program in it"
+    unknown: list[str] = []
+    arguments = [re.sub(r"\{(\w+)\}", lambda mask: _place(mask, unknown), word) for word in words[1:]]
+    if unknown:
+        return f"there is no {', '.join(unknown)} here: all of a call is in the program's environment (docs/hooks.md)"
+    suffix = re.search(r"\.\w+$", words[0])
+    host = _SCRIPT_HOSTS.get(suffix[0].lower(), ()) if suffix else ()
+    return (*host, words[0], *arguments)
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return command_line.split(text, platform="win32", is_file=lambda _: False)
+
+
+def _place(mask: re.Match[str], unknown: list[str]) -> str:
+    place = _PLACES.get(mask[1].lower(), "")
+    if place not in PLACES:
+        unknown.append(mask[0][:40])
+    return f"{{{place}}}"
