@@ -48,8 +48,9 @@ def _page(use: Invocation, search: str) -> int:
 
 
 def _get(use: Invocation) -> int:
-    contact = use.client.request("get_contact", contact=_what(use))["value"]
-    text = "\n".join(f"{name}: {plain(str(value))}" for name, value in contact.items() if value not in ("", False))
+    name = _what(use)
+    contact = use.client.request("get_contact", contact=name)["value"]
+    text = "\n".join(f"{key}: {plain(str(value))}" for key, value in contact.items() if value not in ("", False))
     return show(use, contact, text)
 
 
