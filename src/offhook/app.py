@@ -47,6 +47,7 @@ from offhook.phone.model import CallEnd, wall
 from offhook.phone.phone import Phone
 from offhook.phone.settings import AccountSettings
 from offhook.shown import plain
+from offhook.sip.door import Rules
 from offhook.storage.config import (
     OCCASIONS,
     Config,
@@ -102,9 +103,10 @@ class RunningPhone:
         epoch = ids.token(6)
         self._loop = asyncio.get_running_loop()
         agent = config.sip.user_agent or f"offhook/{__version__}"
+        rules = Rules(config.sip.accept_from, config.sip.stranger_rate, config.sip.unlimited_from)
         self.phone = Phone(
             config.phone, ids, codecs=config.media.codecs, user_agent=agent, country_code=config.contacts.country_code,
-            srtp=config.srtp, certificate=self.certificate,
+            srtp=config.srtp, certificate=self.certificate, rules=rules,
         )
         options = MediaOptions(
             host=config.sip.host, port_range=config.media.rtp_ports, sound=config.media.sound,

@@ -40,6 +40,22 @@ def test_every_section_is_read() -> None:
     assert [account.id for account in found.accounts] == ["office", "home"]
 
 
+@pytest.mark.parametrize(("written", "read"), [
+    ('"anyone"', ("anyone",)), ('"accounts"', ("accounts",)), ('["accounts", "10.1.0.0/16", "2001:db8::/32"]', None),
+    ('"192.0.2.7"', ("192.0.2.7",)),
+])
+def test_who_may_call(written: str, read: tuple[str, ...] | None) -> None:
+    found = config.parse(f"[sip]\naccept_from = {written}\nstranger_rate = 5\nunlimited_from = []\n").sip
+    assert found.accept_from == (read or ("accounts", "10.1.0.0/16", "2001:db8::/32"))
+    assert (found.stranger_rate, found.unlimited_from) == (5.0, ())
+
+
+@pytest.mark.parametrize("written", ['"nobody"', "[]", "7", '["10.0.0.1/8"]', "[1]"])
+def test_a_mistake_in_who_may_call(written: str) -> None:
+    with pytest.raises(ConfigError, match=r'accept_from.*write "anyone", "accounts", or a list of networks'):
+        config.parse(f"[sip]\naccept_from = {written}\n")
+
+
 def test_hooks_are_read() -> None:
     found = config.parse(
         "[hooks]\non_call_end = '/bin/log \"a b\" {number}'\non_call_start = ['/opt/My Programs/x']\ntimeout = 2\n"

@@ -17,7 +17,7 @@ from torture_tables import RFC4475, RFC5118, RINGS, SILENCE, Reaction
 
 from offhook.errors import SetupError
 from offhook.phone.commands import HangupAll
-from offhook.sip import endpoint
+from offhook.sip import streams
 from offhook.sip.message import Response, parse_message
 from offhook.testing.live import LivePhone, live_phone, quiet_config
 
@@ -209,7 +209,7 @@ async def _read(reader: asyncio.StreamReader) -> Response | None:
 
 @pytest.mark.parametrize("name", RFC4475)
 async def test_rfc_4475_over_tcp(name: str, testdata: Path, phone: LivePhone, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint, "STALLED", 0.2)
+    monkeypatch.setattr(streams, "STALLED", 0.2)
     answers, closed = await over_tcp(message(testdata, "rfc4475", name), phone, RFC4475[name].closes)
     assert closed == RFC4475[name].closes, name
     judge(name, RFC4475[name], RFC4475[name].tcp, answers, phone, second=name == "dblreq")

@@ -250,7 +250,10 @@ export interface AuditCommand {
   detail: string;
 }
 
-/** Somebody without a good token, or from a page that may not, was turned away at a surface. Counted, not one for each. */
+/**
+ * Somebody was turned away at a surface: without a good token, from a page that may not, or (surface `sip`) a stranger who
+ * asked too much or for what is not there. Counted, not one for each.
+ */
 export interface AuditDenied {
   surface: string;
   reason: string;

@@ -19,6 +19,7 @@ from offhook.phone.events import Event, OperationFailed, OperationSucceeded
 from offhook.phone.model import STATUS_NAMES, AudioView, CallState, CallView, RegistrationState, StatusView
 from offhook.phone.names import Names
 from offhook.phone.settings import AccountSettings, PhoneSettings
+from offhook.sip.door import Rules
 from offhook.sip.endpoint import Endpoint
 from offhook.sip.events import CloseFlow, Resolve, SipCommand, Transmit
 from offhook.sip.timers import TimerQueue
@@ -64,11 +65,11 @@ class Account:
 class Desk:
     """The shared state. `clock` is Unix time minus monotonic time; `now` is set at every verb."""
 
-    def __init__(self, settings: PhoneSettings, ids: Ids, user_agent: str) -> None:
+    def __init__(self, settings: PhoneSettings, ids: Ids, user_agent: str, rules: Rules | None = None) -> None:
         self.settings = settings
         self.ids = ids
         self.user_agent = user_agent
-        self.sip = Endpoint(ids, user_agent=user_agent)
+        self.sip = Endpoint(ids, user_agent=user_agent, rules=rules)
         self.timers = TimerQueue()
         self.outbox: deque[PhoneOutput] = deque()
         self.calls: dict[str, Call] = {}

@@ -38,6 +38,7 @@ from offhook.phone.streams import Streams
 from offhook.phone.transfers import Transfers
 from offhook.phone.ways import Ways
 from offhook.sip import events as s
+from offhook.sip.door import Rules
 
 QUIT_WITHIN: Final = 4.0
 """Seconds for BYE and un-REGISTER to be answered before the phone ends anyway."""
@@ -72,7 +73,9 @@ PhoneInput: TypeAlias = (
 
 
 class Phone:
-    """A softphone without a socket. `codecs` in order of preference; `country_code` is ours, for knowing callers by number."""
+    """A softphone without a socket. `codecs` in order of preference; `country_code` is ours, for knowing callers by number;
+    `rules` say what strangers may (None: anything).
+    """
 
     def __init__(
         self,
@@ -84,8 +87,9 @@ class Phone:
         country_code: str = "",
         srtp: SrtpSettings = SrtpSettings(),  # noqa: B008 - frozen
         certificate: OwnCertificate = NoCertificate(),  # noqa: B008 - as above
+        rules: Rules | None = None,
     ) -> None:
-        self.desk = Desk(settings, ids, user_agent)
+        self.desk = Desk(settings, ids, user_agent, rules)
         self.desk.names.country_code = country_code
         policy = s.SetPolicy(settings.session_expires, settings.session_least, settings.reliable)
         self.desk.sip.execute(policy, 0.0)
@@ -287,6 +291,7 @@ class Phone:
             s.MessageReceived: self._message_received,
             s.RequestDone: self._request_done,
             s.Dropped: lambda _: None,
+            s.Refused: self._refused,
         }
 
     def _input_table(self) -> dict[type[object], Callable[[Any], object]]:
@@ -479,6 +484,9 @@ class Phone:
         self.desk.emit(
             e.OperationFailed(operation=operation, command=command, sip_status=event.status, reason=event.reason)
         )
+
+    def _refused(self, event: s.Refused) -> None:
+        self.desk.emit(e.AuditDenied(surface="sip", reason=event.reason, peer=event.source, attempts=event.attempts))
 
     def _message_received(self, event: s.MessageReceived) -> None:
         remote = Party(str(event.remote.uri), event.remote.display)

@@ -12,8 +12,9 @@ from offhook.sip.abnf import breaks_line, is_token
 from offhook.sip.answering import Answering
 from offhook.sip.calling import Calling, first_hop
 from offhook.sip.dialog import key_of
+from offhook.sip.door import RINGING_ALL, RINGING_EACH, Rules, Standing
 from offhook.sip.events import Body, Flow, HeaderList, Identity, IdentityId, SipCommand, SipInput, SipOutput
-from offhook.sip.framing import StreamFramer, is_keep_alive
+from offhook.sip.framing import is_keep_alive
 from offhook.sip.keepalive import is_stun
 from offhook.sip.message import (
     REASON_PHRASES,
@@ -30,11 +31,11 @@ from offhook.sip.outgoing import Outgoing
 from offhook.sip.registration import Registration
 from offhook.sip.reliable import asks_reliable
 from offhook.sip.replaces import REFUSALS, Replaces, read_replaces, refer_target, standing_of
-from offhook.sip.session import Session, Sessions
+from offhook.sip.session import Session, Sessions, SessionState
 from offhook.sip.session_timer import LEAST, is_too_small
 from offhook.sip.stack import ACCEPT, ALLOW, METHODS, Items, Stack, body_of, header_list
-from offhook.sip.timers import Timer
-from offhook.sip.transactions import Input, ServerTransaction, State, client_key, same_path, server_key
+from offhook.sip.streams import Streams
+from offhook.sip.transactions import Input, ServerKey, ServerTransaction, State, client_key, same_path, server_key
 from offhook.sip.transfer import Transfers
 from offhook.sip.uri import NameAddr, Uri
 
@@ -43,8 +44,8 @@ CAPABILITIES: Final[HeaderList] = (
 )  # fmt: skip
 """What OPTIONS is answered with (RFC 3261 11.2), beside the extensions."""
 
-STALLED: Final = 20.0
-"""Seconds the rest of a message may take on a stream. RFC 4475 3.1.2.2: wait for more, and close if none comes."""
+PEERS_KNOWN: Final = 0.25
+"""Seconds for which the hosts we talk with are remembered while strangers shout: they are looked for again after that."""
 
 _REGISTRAR_ONLY: Final = frozenset({"REGISTER", "SUBSCRIBE", "PUBLISH"})
 """Methods we know of but do not serve: 405; what nobody has heard of gets 501 (RFC 3261 8.2.1)."""
@@ -66,13 +67,15 @@ class Endpoint:
     Single mutation: after each execute, receive or timeout, call poll() until None and arm one timer for deadline().
     """
 
-    def __init__(self, ids: Ids, *, user_agent: str = "offhook") -> None:
-        self._stack = Stack(ids, user_agent)
+    def __init__(self, ids: Ids, *, user_agent: str = "offhook", rules: Rules | None = None) -> None:
+        self._stack = Stack(ids, user_agent, rules)
+        self._door = None if self._stack.door.is_open else self._stack.door
+        self._size = 0  # bytes of the message at hand
         self._sessions = Sessions(self._stack)
         self._registrations: dict[IdentityId, Registration] = {}
         self._stack.flow_failed = self._flow_failed
-        self._framers: dict[Flow, StreamFramer] = {}
-        self._stalled: dict[StreamFramer, Timer] = {}
+        self._peers_known: tuple[frozenset[str], float] = frozenset(), float("-inf")
+        self._streams = Streams(self._stack, self._receive_message, self._answer_fault, self._pong)
 
     # --- the five verbs ---
 
@@ -100,6 +103,8 @@ class Endpoint:
     def receive(self, happened: SipInput, now: float) -> None:
         """Take what the world sent. Never raises, whatever the bytes."""
         if isinstance(happened, events.Datagram):
+            if not self._glance(happened.flow, now):
+                return
             if is_stun(happened.data):
                 for registration in self._registrations.values():
                     registration.stun_answer(happened.flow, happened.data, now)
@@ -108,7 +113,10 @@ class Endpoint:
             elif happened.flow in self._stack.pinged:
                 self._pong(happened.flow, now)
         elif isinstance(happened, events.StreamChunk):
-            self._receive_chunk(happened.flow, happened.data, now)
+            if self._glance(happened.flow, now):
+                self._streams.receive(happened.flow, happened.data, now)
+            else:
+                self._streams.close(happened.flow)
         elif isinstance(happened, events.Resolved):
             self._stack.resolved(happened, now)
         elif isinstance(happened, events.FlowFailed):
@@ -254,61 +262,25 @@ class Endpoint:
 
     # --- bytes ---
 
-    def _receive_chunk(self, flow: Flow, data: bytes, now: float) -> None:
-        framer = self._framers.get(flow)
-        if framer is None:
-            framer = self._framers[flow] = StreamFramer()
-        pings, pongs = framer.pings, framer.pongs
-        framer.expects_pong = flow in self._stack.pinged
-        fault: ParseError | None = None
-        try:
-            frames = framer.feed(data)
-            fault = framer.fault
-        except ParseError as error:
-            frames, fault = [], error
-        for frame in frames:
-            self._receive_message(flow, frame, now)
-        for _ in range(framer.pings - pings):
-            # RFC 5626 4.4.1: a ping of two line ends is answered with one
-            self._stack.transmit(flow, b"\r\n")
-        if framer.pongs > pongs:
-            self._pong(flow, now)
-        if fault is not None:
-            self._answer_unframed(flow, framer.head, fault)
-            self._close_stream(flow, framer)
-        elif framer.waits or self._stalled:
-            self._watch_stream(flow, framer, now)
+    def _glance(self, flow: Flow, now: float) -> bool:
+        """Say whether what came this way is worth reading."""
+        door = self._door
+        return door is None or door.glance(flow.remote[0], now) or flow.remote[0] in self._peers(now)
 
-    def _answer_unframed(self, flow: Flow, head: bytes, fault: ParseError) -> None:
-        """Answer the message behind which the next one cannot be found any more (RFC 4475 3.1.2.3: an error, then close)."""
-        partial: Request | None = None
-        if head:
-            try:
-                partial = answerable(parse_message(head))
-            except MessageError as error:
-                partial = error.partial
-        self._answer_fault(flow, MessageError(fault.detail, status=fault.status, partial=partial))
-
-    def _watch_stream(self, flow: Flow, framer: StreamFramer, now: float) -> None:
-        """Give the rest of a message its time."""
-        timer = self._stalled.pop(framer, None)
-        if timer is not None:
-            timer.stop()
-        if framer.waits:
-            def give_up(_now: float) -> None:
-                self._answer_unframed(flow, framer.begun, ParseError("the rest of the message did not come"))
-                self._close_stream(flow, framer)
-            self._stalled[framer] = self._stack.timers.start(now + STALLED, give_up)
-
-    def _close_stream(self, flow: Flow, framer: StreamFramer) -> None:
-        self._forget_stream(flow, framer)
-        self._stack.emit(events.CloseFlow(flow))
-
-    def _forget_stream(self, flow: Flow, framer: StreamFramer) -> None:
-        self._framers.pop(flow, None)
-        timer = self._stalled.pop(framer, None)
-        if timer is not None:
-            timer.stop()
+    def _peers(self, now: float) -> frozenset[str]:
+        """Return the hosts we are in a call with or have asked something; they may go on although strangers shout."""
+        known, at = self._peers_known
+        if at > now - PEERS_KNOWN:
+            return known
+        hosts = {client.flow.remote[0] for client in self._stack.transactions.clients.values()}
+        for session in self._sessions.by_id.values():
+            dialog = session.dialog
+            if dialog is not None:
+                hosts.add(dialog.target.hostname)
+                if dialog.flow is not None and session.is_established:
+                    hosts.add(dialog.flow.remote[0])
+        self._peers_known = frozenset(hosts), now
+        return self._peers_known[0]
 
     def _pong(self, flow: Flow, now: float) -> None:
         self._stack.pinged.discard(flow)
@@ -316,8 +288,7 @@ class Endpoint:
             registration.pong(flow, now)
 
     def _flow_failed(self, failed: events.FlowFailed, now: float) -> None:
-        for flow in [flow for flow in self._framers if same_path(failed.flow, flow)]:
-            self._forget_stream(flow, self._framers[flow])
+        self._streams.failed(failed.flow)
         if failed.flow.transport != "udp":
             self._forget_flow(lambda flow: same_path(failed.flow, flow))
         self._stack.transactions.fail(failed, now)
@@ -335,7 +306,30 @@ class Endpoint:
         for session in set(self._sessions.dialogs.values()):
             session.forget_flow(failed)
 
+    def _admits(self, flow: Flow, request: Request, server: ServerTransaction | None, now: float) -> bool:
+        """Say whether a request is let in: always what belongs to a dialog, of a stranger only so much."""
+        door, host = self._stack.door, flow.remote[0]
+        if request.to.tag and key_of(request) in self._sessions.dialogs:
+            return True
+        standing = door.source(host).standing
+        if standing is Standing.KNOWN:
+            return True
+        if not door.charge(host, now):
+            return False
+        if server is not None or request.method == "ACK":
+            return True
+        if standing is Standing.SHUT_OUT:
+            door.tell(host, f"{request.method} from a network that is not accepted", now)
+            if flow.transport != "udp":
+                # Over UDP silence: who forges or scans learns nothing. Here the sender is who it seems to be.
+                self._answer_fault(flow, MessageError("not accepted from there", status=403, partial=answerable(request)))
+            return False
+        if request.to.tag:
+            door.tell(host, f"{request.method} for a dialog that does not exist", now)
+        return True
+
     def _receive_message(self, flow: Flow, data: bytes, now: float) -> None:
+        self._size = len(data)
         try:
             message = parse_message(data)
             sanity.check(message)
@@ -344,7 +338,8 @@ class Endpoint:
             else:
                 self._receive_response(flow, message, now)
         except MessageError as error:
-            self._answer_fault(flow, error)
+            if self._door is None or self._door.hears(flow.remote[0], now):
+                self._answer_fault(flow, error)
         except ParseError as error:
             # A header nobody had read so far. The request, if it was one, has its transaction: 400 there is the next best.
             self._stack.drop(flow.remote, error.detail)
@@ -380,6 +375,8 @@ class Endpoint:
             if session is not None and session.acknowledge_again(response, now):
                 return
         self._stack.drop(flow.remote, f"a {response.status} to no request of ours")
+        if self._door is not None:
+            self._door.charge(flow.remote[0], now)
 
     # --- requests ---
 
@@ -404,6 +401,8 @@ class Endpoint:
         transactions = self._stack.transactions
         key = server_key(request)
         server = transactions.servers.get(key)
+        if self._door is not None and not self._admits(flow, request, server, now):
+            return
         if request.method == "ACK":
             if server is None or not server.step(Input.RECEIVE_ACK, now, request):
                 self._receive_ack(flow, request, now)
@@ -411,9 +410,15 @@ class Endpoint:
         if server is not None:
             server.step(Input.RECEIVE_REQUEST, now)
             return
+        if request.method == "CANCEL" and self._is_forged(flow, key):
+            self._stack.door.tell(flow.remote[0], "CANCEL from elsewhere than its INVITE", now)
+            self._answer_fault(flow, MessageError("a CANCEL from elsewhere than its INVITE", status=481, partial=request))
+            return
         back = self._reply_flow(flow, request)
         merged = not request.to.tag and transactions.is_merged(request)
         server = transactions.serve(back, request, now, key)
+        if self._door is not None and flow.transport == "udp" and not request.to.tag:
+            server.once = self._door.source(flow.remote[0]).standing is not Standing.KNOWN
         try:
             if merged:
                 # RFC 3261 8.2.2.2: the same request on another path
@@ -423,6 +428,11 @@ class Endpoint:
         except ParseError as error:
             self._stack.drop(flow.remote, error.detail)
             self._respond(server, 400, now)
+
+    def _is_forged(self, flow: Flow, key: ServerKey) -> bool:
+        """Say whether a CANCEL came another way than its INVITE, which goes hop by hop (RFC 3261 9.1)."""
+        invite = self._stack.transactions.servers.get((*key[:-1], "INVITE"))
+        return invite is not None and invite.flow.remote[0] != flow.remote[0]
 
     def _receive_ack(self, flow: Flow, request: Request, now: float) -> None:
         session = self._sessions.dialogs.get(key_of(request))
@@ -454,7 +464,12 @@ class Endpoint:
         return [name for name in required if name.lower() not in self._stack.extensions]
 
     def _respond(self, server: ServerTransaction, status: int, now: float, headers: HeaderList = ()) -> None:
-        self._stack.respond(server, status, now, headers=headers)
+        payload = self._stack.response(server.request, status, headers=headers)
+        if server.once and len(payload) > self._size:
+            # To an address that may be forged no more is sent than came from there, as far as the RFC's MUSTs allow.
+            needed = tuple(each for each in headers if status != 200)
+            payload = self._stack.response(server.request, status, headers=needed, agent=False)
+        server.send(status, payload, now)
 
     def _receive_cancel(self, request: Request, server: ServerTransaction, now: float) -> None:
         """Answer a CANCEL for itself, and let the INVITE's owner end it (RFC 3261 9.2)."""
@@ -487,7 +502,7 @@ class Endpoint:
         elif not bodies.accepts_sdp(request):
             # RFC 4475 3.3.15, RFC 3261 21.4.7: the caller takes nothing that an answer could be written in
             self._respond(server, 406, now, (("Warning", '399 offhook "Accept lacks application/sdp"'),))
-        elif not self._lacks_extension(request, server, now):
+        elif not self._lacks_extension(request, server, now) and not self._rings_enough(flow, server, now):
             replaced = self._replaced(request)
             Answering(self._sessions, request, server, flow, self._identity_of(request), replaced.id if replaced else "")
 
@@ -501,6 +516,20 @@ class Endpoint:
             self._respond(server, 421, now, (("Require", "100rel"),))
             return True
         return False
+
+    def _rings_enough(self, flow: Flow, server: ServerTransaction, now: float) -> bool:
+        """Refuse a call when as many of strangers ring as may."""
+        door, host = self._stack.door, flow.remote[0]
+        if self._door is None or not door.rules.rate or (source := door.source(host)).standing is Standing.KNOWN:
+            return False
+        ringing = [door.source(session.server.flow.remote[0]) for session in self._sessions.by_id.values()
+                   if isinstance(session, Answering) and session.state is SessionState.INCOMING]
+        strangers = [each for each in ringing if each.standing is not Standing.KNOWN]
+        if len(strangers) < RINGING_ALL and strangers.count(source) < RINGING_EACH:
+            return False
+        door.tell(host, "too many calls at the same time", now)
+        self._respond(server, 486, now)
+        return True
 
     def _replaced(self, request: Request) -> Session | None:
         """Return the session whose place an INVITE takes, None for a plain call or if it does not exist."""

@@ -550,11 +550,19 @@ class Dropped(Struct, frozen=True):
     reason: str
 
 
+class Refused(Struct, frozen=True):
+    """Somebody was turned away at the door `attempts` times. `source` is an address, a /64 of IPv6, or "many"."""
+
+    source: str
+    reason: str
+    attempts: int
+
+
 SipEvent: TypeAlias = (
     Registering | Registered | RegistrationLost | RegistrationFailed | RegistrationEnded | SessionIncoming
     | SessionCalling | SessionProgress | SessionRedirected | SessionAnswered | SessionConfirmed | SessionEnded
     | OfferReceived | OfferWanted | OfferAnswered | OfferFailed | RefreshWanted | ReferRequested | ReferProgress
-    | InfoReceived | MessageReceived | RequestDone | Dropped
+    | InfoReceived | MessageReceived | RequestDone | Dropped | Refused
 )
 
 SipOutput: TypeAlias = Transmit | Resolve | CloseFlow | SipEvent

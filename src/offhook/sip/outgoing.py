@@ -156,6 +156,8 @@ class Outgoing:
 
     def _on_resolved(self, answer: Resolved, now: float) -> None:
         self._flows = [*self.stack.trusted_first(answer.flows, now), *self._flows]
+        if self.identity is not None:
+            self.stack.door.learn(self.identity, self.hop, answer.flows)
         self._try_next(answer.reason or "no address", now)
 
     def _send(self, flow: Flow, now: float) -> None:

@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 
 from offhook.ids import Ids
 from offhook.sip.auth import Credentials
+from offhook.sip.door import Door, Rules
 from offhook.sip.events import (
     SECURE,
     Address,
@@ -133,7 +134,7 @@ def _nobody(_failed: FlowFailed, _now: float) -> None:
 class Stack:
     """The common ground. Machines emit through it and never see the endpoint."""
 
-    def __init__(self, ids: Ids, user_agent: str) -> None:
+    def __init__(self, ids: Ids, user_agent: str, rules: Rules | None = None) -> None:
         self.ids = ids
         self.user_agent = user_agent
         self.outputs: deque[SipOutput] = deque()
@@ -150,6 +151,7 @@ class Stack:
         self._suspects: dict[tuple[str, Address], float] = {}
         self._queries: dict[int, OnResolved] = {}
         self._query = 0
+        self.door = Door(self, rules or Rules())
 
     def emit(self, output: SipOutput) -> None:
         """Queue an event or request to the outside."""
@@ -207,6 +209,7 @@ class Stack:
     def set_identity(self, identity: Identity) -> None:
         """Add or replace an identity. Its nonces survive unless user or password changed."""
         self.identities[identity.id] = identity
+        self.door.learn(identity)
         username = identity.auth_username or identity.address.uri.user_decoded
         known = self._credentials.get(identity.id)
         if known is None or (known.username, known.password) != (username, identity.password):
@@ -216,6 +219,7 @@ class Stack:
         """Forget an identity and its nonces."""
         self.identities.pop(identity, None)
         self._credentials.pop(identity, None)
+        self.door.forget(identity)
         self.forget_registration(identity)
 
     def forget_registration(self, identity: IdentityId) -> None:
@@ -261,14 +265,14 @@ class Stack:
         return payload
 
     def response(self, request: Request, status: int, *, reason: str = "", tag: str = "",
-                 headers: Iterable[tuple[str, str]] = (), body: Body | None = None) -> bytes:
-        """Return an encoded response (RFC 3261 8.2.6)."""
+                 headers: Iterable[tuple[str, str]] = (), body: Body | None = None, agent: bool = True) -> bytes:
+        """Return an encoded response (RFC 3261 8.2.6); `agent` False leaves out who we are."""
         if status > 100 and not tag and not request.to.tag:
             # RFC 3261 8.2.6.2: every response but 100 carries a To tag
             tag = self.tag()
         fields = response_fields(request, status, tag)
         fields += headers
-        if status > 100:
+        if status > 100 and agent:
             fields.append(("Server", self.user_agent))
         if body is not None:
             fields.append(("Content-Type", body.content_type))

@@ -354,7 +354,7 @@ class ClientTransaction(Transaction):
 class ServerTransaction(Transaction):
     """A request of the far end on its way to our answer. `on_ack`: an ACK on the INVITE's own branch."""
 
-    __slots__ = ("key", "merge_key", "on_ack", "on_cancel")
+    __slots__ = ("key", "merge_key", "on_ack", "on_cancel", "once")
 
     def __init__(self, layer: Transactions, flow: Flow, request: Request, key: ServerKey) -> None:
         super().__init__(layer, INVITE_SERVER if request.method == "INVITE" else SERVER, flow, request)
@@ -362,6 +362,13 @@ class ServerTransaction(Transaction):
         self.merge_key = _merge_key(request)
         self.on_ack: OnAck | None = None
         self.on_cancel: OnAck | None = None
+        # RFC 3261 8.2.7: a refusal is sent once for each copy of the request, as a stateless server does. For strangers, so
+        # that one forged request sends nobody ten answers; after a provisional no more copies come, so then it is repeated.
+        self.once = False
+
+    def _start_retry(self, interval: float, now: float) -> None:
+        if not self.once:
+            super()._start_retry(interval, now)
 
     def send(self, status: int, payload: bytes, now: float) -> bool:
         """Send a response; False if the transaction is past that."""
@@ -372,6 +379,8 @@ class ServerTransaction(Transaction):
         if (self.state, happened) not in self.table:
             return False
         self.payload = payload
+        if status < 200:
+            self.once = False
         self.step(happened, now)
         if status >= 200:
             # Half a minute is long: of the request there stays what `fail` and the user may still ask for.
@@ -383,6 +392,7 @@ class ServerTransaction(Transaction):
     def report(self, action: Action, now: float, message: Request | Response | None) -> None:
         """Hand an ACK for a 2xx to the user (RFC 6026 7.1); say 100 where the user takes its time."""
         if action is Action.SAY_TRYING:
+            self.once = False
             self.payload = response_to(self.request, 100).encode()
             self.layer.send(self.flow, self.payload)
         elif action is Action.DELIVER_ACK and self.on_ack is not None and isinstance(message, Request):

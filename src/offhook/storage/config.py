@@ -27,9 +27,19 @@ SettingValue: TypeAlias = str | int | float | bool | Sequence[str] | Sequence[in
 S = TypeVar("S")
 
 
+class Sources(tuple[str, ...]):
+    """Who may call: "anyone", "accounts", and networks. Written as one text it is a list of one."""
+
+
+ANYONE = Sources(("anyone",))
+
+
 @dataclass(frozen=True, slots=True)
 class SipSettings:
-    """Where SIP is spoken. A busy `port` is replaced by any free one; `user_agent` "" is the program's own name.
+    """Where SIP is spoken, and to whom. A busy `port` is replaced by any free one; `user_agent` "" is the program's own name.
+
+    `accept_from` is "anyone", "accounts" (only the accounts' servers) or a list of networks beside them. A stranger may send
+    `stranger_rate` requests a second (0: any number); `unlimited_from` are networks to which that does not apply.
 
     With `tls_certificate` and `tls_key` (PEM files) other phones may connect to `tls_port` by TLS. `nameservers` are asked
     instead of the system's, as ["192.0.2.53", "[2001:db8::53]:5353"].
@@ -42,6 +52,9 @@ class SipSettings:
     tls_certificate: str = ""
     tls_key: str = ""
     nameservers: tuple[str, ...] = ()
+    accept_from: Sources = ANYONE
+    stranger_rate: float = 20.0
+    unlimited_from: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +219,20 @@ def _nameservers(value: tuple[str, ...]) -> str:
     return ""
 
 
+def _networks(value: tuple[str, ...]) -> str:
+    for each in value:
+        try:
+            ipaddress.ip_network(each)
+        except ValueError:
+            return f'{each!r} is no network: write a list of addresses and networks, as ["192.0.2.7", "10.1.0.0/16"]'
+    return ""
+
+
+def _sources(value: Sources) -> str:
+    wanted = 'write "anyone", "accounts", or a list of networks, as ["192.0.2.7", "10.1.0.0/16"]'
+    return "" if value and not _networks(tuple(set(value) - {"anyone", "accounts"})) else wanted
+
+
 def _origins(value: tuple[str, ...]) -> str:
     good = all(_ORIGIN.fullmatch(origin) for origin in value)
     return "" if good else 'write scheme, host and port only, as ["https://crm.example.org", "http://localhost:3000"]'
@@ -284,6 +311,9 @@ CHECKS: Mapping[tuple[str, str], Check] = {
     ("sip", "port"): _between(0, 65535),
     ("sip", "tls_port"): _between(0, 65535),
     ("sip", "nameservers"): _nameservers,
+    ("sip", "accept_from"): _sources,
+    ("sip", "stranger_rate"): _between(0, 100000, " requests a second"),
+    ("sip", "unlimited_from"): _networks,
     ("media", "rtp_ports"): _ports,
     ("media", "codecs"): _codecs,
     ("srtp", "suites"): _suites,
@@ -439,6 +469,10 @@ def _convert(value: Any, hint: Any) -> tuple[Any, str]:
     origin, arguments = get_origin(hint), get_args(hint)
     if hint is Program:
         return _convert_program(value)
+    if hint is Sources:
+        listed = [value] if isinstance(value, str) else value
+        good = isinstance(listed, list) and all(type(each) is str for each in listed)
+        return (Sources(listed), "") if good else (value, 'write "anyone", "accounts", or a list of networks')
     if origin is Literal:
         good = isinstance(value, str) and value in arguments
         return value, "" if good else "write one of " + ", ".join(f'"{each}"' for each in arguments)
