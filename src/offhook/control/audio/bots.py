@@ -152,13 +152,15 @@ class _Bot:
         listening = asyncio.ensure_future(self._listen(wire, conversation))
         try:
             await asyncio.wait({speaking, listening}, return_when=asyncio.FIRST_COMPLETED)
-            if listening.done() and not listening.cancelled() and not conversation.end[0]:
-                return listening.result()
+            if not conversation.end[0]:
+                return await asyncio.wait_for(listening, CLOSE_WITHIN)  # whichever noticed first, this one knows how it ended
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_WITHIN):  # for the last words
                     await asyncio.shield(speaking)
             reason, lost = conversation.end
-            return ("the program ended it", False) if not reason or reason == "closed" else (reason, lost)
+            return ("the program ended it", False) if reason == "closed" else (reason, lost)
+        except TimeoutError:
+            return "the connection broke", True
         finally:
             conversation.close()
             for task in (speaking, listening):

@@ -89,6 +89,7 @@ class Conversation:
                 await self._send(message)
         finally:
             unsubscribe()
+            link.on_end = None  # this end is ours, not the call's
             link.close()
             if self._tap is not None:
                 self._tap.close()
