@@ -32,6 +32,7 @@ slow: $(READY) ## what takes longer: phones that are killed, hours of virtual ti
 lint: $(READY) ## style, types, layers, generated pages up to date
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	@$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32 --exclude "testing/(peers|windows)\.py" src
 	$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m offhook.control.generated --check
 	@$(BIN)/python -m offhook.api.twin | diff -u src/offhook/sync.py - || { echo "offhook/sync.py is old: run  make docs"; exit 1; }

@@ -7,7 +7,6 @@ import contextlib
 import importlib
 import os
 import re
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,8 +22,10 @@ from offhook.io import clock
 from offhook.io.audio_link import AudioLink, AudioLinks
 from offhook.io.certificate import Certificate, available
 from offhook.io.collector import keep_collector_quiet
+from offhook.io.ending import told_to_end
 from offhook.io.engine import Engine, Subscriber
 from offhook.io.journal import Cause, Envelope, Journal
+from offhook.io.loop import run
 from offhook.io.media_host import MediaHost
 from offhook.io.media_wire import MediaOptions
 from offhook.io.names import Names
@@ -411,7 +412,7 @@ def run_phone(options: SimpleNamespace) -> int:
         config = replace(config, media=replace(config.media, mode=options.media))
     if options.http:
         config = replace(config, http=with_address(config.http, options.http))
-    return asyncio.run(_serve(config, options.socket or socket_path(), verbose=options.verbose))
+    return run(_serve(config, options.socket or socket_path(), verbose=options.verbose))
 
 
 def with_address(settings: HttpSettings, text: str) -> HttpSettings:
@@ -427,6 +428,14 @@ def _may_encrypt(config: Config) -> bool:
 
 
 async def _serve(config: Config, socket: str, *, verbose: bool, any_http_port: bool = False) -> int:
+    told = asyncio.Event()
+    with told_to_end(told.set):
+        return await _serve_until(told, config, socket, verbose=verbose, any_http_port=any_http_port)
+
+
+async def _serve_until(
+    told: asyncio.Event, config: Config, socket: str, *, verbose: bool, any_http_port: bool = False
+) -> int:
     where = paths()
     http: HttpServer | None = None
     listen = _listen(config.http, any_http_port) if config.http.enabled else None  # refused before anything runs
@@ -460,7 +469,7 @@ async def _serve(config: Config, socket: str, *, verbose: bool, any_http_port: b
             _tell_http(http.url)
         if not config.accounts:
             print("There is no account yet: `offhook accounts add` or the configuration file adds one.", flush=True)
-        await until_told(phone)
+        await until_told(phone, told)
     finally:
         await phone.close()
         if windows is not None:
@@ -553,14 +562,9 @@ def _make_hooks(phone: RunningPhone, config: Config, socket: str) -> list[Outwar
     return found
 
 
-async def until_told(phone: RunningPhone) -> None:
-    """Wait for Quit, or for a signal, which means the same."""
+async def until_told(phone: RunningPhone, told: asyncio.Event) -> None:
+    """Wait for Quit, or until `told` is set, which means the same."""
     loop = asyncio.get_running_loop()
-    told = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # Windows has no signal handlers on the loop; Ctrl+C arrives there as KeyboardInterrupt.
-        with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(number, told.set)
     waits = [loop.create_task(told.wait()), loop.create_task(phone.engine.stopped.wait())]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     for wait in waits:
@@ -593,7 +597,7 @@ Ctrl+C here ends everything. Events:
 
 def run_exchange(options: SimpleNamespace) -> int:
     """Run the practice exchange until interrupted."""
-    return asyncio.run(_run_exchange(options))
+    return run(_run_exchange(options))
 
 
 async def _run_exchange(options: SimpleNamespace) -> int:
@@ -605,10 +609,8 @@ async def _run_exchange(options: SimpleNamespace) -> int:
         host, port = exchange.address
         print(f"The practice exchange is on {host}:{port}. Accounts 1001 to 1009, password practice-<number>.", flush=True)
         stop = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with contextlib.suppress(NotImplementedError):
-                asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await stop.wait()
+        with told_to_end(stop.set):
+            await stop.wait()
     finally:
         await exchange.close()
     return 0
@@ -616,7 +618,7 @@ async def _run_exchange(options: SimpleNamespace) -> int:
 
 def run_practice(options: SimpleNamespace) -> int:
     """Run the practice exchange and a phone registered to it, and say what to try."""
-    return asyncio.run(_run_practice(options))
+    return run(_run_practice(options))
 
 
 async def _run_practice(options: SimpleNamespace) -> int:

@@ -16,6 +16,7 @@ from offhook.cli.doctor.runner import BESIDE, run_checks
 from offhook.phone.model import AccountView
 from offhook.sip.message import response_to
 from offhook.sip.stack import host_port
+from offhook.storage.privacy import keep_private
 from offhook.testing.backend import FakeBackend
 from offhook.testing.process import phone_process
 from offhook.testing.served import served
@@ -175,7 +176,7 @@ def test_a_whole_phone_registered_at_the_practice_exchange(
         with phone_process(home, account) as phone:
             monkeypatch.setenv("OFFHOOK_SOCKET", phone.socket)
             phone.until("list_accounts", lambda result: result["value"][0]["registration"] == "registered")
-            phone.file.chmod(0o600)
+            keep_private(phone.file)
             code = main(["doctor", "--json", "--config", str(phone.file)])
             found = {item["name"]: item for item in json.loads(capsys.readouterr().out)}
         assert phone.port

@@ -30,8 +30,10 @@ from offhook.sip.message import response_to
 from offhook.sip.stack import host_port
 from offhook.storage.config import Config
 from offhook.storage.paths import paths
+from offhook.storage.privacy import keep_private, private_again
 from offhook.testing.backend import FakeBackend
 from offhook.testing.served import answering, served
+from offhook.testing.sharing import share
 from offhook.testing.threaded import UdpPeer, sip_peer
 
 posix = pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX's")
@@ -73,15 +75,14 @@ def test_a_missing_file_is_fine_unless_it_was_named(case: Case) -> None:
     assert "other.toml" in found.text
 
 
-@posix
 def test_passwords_that_others_can_read_are_a_warning(case: Case) -> None:
     case.config_file.write_text('[account.a]\ndomain = "d"\nusername = "u"\npassword = "p"\n')
-    case.config_file.chmod(0o644)
+    share(case.config_file)
     whole, private = look_at_configuration(case)
     assert whole.text.endswith("offhook.toml, 1 account")
     assert private.level == "warning"
-    assert f"chmod 600 '{case.config_file}'" in private.advice
-    case.config_file.chmod(0o600)
+    assert private_again(case.config_file) in private.advice
+    keep_private(case.config_file)
     assert only(look_at_configuration(case)).level == "ok"
 
 
@@ -98,19 +99,18 @@ def test_passwords_are_looked_for_where_the_phone_does(case: Case) -> None:
     assert found.text == "none is known for b"
     assert "`offhook password b`" in found.advice
     case.where.secrets_file.write_text('{"b": "kept"}')
-    case.where.secrets_file.chmod(0o600)
+    keep_private(case.where.secrets_file)
     assert only(look_at_passwords(case)).text == "known for all 2 accounts"
     assert case.passwords == {"b": "kept"}
 
 
-@posix
 def test_a_secrets_file_for_everybody_is_wrong(case: Case) -> None:
     accounts(case, a="")
     case.where.secrets_file.write_text("{}")
-    case.where.secrets_file.chmod(0o644)
+    share(case.where.secrets_file)
     found = only(look_at_passwords(case))
     assert found.level == "wrong"
-    assert "chmod 600" in found.text
+    assert private_again(case.where.secrets_file) in found.text
 
 
 # --- the running phone ---------------------------------------------------------------------------------------------
@@ -474,15 +474,14 @@ def test_a_read_only_folder(case: Case) -> None:
     assert f"chmod u+wx '{place}'" in found.advice
 
 
-@posix
 def test_folders_the_phone_would_refuse(case: Case) -> None:
     case.where.state.write_text("in the way")
     assert f"{case.where.state} is in the way" in by_name(case)["history"].text
     case.where.recordings.mkdir()
-    case.where.recordings.chmod(0o777)
+    share(case.where.recordings, write=True)
     found = by_name(case)["recordings"]
     assert found.level == "wrong"
-    assert f"chmod o-w '{case.where.recordings}'" in found.advice
+    assert f"others may write into {case.where.recordings}" in found.text
 
 
 def test_little_room_and_a_damaged_history(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:

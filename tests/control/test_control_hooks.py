@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -45,22 +44,35 @@ def ended(status: int) -> e.CallEnded:
     return e.CallEnded(call=replace(CALL, end=CallEnd("remote", status)), duration=0.0)
 
 
+LOG = """#!{python}
+import json, os, sys
+with open(os.path.join({folder!r}, f"log-{{os.getpid()}}"), "x") as file:
+    file.write(json.dumps(sys.argv[1:]))
+"""
+
+
+def program(folder: Path) -> tuple[str, ...]:
+    """Return the program that `log` reads of, with the blank in its name that programs' names have."""
+    file = str(folder / "log it")
+    return (sys.executable, file) if sys.platform == "win32" else (file,)
+
+
 @pytest.fixture
 def log(tmp_path: Path) -> Callable[[], list[list[str]]]:
-    """Make a program that writes down its arguments; return what reads them."""
-    program = tmp_path / "log it"
-    program.write_text(
-        f"#!{sys.executable}\nimport json, sys, os\n"
-        "line = json.dumps(sys.argv[1:]) + '\\n'\n"
-        f"os.write(os.open({str(tmp_path / 'log')!r}, os.O_CREAT | os.O_APPEND | os.O_WRONLY), line.encode())\n"
-    )
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    """Make a program that writes down its arguments; return what reads them, oldest first."""
+    made = tmp_path / "log it"
+    made.write_text(LOG.format(python=sys.executable, folder=str(tmp_path)))
+    made.chmod(0o700)
 
     def read() -> list[list[str]]:
-        file = tmp_path / "log"
-        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        files = sorted(tmp_path.glob("log-*"), key=lambda file: file.stat().st_mtime_ns)
+        return [json.loads(file.read_text()) for file in files]
 
     return read
+
+
+def python(script: str) -> tuple[str, ...]:
+    return (sys.executable, "-c", script)
 
 
 class Running:
@@ -109,7 +121,7 @@ async def test_the_eight_occasions(
     backend: FakeBackend, run: Callable[..., Running], log: Callable[[], list[list[str]]], tmp_path: Path,
     event: e.Event, occasions: set[str],
 ) -> None:  # fmt: skip
-    running = run(*(Hook(name, (str(tmp_path / "log it"), name), occasion=name) for name in OCCASIONS))
+    running = run(*(Hook(name, (*program(tmp_path), name), occasion=name) for name in OCCASIONS))
     backend.emit(event)
     await running.end()
     assert sorted(log()) == sorted([name, "1001"] for name in occasions)
@@ -124,7 +136,7 @@ def test_the_configuration_knows_the_same_names() -> None:
 async def test_any_event(
     backend: FakeBackend, run: Callable[..., Running], log: Callable[[], list[list[str]]], tmp_path: Path
 ) -> None:
-    running = run(Hook("digits", (str(tmp_path / "log it"), "--digit", "{event}={number}"), ("dtmf.*", "system.ready")))
+    running = run(Hook("digits", (*program(tmp_path), "--digit", "{event}={number}"), ("dtmf.*", "system.ready")))
     backend.emit(e.DtmfReceived(call=CALL, digit="5", method="rtp", duration_ms=100))
     backend.emit(e.CallRinging(call=CALL))
     backend.emit(e.SystemReady(address="x"))
@@ -186,17 +198,17 @@ async def test_a_failure_is_an_event_and_runs_no_hook(
     backend: FakeBackend, run: Callable[..., Running], log: Callable[[], list[list[str]]], tmp_path: Path
 ) -> None:
     running = run(
-        Hook("fails", ("/bin/sh", "-c", "echo no >&2; exit 7"), ("system.ready",)),
+        Hook("fails", python("import sys; sys.stderr.write('no'); sys.exit(7)"), ("system.ready",)),
         Hook("missing", ("/nonexistent",), ("system.ready",)),
-        Hook("slow", ("/bin/sleep", "60", "{event}x"), ("call.ended",), timeout=0.1),
-        Hook("all", (str(tmp_path / "log it"), "{event}"), ("*",)),
+        Hook("slow", (*python("import time; time.sleep(60)"), "{event}x"), ("call.ended",), timeout=0.1),
+        Hook("all", (*program(tmp_path), "{event}"), ("*",)),
     )
     first = backend.emit(e.SystemReady(address="x"))
     await running.end()
     backend.emit(e.HookFailed(hook="x", event="x", program="x", reason="x"))
     found = {event.hook: event for event in backend.said if isinstance(event, e.HookFailed)}
     assert found["fails"] == e.HookFailed(
-        hook="fails", event=first.id, program="/bin/sh", reason="ended with status 7", status=7, complaint="no"
+        hook="fails", event=first.id, program=sys.executable, reason="ended with status 7", status=7, complaint="no"
     )
     assert found["missing"].reason.startswith("cannot be started: ")
     assert set(found) == {"fails", "missing"}
@@ -205,9 +217,8 @@ async def test_a_failure_is_an_event_and_runs_no_hook(
 
 async def test_too_many_are_said_once(backend: FakeBackend, run: Callable[..., Running], tmp_path: Path) -> None:
     gate = tmp_path / "gate"
-    running = run(
-        Hook("waits", ("/bin/sh", "-c", f"while ! [ -e {gate} ]; do sleep 0.01; done", "{event}"), ("*",)), at_once=1, waiting=2
-    )
+    waits = python(f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.01)")
+    running = run(Hook("waits", (*waits, "{event}"), ("*",)), at_once=1, waiting=2)
     for _ in range(20):
         backend.emit(e.SystemReady(address="x"))
     gate.touch()

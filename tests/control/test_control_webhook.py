@@ -27,6 +27,7 @@ from offhook.phone.urls import Url
 from offhook.storage.journal import DiskJournal
 from offhook.storage.webhooks import WebhookStore
 from offhook.testing.backend import FakeBackend
+from offhook.testing.sharing import read_by_others
 
 URL = "https://receiver.example/in?key=k"
 HOUR = 3600.0
@@ -460,7 +461,7 @@ async def test_the_secret_is_shown_once(phone: Phone, tmp_path: Path) -> None:
     await calm()
     assert secret not in shown
     assert secret not in repr(phone.backend.said)
-    assert (tmp_path / "webhooks.sqlite3").stat().st_mode & 0o077 == 0
+    assert not read_by_others(tmp_path / "webhooks.sqlite3")
 
 
 @pytest.mark.parametrize(("arguments", "field"), [

@@ -17,9 +17,10 @@ from typing import Literal, TypeVar
 import pytest
 
 from offhook.io.media_host import MediaHost
-from offhook.io.media_loop import Poller, PortPool, SystemIds, Twins
+from offhook.io.media_loop import PortPool, SystemIds, Twins
 from offhook.io.media_studio import LateCard, LateSource, LocalStudio
 from offhook.io.media_wire import MediaOptions
+from offhook.io.poller import Poller
 from offhook.media.engine import Engine
 from offhook.media.messages import (
     CloseStream,

@@ -16,6 +16,7 @@ from offhook.errors import ConfigError
 from offhook.phone.settings import AccountSettings, PhoneSettings
 from offhook.storage import config
 from offhook.storage.config import Config, MediaSettings, SipSettings
+from offhook.testing.sharing import read_by_others
 
 OFFICE = '[account.office]\ndomain = "pbx.example"\nusername = "1001"\n'
 
@@ -181,10 +182,9 @@ def test_accounts_come_and_go(tmp_path: Path) -> None:
     assert not re.search("office", file.read_text())
 
 
-@pytest.mark.skipif(os.name != "posix", reason="POSIX modes")
 def test_the_written_file_is_ours_alone(tmp_path: Path) -> None:
     config.set_value(tmp_path / "f.toml", "phone", "dnd", True)
-    assert (tmp_path / "f.toml").stat().st_mode & 0o777 == 0o600
+    assert not read_by_others(tmp_path / "f.toml")
 
 
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -90,7 +88,6 @@ def test_a_damaged_file_is_moved_aside_and_reported(tmp_path: Path) -> None:
     assert [each.read_bytes()[:7] for each in tmp_path.glob("*.damaged-*")] == [b"this is"]
 
 
-@pytest.mark.skipif(os.name != "posix", reason="kill -9")
 def test_kill_9_keeps_what_was_committed(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
@@ -103,7 +100,7 @@ def test_kill_9_keeps_what_was_committed(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == b"written\n"
-        child.send_signal(signal.SIGKILL)
+        child.kill()
     book = History(path, trouble=pytest.fail)
     assert len(book.list()) == 50
     book.close()

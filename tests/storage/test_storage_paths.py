@@ -10,9 +10,10 @@ import pytest
 from offhook.errors import SetupError
 from offhook.storage.paths import MAX_SOCKET_PATH, make_private, paths, socket_path
 
-posix = pytest.mark.skipif(os.name != "posix", reason="POSIX owners and modes")
+posix = pytest.mark.skipif(os.name != "posix", reason="POSIX paths, owners and modes")
 
 
+@posix
 def test_xdg_folders() -> None:
     found = paths({
         "HOME": "/home/ann", "XDG_CONFIG_HOME": "/c", "XDG_STATE_HOME": "/s", "XDG_DATA_HOME": "/d",
@@ -45,6 +46,7 @@ def test_offhook_home_puts_everything_under_one_folder(platform: str, tmp_path: 
         found.config_file, found.secrets_file, found.history_file, found.recordings, found.runtime))
 
 
+@posix
 def test_socket_names() -> None:
     env = {"XDG_RUNTIME_DIR": "/run/user/7", "HOME": "/h"}
     assert socket_path("", env, "linux") == "/run/user/7/offhook/offhook.sock"
@@ -85,7 +87,7 @@ def test_make_private_says_what_is_in_the_way(tmp_path: Path) -> None:
 
 @posix
 def test_a_folder_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    uid = os.getuid()
-    monkeypatch.setattr(os, "getuid", lambda: uid + 1)
+    uid = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: uid + 1)
     with pytest.raises(SetupError, match="another user"):
         make_private(tmp_path)

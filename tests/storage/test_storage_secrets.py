@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from offhook.errors import SetupError
 from offhook.storage import secrets
+from offhook.storage.privacy import keep_private, private_again
 from offhook.storage.secrets import FileSecrets, KeyringSecrets, open_secrets
+from offhook.testing.sharing import read_by_others, share
 
 
 class FakeKeyring:
@@ -39,21 +40,20 @@ def test_a_password_is_kept_in_a_private_file(tmp_path: Path) -> None:
     store.set("office", "s3cret ✓")
     store.set("home", "x")
     assert FileSecrets(path).get("office") == "s3cret ✓"
-    if os.name == "posix":
-        assert path.stat().st_mode & 0o777 == 0o600
+    assert not read_by_others(path)
     store.delete("office")
     store.delete("office")
     assert (store.get("office"), store.get("home")) == (None, "x")
 
 
-@pytest.mark.skipif(os.name != "posix", reason="POSIX modes")
 def test_a_file_others_can_read_is_refused_with_the_cure(tmp_path: Path) -> None:
     path = tmp_path / "secrets.json"
     FileSecrets(path).set("office", "x")
-    path.chmod(0o640)
-    with pytest.raises(SetupError, match="chmod 600"):
+    share(path)
+    with pytest.raises(SetupError, match="other users") as refused:
         FileSecrets(path).get("office")
-    with pytest.raises(SetupError, match="chmod 600"):
+    assert private_again(path) in str(refused.value)
+    with pytest.raises(SetupError, match="other users"):
         FileSecrets(path).set("office", "y")
 
 
@@ -61,7 +61,7 @@ def test_a_file_others_can_read_is_refused_with_the_cure(tmp_path: Path) -> None
 def test_a_damaged_file_says_so(tmp_path: Path, content: str) -> None:
     path = tmp_path / "secrets.json"
     path.write_text(content, "latin-1")
-    path.chmod(0o600)
+    keep_private(path)
     with pytest.raises(SetupError, match="damaged"):
         FileSecrets(path).get("office")
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import stat
 from pathlib import Path
 
 import pytest
 
 from offhook.errors import SetupError
 from offhook.storage.webhooks import WebhookStore
+from offhook.testing.sharing import read_by_others
 
 
 def test_what_is_kept_is_there_again(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_what_is_kept_is_there_again(tmp_path: Path) -> None:
     again.note("wh_2", {"cursor": "x-5"})
     assert list(again.load()) == ["wh_1"]
     again.close()
-    assert stat.S_IMODE((tmp_path / "state" / "webhooks.sqlite3").stat().st_mode) == 0o600
+    assert not read_by_others(tmp_path / "state" / "webhooks.sqlite3")
 
 
 def test_what_was_kept_survives_without_a_close(tmp_path: Path) -> None:

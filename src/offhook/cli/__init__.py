@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from offhook.cli.letters import standard_streams
 from offhook.cli.outcome import DONE, NO_PHONE, REFUSED, TIMED_OUT, USAGE, Ended
 
 TYPE_CHECKING = False
@@ -106,6 +107,7 @@ def _version() -> int:
 
 def _guarded(work: Callable[[], int]) -> int:
     """Turn every foreseen end into its exit code and one line on stderr."""
+    standard_streams()
     try:
         code = work()
         sys.stdout.flush()

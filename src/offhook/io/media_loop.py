@@ -6,8 +6,6 @@ import contextlib
 import errno
 import os
 import pickle
-import select
-import selectors
 import socket
 import sys
 import time
@@ -16,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from offhook.io.media_wire import Emit, MediaOptions
+from offhook.io.poller import Poller
 from offhook.media.engine import PHASES, Engine
 from offhook.media.messages import (
     CloseStream,
@@ -183,43 +182,6 @@ def _bind(host: str, port: int) -> socket.socket | None:
         end.close()
         return None
     return end
-
-
-class Poller:
-    """Which descriptors can be read: epoll itself where there is one, `selectors` elsewhere."""
-
-    def __init__(self) -> None:
-        self._epoll = select.epoll() if sys.platform == "linux" else None
-        self._selector = None if self._epoll is not None else selectors.DefaultSelector()
-
-    def add(self, descriptor: int) -> None:
-        """Watch this one."""
-        if self._epoll is not None:
-            self._epoll.register(descriptor, select.EPOLLIN)
-        elif self._selector is not None:
-            self._selector.register(descriptor, selectors.EVENT_READ)
-
-    def remove(self, descriptor: int) -> None:
-        """Watch it no longer; before it is closed."""
-        if self._epoll is not None:
-            self._epoll.unregister(descriptor)
-        elif self._selector is not None:
-            self._selector.unregister(descriptor)
-
-    def ready(self, timeout_s: float) -> list[int]:
-        """Wait at most so long and return what can be read."""
-        if self._epoll is not None:
-            return [descriptor for descriptor, _ in self._epoll.poll(timeout_s)]
-        if self._selector is not None and self._selector.get_map():
-            return [key.fd for key, _ in self._selector.select(timeout_s)]
-        return []
-
-    def close(self) -> None:
-        """Close the poller, not what it watches."""
-        if self._epoll is not None:
-            self._epoll.close()
-        elif self._selector is not None:
-            self._selector.close()
 
 
 class Twins:

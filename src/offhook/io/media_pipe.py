@@ -51,8 +51,8 @@ class ParentPipe:
     """Commands from `source`, reports to `target`. `due` is when `pump` wants to be called, None: not at all."""
 
     def __init__(self, source: int, target: int) -> None:
-        os.set_blocking(source, False)
-        os.set_blocking(target, False)
+        os.set_blocking(source, False)  # type: ignore[attr-defined, unused-ignore]  # Windows' pipes are not for this class
+        os.set_blocking(target, False)  # type: ignore[attr-defined, unused-ignore]
         self.descriptor = source
         self.due: float | None = None
         self._target = target

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import signal
 import subprocess
 import sys
 import threading
@@ -14,6 +13,8 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import IO, Final, TypeAlias
+
+from offhook.io.family import APART, Family
 
 TERMINATE_SECONDS: Final = 1.0
 """What a program gets after the polite signal before it is killed."""
@@ -72,7 +73,7 @@ class Programs:
         self._changed = threading.Condition()
         self._threads: list[threading.Thread] = []
         self._idle = 0
-        self._running: set[subprocess.Popen[bytes]] = set()
+        self._running: set[Family] = set()
         self._pipes = 0
         self._closed = False
 
@@ -104,8 +105,8 @@ class Programs:
         with self._changed:
             self._waiting.clear()
             left = tuple(self._running)
-        for process in left:
-            _send(process, kill=True)
+        for family in left:
+            family.end()
         for thread in self._threads:
             thread.join(TERMINATE_SECONDS)
 
@@ -139,19 +140,20 @@ class Programs:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if run.output and listens else subprocess.DEVNULL,
             stderr=subprocess.PIPE if listens else subprocess.DEVNULL,
-            start_new_session=True,  # so that its children can be ended with it
-            creationflags=_NO_WINDOW,
+            **APART,
         )
+        family = Family(process)
         with self._changed:
-            self._running.add(process)
+            self._running.add(family)
         try:
             output = _Pipe(process.stdout, run.output, self._count)
             complaint = _Pipe(process.stderr, MAX_COMPLAINT, self._count)
-            reason = _await(process, run.timeout)
+            reason = _await(process, family, run.timeout)
             texts = output.text(), complaint.text()
         finally:
             with self._changed:
-                self._running.discard(process)
+                self._running.discard(family)
+                family.close()
         status = process.returncode
         if not reason and status:
             reason = f"ended with {f'signal {-status}' if status < 0 else f'status {status}'}"
@@ -190,31 +192,18 @@ class _Pipe:
             self._count(-1)
 
 
-def _await(process: subprocess.Popen[bytes], seconds: float) -> str:
+def _await(process: subprocess.Popen[bytes], family: Family, seconds: float) -> str:
     """Wait for the end; after `seconds` bring it about. Returns "" or why it had to be ended."""
     try:
         process.wait(seconds)
         return ""
     except subprocess.TimeoutExpired:
-        _send(process, kill=False)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(TERMINATE_SECONDS)
-    _send(process, kill=True)  # also children that did not go with it
+        if family.ask_to_end():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(TERMINATE_SECONDS)
+    family.end()  # also children that did not go with it
     process.wait()
     return f"did not end within {seconds:g} s and was ended"
-
-
-def _send(process: subprocess.Popen[bytes], *, kill: bool) -> None:
-    with contextlib.suppress(OSError):  # it has just ended by itself
-        if sys.platform != "win32":
-            os.killpg(process.pid, signal.SIGKILL if kill else signal.SIGTERM)
-        elif kill:
-            process.kill()
-        else:
-            process.terminate()
-
-
-_NO_WINDOW: Final = int(getattr(subprocess, "CREATE_NO_WINDOW", 0))
 
 
 def unsafe_for_batch(arguments: tuple[str, ...], platform: str = sys.platform) -> str:

@@ -8,7 +8,6 @@ import difflib
 import ipaddress
 import os
 import re
-import tempfile
 import tomllib
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +18,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_origin, get_t
 from offhook.errors import ConfigError
 from offhook.media.sdes import SUITES
 from offhook.phone.settings import AccountSettings, ContactSettings, PhoneSettings, SrtpSettings
+from offhook.storage.privacy import private_folder, private_temporary
 
 CODECS = ("PCMU", "PCMA")
 SOUND_BACKENDS = ("auto", "null", "miniaudio", "sounddevice")
@@ -608,8 +608,8 @@ def _rewrite(path: Path, change: Callable[[Any], object], *, only_look: bool = F
 
 def write_private(path: Path, text: str) -> None:
     """Replace the file in one step, readable by us alone: a crash leaves the old one or the new one, never a half."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp makes it 0600
+    private_folder(path.parent)
+    handle, name = private_temporary(path)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
             stream.write(text)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 from offhook.errors import SetupError
+from offhook.storage.privacy import private_file, private_folder
 
 READ_TIMEOUT: Final = 10.0
 """Seconds a reader waits for the writer thread."""
@@ -129,7 +130,7 @@ class Database(Generic[R]):
                 answer.set_exception(SetupError(f"the {self._name} cannot be used: {exc}"))
 
     def _open(self) -> sqlite3.Connection:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(self.path.parent)
         try:
             return self._connect()
         except sqlite3.DatabaseError as exc:
@@ -144,8 +145,7 @@ class Database(Generic[R]):
         return self._connect()
 
     def _connect(self) -> sqlite3.Connection:
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL, 0o600))
+        private_file(self.path)
         database = sqlite3.connect(self.path)
         try:
             database.execute("PRAGMA journal_mode = WAL")

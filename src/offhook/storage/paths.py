@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import stat
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from offhook.errors import SetupError
+from offhook.storage.privacy import folder_trouble, private_folder, user_id
 
 MAX_SOCKET_PATH = 100
 """Characters of a Unix socket's path: the kernel's limit is 104 (macOS) or 108 (Linux) with the closing NUL."""
@@ -100,7 +100,7 @@ def socket_path(instance: str = "", environ: Mapping[str, str] | None = None, pl
     env = os.environ if environ is None else environ
     chosen = env.get("OFFHOOK_SOCKET")
     if chosen:
-        if len(os.fsencode(chosen)) >= MAX_SOCKET_PATH:
+        if platform != "win32" and len(os.fsencode(chosen)) >= MAX_SOCKET_PATH:
             raise SetupError(f"OFFHOOK_SOCKET is too long for a socket: write a path under {MAX_SOCKET_PATH} characters")
         return chosen
     if not INSTANCE.fullmatch(instance):
@@ -114,7 +114,7 @@ def socket_path(instance: str = "", environ: Mapping[str, str] | None = None, pl
         return path
     # A long folder name gives way to its fingerprint in the folder that is always short.
     mark = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-    return f"/tmp/offhook-{_uid()}/{mark}.sock"  # noqa: S108 - make_private refuses a folder that is not ours
+    return f"/tmp/offhook-{user_id()}/{mark}.sock"  # noqa: S108 - make_private refuses a folder that is not ours
 
 
 def make_private(folder: Path) -> Path:
@@ -124,15 +124,12 @@ def make_private(folder: Path) -> Path:
     somebody may have put one there before us.
     """
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        link, target = folder.lstat(), folder.stat()
+        private_folder(folder)
+        trouble = folder_trouble(folder)
     except OSError as exc:
         raise SetupError(f"cannot create the folder {folder}: {exc.strerror or exc}") from exc
-    if os.name == "posix":
-        if {link.st_uid, target.st_uid} != {os.getuid()}:
-            raise SetupError(f"{folder} belongs to another user: remove it, or set OFFHOOK_HOME to a folder of your own")
-        if target.st_mode & stat.S_IWOTH:
-            raise SetupError(f"others may write into {folder}: run  chmod o-w '{folder}'")
+    if trouble is not None:
+        raise SetupError(": ".join(trouble))
     return folder
 
 
@@ -166,11 +163,7 @@ def _absolute(env: Mapping[str, str], name: str) -> Path | None:
 
 
 def _temporary(env: Mapping[str, str]) -> Path:
-    return Path(env.get("TMPDIR") or tempfile.gettempdir()) / f"offhook-{_uid()}"
-
-
-def _uid() -> int:
-    return os.getuid() if os.name == "posix" else 0
+    return Path(env.get("TMPDIR") or tempfile.gettempdir()) / f"offhook-{user_id()}"
 
 
 def _pipe(env: Mapping[str, str], instance: str) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import stat
 from pathlib import Path
 from typing import Any, Protocol
 
 from offhook.errors import SetupError
 from offhook.storage.config import write_private
+from offhook.storage.privacy import others_read, private_again
 
 SERVICE = "offhook"
 
@@ -38,7 +37,7 @@ def open_secrets(path: Path, *, use_keyring: bool = True) -> Secrets:
 
 
 class FileSecrets:
-    """A JSON file with mode 0600. It is read at each use, so two programs see each other's changes."""
+    """A JSON file for this user alone. It is read at each use, so two programs see each other's changes."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -73,9 +72,9 @@ class FileSecrets:
         return found
 
     def _refuse_if_shared(self, handle: int) -> None:
-        if os.name == "posix" and stat.S_IMODE(os.fstat(handle).st_mode) & 0o077:
+        if others_read(handle):
             raise SetupError(
-                f"{self._path}: other users of this machine can read your passwords: run  chmod 600 '{self._path}'  "
+                f"{self._path}: other users of this machine can read your passwords: run  {private_again(self._path)}  "
                 "and consider changing them"
             )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from offhook.storage.file_lock import lock
+from offhook.storage.privacy import private_file
 
 SEGMENT_BYTES: Final = 1024 * 1024
 """A file this long is closed and the next one begun; it goes away when its lines are safe elsewhere."""
@@ -63,6 +64,7 @@ class Spool:
         self._number += 1
         self._size = self._last = 0
         self._path = self._base.with_name(f"{self._base.name}.spool-{self._owner}-{self._number:06d}")
+        private_file(self._path)
         descriptor = os.open(self._path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | _BINARY, 0o600)
         lock(descriptor)
         return descriptor

@@ -6,10 +6,8 @@ import contextlib
 import hashlib
 import hmac
 import json
-import os
 import re
 import secrets
-import stat
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any, Final, get_args
 from offhook.errors import SetupError
 from offhook.phone.commands import Scope
 from offhook.storage.config import write_private
+from offhook.storage.privacy import others_read, private_again
 
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 
@@ -98,8 +97,8 @@ class TokenFile:
     def _read(self) -> tuple[Token, ...]:
         try:
             with self.path.open(encoding="utf-8") as stream:
-                if os.name == "posix" and stat.S_IMODE(os.fstat(stream.fileno()).st_mode) & 0o077:
-                    raise SetupError(f"{self.path}: other users of this machine can read it: run  chmod 600 '{self.path}'")
+                if others_read(stream.fileno()):
+                    raise SetupError(f"{self.path}: other users of this machine can read it: run  {private_again(self.path)}")
                 return tuple(_token(found) for found in json.load(stream)["tokens"])
         except OSError as exc:
             raise SetupError(f"{self.path}: cannot be read: {exc.strerror or exc}") from exc

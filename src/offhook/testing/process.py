@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from offhook.control.client import LocalClient
 
 START_WITHIN = 15.0
 """Seconds a phone may take to start on a busy machine."""
@@ -55,7 +55,7 @@ class PhoneProcess:
             self.process = None
 
     def children(self) -> list[int]:
-        """Return the process's children: the media worker. A thread may have started them, so every thread is asked."""
+        """Return the process's children: the media worker (Linux). A thread may have started them, so every thread is asked."""
         assert self.process is not None
         tasks = Path(f"/proc/{self.process.pid}/task").glob("*/children")
         return [int(number) for task in tasks for number in task.read_text().split()]
@@ -65,7 +65,10 @@ class PhoneProcess:
         if self.process is None or self.process.stdout is None:
             return ""
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+            if sys.platform == "win32":  # where this signal ends a process at once
+                self.ask("quit")
+            else:
+                self.process.send_signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(15)
         if self.process.poll() is None:
@@ -78,13 +81,8 @@ class PhoneProcess:
 
     def ask(self, op: str, **params: Any) -> Any:
         """Carry out one operation; returns its result."""
-        with contextlib.closing(socket.socket(socket.AF_UNIX)) as client:
-            client.settimeout(10)
-            client.connect(self.socket)
-            client.sendall(json.dumps({"id": 1, "op": op, **params}).encode() + b"\n")
-            answer = json.loads(client.makefile().readline())
-        assert answer["ok"], answer
-        return answer["result"]
+        with LocalClient(self.socket) as client:
+            return client.request(op, **params)
 
     def until(self, op: str, condition: Any, seconds: float = 10.0, **params: Any) -> Any:
         """Ask again and again until `condition(result)` holds."""

@@ -26,9 +26,19 @@ _REVISION: Final = 1
 _ACCESS_DENIED: Final = 5
 _ALREADY_EXISTS: Final = 183
 
-_SYSTEM: Final = "SY"
-_TRUSTED: Final = frozenset({_SYSTEM, "S-1-5-18", "BA", "S-1-5-32-544", "CO", "S-1-3-0", "OW", "S-1-3-4", "LA"})
+_TRUSTED: Final = frozenset({"SY", "S-1-5-18", "BA", "S-1-5-32-544", "CO", "S-1-3-0", "OW", "S-1-3-4", "LA"})
 """Who may read everything anyway (the system, administrators), and words for the owner."""
+
+WRITE: Final = 0x5000_0000 | 0x000C_0000 | 0x0000_0046
+"""To change a file, or what is in a folder: generic write and all, write DAC and owner, write, append, delete a child."""
+
+_RIGHTS: Final = {
+    "GA": 0x1000_0000, "GR": 0x8000_0000, "GW": 0x4000_0000, "GX": 0x2000_0000,
+    "FA": 0x1F_01FF, "FR": 0x12_0089, "FW": 0x12_0116, "FX": 0x12_00A0,
+    "RC": 0x2_0000, "SD": 0x1_0000, "WD": 0x4_0000, "WO": 0x8_0000,
+    "CC": 0x1, "DC": 0x2, "LC": 0x4, "SW": 0x8, "RP": 0x10, "WP": 0x20, "DT": 0x40, "LO": 0x80, "CR": 0x100,
+}  # fmt: skip
+_UNKNOWN: Final = 0xFFFF_FFFF  # a right we do not know is all of them
 
 _ENTRY: Final = re.compile(r"\(A;([A-Z]*);([^;]*);[^;]*;[^;]*;([^;)]+)[^)]*\)")
 """An entry that allows something: its flags, the rights, who."""
@@ -119,21 +129,41 @@ def is_ours(handle: int) -> bool:
 
 
 def keep_private(path: str) -> None:
-    """Let this user and the system alone use a file, or a folder with what will be made in it. Raises OSError."""
-    everything = f"FA;;;{user_sid()}", f"FA;;;{_SYSTEM}"
-    made = _Descriptor("D:P" + "".join(f"(A;OICI;{each})" for each in everything))
+    """Let only us, the system and administrators use a file, or a folder with what will be made in it. Raises OSError."""
+    everything = [f"FA;;;{who}" for who in (user_sid(), "SY", "BA")]
+    describe(path, "D:P" + "".join(f"(A;OICI;{each})" for each in everything))
+
+
+def describe(path: str, entries: str) -> None:
+    """Give a file or folder this access list, in SDDL, in place of the one it has or has inherited. Raises OSError."""
+    made = _Descriptor(entries)
     _check(_advapi.SetFileSecurityW(path, _DACL | _PROTECTED, made.address))
 
 
-def strangers(path: str) -> list[str]:
-    """Return who else may use a file or folder, as SIDs or SDDL's short names ("WD" is everyone). Raises OSError."""
+def strangers(place: str | int, rights: int = -1) -> list[str]:
+    """Return who else has some of these rights (by default: any) to a file or folder, given by its path or an open handle.
+
+    They are SIDs, or SDDL's short names ("WD" is everyone). Raises OSError.
+    """
     descriptor = ctypes.c_void_p()
-    _error(_advapi.GetNamedSecurityInfoW(path, _SE_FILE_OBJECT, _DACL, None, None, None, None, ctypes.byref(descriptor)))
+    ask = _advapi.GetNamedSecurityInfoW if isinstance(place, str) else _advapi.GetSecurityInfo
+    _error(ask(place, _SE_FILE_OBJECT, _DACL, None, None, None, None, ctypes.byref(descriptor)))
     text = _written(descriptor, _DACL)
     if "NO_ACCESS_CONTROL" in text or not text:
         return ["WD"]  # no list at all: everybody may do everything
-    allowed = {who for flags, _, who in _ENTRY.findall(text) if "IO" not in flags}  # IO: only for what is made within
+    # IO: for what is made within, and not for this itself.
+    allowed = {who for flags, right, who in _ENTRY.findall(text) if "IO" not in flags and _mask(right) & rights}
     return sorted(allowed - _TRUSTED - {user_sid()})
+
+
+def _mask(rights: str) -> int:
+    """Return SDDL's rights as a number: "FA", "FRFX", "0x1200a9"."""
+    if rights.startswith("0x"):
+        return int(rights, 16)
+    mask = 0
+    for each in re.findall("..", rights):
+        mask |= _RIGHTS.get(each, _UNKNOWN)
+    return mask
 
 
 class _Descriptor:

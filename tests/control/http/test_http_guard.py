@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 import ssl
 import subprocess
@@ -20,6 +19,7 @@ from offhook.errors import SetupError
 from offhook.phone.events import AuditDenied
 from offhook.testing.backend import FakeBackend
 from offhook.testing.http import Served, serving
+from offhook.testing.sharing import share
 
 
 def denials(backend: FakeBackend) -> list[AuditDenied]:
@@ -114,9 +114,8 @@ async def test_tokens_come_and_go_while_it_runs(served: Served, http: httpx.Asyn
     assert (await http.get("/v1/status", headers=second)).status_code == 401
 
 
-@pytest.mark.skipif(os.name != "posix", reason="modes are a Unix thing")
 async def test_nobody_is_let_in_while_the_tokens_cannot_be_trusted(served: Served, http: httpx.AsyncClient) -> None:
-    served.tokens.path.chmod(0o644)
+    share(served.tokens.path)
     served.tokens._seen = None
     answer = await http.get("/v1/status")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +9,7 @@ from offhook.cli.doctor.case import Case
 from offhook.cli.doctor.finding import Finding, listed
 from offhook.errors import SetupError
 from offhook.storage.config import load
+from offhook.storage.privacy import others_read, private_again
 from offhook.storage.secrets import open_secrets
 
 
@@ -32,11 +31,12 @@ def look_at_configuration(case: Case) -> Iterator[Finding]:
     yield Finding("configuration", "ok", f"{path}, {count} account{'' if count == 1 else 's'}")
     if any(account.password for account in case.config.accounts) and _others_read(path):
         text = f"other users of this machine can read the passwords in {path}"
-        yield Finding("configuration, privacy", "warning", text, f"run  chmod 600 '{path}'  and consider changing them")
+        yield Finding("configuration, privacy", "warning", text, f"run  {private_again(path)}  and consider changing them")
 
 
 def _others_read(path: Path) -> bool:
-    return os.name == "posix" and bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
+    with path.open("rb") as stream:
+        return others_read(stream.fileno())
 
 
 def look_at_passwords(case: Case) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from offhook.cli.doctor.case import Case
 from offhook.cli.doctor.finding import Finding
+from offhook.storage.privacy import folder_trouble
 
 LITTLE = 200 * 1024 * 1024
 """Bytes free under which it is time to make room: some hours of recording."""
@@ -57,11 +58,8 @@ def _trouble(folder: Path, place: Path) -> tuple[str, str] | None:
     facts = place.stat()
     if not stat.S_ISDIR(facts.st_mode):
         return f"{place} is in the way: it is no folder", f"move it: mv '{place}' '{place}.old'"
-    if place == folder and os.name == "posix":
-        if facts.st_uid != os.geteuid():
-            return f"{folder} belongs to another user", "give it back with chown, or set OFFHOOK_HOME to a folder of your own"
-        if facts.st_mode & stat.S_IWOTH:
-            return f"others may write into {folder}", f"run  chmod o-w '{folder}'"
+    if place == folder and (trouble := folder_trouble(folder)) is not None:
+        return trouble
     effective = os.access in os.supports_effective_ids
     if not os.access(place, os.W_OK | os.X_OK, effective_ids=effective):
         advice = f"run  chmod u+wx '{place}', or set OFFHOOK_HOME to a folder you can write into"

@@ -156,10 +156,10 @@ def _descriptors(case: Case) -> int | None:
         return int(next(line for line in limits.splitlines() if line.startswith("Max open files")).split()[3])
     except (OSError, StopIteration, ValueError):
         pass
-    try:
-        import resource
-    except ImportError:  # Windows has no such limit
+    if sys.platform == "win32":  # which has no such limit
         return None
+    import resource
+
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 

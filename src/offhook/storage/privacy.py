@@ -1,0 +1,90 @@
+"""Files and folders for this user alone: made so, and looked at. POSIX has owners and modes for that, Windows access lists."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import sys
+import tempfile
+from pathlib import Path
+
+if sys.platform == "win32":
+    import msvcrt
+
+    from offhook.windows import security
+
+    def keep_private(path: Path) -> None:
+        """Let this user, and who may read everything anyway, use a file or folder. Raises OSError."""
+        security.keep_private(str(path))
+
+    def others_read(descriptor: int) -> bool:
+        """Say whether other users can read an open file. Raises OSError."""
+        return bool(security.strangers(msvcrt.get_osfhandle(descriptor)))
+
+    def folder_trouble(folder: Path) -> tuple[str, str] | None:
+        """Return why a folder is not safe to write into, and what to do; None if it is."""
+        if not security.strangers(str(folder), security.WRITE):
+            return None
+        return f"others may write into {folder}", f"run  {private_again(folder)}"
+
+    def private_again(path: Path) -> str:
+        """Return the command by which a person takes a file from others."""
+        return f'icacls "{path}" /inheritance:r /grant:r "%USERNAME%:(OI)(CI)F"' if path.is_dir() else (
+            f'icacls "{path}" /inheritance:r /grant:r "%USERNAME%:F"'
+        )  # fmt: skip
+
+    def user_id() -> int:
+        """Return a number for this user's share of common folders: Windows has none that are common."""
+        return 0
+else:
+
+    def keep_private(path: Path) -> None:
+        """Let this user, and who may read everything anyway, use a file or folder. Raises OSError."""
+        path.chmod(0o700 if path.is_dir() else 0o600)
+
+    def others_read(descriptor: int) -> bool:
+        """Say whether other users can read an open file. Raises OSError."""
+        return bool(stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077)
+
+    def folder_trouble(folder: Path) -> tuple[str, str] | None:
+        """Return why a folder is not safe to write into, and what to do; None if it is."""
+        link, target = folder.lstat(), folder.stat()
+        if {link.st_uid, target.st_uid} != {os.geteuid()}:
+            return f"{folder} belongs to another user", "remove it, or set OFFHOOK_HOME to a folder of your own"
+        if target.st_mode & stat.S_IWOTH:
+            return f"others may write into {folder}", f"run  chmod o-w '{folder}'"
+        return None
+
+    def private_again(path: Path) -> str:
+        """Return the command by which a person takes a file from others."""
+        return f"chmod 600 '{path}'"
+
+    def user_id() -> int:
+        """Return a number for this user's share of common folders."""
+        return os.getuid()
+
+
+def private_temporary(beside: Path) -> tuple[int, str]:
+    """Return the descriptor and the name of a new file for this user alone, in the folder of another. Raises OSError."""
+    handle, name = tempfile.mkstemp(dir=beside.parent, prefix=f".{beside.name}.")  # mkstemp makes it 0600
+    if sys.platform == "win32":
+        keep_private(Path(name))
+    return handle, name
+
+
+def private_folder(folder: Path) -> None:
+    """Create a folder for this user alone, if it is not there. Raises OSError."""
+    with contextlib.suppress(FileExistsError):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700)
+        if sys.platform == "win32":
+            keep_private(folder)
+
+
+def private_file(path: Path) -> None:
+    """Create an empty file for this user alone, if it is not there. Raises OSError."""
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
+        if sys.platform == "win32":
+            keep_private(path)

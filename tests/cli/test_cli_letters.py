@@ -1,0 +1,60 @@
+"""What a console or a pipe cannot show is written as JSON writes it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from offhook.cli.letters import lenient
+
+
+def stream(encoding: str) -> tuple[io.TextIOWrapper, io.BytesIO]:
+    inner = io.BytesIO()
+    made = io.TextIOWrapper(inner, encoding=encoding)
+    lenient(made)
+    return made, inner
+
+
+@pytest.mark.parametrize(("encoding", "text", "written"), [
+    ("cp1252", "Zoë", b"Zo\xeb"),
+    ("cp1252", "Łódź ✓", b"\\u0141\xf3d\\u017a \\u2713"),
+    ("ascii", "a\U0001f4de", b"a\\ud83d\\udcde"),
+    ("utf-8", "Łódź", "Łódź".encode()),
+    ("utf-8", "\udc80", b"\\udc80"),
+])  # fmt: skip
+def test_text(encoding: str, text: str, written: bytes) -> None:
+    made, inner = stream(encoding)
+    made.write(text)
+    made.flush()
+    assert inner.getvalue() == written
+
+
+@given(st.text(st.characters()))
+def test_json_stays_json(text: str) -> None:
+    made, inner = stream("cp1252")
+    made.write(json.dumps({"a": text}, ensure_ascii=False))
+    made.flush()
+    assert json.loads(inner.getvalue().decode("cp1252")) == {"a": text}
+
+
+def test_a_stream_of_another_kind_is_left_alone() -> None:
+    kept = io.StringIO()
+    lenient(kept)
+    kept.write("✓")
+    assert kept.getvalue() == "✓"
+
+
+def test_the_command_line_prints_in_an_old_encoding() -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}
+    done = subprocess.run([sys.executable, "-m", "offhook", "łódź"], env=environment, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert b"\\u0142" in done.stderr
+    done = subprocess.run([sys.executable, "-m", "offhook", "help"], env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -1,0 +1,69 @@
+"""Files and folders for this user alone, by whatever means the system has."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from offhook.storage.privacy import (
+    folder_trouble,
+    keep_private,
+    private_again,
+    private_file,
+    private_folder,
+    private_temporary,
+)
+from offhook.testing.sharing import read_by_others, share
+
+
+def test_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    private_file(file)
+    assert not read_by_others(file)
+    file.write_text("kept")
+    private_file(file)
+    assert file.read_text() == "kept"
+
+
+def test_a_file_that_others_read_is_told_and_can_be_taken_back(tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    private_file(file)
+    share(file)
+    assert read_by_others(file)
+    assert str(file) in private_again(file)
+    keep_private(file)
+    assert not read_by_others(file)
+
+
+def test_a_temporary_file_stays_private_under_its_new_name(tmp_path: Path) -> None:
+    target = tmp_path / "settings"
+    handle, name = private_temporary(target)
+    os.close(handle)
+    os.replace(name, target)
+    assert not read_by_others(target)
+
+
+def test_a_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    private_folder(folder)
+    private_folder(folder)
+    assert folder_trouble(folder) is None
+    share(folder, write=True)
+    trouble = folder_trouble(folder)
+    assert trouble is not None
+    assert "others may write" in trouble[0]
+    keep_private(folder)
+    assert folder_trouble(folder) is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Wine has no icacls")
+def test_the_advice_works(tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    file.write_text("")
+    share(file)
+    subprocess.run(["/bin/sh", "-c", private_again(file)], check=True)
+    assert not read_by_others(file)
