@@ -79,7 +79,7 @@ static void poll_status(int times, double gap)
         while (now_ms() < begun + (n + 1) * gap)
             pump(1);
     }
-    say("%s in %.0f ms", seen, now_ms() - begun);
+    answer("%s in %.0f ms", seen, now_ms() - begun);
 }
 
 static void bench(int times)
@@ -92,7 +92,7 @@ static void bench(int times)
         sum += took[n];
     }
     qsort(took, times, sizeof *took, ascending);
-    say("bench %.3f %.3f %.3f", sum / times, took[times * 99 / 100], took[times - 1]);
+    answer("bench %.3f %.3f %.3f", sum / times, took[times * 99 / 100], took[times - 1]);
     free(took);
 }
 
@@ -143,7 +143,7 @@ static void flood(int times, unsigned seed)
             continue;  /* HANGUP: no noise */
         others += send_bytes(code, bytes, size, rand() % 3 ? NULL : (HWND)(ULONG_PTR)rand()) != 0;
     }
-    say("flooded %d in %.0f ms, %d not 0", times, now_ms() - begun, others);
+    answer("flooded %d in %.0f ms, %d not 0", times, now_ms() - begun, others);
 }
 
 static void obey(char *line)
@@ -160,21 +160,21 @@ static void obey(char *line)
         char title[100] = "", class[100] = "";
         GetWindowTextA(phone(), title, sizeof title);
         GetClassNameA(phone(), class, sizeof class);
-        say("found %llu %s %s", (unsigned long long)(ULONG_PTR)phone(), class, title);
+        answer("found %llu %s %s", (unsigned long long)(ULONG_PTR)phone(), class, title);
     } else if (!strcmp(word, "send")) {
         int empty = rest[1] && !strcmp(rest[1], "-");
         DWORD size = empty ? 0 : unhex(rest[1], bytes);
-        say("lresult %lld", (long long)send_bytes(NUMBER(0), empty ? NULL : bytes, size, rest[2] ? NULL : own));
+        answer("lresult %lld", (long long)send_bytes(NUMBER(0), empty ? NULL : bytes, size, rest[2] ? NULL : own));
     } else if (!strcmp(word, "null")) {
-        say("lresult %lld", (long long)send_bytes(NUMBER(0), NULL, (DWORD)NUMBER(1), own));
+        answer("lresult %lld", (long long)send_bytes(NUMBER(0), NULL, (DWORD)NUMBER(1), own));
     } else if (!strcmp(word, "raw")) {
-        say("lresult %lld", (long long)SendMessageW(phone(), WM_COPYDATA, 0, (LPARAM)NUMBER(0)));
+        answer("lresult %lld", (long long)SendMessageW(phone(), WM_COPYDATA, 0, (LPARAM)NUMBER(0)));
     } else if (!strcmp(word, "atom")) {
         wchar_t wide[300] = L"";
         char name[900] = "";
         GlobalGetAtomNameW((ATOM)NUMBER(0), wide, 300);
         WideCharToMultiByte(CP_UTF8, 0, wide, -1, name, sizeof name, NULL, NULL);
-        say("atom %s", name);
+        answer("atom %s", name);
     } else if (!strcmp(word, "poll")) {
         poll_status((int)NUMBER(0), (double)NUMBER(1));
     } else if (!strcmp(word, "bench")) {
@@ -184,14 +184,14 @@ static void obey(char *line)
     } else if (!strcmp(word, "nest")) {
         nested = 0;
         nestings = (int)NUMBER(0);
-        say("lresult %lld", (long long)send_bytes(5, NULL, 0, own));
+        answer("lresult %lld", (long long)send_bytes(5, NULL, 0, own));
         nestings = 0;
     } else if (!strcmp(word, "hang")) {
         say("hanging");
         Sleep((DWORD)NUMBER(0));
-        say("awake");
+        answer("awake");
     } else if (!strcmp(word, "post")) {
-        say("posted %d", PostMessageW(phone(), (UINT)NUMBER(0), (WPARAM)NUMBER(1), 0));
+        answer("posted %d", PostMessageW(phone(), (UINT)NUMBER(0), (WPARAM)NUMBER(1), 0));
     }
 }
 

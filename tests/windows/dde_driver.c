@@ -104,9 +104,9 @@ static HDDEDATA transact(BYTE *bytes, DWORD size, HSZ item, UINT format, UINT ty
 static void tell(HDDEDATA done)
 {
     if (done && (flags & DDE_FACK))
-        say("acknowledged");
+        answer("acknowledged");
     else
-        say("refused %#x flags %#lx", DdeGetLastError(instance), flags);
+        answer("refused %#x flags %#lx", DdeGetLastError(instance), flags);
 }
 
 static void execute(const char *text)
@@ -120,10 +120,10 @@ static void request(const char *item)
 {
     HDDEDATA found = transact(NULL, 0, name(item), FORMAT, XTYP_REQUEST);
     if (found) {
-        say("item %s", text_of(found));
+        answer("item %s", text_of(found));
         DdeFreeDataHandle(found);
     } else {
-        say("refused %#x", DdeGetLastError(instance));
+        answer("refused %#x", DdeGetLastError(instance));
     }
     pump(20);  /* Wine 8 sends an acknowledgement after the data, which the next transaction would take for its own answer */
 }
@@ -139,9 +139,9 @@ static void advise(const char *item, const char *how)
 {
     UINT kind = !how ? 0 : !strcmp(how, "ack") ? XTYPF_ACKREQ : XTYPF_NODATA;
     if (transact(NULL, 0, name(item), FORMAT, XTYP_ADVSTART | kind))
-        say("advised");
+        answer("advised");
     else
-        say("refused %#x", DdeGetLastError(instance));
+        answer("refused %#x", DdeGetLastError(instance));
 }
 
 static void raw(const char *text)
@@ -157,7 +157,7 @@ static void raw(const char *text)
 static void obey(char *line)
 {
     char *word = strtok(line, " ");
-    char *rest = strtok(NULL, "");
+    char *rest = word ? strtok(NULL, "") : NULL;
     char *more = rest ? strchr(rest, ' ') : NULL;
     if (!word)
         return;
@@ -169,7 +169,7 @@ static void obey(char *line)
         *more++ = 0;
     if (!strcmp(word, "connect")) {
         conversation = DdeConnect(instance, strcmp(rest, "*") ? name(rest) : NULL, strcmp(more, "*") ? name(more) : NULL, NULL);
-        say(conversation ? "connected" : "no");
+        answer(conversation ? "connected" : "no");
     } else if (!strcmp(word, "request")) {
         request(rest);
     } else if (!strcmp(word, "poke")) {
@@ -178,12 +178,12 @@ static void obey(char *line)
         advise(rest, more);
     } else if (!strcmp(word, "unadvise")) {
         transact(NULL, 0, name(rest), FORMAT, XTYP_ADVSTOP);
-        say("unadvised");
+        answer("unadvised");
     } else if (!strcmp(word, "raw")) {
         raw(rest);
     } else if (!strcmp(word, "disconnect")) {
         DdeDisconnect(conversation);
-        say("over");
+        answer("over");
     } else if (!strcmp(word, "die")) {
         TerminateProcess(GetCurrentProcess(), 9);
     }

@@ -1,9 +1,11 @@
 /* Lines from standard input, read on a thread, handed to the main thread's message loop: a Windows program that is told what
-   to do while its windows keep answering. UTF-8 in, UTF-8 out. */
+   to do while its windows keep answering. A line begins with a number, and its answer ends with it: "7 find" is answered
+   "found ... #7.". UTF-8 in, UTF-8 out. */
 #ifndef LINE_READER_H
 #define LINE_READER_H
 
 #include <windows.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,16 +36,30 @@ static void start_reading(void)
     CreateThread(NULL, 0, read_lines, NULL, 0, NULL);
 }
 
-/* Say something, in one piece. */
+static char said[200000];
+
+/* Say something that nobody asked for. */
 static void say(const char *format, ...)
 {
-    static char text[200000];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text, sizeof text - 2, format, arguments);
+    vsnprintf(said, sizeof said - 20, format, arguments);
     va_end(arguments);
-    strcat(text, "\n");
-    fputs(text, stdout);
+    strcat(said, "\n");
+    fputs(said, stdout);
+}
+
+static unsigned asked;  /* the number of the line that is being obeyed */
+
+/* Answer the line. */
+static void answer(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(said, sizeof said - 20, format, arguments);
+    va_end(arguments);
+    sprintf(said + strlen(said), " #%u.\n", asked);
+    fputs(said, stdout);
 }
 
 /* Run the loop: `obey` gets each line. */
@@ -52,7 +68,9 @@ static void run_lines(void (*obey)(char *line))
     MSG message;
     while (GetMessageW(&message, NULL, 0, 0) > 0) {
         if (!message.hwnd && message.message == WM_LINE) {
-            obey((char *)message.lParam);
+            char *line = (char *)message.lParam;
+            asked = strtoul(line, &line, 10);
+            obey(line);
             free((void *)message.lParam);
         } else {
             DispatchMessageW(&message);

@@ -78,24 +78,69 @@ def _start(words: list[str]) -> int:
     from offhook.cli.parsing import parse
     from offhook.cli.verbs import VERBS
 
+    if _runs():
+        print("the phone runs already")
+        return DONE
     files = [word[3:].strip('"') for word in words if word.lower().startswith("/i:")]
     use = parse(VERBS["run"], [f"--config={files[-1]}"] if files else [])
     return use.verb.run(use)
 
 
+def _runs() -> bool:
+    """Whether a phone runs already, which a second `microsip` leaves alone."""
+    from offhook.cli.parsing import default_socket_path
+    from offhook.control.client import LocalClient, NoPhone
+
+    if _phone_window():
+        return True
+    try:
+        LocalClient(default_socket_path()).close()
+    except NoPhone:
+        return False
+    return True
+
+
 def _legacy(words: list[str]) -> int:
     """Hand the command line to the running phone and print its answer."""
+    from offhook.control.client import Refused
+
+    try:
+        answer = _handed_over(words)["text"]
+    except Refused as refused:
+        unknown = any(error.get("pointer") == "/args" for error in refused.problem.get("errors") or ())
+        raise Ended(USAGE if unknown else REFUSED, str(refused)) from None
+    print(answer or "ok")
+    return DONE
+
+
+def _handed_over(words: list[str]) -> dict[str, str]:
+    """Return the running phone's answer: by its window where there are such, else by its socket."""
     from offhook.cli.parsing import default_socket_path
     from offhook.control.client import LocalClient, Refused
 
+    window = _phone_window()
+    if window:
+        from offhook.control.windows.handover import ask
+
+        answer = ask(window, "legacy", args=words)
+        if answer is not None:
+            if not answer["ok"]:
+                raise Refused(answer["error"])
+            found: dict[str, str] = answer["result"]
+            return found
     with LocalClient(default_socket_path()) as client:
-        try:
-            answer = client.request("legacy", args=words)["text"]
-        except Refused as refused:
-            unknown = any(error.get("pointer") == "/args" for error in refused.problem.get("errors") or ())
-            raise Ended(USAGE if unknown else REFUSED, str(refused)) from None
-    print(answer or "ok")
-    return DONE
+        return dict(client.request("legacy", args=words))
+
+
+def _phone_window() -> int:
+    """Return the window of the phone of this Windows session. Who names a socket means the phone that listens there."""
+    import os
+
+    if sys.platform != "win32" or os.environ.get("OFFHOOK_SOCKET"):
+        return 0
+    from offhook.control.windows.handover import find_phone
+
+    return find_phone()
 
 
 def _version() -> int:

@@ -13,7 +13,8 @@ from windows_world import ENDED, FakeReach
 from offhook.control.access import Client
 from offhook.control.legacy.copydata import COPYDATA
 from offhook.control.operations import Operations
-from offhook.control.windows.messages import REQUEST, Answer, Messages
+from offhook.control.windows.messages import Answer, Messages
+from offhook.control.windows.reach import REQUEST
 from offhook.control.windows.subscribers import SUBSCRIBE
 from offhook.phone import commands as c
 from offhook.phone.events import AuditCommand

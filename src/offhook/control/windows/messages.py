@@ -13,14 +13,11 @@ from offhook.control.backend import Envelope, Execute, Unsubscribe
 from offhook.control.legacy.copydata import COPYDATA, run_copydata
 from offhook.control.legacy.dde_items import dde_request
 from offhook.control.operations import Operations
-from offhook.control.windows.reach import Reach
+from offhook.control.windows.reach import REQUEST, Reach
 from offhook.control.windows.subscribers import SUBSCRIBE, Subscribers
 
 UNSUBSCRIBE: Final = 101
 """dwData: send no more events to the window in wParam."""
-
-REQUEST: Final = 102
-"""dwData: a request in JSON as on the local socket; its answer is sent to the window in wParam with this code."""
 
 MAX_PAYLOAD: Final = 64 * 1024
 """Longest string taken, in bytes; anything may send to a window, and no command comes near it."""

@@ -9,6 +9,15 @@ from typing import Final, NamedTuple, Protocol
 
 from offhook.control.windows.ffi import COPYDATASTRUCT, SMTO_ABORTIFHUNG, ULONG_PTR, WM_COPYDATA, kernel32, user32
 
+CLASS: Final = "MicroSIP"
+"""The window class that programs look for."""
+
+MARK: Final = "offhook"
+"""A property that tells our phone's window from one of MicroSIP's own."""
+
+REQUEST: Final = 102
+"""dwData: a request in JSON as on the local socket; its answer is sent to the window in wParam with this code."""
+
 SEND_MS: Final = 500
 """Longest a window may take over one message of ours. A program that is alive takes microseconds."""
 

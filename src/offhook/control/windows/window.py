@@ -20,15 +20,12 @@ from offhook.control.windows.ffi import (
     user32,
 )
 from offhook.control.windows.messages import MAX_PAYLOAD, Answer
+from offhook.control.windows.reach import CLASS, MARK
 from offhook.control.windows.thread import MessageThread
 from offhook.errors import SetupError
 
-CLASS: Final = "MicroSIP"
 TITLE: Final = "MicroSIP"
-"""What programs look for: the class by all that is documented, the title by some older samples."""
-
-MARK: Final = "offhook"
-"""A window property that tells our window from one of MicroSIP's own."""
+"""What some older samples look for instead of the class."""
 
 MAX_DEPTH: Final = 8
 """Messages within messages: while a reply is sent, its receiver may ask again; a program that never ends it must not win."""
