@@ -4,7 +4,7 @@
      send CODE HEX [none]    WM_COPYDATA with these bytes from our window (none: from nobody): "lresult N"
      null CODE SIZE          the same with a null pointer and this size; `raw LPARAM`: with no COPYDATASTRUCT at all
      atom N                  the name of a global atom
-     poll TIMES MS           STATUS again and again: "statuses 0 1 2", each change once
+     poll TIMES MS LAST      STATUS again and again, until it is LAST after it was something else: "statuses 0 1 2"
      bench TIMES             STATUS: "bench MEAN P99 MAX" in milliseconds
      flood TIMES SEED        hostile messages: "flooded N in MS, M not 0"
      nest TIMES              ACTIVECALL within the answer to ACTIVECALL, so often
@@ -66,15 +66,17 @@ static int ascending(const void *one, const void *other)
     return a < b ? -1 : a > b;
 }
 
-static void poll_status(int times, double gap)
+static void poll_status(int times, double gap, LRESULT end)
 {
     char seen[4000] = "statuses";
     LRESULT last = -1;
     double begun = now_ms();
-    for (int n = 0; n < times; n++) {
+    for (int n = 0; n < times && (n < 2 || last != end || !strchr(seen + 10, ' ')); n++) {
         LRESULT status = send_bytes(4, NULL, 0, NULL);
-        if (status != last && strlen(seen) < sizeof seen - 10)
+        if (status != last && strlen(seen) < sizeof seen - 10) {
             sprintf(seen + strlen(seen), " %lld", (long long)status);
+            say("status %lld", (long long)status);
+        }
         last = status;
         while (now_ms() < begun + (n + 1) * gap)
             pump(1);
@@ -176,7 +178,7 @@ static void obey(char *line)
         WideCharToMultiByte(CP_UTF8, 0, wide, -1, name, sizeof name, NULL, NULL);
         answer("atom %s", name);
     } else if (!strcmp(word, "poll")) {
-        poll_status((int)NUMBER(0), (double)NUMBER(1));
+        poll_status((int)NUMBER(0), (double)NUMBER(1), (LRESULT)NUMBER(2));
     } else if (!strcmp(word, "bench")) {
         bench((int)NUMBER(0));
     } else if (!strcmp(word, "flood")) {

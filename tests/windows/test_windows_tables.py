@@ -4,158 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from windows_drivers import UNICODE, Dde, Window, WindowsPhone, compiled, free_port
+from windows_scene import CODES, Scene
 
-from offhook.phone.commands import AcceptTransfer, Answer, Dial, Hangup, HangupAll
-from offhook.testing.live import LivePhone, live_phone, quiet_config
-from offhook.testing.windows import Windows
+from offhook.phone.commands import AcceptTransfer, Answer, Hangup, HangupAll
+from offhook.testing.live import live_phone
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "contract"))
 from seed_tables import COPYDATA_TABLE, DDE_TABLE
 
-HERE = Path(__file__).resolve().parent
-
-CODES = {name: number for number, (name, _, _) in enumerate(COPYDATA_TABLE, 1)}
+pytest_plugins = ["windows_fixtures"]
 
 pytestmark = [pytest.mark.windows, pytest.mark.timeout(180)]
-
-
-@dataclass
-class Scene:
-    """The Windows phone, who drives it, and the Linux phone it can call."""
-
-    phone: WindowsPhone
-    window: Window
-    dde: Dde
-    there: LivePhone
-
-    def send(self, name: str, text: str = "") -> int:
-        """Send one of the ten as WM_COPYDATA."""
-        return self.window.send(CODES[name], text)
-
-    async def execute(self, text: str) -> None:
-        """Have an execute string done."""
-        assert await asyncio.to_thread(self.dde.execute, text), (text, self.dde.item("ReturnMessage"))
-
-    @property
-    def status(self) -> int:
-        return self.send("STATUS")
-
-    async def reaches(self, status: int) -> None:
-        await self.there.until(lambda: self.status == status, f"status {status} of the Windows phone")
-
-    async def connected(self) -> None:
-        """Be in a call that the Windows phone has made."""
-        since = len(self.there.events)
-        assert self.send("DIAL", self.there.uri) == 1
-        await self.there.event("call.incoming", since)
-        self.there.execute(Answer())
-        await self.reaches(2)
-        await self.there.reaches(2)
-
-    async def is_called(self) -> None:
-        """Be called by the Linux phone."""
-        self.there.execute(Dial(to=self.phone.uri))
-        await self.reaches(1)
-
-    async def ended(self, since: int = 0) -> dict[str, object]:
-        """Return how the Linux phone says that its call ended."""
-        end: dict[str, object] = (await self.there.event("call.ended", since)).data["call"]["end"]
-        return end
-
-
-@pytest.fixture(scope="module")
-def peer_port() -> int:
-    return free_port()
-
-
-@pytest.fixture(scope="module")
-def programs(windows: Windows, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("programs")
-    return {
-        "window": compiled(HERE / "copydata_driver.c", folder / "copydata.exe"),
-        "ANSI": compiled(HERE / "dde_driver.c", folder / "dde-ansi.exe"),
-        "Unicode": compiled(HERE / "dde_driver.c", folder / "dde-unicode.exe", *UNICODE),
-    }
-
-
-@pytest.fixture(scope="module")
-def drivers(windows: Windows, programs: dict[str, Path]) -> Iterator[dict[str, Window | Dde]]:
-    """Return the clients, which outlive any phone."""
-    made: dict[str, Window | Dde] = {"window": Window(windows.start_program(programs["window"]))}
-    for name in ("ANSI", "Unicode"):
-        made[name] = Dde(windows.start_program(programs[name]))
-    yield made
-    for driver in made.values():
-        driver.process.stop()
-
-
-@pytest.fixture(scope="module")
-def phones(windows: Windows, tmp_path_factory: pytest.TempPathFactory, peer_port: int) -> Iterator[Callable[[], WindowsPhone]]:
-    """Return what gives the running Windows phone: one for all tests, and a new one after somebody closed it."""
-    running: list[WindowsPhone] = []
-
-    def phone() -> WindowsPhone:
-        if not running or not running[-1].process.alive():
-            settings = "[phone]\nstatus_linger = 0.3\ndtmf_pause_ms = 50\n[windows]\ncalls_per_minute = 0\n"
-            running.append(WindowsPhone(windows, tmp_path_factory.mktemp("phone"), settings, peer_port))
-        return running[-1]
-
-    yield phone
-    if running:
-        running[-1].stop()
-
-
-@pytest.fixture(params=["ANSI", "Unicode"])
-def kind(request: pytest.FixtureRequest) -> str:
-    """Return which DDE client is at work; tests of WM_COPYDATA need only one."""
-    found: str = request.param
-    return found
-
-
-@pytest.fixture
-async def there(peer_port: int) -> AsyncIterator[LivePhone]:
-    """Return the Linux phone, where the account of the Windows phone leads."""
-    config = quiet_config(dtmf_pause_ms=50)
-    async with live_phone(replace(config, sip=replace(config.sip, port=peer_port))) as phone:
-        assert phone.running.transports.port == peer_port
-        yield phone
-
-
-async def scene_of(phone: WindowsPhone, drivers: dict[str, Window | Dde], there: LivePhone, kind: str) -> AsyncIterator[Scene]:
-    window, dde = drivers["window"], drivers[kind]
-    assert isinstance(window, Window)
-    assert isinstance(dde, Dde)
-    assert await dde.does("connect MicroSIP control") == "connected"
-    made = Scene(phone, window, dde, there)
-    await made.reaches(0)
-    yield made
-    there.execute(HangupAll())
-    if phone.process.alive():
-        await made.reaches(0)
-        window.request("unmute")
-        await dde.does("disconnect")
-
-
-@pytest.fixture
-async def scene(
-    phones: Callable[[], WindowsPhone], drivers: dict[str, Window | Dde], there: LivePhone, kind: str
-) -> AsyncIterator[Scene]:
-    async for made in scene_of(await asyncio.to_thread(phones), drivers, there, kind):
-        yield made
-
-
-@pytest.fixture
-async def one_scene(
-    phones: Callable[[], WindowsPhone], drivers: dict[str, Window | Dde], there: LivePhone
-) -> AsyncIterator[Scene]:
-    async for made in scene_of(await asyncio.to_thread(phones), drivers, there, "Unicode"):
-        yield made
 
 
 # --- DDE
@@ -355,7 +218,7 @@ async def copydata_activecall(scene: Scene) -> None:
     scene.window.forget()
     atom = scene.send("ACTIVECALL")
     assert await scene.window.does(f"atom {atom}") == f"atom {scene.there.uri}"
-    assert scene.window.told("got") == [f"5 {scene.there.uri}\0"]
+    assert scene.window.told("got") == [f"5 {scene.there.uri}"]
     assert scene.window.send(CODES["ACTIVECALL"], sender=False) == atom
     scene.send("HANGUP")
     await scene.reaches(0)
@@ -431,7 +294,7 @@ async def digits(scene: Scene, wanted: str) -> None:
     await scene.there.until(lambda: scene.there.types.count(received) == len(wanted), f"{len(wanted)} digits")
     found = [event.data for event in scene.there.events if event.type == received]
     assert "".join(each["digit"] for each in found) == wanted
-    assert {each["method"] for each in found} == {"rfc4733"}
+    assert {each["method"] for each in found} == {"rtp"}
 
 
 async def transferred(scene: Scene, transfer: Callable[[str], Awaitable[None]]) -> None:
@@ -463,11 +326,12 @@ def test_every_row_has_its_test() -> None:
         assert [str(row.__doc__) for row in rows.values()] == [action for _, _, action in table]
 
 
+@pytest.mark.parametrize("kind", ["ANSI", "Unicode"])
 @pytest.mark.parametrize("name", [name for name, _, _ in DDE_TABLE])
 async def test_dde(scene: Scene, name: str) -> None:
     await DDE_ROWS[name](scene)
 
 
 @pytest.mark.parametrize("name", [name for name, _, _ in COPYDATA_TABLE])
-async def test_copydata(one_scene: Scene, name: str) -> None:
-    await COPYDATA_ROWS[name](one_scene)
+async def test_copydata(scene: Scene, name: str) -> None:
+    await COPYDATA_ROWS[name](scene)

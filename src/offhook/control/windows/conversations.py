@@ -43,11 +43,16 @@ DISCONNECTED: Final = "DISCONNECTED"
 
 @dataclass(slots=True)
 class _Conversation:
-    """What one client was answered last, and what it is to be told."""
+    """What one client was answered last, and what it is to be told: changes that wait, and its places among the events.
+
+    `asked` is for a client that is only told that there is news (a warm link) and asks for it: it has a place of its own, since
+    Windows may take the news from us even so.
+    """
 
     answer: str = ""
     waiting: dict[str, deque[str]] = field(default_factory=dict)
-    reader: Reader | None = None
+    pushed: Reader | None = None
+    asked: Reader | None = None
 
 
 class Conversations:
@@ -109,7 +114,7 @@ class Conversations:
         if name == RETURN_MESSAGE.lower():
             return self._of(conversation).answer
         if name == EVENT.lower():
-            return self.due(conversation, EVENT) or ""
+            return self._events(self._of(conversation).asked) or ""
         try:
             return dde_request(self._execute, item)
         except CommandError as error:
@@ -140,7 +145,7 @@ class Conversations:
         if found is None:
             return False
         if name == EVENT:
-            found.reader = Reader(self._backend.journal, Choice(event_types(["*"])), limit=EVENTS_A_TIME)
+            found.pushed, found.asked = (self._from_now() for _ in range(2))
         else:
             found.waiting.setdefault(name, deque(maxlen=MAX_WAITING))
         self._watch()
@@ -151,7 +156,7 @@ class Conversations:
         found = self._of(conversation)
         name = advised_item(item)
         if name == EVENT:
-            found.reader = None
+            found.pushed = found.asked = None
         found.waiting.pop(name, None)
         self._watch()
 
@@ -166,18 +171,23 @@ class Conversations:
             if waiting:
                 self._post(item)
             return text
-        if found.reader is None:
+        events = self._events(found.pushed)
+        if found.pushed is not None and found.pushed.behind:
+            self._post(EVENT)
+        return events
+
+    def _from_now(self) -> Reader:
+        return Reader(self._backend.journal, Choice(event_types(["*"])), limit=EVENTS_A_TIME)
+
+    def _events(self, reader: Reader | None) -> str | Awaitable[str | None] | None:
+        """Return the next events of a reader, a line each; None if there are none."""
+        if reader is None:
             return None
-        lines = found.reader.at_once()
-        return self._later(found.reader) if lines is None else self._joined(found.reader, lines)
+        lines = reader.at_once()
+        return self._later(reader) if lines is None else _joined(lines)
 
     async def _later(self, reader: Reader) -> str | None:
-        return self._joined(reader, await reader.page())
-
-    def _joined(self, reader: Reader, lines: list[bytes]) -> str | None:
-        if reader.behind:
-            self._post(EVENT)
-        return ascii_json(b"\n".join(lines).decode()) or None
+        return _joined(await reader.page())
 
     # --- what changes
 
@@ -193,7 +203,7 @@ class Conversations:
         self._shown = {name: self._shown[name] if name in self._shown else self._now(name) for name in wanted}
         if DISCONNECTED in self._shown.values():
             self._look_later()
-        readers = any(found.reader is not None for found in self._conversations.values())
+        readers = any(found.pushed is not None for found in self._conversations.values())
         if readers and self._unwatch is None:
             self._unwatch = self._backend.journal.watch(lambda: self._post(EVENT))
         elif not readers and self._unwatch is not None:
@@ -227,3 +237,7 @@ class Conversations:
         if self._again is not None:
             self._again.cancel()
         self._again = asyncio.get_running_loop().call_later(LOOK_AGAIN_SECONDS, self._look)
+
+
+def _joined(lines: list[bytes]) -> str | None:
+    return ascii_json(b"\n".join(lines).decode()) or None
