@@ -37,6 +37,37 @@ def test_the_file_is_private_and_holds_no_secret(tokens: TokenFile) -> None:
     assert not read_by_others(tokens.path)
 
 
+def test_limits_are_kept_and_changed_with_the_same_secret(tokens: TokenFile) -> None:
+    secret = tokens.create("dialer", ["call"], 5, max_calls=2, allow=["1???", "*@example.org"], deny=["1900"])
+    found = TokenFile(tokens.path).find(secret)
+    assert found is not None
+    assert (found.max_calls, found.allow, found.deny) == (2, ("1???", "*@example.org"), ("1900",))
+    changed = tokens.change("dialer", deny=(), scopes=["read"], max_calls=0)
+    assert TokenFile(tokens.path).find(secret) == changed
+    assert (changed.scopes, changed.max_calls, changed.allow, changed.deny) == (("read",), 0, ("1???", "*@example.org"), ())
+    for limits in ({"max_calls": -1}, {"allow": ("a b",)}, {"deny": ("",)}, {"allow": ("1",) * 101}, {"scopes": ["root"]}):
+        with pytest.raises(SetupError):
+            tokens.change("dialer", **limits)
+    with pytest.raises(SetupError, match="token list"):
+        tokens.change("nobody", max_calls=1)
+    assert tokens.list() == (changed,)
+
+
+def test_a_file_from_before_there_were_dial_rules_is_read(tokens: TokenFile) -> None:
+    secret = tokens.create("crm")
+    kept = json.loads(tokens.path.read_text())
+    for name in ("max_calls", "allow", "deny"):
+        del kept["tokens"][0][name]
+    tokens.path.write_text(json.dumps(kept))
+    found = TokenFile(tokens.path).find(secret)
+    assert found is not None
+    assert (found.max_calls, found.allow) == (0, ())
+    kept["tokens"][0]["allow"] = "1???"
+    tokens.path.write_text(json.dumps(kept))
+    with pytest.raises(SetupError, match="damaged"):
+        TokenFile(tokens.path).list()
+
+
 def test_a_revoked_token_is_gone_for_every_reader(tokens: TokenFile) -> None:
     secret = tokens.create("crm")
     other = TokenFile(tokens.path)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from offhook.cli.actions import show
 from offhook.cli.outcome import DONE, REFUSED, Ended
 from offhook.cli.parsing import Invocation, usage_error
 from offhook.errors import SetupError
 from offhook.storage.paths import paths
-from offhook.storage.tokens import SCOPES, TokenFile
+from offhook.storage.tokens import SCOPES, Token, TokenFile
 
 
 def run(use: Invocation) -> int:
@@ -24,19 +26,47 @@ def run(use: Invocation) -> int:
 def _create(use: Invocation, tokens: TokenFile) -> int:
     name = _name(use)
     scopes = [scope for scope in use.text("scopes").replace(" ", "").split(",") if scope] or SCOPES
-    token = tokens.create(name, scopes, use.whole("calls-per-minute"))
+    token = tokens.create(
+        name, scopes, use.whole("calls-per-minute"), max_calls=use.whole("max-calls"), allow=use.texts("allow"),
+        deny=use.texts("deny"),
+    )  # fmt: skip
     shown = {"name": name, "token": token, "scopes": list(scopes)}
     return show(use, shown, f"{token}\nKeep it: nobody can show it again.")
 
 
 def _list(use: Invocation, tokens: TokenFile) -> int:
-    found = [{"name": t.name, "scopes": list(t.scopes), "calls_per_minute": t.calls_per_minute} for t in tokens.list()]
-    lines = [
-        f"{token.name}  {','.join(token.scopes)}" + (f"  {token.calls_per_minute} calls/min" if token.calls_per_minute else "")
-        for token in tokens.list()
-    ]
-    show(use, found, "\n".join(lines) or "there is no token")
+    found = [_shown(token) for token in tokens.list()]
+    show(use, found, "\n".join(map(_line, tokens.list())) or "there is no token")
     return DONE
+
+
+def _change(use: Invocation, tokens: TokenFile) -> int:
+    limits: dict[str, object] = {}
+    if use.text("scopes"):
+        limits["scopes"] = [scope for scope in use.text("scopes").replace(" ", "").split(",") if scope]
+    limits |= {key.replace("-", "_"): use.whole(key) for key in ("calls-per-minute", "max-calls") if use.text(key)}
+    for key in ("allow", "deny"):
+        if use.texts(key):
+            limits[key] = tuple(pattern for pattern in use.texts(key) if pattern != "none")
+    if not limits:
+        raise usage_error(use.verb, "what is to be changed? --allow none takes all patterns away")
+    changed = tokens.change(_name(use), **limits)
+    return show(use, _shown(changed), _line(changed))
+
+
+def _shown(token: Token) -> dict[str, object]:
+    found = asdict(token)
+    del found["sha256"]
+    return found
+
+
+def _line(token: Token) -> str:
+    parts = [token.name, ",".join(token.scopes)]
+    parts += [f"{token.calls_per_minute} calls/min"] if token.calls_per_minute else []
+    parts += [f"{token.max_calls} at once"] if token.max_calls else []
+    parts += [f"allow {' '.join(token.allow)}"] if token.allow else []
+    parts += [f"deny {' '.join(token.deny)}"] if token.deny else []
+    return "  ".join(parts)
 
 
 def _revoke(use: Invocation, tokens: TokenFile) -> int:
@@ -52,4 +82,4 @@ def _name(use: Invocation) -> str:
     return name
 
 
-_ACTIONS = {"create": _create, "list": _list, "revoke": _revoke}
+_ACTIONS = {"create": _create, "list": _list, "change": _change, "revoke": _revoke}

@@ -72,8 +72,9 @@ VERBS: dict[str, Verb] = {
              ask_password="flag"),  # noqa: S106 - the name of an option
         Verb("password", "account", "keep an account's password, read from the terminal or a pipe", actions.password,
              group="accounts and settings"),
-        Verb("token", "action [name]", "who may use HTTP: token create NAME --scopes read,call, token list, token revoke NAME",
-             actions.token, group="accounts and settings", scopes="SCOPES", calls_per_minute="N"),
+        Verb("token", "action [name]", "who may use HTTP: token create NAME --scopes read,call, token list, token change NAME, "
+             "token revoke NAME", actions.token, group="accounts and settings", scopes="SCOPES", calls_per_minute="N",
+             max_calls="N", allow="PATTERN...", deny="PATTERN..."),
         Verb("dnd", "[switch]", "do not disturb: on or off", actions.dnd, group="accounts and settings"),
         Verb("forward", "to", "send incoming calls elsewhere; `forward off` ends it", actions.forward,
              group="accounts and settings", delay="SECONDS"),

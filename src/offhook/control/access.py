@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, get_args
 
 from offhook.control.backend import Accepted, Backend, Cause, Command
-from offhook.errors import CommandError, Forbidden, RateLimited
+from offhook.control.dial_rules import DialRules
+from offhook.errors import CommandError, DialPlanDenied, Forbidden, RateLimited, TooManyCalls
 from offhook.io.audio_link import AudioLink
 from offhook.phone.commands import (
     AcceptTransfer,
     Decide,
     Dial,
+    ListCalls,
     OpenAudio,
     Play,
     Redirect,
@@ -32,6 +34,9 @@ ALL_SCOPES: Final[frozenset[Scope]] = frozenset(get_args(Scope))
 COSTLY: Final = (Dial, Transfer, TransferAttended, Redirect, AcceptTransfer, SetForwarding, SendMessage)
 """What can cause a call or a text to somebody, and so a bill."""
 
+PLACING: Final = (Dial, AcceptTransfer)
+"""What makes a new call that stays with us."""
+
 REACHING: Final = (Play, StreamAudio)
 """What can send the phone to a web address of the client's choice."""
 
@@ -46,7 +51,8 @@ MAX_PEERS: Final = 1000
 
 @dataclass(slots=True)
 class Client:
-    """Somebody who gives commands. `calls_per_minute` bounds what costs money; 0 is no bound.
+    """Somebody who gives commands. `calls_per_minute` bounds what costs money, `max_calls` how many of its calls run at once; 0
+    is no bound. `rules` say whom it may call.
 
     `name` stands in audit events and in the cause of events; it is not secret.
     """
@@ -54,7 +60,10 @@ class Client:
     name: str
     scopes: frozenset[Scope] = ALL_SCOPES
     calls_per_minute: int = 0
+    max_calls: int = 0
+    rules: DialRules | None = None
     _costly: deque[float] = field(default_factory=deque)
+    _calls: set[str] = field(default_factory=set)
 
     def check(self, scope: Scope) -> None:
         """Raise Forbidden if the client may not use operations of this scope."""
@@ -71,6 +80,32 @@ class Client:
             detail = f"{self.name!r} may make {self.calls_per_minute} calls a minute; try again in {wait:.0f} s"
             raise RateLimited(detail, retry_after=wait)
         self._costly.append(now)
+
+
+    def check_target(self, command: Command) -> None:
+        """Raise DialPlanDenied for a command that would call somebody whom the client may not call."""
+        if self.rules is None:
+            return
+        if isinstance(command, AcceptTransfer):
+            raise DialPlanDenied(f"{self.name!r} has dial rules and cannot accept a transfer: the far end chooses whom to call")
+        to = getattr(command, "to", "")
+        if to:  # the end of a forwarding goes to nobody
+            self.rules.check(to, self.name)
+
+    def take_over(self, former: Client) -> None:
+        """Go on counting where the same client stood before its limits were changed."""
+        self._costly, self._calls = former._costly, former._calls
+
+    def check_running(self, running: Iterable[str]) -> None:
+        """Raise TooManyCalls if as many of its calls run as may; `running` are the ids of all calls."""
+        self._calls.intersection_update(running)
+        if len(self._calls) >= self.max_calls:
+            raise TooManyCalls(f"{self.name!r} has {len(self._calls)} calls, which is the limit of its token")
+
+    def placed(self, call: str) -> None:
+        """Remember a call that it has placed."""
+        if self.max_calls:
+            self._calls.add(call)
 
 
 def local_client(name: str = "local") -> Client:
@@ -91,11 +126,20 @@ class Gate:
             client.check(command.scope)
             if isinstance(command, REACHING) and command.url:
                 self._check_reach(command, client)
-            if isinstance(command, COSTLY) or (isinstance(command, Decide) and command.action == "redirect"):
-                client.spend(self._clock())
+            costly = isinstance(command, COSTLY) or (isinstance(command, Decide) and command.action == "redirect")
+            if costly:
+                self._check_cost(command, client)
             accepted = self._backend.execute(command, Cause(client=client.name, request_id=request_id))
+            if costly and isinstance(command, PLACING):
+                client.placed(accepted.call)
             outcome.append(accepted.call)
         return accepted
+
+    def _check_cost(self, command: Command, client: Client) -> None:
+        client.check_target(command)
+        if client.max_calls and isinstance(command, PLACING):
+            client.check_running(call.id for call in self._backend.execute(ListCalls()).value)
+        client.spend(self._clock())
 
     def _check_reach(self, command: Play | StreamAudio, client: Client) -> None:
         self._backend.check_url(command.url, anywhere="admin" in client.scopes, name=client.name)

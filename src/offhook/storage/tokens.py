@@ -9,7 +9,7 @@ import json
 import re
 import secrets
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -29,17 +29,27 @@ MAX_TOKEN: Final = 256
 PREFIX: Final = "oht_"
 """What our tokens begin with, so that a scanner for leaked secrets knows them."""
 
+MAX_PATTERNS: Final = 100
+MAX_PATTERN: Final = 200
+
+_PATTERN = re.compile(rf"[!-~]{{1,{MAX_PATTERN}}}")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,32}")
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token as it is kept. `sha256` is the fingerprint in hex; `calls_per_minute` 0 is no bound."""
+    """One token as it is kept. `sha256` is the fingerprint in hex; 0 is no bound.
+
+    `allow` and `deny` are dial patterns, see `offhook.control.dial_rules`; `max_calls` bounds its calls at once.
+    """
 
     name: str
     sha256: str
     scopes: tuple[Scope, ...] = SCOPES
     calls_per_minute: int = 0
+    max_calls: int = 0
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
 
 
 class TokenFile:
@@ -50,17 +60,33 @@ class TokenFile:
         self._seen: tuple[int, int, int] | None = None
         self._tokens: tuple[Token, ...] = ()
 
-    def create(self, name: str, scopes: Iterable[str] = SCOPES, calls_per_minute: int = 0) -> str:
-        """Keep a new token and return it: nobody can read it again. Raises SetupError for a bad or taken name or scope."""
+    def create(
+        self, name: str, scopes: Iterable[str] = SCOPES, calls_per_minute: int = 0, *, max_calls: int = 0,
+        allow: Iterable[str] = (), deny: Iterable[str] = (),
+    ) -> str:  # fmt: skip
+        """Keep a new token and return it: nobody can read it again. Raises SetupError for a bad or taken name, scope, limit."""
         token = PREFIX + secrets.token_urlsafe(32)
-        wanted = _checked(name, scopes, calls_per_minute)
+        rules = (tuple(allow), tuple(deny))
+        made = _checked(Token(name, _fingerprint(token), _scopes(scopes), calls_per_minute, max_calls, *rules))
         known = self.list()
         if any(found.name == name for found in known):
             raise SetupError(f"there is a token {name!r} already: `offhook token revoke {name}` ends it")
         if len(known) >= MAX_TOKENS:
             raise SetupError(f"{MAX_TOKENS} tokens are the limit: revoke some")
-        self._write((*known, Token(name, _fingerprint(token), wanted, calls_per_minute)))
+        self._write((*known, made))
         return token
+
+    def change(self, name: str, **limits: Any) -> Token:
+        """Change a token's `scopes`, `calls_per_minute`, `max_calls`, `allow` or `deny`; it stays the same secret."""
+        known = self.list()
+        former = next((found for found in known if found.name == name), None)
+        if former is None:
+            raise SetupError(f"there is no token {name!r}: `offhook token list` shows them")
+        if "scopes" in limits:
+            limits["scopes"] = _scopes(limits["scopes"])
+        changed = _checked(replace(former, **limits))
+        self._write(tuple(changed if found is former else found for found in known))
+        return changed
 
     def revoke(self, name: str) -> None:
         """Forget a token; raises SetupError if there is none of that name."""
@@ -133,23 +159,36 @@ def _fingerprint(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
 
 
-def _checked(name: str, scopes: Iterable[str], calls_per_minute: int) -> tuple[Scope, ...]:
-    if not _NAME.fullmatch(name):
-        raise SetupError("a token's name has 1-32 letters, digits, '.', '_' and '-'")
+def _scopes(scopes: Iterable[str]) -> tuple[Scope, ...]:
     wanted = tuple(dict.fromkeys(scopes))
     unknown = [scope for scope in wanted if scope not in SCOPES]
     if unknown or not wanted:
         raise SetupError(f"{', '.join(unknown) or 'nothing'} is no scope: choose from {', '.join(SCOPES)}")
-    if calls_per_minute < 0:
-        raise SetupError("calls per minute: 0 (no bound) or more")
     return tuple(scope for scope in SCOPES if scope in wanted)
 
 
+def _checked(token: Token) -> Token:
+    if not _NAME.fullmatch(token.name):
+        raise SetupError("a token's name has 1-32 letters, digits, '.', '_' and '-'")
+    if token.calls_per_minute < 0 or token.max_calls < 0:
+        raise SetupError("calls per minute, and calls at once: 0 (no bound) or more")
+    if len(token.allow) + len(token.deny) > MAX_PATTERNS:
+        raise SetupError(f"{MAX_PATTERNS} dial patterns are the limit")
+    for pattern in (*token.allow, *token.deny):
+        if not _PATTERN.fullmatch(pattern):
+            raise SetupError(f"{pattern!r} is no dial pattern: at most {MAX_PATTERN} characters, as 1??? or *@example.org")
+    return token
+
+
 def _token(found: Any) -> Token:
-    name, sha256, rate = found["name"], found["sha256"], found["calls_per_minute"]
-    if not (isinstance(name, str) and isinstance(sha256, str) and sha256.isascii() and type(rate) is int):
+    name, sha256 = found["name"], found["sha256"]
+    rates = (found["calls_per_minute"], found.get("max_calls", 0))
+    patterns = (found.get("allow", []), found.get("deny", []))
+    good = all(isinstance(each, list) and all(isinstance(text, str) for text in each) for each in patterns)
+    good = good and all(type(rate) is int for rate in rates)
+    if not (good and isinstance(name, str) and isinstance(sha256, str) and sha256.isascii()):
         raise ValueError(name)
     try:
-        return Token(name, sha256, _checked(name, found["scopes"], rate), rate)
+        return _checked(Token(name, sha256, _scopes(found["scopes"]), *rates, *map(tuple, patterns)))
     except SetupError as exc:
         raise ValueError(str(exc)) from None

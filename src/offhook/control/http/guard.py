@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, Protocol, TypeVar
 
 from offhook.control.access import Client, Denials
+from offhook.control.dial_rules import DialRules
 from offhook.control.http.problems import HttpRefusal
 from offhook.control.http.routes import Route
 from offhook.errors import Forbidden, RateLimited, SetupError, Unauthenticated
@@ -35,6 +36,12 @@ class KnownToken(Protocol):
     def scopes(self) -> tuple[Scope, ...]: ...
     @property
     def calls_per_minute(self) -> int: ...
+    @property
+    def max_calls(self) -> int: ...
+    @property
+    def allow(self) -> tuple[str, ...]: ...
+    @property
+    def deny(self) -> tuple[str, ...]: ...
 
 
 class Tokens(Protocol):
@@ -61,6 +68,7 @@ class Guard:
         self._any_address = any_address
         self._origins = frozenset(origin.lower().rstrip("/") for origin in origins)
         self._clients: dict[str, Client] = {}
+        self._made_of: dict[str, KnownToken] = {}
 
     # --- where a request was meant to go, and where it comes from
 
@@ -112,18 +120,26 @@ class Guard:
         if found is None:
             raise self._denied(peer, Unauthenticated("this token is not known"))
         client = self._clients.get(found.sha256)
-        if client is None or client.name != found.name or client.scopes != frozenset(found.scopes):
-            client = self._clients[found.sha256] = Client(found.name, frozenset(found.scopes), found.calls_per_minute)
+        if client is None or self._made_of.get(found.sha256) != found:  # new, or its limits were changed
+            made = Client(
+                found.name, frozenset(found.scopes), found.calls_per_minute, found.max_calls,
+                DialRules(found.allow, found.deny) if found.allow or found.deny else None,
+            )  # fmt: skip
+            if client is not None:
+                made.take_over(client)
+            client = self._clients[found.sha256] = made
+            self._made_of[found.sha256] = found
         return client
 
     def is_current(self, client: Client) -> bool:
         """Whether the client's token still stands: long connections ask now and then."""
         try:
-            known = {token.sha256 for token in self._tokens.list()}
+            known = {token.sha256: token for token in self._tokens.list()}
         except SetupError:
             return False
         self._clients = {mark: found for mark, found in self._clients.items() if mark in known}
-        return any(found is client for found in self._clients.values())
+        self._made_of = {mark: found for mark, found in self._made_of.items() if mark in known}
+        return any(found is client and self._made_of.get(mark) == known[mark] for mark, found in self._clients.items())
 
     def check_scope(self, client: Client, route: Route) -> None:
         """Raise Forbidden if the token does not allow this route."""
