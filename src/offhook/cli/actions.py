@@ -525,20 +525,17 @@ def operation(use: Invocation) -> int:
 
 
 def open_uri(use: Invocation) -> int:
-    """Dial a URI that another program hands over, after asking; nothing in it can do anything else."""
-    from offhook.control.legacy.opening import open_uri as safely
-    from offhook.errors import InvalidArgument
+    """Dial a link that another program hands over, after asking."""
+    from offhook.cli.opening import open_link
 
-    try:
-        target = safely(use.text("uri")).to
-    except InvalidArgument as error:
-        raise Ended(REFUSED, error.detail) from None
-    if not use.flag("yes"):
-        if not sys.stdin.isatty():
-            raise Ended(REFUSED, "this would call somebody, and there is no terminal to ask; --yes calls without asking")
-        if input(f"call {target}? [y/N] ").strip().lower() not in ("y", "yes"):
-            raise Ended(REFUSED, "not called")
-    return perform(use, "dial", {"to": target}, f"calling {target}".replace("{", "{{").replace("}", "}}"), "answered")
+    return open_link(use)
+
+
+def desktop(use: Invocation) -> int:
+    """Say who opens links, or change it."""
+    from offhook.cli.desktop import desktop as act
+
+    return act(use)
 
 
 def contacts(use: Invocation) -> int:

@@ -154,6 +154,13 @@ class WindowsSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class DesktopSettings:
+    """Links that dial (`offhook desktop install`): with `ask` a person is asked before somebody is called."""
+
+    ask: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration. `accounts` and `hook` are in the order of the file."""
 
@@ -166,6 +173,7 @@ class Config:
     webhooks: WebhookSettings = field(default_factory=WebhookSettings)
     windows: WindowsSettings = field(default_factory=WindowsSettings)
     contacts: ContactSettings = field(default_factory=ContactSettings)
+    desktop: DesktopSettings = field(default_factory=DesktopSettings)
     outgoing: OutgoingSettings = field(default_factory=OutgoingSettings)
     hook: tuple[EventHook, ...] = ()
     accounts: tuple[AccountSettings, ...] = ()
@@ -174,6 +182,7 @@ class Config:
 SECTIONS: Mapping[str, type[Any]] = {
     "phone": PhoneSettings, "sip": SipSettings, "media": MediaSettings, "srtp": SrtpSettings, "http": HttpSettings,
     "hooks": HookSettings, "webhooks": WebhookSettings, "windows": WindowsSettings, "contacts": ContactSettings,
+    "desktop": DesktopSettings,
     "outgoing": OutgoingSettings,
 }  # fmt: skip
 

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from windows_world import ENDED, until
 
 from offhook.control.access import Client
+from offhook.control.legacy.opening import from_shell
 from offhook.control.operations import Operations
 from offhook.control.windows import conversations as module
 from offhook.control.windows.conversations import EVENTS_A_TIME, MAX_CONVERSATIONS, MAX_WAITING, Conversations
+from offhook.errors import InvalidArgument
 from offhook.phone import commands as c
 from offhook.phone.events import SystemError
 from offhook.phone.model import StatusView
@@ -178,3 +180,35 @@ def test_anything_is_read_or_refused(payload: bytes, item: str) -> None:
         desk.advise(ONE, item)
 
     asyncio.run(talk())
+
+
+@pytest.mark.parametrize(("text", "to"), [
+    ("[Dial(tel:+49-30-1)]", "+49301"), ("[dial(SIP:bob@pbx.example)]\0", "sip:bob@pbx.example"),
+    ("[Dial(callto:1001)]", "1001"),
+])
+async def test_a_link_from_the_shell_dials(text: str, to: str, talk: Talk) -> None:
+    assert talk.desk.run(ONE, text.encode(), shell=True)
+    assert talk.backend.commands == [c.Dial(to=to)]
+
+
+@pytest.mark.parametrize("text", [
+    "[Dial(tel:1)][Close][Dial(2)]", "[Dial(tel:1)][Hangup]", '[Dial("tel:1")][Close]', "[Dial(tel:1,2)]", "[Dial(tel:/exit)]",
+    "[Dial(tel:msip:hangupall)]", "[Dial(tel:1", "Dial tel:1)][Close]", "[Dial(sip:a@b?Replaces=x)]", "[Dial(tel:%0a1)]",
+])
+async def test_a_link_from_the_shell_does_nothing_else(text: str, talk: Talk) -> None:
+    assert not talk.desk.run(ONE, text.encode(), shell=True)
+    assert talk.backend.commands == []
+
+
+INJECTED = st.from_regex(r"[0-9]{1,3}\)\]\[[A-Z][a-z]+(\(1\))?\]")
+
+
+@given(st.sampled_from(["tel:", "SIP:", "sips:", "callto:"]), st.text(max_size=30) | INJECTED)
+def test_no_link_from_the_shell_reaches_a_command(scheme: str, rest: str) -> None:
+    try:
+        found = from_shell(f"[Dial({scheme}{rest})]")
+    except InvalidArgument:
+        return
+    assert isinstance(found, c.Dial)
+    assert found.digits == ""
+    assert not set(found.to) & set(" ,/\\()[]\"<>?%\n")

@@ -15,7 +15,10 @@ from offhook.errors import NotFound
 from offhook.phone.commands import ListCalls, ListDevices
 from offhook.phone.model import CallView
 
-TOPICS: Final = ("control", "System")
+SHELL_TOPIC: Final = "System"
+"""The topic on which the Windows shell hands over links (ddeexec)."""
+
+TOPICS: Final = ("control", SHELL_TOPIC)
 """The topics a client is offered; every other one is taken too."""
 
 ADVISED: Final = ("Status", "ActiveCall", "Event")

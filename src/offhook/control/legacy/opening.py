@@ -15,6 +15,24 @@ _SAFE_TARGET = re.compile(
 _SAFE_PARAMS = frozenset({"transport", "user"})
 
 
+_SHELL_FORM = re.compile(r"\[Dial\((?P<uri>(?:tel|sips?|callto):.*)\)\]", re.IGNORECASE | re.DOTALL)
+_SHELL_START = re.compile(r"\s*\[?\s*Dial\s*\(?\s*\"?\s*(?:tel|sips?|callto):", re.IGNORECASE)
+
+
+def from_shell(text: str) -> Dial | None:
+    """Return the Dial of what the Windows shell sends for a link, None if it is something else.
+
+    The shell puts the link as it is in the place of %1 in [Dial(%1)], so all between the first and the last parenthesis is the
+    link: one such as `tel:1)][Close][Dial(2` is refused, with InvalidArgument, and is no three commands.
+    """
+    if not _SHELL_START.match(text):
+        return None
+    found = _SHELL_FORM.fullmatch(text.strip("\0 "))
+    if found is None:
+        raise InvalidArgument.field("uri", "this is not [Dial(tel:…)]")
+    return open_uri(found["uri"])
+
+
 def open_uri(text: str) -> Dial:
     """Return the Dial for a tel:, sip:, sips: or callto: URI from a browser or another program, or raise InvalidArgument.
 

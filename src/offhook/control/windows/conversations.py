@@ -22,6 +22,7 @@ from offhook.control.legacy.dde_items import (
     dde_poke,
     dde_request,
 )
+from offhook.control.legacy.opening import from_shell
 from offhook.control.legacy.text import read_c_string
 from offhook.control.operations import Operations
 from offhook.errors import CommandError
@@ -95,9 +96,19 @@ class Conversations:
 
     # --- one thing at a time
 
-    def run(self, conversation: int, payload: bytes) -> bool:
-        """Carry out an execute string; False if it was refused, and ReturnMessage says why."""
-        return self._told(conversation, lambda: run_dde(self._execute, read_c_string(payload, self._code_page)))
+    def run(self, conversation: int, payload: bytes, *, shell: bool = False) -> bool:
+        """Carry out an execute string; False if it was refused, and ReturnMessage says why.
+
+        With `shell` it comes over the topic on which Windows hands over links: of a link only a call can come.
+        """
+        return self._told(conversation, lambda: self._run(read_c_string(payload, self._code_page), shell))
+
+    def _run(self, text: str, shell: bool) -> str:
+        link = from_shell(text) if shell else None
+        if link is None:
+            return run_dde(self._execute, text)
+        self._execute(link)
+        return ""
 
     def poke(self, conversation: int, item: str, payload: bytes) -> bool:
         """Set an item; False if it was refused."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from ctypes.wintypes import DWORD
 from typing import Final, Protocol
 
-from offhook.control.legacy.dde_items import ADVISED, TOPICS
+from offhook.control.legacy.dde_items import ADVISED, SHELL_TOPIC, TOPICS
 from offhook.control.windows import ffi
 from offhook.control.windows.bridge import Busy
 from offhook.control.windows.conversations import MAX_CONVERSATIONS
@@ -34,7 +34,7 @@ class Desk(Protocol):
 
     def begin(self, conversation: int) -> bool: ...
     def end(self, conversation: int) -> None: ...
-    def run(self, conversation: int, payload: bytes) -> bool: ...
+    def run(self, conversation: int, payload: bytes, *, shell: bool = False) -> bool: ...
     def poke(self, conversation: int, item: str, payload: bytes) -> bool: ...
     def request(self, conversation: int, item: str) -> str | None: ...
     def advise(self, conversation: int, item: str) -> bool: ...
@@ -164,9 +164,11 @@ class DdeServer:
 
     # --- transactions
 
-    def _execute(self, conversation: int, _topic: int, _item: int, _form: int, handle: int) -> int:
+    def _execute(self, conversation: int, topic: int, _item: int, _form: int, handle: int) -> int:
         payload = self._payload(handle)
-        done = payload is not None and self._desk.run(conversation, payload)
+        # Windows hands over links (ddeexec) on this topic, with whatever stands in them.
+        shell = self._name(topic).casefold() == SHELL_TOPIC.casefold()
+        done = payload is not None and self._desk.run(conversation, payload, shell=shell)
         return ffi.DDE_FACK if done else ffi.DDE_FNOTPROCESSED
 
     def _poke(self, conversation: int, _topic: int, item: int, form: int, handle: int) -> int:

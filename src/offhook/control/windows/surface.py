@@ -112,8 +112,8 @@ class _Desk:
     def end(self, conversation: int) -> None:
         self._bridge.tell(lambda: self._conversations.end(conversation))
 
-    def run(self, conversation: int, payload: bytes) -> bool:
-        return self._bridge.ask(lambda: self._conversations.run(conversation, payload))
+    def run(self, conversation: int, payload: bytes, *, shell: bool = False) -> bool:
+        return self._bridge.ask(lambda: self._conversations.run(conversation, payload, shell=shell))
 
     def poke(self, conversation: int, item: str, payload: bytes) -> bool:
         return self._bridge.ask(lambda: self._conversations.poke(conversation, item, payload))
