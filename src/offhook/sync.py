@@ -25,17 +25,21 @@ from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.model import (
     AccountView,
+    AudioStreamView,
     AudioView,
     CallState,
     CallView,
     ConferenceView,
+    Contact,
+    ContactDetails,
+    ImportedView,
     Party,
     Snapshot,
     StatusView,
     StreamDialect,
     StreamTrack,
 )
-from offhook.phone.settings import AccountSettings, AutoAnswer, DtmfMethod
+from offhook.phone.settings import AccountSettings, AutoAnswer, Decision, DtmfMethod
 
 T = TypeVar("T")
 
@@ -225,6 +229,34 @@ class Softphone(Twin[api.Softphone]):
         """Make this the account that dials when none is named."""
         self._run(self._inner.select_account(account))
 
+    def contacts(self, search: str = "", *, limit: int = 100, after: str = "") -> tuple[Contact, ...]:
+        """Return contacts by name, those in which every word of `search` occurs; further ones `after` the id of the last."""
+        return self._run(self._inner.contacts(search, limit=limit, after=after))
+
+    def contact(self, contact: str) -> Contact:
+        """Return one contact; raises NotFound."""
+        return self._run(self._inner.contact(contact))
+
+    def add_contact(self, details: ContactDetails) -> Contact:
+        """Add a contact; returns it with its id."""
+        return self._run(self._inner.add_contact(details))
+
+    def update_contact(self, contact: str, details: ContactDetails) -> None:
+        """Replace what is known of a contact, as a whole."""
+        self._run(self._inner.update_contact(contact, details))
+
+    def remove_contact(self, contact: str) -> None:
+        """Forget a contact."""
+        self._run(self._inner.remove_contact(contact))
+
+    def import_contacts(self, contacts: Sequence[ContactDetails]) -> ImportedView:
+        """Add up to 500 contacts, or bring them up to date: known again by `external_id`, else by name and number."""
+        return self._run(self._inner.import_contacts(contacts))
+
+    def streams(self) -> tuple[AudioStreamView, ...]:
+        """Return what is carried to programs' WebSockets: `call.stream(url)`."""
+        return self._run(self._inner.streams())
+
     def audio(self) -> AudioView:
         """Return volumes, mute and devices."""
         return self._run(self._inner.audio())
@@ -232,6 +264,14 @@ class Softphone(Twin[api.Softphone]):
     def set_volume(self, volume: int) -> AudioView:
         """Set the loudspeaker to 0-100."""
         return self._run(self._inner.set_volume(volume))
+
+    def volume_up(self, steps: int = 1) -> AudioView:
+        """Raise the loudspeaker by 1-10 steps of 10."""
+        return self._run(self._inner.volume_up(steps))
+
+    def volume_down(self, steps: int = 1) -> AudioView:
+        """Lower the loudspeaker by 1-10 steps of 10."""
+        return self._run(self._inner.volume_down(steps))
 
     def set_mic_volume(self, volume: int) -> AudioView:
         """Set the microphone to 0-100."""
@@ -369,6 +409,10 @@ class CallHandle(Twin[api.CallHandle]):
     def redirect(self, to: str) -> None:
         """Send the ringing incoming call to somebody else (302)."""
         self._run(self._inner.redirect(to))
+
+    def decide(self, action: Decision, *, status: int = 0, to: str = "") -> None:
+        """Say what becomes of an incoming call that waits for a decision (setting `decide`; within 2 seconds)."""
+        self._run(self._inner.decide(action, status=status, to=to))
 
     def hangup(self) -> None:
         """End it, in whatever state; harmless when it is over."""

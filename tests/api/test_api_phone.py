@@ -17,6 +17,7 @@ from offhook.errors import CommandError, InvalidArgument, NotFound
 from offhook.exchange.server import Exchange
 from offhook.phone import commands as c
 from offhook.phone.events import AudioChanged, CallEnded
+from offhook.phone.model import ContactDetails
 from offhook.testing.live import quiet_config
 from offhook.testing.softphones import own_phone, own_uri, served_phone
 
@@ -260,3 +261,19 @@ async def test_all_public_names_are_reached_from_the_package() -> None:
         assert getattr(offhook, name) is getattr(api, name)
     with pytest.raises(AttributeError):
         _ = offhook.Nothing
+
+
+async def test_contacts_volume_and_streams(phone: Softphone) -> None:
+    ada = await phone.add_contact(ContactDetails(name="Ada", number="1001"))
+    await phone.update_contact(ada.id, ContactDetails(name="Ada Lovelace", number="1001"))
+    assert (await phone.contact(ada.id)).name == "Ada Lovelace"
+    counted = await phone.import_contacts([ContactDetails(name="Bob", number="1002")])
+    assert (counted.added, counted.updated) == (1, 0)
+    assert [found.name for found in await phone.contacts("bob")] == ["Bob"]
+    await phone.remove_contact(ada.id)
+    with pytest.raises(NotFound):
+        await phone.contact(ada.id)
+    before = (await phone.set_volume(50)).output_volume
+    assert (await phone.volume_up(2)).output_volume == before + 20
+    assert (await phone.volume_down()).output_volume == before + 10
+    assert await phone.streams() == ()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import asyncio
 import contextlib
 import io
 import json
 import re
 import tempfile
+import threading
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,14 +20,18 @@ import pytest
 
 from offhook.cli import main
 from offhook.control import asyncapi, json_schema, openapi
+from offhook.control.access import ALL_SCOPES
 from offhook.control.client import LocalClient
 from offhook.control.http.routes import ONLY_ELSEWHERE, ROUTES
+from offhook.control.mcp import PhoneTools, chosen_types
 from offhook.control.prose import SAMPLES
 from offhook.control.schema import command_help
+from offhook.phone import events
 from offhook.phone.commands import COMMANDS
 from offhook.phone.events import EVENTS
 from offhook.testing.backend import FakeBackend
 from offhook.testing.served import served
+from offhook.testing.softphones import own_phone
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -159,6 +166,43 @@ def in_node(interface: str) -> set[str]:
     return set(re.findall(r'^  "?([\w.]+)"?: ', body, re.MULTILINE))
 
 
+@cache
+def as_tools() -> set[str]:
+    """Call each tool of the server for language models; return what arrived."""
+    backend = FakeBackend()
+    with tempfile.TemporaryDirectory() as folder, served(backend, Path(folder) / "s") as path:
+        tools = PhoneTools(path, ALL_SCOPES)
+        for tool in tools.all:
+            if tool.name in OPERATIONS:
+                tools.call(tool.name, least(tool.name), threading.Event())
+        tools.close()
+    return done(backend)
+
+
+@cache
+def in_python() -> set[str]:
+    """Return the commands that a method of the classes for programs gives by itself."""
+    found: set[str] = set()
+    for file in (REPOSITORY / "src" / "offhook" / "api").glob("*.py"):
+        for kind in (node for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.ClassDef)):
+            methods = (node for node in kind.body if isinstance(node, ast.AsyncFunctionDef) and node.name[0] != "_")
+            found |= {node.attr for method in methods for node in ast.walk(method) if isinstance(node, ast.Attribute)}
+    return {operation for operation, command in OPERATIONS.items() if command.__name__ in found}
+
+
+@cache
+def events_in_python() -> set[str]:
+    """Subscribe to each type from a program; return those that the phone has then."""
+    async def subscribe() -> set[str]:
+        async with own_phone() as (phone, _):
+            for type_ in TYPES:
+                async with phone.events([type_]):
+                    pass
+        return {type_ for type_, event in TYPES.items() if getattr(events, event.__name__) is event}
+
+    return asyncio.run(subscribe())
+
+
 SURFACES: Final = (
     Surface("local socket", on_the_local_socket, events_of_the_local_socket),
     Surface("HTTP", routed, choosable_over_http, without=ONLY_ELSEWHERE),
@@ -170,6 +214,12 @@ SURFACES: Final = (
     Surface("AsyncAPI: WebSocket", lambda: asked("socket"), lambda: set(asyncapi.document()["channels"]["events"]["messages"])),
     Surface("docs/commands.md", lambda: headings("Commands"), lambda: headings("Events")),
     Surface("Node.js client", lambda: in_node("Operations"), lambda: in_node("EventData")),
+    Surface("tools for language models", as_tools, lambda: chosen_types(["*"])),
+    Surface("Python", in_python, events_in_python, without={
+        "toggle_hold": "hold and resume", "toggle_mute": "mute and unmute", "list_calls": "phone.calls follows the events",
+        "list_accounts": "phone.accounts follows the events", "list_conferences": "a Conference follows the events",
+        "open_audio": "call.audio opens it", "close_audio": "call.audio closes it",
+    }),
 )
 
 

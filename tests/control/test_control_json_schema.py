@@ -19,7 +19,7 @@ from offhook.control.feed import STREAM_EVENTS, stream_event
 from offhook.control.fields import LIMITS, meaning
 from offhook.control.json_schema import components, document, value_schema
 from offhook.control.operations import EXTRA
-from offhook.control.schema import OPERATIONS, command_from_json, problem
+from offhook.control.schema import OPERATIONS, RESULTS, command_from_json, problem
 from offhook.errors import CommandError, InvalidArgument
 from offhook.io.journal import Cause, EnvelopeMaker
 from offhook.phone import commands as c
@@ -193,6 +193,11 @@ def test_problems_fit() -> None:
 
 
 # --- what is written by hand keeps up ------------------------------------------------------------------------------
+
+
+def test_answers_that_are_views_are_read_back_as_views() -> None:
+    described = {command for command, shape in shapes.VALUES.items() if "offhook.phone.model" in str(shape)}
+    assert described <= RESULTS.keys()
 
 
 def test_shapes_keep_up() -> None:

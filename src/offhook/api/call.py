@@ -19,7 +19,7 @@ from offhook.media.messages import AudioRate
 from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.model import CallState, CallView, Party, StreamDialect, StreamTrack
-from offhook.phone.settings import DtmfMethod
+from offhook.phone.settings import Decision, DtmfMethod
 
 if TYPE_CHECKING:
     from offhook.api.book import Book
@@ -147,6 +147,10 @@ class CallHandle:
         """Send the ringing incoming call to somebody else (302)."""
         await self._do(c.Redirect(call=self.id, to=to))
         await self.wait_ended()
+
+    async def decide(self, action: Decision, *, status: int = 0, to: str = "") -> None:
+        """Say what becomes of an incoming call that waits for a decision (setting `decide`; within 2 seconds)."""
+        await self._do(c.Decide(action=action, call=self.id, status=status, to=to))
 
     async def hangup(self) -> None:
         """End it, in whatever state; harmless when it is over."""

@@ -23,7 +23,17 @@ from offhook.errors import NotFound
 from offhook.media.messages import DeviceInfo
 from offhook.phone import commands as c
 from offhook.phone import events as e
-from offhook.phone.model import AccountView, AudioView, HeaderList, Snapshot, StatusView
+from offhook.phone.model import (
+    AccountView,
+    AudioStreamView,
+    AudioView,
+    Contact,
+    ContactDetails,
+    HeaderList,
+    ImportedView,
+    Snapshot,
+    StatusView,
+)
 from offhook.phone.settings import AccountSettings, AutoAnswer
 from offhook.storage.config import Config, load
 from offhook.storage.paths import socket_path as usual_socket
@@ -281,7 +291,42 @@ class Softphone:
         """Make this the account that dials when none is named."""
         await self.execute(c.SelectAccount(account=account))
 
+    # --- contacts
+
+    async def contacts(self, search: str = "", *, limit: int = 100, after: str = "") -> tuple[Contact, ...]:
+        """Return contacts by name, those in which every word of `search` occurs; further ones `after` the id of the last."""
+        found: tuple[Contact, ...] = (await self.execute(c.ListContacts(search=search, limit=limit, after=after))).value
+        return found
+
+    async def contact(self, contact: str) -> Contact:
+        """Return one contact; raises NotFound."""
+        found: Contact = (await self.execute(c.GetContact(contact=contact))).value
+        return found
+
+    async def add_contact(self, details: ContactDetails) -> Contact:
+        """Add a contact; returns it with its id."""
+        found: Contact = (await self.execute(c.AddContact(details=details))).value
+        return found
+
+    async def update_contact(self, contact: str, details: ContactDetails) -> None:
+        """Replace what is known of a contact, as a whole."""
+        await self.execute(c.UpdateContact(contact=contact, details=details))
+
+    async def remove_contact(self, contact: str) -> None:
+        """Forget a contact."""
+        await self.execute(c.RemoveContact(contact=contact))
+
+    async def import_contacts(self, contacts: Sequence[ContactDetails]) -> ImportedView:
+        """Add up to 500 contacts, or bring them up to date: known again by `external_id`, else by name and number."""
+        found: ImportedView = (await self.execute(c.ImportContacts(contacts=tuple(contacts)))).value
+        return found
+
     # --- sound
+
+    async def streams(self) -> tuple[AudioStreamView, ...]:
+        """Return what is carried to programs' WebSockets: `call.stream(url)`."""
+        found: tuple[AudioStreamView, ...] = (await self.execute(c.ListAudioStreams())).value
+        return found
 
     async def audio(self) -> AudioView:
         """Return volumes, mute and devices."""
@@ -290,6 +335,14 @@ class Softphone:
     async def set_volume(self, volume: int) -> AudioView:
         """Set the loudspeaker to 0-100."""
         return await self._audio(c.SetVolume(volume=volume))
+
+    async def volume_up(self, steps: int = 1) -> AudioView:
+        """Raise the loudspeaker by 1-10 steps of 10."""
+        return await self._audio(c.VolumeUp(steps=steps))
+
+    async def volume_down(self, steps: int = 1) -> AudioView:
+        """Lower the loudspeaker by 1-10 steps of 10."""
+        return await self._audio(c.VolumeDown(steps=steps))
 
     async def set_mic_volume(self, volume: int) -> AudioView:
         """Set the microphone to 0-100."""

@@ -55,17 +55,21 @@ from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.model import (
     AccountView,
+    AudioStreamView,
     AudioView,
     CallState,
     CallView,
     ConferenceView,
+    Contact,
+    ContactDetails,
+    ImportedView,
     Party,
     Snapshot,
     StatusView,
     StreamDialect,
     StreamTrack,
 )
-from offhook.phone.settings import AccountSettings, AutoAnswer, DtmfMethod
+from offhook.phone.settings import AccountSettings, AutoAnswer, Decision, DtmfMethod
 
 T = TypeVar("T")
 '''

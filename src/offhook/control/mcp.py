@@ -247,7 +247,7 @@ class PhoneTools:
             raise BadArgument("after: is required; the answer to every command has one")
         head = self._request("ping", {})["as_of"]
         found: list[dict[str, Any]] = []
-        chosen = _chosen(_value(arguments, "types", list, ["*"]))
+        chosen = chosen_types(_value(arguments, "types", list, ["*"]))
         if place != head:
             # All types are read, so that the latest event is seen to come.
             for event in self._events({"types": ["*"], "after": place}, QUIET, unwanted):
@@ -289,7 +289,7 @@ def _value(arguments: Mapping[str, Any], name: str, kind: type | tuple[type, ...
     return value
 
 
-def _chosen(patterns: list[Any]) -> frozenset[str]:
+def chosen_types(patterns: list[Any]) -> frozenset[str]:
     """Return the types that patterns name, and the notice of a gap, which concerns every reader."""
     found = {"stream.gap"}
     for pattern in patterns:

@@ -21,6 +21,7 @@ from offhook.phone.commands import COMMANDS, Command
 from offhook.phone.events import EVENTS, Event
 from offhook.phone.model import (
     AccountView,
+    AudioStreamView,
     AudioView,
     CallView,
     ConferenceView,
@@ -47,6 +48,8 @@ RESULTS: dict[type[Command], Any] = {
     c.ListDevices: tuple[DeviceInfo, ...],
     **dict.fromkeys((c.AddAccount, c.RegisterAccount, c.UnregisterAccount, c.SelectAccount), AccountView | None),
     c.ListAccounts: tuple[AccountView, ...],
+    c.StreamAudio: AudioStreamView,
+    c.ListAudioStreams: tuple[AudioStreamView, ...],
     c.ListContacts: tuple[Contact, ...],
     **dict.fromkeys((c.GetContact, c.AddContact, c.UpdateContact), Contact),
     c.ImportContacts: ImportedView,
