@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help run test slow lint fix interop windows bench docs clean
+.PHONY: help run test slow simulate lint fix interop windows bench docs clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -28,6 +28,10 @@ test: $(READY) ## the fast suite: no network beyond loopback, no system packages
 
 slow: $(READY) ## what takes longer: phones that are killed, hours of virtual time, more random input
 	$(PYTEST) -q -n $(WORKERS) -m "slow and not interop and not sound and not windows" $(ARGS)
+
+SEEDS ?= 2000
+simulate: $(READY) ## phones, exchanges and a hostile network in virtual time: SEEDS=2000 storms
+	PYTHONHASHSEED=0 $(BIN)/python -m offhook.testing.simulation --seeds 1-$(SEEDS) $(ARGS)
 
 lint: $(READY) ## style, types, layers, generated pages up to date
 	$(BIN)/ruff check .

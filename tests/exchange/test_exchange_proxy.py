@@ -133,6 +133,18 @@ def test_the_caller_gives_up() -> None:
     assert world.switch.proxy.transactions.servers == {}
 
 
+def test_a_cancelled_branch_whose_phone_died_is_forgotten() -> None:
+    # RFC 3261 9.1: 64*T1 behind the CANCEL the INVITE's transaction is over, though a provisional answer stopped its timers
+    world, caller, (callee,) = house("ring")
+    caller.call("1002")
+    world.run(1)
+    del world.phones[callee.address]
+    caller.execute(sip.End("c1"))
+    world.run(120)
+    assert world.switch.proxy.transactions.clients == {}
+    assert world.switch.proxy.transactions.servers == {}
+
+
 def test_a_cancel_before_any_answer_waits_for_one() -> None:
     world, caller, (callee,) = house("ring")
     del world.phones[callee.address]

@@ -7,7 +7,7 @@ import pytest
 from offhook.errors import InvalidArgument, InvalidState, NotFound
 from offhook.phone import commands as c
 from offhook.phone import events as e
-from offhook.phone.incoming import asked_delay, asserted_identity
+from offhook.phone.incoming import RING_LONGEST, asked_delay, asserted_identity
 from offhook.phone.model import CallState, HeaderList
 from offhook.phone.settings import PhoneSettings
 from offhook.sip.events import Datagram, Flow
@@ -114,6 +114,32 @@ def test_a_phone_that_drains_says_when_to_try_again() -> None:
     # RFC 3261 21.5.4: Retry-After
     (refusal,) = {sent.data for sent in alice.wire.sent if sent.line.startswith("SIP/2.0 503")}
     assert b"\r\nRetry-After: 30\r\n" in refusal
+
+
+def test_a_call_whose_caller_died_does_not_ring_for_ever() -> None:
+    alice, bob = two_phones(Wire())
+    alice.dial(bob)
+    alice.wire.run_until(rings(bob))
+    alice.node.tcp = False
+    del alice.wire.nodes["10.0.0.1", 5060]
+    settle(alice.wire, RING_LONGEST + 1)
+    end = bob.ended().end
+    assert end is not None
+    assert (end.by, end.sip_status, end.reason) == ("local", 480, "nobody answered")
+
+
+def test_a_call_that_expires_before_it_is_answered() -> None:
+    # RFC 3261 13.3.1: the INVITE's Expires passes unanswered: 487
+    wire = Wire()
+    bob = VirtualPhone(wire, "bob", "10.0.0.2")
+    bob.node.receive(Datagram(Flow("udp", ("10.0.0.2", 5060), ("10.0.0.9", 5060)), (
+        b"INVITE sip:offhook@10.0.0.2 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\n"
+        b"To: <sip:offhook@10.0.0.2>\r\nCall-ID: 1\r\nCSeq: 1 INVITE\r\nContact: <sip:a@10.0.0.9>\r\nExpires: 20\r\n\r\n")))
+    settle(wire, 19)
+    assert bob.states == [CallState.INCOMING]
+    settle(wire, 2)
+    assert not bob.states
+    assert "SIP/2.0 487 Request Terminated" in [sent.line for sent in wire.sent]
 
 
 def test_what_does_not_ring_is_not_answered() -> None:

@@ -10,7 +10,7 @@ from offhook.sip.events import Flow
 from offhook.sip.headers import Headers
 from offhook.sip.message import Request, Response, response_to
 from offhook.sip.timers import TIMEOUT, Timer, TimerQueue
-from offhook.sip.transactions import ClientTransaction, ServerTransaction, Transactions
+from offhook.sip.transactions import ClientTransaction, Input, ServerTransaction, Transactions
 from offhook.sip.uri import Uri
 
 TIMER_C: Final = 181.0
@@ -192,6 +192,9 @@ class Fork:
             self._cancel(branch, now)
             return
         branch.final = response_to(self._request, 487 if branch.cancelling else 408, to_tag=self._router.new_tag())
+        if branch.client is not None:
+            # RFC 3261 9.1: the transaction is over; behind a provisional answer it has no timer of its own
+            branch.client.step(Input.ABANDON, now)
         self._conclude(now)
 
 

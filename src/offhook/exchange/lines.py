@@ -119,6 +119,10 @@ class Lines:
         """Whether a call is not over on the wire yet."""
         return self._endpoint.statistics()["dialogs"] > 0
 
+    def statistics(self) -> dict[str, int]:
+        """Return how many of each thing are alive."""
+        return {"calls": len(self._calls), **self._endpoint.statistics()}
+
     def hang_up(self, now: float) -> None:
         """End all calls."""
         self._now = now

@@ -30,6 +30,9 @@ _ASKING: Final = frozenset({"call-info", "alert-info", "x-autoanswer"})
 _ANSWER_AFTER = re.compile(r"answer-after\s*=\s*\"?(\d{1,3})", re.IGNORECASE)
 
 
+RING_LONGEST: Final = 600.0
+"""Seconds an incoming call rings at most: longer than anybody waits, and proxies are told each minute that it still rings."""
+
 AWAY: Final = 30
 """Seconds: Retry-After of a phone that takes no calls because it stops or is about to."""
 
@@ -102,6 +105,7 @@ class Incoming:
         if self._forwards_at_once and not desk.settings.decide:
             self._forward(call)
             return
+        self._limit(call, event.headers)
         if desk.settings.decide:
             desk.emit(CallIncoming(call=call.view(), rings=False))
             desk.after(call, "decide", DECISION_WITHIN, self._undecided)
@@ -213,6 +217,16 @@ class Incoming:
     def _busy_for_auto(self) -> bool:
         """Whether a call that is talking keeps others from being answered without a person."""
         return self.desk.settings.auto_answer_calls == "idle" and self.desk.any_in(CONNECTED)
+
+    def _limit(self, call: Call, headers: HeaderList) -> None:
+        """Let it ring no longer than its caller wants, nor for ever: the caller may have died."""
+        expires = next((value for name, value in headers if name == "Expires"), "")
+        wanted = int(expires) if expires.isdigit() and len(expires) < 5 else 0
+        if 0 < wanted < RING_LONGEST:
+            # RFC 3261 13.3.1: an INVITE that expires before it is answered gets 487
+            self.desk.after(call, "ring", wanted, lambda late: self.closing.refuse(late, 487, "the call expired"))
+        else:
+            self.desk.after(call, "ring", RING_LONGEST, lambda late: self.closing.refuse(late, 480, "nobody answered"))
 
     def _arm(self, call: Call) -> None:
         """Start what happens without a person: auto answer, forwarding after a while."""
