@@ -38,6 +38,8 @@ from offhook.phone.model import (
     StatusView,
     StreamDialect,
     StreamTrack,
+    WatchKind,
+    WatchView,
 )
 from offhook.phone.settings import AccountSettings, AutoAnswer, Decision, DtmfMethod
 
@@ -306,6 +308,23 @@ class Softphone(Twin[api.Softphone]):
     def create_conference(self, calls: Iterable[CallHandle] = (), *, id: str = "") -> Conference:
         """Let answered calls hear each other."""
         found: Conference = self._wrap(self._run(self._inner.create_conference(bare(calls), id=id)))
+        return found
+
+    def watch(self, kind: WatchKind, to: str = "", *, account: str = "", id: str = "") -> WatchView:
+        """Watch somebody's presence or calls ("dialog"), or a mailbox ("mwi"); the events are watch.presence, .dialog, .mwi."""
+        return self._run(self._inner.watch(kind, to, account=account, id=id))
+
+    def unwatch(self, watch: str) -> None:
+        """Watch no more; `watch` is the id."""
+        self._run(self._inner.unwatch(watch))
+
+    def watches(self) -> tuple[WatchView, ...]:
+        """Return everything that is watched, and what is known."""
+        return self._run(self._inner.watches())
+
+    def pickup(self, to: str, *, account: str = "") -> CallHandle:
+        """Take the call that rings at somebody else's phone; returns it at once: `call.wait_active()`."""
+        found: CallHandle = self._wrap(self._run(self._inner.pickup(to, account=account)))
         return found
 
     @property

@@ -62,6 +62,8 @@ def least(operation: str) -> dict[str, Any]:
         return {"account": {name: SAMPLES[name] for name in ("id", "domain", "username")}}
     if operation in ("add_contact", "update_contact"):
         return {"details": {"name": SAMPLES["name"]}, **({"contact": SAMPLES["contact"]} if operation[0] == "u" else {})}
+    if operation == "create_watch":
+        return {"kind": "presence", "to": "1002"}
     fields = next(found.fields for found in command_help() if found.operation == operation)
     needed = [each.name for each in fields if each.required]
     more = {"kind": "output", "account": "office", "conference": "conf_1", "audio": "aud_1"}
@@ -104,6 +106,7 @@ accounts | dnd | forward 1002 | auto-answer all | status | drain | quit
 op accept_transfer | op reject_transfer | op loopback | op get_snapshot | op toggle_hold | op toggle_mute
 contacts | contacts get ct_1 | contacts add 1001 Ada | contacts remove ct_1
 op update_contact contact=ct_1 details:={"name":"Ada"} | op import_contacts contacts:=[]
+watches | watches presence 1002 | watches remove w | pickup 1002
 op open_audio | op close_audio audio=aud_1 | stream wss://bot.example.org/calls | stream --stop as_1 | streams
 """
 """A command line for each command; `op` where no verb of its own is worth having."""

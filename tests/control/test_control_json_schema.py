@@ -146,7 +146,9 @@ def answers() -> Iterator[tuple[Command, c.Accepted]]:
         c.OpenAudio(), c.CloseAudio(audio="aud_1"), c.StreamAudio(url="wss://bot.example.org"), c.ListAudioStreams(),
         c.StopAudioStream(stream="as_1"), c.CreateConference(id="r", calls=(call,)), c.ListConferences(),
         c.MuteMember(call=call), c.UnmuteMember(call=call), c.LeaveConference(call=call), c.CreateConference(id="r"),
-        c.JoinConference(conference="r", call=call), c.EndConference(conference="r"), c.Drain(), c.Drain(enabled=False),
+        c.JoinConference(conference="r", call=call), c.EndConference(conference="r"), c.Drain(),
+        c.CreateWatch(kind="presence", to="sip:x@10.0.0.7", id="w"), c.ListWatches(), c.DeleteWatch(watch="w"),
+        c.Drain(enabled=False),
         c.SendDtmf(digits="1"), c.SendInfo(body="x"), c.SendMessage(to="sip:x@10.0.0.2", text="x"), c.SetDnd(enabled=False),
         c.SetForwarding(to=""), c.SetAutoAnswer(mode="off"), c.Hold(call=call), c.Resume(call=call),
         c.ToggleHold(call=call), c.ToggleHold(call=call), c.Transfer(to="sip:x@10.0.0.7", call=call),
@@ -184,7 +186,7 @@ def test_answers_fit() -> None:
         if accepted.operation:
             pending.add(type(command))
     assert set(shapes.VALUES) <= seen, "an answer that is described is not seen here"
-    assert shapes.PENDING - {c.AcceptTransfer, c.TransferAttended} == pending
+    assert shapes.PENDING - {c.AcceptTransfer, c.TransferAttended, c.Pickup} == pending
 
 
 def test_problems_fit() -> None:
@@ -241,6 +243,7 @@ BASE: dict[type, dict[str, Any]] = {
     c.Dial: {"to": "sip:1001@10.0.0.9"}, c.Redirect: {"to": "sip:1001@10.0.0.9"}, c.Transfer: {"to": "sip:1001@10.0.0.9"},
     c.SendDtmf: {"digits": "1", "call": "active"}, c.SendInfo: {"body": "x", "call": "active"},
     c.SendMessage: {"to": "sip:1001@10.0.0.9", "text": "x"}, c.SetForwarding: {"to": ""},
+    c.CreateWatch: {"kind": "presence", "to": "sip:1001@10.0.0.9"}, c.Pickup: {"to": "1001"},
     c.SetAutoAnswer: {"mode": "off"}, ContactDetails: {"name": "Ada"},
     AccountSettings: {"id": "a", "domain": "10.0.0.9", "username": "u"},
 }  # fmt: skip

@@ -101,11 +101,13 @@ async def test_every_command_is_reachable(peer: Peer, backend: FakeBackend, comm
     needed = {
         "to": "1", "digits": "1", "body": "x", "text": "x", "conference": "r", "volume": 5, "kind": "input", "device": "d",
         "account": "a", "enabled": True, "mode": "off", "audio": "aud_1", "action": "ring",
-        "contact": "ct_1", "details": {"name": "Ada"}, "contacts": [{"name": "Ada"}],
+        "contact": "ct_1", "watch": "w", "details": {"name": "Ada"}, "contacts": [{"name": "Ada"}],
         "stream": "as_1", **({"url": "wss://bot.example.org"} if command is c.StreamAudio else {}),
     }  # fmt: skip
     if command is c.AddAccount:
         needed["account"] = {"id": "a", "domain": "d", "username": "u"}
+    if command is c.CreateWatch:
+        needed["kind"] = "mwi"
     fields = {name: value for name, value in needed.items() if name in command.__struct_fields__}
     await peer.ask(id=1, op=command.operation, **fields)
     assert [type(found) for found in backend.commands] == [command]

@@ -34,7 +34,8 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "to": {"to": "1001"}, "digits": {"digits": "1"}, "body": {"body": "x"}, "text": {"text": "x"},
     "conference": {"conference": "r"}, "volume": {"volume": 5}, "kind": {"kind": "input"}, "device": {"device": "d"},
     "account": {"account": "a"}, "enabled": {"enabled": True}, "mode": {"mode": "off"}, "audio": {"audio": "aud_1"},
-    "action": {"action": "ring"}, "contact": {"contact": "ct_1"}, "details": {"details": {"name": "Ada"}},
+    "action": {"action": "ring"}, "contact": {"contact": "ct_1"}, "watch": {"watch": "w"},
+    "details": {"details": {"name": "Ada"}},
     "contacts": {"contacts": [{"name": "Ada", "number": "1001"}]},
     "url": {"url": "wss://bot.example.org"}, "stream": {"stream": "as_1"},
 }  # fmt: skip
@@ -44,6 +45,8 @@ def sample(operation: str) -> dict[str, Any]:
     """Return the least JSON that makes this command."""
     if operation == "add_account":
         return {"account": {"id": "a", "domain": "d", "username": "u"}}
+    if operation == "create_watch":
+        return {"kind": "presence"}
     return {field.name: SAMPLES[field.name][field.name] for field in fields_of(OPERATIONS[operation]) if field.required}
 
 

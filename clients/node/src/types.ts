@@ -59,6 +59,8 @@ export interface AccountRemoved {
  * registrar which phone this is (RFC 5626).
  *
  * `dial_plan` is MicroSIP's syntax ("" dials everything); `dialing_prefix` is put before numbers it applies to.
+ * `pickup_prefix` is what the PBX wants before the number whose ringing call is to be taken.
+ * `mwi` watches the account's mailbox, `publish_presence` tells the server whether we are on the phone.
  * An account with `register` False can still place calls, and receive those sent to our address. `srtp` and `keying` are
  * as in the section [srtp], "default" takes what that says.
  */
@@ -109,6 +111,12 @@ export interface AccountSettings {
   dialing_prefix?: string;
   /** Do not say who calls. */
   hide_caller_id?: boolean;
+  /** What the PBX wants before the number whose ringing call is to be taken. */
+  pickup_prefix?: string;
+  /** Watch its mailbox: the event watch.mwi says which messages wait. */
+  mwi?: boolean;
+  /** Tell its server whether we are on the phone. */
+  publish_presence?: boolean;
   /** Encrypted sound: never, where the far end can, or no call without; `default`: as the section [srtp] says. */
   srtp?: "default" | "off" | "optional" | "required";
   /** Where keys come from: signalling (`sdes`) or a handshake in the media (`dtls`); `default`: as [srtp] says. */
@@ -590,6 +598,22 @@ export interface CreateConferenceParams {
   calls?: string[];
 }
 
+/**
+ * Watch somebody's presence or calls (a busy lamp), or a mailbox (mwi; `to` "" is the account's own).
+ *
+ * It lasts until DeleteWatch; what is told comes as watch.presence, watch.dialog and watch.mwi. Answers the WatchView.
+ */
+export interface CreateWatchParams {
+  /** Presence, the calls of somebody (a busy lamp), or which messages wait in a mailbox. */
+  kind: "dialog" | "mwi" | "presence";
+  /** Whom to watch: a number or an address; empty, for mwi: the account's own mailbox. */
+  to?: string;
+  /** The account to ask with; empty: the one that fits. */
+  account?: string;
+  /** The watch's id, if you want to choose it. */
+  id?: string;
+}
+
 /** Post events of these types to `url`, signed with `secret` (whsec_…; empty: a new one). */
 export interface CreateWebhookRequest {
   url: string;
@@ -624,6 +648,12 @@ export interface DecideParams {
   status?: number;
   /** Where a redirect goes. */
   to?: string;
+}
+
+/** Watch no more. */
+export interface DeleteWatchParams {
+  /** A watch's id. */
+  watch: string;
 }
 
 /** A sound device vanished or refuses to open; calls go on without it. */
@@ -679,6 +709,20 @@ export interface DialParams {
   digits?: string;
   /** Words of your own that stay with the call, as pairs or as an object. */
   tags?: [string, string][] | { [name: string]: string };
+}
+
+/** One call of somebody whose dialogs we watch. `direction` is seen from there, "" if untold; tags and Call-ID name it. */
+export interface DialogView {
+  id: string;
+  state: "confirmed" | "early" | "proceeding" | "terminated" | "trying";
+  direction: "" | "incoming" | "outgoing";
+  remote: string;
+  remote_display: string;
+  remote_target: string;
+  local: string;
+  sip_call_id: string;
+  local_tag: string;
+  remote_tag: string;
 }
 
 /** Take no new calls (incoming ones get 503) while the running ones go on; `enabled` false takes them again. */
@@ -897,6 +941,9 @@ export interface ListContactsParams {
 /** Answer the sound devices. */
 export type ListDevicesParams = { [name: string]: never };
 
+/** Answer the WatchViews. */
+export type ListWatchesParams = { [name: string]: never };
+
 /** Send the far end's sound back to it (an echo line), or stop that. */
 export interface LoopbackParams {
   /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
@@ -1069,6 +1116,19 @@ export interface PauseRecordParams {
   paused?: boolean;
 }
 
+/**
+ * Take the call that rings at somebody else's phone: a number, an address, or the id of a watch of its dialogs.
+ *
+ * What a watch tells of the ringing call is enough to take it over (Replaces); else the account's `pickup_prefix` and the
+ * number are dialled. Answers the call; succeeds when it is ours.
+ */
+export interface PickupParams {
+  /** At whose phone it rings: a number, an address, or the id of a watch of its dialogs. */
+  to: string;
+  /** The account to call with; empty: the one that fits. */
+  account?: string;
+}
+
 /** The place after the latest event, to go on from there. */
 export interface PingAnswer {
   as_of: string;
@@ -1121,6 +1181,13 @@ export interface PlaybackFinished {
 export interface PlaybackStarted {
   call: CallView;
   playback: string;
+}
+
+/** How somebody is: open, busy (there, but on the phone, in a meeting …) or closed. `activities` are RFC 4480's words. */
+export interface PresenceView {
+  status: "busy" | "closed" | "open";
+  activities: string[];
+  note: string;
 }
 
 /**
@@ -1366,6 +1433,7 @@ export interface Snapshot {
   forwarding: string;
   auto_answer: string;
   conferences: ConferenceView[];
+  watches: WatchView[];
   draining: boolean;
 }
 
@@ -1382,6 +1450,7 @@ export interface SnapshotNow {
   forwarding: string;
   auto_answer: string;
   conferences: ConferenceView[];
+  watches: WatchView[];
   draining: boolean;
 }
 
@@ -1503,6 +1572,16 @@ export interface SubscribeRequest {
   types?: string[];
   subjects?: string[];
   after?: string | null;
+}
+
+/** Which messages wait in a mailbox: voice messages new and old, and how many of these are urgent. */
+export interface SummaryView {
+  waiting: boolean;
+  new: number;
+  old: number;
+  urgent_new: number;
+  urgent_old: number;
+  mailbox: string;
 }
 
 /** The phone takes no new calls, the running ones go on; or it takes them again (`enabled` false). */
@@ -1701,6 +1780,47 @@ export interface VolumeUpParams {
   steps?: number;
 }
 
+/** Somebody's calls; `watch.line` says idle, ringing or busy. */
+export interface WatchDialog {
+  watch: WatchView;
+}
+
+/** Nothing is known any more: for `watch.retry_in` seconds, or for good where that is null. */
+export interface WatchEnded {
+  watch: WatchView;
+}
+
+/** Which messages wait. */
+export interface WatchMwi {
+  watch: WatchView;
+}
+
+/** Somebody's presence, when it is known first and when it changes. */
+export interface WatchPresence {
+  watch: WatchView;
+}
+
+/**
+ * Something we watch. `state`: asking, pending (somebody has to agree), active, waiting (to try again) or ended.
+ *
+ * What is known is in the field of its kind: `presence`, `dialogs` with the `line` they make (idle, ringing, busy, unknown),
+ * or `mwi`. `retry_in` is seconds until the next attempt.
+ */
+export interface WatchView {
+  id: string;
+  kind: "dialog" | "mwi" | "presence";
+  target: string;
+  account: string;
+  state: "active" | "asking" | "ended" | "pending" | "waiting";
+  presence: PresenceView | null;
+  line: "busy" | "idle" | "ringing" | "unknown";
+  dialogs: DialogView[];
+  mwi: SummaryView | null;
+  sip_status: number;
+  reason: string;
+  retry_in: number | null;
+}
+
 /** A webhook is not delivered to any more: its receiver said so (410 Gone), or nothing could be delivered for a day. */
 export interface WebhookDisabled {
   webhook: string;
@@ -1830,6 +1950,10 @@ export interface EventData {
   "conference.left": ConferenceLeft;
   "conference.updated": ConferenceUpdated;
   "conference.ended": ConferenceEnded;
+  "watch.presence": WatchPresence;
+  "watch.dialog": WatchDialog;
+  "watch.mwi": WatchMwi;
+  "watch.ended": WatchEnded;
   "account.registering": AccountRegistering;
   "account.registered": AccountRegistered;
   "account.register_failed": AccountRegisterFailed;
@@ -1959,6 +2083,10 @@ export interface Operations {
   unmute_member: { params: UnmuteMemberParams; result: Accepted<ConferenceView> };
   end_conference: { params: EndConferenceParams; result: Accepted<ConferenceView> };
   list_conferences: { params: ListConferencesParams; result: Accepted<ConferenceView[]> };
+  create_watch: { params: CreateWatchParams; result: Accepted<WatchView> };
+  delete_watch: { params: DeleteWatchParams; result: Accepted<WatchView> };
+  list_watches: { params: ListWatchesParams; result: Accepted<WatchView[]> };
+  pickup: { params: PickupParams; result: Accepted<null> };
   set_volume: { params: SetVolumeParams; result: Accepted<AudioView> };
   volume_up: { params: VolumeUpParams; result: Accepted<AudioView> };
   volume_down: { params: VolumeDownParams; result: Accepted<AudioView> };

@@ -33,6 +33,8 @@ from offhook.phone.model import (
     ImportedView,
     Snapshot,
     StatusView,
+    WatchKind,
+    WatchView,
 )
 from offhook.phone.settings import AccountSettings, AutoAnswer
 from offhook.storage.config import Config, load
@@ -387,6 +389,25 @@ class Softphone:
         accepted = await self.execute(c.CreateConference(id=id, calls=tuple(call.id for call in calls)))
         self._book.conferences.setdefault(accepted.value.id, accepted.value)
         return Conference(self._book, accepted.value)
+
+    async def watch(self, kind: WatchKind, to: str = "", *, account: str = "", id: str = "") -> WatchView:
+        """Watch somebody's presence or calls ("dialog"), or a mailbox ("mwi"); the events are watch.presence, .dialog, .mwi."""
+        found: WatchView = (await self.execute(c.CreateWatch(kind=kind, to=to, account=account, id=id))).value
+        return found
+
+    async def unwatch(self, watch: str) -> None:
+        """Watch no more; `watch` is the id."""
+        await self.execute(c.DeleteWatch(watch=watch))
+
+    async def watches(self) -> tuple[WatchView, ...]:
+        """Return everything that is watched, and what is known."""
+        found: tuple[WatchView, ...] = (await self.execute(c.ListWatches())).value
+        return found
+
+    async def pickup(self, to: str, *, account: str = "") -> CallHandle:
+        """Take the call that rings at somebody else's phone; returns it at once: `await call.wait_active()`."""
+        accepted = await self.execute(c.Pickup(to=to, account=account))
+        return await self._book.wait_call(accepted.call)
 
     @property
     def conferences(self) -> tuple[Conference, ...]:

@@ -68,6 +68,8 @@ from offhook.phone.model import (
     StatusView,
     StreamDialect,
     StreamTrack,
+    WatchKind,
+    WatchView,
 )
 from offhook.phone.settings import AccountSettings, AutoAnswer, Decision, DtmfMethod
 

@@ -323,6 +323,21 @@ def conference(use: Invocation) -> int:
     return perform(use, operation, dict(zip(names, words, strict=False)), f"conference: {action}")
 
 
+def watches(use: Invocation) -> int:
+    """List what is watched, or change it."""
+    action, words = use.text("action", "list"), use.text("what").split()
+    if action == "list":
+        return listing("list_watches", render.watch_line, "nothing is watched")(use)
+    if action in ("presence", "dialog", "mwi") and len(words) <= 1:
+        params = {"kind": action, "to": "".join(words), "account": use.text("account"), "id": use.text("id")}
+        result = use.client.request("create_watch", **params)
+        return show(use, result, render.watch_line(result["value"]))
+    if action == "remove" and len(words) == 1:
+        result = use.client.request("delete_watch", watch=words[0])
+        return show(use, result, f"{words[0]}: not watched any more")
+    raise usage_error(use.verb, "there are: list, presence WHOM, dialog WHOM, mwi [MAILBOX], remove WATCH")
+
+
 def drain(use: Invocation) -> int:
     """Take no new calls, or take them again."""
     switch = use.text("switch", "on")

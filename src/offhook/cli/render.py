@@ -32,6 +32,20 @@ def call_line(call: dict[str, Any]) -> str:
     return plain(text + (f"  ({', '.join(extras)})" if extras else ""))
 
 
+def watch_line(watch: dict[str, Any]) -> str:
+    """Return one line about something that is watched."""
+    presence, mwi = watch["presence"], watch["mwi"]
+    if presence is not None:
+        known = " ".join([presence["status"], *presence["activities"], presence["note"]])
+    elif mwi is not None:
+        known = f"{mwi['new']} new, {mwi['old']} old messages" if mwi["waiting"] or mwi["old"] else "no messages"
+    elif watch["kind"] == "dialog" and watch["line"] != "unknown":
+        known = " ".join([watch["line"], *(dialog["remote"] for dialog in watch["dialogs"])])
+    else:
+        known = f"{watch['state']} {watch['reason']}"
+    return plain(f"{watch['id']}  {watch['kind']} of {watch['target']}: {known.strip()}")
+
+
 def conference_line(conference: dict[str, Any]) -> str:
     """Return one line about a conference."""
     muted = conference["muted"]
@@ -102,6 +116,8 @@ def event_line(event: dict[str, Any]) -> str:
         about = call_line(call)
     elif isinstance(account, dict):
         about = account_line(account)
+    elif isinstance(data.get("watch"), dict):
+        about = watch_line(data["watch"])
     else:
         about = ""
     rest = {name: value for name, value in data.items() if not isinstance(value, dict | list) and value not in (None, "")}

@@ -66,6 +66,10 @@ VERBS: dict[str, Verb] = {
              file="FILE", stereo="flag", max="SECONDS", beep="flag"),
         Verb("conference", "[action] [what...]", "list conferences, or: create CALL..., join CONFERENCE CALL, leave CALL, "
              "mute CALL, unmute CALL, end CONFERENCE", actions.conference, group="sound", id="CONFERENCE"),
+        Verb("watches", "[action] [what...]", "list what is watched, or: presence WHOM, dialog WHOM, mwi [MAILBOX], "
+             "remove WATCH", actions.watches, group="calls", account="ACCOUNT", id="WATCH"),
+        Verb("pickup", "to", "take the call that rings at somebody else's phone", simple("pickup", "taking the call", "taken",
+             fields="to account"), group="calls", **_WAIT, account="ACCOUNT"),
         Verb("accounts", "[action] [account]", "list accounts, or add, remove, register, unregister, select one",
              actions.accounts, group="accounts and settings", **_WAIT, domain="DOMAIN", username="USER", auth_username="USER",
              display_name="NAME", label="TEXT", proxy="URI", transport="udp|tcp", dial_plan="PLAN", no_register="flag",

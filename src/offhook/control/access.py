@@ -18,6 +18,7 @@ from offhook.phone.commands import (
     Dial,
     ListCalls,
     OpenAudio,
+    Pickup,
     Play,
     Redirect,
     Scope,
@@ -31,7 +32,7 @@ from offhook.phone.events import AuditCommand, AuditDenied
 
 ALL_SCOPES: Final[frozenset[Scope]] = frozenset(get_args(Scope))
 
-COSTLY: Final = (Dial, Transfer, TransferAttended, Redirect, AcceptTransfer, SetForwarding, SendMessage)
+COSTLY: Final = (Dial, Transfer, TransferAttended, Pickup, Redirect, AcceptTransfer, SetForwarding, SendMessage)
 """What can cause a call or a text to somebody, and so a bill."""
 
 PLACING: Final = (Dial, AcceptTransfer)

@@ -18,7 +18,7 @@ from offhook.phone.commands import Scope
 from offhook.phone.contacts import MAX_PAGE, MAX_SEARCH
 from offhook.phone.events import EVENTS as ALL_EVENTS
 from offhook.phone.events import CallEvent
-from offhook.phone.model import AccountView, CallState, CallView, ConferenceView
+from offhook.phone.model import AccountView, CallState, CallView, ConferenceView, WatchView
 
 REF: Final = "#/components/schemas/"
 
@@ -67,6 +67,7 @@ _PATH_TEXTS: Final[Mapping[str, str]] = {
     "call": f"A call's id, or one of {', '.join(CALL_WORDS)}.",
     "account": "An account's id.",
     "conference": "A conference's id.",
+    "watch": "A watch's id.",
     "kind": "Which of the three.",
     "entry": "An entry's id.",
     "operation": "An operation's id.",
@@ -101,6 +102,7 @@ _HANDLER_ANSWERS: Final[Mapping[str, Any]] = {
     "system": shapes.SystemView,
     "get_account": AccountView,
     "get_conference": ConferenceView,
+    "get_watch": WatchView,
     "settings": shapes.SettingsView,
     "get_operation": shapes.OperationView,
 }

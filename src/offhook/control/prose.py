@@ -17,7 +17,7 @@ MOST_CHOICES: Final = 12
 SAMPLES: Final[Mapping[str, Any]] = {
     "to": "1001", "digits": "12#", "text": "[Status]", "body": "hello", "volume": 80, "device": "", "enabled": True,
     "mode": "header", "condition": "active", "code": 4, "id": "office", "domain": "sip.example.org", "username": "1001",
-    "name": "Ada", "contact": "ct_1", "contacts": [{"name": "Ada", "number": "1001"}],
+    "kind": "presence", "watch": "watch_1", "name": "Ada", "contact": "ct_1", "contacts": [{"name": "Ada", "number": "1001"}],
     "message": "See you at nine", "action": "answer", "url": "https://crm.example.org/calls",
     "stream": "as_1",
 }  # fmt: skip
@@ -25,7 +25,7 @@ SAMPLES: Final[Mapping[str, Any]] = {
 
 PATH_SAMPLES: Final[Mapping[str, str]] = {
     "call": "active", "account": "office", "kind": "output", "entry": "c_1", "operation": "op_1", "item": "Status",
-    "code": "not-found", "conference": "conf_1", "webhook": "wh_1", "stream": "as_1",
+    "code": "not-found", "conference": "conf_1", "webhook": "wh_1", "stream": "as_1", "watch": "watch_1",
     "contact": "ct_1",
 }  # fmt: skip
 

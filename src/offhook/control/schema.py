@@ -29,6 +29,7 @@ from offhook.phone.model import (
     ImportedView,
     Snapshot,
     StatusView,
+    WatchView,
 )
 
 OPERATIONS: dict[str, type[Command]] = {command.operation: command for command in COMMANDS}
@@ -43,6 +44,9 @@ RESULTS: dict[type[Command], Any] = {
     **dict.fromkeys((c.CreateConference, c.JoinConference, c.LeaveConference, c.MuteMember, c.UnmuteMember), ConferenceView),
     c.EndConference: ConferenceView,
     c.ListConferences: tuple[ConferenceView, ...],
+    c.CreateWatch: WatchView,
+    c.DeleteWatch: WatchView,
+    c.ListWatches: tuple[WatchView, ...],
     **dict.fromkeys((c.Mute, c.Unmute, c.ToggleMute), AudioView | None),
     **dict.fromkeys((c.SetVolume, c.VolumeUp, c.VolumeDown, c.SetMicVolume, c.SetDevice, c.GetAudio), AudioView),
     c.ListDevices: tuple[DeviceInfo, ...],

@@ -23,6 +23,7 @@ from offhook.phone.model import (
     ImportedView,
     Snapshot,
     StatusView,
+    WatchView,
 )
 
 # --- what a command's `value` holds
@@ -71,6 +72,9 @@ VALUES: Final[Mapping[type[c.Command], Any]] = {
     c.UnmuteMember: ConferenceView,
     c.EndConference: ConferenceView,
     c.ListConferences: tuple[ConferenceView, ...],
+    c.CreateWatch: WatchView,
+    c.DeleteWatch: WatchView,
+    c.ListWatches: tuple[WatchView, ...],
     c.Play: PlaybackAnswer,
     c.Record: RecordingAnswer,
     c.StopRecord: RecordingAnswer,
@@ -101,7 +105,7 @@ VALUES: Final[Mapping[type[c.Command], Any]] = {
 
 PENDING: Final[frozenset[type[c.Command]]] = frozenset({
     c.Dial, c.Answer, c.Hold, c.Resume, c.ToggleHold, c.SendDtmf, c.Transfer, c.TransferAttended, c.AcceptTransfer,
-    c.SendInfo, c.SendMessage, c.Play, c.StreamAudio, c.Quit,
+    c.SendInfo, c.SendMessage, c.Pickup, c.Play, c.StreamAudio, c.Quit,
 })  # fmt: skip
 """Commands that may need the far end, or time: their answer names an operation unless all is done already."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -109,6 +110,8 @@ class Accounts:
         self.desk = desk
         self.outgoing = outgoing
         self.failover = Failover(desk, self.view)
+        self.on_registered: list[Callable[[Account], None]] = []
+        self.on_removed: list[Callable[[str], None]] = []
         local = NameAddr(Uri.sip("offhook", "localhost"))
         desk.sip.execute(SetIdentity(Identity(LOCAL_IDENTITY, local, contact_user="offhook", user_agent=desk.user_agent)), 0.0)
 
@@ -168,6 +171,8 @@ class Accounts:
             raise InvalidState(f"account {name} has calls; end them first")
         view = self.view(account)
         del self.desk.accounts[name]
+        for told in self.on_removed:
+            told(name)
         if account.settings.hide_caller_id:
             self.desk.attempt(RemoveIdentity(name + HIDDEN))
         if account.state == "unregistered":
@@ -216,6 +221,8 @@ class Accounts:
         if news:
             self.desk.emit(AccountRegistered(account=self.view(account)))
             self.outgoing.account_registered(event.identity)
+            for told in self.on_registered:
+                told(account)
 
     def lost(self, event: RegistrationLost) -> None:
         """We were registered, and the way there is gone. What is dialled meanwhile waits for the next attempt."""

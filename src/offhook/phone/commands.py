@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 from msgspec import Struct
 
 from offhook.media.messages import AudioRate
-from offhook.phone.model import ContactDetails, HeaderList, StreamDialect, StreamTrack
+from offhook.phone.model import ContactDetails, HeaderList, StreamDialect, StreamTrack, WatchKind
 from offhook.phone.settings import AccountSettings, AutoAnswer, Decision, DtmfMethod
 
 Scope: TypeAlias = Literal["read", "call", "media", "record", "config", "admin"]
@@ -398,6 +398,44 @@ class ListConferences(Command, frozen=True, kw_only=True):
     scope: ClassVar[Scope] = "read"
 
 
+# --- watching ------------------------------------------------------------------------------------------------------
+
+
+class CreateWatch(Command, frozen=True, kw_only=True):
+    """Watch somebody's presence or calls (a busy lamp), or a mailbox (mwi; `to` "" is the account's own).
+
+    It lasts until DeleteWatch; what is told comes as watch.presence, watch.dialog and watch.mwi. Answers the WatchView.
+    """
+
+    kind: WatchKind
+    to: str = ""
+    account: str = ""
+    id: str = ""
+
+
+class Pickup(Command, frozen=True, kw_only=True):
+    """Take the call that rings at somebody else's phone: a number, an address, or the id of a watch of its dialogs.
+
+    What a watch tells of the ringing call is enough to take it over (Replaces); else the account's `pickup_prefix` and the
+    number are dialled. Answers the call; succeeds when it is ours.
+    """
+
+    to: str
+    account: str = ""
+
+
+class DeleteWatch(Command, frozen=True, kw_only=True):
+    """Watch no more."""
+
+    watch: str
+
+
+class ListWatches(Command, frozen=True, kw_only=True):
+    """Answer the WatchViews."""
+
+    scope: ClassVar[Scope] = "read"
+
+
 # --- audio ---------------------------------------------------------------------------------------------------------
 
 
@@ -607,6 +645,7 @@ COMMANDS: tuple[type[Command], ...] = (
     StreamAudio, StopAudioStream, ListAudioStreams,
     Play, StopPlay, PausePlay, Record, StopRecord, PauseRecord, Loopback,
     CreateConference, JoinConference, LeaveConference, MuteMember, UnmuteMember, EndConference, ListConferences,
+    CreateWatch, DeleteWatch, ListWatches, Pickup,
     SetVolume, VolumeUp, VolumeDown, SetMicVolume, SetDevice, ListDevices, GetAudio,
     AddAccount, RemoveAccount, RegisterAccount, UnregisterAccount, SelectAccount, ListAccounts,
     ListContacts, GetContact, AddContact, UpdateContact, RemoveContact, ImportContacts,

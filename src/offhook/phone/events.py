@@ -11,7 +11,16 @@ from typing import Any, ClassVar, Literal
 from msgspec import Struct
 
 from offhook.media.messages import DeviceInfo, StreamStats
-from offhook.phone.model import AccountView, AudioStreamView, AudioView, CallView, ConferenceView, Contact, Party
+from offhook.phone.model import (
+    AccountView,
+    AudioStreamView,
+    AudioView,
+    CallView,
+    ConferenceView,
+    Contact,
+    Party,
+    WatchView,
+)
 from offhook.phone.settings import Decision
 
 
@@ -399,6 +408,35 @@ class ConferenceEnded(ConferenceEvent, frozen=True, kw_only=True):
     """The conference is over."""
 
 
+# --- watching ------------------------------------------------------------------------------------------------------
+
+
+class WatchEvent(Event, frozen=True, kw_only=True):
+    """An event about something we watch, with all that is known of it."""
+
+    watch: WatchView
+
+    @property
+    def subject(self) -> str:
+        return f"watches/{self.watch.id}"
+
+
+class WatchPresence(WatchEvent, frozen=True, kw_only=True):
+    """Somebody's presence, when it is known first and when it changes."""
+
+
+class WatchDialog(WatchEvent, frozen=True, kw_only=True):
+    """Somebody's calls; `watch.line` says idle, ringing or busy."""
+
+
+class WatchMwi(WatchEvent, frozen=True, kw_only=True):
+    """Which messages wait."""
+
+
+class WatchEnded(WatchEvent, frozen=True, kw_only=True):
+    """Nothing is known any more: for `watch.retry_in` seconds, or for good where that is null."""
+
+
 # --- accounts, messages, devices, the phone ------------------------------------------------------------------------
 
 
@@ -695,6 +733,7 @@ EVENTS: tuple[type[Event], ...] = (
     PlaybackStarted, PlaybackFinished, PlaybackFailed, RecordingStarted, RecordingPaused, RecordingResumed,
     RecordingFinished, RecordingFailed,
     ConferenceCreated, ConferenceJoined, ConferenceLeft, ConferenceUpdated, ConferenceEnded,
+    WatchPresence, WatchDialog, WatchMwi, WatchEnded,
     AccountRegistering, AccountRegistered, AccountRegisterFailed, AccountFailover, AccountUnregistered, AccountRemoved,
     NetworkChanged, TransportUp, TransportDown, TransportError,
     MessageReceived, MessageSent, MessageFailed, ContactChanged, ContactsImported, OperationSucceeded, OperationFailed,

@@ -15,6 +15,7 @@ RegistrationState: TypeAlias = Literal["unregistered", "registering", "registere
 EndedBy: TypeAlias = Literal["local", "remote", "network"]
 StreamDialect: TypeAlias = Literal["twilio", "pcm"]
 StreamTrack: TypeAlias = Literal["inbound", "outbound", "both"]
+WatchKind: TypeAlias = Literal["presence", "dialog", "mwi"]
 HeaderList: TypeAlias = tuple[tuple[str, str], ...]
 
 
@@ -214,6 +215,61 @@ class AudioStreamView(Struct, frozen=True):
     state: Literal["connecting", "connected", "ended"] = "connecting"
 
 
+class PresenceView(Struct, frozen=True):
+    """How somebody is: open, busy (there, but on the phone, in a meeting …) or closed. `activities` are RFC 4480's words."""
+
+    status: Literal["open", "busy", "closed"]
+    activities: tuple[str, ...] = ()
+    note: str = ""
+
+
+class DialogView(Struct, frozen=True):
+    """One call of somebody whose dialogs we watch. `direction` is seen from there, "" if untold; tags and Call-ID name it."""
+
+    id: str
+    state: Literal["trying", "proceeding", "early", "confirmed", "terminated"]
+    direction: Literal["outgoing", "incoming", ""] = ""
+    remote: str = ""
+    remote_display: str = ""
+    remote_target: str = ""
+    local: str = ""
+    sip_call_id: str = ""
+    local_tag: str = ""
+    remote_tag: str = ""
+
+
+class SummaryView(Struct, frozen=True):
+    """Which messages wait in a mailbox: voice messages new and old, and how many of these are urgent."""
+
+    waiting: bool
+    new: int = 0
+    old: int = 0
+    urgent_new: int = 0
+    urgent_old: int = 0
+    mailbox: str = ""
+
+
+class WatchView(Struct, frozen=True):
+    """Something we watch. `state`: asking, pending (somebody has to agree), active, waiting (to try again) or ended.
+
+    What is known is in the field of its kind: `presence`, `dialogs` with the `line` they make (idle, ringing, busy, unknown),
+    or `mwi`. `retry_in` is seconds until the next attempt.
+    """
+
+    id: str
+    kind: WatchKind
+    target: str
+    account: str
+    state: Literal["asking", "pending", "active", "waiting", "ended"] = "asking"
+    presence: PresenceView | None = None
+    line: Literal["unknown", "idle", "ringing", "busy"] = "unknown"
+    dialogs: tuple[DialogView, ...] = ()
+    mwi: SummaryView | None = None
+    sip_status: int = 0
+    reason: str = ""
+    retry_in: float | None = None
+
+
 class StatusView(Struct, frozen=True):
     """The one-glance answer: `code` 0-4 as in STATUS, its `name`, and the current call's id and remote party ("" if none)."""
 
@@ -236,4 +292,5 @@ class Snapshot(Struct, frozen=True):
     forwarding: str
     auto_answer: str
     conferences: tuple[ConferenceView, ...] = ()
+    watches: tuple[WatchView, ...] = ()
     draining: bool = False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from msgspec import structs
 
@@ -23,7 +23,7 @@ from offhook.phone.call import OUTGOING_UNANSWERED, Call
 from offhook.phone.closing import Closing
 from offhook.phone.conferences import Conferences
 from offhook.phone.contacts import Contacts, ContactsLoaded, DirectoryListed
-from offhook.phone.desk import Desk, PhoneOutput
+from offhook.phone.desk import Account, Desk, PhoneOutput
 from offhook.phone.dialplan import target_uri
 from offhook.phone.digits import Digits
 from offhook.phone.errands import SoundFetched, StreamConnected, StreamOver
@@ -32,7 +32,7 @@ from offhook.phone.model import CallState, Party, Snapshot
 from offhook.phone.offers import Offers
 from offhook.phone.outgoing import LOCAL_IDENTITY, Outgoing
 from offhook.phone.secrecy import NoCertificate, OwnCertificate, Secrecy
-from offhook.phone.settings import PhoneSettings, SrtpSettings
+from offhook.phone.settings import PhoneSettings, SrtpSettings, WatchedBy
 from offhook.phone.sound import Sound
 from offhook.phone.streams import Streams
 from offhook.phone.transfers import Transfers
@@ -40,6 +40,14 @@ from offhook.phone.ways import Ways
 from offhook.sip import events as s
 from offhook.sip.door import Rules
 
+if TYPE_CHECKING:
+    from offhook.phone.watching.own import Own
+    from offhook.phone.watching.watches import Watches
+
+PACKAGES: Final[dict[WatchedBy, tuple[str, ...]]] = {
+    "nobody": (), "server": ("dialog", "presence"), "anyone": ("dialog", "presence"),
+}  # fmt: skip
+"""What may be watched of us, by the setting `watched_by`."""
 QUIT_WITHIN: Final = 4.0
 """Seconds for BYE and un-REGISTER to be answered before the phone ends anyway."""
 QUIT_POLL: Final = 0.05
@@ -91,7 +99,7 @@ class Phone:
     ) -> None:
         self.desk = Desk(settings, ids, user_agent, rules)
         self.desk.names.country_code = country_code
-        policy = s.SetPolicy(settings.session_expires, settings.session_least, settings.reliable)
+        policy = s.SetPolicy(settings.session_expires, settings.session_least, settings.reliable, PACKAGES[settings.watched_by])
         self.desk.sip.execute(policy, 0.0)
         self.closing = Closing(self.desk)
         self.secrecy = Secrecy(self.desk, srtp, certificate)
@@ -108,6 +116,8 @@ class Phone:
         self.streams = Streams(self.desk, self.closing)
         self.incoming.on_replaced.append(self.conferences.replaced)
         self.outgoing.on_active += [self.incoming.took_over, self.sound.record_by_itself]
+        self.accounts.on_registered.append(self._account_registered)
+        self.accounts.on_removed.append(self._account_removed)
         self.contacts = Contacts(self.desk)
         self.closing.on_closed += [self.audio.call_closed, self.streams.call_closed]
         self.closing.on_closed += [
@@ -117,6 +127,8 @@ class Phone:
             self.sound.call_closed,
             self.conferences.closed,
         ]
+        self._watches: Watches | None = None
+        self._own: Own | None = None
         self._messages: dict[str, tuple[str, str]] = {}
         self._quit_at = 0.0
         self._quit_operation = ""
@@ -159,10 +171,56 @@ class Phone:
         ours, sip = self.desk.timers.deadline(), self.desk.sip.deadline()
         return min(ours, sip) if ours is not None and sip is not None else ours if sip is None else sip
 
+    # --- watching: read when it is first needed, for most phones watch nobody
+
+    @property
+    def watches(self) -> Watches:
+        """What we watch."""
+        if self._watches is None:
+            from offhook.phone.watching.watches import Watches
+
+            self._watches = Watches(self.desk, self.outgoing)
+        return self._watches
+
+    @property
+    def own(self) -> Own:
+        """What others may know of us."""
+        if self._own is None:
+            from offhook.phone.watching.own import Own
+
+            self._own = Own(self.desk)
+        return self._own
+
+    def _pickup(self, command: c.Pickup) -> c.Accepted:
+        from offhook.phone.pickup import Pickups
+
+        views = self._watches.views() if self._watches is not None else ()
+        return Pickups(self.desk, self.outgoing).take(command, views)
+
+    def _account_registered(self, account: Account) -> None:
+        if account.settings.mwi:
+            self.watches.account_registered(account)
+        if account.settings.publish_presence:
+            self.own.account_registered(account)
+
+    def _account_removed(self, account: str) -> None:
+        if self._watches is not None:
+            self._watches.account_removed(account)
+        if self._own is not None:
+            self._own.account_unregistered(account)
+
     # --- inside
 
     def _settle(self) -> None:
         """Let what the SIP endpoint has to say take effect, until it is silent; then fit the local tone."""
+        self._pass_on()
+        if self._own is not None and self._own.wanted:
+            self._own.follow()
+            self._pass_on()
+        if self.desk.outbox:  # no change of a call is without an event
+            self.sound.follow()
+
+    def _pass_on(self) -> None:
         sip = self.desk.sip
         while (item := sip.poll()) is not None:
             handler = self._sip_events.get(type(item))
@@ -170,8 +228,6 @@ class Phone:
                 self.desk.outbox.append(item)  # type: ignore[arg-type]  # Transmit, Resolve and CloseFlow: all without a handler
             else:
                 handler(item)
-        if self.desk.outbox:  # no change of a call is without an event
-            self.sound.follow()
 
     def _for_call(self, handler: Callable[[Any, Call], None]) -> Callable[[Any], None]:
         """Return a handler that finds the call of a session event, and is silent when the call is over."""
@@ -232,6 +288,10 @@ class Phone:
             c.UnmuteMember: rooms.mute,
             c.EndConference: rooms.end,
             c.ListConferences: rooms.list,
+            c.CreateWatch: lambda x: self.watches.create(x),
+            c.DeleteWatch: lambda x: self.watches.delete(x),
+            c.ListWatches: lambda x: self.watches.list(x),
+            c.Pickup: self._pickup,
             c.SetVolume: lambda x: sound.set_volume(x.volume),
             c.VolumeUp: lambda x: sound.step_volume(x.steps, 1),
             c.VolumeDown: lambda x: sound.step_volume(x.steps, -1),
@@ -287,6 +347,13 @@ class Phone:
             s.RefreshWanted: for_call(self.offers.refresh),
             s.ReferRequested: for_call(self.transfers.requested),
             s.ReferProgress: for_call(self.transfers.progress),
+            s.SubscriptionNotified: lambda x: self.watches.notified(x),
+            s.SubscriptionEnded: lambda x: self.watches.ended(x),
+            s.SummaryReceived: lambda x: self.watches.summary(x),
+            s.WatcherAsks: lambda x: self.own.asked(x),
+            s.WatcherRefreshed: lambda x: self.own.refreshed(x),
+            s.WatcherGone: lambda x: self.own.gone(x),
+            s.Published: lambda _: None,
             s.InfoReceived: for_call(self.digits.info_received),
             s.MessageReceived: self._message_received,
             s.RequestDone: self._request_done,
@@ -535,6 +602,7 @@ class Phone:
             forwarding=desk.settings.forwarding,
             auto_answer=desk.settings.auto_answer,
             conferences=self.conferences.views(),
+            watches=self._watches.views() if self._watches is not None else (),
             draining=desk.draining or desk.stopping,
         )
 
@@ -550,6 +618,10 @@ class Phone:
         for call in list(desk.calls.values()):
             self.closing.hangup(call, reason="the phone stops")
         desk.stopping = True
+        for view in self._watches.views() if self._watches is not None else ():
+            desk.attempt(s.Unsubscribe(view.id))
+        for published in sorted(self._own.published) if self._own is not None else ():
+            desk.attempt(s.Publish(published, "presence", None))
         for account in desk.accounts.values():
             if account.state != "unregistered":
                 desk.attempt(s.Unregister(account.settings.id))

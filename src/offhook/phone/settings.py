@@ -11,6 +11,7 @@ DtmfMethod: TypeAlias = Literal["auto", "rtp", "info", "inband"]
 AutoAnswer: TypeAlias = Literal["off", "header", "all"]
 Decision: TypeAlias = Literal["answer", "reject", "redirect", "ring", "dnd", "default"]
 Reliable: TypeAlias = Literal["off", "supported", "required"]
+WatchedBy: TypeAlias = Literal["nobody", "server", "anyone"]
 AutoAnswerCalls: TypeAlias = Literal["idle", "hold", "all"]
 AccountSrtp: TypeAlias = Literal["default", "off", "optional", "required"]
 AccountKeying: TypeAlias = Literal["default", "sdes", "dtls"]
@@ -27,6 +28,7 @@ class PhoneSettings:
     `session_expires` ends a call that has shown no sign of life for so long (RFC 4028; 0: never), `session_least` is the
     shortest such time others may ask for. `reliable` says when provisional answers are acknowledged (PRACK): where the other
     side wants it, or always.
+    `watched_by` says who may subscribe to our calls and presence: those who come by way of the account's server, or anyone.
     With `decide` a program may say what becomes of an incoming call (Decide) before it rings or is answered by itself; it
     has 2 seconds. `instance_id` is the URN by which registrars tell this phone from others of the same user ("": none is told).
     """
@@ -51,6 +53,7 @@ class PhoneSettings:
     session_expires: int = 1800
     session_least: int = 90
     reliable: Reliable = "supported"
+    watched_by: WatchedBy = "nobody"
     auto_recording: bool = False
     recording_dir: str = ""
     local_tones: bool = True
@@ -89,6 +92,8 @@ class AccountSettings:
     registrar which phone this is (RFC 5626).
 
     `dial_plan` is MicroSIP's syntax ("" dials everything); `dialing_prefix` is put before numbers it applies to.
+    `pickup_prefix` is what the PBX wants before the number whose ringing call is to be taken.
+    `mwi` watches the account's mailbox, `publish_presence` tells the server whether we are on the phone.
     An account with `register` False can still place calls, and receive those sent to our address. `srtp` and `keying` are
     as in the section [srtp], "default" takes what that says.
     """
@@ -116,6 +121,9 @@ class AccountSettings:
     dial_plan: str = ""
     dialing_prefix: str = ""
     hide_caller_id: bool = False
+    pickup_prefix: str = "**"
+    mwi: bool = False
+    publish_presence: bool = False
     srtp: AccountSrtp = "default"
     keying: AccountKeying = "default"
 

@@ -37,7 +37,8 @@ class Answering(Session):
         server.on_cancel = self._cancelled
         self.stack.emit(events.SessionIncoming(
             self.id, identity.id if identity is not None else None, request.from_, request.to, request.uri, request.call_id,
-            body_of(request), header_list(request), flow, replaces))
+            body_of(request), header_list(request), flow, replaces,
+            identity is not None and self.stack.is_server(identity, flow)))
 
     def progress(self, status: int, body: Body | None, headers: HeaderList, now: float) -> None:
         """Send a provisional answer, and again each minute."""

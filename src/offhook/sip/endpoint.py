@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, TypeAlias, assert_never
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 
 from offhook.errors import InvalidArgument, InvalidState, NotFound, ParseError
 from offhook.ids import Ids
@@ -11,7 +12,7 @@ from offhook.sip import bodies, events, sanity
 from offhook.sip.abnf import breaks_line, is_token
 from offhook.sip.answering import Answering
 from offhook.sip.calling import Calling, first_hop
-from offhook.sip.dialog import key_of
+from offhook.sip.dialog import Dialog, key_of
 from offhook.sip.door import RINGING_ALL, RINGING_EACH, Rules, Standing
 from offhook.sip.events import Body, Flow, HeaderList, Identity, IdentityId, SipCommand, SipInput, SipOutput
 from offhook.sip.framing import is_keep_alive
@@ -38,6 +39,9 @@ from offhook.sip.streams import Streams
 from offhook.sip.transactions import Input, ServerKey, ServerTransaction, State, client_key, same_path, server_key
 from offhook.sip.transfer import Transfers
 from offhook.sip.uri import NameAddr, Uri
+
+if TYPE_CHECKING:
+    from offhook.sip import watching
 
 CAPABILITIES: Final[HeaderList] = (
     ("Allow", ALLOW), ("Accept", f"{ACCEPT}, {bodies.TEXT}"), ("Accept-Encoding", "identity"), ("Accept-Language", "en"),
@@ -77,6 +81,13 @@ class Endpoint:
         self._peers_known: tuple[frozenset[str], float] = frozenset(), float("-inf")
         self._streams = Streams(self._stack, self._receive_message, self._answer_fault, self._pong)
 
+    @cached_property
+    def _watching(self) -> watching.Watching:
+        """Subscriptions and what is published: read when the first is needed, for most phones have none."""
+        from offhook.sip.watching import Watching
+
+        return Watching(self._stack)
+
     # --- the five verbs ---
 
     def execute(self, command: SipCommand, now: float) -> None:
@@ -95,6 +106,9 @@ class Endpoint:
                 self._unregister(command, now)
             case events.Invite():
                 self._invite(command, now)
+            case (events.Subscribe() | events.Unsubscribe() | events.RenewSubscription() | events.AcceptWatcher()
+                  | events.RefuseWatcher() | events.TellWatcher() | events.Publish()):
+                self._watch(command, now)
             case events.SendRequest():
                 self._send_request(command, now)
             case _:
@@ -137,6 +151,13 @@ class Endpoint:
         """Return when timeout() wants to be called."""
         return self._stack.timers.deadline()
 
+    def dialog_of(self, session: str) -> Dialog | None:
+        """Return a session's dialog, for looking at it; None while there is none."""
+        found = self._sessions.by_id.get(session)
+        if found is None:
+            return None
+        return found.dialog or next(iter(found.dialogs.values()), None)
+
     @property
     def busy(self) -> bool:
         """A request of ours still waits for its final answer."""
@@ -172,11 +193,19 @@ class Endpoint:
             raise InvalidArgument.field("session_least", f"at least {LEAST} seconds")
         self._stack.set_policy(command)
 
+    def _watch(self, command: watching.Command, now: float) -> None:
+        named = command.identity if isinstance(command, events.Subscribe | events.Publish) else ""
+        if isinstance(command, events.Subscribe):
+            _check_target(command.target)
+        self._watching.execute(command, self._stack.identities.get(named), now)
+
     def _remove_identity(self, command: events.RemoveIdentity) -> None:
         self._identity(command.identity)
         registration = self._registrations.pop(command.identity, None)
         if registration is not None:
             registration.stop()
+        if "_watching" in self.__dict__:
+            self._watching.forget(command.identity)
         self._stack.remove_identity(command.identity)
 
     def _register(self, command: events.Register, now: float) -> None:
@@ -445,7 +474,7 @@ class Endpoint:
         method = request.method
         if method == "CANCEL":
             self._receive_cancel(request, server, now)
-        elif method not in METHODS:
+        elif method not in METHODS and not (method == "SUBSCRIBE" and self._stack.policy.packages):
             self._respond(server, 405 if method in _REGISTRAR_ONLY else 501, now, (("Allow", ALLOW),))
         elif request.uri.scheme == "sips" and flow.transport not in events.SECURE:
             # RFC 3261 26.2.2: sips promises TLS on each hop; this one was none
@@ -486,15 +515,22 @@ class Endpoint:
         if self._receive_anywhere(flow, request, server, now):
             return
         session = self._sessions.dialogs.get(key_of(request))
-        if session is None:
+        if request.method == "SUBSCRIBE":
+            self._watching.receive_subscribe(request, server, flow, None, now)
+        elif session is not None:
+            session.receive(request, server, now)
+        elif request.method != "NOTIFY" or not self._watching.receive_notify(request, server, flow, now):
             self._respond(server, 481, now)
-            return
-        session.receive(request, server, now)
 
     def _receive_outside(self, flow: Flow, request: Request, server: ServerTransaction, now: float) -> None:
         if self._receive_anywhere(flow, request, server, now):
             return
-        if request.method != "INVITE":
+        if request.method == "SUBSCRIBE":
+            self._watching.receive_subscribe(request, server, flow, self._identity_of(request), now)
+        elif request.method == "NOTIFY" and self._watching.receive_unsolicited(
+                request, server, flow, self._identity_of(request), now):
+            pass
+        elif request.method != "INVITE":
             # BYE, INFO, UPDATE, NOTIFY, REFER: only inside a dialog
             self._respond(server, 481, now)
         elif (refusal := bodies.refusal(request, bodies.SDP)) is not None:

@@ -104,6 +104,7 @@ class SetIdentity(Struct, frozen=True):
 class SetPolicy(Struct, frozen=True):
     """How calls are made from now on.
 
+    `packages` are what others may ask to watch (dialog, presence); without any, SUBSCRIBE is not served.
     `session_expires` is the seconds after which a call without a sign of life ends (RFC 4028), 0: never; `session_least` what
     we accept at least. `reliable` says whether provisional answers are acknowledged (RFC 3262): where the far end asks for it
     or for early media, or always ("required": who cannot is refused).
@@ -112,6 +113,63 @@ class SetPolicy(Struct, frozen=True):
     session_expires: int = 1800
     session_least: int = 90
     reliable: Literal["off", "supported", "required"] = "supported"
+    packages: tuple[str, ...] = ()
+
+
+class Subscribe(Struct, frozen=True):
+    """Watch `target`: subscribe to `event`, keep it up, and subscribe again after a failure, until Unsubscribe.
+
+    What is told comes as SubscriptionNotified; SubscriptionEnded says when it is over, for good or until `retry_in`.
+    """
+
+    subscription: str
+    identity: IdentityId
+    target: Uri
+    event: str
+    accept: str
+    expires: int = 3600
+
+
+class Unsubscribe(Struct, frozen=True):
+    """Watch no more; ends with SubscriptionEnded."""
+
+    subscription: str
+
+
+class RenewSubscription(Struct, frozen=True):
+    """Ask for the whole state again."""
+
+    subscription: str
+
+
+class AcceptWatcher(Struct, frozen=True):
+    """Let who asks (WatcherAsks) watch us for `expires` seconds; TellWatcher must follow at once."""
+
+    watcher: str
+    expires: int
+
+
+class RefuseWatcher(Struct, frozen=True):
+    """Do not let who asks watch us."""
+
+    watcher: str
+    status: int = 403
+
+
+class TellWatcher(Struct, frozen=True):
+    """Tell a watcher how we are; `ends` is the reason when it is the last time (noresource, timeout, rejected …)."""
+
+    watcher: str
+    body: Body | None
+    ends: str = ""
+
+
+class Publish(Struct, frozen=True):
+    """Publish our state for an event package, and keep it published; `body` None takes it back. Outcomes: Published."""
+
+    identity: IdentityId
+    event: str
+    body: Body | None
 
 
 class RemoveIdentity(Struct, frozen=True):
@@ -264,7 +322,8 @@ class SendRequest(Struct, frozen=True):
 
 
 SipCommand: TypeAlias = (
-    SetIdentity | SetPolicy | RemoveIdentity | Register | Unregister | Invite | Progress | Accept | Refuse | End | Reoffer
+    Subscribe | Unsubscribe | RenewSubscription | AcceptWatcher | RefuseWatcher | TellWatcher | Publish
+    | SetIdentity | SetPolicy | RemoveIdentity | Register | Unregister | Invite | Progress | Accept | Refuse | End | Reoffer
     | AnswerOffer | RefuseOffer | Refer | AcceptRefer | RefuseRefer | NotifyRefer | SendInfo | SendRequest
 )
 
@@ -396,6 +455,7 @@ class SessionIncoming(Struct, frozen=True):
     `identity` is the one whose contact user or address fits the Request-URI, None if none does.
     `headers` holds every header of the INVITE in order, values unfolded; `flow` is the way it came, and with it the address
     under which the caller sees us. `replaces` is the session whose place it takes: Accept it and End that one (RFC 3891 3).
+    `trusted`: it comes by way of the identity's own server, whose word about the caller counts (RFC 3325).
     """
 
     session: SessionId
@@ -408,6 +468,7 @@ class SessionIncoming(Struct, frozen=True):
     headers: HeaderList
     flow: Flow
     replaces: SessionId = ""
+    trusted: bool = False
 
 
 class SessionCalling(Struct, frozen=True):
@@ -519,6 +580,63 @@ class ReferProgress(Struct, frozen=True):
     final: bool
 
 
+class SubscriptionNotified(Struct, frozen=True):
+    """What we watch has told something. `state` is that of the subscription: pending, active, terminated …"""
+
+    subscription: str
+    state: str
+    body: Body | None
+
+
+class SubscriptionEnded(Struct, frozen=True):
+    """A subscription is over, for `retry_in` seconds, or for good (None). `status` is the answer that refused it, else 0."""
+
+    subscription: str
+    status: int
+    reason: str
+    retry_in: float | None
+
+
+class WatcherAsks(Struct, frozen=True):
+    """Somebody wants to watch us: AcceptWatcher or RefuseWatcher. `trusted`: it comes by way of the identity's own server."""
+
+    watcher: str
+    identity: IdentityId | None
+    event: str
+    remote: NameAddr
+    expires: int
+    trusted: bool
+
+
+class WatcherRefreshed(Struct, frozen=True):
+    """A watcher asked again: TellWatcher how we are, `ends` "timeout" if it wants no more."""
+
+    watcher: str
+    ends: bool
+
+
+class WatcherGone(Struct, frozen=True):
+    """A watcher is not there any more."""
+
+    watcher: str
+
+
+class Published(Struct, frozen=True):
+    """The answer to a PUBLISH; what failed is tried again where that makes sense."""
+
+    identity: IdentityId
+    event: str
+    status: int
+    reason: str
+
+
+class SummaryReceived(Struct, frozen=True):
+    """The identity's server says, unasked, which messages wait (RFC 3842)."""
+
+    identity: IdentityId
+    body: Body
+
+
 class InfoReceived(Struct, frozen=True):
     """An INFO arrived inside the session; 200 has been sent (415 where content types are not known is the endpoint's work)."""
 
@@ -561,6 +679,7 @@ class Refused(Struct, frozen=True):
 SipEvent: TypeAlias = (
     Registering | Registered | RegistrationLost | RegistrationFailed | RegistrationEnded | SessionIncoming
     | SessionCalling | SessionProgress | SessionRedirected | SessionAnswered | SessionConfirmed | SessionEnded
+    | SubscriptionNotified | SubscriptionEnded | WatcherAsks | WatcherRefreshed | WatcherGone | Published | SummaryReceived
     | OfferReceived | OfferWanted | OfferAnswered | OfferFailed | RefreshWanted | ReferRequested | ReferProgress
     | InfoReceived | MessageReceived | RequestDone | Dropped | Refused
 )

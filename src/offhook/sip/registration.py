@@ -240,6 +240,8 @@ class Registration:
         self._out = None
         self._failures = self._too_brief = 0
         self._bound = True
+        if out.flow is not None:
+            self.stack.registrars[self.identity] = out.flow.remote[0]
         self.state = RegistrationState.REGISTERED
         self._learn_way(out, response, now)
         self.stack.emit(events.Registered(self.identity, granted))

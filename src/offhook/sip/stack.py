@@ -142,6 +142,7 @@ class Stack:
         self.transactions = Transactions(self.timers, self.transmit)
         self.identities: dict[IdentityId, Identity] = {}
         self.set_policy(SetPolicy())
+        self.registrars: dict[IdentityId, str] = {}  # the addresses that accepted a registration last
         self._credentials: dict[IdentityId, Credentials] = {}
         self.service_routes: dict[IdentityId, tuple[NameAddr, ...]] = {}
         self.outbound: set[IdentityId] = set()  # those whose registrar reaches us over the flow alone (RFC 5626)
@@ -218,6 +219,7 @@ class Stack:
     def remove_identity(self, identity: IdentityId) -> None:
         """Forget an identity and its nonces."""
         self.identities.pop(identity, None)
+        self.registrars.pop(identity, None)
         self._credentials.pop(identity, None)
         self.door.forget(identity)
         self.forget_registration(identity)
@@ -246,6 +248,13 @@ class Stack:
         tags += ["100rel"] if policy.reliable != "off" else []
         self.supported = ", ".join(tags)
         self.extensions = frozenset(tags)
+
+    def is_server(self, identity: Identity, flow: Flow) -> bool:
+        """Whether what comes this way comes from the identity's own registrar or proxy, whose word counts for more."""
+        host = flow.remote[0]
+        if self.registrars.get(identity.id) == host:
+            return True
+        return host in ((identity.proxy or identity.address.uri).hostname, identity.address.uri.hostname)
 
     def credentials(self, identity: Identity | None) -> Credentials | None:
         """Return what answers challenges for this identity, None without a password."""

@@ -23,6 +23,7 @@ from offhook.media.messages import AudioRate, DeviceInfo
 from offhook.phone.commands import (
     AddContact,
     CreateConference,
+    CreateWatch,
     Dial,
     GetAudio,
     GetCall,
@@ -34,13 +35,26 @@ from offhook.phone.commands import (
     ListConferences,
     ListContacts,
     ListDevices,
+    ListWatches,
     SetMicVolume,
     SetVolume,
     Status,
     UpdateContact,
 )
 from offhook.phone.events import Event
-from offhook.phone.model import AccountView, AudioView, CallView, ConferenceView, Contact, Snapshot, StatusView, wall
+from offhook.phone.model import (
+    AccountView,
+    AudioView,
+    CallView,
+    ConferenceView,
+    Contact,
+    Snapshot,
+    StatusView,
+    WatchView,
+    wall,
+)
+
+WATCH = WatchView("watch_1", "presence", "sip:1002@sip.example.org", "office")
 
 
 class FakeBackend:
@@ -104,6 +118,8 @@ class FakeBackend:
             ListCalls: self.calls,
             ListAccounts: self.accounts,
             ListAudioStreams: (),
+            CreateWatch: WATCH,
+            ListWatches: (WATCH,),
             ListConferences: (ConferenceView("conf_1", ("c_1",)),),
             GetSnapshot: Snapshot(self.status, self.accounts, self.calls, self.audio, self.devices, False, "", "off"),
         }

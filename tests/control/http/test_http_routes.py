@@ -27,6 +27,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "create_webhook": {"url": "http://127.0.0.1:9/"}, "decide": {"action": "ring"},
     "stream_audio": {"url": "wss://bot.example.org/"},
     "add_contact": {"name": "Ada"}, "update_contact": {"name": "Ada"}, "import_contacts": {"contacts": []},
+    "create_watch": {"kind": "mwi"}, "pickup": {"to": "1002"},
     "wait_call": {"condition": "call.active", "timeout": 0},
 }  # fmt: skip
 HTTP_ROUTES = [route for route in ROUTES if route.method != SOCKET]
@@ -40,6 +41,7 @@ def path_of(route: Route) -> str:
     words = {"call": "c_1", "account": "a", "kind": "output", "entry": "h_1", "operation": "op_1", "item": "Status"}
     return route.path.format_map({
         **words, "conference": "conf_1", "code": "timeout", "webhook": "wh_1", "stream": "as_1", "contact": "ct_1",
+        "watch": "watch_1",
     })  # fmt: skip
 
 

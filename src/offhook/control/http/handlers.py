@@ -16,7 +16,7 @@ from offhook.control.http.requests import Request
 from offhook.control.operations import EXTRA, accepted_json
 from offhook.control.schema import EVENT_TYPES, OPERATIONS, command_from_json, to_json
 from offhook.errors import CommandTimeout, InvalidArgument, InvalidState, NotFound
-from offhook.phone.commands import Accepted, Command, GetCall, GetSnapshot, ListAccounts, ListConferences
+from offhook.phone.commands import Accepted, Command, GetCall, GetSnapshot, ListAccounts, ListConferences, ListWatches
 from offhook.phone.events import CallEvent
 from offhook.phone.model import CallState, CallView
 
@@ -61,6 +61,15 @@ async def get_conference(request: Request) -> Answer:
         if view.id == name:
             return Answer(200, to_json(view))
     raise NotFound(f"there is no conference {name[:64]!r}")
+
+
+async def get_watch(request: Request) -> Answer:
+    """One watch."""
+    name = request.path_value("watch")
+    for view in _execute(request, ListWatches()).value:
+        if view.id == name:
+            return Answer(200, to_json(view))
+    raise NotFound(f"there is no watch {name[:64]!r}")
 
 
 async def create_account(request: Request) -> Answer:
@@ -138,6 +147,7 @@ HANDLERS: Final[dict[str, Handler]] = {
     "get_account": get_account,
     "create_account": create_account,
     "get_conference": get_conference,
+    "get_watch": get_watch,
     "call_stats": call_stats,
     "wait_call": wait_call,
     "get_operation": get_operation,

@@ -197,6 +197,12 @@ ROUTES: tuple[Route, ...] = (
     _command("DELETE", "/calls/{call}/conference", "leave_conference", status=204),
     _call("conference/mute", "mute_member"),
     _call("conference/unmute", "unmute_member"),
+    # --- watching
+    _command("GET", "/watches", "list_watches", key="watches"),
+    _command("POST", "/watches", "create_watch", status=201, location="/v1/watches/{value[id]}"),
+    _own("GET", "/watches/{watch}", "get_watch", "read", "One watch, and what is known by it."),
+    _command("DELETE", "/watches/{watch}", "delete_watch", status=204),
+    _command("POST", "/pickup", "pickup"),
     # --- the phone
     _command("GET", "/status", "status"),
     _extra("GET", "/snapshot", "snapshot", "read", "Everything at one moment, and the event after which it is true."),

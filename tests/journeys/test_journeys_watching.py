@@ -1,0 +1,127 @@
+"""Phones that watch each other: lamps, presence, message waiting, and the call that is picked up (RFC 4235, RFC 5359 2.16)."""
+
+from __future__ import annotations
+
+from offhook.errors import InvalidArgument, InvalidState, NoAccount, NotFound
+from offhook.phone import commands as c
+from offhook.phone import events as e
+from offhook.phone.model import CallState
+from offhook.phone.settings import AccountSettings, PhoneSettings
+from offhook.sip.message import Request
+from offhook.testing.endpoints import Peer
+from offhook.testing.phones import VirtualPhone, over, rings, settle
+from offhook.testing.wire import Wire
+
+OPEN = PhoneSettings(watched_by="anyone")
+
+
+def lines(phone: VirtualPhone) -> list[str]:
+    """Return how the lamp went, each state once."""
+    found = [event.watch.line for event in phone.of(e.WatchDialog)]
+    return [line for place, line in enumerate(found) if place == 0 or line != found[place - 1]]
+
+
+def test_a_lamp_and_a_call_that_is_picked_up(wire: Wire) -> None:
+    alice = VirtualPhone(wire, "alice", "10.0.0.1")
+    bob = VirtualPhone(wire, "bob", "10.0.0.2", OPEN)
+    carol = VirtualPhone(wire, "carol", "10.0.0.3")
+    watch = alice.execute(c.CreateWatch(kind="dialog", to="sip:offhook@10.0.0.2", id="lamp")).value
+    assert watch.state == "asking"
+    wire.run_until(lambda: lines(alice) == ["idle"], 90)
+    there = carol.dial(bob)
+    wire.run_until(rings(bob), 60)
+    wire.run_until(lambda: lines(alice)[-1] == "ringing", 60)
+    wire.run_until(lambda: carol.calls[there].state is CallState.RINGING, 60)  # both know each other's tags now
+    bob.execute(c.SetDnd(enabled=True))
+    taken = alice.execute(c.Pickup(to="lamp")).call
+    wire.run_until(lambda: alice.calls[taken].is_connected, 90)
+    settle(wire, 20)
+    assert carol.of(e.CallReplaced)
+    assert carol.ended(there).end is not None
+    assert not bob.calls
+    assert carol.states == alice.states == [CallState.ACTIVE]
+    wire.run_until(lambda: lines(alice)[-1] == "idle", 120)
+    assert alice.execute(c.ListWatches()).value[0].state == "active"
+    alice.execute(c.Hangup())
+    alice.execute(c.DeleteWatch(watch="lamp"))
+    assert alice.of(e.WatchEnded)[-1].watch.state == "ended"
+    settle(wire, 3700)
+    over(alice, bob, carol)
+
+
+def test_presence_of_a_phone(wire: Wire) -> None:
+    alice = VirtualPhone(wire, "alice", "10.0.0.1")
+    bob = VirtualPhone(wire, "bob", "10.0.0.2", OPEN)
+    alice.execute(c.CreateWatch(kind="presence", to="sip:offhook@10.0.0.2"))
+
+    def status() -> str:
+        seen = alice.of(e.WatchPresence)
+        return seen[-1].watch.presence.status if seen and seen[-1].watch.presence else ""
+    wire.run_until(lambda: status() == "open", 90)
+    bob.execute(c.SetDnd(enabled=True))
+    wire.run_until(lambda: status() == "busy", 90)
+    bob.execute(c.SetDnd(enabled=False))
+    wire.run_until(lambda: status() == "open", 90)
+
+
+def test_who_may_not_watch_and_what_makes_no_sense() -> None:
+    wire = Wire(1)
+    alice = VirtualPhone(wire, "alice", "10.0.0.1")
+    bob = VirtualPhone(wire, "bob", "10.0.0.2", PhoneSettings(watched_by="server"))
+    alice.execute(c.CreateWatch(kind="dialog", to="sip:offhook@10.0.0.2", id="w"))
+    assert isinstance(alice.refuses(c.CreateWatch(kind="dialog", to="sip:offhook@10.0.0.2", id="w")), InvalidState)
+    assert isinstance(alice.refuses(c.CreateWatch(kind="dialog")), InvalidArgument)
+    assert isinstance(alice.refuses(c.CreateWatch(kind="mwi")), NoAccount)
+    assert isinstance(alice.refuses(c.CreateWatch(kind="presence", to="x", id="a b")), InvalidArgument)
+    assert isinstance(alice.refuses(c.DeleteWatch(watch="x")), NotFound)
+    assert isinstance(alice.refuses(c.Pickup(to="1001")), NoAccount)
+    settle(wire, 5)
+    (ended,) = alice.of(e.WatchEnded)
+    assert (ended.watch.state, ended.watch.sip_status, ended.watch.retry_in) == ("ended", 403, None)
+    assert not alice.execute(c.ListWatches()).value
+    assert not bob.phone.own.watchers
+
+
+def test_pickup_by_feature_code() -> None:
+    wire = Wire(1)
+    alice, pbx = VirtualPhone(wire, "alice", "10.0.0.1"), Peer(wire, "pbx", "10.0.0.9")
+    alice.add_account(AccountSettings("a", "10.0.0.9", "1001", register=False))
+    alice.execute(c.Pickup(to="1002"))
+    settle(wire, 0.2)
+    assert pbx.requests("INVITE")[-1].uri.user_decoded == "**1002"
+    alice.execute(c.HangupAll())
+    settle(wire, 60)
+
+
+def test_messages_that_wait_and_presence_that_is_published() -> None:
+    wire = Wire(1)
+    alice, pbx = VirtualPhone(wire, "alice", "10.0.0.1"), Peer(wire, "pbx", "10.0.0.9")
+
+    def serve(request: Request) -> None:
+        pbx.answer(request, 200, tag="t", contact=str(request.headers.get("Contact") or "<sip:pbx@10.0.0.9:5060>"),
+                   headers=(("Expires", "600"), ("SIP-ETag", "x")))
+    pbx.on_request = serve
+    alice.add_account(AccountSettings("a", "10.0.0.9", "1001", mwi=True, publish_presence=True))
+    settle(wire, 1)
+    (subscribe,) = {request.call_id: request for request in pbx.requests("SUBSCRIBE")}.values()
+    assert subscribe.headers.get("Event") == "message-summary"
+    assert b"open" in pbx.requests("PUBLISH")[-1].body
+    body = b"Messages-Waiting: yes\r\nVoice-Message: 3/1\r\n"
+    pbx.send("\r\n".join([
+        f"NOTIFY {subscribe.contacts[0].uri} SIP/2.0", "Via: SIP/2.0/UDP 10.0.0.9:5060;branch=z9hG4bKn", "Max-Forwards: 70",
+        f"From: {subscribe.to};tag=t", f"To: {subscribe.from_}", f"Call-ID: {subscribe.call_id}", "CSeq: 1 NOTIFY",
+        "Event: message-summary", "Contact: <sip:pbx@10.0.0.9:5060>", "Subscription-State: active;expires=600",
+        "Content-Type: application/simple-message-summary", "", ""]).encode() + body, alice.node)
+    settle(wire, 1)
+    (told,) = alice.of(e.WatchMwi)
+    assert told.watch.id == "mwi:a"
+    assert told.watch.mwi is not None
+    assert (told.watch.mwi.new, told.watch.mwi.old) == (3, 1)
+    assert alice.snapshot().watches == (told.watch,)
+    alice.execute(c.SetDnd(enabled=True))
+    settle(wire, 1)
+    assert b"rpid:busy" in pbx.requests("PUBLISH")[-1].body
+    alice.execute(c.RemoveAccount(account="a"))
+    settle(wire, 1)
+    assert alice.of(e.WatchEnded)
+    assert pbx.requests("PUBLISH")[-1].expires == 0

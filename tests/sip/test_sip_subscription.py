@@ -1,0 +1,244 @@
+"""Subscriptions, watchers and publications in virtual time: refresh, loss, refusals, ends, and what is out of place."""
+
+from __future__ import annotations
+
+import pytest
+
+from offhook.errors import InvalidState, NotFound
+from offhook.sip import events
+from offhook.sip.events import Body
+from offhook.sip.message import Request
+from offhook.sip.subscription import TABLE, Input, State
+from offhook.sip.uri import Uri
+from offhook.testing.endpoints import Peer, add_endpoint
+from offhook.testing.wire import Node, Weather, Wire
+
+BOB = Uri.sip("bob", "10.0.0.2")
+PEER = Uri.sip("peer", "10.0.0.9")
+BODY = Body("application/pidf+xml", b"<presence/>")
+
+
+def watched(wire: Wire) -> tuple[Node, Node]:
+    """Alice subscribes to bob, who lets everybody."""
+    alice, bob = add_endpoint(wire, "alice", "10.0.0.1"), add_endpoint(wire, "bob", "10.0.0.2")
+    bob.execute(events.SetPolicy(packages=("presence",)))
+    answered = 0
+
+    def answer() -> None:
+        nonlocal answered
+        for event in bob.outputs[answered:]:
+            if isinstance(event, events.WatcherAsks):
+                bob.execute(events.AcceptWatcher(event.watcher, event.expires))
+                bob.execute(events.TellWatcher(event.watcher, BODY))
+            elif isinstance(event, events.WatcherRefreshed):
+                bob.execute(events.TellWatcher(event.watcher, BODY, "timeout" if event.ends else ""))
+        answered = len(bob.outputs)
+        wire.at(wire.now + 0.05, answer)
+    wire.at(0.05, answer)
+    alice.execute(events.Subscribe("s", "alice", BOB, "presence", BODY.content_type, 600))
+    return alice, bob
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.1, 0.3])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_subscription_lives_on_and_ends_when_asked(seed: int, loss: float) -> None:
+    wire = Wire(seed, Weather(loss=loss, duplicate=loss / 2, jitter=0.1))
+    alice, bob = watched(wire)
+    wire.run_until(lambda: bool(alice.of(events.SubscriptionNotified)), 120)
+    assert alice.of(events.SubscriptionNotified)[0] == events.SubscriptionNotified("s", "active", BODY)
+    wire.run(wire.now + 3000)
+    assert not [event for event in alice.of(events.SubscriptionEnded) if event.retry_in is None]
+    assert loss or len(bob.of(events.WatcherRefreshed)) >= 5
+    bob.execute(events.TellWatcher(bob.of(events.WatcherAsks)[-1].watcher, Body(BODY.content_type, b"news")))
+    wire.run(wire.now + 30)
+    assert alice.of(events.SubscriptionNotified)[-1].body in (Body(BODY.content_type, b"news"), BODY)
+    alice.execute(events.Unsubscribe("s"))
+    wire.run(wire.now + 200)
+    assert alice.of(events.SubscriptionEnded)[-1].retry_in is None
+    with pytest.raises(NotFound):
+        alice.execute(events.Unsubscribe("s"))
+
+
+def test_what_is_refused() -> None:
+    alice = add_endpoint(Wire(), "alice", "10.0.0.1")
+    alice.execute(events.Subscribe("s", "alice", BOB, "presence", "x/y"))
+    with pytest.raises(InvalidState):
+        alice.execute(events.Subscribe("s", "alice", BOB, "presence", "x/y"))
+    for command in (events.Subscribe("t", "nobody", BOB, "presence", "x/y"), events.Unsubscribe("x"),
+                    events.RenewSubscription("x"), events.TellWatcher("x", None), events.Publish("nobody", "presence", None)):
+        with pytest.raises(NotFound):
+            alice.execute(command)
+
+
+def test_who_is_not_served_and_who_asks_for_too_little() -> None:
+    wire = Wire(1)
+    bob, peer = add_endpoint(wire, "bob", "10.0.0.2"), Peer(wire, "peer", "10.0.0.9")
+
+    def ask(event: str, expires: int, number: int, tag: str = "") -> int:
+        to = f"To: <sip:bob@10.0.0.2>{';tag=' + tag if tag else ''}"
+        peer.send("\r\n".join([
+            "SUBSCRIBE sip:bob@10.0.0.2 SIP/2.0", f"Via: SIP/2.0/UDP 10.0.0.9:5060;branch=z9hG4bK{number}", "Max-Forwards: 70",
+            "From: <sip:peer@10.0.0.9>;tag=here", to, f"Call-ID: {number}", "CSeq: 1 SUBSCRIBE",
+            f"Event: {event}", f"Expires: {expires}", "Contact: <sip:peer@10.0.0.9:5060>", "", ""]).encode(), bob)
+        wire.run(wire.now + 0.2)
+        return peer.responses()[-1].status
+    assert ask("presence", 600, 1) == 405
+    bob.execute(events.SetPolicy(packages=("presence",)))
+    assert ask("presence", 30, 2) == 423
+    assert ask("dialog", 600, 3) == 489
+    assert peer.responses()[-1].headers.get("Allow-Events") == "presence"
+    assert ask("presence", 600, 4, "nobody") == 481
+    ask("presence", 600, 5)
+    (asks,) = bob.of(events.WatcherAsks)
+    assert not asks.trusted
+    bob.execute(events.RefuseWatcher(asks.watcher))
+    wire.run(wire.now + 1)
+    assert peer.responses()[-1].status == 403
+
+
+# --- against a far end that a test plays by hand
+
+
+def asked(expires: int = 600) -> tuple[Wire, Node, Peer, Request]:
+    wire = Wire(4)
+    alice, peer = add_endpoint(wire, "alice", "10.0.0.1"), Peer(wire, "peer", "10.0.0.9")
+    alice.execute(events.Subscribe("s", "alice", PEER, "presence", BODY.content_type, expires))
+    wire.run(0.2)
+    return wire, alice, peer, peer.requests("SUBSCRIBE")[-1]
+
+
+def notify(wire: Wire, alice: Node, peer: Peer, subscribe: Request, state: str, number: int, tag: str = "t",
+           event: str = "presence", body: Body | None = None) -> int:
+    lines = [
+        f"NOTIFY {subscribe.contacts[0].uri} SIP/2.0", f"Via: SIP/2.0/UDP 10.0.0.9:5060;branch=z9hG4bKn{tag}{number}",
+        "Max-Forwards: 70", f"From: {subscribe.to};tag={tag}", f"To: {subscribe.from_}", f"Call-ID: {subscribe.call_id}",
+        f"CSeq: {number} NOTIFY", f"Event: {event}", "Contact: <sip:peer@10.0.0.9:5060>",
+        *([f"Subscription-State: {state}"] if state else []), *([f"Content-Type: {body.content_type}"] if body else []),
+    ]
+    peer.send(("\r\n".join(lines) + "\r\n\r\n").encode() + (body.data if body else b""), alice)
+    wire.run(wire.now + 0.2)
+    return peer.responses("NOTIFY")[-1].status
+
+
+def test_a_notify_may_come_before_the_answer_and_forks_are_refused() -> None:
+    wire, alice, peer, subscribe = asked()
+    assert notify(wire, alice, peer, subscribe, "active;expires=600", 1, body=BODY) == 200
+    assert notify(wire, alice, peer, subscribe, "active", 1, "other") == 481
+    assert notify(wire, alice, peer, subscribe, "active", 2, event="dialog") == 489
+    assert notify(wire, alice, peer, subscribe, "", 3) == 400
+    peer.answer(subscribe, 200, tag="t", contact="<sip:peer@10.0.0.9:5060>", headers=(("Expires", "600"),))
+    wire.run(wire.now + 0.2)
+    assert alice.of(events.SubscriptionNotified) == [events.SubscriptionNotified("s", "active", BODY)]
+    wire.run(wire.now + 560)
+    assert peer.requests("SUBSCRIBE")[-1].to.tag == "t", "the refresh goes into the dialog"
+
+
+@pytest.mark.parametrize(("state", "wait"), [
+    ("terminated;reason=rejected", None), ("terminated;reason=noresource", None), ("terminated;reason=invariant", None),
+    ("terminated;reason=deactivated", 0.0), ("terminated;reason=timeout", 0.0),
+    ("terminated;reason=giveup;retry-after=90", 90.0),
+    ("terminated;reason=probation;retry-after=5", 5.0), ("terminated;reason=probation", 30.0), ("terminated", 30.0),
+    ("terminated;reason=whatever", 30.0),
+])
+def test_why_it_ended_says_when_to_ask_again(state: str, wait: float | None) -> None:
+    wire, alice, peer, subscribe = asked()
+    peer.answer(subscribe, 200, tag="t", contact="<sip:peer@10.0.0.9:5060>", headers=(("Expires", "600"),))
+    assert notify(wire, alice, peer, subscribe, "active", 1, body=BODY) == 200
+    assert notify(wire, alice, peer, subscribe, state, 2) == 200
+    assert alice.of(events.SubscriptionEnded)[0].retry_in == wait
+    wire.run(wire.now + (wait or 0.0) + 1)
+    assert len({request.call_id for request in peer.requests("SUBSCRIBE")}) == 1 + (wait is not None)
+
+
+@pytest.mark.parametrize(("status", "again"), [(403, False), (489, False), (404, True), (480, True), (500, True), (503, True)])
+def test_a_refusal_is_final_or_not(status: int, again: bool) -> None:
+    wire, alice, peer, subscribe = asked()
+    peer.answer(subscribe, status, tag="t")
+    wire.run(wire.now + 1)
+    (ended,) = alice.of(events.SubscriptionEnded)
+    assert (ended.status, ended.retry_in is not None) == (status, again)
+    wire.run(wire.now + 40)
+    assert (len({request.call_id for request in peer.requests("SUBSCRIBE")}) == 2) == again
+
+
+def test_too_brief_is_asked_longer_and_silence_is_a_failure() -> None:
+    wire, alice, peer, subscribe = asked(60)
+    peer.answer(subscribe, 423, tag="t", headers=(("Min-Expires", "300"),))
+    wire.run(wire.now + 0.2)
+    longer = peer.requests("SUBSCRIBE")[-1]
+    assert longer.expires == 300
+    peer.answer(longer, 200, tag="t", contact="<sip:peer@10.0.0.9:5060>", headers=(("Expires", "300"),))
+    wire.run(wire.now + 40)
+    assert alice.of(events.SubscriptionEnded)[0].reason == "No NOTIFY"
+
+
+def test_a_lost_dialog_is_made_anew() -> None:
+    wire, alice, peer, subscribe = asked()
+    peer.answer(subscribe, 200, tag="t", contact="<sip:peer@10.0.0.9:5060>", headers=(("Expires", "600"),))
+    notify(wire, alice, peer, subscribe, "active", 1, body=BODY)
+    alice.execute(events.RenewSubscription("s"))
+    wire.run(wire.now + 0.2)
+    peer.answer(peer.requests("SUBSCRIBE")[-1], 481)
+    wire.run(wire.now + 0.3)
+    again = peer.requests("SUBSCRIBE")[-1]
+    assert again.to.tag is None
+    assert again.call_id != subscribe.call_id
+    assert notify(wire, alice, peer, subscribe, "active", 2) == 481, "the old dialog is gone"
+
+
+def test_a_summary_is_taken_from_the_own_server_alone() -> None:
+    wire = Wire(1)
+    alice = add_endpoint(wire, "alice", "10.0.0.1", domain="10.0.0.9")
+    server, stranger = Peer(wire, "server", "10.0.0.9"), Peer(wire, "stranger", "10.0.0.8")
+    for peer, status in ((server, 200), (stranger, 481)):
+        host = peer.node.address[0]
+        peer.send("\r\n".join([
+            "NOTIFY sip:alice@10.0.0.1 SIP/2.0", f"Via: SIP/2.0/UDP {host}:5060;branch=z9hG4bK1", "Max-Forwards: 70",
+            f"From: <sip:mail@{host}>;tag=x", "To: <sip:alice@10.0.0.1>", "Call-ID: m" + host, "CSeq: 1 NOTIFY",
+            "Event: message-summary", "Subscription-State: active", "Content-Type: application/simple-message-summary",
+            "Content-Length: 23", "", "Messages-Waiting: yes\r\n"]).encode(), alice)
+        wire.run(wire.now + 0.2)
+        assert peer.responses()[-1].status == status
+    assert len(alice.of(events.SummaryReceived)) == 1
+
+
+def test_publishing() -> None:
+    wire = Wire(1)
+    alice, peer = add_endpoint(wire, "alice", "10.0.0.1", domain="10.0.0.9"), Peer(wire, "peer", "10.0.0.9")
+
+    def latest() -> Request:
+        wire.run(wire.now + 0.2)
+        return peer.requests("PUBLISH")[-1]
+    alice.execute(events.Publish("alice", "presence", BODY))
+    first = latest()
+    assert (first.body, first.headers.get("SIP-If-Match")) == (BODY.data, None)
+    alice.execute(events.Publish("alice", "presence", Body("x/y", b"2")))
+    alice.execute(events.Publish("alice", "presence", Body("x/y", b"3")))
+    peer.answer(first, 200, headers=(("SIP-ETag", "e1"), ("Expires", "600")))
+    second = latest()
+    assert (second.body, second.headers.get("SIP-If-Match")) == (b"3", "e1")
+    peer.answer(second, 412)
+    third = latest()
+    assert (third.body, third.headers.get("SIP-If-Match")) == (b"3", None)
+    peer.answer(third, 200, headers=(("SIP-ETag", "e2"), ("Expires", "600")))
+    wire.run(wire.now + 560)
+    refresh = peer.requests("PUBLISH")[-1]
+    assert (refresh.body, refresh.headers.get("SIP-If-Match")) == (b"", "e2")
+    peer.answer(refresh, 423, headers=(("Min-Expires", "7200"),))
+    longer = latest()
+    assert (longer.body, longer.expires) == (b"3", 7200)
+    peer.answer(longer, 200, headers=(("SIP-ETag", "e3"), ("Expires", "7200")))
+    wire.run(wire.now + 0.2)
+    alice.execute(events.Publish("alice", "presence", None))
+    last = latest()
+    assert (last.expires, last.headers.get("SIP-If-Match")) == (0, "e3")
+    peer.answer(last, 200)
+    wire.run(wire.now + 100)
+    assert not any(alice.core.statistics().values())  # type: ignore[attr-defined]  # an Endpoint
+
+
+def test_the_table_ends_in_ended() -> None:
+    assert not [pair for pair in TABLE if pair[0] is State.ENDED]
+    for state in State:
+        if state is not State.ENDED:
+            assert (state, Input.OVER) in TABLE
