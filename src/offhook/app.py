@@ -33,6 +33,7 @@ from offhook.io.system_ids import SystemIds
 from offhook.io.transport import Listeners, Transports
 from offhook.media.messages import AudioRate, MediaReport
 from offhook.phone.commands import Accepted, AddAccount, CloseAudio, Command, OpenAudio, Quit
+from offhook.phone.contacts import DirectoryListed
 from offhook.phone.errands import Errand
 from offhook.phone.events import (
     CallActive,
@@ -231,6 +232,18 @@ class RunningPhone:
     def say(self, event: Event) -> None:
         """Add an event of a surface's own."""
         self.engine.say(event)
+
+    def inform(self, item: DirectoryListed) -> None:
+        """Take in people of the users directory."""
+        self.engine.inform(item)
+
+    def account_to_speak_for(self) -> AccountSettings | None:
+        """Return the default account, or the first, as soon as it is registered (or is not to be)."""
+        accounts = self.phone.desk.accounts
+        found = accounts.get(self.phone.desk.settings.default_account) or next(iter(accounts.values()), None)
+        if found is None or (found.settings.register and found.state != "registered"):
+            return None
+        return found.settings
 
     def subscribe(self, callback: Subscriber) -> Callable[[], None]:
         """Call `callback` with every event from now on."""
@@ -538,6 +551,12 @@ async def _start_outward(phone: RunningPhone, config: Config, socket: str) -> No
         phone.outward += await loop.run_in_executor(None, _make_hooks, phone, config, socket)
         for each in phone.outward:
             each.start()
+    if config.contacts.directory:
+        from offhook.storage.directory import Directory
+
+        directory = Directory(phone, config.contacts, phone.account_to_speak_for)
+        phone.outward.append(directory)
+        directory.start()
     if phone.has_webhooks:
         await loop.run_in_executor(None, importlib.import_module, "offhook.control.webhook")
         phone.webhooks.list()  # the first use begins to serve them

@@ -61,8 +61,8 @@ async def post(
 async def download(
     url: Url, take: Callable[[bytes], Awaitable[None]], *, within: float, most: int,
     tls: Callable[[], ssl.SSLContext] = verifying,
-) -> None:  # fmt: skip
-    """Get a document and give it to `take` piece by piece. Raises WebError, and what `take` raises.
+) -> Mapping[str, str]:  # fmt: skip
+    """Get a document and give it to `take` piece by piece; returns its headers. Raises WebError, and what `take` raises.
 
     Redirects are not followed: who may name an address need not be trusted with all that it may lead to. `within` seconds
     and `most` bytes are for the whole.
@@ -80,6 +80,7 @@ async def download(
                 if size > most:
                     raise WebError(f"it is longer than {most} bytes")
                 await take(part)
+            return found
 
 
 @contextlib.contextmanager

@@ -391,6 +391,7 @@ class _Reader:
         if 0 < config.phone.session_expires < config.phone.session_least:
             raise self._wrong("phone", "session_expires", "is shorter than session_least: write 0, or more than that")
         self._decider(config)
+        self._directory(config.contacts)
         return config
 
     def _decider(self, config: Config) -> None:
@@ -405,6 +406,16 @@ class _Reader:
             Url.parse(hooks.decide_url, plain=config.webhooks.allow_http)
         except ValueError as error:
             raise self._wrong("hooks", "decide_url", str(error)) from None
+
+    def _directory(self, settings: ContactSettings) -> None:
+        if not settings.directory:
+            return
+        from offhook.storage.directory import check_address
+
+        try:
+            check_address(settings)
+        except ValueError as error:
+            raise self._wrong("contacts", "directory", str(error)) from None
 
     def _event_hooks(self, tables: Any) -> tuple[EventHook, ...]:
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):

@@ -10,8 +10,9 @@ from typing import Final
 from offhook.errors import InvalidArgument
 from offhook.phone.dialplan import compile_plan
 from offhook.phone.model import ContactDetails
-from offhook.phone.settings import AccountSettings
+from offhook.phone.settings import AccountSettings, ContactSettings
 from offhook.storage.config import CODECS, SettingValue, refusal
+from offhook.storage.directory import check_address
 from offhook.storage.takeover.calls import calls_of_ini
 from offhook.storage.takeover.findings import Finding, TakenAccount, Takeover, Why
 from offhook.storage.takeover.ini import Entry, Ini, Section, read_ini
@@ -24,7 +25,6 @@ _ACCOUNT_SECTION: Final = re.compile(r"account([1-9][0-9]{0,2})")
 
 # MicroSIP writes what its cipher gave as hexadecimal digits, at least one block of eight bytes.
 _ENCRYPTED: Final = re.compile(r"(?=.*[A-Fa-f])(?:[0-9A-F]{2}){8,}|(?=.*[A-Fa-f])(?:[0-9a-f]{2}){8,}")
-_MASK: Final = re.compile(r"\{(password|md5_password)\}|%s")
 _PORT: Final = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 _SHORTCUT_CALLS: Final = frozenset({"call", "video", "message"})
 
@@ -199,11 +199,13 @@ class _Reader:
         if not entry or not url:
             return
         clear = url.lower().startswith("http://")
-        if clear and _MASK.search(url):
-            self._left(self._settings, entry, "unsupported", "your password would travel in the clear: have it served by https")
+        try:
+            check_address(ContactSettings(directory=url, allow_http=clear))
+        except ValueError as error:
+            self._left(self._settings, entry, "invalid", str(error))
             return
         self._set(entry, "contacts.directory", url)
-        if clear and ("contacts", "directory") in self._found.settings:
+        if clear:
             self._found.settings["contacts", "allow_http"] = True
 
     # --- [AccountN]
