@@ -51,8 +51,9 @@ class Softphone(Twin[api.Softphone]):
 
     `Softphone(…)` runs a phone in this program: `config` is a Config, or the path of an offhook.toml; `accounts` come in
     addition. `sound` "null" needs no sound card, "" leaves it to the configuration. `media` "thread" starts fast, "process"
-    keeps sound smooth while the program is busy. `port` 0 takes any free one. `history` and `journal` are files for the past
-    calls and the events; without them these are kept in memory, or not at all. The phone ends with the block.
+    keeps sound smooth while the program is busy. `port` 0 takes any free one. `history`, `journal` and `contacts` are files for
+    the past calls, the events and the people; without them these are kept in memory, or not at all. The phone ends with the
+    block.
 
     `Softphone.connect()` drives one that runs already.
     """
@@ -68,10 +69,11 @@ class Softphone(Twin[api.Softphone]):
         port: int | None = None,
         history: str | os.PathLike[str] = "",
         journal: str | os.PathLike[str] = "",
+        contacts: str | os.PathLike[str] = "",
         name: str = "python",
     ) -> None:
         super().__init__(api.Softphone(
-            config, accounts=accounts, sound=sound, media=media, host=host, port=port, history=history, journal=journal, name=name,
+            config, accounts=accounts, sound=sound, media=media, host=host, port=port, history=history, journal=journal, contacts=contacts, name=name,
         ), Portal())
         self._portal.farewell = self._inner.close
 

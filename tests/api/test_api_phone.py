@@ -161,6 +161,16 @@ async def test_the_history(tmp_path: Path, peer: Peer) -> None:
             await without.history()
 
 
+async def test_contacts_are_there_again_and_calls_show_them(tmp_path: Path, peer: Peer) -> None:
+    async with Softphone(quiet_config(), contacts=tmp_path / "c.sqlite3") as phone:
+        await phone.add_contact(ContactDetails(name="Peer", number=peer[1]))
+    async with Softphone(quiet_config(), contacts=tmp_path / "c.sqlite3") as phone:
+        call = await phone.dial(peer[1])
+        assert call.view.remote.contact == "Peer"
+        await call.hangup()
+        assert [found.name for found in await phone.contacts("peer")] == ["Peer"]
+
+
 # --- its end ---------------------------------------------------------------------------------------------------------
 
 

@@ -49,6 +49,8 @@ def test_a_number_has_one_form(text: str, country: str, digits: str) -> None:
     ("030 123456", "sip:0030123456@pbx", "", "0"),
     ("30 123456", "sip:030123456@pbx", "", ""),
     ("bob@example.org", "sip:bob@EXAMPLE.org:5070;transport=tcp", "", ""),
+    ("bob@example.org:5070", "sip:bob@example.org", "", ""),
+    ("sip:bob@[2001:db8::1]:5070", "sip:bob@[2001:db8::1]", "", ""),
     ("sip:bob@example.org;x=y", "sip:bob@example.org", "", ""),
     ("sip:1001@pbx.example", "sip:1001@10.0.0.1", "", ""),
     ("Alice", "sip:alice@pbx", "", ""),

@@ -57,8 +57,9 @@ class Softphone:
 
     `Softphone(…)` runs a phone in this program: `config` is a Config, or the path of an offhook.toml; `accounts` come in
     addition. `sound` "null" needs no sound card, "" leaves it to the configuration. `media` "thread" starts fast, "process"
-    keeps sound smooth while the program is busy. `port` 0 takes any free one. `history` and `journal` are files for the past
-    calls and the events; without them these are kept in memory, or not at all. The phone ends with the block.
+    keeps sound smooth while the program is busy. `port` 0 takes any free one. `history`, `journal` and `contacts` are files for
+    the past calls, the events and the people; without them these are kept in memory, or not at all. The phone ends with the
+    block.
 
     `Softphone.connect()` drives one that runs already.
     """
@@ -66,11 +67,13 @@ class Softphone:
     def __init__(
         self, config: ConfigSource = None, *, accounts: Iterable[AccountSettings] = (), sound: Sound = "",
         media: Literal["thread", "process"] = "thread", host: str = "", port: int | None = None,
-        history: str | os.PathLike[str] = "", journal: str | os.PathLike[str] = "", name: str = "python",
+        history: str | os.PathLike[str] = "", journal: str | os.PathLike[str] = "", contacts: str | os.PathLike[str] = "",
+        name: str = "python",
     ) -> None:  # fmt: skip
         self._settings = (config, tuple(accounts), sound, media, host, port)
         self._history = Path(history) if history else None
         self._journal = Path(journal) if journal else None
+        self._contacts = Path(contacts) if contacts else None
         self._link: Link = OwnPhone(self._start, Client(name))
         self._book = Book(self._link)
         self._opened = False
@@ -114,7 +117,9 @@ class Softphone:
             sip=sip,
             media=replace(config.media, mode=media, sound=sound or config.media.sound),
         )
-        return await RunningPhone.start(config, history=self._history, journal=self._journal)
+        running = await RunningPhone.start(config, history=self._history, journal=self._journal, contacts=self._contacts)
+        await running.people.loaded.wait()
+        return running
 
     # --- life
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final
 from urllib.parse import unquote
@@ -19,6 +20,9 @@ SUFFIX_MORE: Final = 3
 """Digits that the longer number may have in front (a trunk prefix, a country code), as in MicroSIP."""
 WHOLE_LEAST: Final = 7
 """Digits from which on a number without any prefix may lack only its country code."""
+
+
+_PORT = re.compile(r":[0-9]{1,5}$")
 
 
 class Names:
@@ -53,7 +57,7 @@ class Names:
             text = unquote(rest.partition(";")[0])
         user, at, host = text.strip().partition("@")
         if at:
-            yield f"{user}@{host}".lower()
+            yield f"{user}@{_PORT.sub('', host)}".lower()
         number = canonical_number(user, self.country_code)
         if number:
             yield number
