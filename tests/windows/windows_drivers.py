@@ -120,8 +120,14 @@ class WindowsPhone:
         return f"sip:1001@127.0.0.1:{self.port}"
 
     def stop(self) -> None:
-        """End it."""
+        """End it, as TerminateProcess does."""
         self.process.stop()
+
+    def __enter__(self) -> WindowsPhone:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
 
 def free_port() -> int:
