@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from offhook.testing import ears
+from offhook.testing.peers import PeerMissing
+from offhook.testing.pulse import PulseServer
 
 pytest.importorskip("miniaudio")
-PROGRAMS = ("pulseaudio", "pactl", "parec", "pacat")
 pytestmark = [
     pytest.mark.sound,
     pytest.mark.slow,
-    pytest.mark.skipif(any(shutil.which(name) is None for name in PROGRAMS), reason="PulseAudio is not installed"),
 ]
 
 # What the phone does in this test, in a process whose environment names the server.
@@ -67,57 +65,20 @@ card.close()
 """
 
 
-class Server:
-    """A private PulseAudio with two null sinks, one and two."""
-
-    def __init__(self, folder: Path) -> None:
-        self.socket = folder / "native"
-        self.environment = {
-            **os.environ, "XDG_RUNTIME_DIR": str(folder), "PULSE_RUNTIME_PATH": str(folder), "HOME": str(folder),
-            "PULSE_SERVER": f"unix:{self.socket}",
-        }
-        self.modules = {
-            "one": "module-null-sink sink_name=one sink_properties=device.description=SinkOne",
-            "two": "module-null-sink sink_name=two sink_properties=device.description=SinkTwo",
-        }
-        loads = [f"module-native-protocol-unix socket={self.socket} auth-anonymous=1", *self.modules.values()]
-        self.process = subprocess.Popen(
-            ["pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--disable-shm", "--use-pid-file=no",
-             *(part for load in loads for part in ("-L", load))],
-            env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )
-        deadline = time.monotonic() + 10
-        while self.control("info", check=False) is None:
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                self.close()
-                pytest.skip("PulseAudio does not start here")
-            time.sleep(0.05)
-
-    def control(self, *words: str, check: bool = True) -> str | None:
-        done = subprocess.run(["pactl", *words], env=self.environment, capture_output=True, text=True, check=check)
-        return done.stdout if done.returncode == 0 else None
-
-    def record(self, sink: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            ["parec", "-d", f"{sink}.monitor", "--rate=8000", "--channels=1", "--format=s16le", "--latency-msec=20"],
-            env=self.environment, stdout=subprocess.PIPE,
-        )
-
-    def phone(self) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-c", PHONE], env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def close(self) -> None:
-        self.process.terminate()
-        self.process.wait(10)
-
-
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    running = Server(tmp_path)
+def server(tmp_path: Path) -> Iterator[PulseServer]:
+    try:
+        running = PulseServer(tmp_path)
+    except PeerMissing as missing:
+        pytest.skip(str(missing))
     yield running
     running.close()
+
+
+def start_phone(server: PulseServer) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", PHONE], env=server.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
 
 
 class Phone:
@@ -134,8 +95,8 @@ class Phone:
 
 
 @pytest.fixture
-def phone(server: Server) -> Iterator[Phone]:
-    process = server.phone()
+def phone(server: PulseServer) -> Iterator[Phone]:
+    process = start_phone(server)
     yield Phone(process)
     process.communicate("", timeout=20)
 
@@ -146,17 +107,17 @@ def ending(recording: subprocess.Popen[bytes], seconds: float) -> bytes:
     return audio[-int(16_000 * seconds):]
 
 
-def test_devices_have_stable_names(server: Server, phone: Phone) -> None:
+def test_devices_have_stable_names(server: PulseServer, phone: Phone) -> None:
     listed = phone.order("devices")["devices"]
     assert {name for _, kind, name, *_ in listed if kind == "output"} == {"SinkOne", "SinkTwo"}
     assert {name for _, kind, name, *_ in listed if kind == "input"} == {"Monitor of SinkOne", "Monitor of SinkTwo"}
     assert [str(index) for _, kind, _, index, _ in listed if kind == "output"] == ["0", "1"]
-    again = Phone(server.phone())
+    again = Phone(start_phone(server))
     assert again.order("devices")["devices"] == listed
     again.process.communicate("", timeout=20)
 
 
-def test_tone_arrives_and_follows_the_selection(server: Server, phone: Phone) -> None:
+def test_tone_arrives_and_follows_the_selection(server: PulseServer, phone: Phone) -> None:
     phone.order("select output SinkOne")
     phone.order("select input Monitor of SinkOne")
     recording = server.record("one")
@@ -174,7 +135,7 @@ def test_tone_arrives_and_follows_the_selection(server: Server, phone: Phone) ->
     assert ears.dominant_frequency(ending(recording, 0.5)) == pytest.approx(440, abs=2)
 
 
-def test_unplugging_is_reported_and_mended(server: Server, phone: Phone) -> None:
+def test_unplugging_is_reported_and_mended(server: PulseServer, phone: Phone) -> None:
     phone.order("select output SinkTwo")
     phone.order("select input Monitor of SinkOne")
     assert phone.order("run 3")["reports"] == []
@@ -189,7 +150,7 @@ def test_unplugging_is_reported_and_mended(server: Server, phone: Phone) -> None
     assert ears.dominant_frequency(ending(recording, 0.5)) == pytest.approx(440, abs=2)
 
 
-def test_the_doctor_opens_what_the_phone_would_use(server: Server, tmp_path: Path) -> None:
+def test_the_doctor_opens_what_the_phone_would_use(server: PulseServer, tmp_path: Path) -> None:
     environment = {**server.environment, "OFFHOOK_HOME": str(tmp_path / "home"), "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
         [sys.executable, "-m", "offhook", "doctor", "--json"], env=environment, capture_output=True, text=True, timeout=30

@@ -11,7 +11,6 @@ the checkout in ../shared/tools/winlab. What it makes is kept in $OFFHOOK_WINLAB
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import shutil
@@ -330,6 +329,8 @@ def _link_or_copy(source: str, target: str) -> None:
 
 @contextlib.contextmanager
 def _locked(file: Path, *, wait: bool = True) -> Iterator[None]:
+    import fcntl  # not above: a Windows Python reads this file too, when it collects the tests
+
     with file.open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
