@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import itertools
 import socket
 from collections.abc import Callable, Iterator
@@ -37,6 +38,10 @@ MAX_PREPARED = 64
 """Sockets that wait, bound, for their first use: one for each server that is about to be connected to."""
 
 
+MAX_PORTS = 256
+"""Servers for which our port is remembered."""
+
+
 def key_of(flow: Flow) -> Key:
     """Return what a connection is found by."""
     return flow.transport, flow.remote, flow.connection, flow.terms
@@ -56,6 +61,7 @@ class Connections:
         self._numbers = itertools.count(1)
         self._connections: dict[Key, Connection] = {}
         self._prepared: dict[Key, socket.socket] = {}
+        self._ports: dict[Key, int] = {}
         self._open: set[Connection] = set()
         self._accepted = 0
         self._sweeper: asyncio.TimerHandle | None = None
@@ -113,11 +119,29 @@ class Connections:
         family = socket.AF_INET6 if ":" in flow.remote[0] else socket.AF_INET
         if len(self._prepared) >= MAX_PREPARED:
             self._prepared.pop(next(iter(self._prepared))).close()
-        made = bound(family, socket.SOCK_STREAM, flow.local[0], 0)
+        made = self._bind_again(family, flow)
         former = self._prepared.pop(key_of(flow), None)
         if former is not None:
             former.close()
         self._prepared[key_of(flow)] = made
+        return made
+
+    def _bind_again(self, family: socket.AddressFamily, flow: Flow) -> socket.socket:
+        """Return a socket bound where our last connection to this server was, if that can be had.
+
+        Then our Contact stays what it was, in the registration and in every call: a server that has just been started again
+        finds us there, before anybody could have told it of another.
+        """
+        port = self._ports.pop(key_of(flow), 0)
+        try:
+            made = bound(family, socket.SOCK_STREAM, flow.local[0], port)
+        except OSError:
+            if not port:
+                raise
+            made = bound(family, socket.SOCK_STREAM, flow.local[0], 0)
+        self._ports[key_of(flow)] = made.getsockname()[1]
+        if len(self._ports) > MAX_PORTS:
+            del self._ports[next(iter(self._ports))]
         return made
 
     # --- sending ---------------------------------------------------------------------------------------------------
@@ -194,7 +218,7 @@ class Connections:
 
                 terms = flow.terms or ConnectionTerms()
                 tls = await loop.run_in_executor(None, security.context_for, terms)
-            await loop.sock_connect(sock, flow.remote)
+            sock = await self._connect_socket(sock, flow)
             if connection.flow is not None:
                 connection.flow = structs.replace(flow, local=(flow.local[0], self._port_of(flow, sock)))
             await loop.create_connection(
@@ -203,6 +227,20 @@ class Connections:
         except BaseException:
             sock.close()
             raise
+
+    async def _connect_socket(self, sock: socket.socket, flow: Flow) -> socket.socket:
+        """Connect, from another port if the former connection between the same two ports still lingers in the kernel."""
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.sock_connect(sock, flow.remote)
+        except OSError as error:
+            if error.errno not in (errno.EADDRNOTAVAIL, errno.EADDRINUSE):
+                raise
+            sock.close()
+            self._ports.pop(key_of(flow), None)
+            sock = bound(sock.family, socket.SOCK_STREAM, flow.local[0], 0)
+            await loop.sock_connect(sock, flow.remote)
+        return sock
 
     def _port_of(self, flow: Flow, sock: socket.socket) -> int:
         listening = self.listening.get(flow.transport)

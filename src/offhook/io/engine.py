@@ -11,6 +11,7 @@ from typing import Final, Protocol, TypeAlias
 from offhook.io import clock
 from offhook.io.journal import Cause, Envelope, EnvelopeMaker, Journal, MemoryJournal
 from offhook.io.names import Names
+from offhook.io.network import NetworkWatch
 from offhook.io.resolver import Resolver
 from offhook.io.transport import Transports
 from offhook.media.messages import MediaCommand, MediaReport
@@ -28,7 +29,7 @@ from offhook.phone.errands import (
 )
 from offhook.phone.events import Event, OperationFailed, OperationSucceeded, SystemStopped
 from offhook.phone.phone import ClockSet, Phone, PhoneInput, Started
-from offhook.sip.events import CloseFlow, Datagram, FlowFailed, FlowUp, Resolve, StreamChunk, Transmit
+from offhook.sip.events import CloseFlow, Datagram, FlowFailed, FlowUp, NetworkChanged, Resolve, StreamChunk, Transmit
 
 CLOCK_EVERY: Final = 60.0
 """Seconds between looks whether the wall clock was set."""
@@ -72,6 +73,7 @@ class Engine:
         self._commands: list[MediaCommand] = []
         self._transports: Transports | None = None
         self._resolver: Resolver | None = None
+        self._watch: NetworkWatch | None = None
         self._clock_timer: asyncio.TimerHandle | None = None
         self.stopped = asyncio.Event()
         self.on_errand: Callable[[Errand], None] = lambda errand: None
@@ -82,11 +84,15 @@ class Engine:
         """Begin, with sockets that are open; `names` are asked instead of the system's name servers."""
         self._transports = transports
         self._resolver = Resolver(transports, names=names)
+        self._watch = NetworkWatch(transports, self._network_changed)
+        self._watch.start()
         self._set_clock()
         self._receive(Started(f"{transports.host}:{transports.port}"))
 
     async def close(self) -> None:
         """Stop the timers and look-ups. Sockets and media are closed by who opened them."""
+        if self._watch is not None:
+            self._watch.close()
         for timer in (self._timer, self._clock_timer):
             if timer is not None:
                 timer.cancel()
@@ -183,6 +189,12 @@ class Engine:
     def deliver(self, item: Datagram | StreamChunk | FlowUp | FlowFailed) -> None:
         """Take what arrived on a SIP socket."""
         self._receive(item)
+
+    def _network_changed(self, reason: str) -> None:
+        """Forget what was known of the ways out, then let the phone take new ones."""
+        if self._transports is not None:
+            self._transports.forget_addresses()
+        self._receive(NetworkChanged(reason))
 
     def report(self, report: MediaReport | StreamConnected | StreamOver | SoundFetched) -> None:
         """Take what the media engine says, or what became of an errand (on the event loop)."""

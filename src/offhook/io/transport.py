@@ -34,6 +34,9 @@ ADDRESS_TTL = 30.0
 MAX_ADDRESSES = 4096
 """Remotes whose local address is remembered; then the memory starts afresh."""
 
+MAX_WATCHED = 8
+"""Remotes whose way is looked at for changes: servers, and some far ends."""
+
 MAX_DATAGRAM = 65535
 """Bytes of a datagram. The event loop's own transport makes room for four times that, anew for each datagram."""
 
@@ -79,6 +82,7 @@ class Transports:
         self._datagrams: asyncio.DatagramTransport | None = None
         self._servers: list[asyncio.Server] = []
         self._addresses: dict[str, tuple[float, str]] = {}
+        self._watched: dict[str, None] = {}
         self._closed = False
 
     # --- life ------------------------------------------------------------------------------------------------------
@@ -160,10 +164,21 @@ class Transports:
 
     def flow_to(self, remote: Address, transport: TransportName, terms: ConnectionTerms | None = None) -> Flow:
         """Return the flow for first contact with `remote` (a literal). Raises OSError when there is no route to it."""
+        self._watch(remote[0])
         if transport in ("udp", "tcp"):
             return Flow(transport, self.local_for(remote, transport), remote)
         flow = Flow(transport, (self._local_host(remote), 0), remote, 0, terms)
         return structs.replace(flow, local=(flow.local[0], self._streams.local_port(flow)))
+
+    def _watch(self, host: str) -> None:
+        self._watched.pop(host, None)
+        self._watched[host] = None
+        if len(self._watched) > MAX_WATCHED:
+            del self._watched[next(iter(self._watched))]
+
+    def watched(self) -> tuple[str, ...]:
+        """Return the addresses that we asked for the way to, the latest ones: what happens to the way there matters."""
+        return tuple(self._watched)
 
     def forget_addresses(self) -> None:
         """Ask every route anew: the network has changed. Connections from addresses that are not ours any more are cut."""

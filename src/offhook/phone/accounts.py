@@ -218,6 +218,8 @@ class Accounts:
         account.state, account.expires = "registered", event.expires
         account.sip_status, account.reason, account.retry_in, account.failed = 200, "", None, False
         self.failover.registered(account)
+        if event.moved:
+            self.outgoing.account_moved(event.identity)
         if news:
             self.desk.emit(AccountRegistered(account=self.view(account)))
             self.outgoing.account_registered(event.identity)

@@ -227,6 +227,12 @@ class Outgoing:
         for call in [c for c in self.desk.calls.values() if c.account == account]:
             self._lacks_no_more(call, "registration")
 
+    def account_moved(self, account: str) -> None:
+        """The registrar reaches us elsewhere now, and so must the far ends of running calls."""
+        for call in self.desk.calls.values():
+            if call.account == account and call.is_connected:
+                self.offers.move(call)
+
     def account_failed(self, account: str, status: int, reason: str) -> None:
         """The account's waiting calls cannot be placed."""
         for call in [c for c in self.desk.calls.values() if c.account == account and "registration" in c.waiting]:

@@ -17,7 +17,8 @@ class Dialog:
     """One dialog seen from us. Mutable: sequence numbers, and the remote target when a request refreshes it."""
 
     __slots__ = (
-        "call_id", "flow", "hop", "local", "local_cseq", "local_tag", "remote", "remote_cseq", "remote_tag", "routes", "target",
+        "call_id", "flow", "hop", "local", "local_cseq", "local_tag", "over_wss", "remote", "remote_cseq", "remote_tag",
+        "routes", "target",
     )
 
     def __init__(self, call_id: str, local: NameAddr, remote: NameAddr, target: Uri, routes: list[NameAddr],
@@ -32,6 +33,7 @@ class Dialog:
         self.local_cseq = local_cseq
         self.remote_cseq = remote_cseq
         self.flow = flow
+        self.over_wss = flow is not None and flow.transport == "wss"
         self.hop: Hop | None = None
 
     @classmethod
@@ -95,11 +97,12 @@ class Dialog:
 
     def way(self, uri: Uri) -> tuple[Hop, Flow | None]:
         """Return the next hop and, where it is the one we talked to last, the flow that leads there."""
-        hop = hop_to(uri)
+        # RFC 7118 5.4: a URI says "ws" for both kinds; ours is the encrypted one if that is how we talk
+        hop = hop_to(uri, "wss" if self.over_wss and uri.transport == "ws" else "udp")
         flow = self.flow
         if flow is None or not (hop == self.hop or hop.reached_by(flow)):
             return hop, None
-        if uri.transport is not None and uri.transport != flow.transport:
+        if uri.transport is not None and hop.transport != flow.transport:
             return hop, None
         return hop, flow
 

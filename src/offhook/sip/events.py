@@ -420,10 +420,11 @@ class Registering(Struct, frozen=True):
 
 
 class Registered(Struct, frozen=True):
-    """The registrar accepted us; `expires` seconds were granted."""
+    """The registrar accepted us; `expires` seconds were granted. `moved`: under another Contact than before."""
 
     identity: IdentityId
     expires: int
+    moved: bool = False
 
 
 class RegistrationLost(Struct, frozen=True):

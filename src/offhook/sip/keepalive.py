@@ -53,12 +53,15 @@ class KeepAlive:
     def stop(self) -> None:
         """No more."""
         self.stack.pinged.discard(self.flow)
+        self._quiet()
+
+    def _quiet(self) -> None:
         if self._timer is not None:
             self._timer.stop()
             self._timer = None
 
     def _again(self, now: float) -> None:
-        self.stop()
+        self._quiet()
         self._timer = self.stack.timers.start(now + self._period * self.stack.ids.uniform(*JITTER), self._ping)
 
     def _ping(self, now: float) -> None:

@@ -243,8 +243,9 @@ class Registration:
         if out.flow is not None:
             self.stack.registrars[self.identity] = out.flow.remote[0]
         self.state = RegistrationState.REGISTERED
+        former = self._contact
         self._learn_way(out, response, now)
-        self.stack.emit(events.Registered(self.identity, granted))
+        self.stack.emit(events.Registered(self.identity, granted, former not in ("", self._contact)))
         margin = min(max(granted * MARGIN_FRACTION, MARGIN_LEAST), granted / 2)
         # a little earlier by chance, so that a thousand phones do not refresh in one second
         wait = (granted - margin) * self.stack.ids.uniform(0.95, 1.0)

@@ -351,9 +351,10 @@ ctrl_tcp_listen {LOOPBACK}:{control}
 class Kamailio:
     """A running registrar and proxy; `realm` is also its domain."""
 
-    def __init__(self, process: Process, port: int) -> None:
+    def __init__(self, process: Process, port: int, tls_port: int = 0) -> None:
         self.process = process
         self.port = port
+        self.tls_port = tls_port
 
     @property
     def address(self) -> Address:
@@ -367,16 +368,19 @@ class Kamailio:
 
 
 @contextmanager
-def kamailio(folder: Path, users: Mapping[str, str], *, port: int = 0) -> Iterator[Kamailio]:
+def kamailio(
+    folder: Path, users: Mapping[str, str], *, port: int = 0, certificate: Path | None = None, host: str = LOOPBACK,
+) -> Iterator[Kamailio]:
     """Run Kamailio for these users (name to password): digest for REGISTER and calls, locations in memory.
 
-    `port` 0 is any free one.
+    `port` 0 is any free one. With a `certificate` (PEM, its key in the same file) it speaks TLS too, on the port behind it, and
+    WebSocket on both, and takes registrations by RFC 5626.
     """
     command = program("kamailio", "kamailio")
     folder.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
     file = folder / "kamailio.cfg"
-    file.write_text(_kamailio_config(port, users), "utf-8")
+    file.write_text(_kamailio_config(port, users, certificate, host), "utf-8")
     process = Process(
         [command, "-f", str(file), "-DD", "-E", "-m", "32", "-M", "4", "-Y", str(folder), "-w", str(folder)],
         folder / "kamailio.log",
@@ -384,7 +388,9 @@ def kamailio(folder: Path, users: Mapping[str, str], *, port: int = 0) -> Iterat
     try:
         process.wait_until(lambda: port_taken(port, socket.SOCK_DGRAM), "listening")
         process.wait_until(lambda: _accepts(port), "listening")
-        yield Kamailio(process, port)
+        if certificate is not None:
+            process.wait_until(lambda: _accepts(port + 1), "listening for TLS")
+        yield Kamailio(process, port, port + 1 if certificate is not None else 0)
     finally:
         process.stop()
 
@@ -397,23 +403,52 @@ def _accepts(port: int) -> bool:
     return True
 
 
-def _kamailio_config(port: int, users: Mapping[str, str]) -> str:
+_SECURE_MODULES = ("sl", "tls", "xhttp", "websocket", "outbound")
+
+_WEB_ROUTE = """
+event_route[xhttp:request] {
+  if ($hdr(Upgrade) =~ "websocket") { if (ws_handle_handshake()) exit; }
+  xhttp_reply("404", "Not Found", "", "");
+}
+"""
+
+
+def _kamailio_secure(port: int, certificate: Path, host: str) -> str:
+    loads = "\n".join(f'loadmodule "{name}.so"' for name in _SECURE_MODULES)
+    return f"""
+enable_tls=yes
+listen=tls:{host}:{port + 1}
+tcp_accept_no_cl=yes
+{loads}
+modparam("tls", "certificate", "{certificate}")
+modparam("tls", "private_key", "{certificate}")
+modparam("tls", "tls_method", "TLSv1.2+")
+modparam("tls", "verify_certificate", 0)
+modparam("tls", "require_certificate", 0)
+"""
+
+
+def _kamailio_config(port: int, users: Mapping[str, str], certificate: Path | None = None, host: str = LOOPBACK) -> str:
     if any(set('"\\\n$#') & set(name + password) for name, password in users.items()):
         raise SetupError("users and passwords for Kamailio: leave out quotes, backslashes, line ends, '$' and '#'")
     passwords = "\n".join(f'  if ($au == "{name}") $var(password) = "{word}";' for name, word in users.items())
     loads = "\n".join(
         f'loadmodule "{name}.so"'
         for name in ("tm", "sl", "rr", "pv", "maxfwd", "textops", "siputils", "usrloc", "registrar", "auth")
+        if certificate is None or name not in _SECURE_MODULES
     )
+    outbound = 'modparam("registrar", "outbound_mode", 1)\nmodparam("registrar", "flow_timer", 20)' if certificate else ""
     return f"""#!KAMAILIO
 debug=2
 log_stderror=yes
 children=1
 tcp_children=1
 auto_aliases=no
-listen=udp:{LOOPBACK}:{port}
-listen=tcp:{LOOPBACK}:{port}
+listen=udp:{host}:{port}
+listen=tcp:{host}:{port}
+{_kamailio_secure(port, certificate, host) if certificate is not None else ""}
 {loads}
+{outbound}
 modparam("usrloc", "db_mode", 0)
 modparam("registrar", "min_expires", 10)
 modparam("registrar", "max_expires", 3600)
@@ -443,4 +478,5 @@ request_route {{
   if (!lookup("location")) {{ sl_send_reply("404", "Not Found"); exit; }}
   if (!t_relay()) sl_reply_error();
 }}
+{_WEB_ROUTE if certificate is not None else ""}
 """

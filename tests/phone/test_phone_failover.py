@@ -1,0 +1,194 @@
+"""Accounts with several servers, failed accounts, and what the phone tells of its ways, in virtual time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from offhook.errors import InvalidArgument, NotRegistered
+from offhook.phone import commands as c
+from offhook.phone import events as e
+from offhook.phone.settings import AccountSettings
+from offhook.sip import events as s
+from offhook.sip.message import Request
+from offhook.testing.endpoints import Peer
+from offhook.testing.phones import VirtualPhone, settle, talk, two_phones
+from offhook.testing.wire import Wire
+
+ACCOUNT = AccountSettings(
+    "a_1", "pbx.example", "1001", "secret", proxy="sip:first.example;lr", backups=("sip:second.example", "third.example")
+)
+
+
+class Server:
+    """A registrar that grants everything, or answers `status`, or says nothing while it is `down`."""
+
+    def __init__(self, wire: Wire, name: str, host: str) -> None:
+        self.peer = Peer(wire, name, host)
+        self.peer.on_request = self.play
+        self.down = False
+        self.status = 200
+
+    def play(self, request: Request) -> None:
+        if not self.down and request.method in ("REGISTER", "OPTIONS"):
+            contact = str(request.contacts[0]) if request.contacts else ""
+            self.peer.answer(request, self.status, tag="t", contact=f"{contact};expires=600" if contact else "")
+
+
+def world() -> tuple[VirtualPhone, list[Server]]:
+    wire = Wire()
+    servers = [Server(wire, f"{name}.example", f"10.0.1.{n}") for n, name in enumerate(("first", "second", "third"), 1)]
+    alice, _ = two_phones(wire)
+    return alice, servers
+
+
+def view(phone: VirtualPhone) -> Any:
+    return phone.snapshot().accounts[0]
+
+
+def test_the_first_server_is_used_while_it_works() -> None:
+    alice, servers = world()
+    alice.add_account(ACCOUNT)
+    settle(alice.wire, 400)
+    assert (view(alice).registration, view(alice).server) == ("registered", "sip:first.example;lr")
+    assert not servers[1].peer.got
+    assert not alice.of(e.AccountFailover)
+
+
+def test_the_next_one_is_used_when_one_fails_and_the_first_when_it_is_well_again() -> None:
+    alice, (first, second, third) = world()
+    first.down, second.status = True, 503
+    alice.execute(c.AddAccount(account=ACCOUNT))
+    settle(alice.wire, 60)
+    assert [event.account.server for event in alice.of(e.AccountFailover)] == ["sip:second.example", "third.example"]
+    assert [event.reason for event in alice.of(e.AccountFailover)] == ["Request Timeout", "Service Unavailable"]
+    assert len(alice.of(e.AccountRegisterFailed)) == 2  # an event for each attempt
+    assert (view(alice).registration, view(alice).server) == ("registered", "third.example")
+    assert third.peer.requests("REGISTER")
+    settle(alice.wire, 130)
+    assert len(alice.of(e.AccountFailover)) == 2, "the first is asked now and then, and does not answer"
+    first.down = False
+    settle(alice.wire, 130)
+    assert alice.of(e.AccountFailover)[-1].reason == "the first server answers again"
+    assert (view(alice).registration, view(alice).server) == ("registered", "sip:first.example;lr")
+    assert len(alice.of(e.AccountFailover)) == 3
+
+
+def test_a_wrong_password_is_no_reason_to_ask_another_server() -> None:
+    alice, (first, second, _) = world()
+    first.status = 403
+    alice.execute(c.AddAccount(account=ACCOUNT))
+    settle(alice.wire, 20)
+    assert view(alice).registration == "failed"
+    assert not second.peer.got
+
+
+def test_when_all_are_down_the_first_is_asked_again() -> None:
+    alice, servers = world()
+    for server in servers:
+        server.status = 503
+    alice.execute(c.AddAccount(account=ACCOUNT))
+    settle(alice.wire, 2)
+    assert (view(alice).registration, view(alice).server) == ("failed", "sip:first.example;lr")
+    servers[0].status = 200
+    settle(alice.wire, 40)
+    assert view(alice).registration == "registered"
+
+
+@pytest.mark.parametrize("changes", [
+    {"backups": ("sip:",)}, {"backups": ("",)}, {"backups": ("x.example",) * 8}, {"keep_alive": -1}, {"ws_path": "ws"},
+    {"ws_path": "/a b"},
+])
+def test_what_cannot_be_is_refused(changes: dict[str, Any]) -> None:
+    alice, _ = world()
+    assert isinstance(alice.refuses(c.AddAccount(account=replace(ACCOUNT, **changes))), InvalidArgument)
+
+
+# --- failed accounts
+
+
+def test_dialling_is_refused_at_once_while_the_latest_attempt_failed_even_during_the_next() -> None:
+    alice, (first, *_) = world()
+    first.status = 403
+    alice.execute(c.AddAccount(account=replace(ACCOUNT, backups=())))
+    settle(alice.wire, 1)
+    assert isinstance(alice.refuses(c.Dial(to="1002")), NotRegistered)
+    first.down = True
+    settle(alice.wire, 32)  # the next attempt is on its way
+    assert view(alice).registration == "registering"
+    assert isinstance(alice.refuses(c.Dial(to="1002")), NotRegistered)
+    first.down, first.status = False, 200
+    settle(alice.wire, 120)
+    assert alice.execute(c.Dial(to="1002")).call
+
+
+def test_the_first_attempt_is_waited_for() -> None:
+    alice, (first, *_) = world()
+    first.down = True
+    alice.execute(c.AddAccount(account=replace(ACCOUNT, backups=())))
+    call = alice.execute(c.Dial(to="1002")).call
+    assert alice.calls[call].waiting >= {"registration"}
+
+
+def test_a_whole_address_of_elsewhere_needs_no_account() -> None:
+    wire = Wire()
+    Server(wire, "first.example", "10.0.1.1").status = 403
+    alice, bob = two_phones(wire)
+    alice.execute(c.AddAccount(account=replace(ACCOUNT, backups=())))
+    settle(wire, 1)
+    call = alice.execute(c.Dial(to="sip:bob@10.0.0.2")).call
+    assert alice.calls[call].account == "local"
+    wire.run_until(lambda: bool(bob.calls))
+    for refused in (c.Dial(to="sip:x@pbx.example"), c.Dial(to="sip:x@10.0.0.2", account="a_1"), c.Dial(to="1002")):
+        assert isinstance(alice.refuses(refused), NotRegistered)
+    assert alice.execute(c.Dial(to="sip:x@pbx.example", account="local")).call
+
+
+# --- ways
+
+
+def test_connections_are_told_and_trouble_is_told_once() -> None:
+    alice, _ = world()
+    flow = s.Flow("tls", ("10.0.0.1", 40000), ("10.0.1.1", 5061), 0, s.ConnectionTerms("pbx.example"))
+    alice.receive(s.FlowUp(flow, "TLSv1.3 X"))
+    alice.receive(s.FlowFailed(flow, "the peer closed the connection", True))
+    for _ in range(3):
+        alice.receive(s.FlowFailed(flow, "refused"))
+    alice.receive(s.FlowFailed(s.Flow("tcp", ("10.0.0.1", 5060), ("10.0.7.7", 4711), 9), "a stranger's", True))
+    told = [event for event in alice.node.outputs if isinstance(event, e.TransportEvent)]
+    assert [event.type for event in told] == ["transport.up", "transport.down", "transport.error"]
+    assert {event.subject for event in told} == {"transports/tls/10.0.1.1:5061"}
+
+
+def test_a_call_moves_to_our_new_address() -> None:
+    wire = Wire()
+    alice, bob = two_phones(wire)
+    settle(wire, 1)
+    talk(alice, bob)
+    before = alice.only.local_sdp
+    alice.node.address, wire.nodes[("10.0.0.77", 5060)] = ("10.0.0.77", 5060), alice.node
+    alice.receive(s.NetworkChanged("our address is 10.0.0.77 now, it was 10.0.0.1"))
+    settle(wire, 5)
+    assert alice.of(e.NetworkChanged)
+    assert alice.only.local_sdp != before
+    assert b"c=IN IP4 10.0.0.77" in alice.only.local_sdp
+    assert bob.only.config is not None
+    assert bob.only.config.remote[0] == "10.0.0.77"
+    assert [str(phone.only.state) for phone in (alice, bob)] == ["active", "active"]
+    assert not alice.of(e.CallHoldFailed)
+    bob.execute(c.Hangup())
+    settle(wire, 5)
+    assert not alice.calls
+
+
+def test_a_network_change_that_leaves_our_address_disturbs_no_call() -> None:
+    wire = Wire()
+    alice, bob = two_phones(wire)
+    settle(wire, 1)
+    talk(alice, bob)
+    sent = len(wire.sent)
+    alice.receive(s.NetworkChanged("this machine has slept for 60 s"))
+    settle(wire, 2)
+    assert len(wire.sent) == sent
