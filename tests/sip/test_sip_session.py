@@ -423,6 +423,27 @@ def _try(node: Node, command: events.SipCommand) -> None:
         return
 
 
+def test_a_later_offer_of_the_caller_stands_for_an_ack_that_was_lost() -> None:
+    pair = make_pair()
+    pair.ring()
+    pair.wire.dropper = lambda sent: sent.data.startswith(b"ACK")
+    pair.bob.execute(events.Accept(pair.session, ANSWER))
+    pair.wire.run_until(lambda: bool(pair.alice.of(events.SessionAnswered)), 60)
+    # No copy of the 200 asks for the ACK again: the proxy that knew the way is gone.
+    pair.wire.dropper = lambda sent: sent.data.startswith((b"ACK", b"SIP/2.0 200"))
+    pair.wire.run(pair.wire.now + 1)
+    assert not pair.bob.of(events.SessionConfirmed)
+    pair.wire.dropper = None
+    pair.alice.execute(events.Reoffer("c", OFFER))
+    pair.wire.run(pair.wire.now + 0.1)
+    assert pair.bob.of(events.SessionConfirmed)
+    assert pair.bob.of(events.OfferReceived)
+    pair.bob.execute(events.AnswerOffer(pair.session, ANSWER))
+    pair.wire.run(pair.wire.now + 60)
+    assert pair.alice.of(events.OfferAnswered)
+    assert not pair.bob.of(events.SessionEnded)
+
+
 def test_dropper_sees_datagrams() -> None:
     pair = make_pair()
     seen: list[Sent] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 
@@ -22,5 +23,6 @@ def wall_of(moment: float) -> float:
 
 def awake_or_asleep() -> float:
     """Return seconds that go on while the machine sleeps; where the system has no such clock, the wall's, which may be set."""
-    boot = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.time() if boot is None else time.clock_gettime(boot)
+    if sys.platform == "linux":
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.time()

@@ -183,6 +183,7 @@ class Offers:
     def _may_offer(self, request: Request, server: ServerTransaction, now: float) -> bool:
         """Refuse an offer that cannot be taken now; else take its Contact."""
         session = self.session
+        session.implies_ack(request, now)
         early = self.settled and session.is_early and request.method != "INVITE"
         if self.state in _FOR_US_TO_ANSWER or (session.is_early and not self.owner and not early):
             # RFC 3261 14.2 and RFC 3311 5.2: a second offer before the first is answered, that of the INVITE included

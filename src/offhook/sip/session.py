@@ -83,7 +83,7 @@ class Sessions:
 class Acceptance:
     """Our 2xx to an INVITE: repeated until its ACK comes, whatever the transport (RFC 3261 13.3.1.4)."""
 
-    __slots__ = ("_again", "_interval", "_until", "cseq", "on_ack", "on_lost", "payload", "server", "stack")
+    __slots__ = ("_again", "_interval", "_until", "complete", "cseq", "on_ack", "on_lost", "payload", "server", "stack")
 
     def __init__(self, stack: Stack, server: ServerTransaction, payload: bytes, on_ack: OnAck,
                  on_lost: Callable[[float], None]) -> None:
@@ -91,6 +91,7 @@ class Acceptance:
         self.server = server
         self.payload = payload
         self.cseq = server.request.cseq.number
+        self.complete = bool(server.request.body)  # nothing is negotiated in the ACK
         self.on_ack = on_ack
         self.on_lost = on_lost
         self._interval = T1
@@ -113,6 +114,12 @@ class Acceptance:
         self.stop()
         self.server.on_ack = self.server.on_cancel = None
         self.on_ack(body_of(request), now)
+
+    def implied(self, now: float) -> None:
+        """Take a later request of the far end for the ACK, which was lost: it can only come from one that has our 2xx."""
+        self.stop()
+        self.server.on_ack = self.server.on_cancel = None
+        self.on_ack(None, now)
 
     def _repeat(self, now: float) -> None:
         if now >= self._until:
@@ -373,6 +380,12 @@ class Session:
         acceptance = self.acceptance
         if acceptance is not None and acceptance.cseq == request.cseq.number:
             acceptance.acknowledged(request, now)
+
+    def implies_ack(self, request: Request, now: float) -> None:
+        """Let a later offer of the far end stand for the ACK that was lost on its way (a proxy that went down with it, say)."""
+        acceptance = self.acceptance
+        if acceptance is not None and acceptance.complete and request.cseq.number > acceptance.cseq:
+            acceptance.implied(now)
 
     def receive(self, request: Request, server: ServerTransaction, now: float) -> None:
         """Take a request inside the dialog (MESSAGE and OPTIONS are answered before)."""
