@@ -74,6 +74,9 @@ if TYPE_CHECKING:  # read where they are used: a phone without them does not pay
     from offhook.control.webhook import Webhooks
     from offhook.control.windows.surface import WindowsSurface
 
+SERVERS_EVERY: Final = 600.0
+"""Seconds after which the names of STUN and TURN servers are looked up again."""
+
 QUIT_PATIENCE: Final = 6.0
 """Seconds until a phone that was told to stop is taken down even if it has not said that it is done."""
 
@@ -108,7 +111,7 @@ class RunningPhone:
         rules = Rules(config.sip.accept_from, config.sip.stranger_rate, config.sip.unlimited_from)
         self.phone = Phone(
             config.phone, ids, codecs=config.media.codecs, user_agent=agent, country_code=config.contacts.country_code,
-            srtp=config.srtp, certificate=self.certificate, rules=rules,
+            srtp=config.srtp, nat=config.nat, certificate=self.certificate, rules=rules,
         )
         options = MediaOptions(
             host=config.sip.host, port_range=config.media.rtp_ports, sound=config.media.sound,
@@ -128,6 +131,7 @@ class RunningPhone:
         self._webhooks: Webhooks | None = None
         self.outward: list[Outward] = []
         self._closed = False
+        self._searching: asyncio.Task[None] | None = None
         self.people = People(self.engine, self.phone.contacts, contacts, self._trouble)
         self._audio = AudioLinks(self.media.send, self.engine.report)
         self.media.set_audio_callback(self._audio.take)
@@ -153,6 +157,8 @@ class RunningPhone:
             running.engine.subscribe(running._keep)
         running.people.start()
         running.media.start()
+        if config.nat.stun or config.nat.turn:
+            running._searching = asyncio.create_task(running._find_servers())
         if _may_encrypt(config):  # the first time it is made; no call is to wait for that
             await running._aside(running.certificate.fingerprint)
         try:
@@ -172,6 +178,8 @@ class RunningPhone:
                 self.execute(Quit())
             await asyncio.wait_for(self.engine.stopped.wait(), QUIT_PATIENCE)
         self._closed = True
+        if self._searching is not None:
+            self._searching.cancel()
         if self._errands is not None:
             await self._errands.close()
         for outward in self.outward:
@@ -185,6 +193,14 @@ class RunningPhone:
         if self._history is not None:
             await self._aside(self._history.close)
         await self._aside(self.engine.journal.close)
+
+    async def _find_servers(self) -> None:
+        """Tell the phone where the STUN and TURN servers are, and look again now and then: addresses change."""
+        from offhook.io.nat import find_servers
+
+        while True:
+            self.engine.tell(await find_servers(self._config.nat))
+            await asyncio.sleep(SERVERS_EVERY)
 
     async def _aside(self, function: Callable[[], object]) -> None:
         """Run what may take a moment on another thread; right here when the interpreter ends and gives no threads any more."""

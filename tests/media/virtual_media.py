@@ -28,7 +28,9 @@ from offhook.media.messages import (
     MediaReport,
     OpenStream,
     StreamConfig,
+    TurnServer,
 )
+from offhook.media.route import RelayLink
 from offhook.media.sources import FRAME_BYTES, SILENCE, Recorder, SoundCard, Source
 from offhook.media.tones import cadence_source, dtmf_frames, tone_source
 
@@ -128,6 +130,7 @@ class MemoryStudio:
         self.card = FakeCard()
         self.recorders: dict[str, MemoryRecorder] = {}
         self.files: dict[str, ListSource] = {}
+        self.addresses: tuple[str, ...] = ("10.0.0.1",)
         self.handshakes: Callable[[DtlsPeer], Handshake] | None = None
         self.fast = importlib.util.find_spec("numpy") is not None
 
@@ -159,6 +162,12 @@ class MemoryStudio:
         if self.handshakes is None:
             raise SetupError("no DTLS here")
         return self.handshakes(peer)
+
+    def local_addresses(self) -> tuple[str, ...]:
+        return self.addresses
+
+    def relay_link(self, server: TurnServer) -> RelayLink:
+        raise SetupError("no streams here")
 
     def fast_rates(self) -> bool:
         return self.fast

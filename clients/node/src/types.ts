@@ -62,7 +62,7 @@ export interface AccountRemoved {
  * `pickup_prefix` is what the PBX wants before the number whose ringing call is to be taken.
  * `mwi` watches the account's mailbox, `publish_presence` tells the server whether we are on the phone.
  * An account with `register` False can still place calls, and receive those sent to our address. `srtp` and `keying` are
- * as in the section [srtp], "default" takes what that says.
+ * as in the section [srtp], `nat` as `policy` in [nat]; "default" takes what that says.
  */
 export interface AccountSettings {
   /** Its name in this phone: letters, digits, _ . -, and not `local`. */
@@ -121,6 +121,8 @@ export interface AccountSettings {
   srtp?: "default" | "off" | "optional" | "required";
   /** Where keys come from: signalling (`sdes`) or a handshake in the media (`dtls`); `default`: as [srtp] says. */
   keying?: "default" | "dtls" | "sdes";
+  /** How sound gets through NATs, as `policy` in [nat] says it; `default`: as there. */
+  nat?: "address" | "default" | "ice" | "off" | "stun" | "turn";
 }
 
 /** We are not registered any more, because we asked for it. */
@@ -952,6 +954,13 @@ export interface LoopbackParams {
   enabled?: boolean;
 }
 
+/** The addresses under which the call's sound can be reached ("srflx 203.0.113.7:40000"), and which servers did not help. */
+export interface MediaCandidates {
+  call: CallView;
+  candidates: string[];
+  problems: string[];
+}
+
 /** The media of this call broke; the call is ended. */
 export interface MediaFailed {
   call: CallView;
@@ -961,6 +970,14 @@ export interface MediaFailed {
 /** Sound arrives again. */
 export interface MediaResumed {
   call: CallView;
+}
+
+/** ICE has found, or changed, the way of the sound: the kinds of both ends ("host", "relay" …) and the far end's address. */
+export interface MediaRoute {
+  call: CallView;
+  local: string;
+  remote: string;
+  address: string;
 }
 
 /**
@@ -1937,6 +1954,8 @@ export interface EventData {
   "media.stats": MediaStats;
   "media.failed": MediaFailed;
   "media.security": MediaSecurity;
+  "media.candidates": MediaCandidates;
+  "media.route": MediaRoute;
   "playback.started": PlaybackStarted;
   "playback.finished": PlaybackFinished;
   "playback.failed": PlaybackFailed;

@@ -231,6 +231,7 @@ _SPECIAL: Final[Mapping[type, Mapping[str, str]]] = {
         "publish_presence": "Tell its server whether we are on the phone.",
         "pickup_prefix": "What the PBX wants before the number whose ringing call is to be taken.",
         "srtp": "Encrypted sound: never, where the far end can, or no call without; `default`: as the section [srtp] says.",
+        "nat": "How sound gets through NATs, as `policy` in [nat] says it; `default`: as there.",
         "keying": "Where keys come from: signalling (`sdes`) or a handshake in the media (`dtls`); `default`: as [srtp] says.",
     },
 }

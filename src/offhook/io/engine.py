@@ -29,6 +29,7 @@ from offhook.phone.errands import (
 )
 from offhook.phone.events import Event, OperationFailed, OperationSucceeded, SystemStopped
 from offhook.phone.phone import ClockSet, Phone, PhoneInput, Started
+from offhook.phone.reach import NatServers
 from offhook.sip.events import CloseFlow, Datagram, FlowFailed, FlowUp, NetworkChanged, Resolve, StreamChunk, Transmit
 
 CLOCK_EVERY: Final = 60.0
@@ -195,6 +196,10 @@ class Engine:
         if self._transports is not None:
             self._transports.forget_addresses()
         self._receive(NetworkChanged(reason))
+
+    def tell(self, servers: NatServers) -> None:
+        """Take what was found out about the network around us."""
+        self._receive(servers)
 
     def report(self, report: MediaReport | StreamConnected | StreamOver | SoundFetched) -> None:
         """Take what the media engine says, or what became of an errand (on the event loop)."""

@@ -192,7 +192,7 @@ class MediaHost:
 
         emit: Emit = lambda reports: self._deliver(list(reports))  # noqa: E731 - typed in place
         try:
-            loop = MediaLoop(self._options, LocalStudio(self._options.sound), emit)
+            loop = MediaLoop(self._options, LocalStudio(self._options.sound, self._options.host), emit)
             with self._lock:
                 self._loop = loop
                 for command in self._unsent:

@@ -20,6 +20,7 @@ from offhook.media.messages import (
     CloseStream,
     ConfigureStream,
     EngineTrouble,
+    GatherCandidates,
     ListDevices,
     MediaCommand,
     MediaReport,
@@ -200,7 +201,7 @@ class Twins:
 
     def follow(self, first: socket.socket, stream: Stream, source: Address) -> None:
         """Have a twin for the peer of this stream, if that is who sent just now."""
-        if sys.platform != "linux" or stream.peer != source or stream.port in self._refused:
+        if sys.platform != "linux" or not stream.straight or stream.peer != source or stream.port in self._refused:
             return
         twin = self.by_port.get(stream.port)
         if twin is None or twin.peer != source:
@@ -450,6 +451,10 @@ class MediaLoop:
                 self._release(command.stream)
             elif isinstance(command, ConfigureStream):
                 self._configure(command, now)
+            elif isinstance(command, GatherCandidates):
+                self.engine.execute(command, now)
+                if command.stream in self._ports:
+                    self._listen(self.engine.streams[command.stream])
             else:
                 self.engine.execute(command, now)
 

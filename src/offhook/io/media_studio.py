@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Literal
 
 from offhook.errors import OffhookError, SetupError
 from offhook.io.audio.null import NullCard
-from offhook.media.messages import DeviceFailed, DeviceKind, DeviceRecovered, DevicesListed, DtlsPeer, LocalToneKind
+from offhook.media.messages import DeviceFailed, DeviceKind, DeviceRecovered, DevicesListed, DtlsPeer, LocalToneKind, TurnServer
 from offhook.media.sources import SILENCE, Recorder, SoundCard, Source
 from offhook.media.tones import cadence_source, dtmf_frames, tone_source
 
 if TYPE_CHECKING:
     from offhook.media.handshakes import Handshake
+    from offhook.media.route import RelayLink
 
 
 class LateSource:
@@ -134,8 +135,9 @@ class LateCard:
 class LocalStudio:
     """The engine's `Studio` on this machine."""
 
-    def __init__(self, sound: str) -> None:
+    def __init__(self, sound: str, host: str = "0.0.0.0") -> None:
         self._sound = sound
+        self._host = host
         self._card: LateCard | None = None
         self._numpy: bool | None = None  # None: nobody has asked
 
@@ -182,6 +184,20 @@ class LocalStudio:
         except ImportError as error:
             raise SetupError(f"DTLS-SRTP needs the extra packages: pip install 'offhook[dtls]' ({error})") from None
         return DtlsHandshake(peer)
+
+    def local_addresses(self) -> tuple[str, ...]:
+        """Return this machine's IPv4 addresses; where the media ports are bound to one, only that."""
+        if self._host != "0.0.0.0":
+            return (self._host,)
+        from offhook.io.nat import local_addresses
+
+        return local_addresses()
+
+    def relay_link(self, server: TurnServer) -> RelayLink:
+        """Return a stream to a TURN server that is being connected."""
+        from offhook.io.relay_link import LateRelayLink
+
+        return LateRelayLink(server)
 
     def fast_rates(self) -> bool:
         """Return whether numpy is loaded: a tenth of a second on a thread of its own, never where it is not installed."""

@@ -19,6 +19,7 @@ from offhook.media.messages import (
     CloseAudio,
     CloseStream,
     ConfigureStream,
+    GatherCandidates,
     ListDevices,
     MarkAudio,
     MediaCommand,
@@ -68,6 +69,7 @@ class Engine:
         self._epoch = epoch
         self._phases: list[list[Stream]] = [[] for _ in range(PHASES)]
         self._bridges: dict[str, SetBridge] = {}
+        self._routed: list[Stream] = []  # those that look for a way, or follow one
         self._card: SoundCard | None = None
         self._tone: Source | None = None
         self._tone_rings = False
@@ -109,6 +111,9 @@ class Engine:
                 stream.tick(now)
         if self._links:
             self._links.tick(phase)
+        for stream in self._routed:
+            if stream.route is not None:
+                stream.route.timeout(now)
         if phase == 0:
             self._round = (self._round + 1) % REVIEW_TICKS
         for stream in self._phases[phase][self._round :: REVIEW_TICKS]:
@@ -199,13 +204,15 @@ class Engine:
     def _execute_in(  # noqa: C901 - one line for each command
         self,
         stream: Stream,
-        command: ConfigureStream | CloseStream | AttachSound | SetLoopback | SetStreamMute | SendDigits | StartPlayback
-        | PausePlayback | StopPlayback | StartRecording | PauseRecording | StopRecording,
+        command: ConfigureStream | GatherCandidates | CloseStream | AttachSound | SetLoopback | SetStreamMute | SendDigits
+        | StartPlayback | PausePlayback | StopPlayback | StartRecording | PauseRecording | StopRecording,
         now: float,
     ) -> None:  # fmt: skip
         match command:
             case ConfigureStream():
                 self._configure(stream, command, now)
+            case GatherCandidates():
+                self._gather(stream, command, now)
             case CloseStream():
                 self._close(stream, now)
             case AttachSound():
@@ -252,9 +259,17 @@ class Engine:
         except ParseError as error:
             self._reports.append(StreamFailed(stream.name, error.detail))
 
+    def _gather(self, stream: Stream, command: GatherCandidates, now: float) -> None:
+        addresses = command.addresses or self._studio.local_addresses()
+        stream.gather(command, addresses, self._studio.relay_link, now)
+        if stream not in self._routed:
+            self._routed.append(stream)
+
     def _close(self, stream: Stream, now: float) -> None:
         self._links.close_stream(stream.name)
         stream.close(now)
+        if stream in self._routed:
+            self._routed.remove(stream)
         del self.streams[stream.name]
         self._phases[stream.phase].remove(stream)
         for name, bridge in self._bridges.items():

@@ -43,6 +43,49 @@ class DtlsPeer(Struct, frozen=True):
         return f"DtlsPeer({self.role}, …)"
 
 
+class TurnServer(Struct, frozen=True):
+    """A relay (RFC 8656): its numeric address, how to speak to it, `name` for TLS to check, and who we are there."""
+
+    address: tuple[str, int]
+    username: str
+    password: str
+    transport: Literal["udp", "tcp", "tls"] = "udp"
+    name: str = ""
+
+    def __repr__(self) -> str:
+        return f"TurnServer({self.address}, {self.transport}, …)"
+
+
+class Candidate(Struct, frozen=True):
+    """An address where media may be sent (RFC 8839 5.1). `related` is the address behind it, for people who look for faults."""
+
+    foundation: str
+    component: int
+    priority: int
+    address: str
+    port: int
+    kind: Literal["host", "srflx", "prflx", "relay"]
+    related: tuple[str, int] | None = None
+
+
+class IcePeer(Struct, frozen=True):
+    """ICE (RFC 8445) as agreed: our name and password, theirs, who decides, and where the far end may be reached.
+
+    `lite`: the far end only answers checks.
+    """
+
+    controlling: bool
+    ufrag: str
+    pwd: str
+    remote_ufrag: str
+    remote_pwd: str
+    candidates: tuple[Candidate, ...]
+    lite: bool = False
+
+    def __repr__(self) -> str:
+        return f"IcePeer({self.ufrag}, {self.remote_ufrag}, …)"
+
+
 class StreamConfig(Struct, frozen=True):
     """What negotiation decided for one stream.
 
@@ -50,7 +93,8 @@ class StreamConfig(Struct, frozen=True):
     accept to its encoding. `telephone_event` is the payload type of RFC 4733 events we send, None: not negotiated;
     `telephone_event_in` the one we receive. `direction` is seen from us. `remote` is the RTP address, `remote_rtcp` its RTCP
     one; with symmetric RTP the first packets that arrive correct them. `security` None is RTP in the clear; with `rtcp_mux`
-    RTCP uses the RTP port (RFC 5761).
+    RTCP uses the RTP port (RFC 5761). With `ice` packets take the way that its checks find, else with `relayed` that over
+    the relay which GatherCandidates has found.
     """
 
     remote: tuple[str, int]
@@ -65,6 +109,8 @@ class StreamConfig(Struct, frozen=True):
     direction: Direction = "sendrecv"
     security: SdesKeys | DtlsPeer | None = None
     rtcp_mux: bool = False
+    ice: IcePeer | None = None
+    relayed: bool = False
 
 
 # --- commands ------------------------------------------------------------------------------------------------------
@@ -83,6 +129,21 @@ class ConfigureStream(Struct, frozen=True):
 
     stream: StreamId
     config: StreamConfig
+
+
+class GatherCandidates(Struct, frozen=True):
+    """Find out under which addresses the stream can be reached: CandidatesGathered, after three seconds at most.
+
+    `addresses` are our own (all of this machine if there are none), `stun` a server that says how we look from outside, `turn`
+    relays. `ufrag` and `pwd` are for checks that come before the answer; "" without ICE.
+    """
+
+    stream: StreamId
+    addresses: tuple[str, ...] = ()
+    stun: tuple[str, int] | None = None
+    turn: TurnServer | None = None
+    ufrag: str = ""
+    pwd: str = ""
 
 
 class CloseStream(Struct, frozen=True):
@@ -282,8 +343,8 @@ class CloseAudio(Struct, frozen=True):
 
 AudioCommand: TypeAlias = OpenAudio | WriteAudio | ClearAudio | MarkAudio | CloseAudio
 MediaCommand: TypeAlias = (
-    OpenStream | ConfigureStream | CloseStream | AttachSound | SetLoopback | SetBridge | SetStreamMute | SendDigits
-    | StartPlayback | PausePlayback | StopPlayback | StartRecording | PauseRecording | StopRecording | SetLevels
+    OpenStream | ConfigureStream | GatherCandidates | CloseStream | AttachSound | SetLoopback | SetBridge | SetStreamMute
+    | SendDigits | StartPlayback | PausePlayback | StopPlayback | StartRecording | PauseRecording | StopRecording | SetLevels
     | SelectDevice | PlayLocalTone | ListDevices | AudioCommand
 )
 
@@ -339,6 +400,23 @@ class StreamStats(Struct, frozen=True):
     remote_jitter_ms: float | None
     rtt_ms: float | None
     mos: float
+
+
+class CandidatesGathered(Struct, frozen=True):
+    """The addresses of the stream, the best first; `problems` say which servers were of no help."""
+
+    stream: StreamId
+    candidates: tuple[Candidate, ...]
+    problems: tuple[str, ...] = ()
+
+
+class StreamRouted(Struct, frozen=True):
+    """ICE has found a way: kinds of both ends' candidates, and the far end's address."""
+
+    stream: StreamId
+    local: str
+    remote: str
+    address: str
 
 
 class StreamSecured(Struct, frozen=True):
@@ -521,7 +599,7 @@ class AudioClosed(Struct, frozen=True):
 
 AudioReport: TypeAlias = AudioMarkReached | AudioCleared | AudioUnderrun | AudioOverrun | AudioClosed
 MediaReport: TypeAlias = (
-    PortsReady | StreamFailed | StreamStalled | StreamResumed | StreamStats | StreamSecured | StreamClosed | DigitReceived
-    | DigitSent | DigitsDone | PlaybackStarted | PlaybackDone | RecordingStarted | RecordingDone | DevicesListed | DeviceFailed
-    | DeviceRecovered | EngineTrouble | AudioFrames | AudioReport
+    PortsReady | StreamFailed | StreamStalled | StreamResumed | StreamStats | StreamSecured | CandidatesGathered | StreamRouted
+    | StreamClosed | DigitReceived | DigitSent | DigitsDone | PlaybackStarted | PlaybackDone | RecordingStarted | RecordingDone
+    | DevicesListed | DeviceFailed | DeviceRecovered | EngineTrouble | AudioFrames | AudioReport
 )

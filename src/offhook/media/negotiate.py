@@ -7,6 +7,7 @@ from functools import lru_cache
 from ipaddress import ip_address
 
 from offhook.errors import MediaNegotiationFailed, ParseError
+from offhook.media.candidates import DISCARD, LocalIce, ice_lines, ice_of
 from offhook.media.messages import Direction, StreamConfig
 from offhook.media.sdp import (
     READ_KEPT,
@@ -45,7 +46,8 @@ DIRECTION_OF = {flows: direction for direction, flows in FLOWS.items()}
 class LocalMedia:
     """What we bring: the address and even RTP port (RTCP is one above), codecs by preference, telephone events.
 
-    `rtcp_mux` offers RTCP on the RTP port (RFC 5761); who offers it to us gets it in any case.
+    `rtcp_mux` offers RTCP on the RTP port (RFC 5761); who offers it to us gets it in any case. `rtcp` is where RTCP is
+    received where that is not the same address and one port above. With `relayed` packets take the relay that was found.
     """
 
     address: str
@@ -54,6 +56,9 @@ class LocalMedia:
     telephone_event: bool = True
     security: Security = NO_SECURITY
     rtcp_mux: bool = False
+    rtcp: tuple[str, int] | None = None
+    ice: LocalIce | None = None
+    relayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,8 @@ def make_offer(
     """
     protocol, keys = offered(local.security)
     mux = (RTCP_MUX,) if local.rtcp_mux else ()
-    audio = _our_audio(local, _offered_formats(local), direction, protocol, (*mux, *keys))
+    ways = ice_lines(local.ice) if local.ice is not None else ()
+    audio = _our_audio(local, _offered_formats(local), direction, protocol, (*mux, *keys, *ways))
     media = [audio]
     if previous:
         before = parse_sdp(previous)
@@ -111,13 +117,16 @@ def make_answer(
     # RFC 3264 6.1: sendonly is answered recvonly or inactive, and so on: the offer seen from our side, narrowed by us.
     agreed = combine(reverse(_stated(theirs, line)), direction)
     # RFC 3264 6.1: the answer uses the offer's numbers, and lists formats in the offer's order.
+    ice = ice_of(local.ice, theirs, line)
     extras = (RTCP_MUX, *lines) if mux else lines
+    if ice is not None and local.ice is not None:
+        extras = (*extras, *ice_lines(local.ice))
     ours = _our_audio(local, [*chosen, *events], agreed, line.protocol, extras)
     # RFC 3264 6: the same number of m-lines in the same order, port 0 where refused.
     media = tuple([ours if place == index else _refusal(other) for place, other in enumerate(theirs.media)])
     receive = tuple([(entry.payload_type, entry.encoding) for entry in chosen])
     event = events[0].payload_type if events else None
-    config = _config(theirs, line, chosen[0], receive, agreed, event, event, keys, mux)
+    config = _config(local, theirs, line, chosen[0], receive, agreed, event, event, keys, mux)
     return _describe(local, session_id, version, media).encode(), config
 
 
@@ -151,11 +160,18 @@ def accept_answer(local: LocalMedia, offer: bytes, answer: bytes) -> StreamConfi
     events_out = _events(local, named, chosen[0]) if events_in else []
     keys = accepted(local.security, mine, theirs, line)
     return _config(
-        theirs, line, chosen[0], receive, agreed,
+        local, theirs, line, chosen[0], receive, agreed,
         events_out[0].payload_type if events_out else None,
         events_in[0].payload_type if events_out else None,
         keys, mine.attribute("rtcp-mux") is not None and line.attribute("rtcp-mux") is not None,
     )  # fmt: skip
+
+
+def ice_name(offer: bytes) -> str:
+    """Return the far end's ICE name for the audio line in use, "" without ICE."""
+    described = _offer(offer)
+    index = _audio_index(described)
+    return (described.value_of(described.media[index], "ice-ufrag") or "") if index < len(described.media) else ""
 
 
 def audio_protocol(sdp: bytes) -> str:
@@ -258,7 +274,7 @@ def _stated(description: SessionDescription, line: MediaDescription) -> Directio
     """Return the direction the writer of `description` states, with the old way of holding taken into account."""
     direction = description.direction_of(line)
     connection = description.connection_of(line)
-    if connection is not None and connection.unspecified:
+    if connection is not None and connection.unspecified and line.attribute("candidate") is None:
         # RFC 3264 8.4: an address of 0.0.0.0 means that nothing is to be sent there, whatever the attribute says.
         return combine(direction, "sendonly")
     return direction
@@ -294,9 +310,16 @@ def _our_audio(
     # RFC 4733 2.4.1: without this line the far end would not know that A to D are understood as well.
     events = [item for item in formats if item.encoding == TELEPHONE_EVENT]
     attributes += [Attribute("fmtp", f"{item.payload_type} 0-15") for item in events]
+    if local.rtcp is not None:
+        attributes.append(_rtcp_line(*local.rtcp))
     attributes += [Attribute("ptime", str(PTIME_MS)), Attribute(direction), *extras]
     numbers = tuple(str(item.payload_type) for item in formats)
     return MediaDescription("audio", local.rtp_port, protocol, numbers, attributes=tuple(attributes))
+
+
+def _rtcp_line(address: str, port: int) -> Attribute:
+    connection = connection_for(address)
+    return Attribute("rtcp", f"{port} {connection.network} {connection.address_type} {address}")  # RFC 3605 2.1
 
 
 def _rtpmap_text(item: _Format) -> str:
@@ -321,6 +344,7 @@ def _describe(
 
 
 def _config(
+    local: LocalMedia,
     theirs: SessionDescription,
     line: MediaDescription,
     codec: _Format,
@@ -334,10 +358,13 @@ def _config(
     connection = theirs.connection_of(line)
     if connection is None:
         raise ParseError("SDP has no c= line for the audio")
-    host = _numeric(connection)
+    ice = ice_of(local.ice, theirs, line)
+    remote = _numeric(connection), line.port
+    if ice is not None and (connection.unspecified or line.port == DISCARD):
+        remote = next(((each.address, each.port) for each in ice.candidates), remote)  # a name for it; ICE finds the way
     return StreamConfig(
-        remote=(host, line.port),
-        remote_rtcp=(host, line.port) if mux else _rtcp(line, host),
+        remote=remote,
+        remote_rtcp=remote if mux else _rtcp(line, remote),
         codec=codec.encoding,
         payload_type=codec.payload_type,
         receive_types=receive,
@@ -348,6 +375,8 @@ def _config(
         direction=direction,
         security=keys,
         rtcp_mux=mux,
+        ice=ice,
+        relayed=local.relayed and ice is None,
     )
 
 
@@ -368,9 +397,10 @@ def _is_address(host: str) -> bool:
     return True
 
 
-def _rtcp(line: MediaDescription, host: str) -> tuple[str, int]:
+def _rtcp(line: MediaDescription, remote: tuple[str, int]) -> tuple[str, int]:
     """Return where RTCP goes: one above the RTP port, or where RFC 3605's `a=rtcp` says (its address is not followed)."""
+    host, port = remote
     text = (line.attribute("rtcp") or "").partition(" ")[0]
     if text.isascii() and text.isdecimal() and len(text) <= 5 and 0 < int(text) < 65_536:
         return host, int(text)
-    return host, min(line.port + 1, 65_535)
+    return host, min(port + 1, 65_535)

@@ -7,14 +7,28 @@ through `receive`: nothing leaves unsealed that has to be sealed, nothing reache
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from offhook.errors import OffhookError
+from offhook.ids import Ids
 from offhook.media.handshakes import Handshake, Handshakes
-from offhook.media.messages import DtlsPeer, MediaReport, SdesKeys, StreamConfig, StreamFailed, StreamId, StreamSecured
+from offhook.media.messages import (
+    DtlsPeer,
+    GatherCandidates,
+    MediaReport,
+    SdesKeys,
+    StreamConfig,
+    StreamFailed,
+    StreamId,
+    StreamSecured,
+    TurnServer,
+)
 from offhook.media.receiving import Address
+from offhook.media.route import RTCP, RTP, RelayLink, Route
 from offhook.media.sending import Outbox, Transmit
-from offhook.media.srtp import Opening, Sealing
+
+if TYPE_CHECKING:
+    from offhook.media.srtp import Opening, Sealing
 
 Take = Callable[[bytes, Address, float], object]
 
@@ -37,6 +51,8 @@ class Path:
         self._report = report
         self._handshake = handshake
         self._handshakes: Handshakes | None = None
+        self._config: StreamConfig | None = None
+        self._route: Route | None = None
         self._port = port
         self._outbox = outbox
         self._receive = receive
@@ -47,14 +63,39 @@ class Path:
         self._opening: Opening | None = None
 
     @property
-    def sealed(self) -> bool:
-        """Return whether packets are sealed, and so known to be the far end's."""
-        return self._secure
+    def straight(self) -> bool:
+        """Return whether packets go from the socket to the far end's address, and so may take a connected socket."""
+        return self._route is None or self._route.straight
 
     @property
     def refused(self) -> int:
         """Return how many datagrams came that the far end has not sealed, or that are nothing we know."""
-        return self._refused + (self._handshakes.refused if self._handshakes is not None else 0)
+        others = (self._handshakes, self._route)
+        return self._refused + sum(other.refused for other in others if other is not None)
+
+    def gather(
+        self, request: GatherCandidates, addresses: tuple[str, ...], ids: Ids, link: Callable[[TurnServer], RelayLink],
+        now: float,
+    ) -> None:  # fmt: skip
+        """Find out where the stream can be reached, and use what is found from now on."""
+        if self._route is None:
+            self._route = Route(
+                request, self._port, addresses, ids, now,
+                send=self._put, on_data=self._relayed, on_way=self._shake_hands, report=self._report, link=link,
+            )  # fmt: skip
+
+    def _put(self, component: int, datagram: bytes, address: Address) -> None:
+        self._outbox.append((self._port + component - 1, datagram, address))
+
+    def _relayed(self, component: int, packet: bytes, source: Address, now: float) -> None:
+        """Take what came over the relay."""
+        if packet[0] in RTP_FIRST and len(packet) > 1:
+            if component == RTCP or packet[1] in CONTROL_KINDS:
+                self._open_control(packet, source, now)
+            else:
+                self._open(packet, source, now)
+        else:
+            self._receive_other(packet, source, now)
 
     def configure(self, config: StreamConfig, now: float) -> None:
         """Take the keys, or begin to agree on some. Raises ParseError for keys that are none; then nothing has changed."""
@@ -63,15 +104,28 @@ class Path:
             self._take_keys(security)
             self._handshakes = None
         self._secure = security is not None
-        if isinstance(security, DtlsPeer):
-            self._shake_hands(security, config.remote, now)
+        if self._route is not None:
+            self._route.configure(config, now)
+        self._config = config
+        if self._route is None or self._route.open:
+            self._shake_hands(now)
 
     def timeout(self, now: float) -> None:
         """Do what is due; to be called a few times a second."""
         if self._handshakes is not None:
             self._handshakes.timeout(now)
 
-    def _shake_hands(self, peer: DtlsPeer, remote: Address, now: float) -> None:
+    @property
+    def route(self) -> Route | None:
+        """Return what wants its `timeout` in every tick, if there is any."""
+        return self._route
+
+    def _shake_hands(self, now: float) -> None:
+        """Begin to agree on keys, once there is a way to the far end."""
+        if self._config is None or not isinstance(self._config.security, DtlsPeer):
+            return
+        peer = self._config.security
+        remote = self._config.remote if self._route is None else self._route.far_end
         if self._handshakes is None:
             self._keys = self._sealing = self._opening = None
             self._handshakes = Handshakes(self._handshake, self._post, self._agreed, self._failed)
@@ -88,9 +142,17 @@ class Path:
         self._report(StreamFailed(self._name, f"no encryption: {reason}"))
 
     def _post(self, datagram: bytes, address: Address) -> None:
-        self._outbox.append((self._port, datagram, address))
+        self._leave(RTP, datagram, address)
+
+    def _leave(self, component: int, datagram: bytes, address: Address) -> None:
+        if self._route is None:
+            self._outbox.append((self._port + component - 1, datagram, address))
+        else:
+            self._route.send(component, datagram, address)
 
     def _take_keys(self, keys: SdesKeys) -> None:
+        from offhook.media.srtp import Opening, Sealing  # a route alone needs no keys
+
         old = self._keys
         # RFC 4568 7.1.4, RFC 3711 3.3.1: a key that stays keeps its count of packets, else the far end could not follow.
         sealing, opening = self._sealing, self._opening
@@ -104,18 +166,33 @@ class Path:
 
     def receive(self, packet: bytes, source: Address, now: float) -> None:
         """Take a datagram from the RTP port."""
-        if len(packet) < 2 or packet[0] not in RTP_FIRST:
+        if self._route is not None:
+            self._arrive(RTP, packet, source, now)
+        elif len(packet) < 2 or packet[0] not in RTP_FIRST:
             self._receive_other(packet, source, now)
         elif packet[1] in CONTROL_KINDS:
-            self.receive_control(packet, source, now)
-        elif not self._secure:
-            self._receive(packet, source, now)
+            self._open_control(packet, source, now)
         else:
-            opened = self._opening.open(packet) if self._opening is not None else b""
-            if opened:
-                self._receive(opened, source, now)
-            else:
+            self._open(packet, source, now)
+
+    def _arrive(self, component: int, packet: bytes, source: Address, now: float) -> None:
+        """Let the route say what a datagram is, and whose."""
+        route = self._route
+        if route is None or len(packet) < 2 or route.take(component, packet, source, now):
+            return
+        origin = route.origin(component, source, False)
+        if origin is None:
+            self._refused += 1
+        else:
+            self._relayed(component, packet, origin, now)
+
+    def _open(self, packet: bytes, source: Address, now: float) -> None:
+        if self._secure:
+            packet = self._opening.open(packet) if self._opening is not None else b""
+            if not packet:
                 self._refused += 1
+                return
+        self._receive(packet, source, now)
 
     def _receive_other(self, packet: bytes, source: Address, now: float) -> None:
         if packet and packet[0] in DTLS_FIRST and self._handshakes is not None:
@@ -125,6 +202,12 @@ class Path:
 
     def receive_control(self, packet: bytes, source: Address, now: float) -> None:
         """Take a datagram from the RTCP port."""
+        if self._route is not None:
+            self._arrive(RTCP, packet, source, now)
+        else:
+            self._open_control(packet, source, now)
+
+    def _open_control(self, packet: bytes, source: Address, now: float) -> None:
         if self._secure:
             packet = self._opening.open_control(packet) if self._opening is not None else b""
             if not packet:
@@ -139,12 +222,13 @@ class Path:
         port, packet, address = item
         if self._secure:
             control = port != self._port or packet[1] in CONTROL_KINDS
-            if self._sealing is None:
+            # RFC 5764 4.1: RTCP on a port of its own has a handshake of its own, which we do not do; so it is left out.
+            if self._sealing is None or (port != self._port and self._handshakes is not None):
                 return
             packet = self._sealing.seal_control(packet) if control else self._sealing.seal(packet)
             if not packet:
                 return
-        self._outbox.append((port, packet, address))
+        self._leave(port - self._port + 1, packet, address)
 
     def through(self, transmit: Transmit) -> Transmit:
         """Return what sends audio through a connected socket, sealed."""

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from offhook.errors import OffhookError
 from offhook.media import pcm
-from offhook.media.messages import DtlsPeer, LocalToneKind
+from offhook.media.messages import DtlsPeer, LocalToneKind, TurnServer
 from offhook.media.sources import FRAME_MS, SILENCE, Recorder, SoundCard, Source
 
 if TYPE_CHECKING:
     from offhook.media.handshakes import Handshake
+    from offhook.media.route import RelayLink
 
 
 class Studio(Protocol):
@@ -43,6 +44,14 @@ class Studio(Protocol):
 
     def handshake(self, peer: DtlsPeer) -> Handshake:
         """Return a DTLS handshake that has not begun. Raises SetupError where the packages for it are not installed."""
+        ...
+
+    def local_addresses(self) -> tuple[str, ...]:
+        """Return this machine's own IPv4 addresses, the one others are most likely to know first."""
+        ...
+
+    def relay_link(self, server: TurnServer) -> RelayLink:
+        """Return a stream to a TURN server that is being connected. Raises OffhookError where it is known to be hopeless."""
         ...
 
     def fast_rates(self) -> bool:

@@ -19,6 +19,7 @@ from offhook.media.link import Link
 from offhook.media.messages import (
     DigitReceived,
     DigitsDone,
+    GatherCandidates,
     MediaReport,
     PlaybackDone,
     PlaybackStarted,
@@ -31,6 +32,7 @@ from offhook.media.messages import (
     StreamResumed,
     StreamStalled,
     StreamStats,
+    TurnServer,
 )
 from offhook.media.receiving import Address, Receiver
 from offhook.media.reels import Playback, Recording, Studio
@@ -39,6 +41,7 @@ from offhook.media.sources import FRAME_MS, SILENCE
 
 if TYPE_CHECKING:
     from offhook.media.path import Path
+    from offhook.media.route import RelayLink, Route
 
 Take: TypeAlias = Callable[[bytes, Address, float], object]
 
@@ -151,7 +154,7 @@ class Stream:
         chosen = codec(config.codec)
         codecs = {number: codec(name) for number, name in config.receive_types}
         if config.security is not None or self._path is not None:
-            self._secure(config, now)
+            self._path_in_between().configure(config, now)
         old, self._config = self._config, config
         if old is None:
             self._next_rtcp = now + rtcp.INTERVAL_S * self._ids.uniform(0.25, 0.75)
@@ -168,21 +171,35 @@ class Stream:
         # RFC 3264 8.4: 0.0.0.0 is how RFC 2543 put on hold; port 0 is nowhere either.
         self._turn(config.direction if _reachable(config.remote) else "inactive", now)
 
-    def _secure(self, config: StreamConfig, now: float) -> None:
-        """Put a path between the stream and its sockets, or change the one that is there."""
-        from offhook.media.path import Path  # only who needs it pays for the library behind it
+    def gather(
+        self, request: GatherCandidates, addresses: tuple[str, ...], link: Callable[[TurnServer], RelayLink], now: float
+    ) -> None:
+        """Find out where this stream can be reached (CandidatesGathered); packets take the way that is agreed on."""
+        self._path_in_between().gather(request, addresses, self._ids, link, now)
+
+    @property
+    def straight(self) -> bool:
+        """Return whether packets go between our socket and the far end's address, so that the socket may be connected."""
+        return self._path is None or self._path.straight
+
+    @property
+    def route(self) -> Route | None:
+        """Return what wants its `timeout` in every tick, if there is any."""
+        return self._path.route if self._path is not None else None
+
+    def _path_in_between(self) -> Path:
+        """Put a path between the stream and its sockets, if none is there."""
+        from offhook.media.path import Path  # only who needs it pays for it
 
         if self._path is None:
             path = Path(
                 self.name, self.port, self._outbox, self._receiver.receive, self._receive_control,
                 report=self._report, handshake=self._handshake,
             )  # fmt: skip
-            path.configure(config, now)
             self._path = self._outbox = path
             self._sender.reroute(path)
             self.receive, self.receive_control = path.receive, path.receive_control
-        else:
-            self._path.configure(config, now)
+        return self._path
 
     def _turn(self, direction: str, now: float) -> None:
         """Obey the direction: RFC 3264 5.1."""
@@ -279,6 +296,8 @@ class Stream:
             self._end_recording(name, "closed")
         if self._config is not None:
             self._send_control(now, rtcp.print_goodbye(self._sender.ssrc))
+        if self.route is not None:
+            self.route.close(now)
         self._report(StreamClosed(self.name, self.statistics()))
 
     # --- packets in ------------------------------------------------------------------------------------------------

@@ -1,7 +1,9 @@
-"""STUN binding messages (RFC 8489): ask a server which address it sees, and read what it answers."""
+"""STUN messages (RFC 8489): printed, read, signed and checked. What ICE and TURN add to them are attributes."""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import zlib
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
@@ -24,7 +26,11 @@ BINDING_SUCCESS: Final = 0x0101
 BINDING_ERROR: Final = 0x0111
 
 MAPPED_ADDRESS: Final = 0x0001
+USERNAME: Final = 0x0006
+MESSAGE_INTEGRITY: Final = 0x0008
 ERROR_CODE: Final = 0x0009
+REALM: Final = 0x0014
+NONCE: Final = 0x0015
 XOR_MAPPED_ADDRESS: Final = 0x0020
 SOFTWARE: Final = 0x8022
 FINGERPRINT: Final = 0x8028
@@ -55,6 +61,11 @@ class StunMessage:
         value = self.get(MAPPED_ADDRESS)
         return None if value is None else _address(value, bytes(HEADER_BYTES))
 
+    def address(self, attribute: int) -> tuple[str, int] | None:
+        """Return an XORed address attribute, None without; raises ParseError if it cannot be read."""
+        value = self.get(attribute)
+        return None if value is None else _address(value, MAGIC + self.transaction)
+
     @property
     def error(self) -> tuple[int, str] | None:
         """The code (300-699) and reason of an error answer, None without."""
@@ -83,6 +94,39 @@ def encode_stun(message: StunMessage) -> bytes:
         for kind, value in message.attributes
     )
     return message.kind.to_bytes(2, "big") + len(body).to_bytes(2, "big") + MAGIC + message.transaction + body
+
+
+def encode_signed(message: StunMessage, key: bytes) -> bytes:
+    """Print a message with MESSAGE-INTEGRITY (none without a key) and FINGERPRINT (RFC 8489 14.5, 14.7)."""
+    text = encode_stun(message)
+    if key:
+        # The length in the header, as it is signed, counts what has been added so far and the attribute itself.
+        text = _with_length(text, 24)
+        text += MESSAGE_INTEGRITY.to_bytes(2, "big") + b"\0\x14" + hmac.digest(key, text, hashlib.sha1)
+    text = _with_length(text, 8)
+    return text + FINGERPRINT.to_bytes(2, "big") + b"\0\4" + (zlib.crc32(text) ^ _FINGERPRINT_KEY).to_bytes(4, "big")
+
+
+def _with_length(text: bytes, more: int) -> bytes:
+    """Return the message with a length that counts `more` octets to come."""
+    return text[:2] + (len(text) - HEADER_BYTES + more).to_bytes(2, "big") + text[4:]
+
+
+def is_signed(data: bytes, key: bytes) -> bool:
+    """Tell whether a message that `parse_stun` has read carries the right MESSAGE-INTEGRITY."""
+    place = HEADER_BYTES
+    while place + 4 <= len(data):
+        kind, length = int.from_bytes(data[place:place + 2], "big"), int.from_bytes(data[place + 2:place + 4], "big")
+        if kind == MESSAGE_INTEGRITY and length == 20:
+            signed = _with_length(data[:place], 24)
+            return hmac.compare_digest(hmac.digest(key, signed, hashlib.sha1), data[place + 4:place + 24])
+        place += 4 + length + -length % 4
+    return False
+
+
+def error_value(code: int, reason: str) -> bytes:
+    """Return the value of ERROR-CODE (RFC 8489 14.8)."""
+    return bytes((0, 0, code // 100, code % 100)) + reason.encode()
 
 
 def mapped_value(address: str, port: int, transaction: bytes) -> bytes:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Final
 
 from offhook.errors import InvalidState
-from offhook.media.messages import Direction, StreamConfig, StreamStats
+from offhook.media.messages import Candidate, Direction, StreamConfig, StreamStats
 from offhook.media.security import Security
 from offhook.phone.model import CallDirection, CallEnd, CallMedia, CallState, CallView, HeaderList, Party, wall
 from offhook.sip.events import Body
@@ -121,6 +121,12 @@ class Call:
     secrecy_told: bool = False
     srtp: str = ""
     cipher: str = ""
+    gathering: bool = False
+    hold_others: bool = False
+    candidates: tuple[Candidate, ...] | None = None
+    ice_ufrag: str = ""
+    ice_pwd: str = ""
+    ice_remote: str = ""
     config: StreamConfig | None = None
     stats: StreamStats | None = None
     media_seen: bool = False

@@ -314,6 +314,21 @@ class MediaSecurity(CallEvent, frozen=True, kw_only=True):
     warning: str = ""
 
 
+class MediaCandidates(CallEvent, frozen=True, kw_only=True):
+    """The addresses under which the call's sound can be reached ("srflx 203.0.113.7:40000"), and which servers did not help."""
+
+    candidates: tuple[str, ...]
+    problems: tuple[str, ...] = ()
+
+
+class MediaRoute(CallEvent, frozen=True, kw_only=True):
+    """ICE has found, or changed, the way of the sound: the kinds of both ends ("host", "relay" …) and the far end's address."""
+
+    local: str
+    remote: str
+    address: str
+
+
 class PlaybackStarted(CallEvent, frozen=True, kw_only=True):
     """A playback's first frame goes out."""
 
@@ -729,7 +744,7 @@ EVENTS: tuple[type[Event], ...] = (
     AudioMarkReached, AudioCleared, AudioUnderrun, AudioOverrun,
     AudioStreamStarted, AudioStreamStopped, AudioStreamFailed,
     DtmfReceived, DtmfSent, DtmfSendFailed, MediaStarted, MediaStalled, MediaResumed, MediaStats, MediaFailed,
-    MediaSecurity,
+    MediaSecurity, MediaCandidates, MediaRoute,
     PlaybackStarted, PlaybackFinished, PlaybackFailed, RecordingStarted, RecordingPaused, RecordingResumed,
     RecordingFinished, RecordingFailed,
     ConferenceCreated, ConferenceJoined, ConferenceLeft, ConferenceUpdated, ConferenceEnded,

@@ -102,6 +102,8 @@ class Incoming:
             desk.emit(CallIncoming(call=call.view(), rings=False))
             self.closing.refuse(call, *unsuitable)
             return
+        if desk.ports and self.offers.reach.searches(call):
+            self.offers.prepare(call)  # while it rings, so that the answer need not wait for it
         if self._forwards_at_once and not desk.settings.decide:
             self._forward(call)
             return
@@ -316,6 +318,10 @@ class Incoming:
             # The media engine is still starting (or just restarted): the answer goes out as soon as it has a port.
             call.waiting.add("port")
             return Accepted(call=call.id, operation=self.desk.begin("answer", call))
+        if self.offers.prepare(call):
+            call.waiting.add("candidates")
+            call.hold_others = hold_others
+            return Accepted(call=call.id, operation=self.desk.begin("answer", call))
         try:
             body = self.offers.answer(call, call.remote_offer) if call.remote_offer is not None else self.offers.offer(call)
         except (MediaNegotiationFailed, ParseError) as error:
@@ -335,6 +341,12 @@ class Incoming:
             if "port" in call.waiting and self.desk.ports:
                 call.waiting.discard("port")
                 self._auto_answer(call)
+
+    def gathered(self, call: Call) -> None:
+        """Answer the call that waited for its addresses."""
+        if "candidates" in call.waiting and call.state is CallState.INCOMING:
+            call.waiting.discard("candidates")
+            self._answer_by_itself(call, hold_others=call.hold_others)
 
     def _auto_answer(self, call: Call) -> None:
         if call.state is CallState.INCOMING and (call.replaces or not self._busy_for_auto()):

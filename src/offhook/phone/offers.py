@@ -15,6 +15,7 @@ from offhook.phone.events import (
     CallResumed,
     CallUpdated,
 )
+from offhook.phone.reach import Reach
 from offhook.phone.secrecy import Secrecy
 from offhook.sip.events import (
     AnswerOffer,
@@ -38,10 +39,11 @@ RETRY_OFFER = 0.3
 class Offers:
     """Makes offers and answers for calls, and keeps each call's stream in step with them."""
 
-    def __init__(self, desk: Desk, codecs: tuple[str, ...], secrecy: Secrecy) -> None:
+    def __init__(self, desk: Desk, codecs: tuple[str, ...], secrecy: Secrecy, reach: Reach) -> None:
         self.desk = desk
         self.codecs = codecs
         self.secrecy = secrecy
+        self.reach = reach
 
     # --- ports and streams
 
@@ -57,11 +59,17 @@ class Offers:
         if call.muted:
             self.desk.media(SetStreamMute(call.id, True))
 
+    def prepare(self, call: Call) -> bool:
+        """Take a port and have its addresses found out; say whether that takes a while (CandidatesGathered)."""
+        self.take_port(call)
+        return self.reach.lacks(call)
+
     def _local(self, call: Call) -> LocalMedia:
         security = self.secrecy.of(call)
-        return LocalMedia(
+        plain = LocalMedia(
             call.address, call.port, self.codecs, security=security, rtcp_mux=security.keying == "dtls"
         )
+        return self.reach.local(call, plain)
 
     def check(self, call: Call, offer: bytes) -> None:
         """Say before anybody is asked whether the call's offer could be answered; raises as `answer` does."""
@@ -89,6 +97,7 @@ class Offers:
         Raises MediaNegotiationFailed or ParseError; then nothing has changed.
         """
         self.take_port(call)
+        self.reach.meet(call, offer)
         self._new_version(call)
         text, config = make_answer(
             self._local(call), offer, call.sdp_id, call.sdp_version, direction=call.our_direction(hold)
@@ -106,6 +115,7 @@ class Offers:
         config = self.secrecy.complete(config)
         if config != call.config:
             call.config = config
+            self.reach.agreed(call, config)
             self.desk.media(ConfigureStream(call.id, config))
             self.secrecy.note(call, config, ours)
 

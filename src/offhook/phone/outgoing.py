@@ -183,6 +183,10 @@ class Outgoing:
         if not desk.ports:
             call.waiting.add("port")
         call.waiting.add("address")
+        if self.offers.reach.searches(call):
+            call.waiting.add("candidates")
+            if desk.ports:
+                self.offers.prepare(call)
         if len(call.waiting) > 1:
             desk.after(call, "wait", desk.settings.register_timeout, self._waited_long)
         self._ask_address(call, target)
@@ -242,8 +246,12 @@ class Outgoing:
         """Waiting calls can take a port, oldest first."""
         for call in [c for c in self.desk.in_state(_CALLING) if "port" in c.waiting and not c.invited]:
             if self.desk.ports:
-                self.offers.take_port(call)
+                self.offers.prepare(call)
                 self._lacks_no_more(call, "port")
+
+    def gathered(self, call: Call) -> None:
+        """The call's addresses are known."""
+        self._lacks_no_more(call, "candidates")
 
     def _lacks_no_more(self, call: Call, thing: str) -> None:
         if thing not in call.waiting:
@@ -254,7 +262,8 @@ class Outgoing:
 
     def _waited_long(self, call: Call) -> None:
         if call.waiting:
-            lacking = {"registration": "not registered in time", "port": "no media port", "address": "no answer from DNS"}
+            lacking = {"registration": "not registered in time", "port": "no media port", "address": "no answer from DNS",
+                       "candidates": "no answer from the media engine"}  # fmt: skip
             self.closing.close(call, "network", 408, lacking[min(call.waiting, key=list(lacking).index)])
 
     def _invite(self, call: Call) -> None:

@@ -31,8 +31,9 @@ from offhook.phone.incoming import Incoming
 from offhook.phone.model import CallState, Party, Snapshot
 from offhook.phone.offers import Offers
 from offhook.phone.outgoing import LOCAL_IDENTITY, Outgoing
+from offhook.phone.reach import NatServers, Reach
 from offhook.phone.secrecy import NoCertificate, OwnCertificate, Secrecy
-from offhook.phone.settings import PhoneSettings, SrtpSettings, WatchedBy
+from offhook.phone.settings import NatSettings, PhoneSettings, SrtpSettings, WatchedBy
 from offhook.phone.sound import Sound
 from offhook.phone.streams import Streams
 from offhook.phone.transfers import Transfers
@@ -76,7 +77,7 @@ class Started:
 
 PhoneInput: TypeAlias = (
     s.SipInput | media.MediaReport | ClockSet | Started | ContactsLoaded | DirectoryListed | StreamConnected | StreamOver
-    | SoundFetched
+    | SoundFetched | NatServers
 )
 
 
@@ -94,6 +95,7 @@ class Phone:
         user_agent: str = "offhook",
         country_code: str = "",
         srtp: SrtpSettings = SrtpSettings(),  # noqa: B008 - frozen
+        nat: NatSettings = NatSettings(),  # noqa: B008 - as above
         certificate: OwnCertificate = NoCertificate(),  # noqa: B008 - as above
         rules: Rules | None = None,
     ) -> None:
@@ -103,7 +105,8 @@ class Phone:
         self.desk.sip.execute(policy, 0.0)
         self.closing = Closing(self.desk)
         self.secrecy = Secrecy(self.desk, srtp, certificate)
-        self.offers = Offers(self.desk, codecs, self.secrecy)
+        self.reach = Reach(self.desk, nat)
+        self.offers = Offers(self.desk, codecs, self.secrecy, self.reach)
         self.digits = Digits(self.desk)
         self.audio = Audio(self.desk)
         self.outgoing = Outgoing(self.desk, self.offers, self.digits, self.closing)
@@ -381,6 +384,9 @@ class Phone:
             ),
             media.StreamResumed: for_stream(self._stream_resumed),
             media.StreamStats: for_stream(self._stream_stats),
+            NatServers: self._nat_servers,
+            media.CandidatesGathered: for_stream(self._gathered),
+            media.StreamRouted: for_stream(self.reach.routed),
             media.StreamSecured: for_stream(lambda r, call: self.secrecy.secured(call, r.cipher)),
             media.StreamClosed: self._stream_closed,
             media.DigitReceived: for_stream(self.digits.received),
@@ -418,6 +424,13 @@ class Phone:
 
     def _set_clock(self, item: ClockSet) -> None:
         self.desk.clock = item.offset
+
+    def _nat_servers(self, servers: NatServers) -> None:
+        self.reach.servers = servers
+
+    def _gathered(self, report: media.CandidatesGathered, call: Call) -> None:
+        self.reach.gathered(report, call)
+        (self.outgoing if call.direction == "outgoing" else self.incoming).gathered(call)
 
     # --- calls
 

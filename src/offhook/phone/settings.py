@@ -14,6 +14,8 @@ Reliable: TypeAlias = Literal["off", "supported", "required"]
 WatchedBy: TypeAlias = Literal["nobody", "server", "anyone"]
 AutoAnswerCalls: TypeAlias = Literal["idle", "hold", "all"]
 AccountSrtp: TypeAlias = Literal["default", "off", "optional", "required"]
+NatPolicy: TypeAlias = Literal["off", "address", "stun", "turn", "ice"]
+AccountNat: TypeAlias = Literal["default", "off", "address", "stun", "turn", "ice"]
 AccountKeying: TypeAlias = Literal["default", "sdes", "dtls"]
 
 
@@ -81,6 +83,23 @@ class SrtpSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class NatSettings:
+    """How sound finds its way through NATs, for accounts that do not say otherwise and for calls without an account.
+
+    `policy`: "off" says our own address, "address" says `public_address`, "stun" the one a server sees, "turn" sends everything
+    over a relay, "ice" tries all of them together with the far end and takes the best. `stun` is host:port, `turn` a URI such
+    as "turn:relay.example.org:3478?transport=tcp" or "turns:relay.example.org".
+    """
+
+    policy: NatPolicy = "off"
+    public_address: str = ""
+    stun: str = ""
+    turn: str = ""
+    turn_username: str = ""
+    turn_password: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class AccountSettings:
     """One SIP account. `domain` is the registrar's domain, `proxy` an outbound proxy URI ("" is none), `expires` seconds.
 
@@ -95,7 +114,7 @@ class AccountSettings:
     `pickup_prefix` is what the PBX wants before the number whose ringing call is to be taken.
     `mwi` watches the account's mailbox, `publish_presence` tells the server whether we are on the phone.
     An account with `register` False can still place calls, and receive those sent to our address. `srtp` and `keying` are
-    as in the section [srtp], "default" takes what that says.
+    as in the section [srtp], `nat` as `policy` in [nat]; "default" takes what that says.
     """
 
     id: str
@@ -126,6 +145,7 @@ class AccountSettings:
     publish_presence: bool = False
     srtp: AccountSrtp = "default"
     keying: AccountKeying = "default"
+    nat: AccountNat = "default"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_origin, get_t
 
 from offhook.errors import ConfigError
 from offhook.media.sdes import SUITES
-from offhook.phone.settings import AccountSettings, ContactSettings, PhoneSettings, SrtpSettings
+from offhook.phone.settings import AccountSettings, ContactSettings, NatSettings, PhoneSettings, SrtpSettings
 from offhook.storage.privacy import private_folder, private_temporary
 
 CODECS = ("PCMU", "PCMA")
@@ -168,6 +168,7 @@ class Config:
     sip: SipSettings = field(default_factory=SipSettings)
     media: MediaSettings = field(default_factory=MediaSettings)
     srtp: SrtpSettings = field(default_factory=SrtpSettings)
+    nat: NatSettings = field(default_factory=NatSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     hooks: HookSettings = field(default_factory=HookSettings)
     webhooks: WebhookSettings = field(default_factory=WebhookSettings)
@@ -183,7 +184,7 @@ SECTIONS: Mapping[str, type[Any]] = {
     "phone": PhoneSettings, "sip": SipSettings, "media": MediaSettings, "srtp": SrtpSettings, "http": HttpSettings,
     "hooks": HookSettings, "webhooks": WebhookSettings, "windows": WindowsSettings, "contacts": ContactSettings,
     "desktop": DesktopSettings,
-    "outgoing": OutgoingSettings,
+    "outgoing": OutgoingSettings, "nat": NatSettings,
 }  # fmt: skip
 
 Check: TypeAlias = Callable[[Any], str]
@@ -198,6 +199,19 @@ def _between(low: float, high: float, unit: str = "") -> Check:
 def _codecs(value: tuple[str, ...]) -> str:
     unknown = [name for name in value if name.upper() not in CODECS]
     return "" if value and not unknown else f"write a list of {', '.join(CODECS)}, the preferred one first"
+
+
+def _server(value: str, scheme: str) -> str:
+    if not value:
+        return ""
+    from offhook.io.nat import parse_server  # only files with servers pay for it
+
+    try:
+        parse_server(value)
+    except ValueError as error:
+        return str(error)
+    other = re.match(r"(stuns?|turns?):", value)
+    return "" if other is None or other[1].startswith(scheme) else f"write a {scheme} server here"
 
 
 def _suites(value: tuple[str, ...]) -> str:
@@ -326,6 +340,9 @@ CHECKS: Mapping[tuple[str, str], Check] = {
     ("media", "rtp_ports"): _ports,
     ("media", "codecs"): _codecs,
     ("srtp", "suites"): _suites,
+    ("nat", "public_address"): lambda value: _ip(value) and "write an IP address, as 203.0.113.7" if value else "",
+    ("nat", "stun"): lambda value: _server(value, "stun"),
+    ("nat", "turn"): lambda value: _server(value, "turn"),
     ("http", "host"): _ip,
     ("http", "port"): _between(0, 65535),
     ("http", "origins"): _origins,

@@ -1,4 +1,4 @@
-"""Real peers for tests: SIPp, baresip and Kamailio, started on free loopback ports and gone when the test is.
+"""Real peers for tests: SIPp, baresip, Kamailio and coturn, started on free loopback ports and gone when the test is.
 
 Each is a context manager; `folder` (pytest's `tmp_path`) keeps its configuration and logs. Everything here blocks for a
 moment: inside an event loop call `wait…` and `command` through `asyncio.to_thread`. A peer that is not installed raises
@@ -480,3 +480,43 @@ request_route {{
 }}
 {_WEB_ROUTE if certificate is not None else ""}
 """
+
+
+# --- coturn --------------------------------------------------------------------------------------------------------
+
+
+class Coturn:
+    """A running STUN and TURN server (UDP and TCP) for one user."""
+
+    def __init__(self, process: Process, port: int, user: str, password: str) -> None:
+        self.process = process
+        self.port = port
+        self.user = user
+        self.password = password
+
+    @property
+    def address(self) -> Address:
+        """Where it listens."""
+        return LOOPBACK, self.port
+
+
+@contextmanager
+def coturn(
+    folder: Path, *, user: str = "phone", password: str = "relay-secret", options: Sequence[str] = (),  # noqa: S107
+) -> Iterator[Coturn]:
+    """Run coturn on loopback; its relayed ports are 50000 to 50999."""
+    command = program("turnserver", "coturn")
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    process = Process([
+        command, "-n", "--listening-ip", LOOPBACK, "--relay-ip", LOOPBACK, "--listening-port", str(port), "--lt-cred-mech",
+        "--user", f"{user}:{password}", "--realm", "offhook.test", "--allow-loopback-peers", "--no-tls", "--no-dtls",
+        "--no-cli", "--min-port", "50000", "--max-port", "50999", "--log-file", "stdout", "--pidfile", str(folder / "pid"),
+        "--userdb", str(folder / "db"), *options,
+    ], folder / "coturn.log")  # fmt: skip
+    try:
+        process.wait_until(lambda: port_taken(port, socket.SOCK_DGRAM), "listening")
+        process.wait_until(lambda: _accepts(port), "listening")
+        yield Coturn(process, port, user, password)
+    finally:
+        process.stop()

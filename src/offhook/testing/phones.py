@@ -15,7 +15,7 @@ from offhook.phone.errands import Errand
 from offhook.phone.model import CallState, CallView, Snapshot
 from offhook.phone.phone import ClockSet, Phone, PhoneInput, Started
 from offhook.phone.secrecy import NoCertificate, OwnCertificate
-from offhook.phone.settings import AccountSettings, PhoneSettings, SrtpSettings
+from offhook.phone.settings import AccountSettings, NatSettings, PhoneSettings, SrtpSettings
 from offhook.testing.ids import SeededIds
 from offhook.testing.wire import Wire
 
@@ -48,6 +48,7 @@ class MediaStandIn:
     next_port: int = 20000
     play_ms: int = 0
     refuse_ports: bool = False
+    host: str = ""
     commands: list[media.MediaCommand] = field(default_factory=list)
     streams: dict[str, int] = field(default_factory=dict)
     playbacks: dict[str, str] = field(default_factory=dict)
@@ -68,6 +69,8 @@ class MediaStandIn:
                     self._say(media.StreamFailed(stream, f"port {port} is taken"))
                 else:
                     self.streams[stream] = port
+            case media.GatherCandidates(stream=stream) if stream in self.streams:
+                self._say(media.CandidatesGathered(stream, self._candidates(self.streams[stream], command)))
             case media.CloseStream(stream=stream):
                 self._close(stream)
             case media.SendDigits():
@@ -93,6 +96,18 @@ class MediaStandIn:
                 ), ()))
             case _:
                 pass
+
+    def _candidates(self, port: int, command: media.GatherCandidates) -> tuple[media.Candidate, ...]:
+        """Return an own address, and one seen from outside where there is a server to ask."""
+        found = []
+        for component in (1, 2):
+            host = self.host, port + component - 1
+            found.append(media.Candidate("h0", component, 2130706432 - component, *host, "host"))
+            if command.stun is not None:
+                found.append(media.Candidate("s", component, 1694498816 - component, "203.0.113.7", host[1], "srflx", host))
+            if command.turn is not None:
+                found.append(media.Candidate("r", component, 16777216 - component, "198.51.100.5", 60_000 + component, "relay"))
+        return tuple(found)
 
     def _say(self, report: media.MediaReport) -> None:
         self.report(report, HOST_DELAY)
@@ -137,7 +152,7 @@ class VirtualPhone:
     def __init__(
         self, wire: Wire, name: str, host: str, settings: PhoneSettings | None = None, *,
         seed: str = "", codecs: tuple[str, ...] = ("PCMU", "PCMA"), ports: int = PORTS,
-        srtp: SrtpSettings | None = None, certificate: OwnCertificate | None = None,
+        srtp: SrtpSettings | None = None, nat: NatSettings | None = None, certificate: OwnCertificate | None = None,
     ) -> None:
         self.wire = wire
         self.name = name
@@ -145,9 +160,10 @@ class VirtualPhone:
         self.events: list[e.Event] = []
         self.errands: list[Errand] = []
         self.on_event: Callable[[e.Event], None] | None = None
-        self.media = MediaStandIn(self._report_after)
+        self.media = MediaStandIn(self._report_after, host=host)
         self.phone = Phone(
             settings or PhoneSettings(), SeededIds(f"{seed}{name}"), codecs=codecs, srtp=srtp or SrtpSettings(),
+            nat=nat or NatSettings(),
             certificate=certificate or NoCertificate(),
         )
         self.node = wire.add(name, self.phone, (host, 5060), on_output=self._output)

@@ -1,0 +1,109 @@
+"""Where the far end can reach a call's media: our own address, the one seen from outside, a relay, or what ICE finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from offhook.media.candidates import PASSWORD_LENGTH, UFRAG_LENGTH, LocalIce
+from offhook.media.messages import Candidate, CandidatesGathered, GatherCandidates, StreamConfig, StreamRouted, TurnServer
+from offhook.media.negotiate import LocalMedia, ice_name
+from offhook.phone.call import Call
+from offhook.phone.desk import Desk
+from offhook.phone.events import MediaCandidates, MediaRoute
+from offhook.phone.settings import NatPolicy, NatSettings
+
+
+@dataclass(frozen=True, slots=True)
+class NatServers:
+    """Input: the servers of the section [nat], with numeric addresses; `problem` says what could not be found."""
+
+    stun: tuple[str, int] | None = None
+    turn: TurnServer | None = None
+    problem: str = ""
+
+
+class Reach:
+    """Knows the policy of each call, has its addresses found out, and puts them into its offers and answers."""
+
+    def __init__(self, desk: Desk, settings: NatSettings) -> None:
+        self.desk = desk
+        self.settings = settings
+        self.servers = NatServers()
+
+    def policy(self, call: Call) -> NatPolicy:
+        """Return what holds for the call: its account's word, else the phone's."""
+        account = self.desk.accounts.get(call.account)
+        wish = account.settings.nat if account is not None else "default"
+        return self.settings.policy if wish == "default" else wish
+
+    def searches(self, call: Call) -> bool:
+        """Tell whether the call's addresses have to be found out."""
+        return self.policy(call) not in ("off", "address")
+
+    def lacks(self, call: Call) -> bool:
+        """Tell whether the call still has to wait for its addresses; they are asked for if need be."""
+        if not self.searches(call):
+            return False
+        if not call.gathering:
+            self._gather(call)
+        return call.candidates is None
+
+    def _gather(self, call: Call) -> None:
+        call.gathering = True
+        policy, token = self.policy(call), self.desk.ids.token
+        if policy == "ice":
+            call.ice_ufrag, call.ice_pwd = token(UFRAG_LENGTH), token(PASSWORD_LENGTH)
+        addresses = (self.settings.public_address,) if self.settings.public_address else ()
+        self.desk.media(GatherCandidates(
+            call.id, addresses,
+            None if policy == "turn" else self.servers.stun, None if policy == "stun" else self.servers.turn,
+            call.ice_ufrag, call.ice_pwd,
+        ))  # fmt: skip
+
+    def gathered(self, report: CandidatesGathered, call: Call) -> None:
+        """Keep the addresses, and tell what could not be found."""
+        call.candidates = report.candidates
+        problems = (self.servers.problem, *report.problems) if self.servers.problem else report.problems
+        texts = tuple(f"{each.kind} {each.address}:{each.port}" for each in report.candidates if each.component == 1)
+        self.desk.emit(MediaCandidates(call=call.view(), candidates=texts, problems=problems))
+
+    def local(self, call: Call, plain: LocalMedia) -> LocalMedia:
+        """Return what the call brings, with the addresses under which it can be reached."""
+        policy = self.policy(call)
+        if policy == "address" and self.settings.public_address:
+            return replace(plain, address=self.settings.public_address)
+        if not call.candidates or policy in ("off", "address"):
+            return plain
+        first, second = (_default(call.candidates, component, policy) for component in (1, 2))
+        if first is None:
+            return plain
+        ice = None
+        if policy == "ice":
+            # RFC 8445 6.1.1: who made the first offer decides.
+            ice = LocalIce(call.ice_ufrag, call.ice_pwd, call.candidates, call.direction == "outgoing")
+        beside = second is not None and (second.address, second.port) != (first.address, first.port + 1)
+        return replace(
+            plain, address=first.address, rtp_port=first.port, ice=ice, relayed=first.kind == "relay",
+            rtcp=(second.address, second.port) if second is not None and beside else None,
+            rtcp_mux=plain.rtcp_mux or policy == "ice",
+        )  # fmt: skip
+
+    def meet(self, call: Call, offer: bytes) -> None:
+        """Take a new name if the far end has taken one: the search begins again (RFC 8445 9)."""
+        if call.ice_remote and ice_name(offer) != call.ice_remote:
+            call.ice_ufrag, call.ice_pwd = self.desk.ids.token(UFRAG_LENGTH), self.desk.ids.token(PASSWORD_LENGTH)
+
+    def agreed(self, call: Call, config: StreamConfig) -> None:
+        """Remember with whom."""
+        call.ice_remote = config.ice.remote_ufrag if config.ice is not None else ""
+
+    def routed(self, report: StreamRouted, call: Call) -> None:
+        """ICE has chosen."""
+        self.desk.emit(MediaRoute(call=call.view(), local=report.local, remote=report.remote, address=report.address))
+
+
+def _default(candidates: tuple[Candidate, ...], component: int, policy: NatPolicy) -> Candidate | None:
+    """Return the candidate for those who know nothing of ICE: the one that works most often (RFC 8445 5.1.4)."""
+    kinds = ("srflx", "host") if policy == "stun" else ("relay", "srflx", "host")
+    own = [each for each in candidates if each.component == component]
+    return next((each for kind in kinds for each in own if each.kind == kind), None)

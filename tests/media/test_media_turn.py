@@ -1,0 +1,265 @@
+"""A TURN client against a toy server in virtual time: challenges, lifetimes, permissions, channels, silence and rubbish."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from virtual_media import SeededIds
+
+from offhook.errors import ParseError
+from offhook.media import turn as t
+from offhook.media.messages import TurnServer
+from offhook.media.receiving import Address
+from offhook.media.stun import (
+    ERROR_CODE,
+    NONCE,
+    REALM,
+    USERNAME,
+    XOR_MAPPED_ADDRESS,
+    StunMessage,
+    encode_signed,
+    error_value,
+    is_signed,
+    mapped_value,
+    parse_stun,
+)
+
+SERVER: Address = ("9.9.9.9", 3478)
+PEER: Address = ("2.2.2.2", 5000)
+KEY = hashlib.md5(b"user:realm:secret").digest()
+
+
+class ToyServer:
+    """As much of RFC 8656 as a client can notice."""
+
+    def __init__(self) -> None:
+        self.nonce = b"first"
+        self.lifetime = 600
+        self.permitted: list[str] = []
+        self.channels: dict[int, Address] = {}
+        self.relayed: list[tuple[bytes, Address]] = []
+        self.seen: list[int] = []
+        self.deaf = False
+        self.refuse = 0
+
+    def take(self, data: bytes) -> bytes | None:
+        if self.deaf:
+            return None
+        if data[0] in t.CHANNELS:
+            channel = self.channels[int.from_bytes(data[:2], "big")]
+            self.relayed.append((data[4:4 + int.from_bytes(data[2:4], "big")], channel))
+            return None
+        message = parse_stun(data)
+        self.seen.append(message.kind)
+        if message.kind == t.SEND:
+            peer = message.address(t.XOR_PEER_ADDRESS)
+            content = message.get(t.DATA_ATTRIBUTE)
+            assert peer is not None
+            assert content is not None
+            if peer[0] in self.permitted:
+                self.relayed.append((content, peer))
+            return None
+        if message.get(USERNAME) is None or message.get(NONCE) != self.nonce or not is_signed(data, KEY):
+            code = 438 if message.get(USERNAME) is not None and message.get(NONCE) != self.nonce else 401
+            return self.error(message, code)
+        if self.refuse:
+            return self.error(message, self.refuse)
+        return self.grant(message)
+
+    def error(self, message: StunMessage, code: int) -> bytes:
+        attributes = ((ERROR_CODE, error_value(code, "No")), (REALM, b"realm"), (NONCE, self.nonce))
+        return encode_signed(StunMessage(message.kind | t.ERROR, message.transaction, attributes), b"")
+
+    def grant(self, message: StunMessage) -> bytes:
+        attributes: list[tuple[int, bytes]] = []
+        peer = message.address(t.XOR_PEER_ADDRESS)
+        if message.kind == t.ALLOCATE:
+            attributes += [
+                (t.XOR_RELAYED_ADDRESS, mapped_value("5.5.5.5", 60_000, message.transaction)),
+                (XOR_MAPPED_ADDRESS, mapped_value("1.1.1.1", 50_000, message.transaction)),
+            ]
+        if message.kind in (t.ALLOCATE, t.REFRESH):
+            attributes.append((t.LIFETIME, self.lifetime.to_bytes(4, "big")))
+        if peer is not None:
+            self.permitted.append(peer[0])
+        if message.kind == t.CHANNEL_BIND and peer is not None:
+            self.channels[int.from_bytes((message.get(t.CHANNEL_NUMBER) or b"")[:2], "big")] = peer
+        return encode_signed(StunMessage(message.kind | t.SUCCESS, message.transaction, tuple(attributes)), KEY)
+
+
+class World:
+    def __init__(self, password: str = "secret", transport: str = "udp") -> None:
+        self.server = ToyServer()
+        self.now = 0.0
+        self.heard: list[tuple[bytes, Address]] = []
+        self.answers: list[bytes] = []
+        server = TurnServer(SERVER, "user", password, transport)  # type: ignore[arg-type]
+        self.turn = t.Turn(server, SeededIds(), self.send, lambda data, peer: self.heard.append((data, peer)), 0.0)
+
+    def send(self, data: bytes) -> None:
+        answer = self.server.take(data)
+        if answer is not None:
+            self.answers.append(answer)
+
+    def run(self, seconds: float) -> None:
+        end = self.now + seconds
+        while True:
+            while self.answers:
+                self.turn.receive(self.answers.pop(0), self.now)
+            if self.now >= end:
+                return
+            self.now += 0.1
+            self.turn.timeout(self.now)
+
+
+def ready(**options: str) -> World:
+    world = World(**options)
+    world.run(0.1)
+    assert world.turn.state is t.TurnState.READY
+    return world
+
+
+def test_an_allocation_takes_a_challenge() -> None:
+    world = ready()
+    assert (world.turn.relayed, world.turn.mapped) == (("5.5.5.5", 60_000), ("1.1.1.1", 50_000))
+    assert world.server.seen == [t.ALLOCATE, t.ALLOCATE]
+    assert "secret" not in repr(world.turn.server)
+
+
+def test_a_wrong_password_is_said() -> None:
+    world = World(password="guess")
+    world.run(5.0)
+    assert world.turn.state is t.TurnState.FAILED
+    assert "401" in world.turn.problem
+    assert "password" in world.turn.problem
+
+
+def test_a_refusal_is_said() -> None:
+    world = World()
+    world.server.refuse = 486
+    world.run(1.0)
+    assert world.turn.problem == "the server refuses: 486 No"
+
+
+def test_what_an_earlier_user_of_our_port_left_is_given_back() -> None:
+    world = World()
+    world.server.refuse = 437
+    world.run(0.1)
+    assert world.server.seen[-1] == t.REFRESH
+    world.run(0.7)
+    world.server.refuse = 0
+    world.run(1.0)
+    assert world.turn.state is t.TurnState.READY
+    world = World()
+    world.server.refuse = 437
+    world.run(3.0)
+    assert world.turn.state is t.TurnState.FAILED
+
+
+def test_a_server_that_is_not_there() -> None:
+    world = World()
+    world.server.deaf = True
+    world.run(20.0)
+    assert world.turn.problem == "the server does not answer"
+
+
+def test_a_lost_question_is_asked_again() -> None:
+    world = World()
+    world.answers.clear()
+    world.run(2.0)
+    assert world.turn.state is t.TurnState.READY
+
+
+def test_packets_go_and_come_with_permission_and_by_channel() -> None:
+    world = ready()
+    world.turn.permit(PEER, world.now)
+    world.run(0.1)
+    world.turn.send(b"one", PEER)
+    assert world.server.relayed == [(b"one", PEER)]
+    data = StunMessage(t.DATA, b"x" * 12, ((t.XOR_PEER_ADDRESS, mapped_value(*PEER, b"x" * 12)), (t.DATA_ATTRIBUTE, b"two")))
+    world.turn.receive(encode_signed(data, b""), world.now)
+    assert world.heard == [(b"two", PEER)]
+    world.turn.bind(PEER, world.now)
+    world.run(0.1)
+    world.turn.send(b"three", PEER)
+    assert world.server.relayed[-1] == (b"three", PEER)
+    assert world.server.seen.count(t.SEND) == 1
+    world.turn.receive(b"\x40\0\0\4four", world.now)
+    assert world.heard[-1] == (b"four", PEER)
+    world.turn.receive(b"\x40\1\0\4evil", world.now)  # a channel nobody has
+    world.turn.receive(b"\x40\0\xff\xffcut", world.now)
+    assert len(world.heard) == 2
+
+
+def test_all_is_refreshed_in_time() -> None:
+    world = ready()
+    world.turn.permit(PEER, world.now)
+    world.turn.bind(PEER, world.now)
+    world.run(1300.0)
+    assert world.turn.state is t.TurnState.READY
+    assert world.server.seen.count(t.REFRESH) >= 2
+    assert world.server.seen.count(t.CREATE_PERMISSION) >= 5  # every 240 s: they last 300
+    assert world.server.seen.count(t.CHANNEL_BIND) >= 3
+
+
+def test_a_new_nonce_is_taken_over() -> None:
+    world = ready()
+    world.server.nonce = b"second"
+    world.turn.permit(PEER, world.now)
+    world.run(0.2)
+    assert PEER[0] in world.server.permitted
+
+
+def test_a_lost_allocation_is_noticed() -> None:
+    world = ready()
+    world.server.refuse = 437
+    world.run(700.0)
+    assert world.turn.state is t.TurnState.FAILED
+    assert "437" in world.turn.problem
+
+
+def test_it_is_given_back() -> None:
+    world = ready()
+    world.turn.close(world.now)
+    assert world.server.seen[-1] == t.REFRESH
+    world.turn.send(b"late", PEER)
+    assert world.server.relayed == []
+
+
+def test_an_answer_without_the_right_signature_counts_for_nothing() -> None:
+    world = World()
+    challenge = world.answers.pop(0)
+    world.turn.receive(challenge, 0.0)
+    world.answers.clear()
+    transaction = next(iter(world.turn._requests))
+    lie = StunMessage(t.ALLOCATE | t.SUCCESS, transaction, ((t.XOR_RELAYED_ADDRESS, mapped_value("6.6.6.6", 1, transaction)),))
+    world.turn.receive(encode_signed(lie, b"guess"), 0.0)
+    assert world.turn.relayed is None
+
+
+@given(st.lists(st.binary(max_size=80), max_size=30))
+def test_rubbish_has_no_effect(rubbish: list[bytes]) -> None:
+    world = ready()
+    for data in rubbish:
+        world.turn.receive(data, world.now)
+        world.turn.receive(b"\x01\x13" + data, world.now)
+    assert world.turn.state is t.TurnState.READY
+
+
+def test_over_a_stream_channel_data_is_padded_and_taken_apart() -> None:
+    world = ready(transport="tcp")
+    world.turn.bind(PEER, world.now)
+    world.run(0.1)
+    sent: list[bytes] = []
+    world.turn._send = sent.append
+    world.turn.send(b"abc", PEER)
+    assert sent == [b"\x40\0\0\3abc\0"]
+    question = encode_signed(StunMessage(1, b"q" * 12), b"")
+    buffer = bytearray(sent[0] + question + sent[0] + question[:10])
+    assert t.split_stream(buffer) == [sent[0], question, sent[0]]
+    assert bytes(buffer) == question[:10]
+    with pytest.raises(ParseError):
+        t.split_stream(bytearray(b"SSH-2.0-x"))
