@@ -297,7 +297,9 @@ def test_the_page_has_these_tables() -> None:
 
 NAMES = [f"{key.name}" for key in (*keys.SETTINGS, *keys.ACCOUNT)]
 VALUES = st.sampled_from(["", "0", "1", "all", "button", "a b", "{number}", "65535"]) | st.text(max_size=12)
-LINES = st.builds("{}={}".format, st.sampled_from(NAMES), VALUES)
+LINES = st.builds("{}={}".format, st.sampled_from(NAMES), VALUES) | st.sampled_from([
+    "domain=pbx:5070", "domain=a:b:c", "username=u", "server=[::1]", "0=1;a;1;1;1;x", "1=u@h:x;a;2;1;0;", "2=a;b;call",
+])  # fmt: skip
 SECTION_NAMES = st.sampled_from(["[Settings]", "[Account1]", "[Account2]", "[Shortcuts]", "[Calls]", "[Other]"])
 
 

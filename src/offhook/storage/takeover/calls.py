@@ -18,6 +18,9 @@ from offhook.storage.takeover.xml import Element
 MAX_FIELD: Final = 512
 """Characters of a name, a number or a remark."""
 
+NOWHERE: Final = "unknown.invalid"
+"""The host of an address that says none (RFC 6761: nobody can have it)."""
+
 _KINDS: Final = {"0": "out", "1": "in", "2": "miss", "out": "out", "in": "in", "miss": "miss", "missed": "miss",
                  "outgoing": "out", "incoming": "in"}  # fmt: skip
 _LATEST: Final = 4102444800
@@ -51,8 +54,14 @@ class PastCall:
             try:
                 return str(Uri.parse(f"sip:{number}"))
             except ParseError:  # whatever it was, it stays to be read, as a user's name
-                domain = domain or "unknown.invalid"
-        return str(Uri.sip(number, domain)) if domain else f"tel:{re.sub(r'[^0-9+*#]', '', number)}"
+                domain = domain or NOWHERE
+        if not domain:
+            return f"tel:{re.sub(r'[^0-9+*#]', '', number)}"
+        try:
+            place = Uri.parse(f"sip:{domain}")
+        except ParseError:
+            place = Uri.parse(f"sip:{NOWHERE}")
+        return str(Uri.sip(number, place.host, place.port))
 
 
 @dataclass(slots=True)
