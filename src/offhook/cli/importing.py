@@ -50,6 +50,7 @@ def take_over(use: Invocation) -> int:
         taking_over.keep_calls(found.calls, where.history_file)
     report["imported"], running = _contacts(use, found, where.contacts_file, settings.contacts.country_code)
     notes = [f"Written into {file}." if written else "", RESTART if running and written else ""]
+    notes.insert(0, f"Contacts: {_counted(report['imported'])}." if found.contacts else "")
     return show(use, {"dry_run": False, "running": running, **report}, _text(found, notes))
 
 

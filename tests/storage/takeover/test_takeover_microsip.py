@@ -138,6 +138,7 @@ def test_accounts(found: Takeover) -> None:
         "domain": "pbx.example.org", "username": "1001", "label": "Office & Co", "proxy": "proxy.example.org",
         "auth_username": "auth1001", "display_name": 'Ada "the" Countess', "dialing_prefix": "0", "expires": 120,
         "dial_plan": "(xxxx|<0:+49>x.)", "hide_caller_id": True, "transport": "tcp",
+        "backups": ["backup.example.org"], "srtp": "required", "mwi": True, "keep_alive": 15,
     }  # fmt: skip
     assert (ada.id, ada.password) == ("ada", "")
     assert ada.settings == {
@@ -155,7 +156,6 @@ def test_what_is_left_says_why(found: Takeover) -> None:
     assert "offhook webhooks add" in why["[Settings] cmdCallStart"]
     assert "{password}" in why["[Settings] cmdOutgoingCall"]
     assert "no such folder" in why["[Settings] recordingPath"]
-    assert "only the first" in why["[Account1] proxy"]
     assert "offhook dtmf" in why["[Shortcuts] 1"]
     assert why["[Settings] strange"].startswith("unsupported")
     assert why["[Settings] mainX"].startswith("needless")
@@ -192,7 +192,21 @@ def test_which_passwords_are_encrypted(written: str, encrypted: bool) -> None:
     assert found.accounts[0].password == ("" if encrypted else written)
 
 
+@pytest.mark.parametrize(("written", "settings"), [
+    ("SRTP=", {}), ("SRTP=optional", {"srtp": "optional"}), ("SRTP=dtls", {"srtp": "required", "keying": "dtls"}),
+    ("SRTP=dtls-sdes", {"srtp": "required", "keying": "dtls"}), ("SRTP=new", {"srtp": "required"}),
+    ("transport=tls", {"transport": "tls"}), ("transport=", {"transport": "udp"}), ("publish=1", {"publish_presence": True}),
+    ("proxy=a b c", {"proxy": "a", "backups": ["b", "c"]}), ("keepAlive=30", {"keep_alive": 30}),
+    ("transport=new", {"register": False}), ("hideCID=anonymous", {"hide_caller_id": True}), ("hideCID=0", {}),
+    ("registerRefresh=5", {}), ("[Settings]\nfeatureCodeCP=*8", {"pickup_prefix": "*8"}),
+])
+def test_single_keys_of_an_account(written: str, settings: dict[str, object]) -> None:
+    found = take_over_ini(f"[Account1]\ndomain=d\nusername=u\n{written}\n", "x")
+    assert found.accounts[0].settings == {"domain": "d", "username": "u", **settings}
+
+
 @pytest.mark.parametrize(("text", "key", "value"), [
+    ("dnsSrvNs=192.0.2.1;192.0.2.2", ("sip", "nameservers"), ["192.0.2.1", "192.0.2.2"]),
     ("autoAnswer=", ("phone", "auto_answer"), "off"), ("autoAnswer=header", ("phone", "auto_answer"), "header"),
     ("autoAnswer=button\nAA=0", ("phone", "auto_answer"), "off"), ("autoAnswer=all", ("phone", "auto_answer"), "all"),
     ("denyIncoming=button\nDND=1", ("phone", "dnd"), True), ("denyIncoming=all", ("phone", "dnd"), True),

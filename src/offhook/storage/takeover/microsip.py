@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -129,6 +129,8 @@ class _Reader:
         self._deny()
         self._recordings()
         self._ports()
+        self._nameservers()
+        self._pickup()
         self._directory()
 
     def _default_account(self) -> None:
@@ -194,6 +196,24 @@ class _Reader:
         if first and _PORT.fullmatch(low) and _PORT.fullmatch(high):
             self._set(first, "media.rtp_ports", [int(low), int(high)])
 
+    def _nameservers(self) -> None:
+        entry, value = self._value("dnsSrvNs")
+        found = [part for part in re.split(r"[;,\s]+", value) if part]
+        if entry and found:
+            self._set(entry, "sip.nameservers", found)
+
+    def _pickup(self) -> None:
+        entry, value = self._value("featureCodeCP")
+        wrong = refusal("account", "pickup_prefix", value)
+        if not entry or not value:
+            return
+        if wrong:
+            self._left(self._settings, entry, "invalid", wrong)
+            return
+        for account in self._found.accounts:
+            account.settings["pickup_prefix"] = value
+        self._taken(self._settings, entry, f"account.….pickup_prefix = {_shown(value)}")
+
     def _directory(self) -> None:
         entry, url = self._value("usersDirectory")
         if not entry or not url:
@@ -245,6 +265,10 @@ class _Reader:
             return
         if entry.key.lower() == "transport":
             self._transport(section, entry, account)
+        elif entry.key.lower() == "srtp":
+            self._srtp(section, entry, account)
+        elif entry.key.lower() == "voicemailnumber" and entry.value:
+            account.settings["mwi"] = True
         elif key.convert is not None:
             try:
                 value = key.convert(entry.value)
@@ -269,13 +293,21 @@ class _Reader:
         account.settings["register"] = False  # rather not at all than in the clear
         self._left(section, entry, "unsupported", f"no {wanted[:20]} here: the account is written with register = false")
 
+    def _srtp(self, section: Section, entry: Entry, account: TakenAccount) -> None:
+        meant = _SRTP.get(entry.value.lower())
+        if meant is None:
+            account.settings["srtp"] = "required"  # whatever it means, it is not in the clear
+            self._left(section, entry, "invalid", "it is none of the values MicroSIP knows: the account has srtp = required")
+        else:
+            account.settings.update(meant)
+
     def _proxy(self, section: Section, account: TakenAccount, domain: str) -> None:
         proxies, server = section.text("proxy").split(), section.text("server")
         proxy = proxies[0] if proxies else server if server.lower() != domain.lower() else ""
         if proxy:
             account.settings["proxy"] = proxy
         if len(proxies) > 1:
-            self._left(section, section.entries["proxy"], "unsupported", f"only the first of them: {proxy}")
+            self._into_account(section, section.entries["proxy"], account, "backups", proxies[1:])
 
     def _password(self, section: Section) -> str:
         entry = section.entries.get("password")
@@ -316,6 +348,11 @@ class _Reader:
         for skipped in found.skipped:
             self._found.findings.append(Finding(self._name, skipped.line, "[Calls]", why="invalid", text=skipped.why))
 
+
+_SRTP: Final[Mapping[str, Mapping[str, SettingValue]]] = {
+    "": {}, "optional": {"srtp": "optional"}, "mandatory": {"srtp": "required"}, "dtls": {"srtp": "required", "keying": "dtls"},
+    "dtls-sdes": {"srtp": "required", "keying": "dtls"},
+}  # fmt: skip
 
 _SHORTCUTS: Final = {
     "dtmf": "there are no shortcut buttons here; the command is  offhook dtmf DIGITS",
