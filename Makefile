@@ -47,8 +47,10 @@ fix: $(READY) ## mend what ruff can mend
 interop: $(READY) ## calls with SIPp, baresip and Kamailio, a browser, Node.js, a sound server (system packages)
 	$(PYTEST) -q -m "(interop or sound) and not windows" $(ARGS)
 
-windows: $(READY) ## the phone as a Windows program, under Wine (system packages)
-	$(PYTEST) -q -m windows tests/windows $(ARGS)
+windows: $(READY) ## the phone as a Windows program, under Wine (system packages): the fast suite, then calls, sound, window and DDE
+	$(BIN)/python -m offhook.testing.windows --within 480 -m pytest -q -n 2 --hypothesis-profile=few -o cache_dir=.pytest_cache/windows \
+	  -m "not interop and not sound and not windows and not slow" $(ARGS)
+	$(PYTEST) -q -m windows $(ARGS)
 
 bench: $(READY) ## measure the phone beside its peers; writes bench/RESULTS.md
 	$(BIN)/python bench/run.py $(ARGS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,7 @@ def test_the_example_files_are_good() -> None:
     assert config.parse(block("toml", "decide =")).hooks.decide == ("/usr/local/bin/decide", "{number}")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell's script")
 @pytest.mark.parametrize(("number", "action"), [("1000", {"ring"}), ("1001", {"redirect", "default"})])
 def test_the_deciding_script(tmp_path: Path, number: str, action: set[str]) -> None:
     script = tmp_path / "decide"

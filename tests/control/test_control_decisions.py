@@ -43,7 +43,7 @@ def test_what_means_nothing(text: str) -> None:
 def program(tmp_path: Path, script: str) -> tuple[str, ...]:
     """Return a program that does what the shell's words say; on Windows, where cmd takes them nearly as they are."""
     if sys.platform == "win32":
-        return ("cmd", "/c", script.replace("; ", "& ").replace("'", ""))
+        return ("cmd", "/c", script.replace("; ", "& ").replace("'", "") + "& rem")  # the caller's number comes behind it
     file = tmp_path / "decide it"
     file.write_text(f"#!/bin/sh\n{script}\n")
     file.chmod(0o700)

@@ -99,7 +99,7 @@ def test_kill_9_keeps_what_was_committed(tmp_path: Path) -> None:
     command = [sys.executable, "-c", program, str(path), str(Path(__file__).parent)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
-        assert child.stdout.readline() == b"written\n"
+        assert child.stdout.readline().rstrip() == b"written"
         child.kill()
     book = History(path, trouble=pytest.fail)
     assert len(book.list()) == 50

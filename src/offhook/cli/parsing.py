@@ -119,7 +119,16 @@ def default_socket_path() -> str:
     """
     import os
 
-    if sys.platform not in ("win32", "darwin"):
+    if sys.platform == "win32":
+        chosen, home = os.environ.get("OFFHOOK_SOCKET"), os.environ.get("OFFHOOK_HOME")
+        if chosen:
+            return chosen
+        if home and os.path.isabs(home) and os.path.normpath(home) == home and len(home) < 200:
+            return os.path.join(home, "run", "offhook.sock")
+        user = os.environ.get("USERNAME", "")
+        if not home and user.isascii() and user.isalnum() and len(user) <= 32:
+            return "\\\\.\\pipe\\offhook-" + user
+    elif sys.platform != "darwin":
         chosen = os.environ.get("OFFHOOK_SOCKET")
         if chosen and len(os.fsencode(chosen)) < 100:
             return chosen

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import ipaddress
-import os
 import socket
 
 from offhook.errors import SetupError
+from offhook.io.ports import own_port
 
 UDP_RECEIVE_BUFFER = 1 << 20
 """Bytes the kernel may queue for us: about 1500 requests, so that a burst waits instead of being lost."""
@@ -84,9 +84,7 @@ def bound(family: socket.AddressFamily, kind: socket.SocketKind, host: str, port
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if kind == socket.SOCK_DGRAM:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_RECEIVE_BUFFER)
-        elif os.name == "posix":
-            # On POSIX this only skips TIME_WAIT; on Windows it would let another program take the port.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        own_port(sock)
         sock.bind((host, port))
     except BaseException:
         sock.close()

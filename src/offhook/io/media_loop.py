@@ -15,6 +15,7 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from offhook.io.media_wire import Emit, MediaOptions
 from offhook.io.poller import Poller
+from offhook.io.ports import own_port
 from offhook.media.engine import PHASES, Engine
 from offhook.media.messages import (
     CloseStream,
@@ -176,6 +177,7 @@ def _bind(host: str, port: int) -> socket.socket | None:
     end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         end.setblocking(False)
+        own_port(end)
         with contextlib.suppress(OSError):  # a wish; some systems refuse it
             end.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, EXPEDITED)
         end.bind((host, port))

@@ -17,6 +17,9 @@ from offhook.storage.privacy import folder_trouble, private_folder, user_id
 MAX_SOCKET_PATH = 100
 """Characters of a Unix socket's path: the kernel's limit is 104 (macOS) or 108 (Linux) with the closing NUL."""
 
+MAX_PIPE = 240
+"""Characters of a pipe's name on Windows, whose limit is 256 with what comes before it."""
+
 INSTANCE = re.compile(r"[A-Za-z0-9_-]{0,32}")
 
 
@@ -93,9 +96,10 @@ def paths(environ: Mapping[str, str] | None = None, platform: str = sys.platform
 
 
 def socket_path(instance: str = "", environ: Mapping[str, str] | None = None, platform: str = sys.platform) -> str:
-    r"""Return the local socket of the phone named `instance` (on Windows the pipe, `\\.\pipe\offhook-USER`).
+    r"""Return the local socket of the phone named `instance` (on Windows a pipe, `\\.\pipe\offhook-USER`).
 
-    OFFHOOK_SOCKET overrides. Raises SetupError for an unusable instance name or override.
+    OFFHOOK_SOCKET overrides; OFFHOOK_HOME makes it one of its own, which on Windows is a name like any other. Raises
+    SetupError for an unusable instance name or override.
     """
     env = os.environ if environ is None else environ
     chosen = env.get("OFFHOOK_SOCKET")
@@ -105,15 +109,17 @@ def socket_path(instance: str = "", environ: Mapping[str, str] | None = None, pl
         return chosen
     if not INSTANCE.fullmatch(instance):
         raise SetupError(f"{instance!r} is no instance name: use up to 32 letters, digits, '-' and '_'")
-    if platform == "win32":
+    if platform == "win32" and not env.get("OFFHOOK_HOME"):
         return _pipe(env, instance)
     name = f"offhook-{instance}.sock" if instance else "offhook.sock"
     runtime = paths(env, platform).runtime
     path = str(runtime / name)
-    if len(os.fsencode(path)) < MAX_SOCKET_PATH:
+    if len(os.fsencode(path)) < (MAX_PIPE if platform == "win32" else MAX_SOCKET_PATH):
         return path
     # A long folder name gives way to its fingerprint in the folder that is always short.
     mark = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+    if platform == "win32":
+        return f"{_pipe(env, instance)}-{mark}"
     return f"/tmp/offhook-{user_id()}/{mark}.sock"  # noqa: S108 - make_private refuses a folder that is not ours
 
 

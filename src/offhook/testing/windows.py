@@ -145,7 +145,8 @@ class Windows:
         source, packages = windows_path(REPOSITORY / "src"), windows_path(self._packages)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS_ALONE)}
         return inherited | _session(self.prefix) | {
-            "PYTHONPATH": f"{source};{packages}", "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1",
+            "PYTHONPATH": f"{source};{packages}", "PYTHONUNBUFFERED": "1",
+            "PYTHONIOENCODING": "utf-8",  # for what is read here; files have the encoding that they have on Windows
             # Windows and Linux keep what they compile apart, and none of it lands in the source tree.
             "PYTHONPYCACHEPREFIX": windows_path(cache() / "pycache"),
             "OFFHOOK_HOME": windows_path(self.home),
@@ -353,21 +354,38 @@ def _wine() -> str:
 
 
 def main(arguments: Sequence[str], show: Callable[[str], object] = sys.stdout.write) -> int:
-    """Run a Windows Python with these arguments in the folder one is in, and show what it prints."""
-    with windows() as session:
-        process = session.start(*arguments, folder=Path.cwd())
-        shown = 0
-        while True:
-            over = not process.alive()
-            if over:
-                process.finish(START_WITHIN)
-            text = process.text
-            show(text[shown:])
-            sys.stdout.flush()
-            shown = len(text)
-            if over:
-                return process.wait(0)
-            time.sleep(0.05)
+    """Run a Windows Python with these arguments in the folder one is in, and show what it prints.
+
+    `--within SECONDS` before them ends it then. Exit code 0 and a reason where there can be no Windows Python, except that
+    with OFFHOOK_REQUIRE_PEERS=1 that is a failure.
+    """
+    limit = float("inf")
+    if arguments[:1] == ["--within"]:
+        limit, arguments = time.monotonic() + float(arguments[1]), arguments[2:]
+    try:
+        with windows() as session:
+            return _shown(session.start(*arguments, folder=Path.cwd(), environment={"PYTHONUTF8": "1"}), limit, show)
+    except PeerMissing as missing:
+        show(f"skipped: {missing}\n")
+        return int(os.environ.get("OFFHOOK_REQUIRE_PEERS") == "1")
+
+
+def _shown(process: WindowsProcess, limit: float, show: Callable[[str], object]) -> int:
+    shown = 0
+    while True:
+        over = not process.alive()
+        if over:
+            process.finish(START_WITHIN)
+        text = process.text
+        show(text[shown:])
+        sys.stdout.flush()
+        shown = len(text)
+        if over:
+            return process.wait(0)
+        if time.monotonic() > limit:
+            show("\nnot done in time; it was ended\n")
+            return 1
+        time.sleep(0.05)
 
 
 if __name__ == "__main__":

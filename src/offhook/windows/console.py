@@ -1,4 +1,7 @@
-"""The console's ways to say "end": Ctrl+C, Ctrl+Break, the closing of its window, log-off and shutdown of the system."""
+"""The console's ways to say "end": Ctrl+C, Ctrl+Break, the closing of its window.
+
+Of log-off and shutdown Windows tells a program that has windows by these, not here.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from ctypes import wintypes
 from typing import Final
 
 PATIENCE: Final = 10.0
-"""Seconds a closing console waits for our end; Windows itself ends us after 5 (a service or shutdown: after up to 20)."""
+"""Seconds a closing console waits for our end; Windows itself ends us after 5."""
 
 _BY_KEY: Final = frozenset({0, 1})  # CTRL_C_EVENT, CTRL_BREAK_EVENT; the others end the process when the handler returns
 

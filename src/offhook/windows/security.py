@@ -10,8 +10,6 @@ import sys
 assert sys.platform == "win32"
 
 import ctypes
-import functools
-import re
 from ctypes import wintypes
 from typing import Final
 
@@ -40,8 +38,10 @@ _RIGHTS: Final = {
 }  # fmt: skip
 _UNKNOWN: Final = 0xFFFF_FFFF  # a right we do not know is all of them
 
-_ENTRY: Final = re.compile(r"\(A;([A-Z]*);([^;]*);[^;]*;[^;]*;([^;)]+)[^)]*\)")
+_ENTRY: Final = r"\(A;([A-Z]*);([^;]*);[^;]*;[^;]*;([^;)]+)[^)]*\)"
 """An entry that allows something: its flags, the rights, who."""
+
+_known: dict[str, str] = {}
 
 _advapi: Final = ctypes.WinDLL("advapi32", use_last_error=True)
 _kernel: Final = ctypes.WinDLL("kernel32", use_last_error=True)
@@ -70,9 +70,14 @@ _advapi.GetNamedSecurityInfoW.argtypes = (wintypes.LPCWSTR, ctypes.c_int, wintyp
 _advapi.SetFileSecurityW.argtypes = (wintypes.LPCWSTR, wintypes.DWORD, ctypes.c_void_p)
 
 
-@functools.cache
 def user_sid() -> str:
     """Return the SID of the user this process runs as, "S-1-5-21-…". Raises OSError."""
+    if "user" not in _known:
+        _known["user"] = _ask_user_sid()
+    return _known["user"]
+
+
+def _ask_user_sid() -> str:
     token = wintypes.HANDLE()
     _check(_advapi.OpenProcessToken(_kernel.GetCurrentProcess(), _TOKEN_QUERY, ctypes.byref(token)))
     try:
@@ -145,6 +150,8 @@ def strangers(place: str | int, rights: int = -1) -> list[str]:
 
     They are SIDs, or SDDL's short names ("WD" is everyone). Raises OSError.
     """
+    import re  # not above: a client of the phone, which has to be quick, never comes here
+
     descriptor = ctypes.c_void_p()
     ask = _advapi.GetNamedSecurityInfoW if isinstance(place, str) else _advapi.GetSecurityInfo
     _error(ask(place, _SE_FILE_OBJECT, _DACL, None, None, None, None, ctypes.byref(descriptor)))
@@ -152,7 +159,7 @@ def strangers(place: str | int, rights: int = -1) -> list[str]:
     if "NO_ACCESS_CONTROL" in text or not text:
         return ["WD"]  # no list at all: everybody may do everything
     # IO: for what is made within, and not for this itself.
-    allowed = {who for flags, right, who in _ENTRY.findall(text) if "IO" not in flags and _mask(right) & rights}
+    allowed = {who for flags, right, who in re.findall(_ENTRY, text) if "IO" not in flags and _mask(right) & rights}
     return sorted(allowed - _TRUSTED - {user_sid()})
 
 
@@ -161,8 +168,8 @@ def _mask(rights: str) -> int:
     if rights.startswith("0x"):
         return int(rights, 16)
     mask = 0
-    for each in re.findall("..", rights):
-        mask |= _RIGHTS.get(each, _UNKNOWN)
+    for at in range(0, len(rights), 2):
+        mask |= _RIGHTS.get(rights[at : at + 2], _UNKNOWN)
     return mask
 
 
