@@ -140,8 +140,32 @@ def test_calls_both_ways_show_the_contacts_name() -> None:
     assert alice.only.remote.display == alice.only.remote.contact == "Bob at work"
     assert (bob.only.remote.display, bob.only.remote.said, bob.only.remote.contact) == (HOSTILE, "", HOSTILE)
     assert bob.of(e.CallIncoming)[0].call.remote.contact == HOSTILE
+    bob.execute(c.Answer())
+    alice.wire.run_until(lambda: alice.only.is_connected, 60)
+    assert (alice.only.remote.display, alice.only.remote.contact) == ("Bob at work", "Bob at work")
     alice.execute(c.HangupAll())
     over(alice, bob)
+
+
+def test_a_call_that_is_sent_elsewhere_shows_who_is_there() -> None:
+    alice, bob = two_phones(Wire())
+    carol = VirtualPhone(alice.wire, "carol", "10.0.0.3")
+    add(alice, "Carol", "sip:offhook@10.0.0.3")
+    alice.dial(bob)
+    alice.wire.run_until(rings(bob), 60)
+    bob.execute(c.Redirect(to="sip:offhook@10.0.0.3"))
+    alice.wire.run_until(rings(carol), 60)
+    assert alice.only.remote.contact == "Carol"
+    alice.execute(c.HangupAll())
+    over(alice, bob, carol)
+
+
+def test_a_text_shows_who_sent_it() -> None:
+    alice, bob = two_phones(Wire())
+    add(bob, "Alice", "offhook")
+    alice.execute(c.SendMessage(to="sip:offhook@10.0.0.2", text="hi"))
+    alice.wire.run(alice.wire.now + 5)
+    assert bob.of(e.MessageReceived)[0].remote.contact == "Alice"
 
 
 class Book(RuleBasedStateMachine):

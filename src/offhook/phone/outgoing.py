@@ -318,7 +318,9 @@ class Outgoing:
 
     def redirected(self, event: SessionRedirected, call: Call) -> None:
         """The far end sent us elsewhere."""
-        call.remote = Party(str(event.target))
+        account = self.desk.accounts.get(call.account)
+        prefix = account.settings.dialing_prefix if account else ""
+        call.remote = self.desk.names.known(Party(str(event.target)), event.target, prefix)
         self.desk.emit(CallRedirected(call=call.view(), target=str(event.target)))
 
     def answered(self, event: SessionAnswered, call: Call) -> None:
@@ -334,7 +336,8 @@ class Outgoing:
             return
         allow = [value for name, value in event.headers if name.lower() == "allow"]
         call.allows_info = not allow or "INFO" in ",".join(allow).upper()
-        call.remote = Party(call.remote.uri, event.remote.display)
+        said, contact = event.remote.display, call.remote.contact
+        call.remote = Party(call.remote.uri, said or contact, said=said, contact=contact)
         self.became_active(call)
         self.desk.finish(call, "dial")
         if call.digits_after_answer:

@@ -569,7 +569,8 @@ class Phone:
         self.desk.emit(e.AuditDenied(surface="sip", reason=event.reason, peer=event.source, attempts=event.attempts))
 
     def _message_received(self, event: s.MessageReceived) -> None:
-        remote = Party(str(event.remote.uri), event.remote.display)
+        said = event.remote.display
+        remote = self.desk.names.known(Party(str(event.remote.uri), said, said=said), event.remote.uri)
         text = event.body.data.decode("utf-8", "replace")
         self.desk.emit(
             e.MessageReceived(
