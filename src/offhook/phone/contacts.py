@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -70,10 +71,9 @@ class Unsaved:
 
 def check_details(details: ContactDetails, at: str = "/details") -> None:
     """Refuse what is too long or has no name; raises InvalidArgument that points at the field."""
-    for name in TEXTS:
-        most = MAX_COMMENT if name == "comment" else MAX_FIELD
-        if len(getattr(details, name)) > most:
-            raise _wrong(f"{at}/{name}", f"at most {most} characters")
+    for name, text in zip(_FIELDS, structs.astuple(details), strict=False):
+        if isinstance(text, str) and len(text) > MAX_FIELD and (name != "comment" or len(text) > MAX_COMMENT):
+            raise _wrong(f"{at}/{name}", f"at most {MAX_COMMENT if name == 'comment' else MAX_FIELD} characters")
     if not details.name:
         raise _wrong(f"{at}/name", "a contact needs a name (a number will do)")
 
@@ -89,7 +89,7 @@ class Contacts:
         self.desk = desk
         self._contacts: dict[str, Contact] = {}
         self._by_key: dict[tuple[str, ...], str] = {}
-        self._ordered: list[Contact] | None = None
+        self._order: list[tuple[str, str]] = []
         self._searchable: dict[str, str] = {}
         self._listed: set[str] = set()
         self._pushed: dict[str, int] = {"added": 0, "updated": 0}
@@ -123,28 +123,12 @@ class Contacts:
             raise InvalidArgument.field("limit", f"1-{MAX_PAGE}")
         if len(command.search) > MAX_SEARCH:
             raise InvalidArgument.field("search", f"at most {MAX_SEARCH} characters")
-        found = self._in_order()
+        places, texts = self._order, self._searchable
         if command.after:
-            found = found[found.index(self._one(command.after)) + 1 :]
-        words = command.search.casefold().split()
-        if not words:
-            return Accepted(value=tuple(found[: command.limit]))
-        page: list[Contact] = []
-        for contact in found:
-            if self._fits(contact, words):
-                page.append(contact)
-                if len(page) == command.limit:
-                    break
-        return Accepted(value=tuple(page))
-
-    def _fits(self, contact: Contact, words: list[str]) -> bool:
-        text = self._searchable.get(contact.id)
-        if text is None:
-            numbers = (contact.number, contact.phone, contact.mobile)
-            plain = [number.translate(_SEPARATORS) for number in numbers]
-            text = "\n".join([*(getattr(contact, name) for name in TEXTS), *plain]).casefold()
-            self._searchable[contact.id] = text
-        return all(word in text for word in words)
+            places = places[bisect_right(places, _place(self._one(command.after))) :]
+        for word in command.search.casefold().split():
+            places = [place for place in places if word in texts[place[1]]]
+        return Accepted(value=tuple(self._contacts[contact] for _, contact in places[: command.limit]))
 
     def add(self, command: AddContact) -> Accepted:
         """Make one."""
@@ -248,7 +232,9 @@ class Contacts:
         self._contacts[contact.id] = contact
         self._by_key.setdefault(_key(contact.source, contact), contact.id)
         self.desk.names.add(contact)
-        self._ordered = None
+        # Kept in order and ready for searching: doing that when somebody asks would hold up the calls for all contacts at once.
+        insort(self._order, _place(contact))
+        self._searchable[contact.id] = _searchable(contact)
 
     def _replace(self, before: Contact, after: Contact) -> None:
         self._unlink(before)
@@ -259,14 +245,14 @@ class Contacts:
         del self._contacts[contact.id]
         self._changed.pop(contact.id, None)
         self._removed[contact.id] = None
-        self._ordered = None
 
     def _unlink(self, contact: Contact) -> None:
         self.desk.names.remove(contact)
         key = _key(contact.source, contact)
         if self._by_key.get(key) == contact.id:
             del self._by_key[key]
-        self._searchable.pop(contact.id, None)
+        del self._searchable[contact.id]
+        del self._order[bisect_left(self._order, _place(contact))]
 
     def _room(self, wanted: int) -> None:
         if len(self._contacts) + wanted > MAX_CONTACTS:
@@ -284,13 +270,20 @@ class Contacts:
             raise InvalidState(f"{contact} comes from the users {found.source}: change it there, or add a contact of your own")
         return found
 
-    def _in_order(self) -> list[Contact]:
-        if self._ordered is None:
-            self._ordered = sorted(self._contacts.values(), key=lambda each: (each.name.casefold(), each.id))
-        return self._ordered
-
 
 _SEPARATORS = str.maketrans("", "", " ()-./")
+
+
+def _place(contact: Contact) -> tuple[str, str]:
+    """Return where a contact stands in the list."""
+    return contact.name.casefold(), contact.id
+
+
+def _searchable(contact: Contact) -> str:
+    """Return everything known of a contact as one text; numbers also without their punctuation."""
+    texts = [text for text in structs.astuple(contact)[: len(_FIELDS)] if text and text is not True]
+    plain = [text.translate(_SEPARATORS) for text in (contact.number, contact.phone, contact.mobile) if text]
+    return "\n".join(texts + plain).casefold()
 
 
 def _acceptable(details: ContactDetails) -> bool:
@@ -302,7 +295,7 @@ def _acceptable(details: ContactDetails) -> bool:
 
 
 def _fields(details: ContactDetails) -> dict[str, Any]:
-    return {name: getattr(details, name) for name in _FIELDS}
+    return dict(zip(_FIELDS, structs.astuple(details), strict=False))  # a Contact has further ones behind these
 
 
 _FIELDS: Final = ContactDetails.__struct_fields__

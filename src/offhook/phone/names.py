@@ -48,13 +48,14 @@ class Names:
                 self._found.pop(key, None)
 
     def _keys(self, contact: ContactDetails) -> set[str]:
-        return {key for text in (contact.number, contact.phone, contact.mobile) for key in self._spellings(text)}
+        return {key for text in (contact.number, contact.phone, contact.mobile) if text for key in self._spellings(text)}
 
     def _spellings(self, text: str) -> Iterator[str]:
         """Yield what a number as people write it is found by: its digits, or its address."""
-        scheme, colon, rest = text.strip().partition(":")
-        if colon and scheme.lower() in ("sip", "sips", "tel"):
-            text = unquote(rest.partition(";")[0])
+        if ":" in text:
+            scheme, _, rest = text.strip().partition(":")
+            if scheme.lower() in ("sip", "sips", "tel"):
+                text = unquote(rest.partition(";")[0])
         user, at, host = text.strip().partition("@")
         if at:
             yield f"{user}@{_PORT.sub('', host)}".lower()

@@ -27,8 +27,8 @@ LEAST: Final = 60
 MOST: Final = 86400
 USUALLY: Final = 3600
 """Seconds until the next fetch: at least, at most, and where the directory does not say (as in MicroSIP)."""
-PART: Final = 250
-"""People given to the phone at once: about a millisecond."""
+PART: Final = 100
+"""People given to the phone at once: two milliseconds."""
 LOOK_AGAIN: Final = 1.0
 """Seconds between looks whether the account is registered whose name stands in the address."""
 
