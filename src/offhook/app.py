@@ -30,8 +30,10 @@ from offhook.io.media_host import MediaHost
 from offhook.io.media_wire import MediaOptions
 from offhook.io.names import Names
 from offhook.io.system_ids import SystemIds
+from offhook.io.trace import TracedMessage
 from offhook.io.transport import Listeners, Transports
 from offhook.media.messages import AudioRate, MediaReport
+from offhook.phone.closing import ANSWERED_ELSEWHERE
 from offhook.phone.commands import Accepted, AddAccount, CloseAudio, Command, OpenAudio, Quit
 from offhook.phone.contacts import DirectoryListed
 from offhook.phone.errands import Errand
@@ -301,6 +303,14 @@ class RunningPhone:
             "max_calls": self._config.phone.max_calls, "recordings": self._config.phone.recording_dir,
         }  # fmt: skip
 
+    def traced(self, sip_call_id: str) -> list[TracedMessage]:
+        """Return the SIP messages of a call that are still kept, oldest first."""
+        return self.engine.trace.about(sip_call_id, clock.wall() - clock.now())
+
+    def sip_messages(self) -> tuple[int, int]:
+        """Return how many SIP messages were sent and received in this run."""
+        return self.engine.trace.sent, self.engine.trace.received
+
     def check_url(self, url: str, *, anywhere: bool, name: str = "") -> None:
         """Refuse a web address that may not be used."""
         self._outgoing_urls().check(url, anywhere=anywhere, name=name)
@@ -389,7 +399,7 @@ def _record(event: CallEvent) -> CallRecord:
         sip_status=end.sip_status,
         reason=end.reason if over else "not ended when last seen",
         end_by=end.by if call.end else "",
-        missed=incoming and over and call.answered is None and end.by != "local",
+        missed=incoming and over and call.answered is None and end.by != "local" and end.cause != ANSWERED_ELSEWHERE,
     )
 
 

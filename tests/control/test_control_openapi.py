@@ -58,7 +58,7 @@ def test_the_example_of_a_body_fits(route: Route) -> None:
 def test_the_examples_are_commands_for_a_shell() -> None:
     for route in ROUTES:
         words = shlex.split(curl(route))
-        assert not words or (words[0] == "curl" and words[-1].startswith("$URL/v1/") and "{" not in words[-1])
+        assert not words or (words[0] == "curl" and words[-1].startswith(("$URL/v1/", "$URL/metrics")) and "{" not in words[-1])
 
 
 def test_every_problem_has_its_status() -> None:

@@ -35,4 +35,5 @@ def test_the_from_is_anonymous_and_privacy_is_asked_for() -> None:
     text = invite_of(hidden)
     assert "sip:anonymous@anonymous.invalid" in text
     assert "Privacy: id" in text
-    assert "1001@pbx.example" not in text.partition("Contact")[0]
+    assert "P-Preferred-Identity: <sip:1001@pbx.example>" in text, "its own server is told"
+    assert text.partition("Contact")[0].count("1001@pbx.example") == 1

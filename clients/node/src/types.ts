@@ -318,12 +318,17 @@ export interface CallEarly {
   call: CallView;
 }
 
-/** How a call ended. `sip_status` is the final status of a call that was never answered, else 0; `q850` from Reason. */
+/**
+ * How a call ended. `sip_status` is the final status of a call that was never answered, else 0; `q850` from Reason.
+ *
+ * `cause` is the SIP status in a Reason header: 200 where another phone answered.
+ */
 export interface CallEnd {
   by: "local" | "network" | "remote";
   sip_status: number;
   reason: string;
   q850: number;
+  cause: number;
 }
 
 /** The call is over; `call.end` says by whom and why. `duration` is seconds since the answer, 0 if never answered. */
@@ -450,6 +455,7 @@ export interface CallView {
   headers: [string, string][];
   tags: [string, string][];
   parent: string;
+  diverted: Diversion[];
 }
 
 /** Everything this phone can be asked for, every event it may send, and the codecs it offers. */
@@ -725,6 +731,13 @@ export interface DialogView {
   sip_call_id: string;
   local_tag: string;
   remote_tag: string;
+}
+
+/** Who sent a call on before it came to us, and why (Diversion, RFC 5806; History-Info, RFC 7044). */
+export interface Diversion {
+  uri: string;
+  display: string;
+  reason: string;
 }
 
 /** Take no new calls (incoming ones get 503) while the running ones go on; `enabled` false takes them again. */
@@ -1654,6 +1667,33 @@ export interface ToggleHoldParams {
 /** Mute or unmute the microphone (the legacy Mute). */
 export type ToggleMuteParams = { [name: string]: never };
 
+/** The SIP messages of a call that are still kept, in the form that was asked for; the other forms are empty. */
+export interface TraceAnswer {
+  call: string;
+  sip_call_id: string;
+  messages: TracedView[];
+  text: string;
+  pcap: string;
+}
+
+/** Ask for the SIP messages of a call, as objects, as a ladder of text, or as a pcap file in base64. */
+export interface TraceRequest {
+  /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
+  call?: string;
+  format?: "json" | "pcap" | "text";
+}
+
+/** One SIP message. Digest answers, SRTP keys and ICE passwords in `text` are masked. */
+export interface TracedView {
+  time: string;
+  direction: "received" | "sent";
+  transport: string;
+  local: string;
+  remote: string;
+  summary: string;
+  text: string;
+}
+
 /** Blind transfer (REFER). Succeeds, and the call ends, when the target answers; on failure the call is as before. */
 export interface TransferParams {
   /** A number, or an address such as sip:1001@example.org. */
@@ -2136,6 +2176,7 @@ export interface Operations {
   about: { params: Nothing; result: AboutView };
   help: { params: Nothing; result: HelpAnswer };
   snapshot: { params: Nothing; result: SnapshotNow };
+  trace: { params: TraceRequest; result: TraceAnswer };
   history: { params: HistoryRequest; result: HistoryPage };
   delete_history: { params: EntryRequest; result: Nothing };
   clear_history: { params: Nothing; result: Nothing };

@@ -152,8 +152,28 @@ def get_call(use: Invocation) -> int:
     word = use.text("call")
     if word == "list":
         return calls(use)
+    if word in ("trace", "pcap"):
+        return _trace(use, word)
     view = use.client.request("get_call", call=use.text("id") if word == "get" else word)["value"]
     return show(use, view, render.call_line(view))
+
+
+def _trace(use: Invocation, form: str) -> int:
+    """Show the SIP messages of a call, or write them into a file for Wireshark."""
+    if form == "trace":
+        found = use.client.request("trace", call=use.text("id"), format="json" if use.json else "text")
+        return show(use, found, found["text"])
+    if not (use.text("id") and use.text("file")):
+        raise usage_error(use.verb, "write: call pcap CALL FILE")
+    import base64
+
+    found = use.client.request("trace", call=use.text("id"), format="pcap")
+    try:
+        with open(use.text("file"), "wb") as file:
+            file.write(base64.b64decode(found["pcap"]))
+    except OSError as error:
+        raise Ended(REFUSED, f"{use.text('file')} cannot be written: {error.strerror or error}") from None
+    return show(use, {"file": use.text("file")}, f"written to {use.text('file')}")
 
 
 calls = listing("list_calls", render.call_line, "no calls")

@@ -31,7 +31,8 @@ VERBS: dict[str, Verb] = {
         Verb("dial", "to", "call a number or URI", actions.dial, group="calls", **_WAIT, account="ACCOUNT", no_hold="flag",
              header="HEADER...", digits="DIGITS", ring_timeout="SECONDS", id="CALL"),
         Verb("calls", "", "list the calls", actions.calls, group="calls"),
-        Verb("call", "[call] [id]", "show one call (call ID, call get ID), or all (call list)", actions.get_call,
+        Verb("call", "[call] [id] [file]", "show one call (call ID), all (call list), or its SIP messages: call trace ID, "
+             "call pcap ID FILE", actions.get_call,
              group="calls"),
         Verb("answer", "[call]", "answer the ringing call", simple("answer", "answering", "answered"), group="calls", **_WAIT),
         Verb("reject", "[call]", "refuse the ringing call", actions.reject, group="calls", status="STATUS"),

@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeAlias
 
 from offhook.io.audio_link import AudioLink
 from offhook.io.journal import Cause, Cursor, Envelope, EnvelopeMaker, Journal, MemoryJournal, Page, Recorded
+from offhook.io.trace import TracedMessage
 from offhook.media.messages import AudioRate
 from offhook.phone.commands import Accepted, Command
 from offhook.phone.events import Event
@@ -95,6 +96,14 @@ class Backend(Protocol):
 
     def check_url(self, url: str, *, anywhere: bool, name: str = "") -> None:
         """Raise CommandError for a web address that no command, or not one of the client `name`, may send the phone to."""
+        ...
+
+    def traced(self, sip_call_id: str) -> list[TracedMessage]:
+        """Return the SIP messages of a call that are still kept, oldest first."""
+        ...
+
+    def sip_messages(self) -> tuple[int, int]:
+        """Return how many SIP messages were sent and received in this run."""
         ...
 
     def about(self) -> dict[str, Any]:

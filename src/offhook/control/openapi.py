@@ -10,7 +10,7 @@ from offhook.control import shapes
 from offhook.control.feed import PAGE, STREAM_EVENTS
 from offhook.control.http.limits import MAX_KEY, MAX_WAIT
 from offhook.control.http.problems import HTTP_PROBLEMS, MEDIA_TYPE
-from offhook.control.http.routes import CALL_WORDS, ROUTES, SOCKET, Parameter, Route
+from offhook.control.http.routes import CALL_WORDS, PREFIX, ROUTES, SOCKET, Parameter, Route
 from offhook.control.json_schema import DIALECT, Schema, components, schema_of, value_schema
 from offhook.control.operations import MAX_HISTORY
 from offhook.control.schema import EVENT_TYPES, OPERATIONS, PROBLEM_STATUS, problem_title
@@ -37,6 +37,7 @@ TAGS: Final[Mapping[str, str]] = {
     "sound": "Volumes, microphone and sound devices.",
     "accounts": "SIP accounts and settings.",
     "messages": "Texts.",
+    "watching": "What others do: presence, calls, waiting messages.",
     "history": "Past calls.",
     "events": "Everything that happens, and what became of operations.",
     "older interfaces": "What MicroSIP's DDE and WM_COPYDATA clients say.",
@@ -44,8 +45,9 @@ TAGS: Final[Mapping[str, str]] = {
 }
 
 _TAG_OF: Final[Mapping[str, str]] = {
-    "calls": "calls", "conferences": "conferences",
-    "status": "phone", "snapshot": "phone", "system": "phone", "audio": "sound", "devices": "sound", "streams": "sound",
+    "calls": "calls", "pickup": "calls", "conferences": "conferences", "watches": "watching",
+    "status": "phone", "metrics": "phone", "snapshot": "phone", "system": "phone",
+    "audio": "sound", "devices": "sound", "streams": "sound",
     "accounts": "accounts", "settings": "accounts", "messages": "messages", "history": "history", "events": "events",
     "socket": "events", "operations": "events", "dde": "older interfaces", "copydata": "older interfaces",
 }  # fmt: skip
@@ -99,6 +101,8 @@ _KINDS: Final[Mapping[str, str]] = {
 _HANDLER_ANSWERS: Final[Mapping[str, Any]] = {
     "wait_call": CallView,
     "call_stats": shapes.CallStats,
+    "call_trace": shapes.TraceAnswer,
+    "metrics": str,
     "system": shapes.SystemView,
     "get_account": AccountView,
     "get_conference": ConferenceView,
@@ -109,7 +113,7 @@ _HANDLER_ANSWERS: Final[Mapping[str, Any]] = {
 
 _DOCUMENT_TYPES: Final[Mapping[str, str]] = {
     "openapi_json": "application/json", "asyncapi_json": "application/json", "schema_json": "application/schema+json",
-    "docs": "text/html", "docs_css": "text/css", "docs_js": "text/javascript",
+    "metrics": "text/plain", "docs": "text/html", "docs_css": "text/css", "docs_js": "text/javascript",
 }  # fmt: skip
 
 _STATUS_TEXTS: Final[Mapping[int, str]] = {200: "Done.", 201: "Created.", 202: "Under way.", 204: "Done; nothing to say."}
@@ -148,7 +152,7 @@ def document() -> Schema:
 
 def tag_of(route: Route) -> str:
     """Return the heading a route belongs under."""
-    return _TAG_OF.get(route.path.split("/")[2], "descriptions")
+    return _TAG_OF.get(route.path.removeprefix(PREFIX).split("/")[1], "descriptions")
 
 
 def operation_names() -> dict[tuple[str, str], str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,10 +21,13 @@ from offhook.control.schema import EVENT_TYPES, OPERATIONS, command_from_json, c
 from offhook.errors import InvalidArgument
 from offhook.io.audio_link import AudioLink
 from offhook.media.messages import AudioRate
-from offhook.phone.commands import Command, GetSnapshot, OpenAudio
+from offhook.phone.commands import Command, GetCall, GetSnapshot, OpenAudio
 from offhook.phone.events import AuditCommand
+from offhook.phone.model import CallView
 
 _REQUIRED: Any = object()
+
+TRACE_FORMS = ("json", "text", "pcap")
 
 MAX_HISTORY = 1000
 """Most entries one request for the history gets; older ones by `before`."""
@@ -123,6 +127,31 @@ def _snapshot(request: Request) -> Any:
     request.only()
     found = to_json(request.execute(GetSnapshot()).value)
     return {"as_of": str(request.backend.journal.head), **found}
+
+
+def _trace(request: Request) -> Any:
+    """Answers the SIP messages of a call, secrets masked: objects, a ladder as text, or a pcap file in base64."""
+    request.only("call", "format")
+    request.client.check("read")
+    return traced(request.backend, request.execute(GetCall(call=request.value("call", str, ""))).value,
+                  request.value("format", str, "json"))
+
+
+def traced(backend: Backend, call: CallView, form: str) -> dict[str, Any]:
+    """Return a call's SIP messages in one of the forms; raises InvalidArgument for another."""
+    from offhook.control import tracing  # read by who looks at calls, which most phones are spared
+
+    if form not in TRACE_FORMS:
+        raise InvalidArgument.field("format", f"one of {', '.join(TRACE_FORMS)}")
+    messages = backend.traced(call.sip_call_id)
+    found: dict[str, Any] = {"call": call.id, "sip_call_id": call.sip_call_id, "messages": [], "text": "", "pcap": ""}
+    if form == "json":
+        found["messages"] = tracing.as_json(messages)
+    elif form == "text":
+        found["text"] = tracing.ladder(messages)
+    else:
+        found["pcap"] = base64.b64encode(tracing.pcap(messages)).decode()
+    return found
 
 
 def _history(request: Request) -> Any:
@@ -252,6 +281,7 @@ EXTRA: dict[str, Callable[[Request], Any]] = {
     "about": _about,
     "help": _help,
     "snapshot": _snapshot,
+    "trace": _trace,
     "history": _history,
     "delete_history": _delete_history,
     "clear_history": _clear_history,

@@ -229,6 +229,38 @@ class HistoryRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class TraceRequest:
+    """Ask for the SIP messages of a call, as objects, as a ladder of text, or as a pcap file in base64."""
+
+    call: str = ""
+    format: Literal["json", "text", "pcap"] = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class TracedView:
+    """One SIP message. Digest answers, SRTP keys and ICE passwords in `text` are masked."""
+
+    time: datetime
+    direction: Literal["sent", "received"]
+    transport: str
+    local: str
+    remote: str
+    summary: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TraceAnswer:
+    """The SIP messages of a call that are still kept, in the form that was asked for; the other forms are empty."""
+
+    call: str
+    sip_call_id: str
+    messages: tuple[TracedView, ...]
+    text: str
+    pcap: str
+
+
+@dataclass(frozen=True, slots=True)
 class EntryRequest:
     """Name one past call."""
 
@@ -436,6 +468,7 @@ EXCHANGES: Final[Mapping[str, Exchange]] = {
     "about": Exchange("What this phone is.", Nothing, AboutView),
     "help": Exchange("What can be asked for.", Nothing, HelpAnswer),
     "snapshot": Exchange("Everything at one moment, and the event after which it is true.", Nothing, SnapshotNow),
+    "trace": Exchange("The SIP messages of a call.", TraceRequest, TraceAnswer),
     "history": Exchange("Past calls, newest first.", HistoryRequest, HistoryPage),
     "delete_history": Exchange("Forget one past call.", EntryRequest, Nothing),
     "clear_history": Exchange("Forget all past calls.", Nothing, Nothing),

@@ -13,6 +13,7 @@ from offhook.io.journal import Cause, Envelope, EnvelopeMaker, Journal, MemoryJo
 from offhook.io.names import Names
 from offhook.io.network import NetworkWatch
 from offhook.io.resolver import Resolver
+from offhook.io.trace import Trace
 from offhook.io.transport import Transports
 from offhook.media.messages import MediaCommand, MediaReport
 from offhook.phone.commands import Accepted, Command
@@ -76,6 +77,7 @@ class Engine:
         self._resolver: Resolver | None = None
         self._watch: NetworkWatch | None = None
         self._clock_timer: asyncio.TimerHandle | None = None
+        self.trace = Trace()
         self.stopped = asyncio.Event()
         self.on_errand: Callable[[Errand], None] = lambda errand: None
 
@@ -189,6 +191,8 @@ class Engine:
 
     def deliver(self, item: Datagram | StreamChunk | FlowUp | FlowFailed) -> None:
         """Take what arrived on a SIP socket."""
+        if isinstance(item, Datagram | StreamChunk):
+            self.trace.note(clock.now(), False, item.flow, item.data)
         self._receive(item)
 
     def _network_changed(self, reason: str) -> None:
@@ -261,8 +265,10 @@ class Engine:
         """Let the messages out, after the events are written down."""
         outgoing, transports = self._outgoing, self._transports
         if outgoing and transports is not None:
+            now = clock.now()
             for item in outgoing:
                 if isinstance(item, Transmit):
+                    self.trace.note(now, True, item.flow, item.data)
                     transports.send(item.flow, item.data)
                 else:
                     transports.close_flow(item.flow)

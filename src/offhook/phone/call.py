@@ -11,7 +11,7 @@ from typing import Final
 from offhook.errors import InvalidState
 from offhook.media.messages import Candidate, Direction, StreamConfig, StreamStats
 from offhook.media.security import Security
-from offhook.phone.model import CallDirection, CallEnd, CallMedia, CallState, CallView, HeaderList, Party, wall
+from offhook.phone.model import CallDirection, CallEnd, CallMedia, CallState, CallView, Diversion, HeaderList, Party, wall
 from offhook.sip.events import Body
 from offhook.sip.timers import Timer
 
@@ -85,6 +85,7 @@ class Call:
     tags: HeaderList = ()
     headers: HeaderList = ()
     parent: str = ""
+    diverted: tuple[Diversion, ...] = ()
     sip_call_id: str = ""
     ringing: float | None = None
     answered: float | None = None
@@ -189,6 +190,7 @@ class Call:
             headers=self.headers,
             tags=self.tags,
             parent=self.parent,
+            diverted=self.diverted,
         )
 
     def _media_view(self) -> CallMedia:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Final
 
 from offhook.media.messages import CloseStream
 from offhook.phone.call import Call, CallInput
@@ -12,6 +13,10 @@ from offhook.phone.events import CallEnded, TransferCompleted
 from offhook.phone.model import CallEnd, CallState, EndedBy, HeaderList
 from offhook.sip.events import End, Refuse, SessionEnded
 
+ANSWERED_ELSEWHERE: Final = 200
+"""The cause of a call that nobody missed."""
+
+_SIP = re.compile(r"(?:^|,)\s*SIP\s*;[^,]*?cause\s*=\s*(\d{3})", re.IGNORECASE)
 _Q850 = re.compile(r"Q\.850\s*;.*?cause\s*=\s*(\d{1,3})", re.IGNORECASE)
 
 
@@ -20,6 +25,16 @@ def q850_cause(headers: HeaderList) -> int:
     for name, value in headers:
         if name.lower() == "reason":
             found = _Q850.search(value)
+            if found:
+                return int(found.group(1))
+    return 0
+
+
+def sip_cause(headers: HeaderList) -> int:
+    """Return the SIP status of a Reason header (RFC 3326), 0 without one: 200 in a CANCEL means answered elsewhere."""
+    for name, value in headers:
+        if name.lower() == "reason":
+            found = _SIP.search(value)
             if found:
                 return int(found.group(1))
     return 0
@@ -58,7 +73,7 @@ class Closing:
         unanswered = call.answered is None
         call.step(CallInput.END)
         call.ended = desk.wall
-        call.end = CallEnd(by, status if unanswered else 0, reason, q850_cause(headers))
+        call.end = CallEnd(by, status if unanswered else 0, reason, q850_cause(headers), sip_cause(headers))
         duration = 0.0 if call.answered is None else max(0.0, call.ended - call.answered)
         if call.port:
             desk.media(CloseStream(call.id))

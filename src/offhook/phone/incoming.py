@@ -12,6 +12,7 @@ from offhook.phone.closing import Closing
 from offhook.phone.commands import Accepted, Answer, Decide, Redirect, Reject
 from offhook.phone.desk import Account, Desk
 from offhook.phone.dialplan import target_uri
+from offhook.phone.diversion import diversions
 from offhook.phone.events import CallDecided, CallIncoming, CallRedirected, CallReplaced, SystemError
 from offhook.phone.model import CallState, HeaderList, Party
 from offhook.phone.offers import Offers
@@ -193,6 +194,7 @@ class Incoming:
             address=event.flow.local[0],
             signalling=event.flow.transport,
             remote_offer=event.offer.data if event.offer else None,
+            diverted=diversions(event.headers),
             allows_info=not allow or "INFO" in allow.upper(),
             invited=True,
             muted=desk.audio.mic_muted,
@@ -200,7 +202,7 @@ class Incoming:
 
     def _caller(self, event: SessionIncoming) -> Party:
         said, account = event.remote.display, self.desk.accounts.get(event.identity or "")
-        party = Party(str(event.remote.uri), said, asserted_identity(event.headers), said)
+        party = Party(str(event.remote.uri), said, asserted_identity(event.headers) if event.trusted else "", said)
         return self.desk.names.known(party, event.remote.uri, account.settings.dialing_prefix if account else "")
 
     def _auto_delay(self, call: Call) -> float | None:

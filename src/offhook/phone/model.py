@@ -72,12 +72,24 @@ class Party(Struct, frozen=True):
 
 
 class CallEnd(Struct, frozen=True):
-    """How a call ended. `sip_status` is the final status of a call that was never answered, else 0; `q850` from Reason."""
+    """How a call ended. `sip_status` is the final status of a call that was never answered, else 0; `q850` from Reason.
+
+    `cause` is the SIP status in a Reason header: 200 where another phone answered.
+    """
 
     by: EndedBy
     sip_status: int = 0
     reason: str = ""
     q850: int = 0
+    cause: int = 0
+
+
+class Diversion(Struct, frozen=True):
+    """Who sent a call on before it came to us, and why (Diversion, RFC 5806; History-Info, RFC 7044)."""
+
+    uri: str
+    display: str = ""
+    reason: str = ""
 
 
 class CallMedia(Struct, frozen=True):
@@ -117,6 +129,7 @@ class CallView(Struct, frozen=True):
     headers: HeaderList = ()
     tags: HeaderList = ()
     parent: str = ""
+    diverted: tuple[Diversion, ...] = ()
 
     @property
     def status(self) -> int:

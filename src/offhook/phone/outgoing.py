@@ -56,7 +56,8 @@ _HEADER_NAME = re.compile(r"[A-Za-z0-9!%*_+`'~.-]{1,64}")
 _OWN_HEADERS: Final = frozenset({
     "via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "contact", "m", "max-forwards", "route", "record-route",
     "content-length", "l", "content-type", "c", "authorization", "proxy-authorization", "allow", "supported", "k", "require",
-    "proxy-require", "expires", "replaces", "referred-by", "b",
+    "proxy-require", "expires", "replaces", "referred-by", "b", "session-expires", "x", "min-se", "rack", "rseq", "event", "o",
+    "subscription-state", "p-asserted-identity", "remote-party-id", "www-authenticate", "proxy-authenticate",
 })  # fmt: skip
 """Headers that are the endpoint's own business."""
 
@@ -177,7 +178,7 @@ class Outgoing:
         """Note what the call lacks, ask for it, and invite when nothing is missing."""
         desk = self.desk
         hidden = account is not None and account.settings.hide_caller_id
-        self._targets[call.id] = (target, (*headers, ("Privacy", "id")) if hidden else headers)
+        self._targets[call.id] = (target, (*headers, *self._privacy(account, target)) if hidden else headers)
         if account and account.settings.register and account.will_register:
             call.waiting.add("registration")
         if not desk.ports:
@@ -190,6 +191,15 @@ class Outgoing:
         if len(call.waiting) > 1:
             desk.after(call, "wait", desk.settings.register_timeout, self._waited_long)
         self._ask_address(call, target)
+
+    def _privacy(self, account: Account | None, target: Uri) -> HeaderList:
+        """Ask for privacy, and tell the account's own server, but nobody else, who calls (RFC 3323, RFC 3325 6)."""
+        settings = account.settings if account is not None else None
+        if settings is None or not (settings.proxy or target.host.lower() == settings.domain.lower()):
+            return (("Privacy", "id"),)
+        domain = Uri.parse(f"sip:{settings.domain}")
+        own = Uri.sip(settings.username, domain.host, domain.port)
+        return ("Privacy", "id"), ("P-Preferred-Identity", f"<{own}>")
 
     def _ask_address(self, call: Call, target: Uri) -> None:
         """Ask under which address the next hop sees us: our SDP needs it before the INVITE leaves."""

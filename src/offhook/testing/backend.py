@@ -19,6 +19,7 @@ from offhook.control.backend import (
 from offhook.control.outgoing import OutgoingUrls
 from offhook.errors import NotFound
 from offhook.io.audio_link import AudioLink
+from offhook.io.trace import TracedMessage
 from offhook.media.messages import AudioRate, DeviceInfo
 from offhook.phone.commands import (
     AddContact,
@@ -53,6 +54,7 @@ from offhook.phone.model import (
     WatchView,
     wall,
 )
+from offhook.sip.events import Flow
 
 WATCH = WatchView("watch_1", "presence", "sip:1002@sip.example.org", "office")
 
@@ -161,6 +163,17 @@ class FakeBackend:
 
     def clear_history(self) -> None:
         self.entries = []
+
+    def traced(self, sip_call_id: str) -> list[TracedMessage]:
+        """Return two messages of any call."""
+        flow = Flow("udp", ("10.0.0.1", 5060), ("10.0.0.2", 5060))
+        head = f"Call-ID: {sip_call_id}\r\nCSeq: 1 INVITE\r\n\r\n".encode()
+        return [TracedMessage(1.5, True, flow, b"INVITE sip:2@10.0.0.2 SIP/2.0\r\n" + head),
+                TracedMessage(1.75, False, flow, b"SIP/2.0 200 OK\r\n" + head)]
+
+    def sip_messages(self) -> tuple[int, int]:
+        """Return some numbers."""
+        return 7, 5
 
     def check_url(self, url: str, *, anywhere: bool, name: str = "") -> None:
         OutgoingUrls(["wss://bot.example.org/"]).check(url, anywhere=anywhere, name=name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
@@ -12,8 +13,9 @@ from offhook.control.http.answers import Answer
 from offhook.control.http.documents import DOCUMENTS
 from offhook.control.http.events import events
 from offhook.control.http.limits import MAX_WAIT
+from offhook.control.http.metrics import MEDIA_TYPE
 from offhook.control.http.requests import Request
-from offhook.control.operations import EXTRA, accepted_json
+from offhook.control.operations import EXTRA, accepted_json, traced
 from offhook.control.schema import EVENT_TYPES, OPERATIONS, command_from_json, to_json
 from offhook.errors import CommandTimeout, InvalidArgument, InvalidState, NotFound
 from offhook.phone.commands import Accepted, Command, GetCall, GetSnapshot, ListAccounts, ListConferences, ListWatches
@@ -88,6 +90,24 @@ async def call_stats(request: Request) -> Answer:
     return Answer(200, {"call": call.id, "state": str(call.state), "muted": call.muted, **to_json(call.media)})
 
 
+async def call_trace(request: Request) -> Answer:
+    """The SIP messages of a call."""
+    form = str(request.query()["format"])
+    call = _view(request)
+    found = traced(request.surface.backend, call, form)
+    if form == "text":
+        return Answer(200, found["text"].encode(), media_type="text/plain; charset=utf-8")
+    if form == "pcap":
+        name = {"content-disposition": 'attachment; filename="call.pcap"'}
+        return Answer(200, base64.b64decode(found["pcap"]), name, media_type="application/vnd.tcpdump.pcap")
+    return Answer(200, found)
+
+
+async def metrics(request: Request) -> Answer:
+    """What the phone does, for Prometheus."""
+    return Answer(200, request.surface.metrics.text().encode(), media_type=MEDIA_TYPE)
+
+
 async def get_operation(request: Request) -> Answer:
     """What became of it."""
     return Answer(200, to_json(request.surface.registry.get(request.path_value("operation"))))
@@ -149,6 +169,8 @@ HANDLERS: Final[dict[str, Handler]] = {
     "get_conference": get_conference,
     "get_watch": get_watch,
     "call_stats": call_stats,
+    "call_trace": call_trace,
+    "metrics": metrics,
     "wait_call": wait_call,
     "get_operation": get_operation,
     "events": events,

@@ -35,6 +35,7 @@ ONLY_ELSEWHERE: Final[Mapping[str, str]] = {
     "close_audio": "the end of that WebSocket closes it",
     "get_snapshot": "snapshot is the same, with the event after which it is true",
     "about": "GET /v1/system has it, and what the phone can do",
+    "trace": "GET /v1/calls/{call}/trace has it, each form as its own media type",
     "ping": "for sockets: a request of its own is a ping here",
     "help": "the sockets' form of GET /v1/system",
     "legacy": "command lines belong to the command line",
@@ -168,6 +169,9 @@ ROUTES: tuple[Route, ...] = (
         Parameter("condition", "text", "a state such as active, or an event such as dtmf.received", required=True),
         Parameter("timeout", "number", "seconds, 0-60; then the answer is the problem `timeout`", default=30.0),
     )),
+    _own("GET", "/calls/{call}/trace", "call_trace", "read", "The call's SIP messages: objects, text or a pcap file.", query=(
+        Parameter("format", "text", "json, text or pcap", default="json"),
+    )),
     _own("GET", "/calls/{call}/stats", "call_stats", "read", "The call's sound in figures."),
     _own(SOCKET, "/calls/{call}/audio", "audio", "media", "The call's sound both ways: PCM, or Twilio's messages.", query=(
         Parameter("rate", "whole", "samples a second: 8000, 16000, 24000 or 48000", default=16000),
@@ -288,6 +292,7 @@ ROUTES: tuple[Route, ...] = (
         Parameter("data", "text", "lpData", default=""),
         Parameter("wide", "switch", "`data` is what MicroSIP.exe sends: UTF-16, a command line", default=False),
     )),
+    Route(method="GET", path="/metrics", handler="metrics", scope="read", summary="Prometheus metrics, text format 0.0.4."),
     # --- the descriptions
     _own("GET", "/openapi.json", "openapi_json", "public", "All of this as OpenAPI 3.1."),
     _own("GET", "/asyncapi.json", "asyncapi_json", "public", "The sockets and the event stream as AsyncAPI 3.0."),

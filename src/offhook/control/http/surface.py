@@ -11,6 +11,7 @@ from offhook.control.backend import Backend, Journal
 from offhook.control.http.guard import Guard
 from offhook.control.http.idempotency import Replays
 from offhook.control.http.limits import MAX_STREAMS
+from offhook.control.http.metrics import Metrics
 from offhook.control.http.operations import Registry
 from offhook.control.http.problems import HttpRefusal
 from offhook.control.operations import Operations
@@ -25,6 +26,7 @@ class Surface:
         self.guard = guard
         self.operations = Operations(backend)
         self.registry = Registry(backend, time.time)
+        self.metrics = Metrics(backend)
         self.replays = Replays(time.monotonic)
         self.shared = Shared(backend.journal)
         self.closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -58,6 +60,7 @@ class Surface:
         """Tell every stream to say its last word."""
         self._unwatch()
         self.registry.close()
+        self.metrics.close()
         if not self.closing.done():
             self.closing.set_result(None)
         self._wake()

@@ -1,0 +1,126 @@
+"""Prometheus metrics: what the phone does, in the text format 0.0.4, counted from the events since HTTP was opened."""
+
+from __future__ import annotations
+
+import mmap
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from offhook.control.backend import Backend, Envelope
+from offhook.phone.commands import GetSnapshot
+from offhook.phone.events import CallEnded
+from offhook.phone.model import CallState, Snapshot
+
+MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+_SECONDS: Final = (1, 10, 60, 300, 1800)
+"""Upper bounds of the histogram of call lengths."""
+
+
+class Metrics:
+    """Counts events, and prints everything when asked. One for each HTTP surface."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self.events: Counter[str] = Counter()
+        self.ended: Counter[tuple[str, str]] = Counter()
+        self.lengths: Counter[int] = Counter()
+        self.talked = 0.0
+        self.calls = 0
+        self._unsubscribe = backend.subscribe(self._count)
+
+    def close(self) -> None:
+        """Count no more."""
+        self._unsubscribe()
+
+    def _count(self, envelope: Envelope) -> None:
+        event = envelope.event
+        self.events[event.type] += 1
+        if isinstance(event, CallEnded):
+            self._count_end(event)
+
+    def _count_end(self, event: CallEnded) -> None:
+        call = event.call
+        outcome = "answered" if call.answered is not None else str(call.end.sip_status) if call.end is not None else "0"
+        self.ended[call.direction, outcome] += 1
+        if call.answered is not None:
+            self.talked += event.duration
+            self.calls += 1
+            for bound in _SECONDS:
+                self.lengths[bound] += event.duration <= bound
+
+    # --- printing
+
+    def text(self) -> str:
+        """Return all of it."""
+        found: Snapshot = self._backend.execute(GetSnapshot()).value
+        lines: list[str] = []
+        states = Counter(str(call.state) for call in found.calls)
+        _metric(lines, "offhook_calls", "gauge", "Calls by state.",
+                [({"state": str(state)}, states[str(state)]) for state in CallState if state is not CallState.ENDED])
+        _metric(lines, "offhook_calls_ended_total", "counter", "Calls that are over, by the final SIP status or answered.",
+                [({"direction": way, "outcome": outcome}, count) for (way, outcome), count in sorted(self.ended.items())])
+        self._durations(lines)
+        _metric(lines, "offhook_account_registered", "gauge", "1 while the account is registered.",
+                [({"account": account.id}, int(account.registration == "registered")) for account in found.accounts])
+        _metric(lines, "offhook_events_total", "counter", "Events by type.",
+                [({"type": name}, count) for name, count in sorted(self.events.items())])
+        _metric(lines, "offhook_event_seq", "gauge", "The number of the latest event of this run.",
+                [({}, self._backend.journal.head.seq)])
+        self._quality(lines, found)
+        self._sip(lines)
+        _process(lines)
+        return "\n".join(lines) + "\n"
+
+    def _durations(self, lines: list[str]) -> None:
+        name = "offhook_call_duration_seconds"
+        _head(lines, name, "histogram", "Seconds that answered calls lasted.")
+        lines.extend(f'{name}_bucket{{le="{bound}"}} {self.lengths[bound]}' for bound in _SECONDS)
+        lines += [f'{name}_bucket{{le="+Inf"}} {self.calls}', f"{name}_sum {self.talked:g}", f"{name}_count {self.calls}"]
+
+    def _quality(self, lines: list[str], found: Snapshot) -> None:
+        for name, text in (("mos", "Speech quality 1-4.5."), ("loss", "Share of packets lost, 0-1."),
+                           ("jitter_ms", "Jitter in milliseconds."), ("rtt_ms", "Round trip in milliseconds.")):
+            values = [value for call in found.calls if (value := getattr(call.media, name)) is not None]
+            rows: list[tuple[Mapping[str, str], float]] = [({}, sum(values) / len(values))] if values else []
+            _metric(lines, f"offhook_media_{name}_average", "gauge", f"{text} The mean of the running calls.", rows)
+
+    def _sip(self, lines: list[str]) -> None:
+        sent, received = self._backend.sip_messages()
+        _metric(lines, "offhook_sip_messages_total", "counter", "SIP messages.",
+                [({"direction": "sent"}, sent), ({"direction": "received"}, received)])
+
+
+def _process(lines: list[str]) -> None:
+    used = time.process_time()
+    _metric(lines, "process_cpu_seconds_total", "counter", "Processor time of the phone's own process.", [({}, used)])
+    resident = _resident()
+    if resident:
+        _metric(lines, "process_resident_memory_bytes", "gauge", "Memory of the phone's own process.", [({}, resident)])
+    _metric(lines, "offhook_time_seconds", "gauge", "The phone's clock, Unix seconds.", [({}, time.time())])
+
+
+def _resident() -> int:
+    """Return resident memory in bytes, 0 where the system does not say it in this way."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * mmap.PAGESIZE
+    except (OSError, ValueError, AttributeError):
+        return 0
+
+
+def _head(lines: list[str], name: str, kind: str, text: str) -> None:
+    lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
+
+
+def _metric(lines: list[str], name: str, kind: str, text: str, rows: Iterable[tuple[Mapping[str, str], float]]) -> None:
+    _head(lines, name, kind, text)
+    for labels, value in rows:
+        inside = ",".join(f'{key}="{_label(each)}"' for key, each in labels.items())
+        lines.append(f"{name}{{{inside}}} {value:.10g}" if inside else f"{name} {value:.10g}")
+
+
+def _label(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
