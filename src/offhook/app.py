@@ -648,11 +648,25 @@ def run_exchange(options: SimpleNamespace) -> int:
 async def _run_exchange(options: SimpleNamespace) -> int:
     from offhook.exchange.server import Exchange
 
-    exchange = Exchange(options.host, options.port, on_event=lambda text: print(text, flush=True))
+    trusted = paths().state / "exchange-ca.pem"
+    if options.tls:
+        make_private(trusted.parent)
+    exchange = Exchange(
+        options.host, options.port, on_event=lambda text: print(text, flush=True), tls=str(trusted) if options.tls else ""
+    )
     await exchange.start()
     try:
         host, port = exchange.address
         print(f"The practice exchange is on {host}:{port}. Accounts 1001 to 1009, password practice-<number>.", flush=True)
+        if options.tls:
+            ports = exchange.ports
+            print(
+                f"TLS is on port {ports['tls']}, WebSocket on {ports['ws']} (ws) and {ports['wss']} (wss). "
+                "An account for it:\n\n"
+                f"    domain = \"{host}:{port}\"\n    proxy = \"sip:{host}:{ports['tls']}\"\n    transport = \"tls\"\n"
+                f'    tls_ca = "{trusted}"\n',
+                flush=True,
+            )
         stop = asyncio.Event()
         with told_to_end(stop.set):
             await stop.wait()

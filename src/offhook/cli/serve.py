@@ -31,7 +31,9 @@ def run_phone(use: Invocation) -> int:
 
 def run_exchange(use: Invocation) -> int:
     """Run the practice exchange in the foreground."""
-    options = SimpleNamespace(host=use.text("host", "127.0.0.1"), port=_port(use, 5070), verbose=use.flag("verbose"))
+    options = SimpleNamespace(
+        host=use.text("host", "127.0.0.1"), port=_port(use, 5070), verbose=use.flag("verbose"), tls=use.flag("tls")
+    )
     from offhook import app
 
     try:

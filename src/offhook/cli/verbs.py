@@ -27,7 +27,7 @@ VERBS: dict[str, Verb] = {
         Verb("import", "[path]", "take over MicroSIP.ini, Contacts.xml, CSV, JSON, call lists, or a folder with them",
              actions.import_, group="the phone", dry_run="flag", config="FILE", encoding="NAME"),
         Verb("exchange", "", "start a practice exchange to call", actions.exchange, group="the phone",
-             host="ADDRESS", port="PORT", verbose="flag"),
+             host="ADDRESS", port="PORT", tls="flag", verbose="flag"),
         Verb("dial", "to", "call a number or URI", actions.dial, group="calls", **_WAIT, account="ACCOUNT", no_hold="flag",
              header="HEADER...", digits="DIGITS", ring_timeout="SECONDS", id="CALL"),
         Verb("calls", "", "list the calls", actions.calls, group="calls"),

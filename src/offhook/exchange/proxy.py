@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
@@ -14,7 +14,7 @@ from offhook.exchange.authority import Authority
 from offhook.exchange.fork import Fork, Target
 from offhook.exchange.registrar import Registrar, literal
 from offhook.ids import Ids
-from offhook.sip.events import Address, CloseFlow, Datagram, Flow, FlowFailed, SipInput, StreamChunk, Transmit
+from offhook.sip.events import Address, CloseFlow, Datagram, Flow, FlowFailed, SipInput, StreamChunk, Transmit, TransportName
 from offhook.sip.framing import StreamFramer, is_keep_alive
 from offhook.sip.headers import Via
 from offhook.sip.message import MessageError, Request, Response, parse_message, response_to
@@ -63,8 +63,9 @@ class Proxy:
     """The exchange's front door. `is_line` says whether a user name is a line of ours."""
 
     def __init__(self, address: Address, authority: Authority, ids: Ids, *, is_line: Callable[[str], bool],
-                 domains: Iterable[str] = DOMAINS) -> None:
+                 domains: Iterable[str] = DOMAINS, ports: Mapping[TransportName, int] | None = None) -> None:
         self.address = address
+        self._ports: dict[TransportName, int] = {"udp": address[1], "tcp": address[1], **(ports or {})}
         self.registrar = Registrar(authority, is_ours=self.is_ours)
         self.timers = TimerQueue()
         self.transactions = Transactions(self.timers, self._send)
@@ -225,13 +226,13 @@ class Proxy:
     def is_ours(self, uri: Uri) -> bool:
         """Whether the URI's host is one of our names. An absent port is forgiven: people leave it out."""
         port = uri.port or self.address[1]
-        return bool(uri.host) and uri.hostname.lower() in self._names and port == self.address[1]
+        return bool(uri.host) and uri.hostname.lower() in self._names and port in self._ports.values()
 
     def _is_here(self, uri: Uri, flow: Flow) -> bool:
         if self.is_ours(uri):
             return True
         # A socket bound to all interfaces has no address of its own; the one the peer sees us under is ours then.
-        return uri.hostname == flow.local[0] and (uri.port or flow.local[1]) == flow.local[1]
+        return uri.hostname == flow.local[0] and (uri.port or flow.local[1]) in (flow.local[1], *self._ports.values())
 
     def _challenged(self, request: Request, flow: Flow, now: float) -> bool:
         """Ask our own accounts for their password (RFC 3261 22.3); strangers may call in, as from any other domain."""
@@ -306,7 +307,10 @@ class Proxy:
         if where is None or next_hop.scheme != "sip":
             self._answer(request, flow, 404 if next_hop.scheme != "sip" else 500, now)
             return
-        onward = Flow("tcp" if next_hop.transport == "tcp" else "udp", flow.local, where)
+        if next_hop.transport in ("tls", "ws", "wss"):
+            self._answer(request, flow, 480, now, "That Connection Is Gone")  # only the phone itself could make it anew
+            return
+        onward = Flow("tcp" if next_hop.transport == "tcp" else "udp", self._local(flow), where)
         self._forward(request, [Target(request.uri, onward)], flow, now)
 
     def _forward(self, request: Request, targets: list[Target], flow: Flow, now: float) -> None:
@@ -347,12 +351,25 @@ class Proxy:
         local = target.flow.local
         host = f"[{local[0]}]" if ":" in local[0] else local[0]
         if request.method in _RECORDED:
-            both_tcp = target.flow.transport == source.transport == "tcp"
-            ours = Uri.sip(None, host, local[1], lr=None, **({"transport": "tcp"} if both_tcp else {}))
-            copy.headers.insert_first("Record-Route", f"<{ours}>")
+            for ours in self._routes_back(host, source.transport, target.flow.transport):
+                copy.headers.insert_first("Record-Route", f"<{ours}>")
         via = Via(target.flow.transport.upper(), host, local[1], (("branch", branch), ("rport", None)))
         copy.headers.insert_first("Via", str(via))
         return copy
+
+    def _routes_back(self, host: str, source: TransportName, target: TransportName) -> list[Uri]:
+        """Return how requests of the call find us again: one way, or one for each side if they share none (RFC 5658)."""
+        if source == target or {source, target} == {"udp", "tcp"}:
+            return [self._way_back(host, source if source == target else "udp")]
+        return [self._way_back(host, source), self._way_back(host, target)]
+
+    def _way_back(self, host: str, transport: TransportName) -> Uri:
+        named = {} if transport == "udp" else {"transport": "ws" if transport == "wss" else transport}
+        return Uri.sip(None, host, self._ports.get(transport, self.address[1]), lr=None, **named)
+
+    def _local(self, flow: Flow) -> Address:
+        """Return our address for UDP and TCP towards the peer of any flow."""
+        return flow.local if flow.transport in ("udp", "tcp") else (flow.local[0], self.address[1])
 
     def new_branch(self) -> str:
         """Return a fresh branch parameter."""
@@ -403,6 +420,6 @@ def stamp_via(request: Request, flow: Flow) -> None:
 
 def response_flow(request: Request, flow: Flow) -> Flow:
     """Return where responses to a (stamped) request go (RFC 3261 18.2.2)."""
-    if flow.transport == "tcp" or request.via.rport is not None:
+    if flow.transport != "udp" or request.via.rport is not None:
         return flow
     return structs.replace(flow, remote=(flow.remote[0], request.via.port or 5060))

@@ -87,7 +87,7 @@ class Registrar:
 
     def fail(self, flow: Flow) -> list[str]:
         """Forget the contacts behind a broken TCP connection; returns notes."""
-        if flow.transport != "tcp" or not flow.connection:
+        if flow.transport == "udp" or not flow.connection:
             return []
         return self._drop(lambda binding: binding.flow == flow, "connection lost")
 
@@ -189,7 +189,7 @@ def _note(user: str, old: list[Binding], wishes: list[_Wish]) -> str:
 
 def contact_flow(contact: Uri, request: Request, flow: Flow) -> Flow:
     """Return how to reach a contact that was registered over `flow`."""
-    if flow.transport == "tcp":
+    if flow.transport != "udp":
         # The connection is the only way that is known to work (a phone's contact names its listener, if it has one).
         return flow
     behind_nat = request.via.host.strip("[]").lower() != flow.remote[0].lower()

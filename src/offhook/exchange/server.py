@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -19,9 +19,20 @@ from offhook.io.media_host import MediaHost
 from offhook.io.media_wire import MediaOptions
 from offhook.io.resolver import Resolver
 from offhook.io.system_ids import SystemIds
-from offhook.io.transport import Transports
+from offhook.io.transport import Listeners, Transports
 from offhook.media.messages import MediaReport, PortsReady
-from offhook.sip.events import Address, CloseFlow, Datagram, FlowFailed, FlowUp, Resolve, SipInput, StreamChunk, Transmit
+from offhook.sip.events import (
+    Address,
+    CloseFlow,
+    Datagram,
+    FlowFailed,
+    FlowUp,
+    Resolve,
+    SipInput,
+    StreamChunk,
+    Transmit,
+    TransportName,
+)
 
 MEDIA_PATIENCE: Final = 10.0
 """Seconds the media engine may take to open its first ports."""
@@ -31,25 +42,28 @@ FAREWELL: Final = 0.5
 
 
 class Exchange:
-    """A registrar, a proxy and lines to call, on one UDP and TCP port.
+    """A registrar, a proxy and lines to call, on one UDP and TCP port; with `tls`, on three more for TLS and WebSocket.
 
     `accounts` maps names to passwords (without it: 1001-1009, password `practice-<name>`). `on_event` gets one line of text
     for everything worth watching, on the event loop. `port` 0 takes a free one; `address` is right after `start`.
-    `recordings` is the folder of the recorder line; without it, one that is removed at the end.
+    `recordings` is the folder of the recorder line; without it, one that is removed at the end. `tls` is a file: there the
+    exchange writes who signed its self-made certificate (an account's `tls_ca`).
     """
 
     def __init__(self, host: str = "127.0.0.1", port: int = 5070, accounts: dict[str, str] | None = None,
                  on_event: Callable[[str], None] | None = None, media: Literal["thread", "process"] = "thread", *,
-                 recordings: str = "", domains: tuple[str, ...] = DOMAINS) -> None:
+                 recordings: str = "", domains: tuple[str, ...] = DOMAINS, tls: str = "") -> None:
         self.accounts = practice_accounts() if accounts is None else accounts
         self._on_event = on_event
         self._domains = domains
         self._recordings = recordings
-        self._transports = Transports(host, port, self._deliver)
+        self._tls = tls
+        self._folder = tempfile.mkdtemp(prefix="offhook-exchange-")
+        listen = self._certify(host, port, Path(tls)) if tls else None
+        self._transports = Transports(host, port, self._deliver, listen=listen)
         self._resolver = Resolver(self._transports)
         self._media = MediaHost(mode=media, options=MediaOptions(host=_media_host(host)))
         self._switch: Switch | None = None
-        self._folder = ""
         self._timer: asyncio.TimerHandle | None = None
         self._lookups: set[asyncio.Task[None]] = set()
         self._media_ready = asyncio.Event()
@@ -64,11 +78,12 @@ class Exchange:
 
     async def start(self) -> None:
         """Open the port and begin. Raises SetupError if the port is taken, TimeoutError if no media port can be opened."""
-        await self._transports.start()
         try:
-            self._folder = await asyncio.to_thread(self._prepare_files)
+            await self._transports.start()
+            await asyncio.to_thread(self._prepare_files)
             self._switch = Switch(self.address, self.accounts, SystemIds(), music=str(Path(self._folder, "melody.wav")),
-                                  recording=self._recording_path, domains=self._domains)
+                                  recording=self._recording_path, domains=self._domains,
+                                  ports=self._transports.ports)
             loop = asyncio.get_running_loop()
             self._media.set_report_callback(lambda reports: loop.call_soon_threadsafe(self._report, reports))
             self._media.start()
@@ -94,8 +109,7 @@ class Exchange:
             await asyncio.wait(self._lookups)
         await self._transports.close()
         await asyncio.to_thread(self._media.close)
-        if self._folder:
-            await asyncio.to_thread(shutil.rmtree, self._folder, True)
+        await asyncio.to_thread(shutil.rmtree, self._folder, True)
 
     async def _hang_up(self, switch: Switch) -> None:
         """End all calls of the lines, and give the phones a moment to say that they know."""
@@ -105,12 +119,28 @@ class Exchange:
             async with asyncio.timeout(FAREWELL):
                 await self._quiet.wait()
 
-    def _prepare_files(self) -> str:
-        folder = tempfile.mkdtemp(prefix="offhook-exchange-")
-        Path(folder, "melody.wav").write_bytes(melody())
+    @property
+    def ports(self) -> Mapping[TransportName, int]:
+        """The port of each transport that is spoken."""
+        return self._transports.ports
+
+    def _certify(self, host: str, port: int, trusted: Path) -> Listeners:
+        """Make a certificate for this exchange, and tell where the one is that vouches for it."""
+        from offhook.io.certificates import Authority
+
+        names = ("localhost", *(name for name in self._domains if name != "localhost"), "127.0.0.1", "::1")
+        authority = Authority("offhook practice exchange")
+        certificate = Path(self._folder, "exchange.pem")
+        authority.issue(certificate, tuple(dict.fromkeys((*names, *(() if host in ("0.0.0.0", "::") else (host,))))))
+        authority.write(trusted)
+        # the next three ports, or any
+        further: Sequence[TransportName] = ("tls", "ws", "wss")
+        return Listeners({kind: port and port + n for n, kind in enumerate(further, 1)}, str(certificate))
+
+    def _prepare_files(self) -> None:
+        Path(self._folder, "melody.wav").write_bytes(melody())
         if self._recordings:
             Path(self._recordings).mkdir(parents=True, exist_ok=True)
-        return folder
 
     def _recording_path(self, name: str) -> str:
         return str(Path(self._recordings or self._folder, f"{name}.wav"))

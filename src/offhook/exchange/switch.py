@@ -37,10 +37,11 @@ class Switch:
     """The exchange. What the proxy and the lines send each other never leaves it."""
 
     def __init__(self, address: Address, accounts: Mapping[str, str], ids: Ids, *, music: str,
-                 recording: Callable[[str], str], domains: tuple[str, ...] = DOMAINS) -> None:
+                 recording: Callable[[str], str], domains: tuple[str, ...] = DOMAINS,
+                 ports: Mapping[TransportName, int] | None = None) -> None:
         self.address = address
         self.proxy = Proxy(address, Authority(accounts, ids), ids, is_line=lambda user: find_line(user) is not None,
-                           domains=domains)
+                           domains=domains, ports=ports)
         self.lines = Lines(address, ids, music=music, recording=recording)
         self._inbox: deque[Datagram] = deque()
         self._out: deque[SwitchOutput] = deque()

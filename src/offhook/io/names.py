@@ -30,7 +30,7 @@ def server_address(text: str) -> tuple[str, int]:
     import ipaddress
 
     host, colon, port = text.rpartition(":")
-    if text.startswith("["):
+    if text.startswith("[") and "]" in text:
         host, _, port = text[1:].partition("]")
         port = port.removeprefix(":")
     elif not colon or ":" in host:
@@ -46,16 +46,13 @@ class Names:
 
     def __init__(self, servers: Sequence[str] = ()) -> None:
         self._servers = tuple(servers)
-        self._resolver: DnsResolver | None = None
-        self._broken = False
+        self._making: asyncio.Future[DnsResolver | None] | None = None
 
     async def _dns(self) -> DnsResolver | None:
         """Return the resolver; None where the system has no name servers. Its library is read beside the event loop."""
-        if self._resolver is None and not self._broken:
-            loop = asyncio.get_running_loop()
-            self._resolver = await loop.run_in_executor(None, _make_resolver, self._servers)
-            self._broken = self._resolver is None
-        return self._resolver
+        if self._making is None:
+            self._making = asyncio.get_running_loop().run_in_executor(None, _make_resolver, self._servers)
+        return await asyncio.shield(self._making)  # whoever asks first may be gone before it is there
 
     async def naptr(self, domain: str) -> list[Naptr]:
         """Return the domain's NAPTR records. Raises NoAnswer."""

@@ -19,8 +19,11 @@ NOT_YET_VALID, EXPIRED, WRONG_PURPOSE = 9, 10, 26
 
 
 @lru_cache(64)  # reading the system's certificates takes 20-60 ms; many accounts share one set
-def client_context(ca: str, certificate: str, key: str, verify: bool) -> ssl.SSLContext:
-    """Return the context for connections we make. Raises SetupError naming the file that does not work."""
+def client_context(ca: str, certificate: str, key: str, verify: bool, _stamps: tuple[int, ...] = ()) -> ssl.SSLContext:
+    """Return the context for connections we make. Raises SetupError naming the file that does not work.
+
+    The stamps change when a file is replaced, so that a renewed certificate is used at the next connection.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # The name is checked after the handshake (`name_fault`): RFC 5922 asks for other rules than HTTP's.
@@ -161,4 +164,12 @@ def describe(tls: ssl.SSLObject) -> str:
 
 def context_for(terms: ConnectionTerms) -> ssl.SSLContext:
     """Return the context these terms ask for. Raises SetupError."""
-    return client_context(terms.ca, terms.certificate, terms.key, terms.verify)
+    stamps = tuple(_stamp(name) for name in (terms.ca, terms.certificate, terms.key))
+    return client_context(terms.ca, terms.certificate, terms.key, terms.verify, stamps)
+
+
+def _stamp(name: str) -> int:
+    try:
+        return Path(name).stat().st_mtime_ns if name else 0
+    except OSError:
+        return 0  # reading it will say what is the matter
