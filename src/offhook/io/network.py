@@ -7,7 +7,7 @@ import contextlib
 import ipaddress
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from offhook.io import clock
@@ -31,8 +31,8 @@ NETLINK_GROUPS: Final = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
 class Ways(Protocol):
     """What is asked of the sockets (`io.transport.Transports`)."""
 
-    def watched(self) -> tuple[str, ...]:
-        """Return the addresses of those we are in touch with."""
+    def watched(self) -> Mapping[str, str]:
+        """Return the addresses of those we are in touch with, each with ours towards it, as they were told."""
         ...
 
 
@@ -96,8 +96,8 @@ class NetworkWatch:
         self._arm(self._look_every)
         slept = self._slept()
         seen = self._look()
-        before, self._seen = self._seen, seen
-        # Somebody we were not in touch with before is no news.
+        # Somebody we were not in touch with at the last look was told an address since.
+        before, self._seen = {**self._ways.watched(), **self._seen}, seen
         moved = [(before[to], seen[to]) for to in seen if to in before and before[to] != seen[to]]
         if slept >= SLEPT:
             self._changed(f"this machine has slept for {slept:.0f} s")

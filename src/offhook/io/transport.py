@@ -82,7 +82,7 @@ class Transports:
         self._datagrams: asyncio.DatagramTransport | None = None
         self._servers: list[asyncio.Server] = []
         self._addresses: dict[str, tuple[float, str]] = {}
-        self._watched: dict[str, None] = {}
+        self._watched: dict[str, str] = {}
         self._closed = False
 
     # --- life ------------------------------------------------------------------------------------------------------
@@ -164,21 +164,23 @@ class Transports:
 
     def flow_to(self, remote: Address, transport: TransportName, terms: ConnectionTerms | None = None) -> Flow:
         """Return the flow for first contact with `remote` (a literal). Raises OSError when there is no route to it."""
-        self._watch(remote[0])
+        host = self._local_host(remote)
+        if self._wildcard:
+            self._watch(remote[0], host)
         if transport in ("udp", "tcp"):
-            return Flow(transport, self.local_for(remote, transport), remote)
-        flow = Flow(transport, (self._local_host(remote), 0), remote, 0, terms)
+            return Flow(transport, (host, self.port if transport == "udp" else self.tcp_port), remote)
+        flow = Flow(transport, (host, 0), remote, 0, terms)
         return structs.replace(flow, local=(flow.local[0], self._streams.local_port(flow)))
 
-    def _watch(self, host: str) -> None:
+    def _watch(self, host: str, ours: str) -> None:
         self._watched.pop(host, None)
-        self._watched[host] = None
+        self._watched[host] = ours
         if len(self._watched) > MAX_WATCHED:
             del self._watched[next(iter(self._watched))]
 
-    def watched(self) -> tuple[str, ...]:
-        """Return the addresses that we asked for the way to, the latest ones: what happens to the way there matters."""
-        return tuple(self._watched)
+    def watched(self) -> Mapping[str, str]:
+        """Return the remotes that we asked for the way to, the latest ones, each with the address of ours that it was told."""
+        return self._watched
 
     def forget_addresses(self) -> None:
         """Ask every route anew: the network has changed. Connections from addresses that are not ours any more are cut."""
