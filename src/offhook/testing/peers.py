@@ -503,20 +503,28 @@ class Coturn:
 @contextmanager
 def coturn(
     folder: Path, *, user: str = "phone", password: str = "relay-secret", options: Sequence[str] = (),  # noqa: S107
+    host: str = LOOPBACK, inside: Callable[[list[str]], list[str]] | None = None,
 ) -> Iterator[Coturn]:
-    """Run coturn on loopback; its relayed ports are 50000 to 50999."""
+    """Run coturn on loopback; its relayed ports are 50000 to 50999.
+
+    `inside` turns its command line into one that runs it somewhere else, where `host` is its address.
+    """
     command = program("turnserver", "coturn")
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    process = Process([
-        command, "-n", "--listening-ip", LOOPBACK, "--relay-ip", LOOPBACK, "--listening-port", str(port), "--lt-cred-mech",
+    line = [
+        command, "-n", "--listening-ip", host, "--relay-ip", host, "--listening-port", str(port), "--lt-cred-mech",
         "--user", f"{user}:{password}", "--realm", "offhook.test", "--allow-loopback-peers", "--no-tls", "--no-dtls",
         "--no-cli", "--min-port", "50000", "--max-port", "50999", "--log-file", "stdout", "--pidfile", str(folder / "pid"),
         "--userdb", str(folder / "db"), *options,
-    ], folder / "coturn.log")  # fmt: skip
+    ]  # fmt: skip
+    process = Process(inside(line) if inside is not None else line, folder / "coturn.log")
     try:
-        process.wait_until(lambda: port_taken(port, socket.SOCK_DGRAM), "listening")
-        process.wait_until(lambda: _accepts(port), "listening")
+        if inside is None:
+            process.wait_until(lambda: port_taken(port, socket.SOCK_DGRAM), "listening")
+            process.wait_until(lambda: _accepts(port), "listening")
+        else:
+            process.wait_until(lambda: "SQLite DB connection success" in process.log.read_text("utf-8", "replace"), "listening")
         yield Coturn(process, port, user, password)
     finally:
         process.stop()

@@ -1,0 +1,163 @@
+"""The way of packets: whole streams with candidates found, ICE between them, a relay, and strangers who know the port."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from virtual_media import CONFIG, Pair, level
+
+from offhook.media.messages import (
+    Candidate,
+    CandidatesGathered,
+    ConfigureStream,
+    GatherCandidates,
+    IcePeer,
+    StartPlayback,
+    StreamFailed,
+    StreamRouted,
+    TurnServer,
+)
+from offhook.media.stun import BINDING_SUCCESS, XOR_MAPPED_ADDRESS, StunMessage, encode_stun, mapped_value, parse_stun
+
+NAMES, PASSWORDS = ("aname", "bname"), ("a" * 24, "b" * 24)
+STRANGER = ("10.0.0.66", 6000)
+
+
+def gathered(side: int) -> dict[str, Any]:
+    return {"ufrag": NAMES[side], "pwd": PASSWORDS[side], "addresses": (f"10.0.0.{1 + side}",)}
+
+
+def with_ice(mux: bool = True) -> Pair:
+    """Return two streams that have agreed on ICE, before the first check."""
+    pair = Pair()
+    for side in (0, 1):
+        pair.do(side, GatherCandidates("c", **gathered(side)))
+    pair.run(0.05)
+    for side in (0, 1):
+        found = pair.of(1 - side, CandidatesGathered)[0].candidates
+        ice = IcePeer(side == 0, NAMES[side], PASSWORDS[side], NAMES[1 - side], PASSWORDS[1 - side], found)
+        pair.configure(side, ice=ice, rtcp_mux=mux)
+    return pair
+
+
+def heard(pair: Pair, side: int) -> float:
+    pair.do(1 - side, StartPlayback("c", "pb", "tone", frequencies=(600.0,), duration_ms=0))
+    pair.run(0.3)
+    frames = []
+    for _ in range(25):
+        pair.run(0.02)
+        frames.append(pair.engines[side].streams["c"].far)
+    return level(frames, 600.0)
+
+
+@pytest.mark.parametrize("mux", [True, False])
+def test_sound_takes_the_way_that_was_found(mux: bool) -> None:
+    pair = with_ice(mux)
+    pair.run(0.5)
+    assert [(report.local, report.remote) for report in pair.of(0, StreamRouted)] == [("host", "host")]
+    assert pair.of(1, StreamRouted)[0].address == "10.0.0.1:4000"
+    assert heard(pair, 1) > 1000
+    assert heard(pair, 0) > 1000
+    pair.run(12.0)
+    assert pair.engines[0].streams["c"].statistics().rtt_ms is not None
+
+
+def test_candidates_of_a_machine() -> None:
+    pair = with_ice()
+    assert pair.of(0, CandidatesGathered)[0].candidates == (
+        Candidate("h0", 1, 2130706431, "10.0.0.1", 4000, "host"), Candidate("h0", 2, 2130706430, "10.0.0.1", 4001, "host"),
+    )  # fmt: skip
+
+
+def test_nothing_is_sent_before_a_way_is_found_and_nothing_heard_from_strangers() -> None:
+    pair = with_ice()
+    pair.sent.clear()
+    pair.run(0.015)
+    assert all(packet[0] < 4 for _, _, packet in pair.sent)  # checks only
+    pair.run(0.5)
+    before = pair.engines[1].streams["c"].garbage
+    for number in range(50):
+        pair.inject(1, 4000, struct.pack("!BBHII", 0x80, 0, number, 160 * number, 99) + b"\x11" * 160, STRANGER)
+    assert pair.engines[1].streams["c"].garbage == before + 50
+    assert heard(pair, 1) > 1000
+
+
+def test_a_far_end_that_falls_silent_ends_the_call() -> None:
+    pair = with_ice()
+    pair.run(1.0)
+    pair.weather.loss = 1.0
+    pair.run(40.0)
+    assert any("no consent" in report.reason for report in pair.of(0, StreamFailed))
+    pair.sent.clear()
+    pair.run(1.0)
+    assert not any(side == 0 for side, _, packet in pair.sent if packet[0] >= 128)
+
+
+def answer(pair: Pair, packet: bytes, port: int, address: tuple[str, int]) -> None:
+    question = parse_stun(packet)
+    value = mapped_value(*address, question.transaction)
+    pair.inject(0, port, encode_stun(StunMessage(BINDING_SUCCESS, question.transaction, ((XOR_MAPPED_ADDRESS, value),))),
+                ("9.9.9.9", 3478))  # fmt: skip
+
+
+def test_the_address_seen_from_outside_is_a_candidate() -> None:
+    pair = Pair()
+    pair.run(0.1)
+    pair.sent.clear()
+    pair.do(0, GatherCandidates("c", ("10.0.0.1",), stun=("9.9.9.9", 3478)))
+    pair.run(0.01)
+    questions = [packet for side, port, packet in pair.sent if (side, port) == (0, 3478)]
+    assert len(questions) == 2  # for RTP and for RTCP
+    pair.inject(0, 4000, questions[0][:19] + b"x", ("9.9.9.9", 3478))  # nobody asked this
+    for place, packet in enumerate(questions):
+        answer(pair, packet, 4000 + place, ("203.0.113.7", 50_000 + place))
+    pair.run(0.05)
+    report = pair.of(0, CandidatesGathered)[0]
+    assert [(each.kind, each.component, each.port) for each in report.candidates] == [
+        ("host", 1, 4000), ("host", 2, 4001), ("srflx", 1, 50_000), ("srflx", 2, 50_001)]
+    assert report.problems == ()
+
+
+def test_servers_that_do_not_answer_are_waited_for_only_so_long() -> None:
+    pair = Pair()
+    relay = TurnServer(("9.9.9.8", 3478), "user", "secret")
+    pair.do(0, GatherCandidates("c", ("10.0.0.1",), stun=("9.9.9.9", 3478), turn=relay))
+    pair.run(2.0)
+    assert pair.of(0, CandidatesGathered) == []
+    pair.run(0.7)
+    report = pair.of(0, CandidatesGathered)[0]
+    assert {each.kind for each in report.candidates} == {"host"}
+    assert report.problems == ("STUN: 9.9.9.9:3478 does not answer", "TURN: 9.9.9.8:3478: the server does not answer")
+
+
+def test_a_stream_to_a_server_that_cannot_be_is_said() -> None:
+    pair = Pair()
+    relay = TurnServer(("9.9.9.8", 3478), "user", "secret", "tcp")
+    pair.do(0, GatherCandidates("c", ("10.0.0.1",), turn=relay))
+    pair.run(0.1)
+    assert pair.of(0, CandidatesGathered)[0].problems == ("TURN: no streams here",)
+
+
+def test_without_ice_packets_go_straight() -> None:
+    pair = Pair()
+    pair.do(0, GatherCandidates("c", **gathered(0)))
+    pair.run(0.1)
+    pair.do(0, ConfigureStream("c", CONFIG.__class__(("10.0.0.2", 4000), ("10.0.0.2", 4001), "PCMU", 0, ((0, "PCMU"),))))
+    assert heard(pair, 1) > 1000
+    assert heard(pair, 0) > 1000
+    assert pair.engines[0].streams["c"].straight
+
+
+@given(st.lists(st.tuples(st.sampled_from([4000, 4001]), st.binary(max_size=200)), max_size=40))
+@settings(max_examples=30, deadline=None)
+def test_rubbish_is_counted_and_nothing_else(rubbish: list[tuple[int, bytes]]) -> None:
+    pair = with_ice()
+    for port, packet in rubbish:
+        pair.inject(0, port, packet, STRANGER)
+    pair.run(0.5)
+    assert len(pair.of(0, StreamRouted)) == 1
+    assert pair.of(0, StreamFailed) == []
