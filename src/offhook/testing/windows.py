@@ -88,15 +88,20 @@ class WindowsProcess(Process):
         self._child.stdin.flush()
 
     def wait_for(self, text: str, timeout: float = START_WITHIN) -> str:
-        """Wait until it has printed this; returns the line. PeerFailed if it ends, or time is up, before that."""
+        """Wait until it has printed a line with this; returns it. PeerFailed if it ends, or time is up, before that."""
         deadline = time.monotonic() + timeout
         with self._lock:
-            while text not in self.text:
+            while (found := self._line(text)) is None:
                 left = deadline - time.monotonic()
                 if left <= 0 or not self._reader.is_alive():
                     raise self.failed(f"did not print {text!r}")
                 self._lock.wait(min(left, 0.5))
-        return next(line for line in self.text.splitlines() if text in line)
+        return found
+
+    def _line(self, text: str) -> str | None:
+        """Return the first whole line with this in it."""
+        *lines, _ = self.text.split("\n")
+        return next((line for line in lines if text in line), None)
 
     def finish(self, timeout: float) -> Finished:
         """Wait for its end; PeerFailed when it is not over in `timeout` seconds."""
