@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PYTEST := $(BIN)/python -m pytest
+# Bytecode is kept, whatever the environment says: without it each worker compiles every test again, a third of the whole time.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help run test slow simulate lint fix interop windows winfast winlive bench docs clean
+.PHONY: help run test slow random simulate lint fix interop windows winfast winlive bench docs clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -26,8 +27,11 @@ run: $(READY) ## start a phone with a practice exchange to call
 test: $(READY) ## the fast suite: no network beyond loopback, no system packages
 	$(PYTEST) -q -n $(WORKERS) -m "not interop and not sound and not windows and not slow" $(ARGS)
 
-slow: $(READY) ## what takes longer: phones that are killed, hours of virtual time, more random input
+slow: $(READY) ## what takes longer: phones that are killed, hours of virtual time
 	$(PYTEST) -q -n $(WORKERS) -m "slow and not interop and not sound and not windows" $(ARGS)
+
+random: $(READY) ## the tests that make up their own input, with five times as much of it
+	$(PYTEST) -q -n $(WORKERS) -m "hypothesis and not interop and not sound and not windows" --hypothesis-profile=ci $(ARGS)
 
 SEEDS ?= 2000
 simulate: $(READY) ## phones, exchanges and a hostile network in virtual time: SEEDS=2000 storms

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-# A slow machine is no bug: no deadlines. "fast" is for every save, "ci" (--hypothesis-profile=ci) looks longer.
-settings.register_profile("fast", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("ci", deadline=None, max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+# A slow machine is no bug: no deadlines. "fast" is for every save, "ci" (`make random`) looks longer. A test that wants more
+# than the others says how many times as many: settings(max_examples=6 * settings().max_examples).
+settings.register_profile("fast", deadline=None, max_examples=20, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 # Under Wine each test takes longer, and what it is about there is the system and not the input.
 settings.register_profile("few", deadline=None, max_examples=8, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("fast")

@@ -198,7 +198,7 @@ def test_a_flood_is_bounded() -> None:
     assert len(buffer) <= MAX_FRAMES
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=settings().max_examples, deadline=None)
 @given(
     st.lists(
         st.tuples(st.floats(0, 30), st.integers(0, 0xFFFFFFFF) | st.integers(0, 8000), st.integers(0, 700)), max_size=150
@@ -217,7 +217,7 @@ def test_whatever_comes_frames_are_whole_and_bounded(packets: list[tuple[float, 
         assert 1000 * MIN_TARGET_S <= buffer.target_ms <= 1000 * MAX_TARGET_S
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=settings().max_examples, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(0, 60), st.floats(0, 0.2))
 def test_no_frame_plays_twice_or_out_of_order(seed: int, jitter: float, loss: float) -> None:
     chance = random.Random(seed)

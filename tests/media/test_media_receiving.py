@@ -44,7 +44,7 @@ FATES = st.sampled_from(["fine"] * 30 + ["lost", "twice", "late", "short", "even
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=settings().max_examples, deadline=None)
 @given(st.lists(FATES, min_size=30, max_size=200), st.integers(0, 0xFFFF), st.integers(0, 0xFFFFFFFF), st.booleans())
 def test_the_short_way_counts_and_sounds_like_the_long_one(fates: list[str], number: int, timestamp: int, uneven: bool) -> None:
     short, long = Heard(), Heard()

@@ -334,7 +334,7 @@ def test_control_packets_of_strangers_are_not() -> None:
     assert stream(pair).foreign == 1
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=3 * settings().max_examples, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([4000, 4001]), st.binary(max_size=60)), max_size=40), st.booleans())
 def test_nothing_raises_on_hostile_packets(junk: list[tuple[int, bytes]], shaped: bool) -> None:
     pair = Pair()

@@ -319,7 +319,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 @pytest.mark.slow
 @given(st.lists(st.one_of(damaged(), st.binary(max_size=80)), max_size=8), st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=6 * settings().max_examples, deadline=None)
 def test_no_bytes_make_it_raise(messages: list[bytes], stream: bool) -> None:
     core = endpoint()
     now = 0.0
@@ -343,7 +343,7 @@ def test_no_bytes_make_it_raise(messages: list[bytes], stream: bool) -> None:
 
 @pytest.mark.slow
 @given(st.lists(st.tuples(damaged(), st.integers(100, 699)), max_size=6))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=4 * settings().max_examples, deadline=None)
 def test_no_answer_makes_a_call_raise(answers: list[tuple[bytes, int]]) -> None:
     wire = Wire()
     alice, peer = add_endpoint(wire, "alice", "10.0.0.1", password="x"), Peer(wire, "peer", "10.0.0.9")

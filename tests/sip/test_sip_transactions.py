@@ -77,7 +77,7 @@ def test_tables_are_closed(name: str) -> None:
 
 @given(name=st.sampled_from(sorted(TABLES)), inputs=st.lists(st.sampled_from(list(Input)), max_size=12),
        flow=st.sampled_from([UDP, TCP]))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=6 * settings().max_examples, deadline=None)
 def test_whole_product_follows_the_table(name: str, inputs: list[Input], flow: Flow) -> None:
     bench = Bench(flow)
     method = "INVITE" if "invite" in name else "OPTIONS"

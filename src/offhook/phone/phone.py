@@ -51,8 +51,8 @@ PACKAGES: Final[dict[WatchedBy, tuple[str, ...]]] = {
 """What may be watched of us, by the setting `watched_by`."""
 QUIT_WITHIN: Final = 4.0
 """Seconds for BYE and un-REGISTER to be answered before the phone ends anyway."""
-QUIT_POLL: Final = 0.05
-"""Seconds between looks whether everything is answered."""
+QUIT_POLL: Final = 0.01
+"""Seconds between looks whether everything is answered: a BYE in a local network is, by the second look."""
 MAX_TEXT: Final = 16 * 1024
 """Characters of a text message."""
 MAX_DELAY: Final = 300
@@ -640,7 +640,7 @@ class Phone:
             if account.state != "unregistered":
                 desk.attempt(s.Unregister(account.settings.id))
         self._quit_at = desk.now + QUIT_WITHIN
-        desk.timers.start(desk.now + QUIT_POLL, self._look_whether_done)
+        desk.timers.start(desk.now, self._look_whether_done)
         self._quit_operation = desk.begin("quit")
         return c.Accepted(operation=self._quit_operation)
 

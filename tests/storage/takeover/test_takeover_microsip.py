@@ -318,7 +318,7 @@ SECTION_NAMES = st.sampled_from(["[Settings]", "[Account1]", "[Account2]", "[Sho
 
 
 @given(st.lists(SECTION_NAMES | LINES | LINES | LINES, max_size=30).map("\n".join))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=4 * settings().max_examples)
 def test_any_ini_file_makes_a_configuration_that_can_be_read(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     try:
         found = take_over_ini(text, "x")

@@ -250,7 +250,7 @@ def read_or_refused(read: Callable[[], object]) -> object:
 
 
 @given(BYTES, st.sampled_from(["", "utf-8", "utf-16-le", "cp1252"]))
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=4 * settings().max_examples)
 def test_any_bytes_are_people_or_the_one_error(data: bytes, encoding: str) -> None:
     found = read_or_refused(lambda: read_people(data, "x", encoding))
     if isinstance(found, People):
@@ -258,7 +258,7 @@ def test_any_bytes_are_people_or_the_one_error(data: bytes, encoding: str) -> No
 
 
 @given(TEXT)
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=4 * settings().max_examples)
 def test_any_text_is_calls_or_the_one_error(text: str) -> None:
     readers: tuple[Callable[[], object], ...] = (
         lambda: calls_of_ini(read_ini(text, "x").section("Calls"), "x"), lambda: calls_of_csv(text, "x"),
