@@ -9,7 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from msgspec import structs
 
 from offhook import __version__
-from offhook.errors import CommandError, ConfigError, NotFound, SetupError
+from offhook.errors import CommandError, ConfigError, InvalidArgument, InvalidState, NotFound, SetupError
 from offhook.io import clock
 from offhook.io.audio_link import AudioLink, AudioLinks
 from offhook.io.certificate import Certificate, available
@@ -138,6 +138,8 @@ class RunningPhone:
         self._audio = AudioLinks(self.media.send, self.engine.report)
         self.media.set_audio_callback(self._audio.take)
         self.engine.subscribe(self._audio.see)
+        self.file: Path | None = None  # what `reload` reads
+        self._as_read = config
         self.engine.on_errand = self._errand
         self._errands: Errands | None = None
 
@@ -287,6 +289,38 @@ class RunningPhone:
         """Forget one past call."""
         if not self._kept().delete(entry):
             raise NotFound(f"there is no entry {entry!r} in the history")
+
+    def history_entry(self, entry: str) -> dict[str, Any]:
+        """Return one past call."""
+        found = self._kept().get(entry)
+        if found is None:
+            raise NotFound(f"there is no entry {entry!r} in the history")
+        return _entry(found)
+
+    def reload(self) -> dict[str, Any]:
+        """Read the configuration file again and do what it says. What cannot be done is refused before anything is."""
+        from offhook import reload  # only who reloads pays for it
+
+        if self.file is None:
+            raise InvalidState("this phone was started without a configuration file")
+        try:
+            after = complete(load(self.file))
+        except SetupError as error:
+            raise InvalidArgument(str(error)) from None
+        desk, found = self.phone.desk, reload.changes(self._as_read, after)
+        busy = {call.account for call in desk.calls.values()}.intersection(found.removed)
+        if busy:
+            raise InvalidState(f"account {min(busy)} has calls; end them first")
+        self.engine.configure(reload.settings(desk.settings, after, found))
+        for command in reload.commands(after, found):
+            with contextlib.suppress(NotFound):  # an account that was removed meanwhile, a device that is not plugged in
+                self.execute(command)
+        self._as_read = after
+        return asdict(found)
+
+    def follow_file(self, file: Path) -> None:
+        """Have `reload` read this file, which is as it was when the phone was started."""
+        self.file, self._as_read = file, complete(load(file))
 
     def clear_history(self) -> None:
         """Forget all past calls."""
@@ -451,7 +485,7 @@ def run_phone(options: SimpleNamespace) -> int:
         config = replace(config, media=replace(config.media, mode=options.media))
     if options.http:
         config = replace(config, http=with_address(config.http, options.http))
-    return run(_serve(config, options.socket or socket_path(), verbose=options.verbose))
+    return run(_serve(config, options.socket or socket_path(), verbose=options.verbose, file=file))
 
 
 def with_address(settings: HttpSettings, text: str) -> HttpSettings:
@@ -466,14 +500,16 @@ def _may_encrypt(config: Config) -> bool:
     return config.srtp.policy != "off" or any(account.srtp not in ("default", "off") for account in config.accounts)
 
 
-async def _serve(config: Config, socket: str, *, verbose: bool, any_http_port: bool = False) -> int:
+async def _serve(
+    config: Config, socket: str, *, verbose: bool, any_http_port: bool = False, file: Path | None = None
+) -> int:
     told = asyncio.Event()
     with told_to_end(told.set):
-        return await _serve_until(told, config, socket, verbose=verbose, any_http_port=any_http_port)
+        return await _serve_until(told, config, socket, verbose=verbose, any_http_port=any_http_port, file=file)
 
 
 async def _serve_until(
-    told: asyncio.Event, config: Config, socket: str, *, verbose: bool, any_http_port: bool = False
+    told: asyncio.Event, config: Config, socket: str, *, verbose: bool, any_http_port: bool = False, file: Path | None = None
 ) -> int:
     where = paths()
     http: HttpServer | None = None
@@ -486,6 +522,8 @@ async def _serve_until(
         config, history=where.history_file, journal=where.journal_file, webhooks=where.webhooks_file,
         contacts=where.contacts_file, certificate=where.certificate_file,
     )  # fmt: skip
+    if file is not None:
+        phone.follow_file(file)
     # SIP is answered from here on; the surfaces are read beside it, on a thread, which takes a while.
     await asyncio.get_running_loop().run_in_executor(None, importlib.import_module, "offhook.control.local")
     from offhook.control.local import LocalServer

@@ -185,6 +185,10 @@ class Softphone(Twin[api.Softphone]):
         """Return past calls, newest first; those older than the entry `before`. Raises NotFound if none are kept."""
         return self._run(self._inner.history(limit, before=before))
 
+    def reload(self) -> dict[str, list[str]]:
+        """Have the configuration file read again; returns what has changed, and under `restart` what only the next start does."""
+        return self._run(self._inner.reload())
+
     def delete_history(self, entry: str) -> None:
         """Forget one past call."""
         self._run(self._inner.delete_history(entry))
@@ -292,6 +296,10 @@ class Softphone(Twin[api.Softphone]):
     def devices(self) -> tuple[DeviceInfo, ...]:
         """Return the sound devices."""
         return self._run(self._inner.devices())
+
+    def test_device(self, kind: Literal['output', 'ring'] = "output") -> None:
+        """Let a device be heard for two seconds, while there is no call; raises OperationFailed if it is not."""
+        self._run(self._inner.test_device(kind))
 
     def set_device(self, kind: Literal['input', 'output', 'ring'], device: str) -> AudioView:
         """Use a sound device from now on: its id, index or a part of its name; "" is the system's default."""

@@ -159,6 +159,7 @@ def answers() -> Iterator[tuple[Command, c.Accepted]]:
         wire.run(wire.now + 1)
     yield from answers_about_contacts(alice)
     yield c.HangupAll(), alice.execute(c.HangupAll())
+    yield c.TestDevice(), alice.execute(c.TestDevice())
     yield c.Quit(), alice.execute(c.Quit())
     slow = VirtualPhone(wire, "slow", "10.0.0.3", ports=0)  # its media engine is still starting
     bob.dial(slow)

@@ -9,6 +9,7 @@ from offhook.media import messages as media
 from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.digits import clean_digits, read_relay, relay_body
+from offhook.phone.settings import PhoneSettings
 from offhook.sip.events import Body
 from offhook.testing.phones import over, settle, talk, two_phones
 from offhook.testing.wire import Wire
@@ -103,3 +104,15 @@ def test_keys_heard_in_the_media() -> None:
     alice.receive(media.DigitReceived(call, "5", "rtp", 160))
     alice.receive(media.DigitReceived("c_gone", "6", "rtp", 160))
     assert [(event.digit, event.method, event.duration_ms) for event in alice.of(e.DtmfReceived)] == [("5", "rtp", 160)]
+
+
+def test_masked_keys_are_in_no_event() -> None:
+    alice, bob = two_phones(Wire(), one=PhoneSettings(mask_digits=True))
+    call, _ = talk(alice, bob)
+    alice.execute(c.SendDtmf(digits="4711#"))
+    alice.receive(media.DigitReceived(call, "8", "rtp", 100))
+    settle(alice.wire, 5)
+    assert [event.digit for event in alice.of(e.DtmfSent)] == ["*"] * 5
+    assert [event.digit for event in alice.of(e.DtmfReceived)] == ["*"]
+    bob.execute(c.Hangup())
+    over(alice, bob)

@@ -1324,6 +1324,18 @@ export interface RejectTransferParams {
   call?: string;
 }
 
+/**
+ * What the file has changed: accounts by their ids, settings as section.key; `restart` are those that hold from the next
+ * start on.
+ */
+export interface ReloadAnswer {
+  added: string[];
+  changed: string[];
+  removed: string[];
+  settings: string[];
+  restart: string[];
+}
+
 /** Unregister and forget an account. Refused while it has calls. */
 export interface RemoveAccountParams {
   /** An account's id. */
@@ -1651,6 +1663,12 @@ export interface SystemView {
   recordings: string;
   epoch: string;
   capabilities: Capabilities;
+}
+
+/** Let the loudspeaker or the ring device be heard for two seconds, while there is no call. Succeeds when it was. */
+export interface TestDeviceParams {
+  /** What is to be heard. */
+  kind?: "output" | "ring";
 }
 
 /** What an older interface would have shown. */
@@ -2151,6 +2169,7 @@ export interface Operations {
   volume_down: { params: VolumeDownParams; result: Accepted<AudioView> };
   set_mic_volume: { params: SetMicVolumeParams; result: Accepted<AudioView> };
   set_device: { params: SetDeviceParams; result: Accepted<AudioView> };
+  test_device: { params: TestDeviceParams; result: Accepted<null> };
   list_devices: { params: ListDevicesParams; result: Accepted<DeviceInfo[]> };
   get_audio: { params: GetAudioParams; result: Accepted<AudioView> };
   add_account: { params: AddAccountParams; result: Accepted<AccountView> };
@@ -2180,6 +2199,7 @@ export interface Operations {
   history: { params: HistoryRequest; result: HistoryPage };
   delete_history: { params: EntryRequest; result: Nothing };
   clear_history: { params: Nothing; result: Nothing };
+  reload: { params: Nothing; result: ReloadAnswer };
   dde: { params: DdeRequest; result: TextAnswer };
   dde_request: { params: DdeItemRequest; result: TextAnswer };
   copydata: { params: CopydataRequest; result: CopydataAnswer };

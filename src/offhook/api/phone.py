@@ -232,6 +232,11 @@ class Softphone:
         entries: list[dict[str, Any]] = found["entries"]
         return entries
 
+    async def reload(self) -> dict[str, list[str]]:
+        """Have the configuration file read again; returns what has changed, under `restart` what only the next start does."""
+        found: dict[str, list[str]] = await self._link.request("reload", {})
+        return {name: list(names) for name, names in found.items()}
+
     async def delete_history(self, entry: str) -> None:
         """Forget one past call."""
         await self._link.request("delete_history", {"entry": entry})
@@ -367,6 +372,10 @@ class Softphone:
         """Return the sound devices."""
         found: tuple[DeviceInfo, ...] = (await self.execute(c.ListDevices())).value
         return found
+
+    async def test_device(self, kind: Literal["output", "ring"] = "output") -> None:
+        """Let a device be heard for two seconds, while there is no call; raises OperationFailed if it is not."""
+        await self.execute(c.TestDevice(kind=kind), wait=True)
 
     async def set_device(self, kind: Literal["input", "output", "ring"], device: str) -> AudioView:
         """Use a sound device from now on: its id, index or a part of its name; "" is the system's default."""

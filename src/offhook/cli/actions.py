@@ -254,7 +254,9 @@ def devices(use: Invocation) -> int:
     if action == "set" and use.text("kind"):
         params = {"kind": use.text("kind"), "device": use.text("device")}
         return perform(use, "set_device", params, "device chosen")
-    raise usage_error(use.verb, "write: devices list, or devices set input|output|ring DEVICE")
+    if action == "test":
+        return perform(use, "test_device", {"kind": use.text("kind") or "output"}, "listen", "heard")
+    raise usage_error(use.verb, "write: devices list, devices set input|output|ring DEVICE, or devices test output|ring")
 
 
 def play(use: Invocation) -> int:
@@ -443,11 +445,43 @@ def history(use: Invocation) -> int:
     if action == "list":
         found = use.client.request("history", limit=use.whole("limit", 50), before=use.text("before"))["entries"]
         return show(use, found, "\n".join(map(render.history_line, found)) or "no past calls")
+    if action == "export":
+        return _export(use)
     if action == "clear":
         return show(use, use.client.request("clear_history"), "history cleared")
     if action == "delete" and use.text("entry"):
         return show(use, use.client.request("delete_history", entry=use.text("entry")), "deleted")
     raise usage_error(use.verb, "write: history, history delete ENTRY, or history clear")
+
+
+def _export(use: Invocation) -> int:
+    """Write the past calls as CSV, into a file or to the terminal."""
+    from offhook.control.spreadsheet import as_csv
+
+    entries: list[Params] = []
+    while True:
+        page = use.client.request("history", limit=1000, before=entries[-1]["id"] if entries else "")["entries"]
+        entries += page
+        if len(page) < 1000:
+            break
+    text = as_csv(entries)
+    if not use.text("entry"):
+        say(text.rstrip("\r\n"))
+        return DONE
+    try:
+        with open(use.text("entry"), "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+    except OSError as error:
+        raise Ended(REFUSED, f"{use.text('entry')}: {error.strerror or error}") from None
+    return show(use, {"file": use.text("entry"), "calls": len(entries)}, f"{len(entries)} calls written")
+
+
+def reload(use: Invocation) -> int:
+    """Have the configuration file read again."""
+    found = use.client.request("reload")
+    lines = [f"{what}: {', '.join(found[what])}" for what in ("added", "changed", "removed", "settings") if found[what]]
+    lines += [f"with the next start: {', '.join(found['restart'])}"] if found["restart"] else []
+    return show(use, found, "\n".join(lines) or "nothing has changed")
 
 
 def events(use: Invocation) -> int:

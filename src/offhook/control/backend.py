@@ -106,6 +106,14 @@ class Backend(Protocol):
         """Return how many SIP messages were sent and received in this run."""
         ...
 
+    def history_entry(self, entry: str) -> dict[str, Any]:
+        """Return one past call; raise NotFound."""
+        ...
+
+    def reload(self) -> dict[str, Any]:
+        """Read the configuration file again; raise InvalidArgument for a mistake in it, with nothing changed."""
+        ...
+
     def about(self) -> dict[str, Any]:
         """Return what this phone is: version, process, since when, its SIP address and how it carries sound. No secrets."""
         ...

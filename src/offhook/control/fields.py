@@ -181,6 +181,7 @@ _SPECIAL: Final[Mapping[type, Mapping[str, str]]] = {
     },
     c.Drain: {"enabled": "False takes new calls again."},
     c.SetDevice: {"kind": "Which of the three."},
+    c.TestDevice: {"kind": "What is to be heard."},
     c.AddAccount: {"account": "The account."},
     c.ListContacts: {
         "search": "Words that must all occur, in whichever field; empty: everybody.",

@@ -108,12 +108,14 @@ _HANDLER_ANSWERS: Final[Mapping[str, Any]] = {
     "get_conference": ConferenceView,
     "get_watch": WatchView,
     "settings": shapes.SettingsView,
+    "get_history": shapes.HistoryEntry,
     "get_operation": shapes.OperationView,
 }
 
 _DOCUMENT_TYPES: Final[Mapping[str, str]] = {
     "openapi_json": "application/json", "asyncapi_json": "application/json", "schema_json": "application/schema+json",
     "metrics": "text/plain", "docs": "text/html", "docs_css": "text/css", "docs_js": "text/javascript",
+    "history_csv": "text/csv",
 }  # fmt: skip
 
 _STATUS_TEXTS: Final[Mapping[int, str]] = {200: "Done.", 201: "Created.", 202: "Under way.", 204: "Done; nothing to say."}

@@ -177,6 +177,15 @@ def _clear_history(request: Request) -> Any:
     return {}
 
 
+def _reload(request: Request) -> Any:
+    """Answers what has changed, and what takes effect only with the next start."""
+    request.only()
+    request.client.check("admin")
+    changed = request.backend.reload()
+    request.audit("reload", ", ".join(changed["settings"]) or "nothing")
+    return changed
+
+
 def _dde(request: Request) -> Any:
     request.only("text")
     return {"text": run_dde(request.execute, request.value("text", str))}
@@ -285,6 +294,7 @@ EXTRA: dict[str, Callable[[Request], Any]] = {
     "history": _history,
     "delete_history": _delete_history,
     "clear_history": _clear_history,
+    "reload": _reload,
     "list_webhooks": _list_webhooks,
     "create_webhook": _create_webhook,
     "update_webhook": _update_webhook,

@@ -107,6 +107,8 @@ def answer_words(route: Route) -> str:
         return ""
     if route.handler == "events":
         return "events: list of Event | StreamNote, next: string"
+    if route.handler == "history_csv":
+        return "text/csv"
     if route.status == 204:
         return ""
     schema = answer_schema(route)

@@ -105,7 +105,7 @@ VALUES: Final[Mapping[type[c.Command], Any]] = {
 
 PENDING: Final[frozenset[type[c.Command]]] = frozenset({
     c.Dial, c.Answer, c.Hold, c.Resume, c.ToggleHold, c.SendDtmf, c.Transfer, c.TransferAttended, c.AcceptTransfer,
-    c.SendInfo, c.SendMessage, c.Pickup, c.Play, c.StreamAudio, c.Quit,
+    c.SendInfo, c.SendMessage, c.Pickup, c.Play, c.StreamAudio, c.TestDevice, c.Quit,
 })  # fmt: skip
 """Commands that may need the far end, or time: their answer names an operation unless all is done already."""
 
@@ -265,6 +265,18 @@ class EntryRequest:
     """Name one past call."""
 
     entry: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadAnswer:
+    """What the file has changed: accounts by their ids, settings as section.key; `restart` are those that hold from the next
+    start on."""
+
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    removed: tuple[str, ...]
+    settings: tuple[str, ...]
+    restart: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -472,6 +484,7 @@ EXCHANGES: Final[Mapping[str, Exchange]] = {
     "history": Exchange("Past calls, newest first.", HistoryRequest, HistoryPage),
     "delete_history": Exchange("Forget one past call.", EntryRequest, Nothing),
     "clear_history": Exchange("Forget all past calls.", Nothing, Nothing),
+    "reload": Exchange("Read the configuration file again.", Nothing, ReloadAnswer),
     "dde": Exchange("Carry out a DDE string.", DdeRequest, TextAnswer),
     "dde_request": Exchange("The answer to a DDE request.", DdeItemRequest, TextAnswer),
     "copydata": Exchange("Carry out a WM_COPYDATA command.", CopydataRequest, CopydataAnswer),

@@ -29,8 +29,9 @@ from offhook.phone.errands import (
     StreamOver,
 )
 from offhook.phone.events import Event, OperationFailed, OperationSucceeded, SystemStopped
-from offhook.phone.phone import ClockSet, Phone, PhoneInput, Started
+from offhook.phone.phone import ClockSet, Configured, Phone, PhoneInput, Started
 from offhook.phone.reach import NatServers
+from offhook.phone.settings import PhoneSettings
 from offhook.sip.events import CloseFlow, Datagram, FlowFailed, FlowUp, NetworkChanged, Resolve, StreamChunk, Transmit
 
 CLOCK_EVERY: Final = 60.0
@@ -204,6 +205,10 @@ class Engine:
     def tell(self, servers: NatServers) -> None:
         """Take what was found out about the network around us."""
         self._receive(servers)
+
+    def configure(self, settings: PhoneSettings) -> None:
+        """Let other settings hold from now on."""
+        self._receive(Configured(settings))
 
     def report(self, report: MediaReport | StreamConnected | StreamOver | SoundFetched) -> None:
         """Take what the media engine says, or what became of an errand (on the event loop)."""

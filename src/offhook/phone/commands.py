@@ -478,6 +478,13 @@ class SetDevice(Command, frozen=True, kw_only=True):
     scope: ClassVar[Scope] = "media"
 
 
+class TestDevice(Command, frozen=True, kw_only=True):
+    """Let the loudspeaker or the ring device be heard for two seconds, while there is no call. Succeeds when it was."""
+
+    kind: Literal["output", "ring"] = "output"
+    scope: ClassVar[Scope] = "media"
+
+
 class ListDevices(Command, frozen=True, kw_only=True):
     """Answer the sound devices."""
 
@@ -646,7 +653,7 @@ COMMANDS: tuple[type[Command], ...] = (
     Play, StopPlay, PausePlay, Record, StopRecord, PauseRecord, Loopback,
     CreateConference, JoinConference, LeaveConference, MuteMember, UnmuteMember, EndConference, ListConferences,
     CreateWatch, DeleteWatch, ListWatches, Pickup,
-    SetVolume, VolumeUp, VolumeDown, SetMicVolume, SetDevice, ListDevices, GetAudio,
+    SetVolume, VolumeUp, VolumeDown, SetMicVolume, SetDevice, TestDevice, ListDevices, GetAudio,
     AddAccount, RemoveAccount, RegisterAccount, UnregisterAccount, SelectAccount, ListAccounts,
     ListContacts, GetContact, AddContact, UpdateContact, RemoveContact, ImportContacts,
     SetDnd, SetForwarding, SetAutoAnswer, Status, GetSnapshot, Drain, Quit,

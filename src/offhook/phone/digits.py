@@ -173,7 +173,7 @@ class Digits:
         if event.status >= 300:
             self._info_failed(call, f"the far end refused the digit: {event.status} {event.reason}", event.status)
             return True
-        self.desk.emit(DtmfSent(call=call.view(), digit=run.current, method="info"))
+        self.desk.emit(DtmfSent(call=call.view(), digit=self._told(run.current), method="info"))
         self.desk.after(call, "info", (run.duration_ms + run.gap_ms) / 1000, self._next_info)
         return True
 
@@ -189,18 +189,22 @@ class Digits:
         """A key pressed over SIP INFO."""
         key = read_relay(event.body)
         if key:
-            self.desk.emit(DtmfReceived(call=call.view(), digit=key[0], method="info", duration_ms=key[1]))
+            self.desk.emit(DtmfReceived(call=call.view(), digit=self._told(key[0]), method="info", duration_ms=key[1]))
 
     def received(self, report: DigitReceived, call: Call) -> None:
         """A key pressed in the media."""
         self.desk.emit(
-            DtmfReceived(call=call.view(), digit=report.digit, method=report.method, duration_ms=report.duration_ms)
+            DtmfReceived(call=call.view(), digit=self._told(report.digit), method=report.method, duration_ms=report.duration_ms)
         )
 
     def sent(self, report: DigitSent, call: Call) -> None:
         """One of our digits is out."""
         method: Literal["rtp", "inband"] = "inband" if report.request in self._inband else "rtp"
-        self.desk.emit(DtmfSent(call=call.view(), digit=report.digit, method=method))
+        self.desk.emit(DtmfSent(call=call.view(), digit=self._told(report.digit), method=method))
+
+    def _told(self, digit: str) -> str:
+        """Return a key as events tell it."""
+        return "*" if self.desk.settings.mask_digits else digit
 
     def done(self, report: DigitsDone, call: Call) -> None:
         """All of a command's digits are out, or the rest will not go."""

@@ -69,6 +69,13 @@ class ClockSet:
 
 
 @dataclass(frozen=True, slots=True)
+class Configured:
+    """Input: other settings hold from now on; what was chosen meanwhile (volumes, devices) stays."""
+
+    settings: PhoneSettings
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
     """Input: the sockets are open under this address."""
 
@@ -76,8 +83,8 @@ class Started:
 
 
 PhoneInput: TypeAlias = (
-    s.SipInput | media.MediaReport | ClockSet | Started | ContactsLoaded | DirectoryListed | StreamConnected | StreamOver
-    | SoundFetched | NatServers
+    s.SipInput | media.MediaReport | ClockSet | Configured | Started | ContactsLoaded | DirectoryListed | StreamConnected
+    | StreamOver | SoundFetched | NatServers
 )
 
 
@@ -300,6 +307,7 @@ class Phone:
             c.VolumeDown: lambda x: sound.step_volume(x.steps, -1),
             c.SetMicVolume: lambda x: sound.set_mic_volume(x.volume),
             c.SetDevice: sound.set_device,
+            c.TestDevice: sound.test_device,
             c.ListDevices: self._list_devices,
             c.GetAudio: lambda _: c.Accepted(value=self.desk.audio),
             c.AddAccount: accounts.add,
@@ -374,6 +382,7 @@ class Phone:
             s.NetworkChanged: self.ways.network_changed,
             s.Resolved: self._resolved,
             ClockSet: self._set_clock,
+            Configured: self._configure,
             Started: lambda x: self.desk.emit(e.SystemReady(address=x.address)),
             ContactsLoaded: self.contacts.loaded,
             DirectoryListed: self.contacts.directory,
@@ -431,6 +440,12 @@ class Phone:
     def _gathered(self, report: media.CandidatesGathered, call: Call) -> None:
         self.reach.gathered(report, call)
         (self.outgoing if call.direction == "outgoing" else self.incoming).gathered(call)
+
+    def _configure(self, item: Configured) -> None:
+        before, self.desk.settings = self.desk.settings, item.settings
+        told = ("dnd", "forwarding", "auto_answer")
+        if any(getattr(before, name) != getattr(item.settings, name) for name in told):
+            self._set()
 
     # --- calls
 

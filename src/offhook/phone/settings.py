@@ -31,6 +31,7 @@ class PhoneSettings:
     shortest such time others may ask for. `reliable` says when provisional answers are acknowledged (PRACK): where the other
     side wants it, or always.
     `watched_by` says who may subscribe to our calls and presence: those who come by way of the account's server, or anyone.
+    `mask_digits` keeps keys out of all events, both ways, and so out of the journal, of webhooks and programs: all are "*".
     With `decide` a program may say what becomes of an incoming call (Decide) before it rings or is answered by itself; it
     has 2 seconds. `instance_id` is the URN by which registrars tell this phone from others of the same user ("": none is told).
     """
@@ -41,6 +42,7 @@ class PhoneSettings:
     reject_status: int = 486
     dtmf_method: DtmfMethod = "auto"
     dtmf_pause_ms: int = 1000
+    mask_digits: bool = False
     auto_answer: AutoAnswer = "off"
     auto_answer_delay: float = 0.0
     auto_answer_calls: AutoAnswerCalls = "all"

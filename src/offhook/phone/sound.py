@@ -44,6 +44,7 @@ from offhook.phone.commands import (
     SetDevice,
     StopPlay,
     StopRecord,
+    TestDevice,
     ToggleMute,
     Unmute,
 )
@@ -56,6 +57,8 @@ from offhook.phone.events import (
     DeviceError,
     DeviceListed,
     DeviceRecovered,
+    OperationFailed,
+    OperationSucceeded,
     PlaybackFailed,
     PlaybackFinished,
     PlaybackStarted,
@@ -71,6 +74,8 @@ STEP: Final = 10
 """Points of volume in one step of VolumeUp and VolumeDown."""
 BUSY_FOR: Final = 3.0
 """Seconds of busy tone after a call that was refused as busy."""
+TEST_FOR: Final = 2.0
+"""Seconds a device is heard when it is tested."""
 MAX_STEPS: Final = 10
 """Most steps in one command: from one end to the other."""
 MAX_PLAY_MS: Final = 24 * 3600 * 1000
@@ -109,6 +114,7 @@ class Sound:
         self.desk = desk
         self._tone: LocalToneKind = "none"
         self._busy_until = 0.0
+        self._test = ""  # the operation of a test under way
         self._numbers = 0
         self._fetching: dict[str, StartPlayback] = {}  # by playback: what begins when its sound is here
         self._fetched: dict[str, str] = {}  # the call of a playback whose sound came from the web
@@ -189,6 +195,26 @@ class Sound:
         self.desk.media(SelectDevice(command.kind, device))
         return self._changed(**{f"{command.kind}_device": device})
 
+    def test_device(self, command: TestDevice) -> Accepted:
+        """Let a device be heard."""
+        if self.desk.calls or self._test:
+            raise InvalidState("a device can be tested while there is no call, and one at a time")
+        self._test = operation = self.desk.begin("test_device")
+        self._tone = "ring" if command.kind == "ring" else "ringback"
+        self.desk.media(PlayLocalTone(self._tone))
+        self.desk.timers.start(self.desk.now + TEST_FOR, lambda _now: self._tested(operation, ""))
+        return Accepted(operation=operation)
+
+    def _tested(self, operation: str, error: str) -> None:
+        """The test is over; harmless when it was already."""
+        if not operation or self._test != operation:
+            return
+        self._test = ""
+        if error:
+            self.desk.emit(OperationFailed(operation=operation, command="test_device", reason=error))
+        else:
+            self.desk.emit(OperationSucceeded(operation=operation, command="test_device"))
+
     def devices_listed(self, report: DevicesListed) -> None:
         """The list of devices is known, or changed."""
         if report.devices != self.desk.devices:
@@ -197,6 +223,8 @@ class Sound:
 
     def device_failed(self, report: DeviceFailed) -> None:
         """A device is gone."""
+        if report.kind != "input":
+            self._tested(self._test, report.reason)
         self.desk.emit(DeviceError(kind=report.kind, device=report.device, reason=report.reason))
 
     def device_works(self, report: DeviceWorks) -> None:
@@ -397,6 +425,10 @@ class Sound:
 
     def follow(self) -> None:
         """Play the signal that fits the calls as they are now."""
+        if self._test and self.desk.calls:
+            self._tested(self._test, "a call came in between")
+        if self._test:
+            return
         tone = self._fitting_tone() if self.desk.settings.local_tones else "none"
         if tone != self._tone:
             self._tone = tone

@@ -178,6 +178,15 @@ class FakeBackend:
     def check_url(self, url: str, *, anywhere: bool, name: str = "") -> None:
         OutgoingUrls(["wss://bot.example.org/"]).check(url, anywhere=anywhere, name=name)
 
+    def history_entry(self, entry: str) -> dict[str, Any]:
+        found = next((found for found in self.entries if found["id"] == entry), None)
+        if found is None:
+            raise NotFound(f"no entry {entry!r}")
+        return found
+
+    def reload(self) -> dict[str, Any]:
+        return {"added": [], "changed": [], "removed": [], "settings": [], "restart": []}
+
     def about(self) -> dict[str, Any]:
         return self.facts
 

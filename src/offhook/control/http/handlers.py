@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from offhook.control.backend import Envelope
 from offhook.control.feed import STREAM_EVENTS
@@ -17,10 +17,16 @@ from offhook.control.http.metrics import MEDIA_TYPE
 from offhook.control.http.requests import Request
 from offhook.control.operations import EXTRA, accepted_json, traced
 from offhook.control.schema import EVENT_TYPES, OPERATIONS, command_from_json, to_json
+from offhook.control.spreadsheet import as_csv
 from offhook.errors import CommandTimeout, InvalidArgument, InvalidState, NotFound
 from offhook.phone.commands import Accepted, Command, GetCall, GetSnapshot, ListAccounts, ListConferences, ListWatches
 from offhook.phone.events import CallEvent
 from offhook.phone.model import CallState, CallView
+
+MAX_EXPORTED: Final = 100_000
+"""Calls in one file: some twenty megabytes."""
+
+T = TypeVar("T")
 
 Handler: TypeAlias = Callable[[Request], Awaitable[Answer | None]]
 """Returns the answer; None: it has been sent."""
@@ -72,6 +78,27 @@ async def get_watch(request: Request) -> Answer:
         if view.id == name:
             return Answer(200, to_json(view))
     raise NotFound(f"there is no watch {name[:64]!r}")
+
+
+async def get_history(request: Request) -> Answer:
+    """One past call."""
+    entry = request.path_value("entry")
+    return Answer(200, to_json(await _aside(lambda: request.surface.backend.history_entry(entry))))
+
+
+async def history_csv(request: Request) -> Answer:
+    """Past calls, for a spreadsheet."""
+    limit = request.query()["limit"]
+    if not 1 <= limit <= MAX_EXPORTED:
+        raise InvalidArgument.field("limit", f"must be 1 to {MAX_EXPORTED}")
+    entries = await _aside(lambda: request.surface.backend.history(limit, ""))
+    headers = {"content-disposition": 'attachment; filename="calls.csv"'}
+    return Answer(200, (await _aside(lambda: as_csv(entries))).encode(), headers, media_type="text/csv; charset=utf-8")
+
+
+async def _aside(work: Callable[[], T]) -> T:
+    """Do what waits for the disk, or takes long, on another thread."""
+    return await asyncio.get_running_loop().run_in_executor(None, work)
 
 
 async def create_account(request: Request) -> Answer:
@@ -168,6 +195,8 @@ HANDLERS: Final[dict[str, Handler]] = {
     "create_account": create_account,
     "get_conference": get_conference,
     "get_watch": get_watch,
+    "get_history": get_history,
+    "history_csv": history_csv,
     "call_stats": call_stats,
     "call_trace": call_trace,
     "metrics": metrics,

@@ -213,6 +213,7 @@ ROUTES: tuple[Route, ...] = (
     _own("GET", "/system", "system", "read", "Version, run, and what this phone can do."),
     _command("POST", "/system/drain", "drain"),
     _command("POST", "/system/shutdown", "quit"),
+    _extra("POST", "/system/reload", "reload", "admin", "Read the configuration file again, and do what it says now."),
     # --- sound
     _command("GET", "/audio", "get_audio"),
     _command("PUT", "/audio/volume", "set_volume"),
@@ -223,6 +224,7 @@ ROUTES: tuple[Route, ...] = (
     _command("POST", "/audio/unmute", "unmute", "Undo mute in all calls.", preset={"call": ""}),
     _command("GET", "/devices", "list_devices", key="devices"),
     _command("PUT", "/devices/{kind}", "set_device"),
+    _command("POST", "/devices/test", "test_device"),
     # --- accounts and settings
     _command("GET", "/accounts", "list_accounts", key="accounts"),
     _own("POST", "/accounts", "create_account", "config", "Add an account; registers if it says so.", status=201,
@@ -255,6 +257,10 @@ ROUTES: tuple[Route, ...] = (
         Parameter("limit", "whole", "at most so many, 1-1000", default=50),
         Parameter("before", "text", "only those older than this entry", default=""),
     )),
+    _own("GET", "/history.csv", "history_csv", "read", "Past calls for a spreadsheet, newest first.", query=(
+        Parameter("limit", "whole", "at most so many, 1-100000", default=10000),
+    )),
+    _own("GET", "/history/{entry}", "get_history", "read", "One past call."),
     _extra("DELETE", "/history", "clear_history", "config", "Forget all past calls.", status=204),
     _extra("DELETE", "/history/{entry}", "delete_history", "config", "Forget one past call.", status=204),
     # --- webhooks
