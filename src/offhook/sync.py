@@ -186,7 +186,7 @@ class Softphone(Twin[api.Softphone]):
         return self._run(self._inner.history(limit, before=before))
 
     def reload(self) -> dict[str, list[str]]:
-        """Have the configuration file read again; returns what has changed, and under `restart` what only the next start does."""
+        """Have the configuration file read again; returns what has changed, under `restart` what only the next start does."""
         return self._run(self._inner.reload())
 
     def delete_history(self, entry: str) -> None:

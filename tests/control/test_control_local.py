@@ -104,6 +104,8 @@ async def test_every_command_is_reachable(peer: Peer, backend: FakeBackend, comm
         "contact": "ct_1", "watch": "w", "details": {"name": "Ada"}, "contacts": [{"name": "Ada"}],
         "stream": "as_1", **({"url": "wss://bot.example.org"} if command is c.StreamAudio else {}),
     }  # fmt: skip
+    if command is c.TestDevice:
+        needed["kind"] = "ring"
     if command is c.AddAccount:
         needed["account"] = {"id": "a", "domain": "d", "username": "u"}
     if command is c.CreateWatch:

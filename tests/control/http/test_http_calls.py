@@ -312,3 +312,16 @@ async def test_a_limit_says_when_to_come_back(served: Served, http: httpx.AsyncC
     assert limited.json()["retry_after"] == int(limited.headers["retry-after"])
     backend.refuse = RateLimited("later", retry_after=0.5)
     assert (await http.get("/v1/status")).headers["retry-after"] == "1"
+
+
+async def test_the_history_for_a_spreadsheet_and_one_entry(http: httpx.AsyncClient, backend: FakeBackend) -> None:
+    backend.entries = [{"id": "c_2", "remote_display": "=1+1", "started": 0}, {"id": "c_1"}]
+    found = await http.get("/v1/history.csv", params={"limit": 1})
+    assert found.headers["content-type"] == "text/csv; charset=utf-8"
+    head, line = found.text.splitlines()
+    assert head.startswith("id,account,direction,")
+    assert line.startswith("c_2,,,,'=1+1,1970-01-01T00:00:00Z,")
+    assert (await http.get("/v1/history.csv", params={"limit": 0})).status_code == 422
+    assert (await http.get("/v1/history/c_1")).json() == {"id": "c_1"}
+    assert (await http.get("/v1/history/c_9")).status_code == 404
+    assert (await http.post("/v1/system/reload")).json()["restart"] == []
