@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from offhook.storage.privacy import (
     private_file,
     private_folder,
     private_temporary,
+    put_in_place,
 )
 from offhook.testing.sharing import read_by_others, share
 
@@ -43,8 +45,20 @@ def test_a_temporary_file_stays_private_under_its_new_name(tmp_path: Path) -> No
     target = tmp_path / "settings"
     handle, name = private_temporary(target)
     os.close(handle)
-    os.replace(name, target)
+    put_in_place(name, target)
     assert not read_by_others(target)
+
+
+def test_a_file_somebody_reads_is_replaced_when_he_is_done(tmp_path: Path) -> None:
+    target, new = tmp_path / "old", tmp_path / "new"
+    target.write_text("old")
+    new.write_text("new")
+    reader = target.open()
+    done = threading.Timer(0.1, reader.close)
+    done.start()
+    put_in_place(str(new), target)
+    done.join()
+    assert target.read_text() == "new"
 
 
 def test_a_folder(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_origin, get_t
 from offhook.errors import ConfigError
 from offhook.media.sdes import SUITES
 from offhook.phone.settings import AccountSettings, ContactSettings, NatSettings, PhoneSettings, SrtpSettings
-from offhook.storage.privacy import private_folder, private_temporary
+from offhook.storage.privacy import private_folder, private_temporary, put_in_place
 
 CODECS = ("PCMU", "PCMA")
 SOUND_BACKENDS = ("auto", "null", "miniaudio", "sounddevice")
@@ -652,7 +652,7 @@ def write_private(path: Path, text: str) -> None:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(name, path)
+        put_in_place(name, path)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(name)

@@ -7,7 +7,13 @@ import os
 import stat
 import sys
 import tempfile
+import time
 from pathlib import Path
+from typing import Final
+
+ATTEMPTS: Final = 25
+BETWEEN: Final = 0.02
+"""How often, and after how many seconds, a file is put in place again that somebody holds open."""
 
 if sys.platform == "win32":
     import msvcrt
@@ -71,6 +77,17 @@ def private_temporary(beside: Path) -> tuple[int, str]:
     if sys.platform == "win32":
         keep_private(Path(name))
     return handle, name
+
+
+def put_in_place(name: str, path: Path) -> None:
+    """Give a file another's name, in one step. Raises OSError."""
+    # Windows refuses while somebody reads the old one: another phone's command line for a moment, or a virus scanner.
+    for _ in range(ATTEMPTS if sys.platform == "win32" else 0):
+        with contextlib.suppress(PermissionError):
+            os.replace(name, path)
+            return
+        time.sleep(BETWEEN)
+    os.replace(name, path)
 
 
 def private_folder(folder: Path) -> None:

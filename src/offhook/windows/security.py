@@ -94,13 +94,13 @@ def _ask_user_sid() -> str:
 
 
 class OwnerOnly(ctypes.Structure):
-    """SECURITY_ATTRIBUTES for an object that this user alone may use, and nobody over the network. Keep it while in use."""
+    """SECURITY_ATTRIBUTES for an object that this user alone may use. Keep it while in use."""
 
     _fields_ = (("size", wintypes.DWORD), ("descriptor", ctypes.c_void_p), ("inherit", wintypes.BOOL))
 
     def __init__(self) -> None:
         # Named as the owner, as an administrator's objects otherwise belong to the whole group of administrators.
-        self._kept = _Descriptor(f"O:{user_sid()}D:P(D;;GA;;;NU)(A;;GA;;;{user_sid()})")
+        self._kept = _Descriptor(f"O:{user_sid()}D:P(A;;GA;;;{user_sid()})")
         super().__init__(ctypes.sizeof(OwnerOnly), self._kept.address, False)
 
     @property

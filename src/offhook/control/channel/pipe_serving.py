@@ -12,7 +12,7 @@ assert sys.platform == "win32"
 
 import _winapi
 import asyncio
-import contextlib
+import logging
 from asyncio.windows_utils import PipeHandle
 from collections.abc import Callable
 from typing import Any, Final
@@ -28,11 +28,16 @@ WAITING: Final = 4
 BUFFER: Final = 65536
 """Bytes on their way in each direction, of which neither end has to know yet."""
 
+AGAIN_AFTER: Final = 1.0
+"""Seconds until an instance of the pipe is tried again that the system had no room for."""
+
 RETRY_AFTER: Final = 0.005
 """Seconds between two attempts to connect, while all instances of the pipe are busy."""
 
 CONNECT_WITHIN: Final = 10.0
 """Seconds until a pipe that stays busy counts as no phone."""
+
+_log = logging.getLogger(__name__)
 
 _FIRST: Final = 0x00080000  # FILE_FLAG_FIRST_PIPE_INSTANCE: fails if the name is taken
 _BYTES_FROM_HERE: Final = 0x00000008  # PIPE_TYPE_BYTE | PIPE_READMODE_BYTE | PIPE_REJECT_REMOTE_CLIENTS
@@ -104,15 +109,25 @@ class Listener:
     async def _take_in(self, loop: Any, instance: PipeHandle) -> None:
         """Wait with this instance for a client, then with another one for the next."""
         while True:
-            with contextlib.suppress(BrokenPipeError):  # the client had gone before it was taken in
+            try:
                 await loop._proactor.accept_pipe(instance)
-                taken, instance = instance, self._instance()
-                self._free.discard(taken)
-                loop._make_duplex_pipe_transport(taken, self._protocol(), extra={"addr": self._address})
-                continue
+            except OSError as error:
+                instance.close()
+                if not isinstance(error, BrokenPipeError):  # which is a client that had gone before it was taken in
+                    _log.warning("a client of the local socket could not be taken in: %s", error)
+            else:
+                loop._make_duplex_pipe_transport(instance, self._protocol(), extra={"addr": self._address})
             self._free.discard(instance)
-            instance.close()
-            instance = self._instance()
+            instance = await self._next_instance()
+
+    async def _next_instance(self) -> PipeHandle:
+        """Return another instance; where the system has no room for one, after a while."""
+        while True:
+            try:
+                return self._instance()
+            except OSError as error:
+                _log.warning("the local socket can take in nobody for the moment: %s", error)
+                await asyncio.sleep(AGAIN_AFTER)
 
 
 def is_same_user(transport: asyncio.BaseTransport) -> bool:
