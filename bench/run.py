@@ -160,16 +160,29 @@ def calls(pid: int, port: int, rate: int = 100, count: int = 1000) -> tuple[floa
 
 def surfaces() -> str:
     """Return the table of HTTP, WebSocket and local socket."""
-    done = subprocess.run([sys.executable, str(HERE / "bench_api.py")], capture_output=True, text=True, check=False)
+    return printed("bench_api.py")
+
+
+def on_windows() -> str:
+    """Return the table of the window and DDE, under Wine."""
+    return printed("bench_windows.py")
+
+
+def printed(name: str) -> str:
+    done = subprocess.run([sys.executable, str(HERE / name)], capture_output=True, text=True, check=False)
     return done.stdout.strip() or done.stderr.strip()[-2000:]
 
 
-def only_surfaces() -> None:
-    """`python bench/run.py surfaces`: measure these again and leave the rest of the page as it is."""
+PARTS = {"surfaces": ("Surfaces", surfaces), "windows": ("Windows programs, under Wine", on_windows)}
+
+
+def only(part: str) -> None:
+    """`python bench/run.py surfaces` (or `windows`): measure these again and leave the rest of the page as it is."""
+    title, measure = PARTS[part]
     page = HERE / "RESULTS.md"
-    head, _, rest = page.read_text().partition("## Surfaces\n")
+    head, _, rest = page.read_text().partition(f"## {title}\n")
     before, found, after = (head, "## ", rest.partition("\n## ")[2]) if rest else head.partition("## ")
-    page.write_text(f"{before}## Surfaces\n\n{surfaces()}\n\n{found}{after}")
+    page.write_text(f"{before}## {title}\n\n{measure()}\n\n{found}{after}")
 
 
 def main() -> None:
@@ -224,6 +237,10 @@ def main() -> None:
         "",
         surfaces(),
         "",
+        "## Windows programs, under Wine",
+        "",
+        on_windows(),
+        "",
         "## Media",
         "",
         "```",
@@ -241,4 +258,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    only_surfaces() if sys.argv[1:] == ["surfaces"] else main()
+    only(sys.argv[1]) if sys.argv[1:] else main()

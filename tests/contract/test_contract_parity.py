@@ -8,6 +8,7 @@ import contextlib
 import io
 import json
 import re
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Set
@@ -20,18 +21,24 @@ import pytest
 
 from offhook.cli import main
 from offhook.control import asyncapi, json_schema, openapi
-from offhook.control.access import ALL_SCOPES
+from offhook.control.access import ALL_SCOPES, Client
 from offhook.control.client import LocalClient
 from offhook.control.http.routes import ONLY_ELSEWHERE, ROUTES
 from offhook.control.mcp import PhoneTools, chosen_types
+from offhook.control.operations import Operations
 from offhook.control.prose import SAMPLES
 from offhook.control.schema import command_help
+from offhook.control.windows.messages import Answer, Messages
+from offhook.control.windows.reach import REQUEST
 from offhook.phone import events
 from offhook.phone.commands import COMMANDS
 from offhook.phone.events import EVENTS
 from offhook.testing.backend import FakeBackend
 from offhook.testing.served import served
 from offhook.testing.softphones import own_phone
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "control" / "windows"))
+from windows_world import FakeReach
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -207,7 +214,34 @@ def events_in_python() -> set[str]:
     return asyncio.run(subscribe())
 
 
+@cache
+def by_window_messages() -> set[str]:
+    """Ask for each of them as a Windows program does, through the phone's window; return what arrived."""
+    backend = FakeBackend()
+
+    async def ask() -> None:
+        desk = Messages(Operations(backend), Client("window"), FakeReach(1))
+        for operation in OPERATIONS:
+            desk.take(REQUEST, json.dumps({"op": operation, "params": least(operation)}).encode(), 1)
+        await desk.close()
+
+    asyncio.run(ask())
+    return done(backend)
+
+
+def events_by_window_messages() -> set[str]:
+    async def ask() -> set[str]:
+        desk = Messages(Operations(FakeBackend()), Client("window"), FakeReach(1))
+        answer = desk.take(REQUEST, b'{"op":"subscribe"}', 1)
+        assert isinstance(answer, Answer)
+        await desk.close()
+        return set(json.loads(answer.reply.rstrip(b"\0"))["result"]["types"])
+
+    return asyncio.run(ask())
+
+
 SURFACES: Final = (
+    Surface("the window on Windows", by_window_messages, events_by_window_messages),
     Surface("local socket", on_the_local_socket, events_of_the_local_socket),
     Surface("HTTP", routed, choosable_over_http, without=ONLY_ELSEWHERE),
     Surface("command line", by_command_line, events_of_the_local_socket),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from windows_drivers import Window, WindowsPhone
+from windows_drivers import QUIET, Window, WindowsPhone
 from windows_scene import CODES
 
 from offhook.testing.windows import Windows, windows_path
@@ -20,7 +20,7 @@ PIPE = r"\\.\pipe\offhook-second"
 def test_two_phones_started_at_once(windows: Windows, tmp_path: Path, window: Window) -> None:
     """Of one user only one starts; one with a pipe of its own runs as well, and leaves window and DDE to the other."""
     file = tmp_path / "phone.toml"
-    file.write_text('[sip]\nhost = "127.0.0.1"\nport = 0\n[media]\nsound = "null"\n', "utf-8")
+    file.write_text(QUIET, "utf-8")
     home = {"OFFHOOK_HOME": windows_path(tmp_path)}
     run = ("-m", "offhook", "run", "--config", windows_path(file))
     twins = [windows.start(*run, environment=home) for _ in range(2)]

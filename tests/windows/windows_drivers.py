@@ -22,6 +22,9 @@ ANSWER_WITHIN = 30.0
 
 UNICODE = ("-DUNICODE", "-D_UNICODE")
 
+QUIET = '[sip]\nhost = "127.0.0.1"\nport = 0\n[media]\nsound = "null"\n'
+"""The configuration of a phone that only loopback reaches and nobody hears."""
+
 
 def compiled(source: Path, target: Path, *flags: str) -> Path:
     """Compile a Windows program from one C file; whatever the compiler has to say about it is a failure."""
@@ -106,9 +109,7 @@ class WindowsPhone:
         self.home = folder
         self.file = folder / "phone.toml"
         account = f'[account.here]\ndomain = "127.0.0.1:{peer_port}"\nusername = "1001"\nregister = false\n'
-        self.file.write_text(
-            '[sip]\nhost = "127.0.0.1"\nport = 0\n[media]\nsound = "null"\n' + config + (account if peer_port else ""), "utf-8"
-        )
+        self.file.write_text(QUIET + config + (account if peer_port else ""), "utf-8")
         self.environment = {"OFFHOOK_HOME": windows_path(folder)}
         self.process = windows.start("-m", "offhook", "run", "--config", windows_path(self.file), environment=self.environment)
         line = self.process.wait_for("offhook is running")

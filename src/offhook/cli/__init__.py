@@ -10,6 +10,7 @@ from offhook.cli.outcome import DONE, NO_PHONE, REFUSED, TIMED_OUT, USAGE, Ended
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
 INTERRUPTED = 130
 _LEGACY_WORDS = frozenset({"--listdevices", "hide", "show", "exit"})
@@ -88,11 +89,11 @@ def _start(words: list[str]) -> int:
 
 def _runs() -> bool:
     """Whether a phone runs already, which a second `microsip` leaves alone."""
+    if _phone_window():
+        return True
     from offhook.cli.parsing import default_socket_path
     from offhook.control.client import LocalClient, NoPhone
 
-    if _phone_window():
-        return True
     try:
         LocalClient(default_socket_path()).close()
     except NoPhone:
@@ -101,35 +102,39 @@ def _runs() -> bool:
 
 
 def _legacy(words: list[str]) -> int:
-    """Hand the command line to the running phone and print its answer."""
-    from offhook.control.client import Refused
-
-    try:
-        answer = _handed_over(words)["text"]
-    except Refused as refused:
-        unknown = any(error.get("pointer") == "/args" for error in refused.problem.get("errors") or ())
-        raise Ended(USAGE if unknown else REFUSED, str(refused)) from None
-    print(answer or "ok")
+    """Hand the command line to the running phone, by its window where there are such, and print its answer."""
+    window = _phone_window()
+    print((_by_window(window, words) if window else None) or _by_socket(words) or "ok")
     return DONE
 
 
-def _handed_over(words: list[str]) -> dict[str, str]:
-    """Return the running phone's answer: by its window where there are such, else by its socket."""
+def _by_window(window: int, words: list[str]) -> str | None:
+    """Return what the phone behind the window answers, None if it does not."""
+    from offhook.control.windows.handover import ask
+
+    answer = ask(window, "legacy", args=words)
+    if answer is None:
+        return None
+    if not answer["ok"]:
+        raise _refused(answer["error"])
+    return answer["result"]["text"] or "ok"
+
+
+def _by_socket(words: list[str]) -> str:
     from offhook.cli.parsing import default_socket_path
     from offhook.control.client import LocalClient, Refused
 
-    window = _phone_window()
-    if window:
-        from offhook.control.windows.handover import ask
-
-        answer = ask(window, "legacy", args=words)
-        if answer is not None:
-            if not answer["ok"]:
-                raise Refused(answer["error"])
-            found: dict[str, str] = answer["result"]
-            return found
     with LocalClient(default_socket_path()) as client:
-        return dict(client.request("legacy", args=words))
+        try:
+            return str(client.request("legacy", args=words)["text"])
+        except Refused as refused:
+            raise _refused(refused.problem) from None
+
+
+def _refused(problem: dict[str, Any]) -> Ended:
+    """Return how a refused command line ends: a form nobody knows is wrong use."""
+    unknown = any(error.get("pointer") == "/args" for error in problem.get("errors") or ())
+    return Ended(USAGE if unknown else REFUSED, problem.get("detail") or problem.get("title") or "refused")
 
 
 def _phone_window() -> int:
