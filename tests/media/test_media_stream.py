@@ -20,6 +20,7 @@ from offhook.media.messages import (
     StreamStalled,
     StreamStats,
 )
+from offhook.media.receiving import PROOF
 from offhook.media.rtp import HEADER
 from offhook.media.stream import Stream
 
@@ -109,11 +110,13 @@ def test_control_packets_come_about_every_five_seconds_and_say_goodbye() -> None
     assert len(pair.of(0, StreamClosed)) == 1
 
 
-def test_the_first_sender_is_the_peer() -> None:
+def test_who_sends_three_packets_in_a_row_is_the_peer() -> None:
     pair = Pair(remote=("198.51.100.1", 5000))  # what SDP said lies behind an address translation
     nowhere = ("198.51.100.1", 5000)
     assert stream(pair, 0).peer == stream(pair, 1).peer == nowhere
-    pair.inject(1, 4000, HEADER.pack(0x80, 0, 1, 0, 7) + bytes(160), ("10.0.0.1", 4000))
+    for number in range(PROOF):
+        assert stream(pair, 1).peer == nowhere
+        pair.inject(1, 4000, HEADER.pack(0x80, 0, number, 160 * number, 7) + bytes(160), ("10.0.0.1", 4000))
     pair.run(0.3)
     assert stream(pair, 1).peer == ("10.0.0.1", 4000)
     assert stream(pair, 0).peer == ("10.0.0.2", 4000)
@@ -134,8 +137,25 @@ def test_a_peer_that_moved_is_followed_after_a_second() -> None:
     pair.run(0.5)
     pair.configure(0, direction="inactive")
     pair.run(1.2)
-    pair.inject(1, 4000, HEADER.pack(0x80, 0, 5, 0, 99) + bytes(160), STRANGER)
+    for number in range(5, 5 + PROOF):
+        assert stream(pair).peer == ("10.0.0.1", 4000)
+        pair.inject(1, 4000, HEADER.pack(0x80, 0, number, 160 * number, 99) + bytes(160), STRANGER)
     assert stream(pair).peer == STRANGER
+
+
+def test_strangers_who_guess_get_nowhere_and_the_agreed_address_takes_its_place_at_once() -> None:
+    pair = Pair()
+    pair.weather.loss = 1.0
+    for number in range(0, 300, 3):  # never in sequence; and by turns
+        for source in (STRANGER, ("192.0.2.98", 1)):
+            pair.inject(1, 4000, HEADER.pack(0x80, 0, number, 160 * number, 99) + bytes(160), source)
+    assert stream(pair).peer == ("10.0.0.1", 4000)
+    assert stream(pair).foreign == 200
+    for number in range(PROOF):
+        pair.inject(1, 4000, HEADER.pack(0x80, 0, number, 160 * number, 99) + bytes(160), STRANGER)
+    assert stream(pair).peer == STRANGER
+    pair.inject(1, 4000, HEADER.pack(0x80, 0, 7, 1, 3) + bytes(160), ("10.0.0.1", 4000))
+    assert stream(pair).peer == ("10.0.0.1", 4000)
 
 
 def test_garbage_does_not_latch() -> None:

@@ -15,6 +15,7 @@ from offhook.media.sources import FRAME_SAMPLES, SILENCE
 Address: TypeAlias = tuple[str, int]
 
 RELATCH_S: Final = 1.0  # the peer must be silent so long before packets from elsewhere are believed
+PROOF: Final = 3  # packets in sequence from an address that was not agreed on; 60 ms that only a far end behind a NAT loses
 _unpack: Final = rtp.HEADER.unpack_from
 _unpack_words: Final = rtp.WORDS.unpack_from
 _PLAIN_OCTET: Final = bytes((rtp.PLAIN,))
@@ -31,10 +32,10 @@ class Receiver:
     """
 
     __slots__ = (
-        "_candidate", "_conceal", "_configured", "_counted", "_decoded", "_decoders", "_event_in", "_frame", "_head",
-        "_item", "_length", "_on_control", "_on_event", "_on_flow", "_on_peer", "_past_expected", "_past_lost",
-        "_put_next", "_queue", "_reception", "_tail", "_whole", "buffer", "bytes", "events", "flowing", "foreign",
-        "garbage", "heard", "heard_from", "hears", "packets", "ssrc",
+        "_candidate", "_conceal", "_configured", "_counted", "_decoded", "_decoders", "_event_in", "_expected", "_frame",
+        "_head", "_item", "_length", "_on_control", "_on_event", "_on_flow", "_on_peer", "_past_expected", "_past_lost",
+        "_proof", "_put_next", "_queue", "_reception", "_stranger", "_tail", "_trusting", "_whole", "buffer", "bytes",
+        "events", "flowing", "foreign", "garbage", "heard", "heard_from", "hears", "packets", "ssrc",
     )  # fmt: skip
 
     def __init__(
@@ -57,6 +58,10 @@ class Receiver:
         self.heard_from: Address | None = None
         self.ssrc = -1
         self._candidate = (-1, -1)
+        self._expected: Address = ("", 0)
+        self._trusting = False
+        self._stranger: tuple[Address, int, int] = (("", 0), -1, -1)
+        self._proof = 0
         self._reception = rtp.Reception(0)
         self._past_expected = self._past_lost = 0
         self.packets = self.bytes = self.garbage = self.foreign = 0
@@ -142,7 +147,7 @@ class Receiver:
 
     def _believe(self, ssrc: int, sequence: int, source: Address, now: float) -> bool:
         """Say whether a packet is from whom we listen to, and a new one."""
-        if source != self.heard_from and not self._latch(source, now):
+        if source != self.heard_from and not self._latch(source, ssrc, sequence, now):
             return False
         self._settle()
         if ssrc != self.ssrc and not self._meet(ssrc, sequence):
@@ -189,14 +194,32 @@ class Receiver:
             self.garbage += 1
         return False
 
-    def _latch(self, source: Address, now: float) -> bool:
-        """Symmetric RTP (RFC 4961): the first who sends is the peer, until silent for a second."""
-        if self.heard_from is not None and now - self.heard < RELATCH_S:
-            self.foreign += 1
-            return False
+    def expect(self, source: Address, trusting: bool) -> None:
+        """Be told where the far end says it is; `trusting`: what comes is known to be the far end's, wherever from."""
+        self._expected = source
+        self._trusting = trusting
+
+    def _latch(self, source: Address, ssrc: int, sequence: int, now: float) -> bool:
+        """Symmetric RTP (RFC 4961), but not for every stranger.
+
+        Who sends from the agreed address is the peer at once. Somebody else (a far end behind a NAT) is after PROOF packets in
+        sequence, and only as long as there is no peer, or none that was heard within a second.
+        """
+        if not self._trusting and source != self._expected:
+            busy = self.heard_from is not None and now - self.heard < RELATCH_S
+            if busy or not self._proves(source, ssrc, sequence):
+                self.foreign += 1
+                return False
         self.heard_from = source
         self._on_peer(source)
         return True
+
+    def _proves(self, source: Address, ssrc: int, sequence: int) -> bool:
+        """Count the packets in sequence that come from a source nobody has named."""
+        stranger = source, ssrc, sequence
+        self._proof = self._proof + 1 if stranger == self._stranger else 1
+        self._stranger = source, ssrc, (sequence + 1) & 0xFFFF
+        return self._proof >= PROOF
 
     def _meet(self, ssrc: int, sequence: int) -> bool:
         """Another source speaks: believe it at the second packet in sequence (RFC 3550 A.1), the very first at once."""

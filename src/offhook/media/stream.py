@@ -166,6 +166,7 @@ class Stream:
         if old is None or old.remote_rtcp != config.remote_rtcp:
             self._control_peer = config.remote_rtcp
         self._receiver.configure(codecs, config.telephone_event_in)
+        self._receiver.expect(config.remote, config.security is not None or config.ice is not None)
         self._sender.configure(chosen, config.payload_type, max(1, round(config.ptime_ms / FRAME_MS)))
         self._same_codec = frozenset(number for number, other in codecs.items() if other.name == chosen.name)
         # RFC 3264 8.4: 0.0.0.0 is how RFC 2543 put on hold; port 0 is nowhere either.
