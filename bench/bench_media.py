@@ -22,11 +22,13 @@ from offhook.media.messages import (
     MediaReport,
     OpenStream,
     PortsReady,
+    SdesKeys,
     SetLoopback,
     StartPlayback,
     StreamConfig,
     StreamStats,
 )
+from offhook.media.sdes import key_bytes
 
 LATE_S = 0.010
 LATE_SHARE = 0.001
@@ -38,12 +40,13 @@ ATTEMPTS = 3  # the machine may have had something else to do
 class Meter:
     """Runs one loop on this thread and measures it."""
 
-    def __init__(self, streams: int, seconds: float, talking: bool) -> None:
+    def __init__(self, streams: int, seconds: float, talking: bool, suite: str = "") -> None:
         self.reports: list[MediaReport] = []
         self.lateness: list[float] = []
         self.seconds = seconds
         self.streams = streams
         self.talking = talking
+        self.suite = suite
         self.cpu = self.wall = 0.0
         options = MediaOptions(host="127.0.0.1", pool=streams, sound="null")
         self.loop = MediaLoop(options, LocalStudio("null"), self._take)
@@ -62,6 +65,7 @@ class Meter:
             config = StreamConfig(
                 remote=("127.0.0.1", other), remote_rtcp=("127.0.0.1", other + 1), codec="PCMU", payload_type=0,
                 receive_types=((0, "PCMU"), (8, "PCMA")), telephone_event=101, telephone_event_in=101,
+                security=_keys(self.suite, index) if self.suite else None,
             )  # fmt: skip
             self.loop.send(OpenStream(name, port, "bench@127.0.0.1"))
             self.loop.send(ConfigureStream(name, config))
@@ -111,6 +115,11 @@ class Meter:
     def punctuality(self) -> float:
         """Return the share of ticks that were not given up."""
         return len(self.lateness) / PHASES / 50 / self.wall
+
+
+def _keys(suite: str, index: int) -> SdesKeys:
+    one, other = (bytes((side, *range(key_bytes(suite) - 1))) for side in (index, index ^ 1))
+    return SdesKeys(suite, send=one, receive=other)
 
 
 def main() -> None:

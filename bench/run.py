@@ -222,6 +222,7 @@ def main() -> None:
     media = subprocess.run(command, capture_output=True, text=True, check=False)
     links = [sys.executable, str(HERE / "bench_audio.py"), "20", "100"]
     audio = subprocess.run(links, capture_output=True, text=True, check=False)
+    secure = subprocess.run([sys.executable, str(HERE / "bench_secure.py")], capture_output=True, text=True, check=False)
     page = [
         "# Results",
         "",
@@ -245,6 +246,12 @@ def main() -> None:
         "",
         "```",
         media.stdout.strip() or media.stderr.strip()[-2000:],
+        "```",
+        "",
+        "## Encrypted sound",
+        "",
+        "```",
+        secure.stdout.strip() or secure.stderr.strip()[-2000:],
         "```",
         "",
         "## Audio links",
