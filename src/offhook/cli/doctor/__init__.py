@@ -15,7 +15,20 @@ from dataclasses import asdict
 from functools import partial
 
 from offhook.cli.actions import say
-from offhook.cli.doctor import accounts, codecs, configuration, devices, folders, nat, ports, running, target, way
+from offhook.cli.doctor import (
+    accounts,
+    codecs,
+    configuration,
+    devices,
+    folders,
+    nat,
+    ports,
+    relay,
+    running,
+    secrecy,
+    target,
+    way,
+)
 from offhook.cli.doctor.case import Case
 from offhook.cli.doctor.finding import Check, Finding
 from offhook.cli.doctor.runner import run_checks
@@ -70,8 +83,11 @@ def _way_limit(case: Case) -> float:
 
 
 def _machine_checks(case: Case) -> Iterator[Check]:
-    if case.stun:
+    if case.stun or case.config.nat.stun:
         yield Check("STUN", lambda: nat.look_through_stun(case), LOOKUP_TIMEOUT + case.patience + 2.0)
+    if case.config.nat.turn or case.config.nat.policy == "address":
+        yield Check("TURN", lambda: relay.look_at_servers(case), 2 * LOOKUP_TIMEOUT + case.patience + 2.0)
+    yield Check("encryption", lambda: secrecy.look_at_encryption(case))
     yield Check("codecs", lambda: codecs.look_at_codecs(case))
     yield Check("sound", lambda: devices.look_at_devices(case), devices.LIMIT)
     yield Check("SIP port", lambda: ports.look_at_sip_port(case))

@@ -9,6 +9,7 @@ from offhook.cli.doctor.case import Case
 from offhook.cli.doctor.finding import Finding
 from offhook.cli.doctor.names import look_up, name_finding, of_family
 from offhook.errors import ParseError
+from offhook.io.nat import parse_server
 from offhook.io.probe import Reply, Seen, ask_stun
 from offhook.io.system_ids import SystemIds
 from offhook.media.stun import DEFAULT_PORT, TRANSACTION_BYTES
@@ -88,18 +89,22 @@ def _same_host(one: str, other: str) -> bool:
 
 
 def look_through_stun(case: Case) -> Iterator[Finding]:
-    """Ask the STUN server of --stun which address it sees."""
-    try:
-        host, port = parse_host_port(case.stun)
-    except ParseError as error:
-        yield Finding("STUN", "wrong", f"--stun {case.stun}: {error.detail}", "write HOST or HOST:PORT")
-        return
+    """Ask the STUN server of --stun, else that of the section [nat], which address it sees."""
+    if not case.stun:
+        host, port, _ = parse_server(case.config.nat.stun)
+    else:
+        try:
+            host, named = parse_host_port(case.stun)
+        except ParseError as error:
+            yield Finding("STUN", "wrong", f"--stun {case.stun}: {error.detail}", "write HOST or HOST:PORT")
+            return
+        port = named or DEFAULT_PORT
     found = look_up(host)
     addresses = of_family(found, ipv6=case.speaks_ipv6)
     if not addresses:
         yield name_finding("STUN", found) if found.trouble else _other_family(host, case)
         return
-    remote = (addresses[0], port or DEFAULT_PORT)
+    remote = (addresses[0], port)
     transaction = SystemIds().integer(8 * TRANSACTION_BYTES).to_bytes(TRANSACTION_BYTES, "big")
     yield _stun_finding(ask_stun(remote, transaction, host=case.bind_host, patience=case.patience), remote)
 
