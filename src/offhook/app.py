@@ -76,6 +76,9 @@ if TYPE_CHECKING:  # read where they are used: a phone without them does not pay
     from offhook.control.webhook import Webhooks
     from offhook.control.windows.surface import WindowsSurface
 
+TURN_SECRET: Final = "turn"  # noqa: S105 - a name
+"""The name under which the TURN server's password is kept: `offhook password turn`."""
+
 SERVERS_EVERY: Final = 600.0
 """Seconds after which the names of STUN and TURN servers are looked up again."""
 
@@ -448,12 +451,15 @@ def complete(config: Config) -> Config:
     """Fill in what the file leaves to the system: passwords from the keyring or secrets file, the recordings folder."""
     where = paths()
     accounts = config.accounts
-    if not all(account.password for account in accounts):
+    nat = config.nat
+    unknown = bool(nat.turn and not nat.turn_password)
+    if unknown or not all(account.password for account in accounts):
         secrets = open_secrets(where.secrets_file)  # a keyring is slow and large: only where something is missing
         accounts = tuple(a if a.password else replace(a, password=secrets.get(a.id) or "") for a in accounts)
+        nat = replace(nat, turn_password=secrets.get(TURN_SECRET) or "") if unknown else nat
     folder = config.phone.recording_dir or str(where.recordings)
     decide = config.phone.decide or bool(config.hooks.decide or config.hooks.decide_url)
-    return replace(config, accounts=accounts, phone=replace(config.phone, recording_dir=folder, decide=decide))
+    return replace(config, accounts=accounts, nat=nat, phone=replace(config.phone, recording_dir=folder, decide=decide))
 
 
 def kept_instance(file: Path) -> str:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offhook.errors import ConfigError
-from offhook.phone.settings import AccountSettings, PhoneSettings
+from offhook.phone.settings import AccountSettings, NatSettings, PhoneSettings, SrtpSettings
 from offhook.storage import config
 from offhook.storage.config import Config, MediaSettings, SipSettings
 from offhook.testing.sharing import read_by_others
@@ -92,6 +92,15 @@ MISTAKES = {
     "[phone]\nregister_timeout = nan\n": r"f:2: .*from 0 to 600",
     "[media]\nrtp_ports = [1, 2]\n": r"f:2: .*between 1024 and 65535",
     "[media]\nrtp_ports = [20000]\n": r"f:2: .*list of 2 values",
+    '[srtp]\npolicy = "always"\n': r'f:2: srtp\.policy: .*"off", "optional", "required"',
+    '[srtp]\nsuites = ["ROT13"]\n': r"f:2: srtp\.suites: .*AEAD_AES_256_GCM",
+    "[srtp]\nsuites = []\n": r"f:2: srtp\.suites: .*AEAD_AES_256_GCM",
+    '[nat]\npublic_address = "router"\n': r"f:2: nat\.public_address: .*203\.0\.113\.7",
+    '[nat]\nstun = "a b"\n': r"f:2: nat\.stun: .*host:port",
+    '[nat]\nstun = "turn:relay.example.org"\n': r"f:2: nat\.stun: .*write a stun server here",
+    '[nat]\nturn = "stun:stun.example.org"\n': r"f:2: nat\.turn: .*write a turn server here",
+    '[nat]\npolicy = "upnp"\n': r'f:2: nat\.policy: .*"ice"',
+    OFFICE + 'srtp = "yes"\n': r'f:4: account\.office\.srtp: .*"default"',
     "[media]\ncodecs = []\n": r"f:2: .*PCMU, PCMA",
     '[media]\ncodecs = ["G729"]\n': r"f:2: .*PCMU, PCMA",
     "phone = 3\n": r"f:1: phone: write a table, as \[phone\]",
@@ -191,3 +200,14 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"cannot be"):
         config.set_value(tmp_path / "file" / "offhook.toml", "phone", "dnd", True)
+
+
+def test_encryption_and_nat_are_read() -> None:
+    found = config.parse(
+        '[srtp]\npolicy = "required"\nkeying = "dtls"\nsuites = ["AES_CM_128_HMAC_SHA1_80"]\n'
+        '[nat]\npolicy = "ice"\nstun = "stun.example.org"\nturn = "turns:relay.example.org:443"\nturn_username = "u"\n'
+        'public_address = "203.0.113.7"\n' + OFFICE + 'srtp = "off"\nkeying = "sdes"\nnat = "turn"\n'
+    )
+    assert found.srtp == SrtpSettings("required", "dtls", ("AES_CM_128_HMAC_SHA1_80",))
+    assert found.nat == NatSettings("ice", "203.0.113.7", "stun.example.org", "turns:relay.example.org:443", "u")
+    assert (found.accounts[0].srtp, found.accounts[0].keying, found.accounts[0].nat) == ("off", "sdes", "turn")
