@@ -165,6 +165,7 @@ class Agent:
         self._pwd = pwd.encode()
         self._tie_breaker = ids.integer(64)
         self._pairs: list[Pair] = []
+        self._known: set[tuple[Base, Address]] = set()  # the ways that work
         self._triggered: list[Pair] = []
         self._checks: dict[bytes, _Check] = {}
         self._early: list[_Early] = []
@@ -189,6 +190,7 @@ class Agent:
         self.failure = ""
         self._components = components
         self._pairs, self._triggered = [], []
+        self._known.clear()
         self._checks.clear()
         self.selected = {}
         self._first_valid.clear()
@@ -315,6 +317,7 @@ class Agent:
             pair.step(PairEvent.REFUSED)
             return
         pair.step(PairEvent.ANSWERED)
+        self._known.add((pair.base, pair.address))
         self._consented[base.component] = now
         self._first_valid.setdefault(base.component, now)
         if check.nominates:
@@ -342,7 +345,7 @@ class Agent:
 
     def knows(self, base: Base, source: Address) -> bool:
         """Tell whether packets over this way are the far end's: a check has shown it."""
-        return any(pair.base == base and pair.address == source and pair.state is PairState.SUCCEEDED for pair in self._pairs)
+        return (base, source) in self._known
 
     @property
     def done(self) -> bool:
