@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+
 import pytest
+from windows_drivers import Dde
+from windows_scene import Scene
 
 from offhook.testing.windows import Windows
 
-pytestmark = pytest.mark.windows
+pytest_plugins = ["windows_fixtures"]
+
+pytestmark = [pytest.mark.windows, pytest.mark.timeout(180)]
 
 TEL = r"HKCU\Software\Classes\tel\shell\open"
 
@@ -42,3 +49,17 @@ def test_dde_is_registered_only_where_nobody_is_to_be_asked(windows: Windows) ->
     assert windows.run("-c", code).code == 0
     assert value(windows, rf"{TEL}\ddeexec") == "[Dial(%1)]"
     assert (value(windows, rf"{TEL}\ddeexec\application"), value(windows, rf"{TEL}\ddeexec\topic")) == ("MicroSIP", "System")
+
+
+@pytest.mark.parametrize("kind", ["ANSI", "Unicode"])
+async def test_a_link_over_dde_dials_and_can_do_nothing_else(scene: Scene, another: Callable[[str], Dde], kind: str) -> None:
+    shell = another(kind)
+    assert await shell.does("connect MicroSIP System") == "connected"
+    for text in ("[Dial(tel:1)][Close][Dial(2)]", "[Dial(sip:x@y)][Mute]", '[Dial("tel:1")][Close]', "[Dial(tel:/exit)]"):
+        assert not await asyncio.to_thread(shell.execute, text), text
+    assert scene.status == 0
+    since = len(scene.there.events)
+    assert await asyncio.to_thread(shell.execute, f"[Dial({scene.there.uri})]")
+    await scene.there.event("call.incoming", since)
+    assert await asyncio.to_thread(shell.execute, "[Hangup]"), "what is no link is a command as on any topic"
+    await scene.reaches(0)
