@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import timeit
 
 import pytest
@@ -124,8 +125,13 @@ def test_any_text_may_be_a_number(one: str, other: str) -> None:
     assert index._found == {}
 
 
-def test_ten_thousand_contacts_cost_a_call_microseconds() -> None:
-    index = names(*(f"+49 30 {number:07}" for number in range(10_000)), country="49")
-    uris = [Uri.parse("sip:+49300005000@pbx"), Uri.parse("sip:0301234567890@pbx")]  # one that is there, one that is not
-    best = min(timeit.repeat(lambda: [index.known(Party("x"), uri) for uri in uris], number=1000, repeat=5))
-    assert best / 2000 < 30e-6, f"{best / 2000 * 1e6:.1f} µs"  # measured: 2-3 µs; the room is for a busy machine
+def test_ten_thousand_contacts_cost_a_call_no_more_than_ten() -> None:
+    uris = [Uri.parse("sip:+49300000005@pbx"), Uri.parse("sip:0301234567890@pbx")]  # one that is there, one that is not
+
+    def cost(contacts: int) -> float:
+        """Return the processor's seconds for one look-up (measured: 3 µs)."""
+        index = names(*(f"+49 30 {number:07}" for number in range(contacts)), country="49")
+        ask = lambda: [index.known(Party("x"), uri) for uri in uris]  # noqa: E731
+        return min(timeit.repeat(ask, number=500, repeat=7, timer=time.process_time)) / 1000
+
+    assert cost(10_000) < 4 * cost(10)
