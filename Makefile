@@ -8,7 +8,7 @@ PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help run test slow random simulate lint fix interop windows winfast winlive bench docs clean
+.PHONY: help run test slow random simulate fuzz lint fix interop windows winfast winlive bench docs clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -32,6 +32,10 @@ slow: $(READY) ## what takes longer: phones that are killed, hours of virtual ti
 
 random: $(READY) ## the tests that make up their own input, with five times as much of it
 	$(PYTEST) -q -n $(WORKERS) -m "hypothesis and not interop and not sound and not windows" --hypothesis-profile=ci $(ARGS)
+
+fuzz: $(READY) ## whatever strangers may send, driven by coverage (atheris) or by chance; ARGS="--seconds 600 sip_message"
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	PYTHONHASHSEED=0 $(BIN)/python tests/fuzz/fuzzing.py $(ARGS)
 
 SEEDS ?= 2000
 simulate: $(READY) ## phones, exchanges and a hostile network in virtual time: SEEDS=2000 storms

@@ -1,4 +1,4 @@
-"""Load: `python bench/bench_load.py [virtual calls] [real calls] [rate]` makes very many calls and writes the section "Load"."""
+"""Load: `python bench/bench_load.py [virtual calls] [real calls] [rate]` makes very many calls and writes section "Load"."""
 
 from __future__ import annotations
 
@@ -31,14 +31,18 @@ def measure(virtual: int, real: int, rate: float) -> str:
         "|---|---|---|",
         f"| calls in virtual time, 2 % loss | {grown.calls:,} made, {grown.ended:,} ended, nothing left over, in {took:.0f} s "
         f"| ≥ 200,000 |",
-        f"| memory of both phones | {grown.before / 1e6:.1f} MB, then {grown.after / 1e6:.1f} MB: {grown.percent:+.1f} % | < 5 % |",
+        f"| memory of both phones | {_mb(grown.before)}, then {_mb(grown.after)}: {grown.percent:+.1f} % | < 5 % |",
         f"| real calls from SIPp | {load.succeeded:,} ok, {load.failed} failed, {load.succeeded / load.seconds:.0f} a second, "
         f"{left} left | ≥ 20,000, 0 failed |",
-        f"| memory of the phone and its media worker | {load.before.memory / 1e6:.1f} MB, then {load.after.memory / 1e6:.1f} MB: "
+        f"| memory of the phone and its media worker | {_mb(load.before.memory)}, then {_mb(load.after.memory)}: "
         f"{load.percent:+.1f} % | < 5 % |",
         f"| its descriptors | {load.before.descriptors}, then {load.after.descriptors} | no more |",
         f"| its threads | {load.before.threads}, then {load.after.threads} | no more |",
     ])
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
 
 
 def write(table: str) -> None:

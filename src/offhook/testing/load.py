@@ -147,7 +147,7 @@ def _sipp(port: int, count: int, rate: float) -> tuple[int, int]:
         done = subprocess.run(  # noqa: S603 - an argument list, for tests
             [program("sipp", "sip-tester"), "-sn", "uac", f"127.0.0.1:{port}", "-i", "127.0.0.1", "-m", str(count), "-r",
              f"{rate:g}", "-d", "20", "-nostdin", "-trace_stat", "-fd", "1", "-recv_timeout", "20000", "-timeout",
-             f"{count / rate + 60:.0f}"],
+             f"{3 * count / rate + 60:.0f}"],
             cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, check=False,
         )
         rows = next(Path(folder).glob("*.csv")).read_text().splitlines()
