@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-import os
+import mmap
 import subprocess
 import tempfile
 import time
@@ -20,7 +20,6 @@ from offhook.testing.phones import VirtualPhone
 from offhook.testing.process import PhoneProcess
 from offhook.testing.wire import Weather, Wire
 
-PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 EVERY: Final = 0.05
 """Virtual seconds between two dials: 20 calls a second, each a second long."""
 TIDY: Final = 50
@@ -46,7 +45,7 @@ class Growth:
 
 def resident(pid: int | str = "self") -> int:
     """Return the bytes of memory a process has."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * mmap.PAGESIZE
 
 
 def virtual_calls(count: int, warm_up: int, tell: Callable[[str], None] = lambda _text: None) -> Growth:
