@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import re
 import shutil
 import socket
@@ -49,10 +50,15 @@ def run_node(folder: Path, environment: dict[str, str], *arguments: str) -> str:
 
 
 def free_port() -> int:
-    """Return a port that was free a moment ago: a phone that is started again must be found where it was."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that is free and stays so: a phone that is started again must be found where it was.
+
+    It is below those that systems give to connections out, one of which might take it while the phone is away.
+    """
+    for port in random.sample(range(20000, 32000), 200):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 def token_of(phone: PhoneProcess) -> str:
@@ -73,8 +79,11 @@ def controlled(phone: PhoneProcess) -> Iterator[int]:
             except OSError:
                 return  # closed: the test is over
             with client, contextlib.suppress(OSError):
-                words[client.makefile().readline().strip()]()
-                client.sendall(b"done\n")
+                try:
+                    words[client.makefile().readline().strip()]()
+                    client.sendall(b"done\n")
+                except AssertionError as error:  # told at once: who waits for the phone would wait for ever
+                    client.sendall(f"failed: {error}\n".encode())
 
     thread = threading.Thread(target=listen)
     thread.start()
