@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -187,7 +187,7 @@ def test_a_recording_is_complete_after_the_call() -> None:
     over(alice, bob)
     assert alice.of_call(call)[-2:] == ["call.ended", "recording.finished"]
     (finished,) = alice.of(e.RecordingFinished)
-    assert finished.file.startswith(os.path.join("/rec", "20231114-"))
+    assert finished.file.startswith(str(Path("/rec/20231114-")))
     assert finished.file.endswith(f"-outgoing-local-{call}.wav")
 
 
