@@ -76,6 +76,26 @@ def test_all_is_well(case: Case, exchange: Address) -> None:
     assert found["password"].text == "accepted; no phone is registered with it now"
 
 
+def test_tls_is_tried_as_the_phone_would(case: Case, tmp_path: Path) -> None:
+    ca, ports = str(tmp_path / "ca.pem"), dict[str, int]()
+    with exchange_beside(ca, ports) as address:
+        settings = account(address, transport="tls", proxy=f"sip:127.0.0.1:{ports['tls']}", tls_ca=ca)
+        found = look(case, settings)
+        assert found["TLS"].level == "ok"
+        assert "for 365 more days" in found["certificate"].text
+        assert found["password"].level == "ok"
+
+        stranger = look(case, replace(settings, tls_ca=""))["TLS"]
+        assert stranger.level == "wrong"
+        assert "nobody this machine trusts has signed the certificate of 127.0.0.1" in stranger.text
+        assert "tls_name" in look(case, replace(settings, tls_name="pbx.example"))["TLS"].text
+        clear = look(case, replace(settings, proxy=f"sip:127.0.0.1:{address[1]}"))["TLS"]
+        assert "TLS" in clear.text
+        assert clear.level == "wrong"
+        web = look(case, replace(settings, transport="wss", proxy=f"sip:127.0.0.1:{ports['wss']}"))["WSS"]
+        assert "is not tried here" in web.text
+
+
 def test_a_wrong_password_and_an_unknown_user_are_told_apart(case: Case, exchange: Address) -> None:
     wrong = look(case, account(exchange, password="guess"))["password"]
     assert (wrong.level, wrong.text) == ("wrong", "wrong password for 1001 (403 Wrong Password)")

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Literal, TypeAlias, TypeVar
 
-from offhook.errors import ParseError
+from offhook.errors import ParseError, SetupError
 from offhook.io import clock
 from offhook.media import stun
-from offhook.sip.events import Address, TransportName
+from offhook.sip.events import Address, ConnectionTerms, TransportName
 from offhook.sip.framing import StreamFramer, is_keep_alive
 from offhook.sip.message import MAX_MESSAGE, Request, Response, parse_message
 from offhook.sip.timers import T1, T2
@@ -28,9 +28,9 @@ _RECVERR_4: Final = (socket.IPPROTO_IP, 11)
 _RECVERR_6: Final = (socket.IPPROTO_IPV6, 25)
 """IP_RECVERR and IPV6_RECVERR of linux/in.h and linux/in6.h, which Python's socket module does not name."""
 
-How: TypeAlias = Literal["answered", "refused", "silent", "unreachable", "closed", "garbled"]
+How: TypeAlias = Literal["answered", "refused", "silent", "unreachable", "closed", "garbled", "distrusted"]
 """answered · nobody listens there (ICMP, RST) · nothing came · the system knows no way or forbids it · the connection was
-closed without an answer · something came that is no answer."""
+closed without an answer · something came that is no answer · TLS did not come about, or with somebody else."""
 
 Build: TypeAlias = Callable[[Address], Request]
 """Makes the request, given the address of our socket."""
@@ -51,12 +51,21 @@ class Reply:
     response: Response | None = None
     detail: str = ""
     source: Address = ("", 0)
+    certificate_days: float | None = None
+    """For how many days the far end's certificate is still good; None without TLS, or where nobody looked."""
+
+
+class Distrusted(OSError):
+    """TLS did not come about; the text says why."""
 
 
 class Probe:
     """One socket to one peer, opened with the first question. Use it with `with`; `host` "" lets the system choose ours."""
 
-    def __init__(self, transport: TransportName, remote: Address, *, host: str = "", patience: float = PATIENCE) -> None:
+    def __init__(self, transport: TransportName, remote: Address, *, host: str = "", patience: float = PATIENCE,
+                 terms: ConnectionTerms | None = None) -> None:
+        self._terms = terms or ConnectionTerms(remote[0])
+        self._days: float | None = None
         self.transport = transport
         self.remote = remote
         self._host = host
@@ -78,7 +87,7 @@ class Probe:
         local = ("", 0)
         garbled: list[str] = []
         try:
-            opened = self._socket = self._socket or _opened(self.transport, self.remote, self._host, self._patience)
+            opened = self._socket = self._socket or self._open()
             local = opened.getsockname()[:2]
             request = build(local)
             read: Callable[[bytes], Response | None] = lambda data: _final(data, request, garbled)  # noqa: E731 - typed in place
@@ -93,7 +102,38 @@ class Probe:
             if how == "silent" and garbled:
                 return Reply("garbled", local, clock.now() - began, None, garbled[-1])
             return Reply(how, local, clock.now() - began, None, error.strerror or str(error))
-        return Reply("answered", local, clock.now() - began, response, "", source)
+        return Reply("answered", local, clock.now() - began, response, "", source, self._days)
+
+    def _open(self) -> socket.socket:
+        opened = _opened(self.transport, self.remote, self._host, self._patience)
+        if self.transport not in ("tls", "wss"):
+            return opened
+        try:
+            return self._secure(opened)
+        except BaseException:
+            opened.close()
+            raise
+
+    def _secure(self, opened: socket.socket) -> socket.socket:
+        """Do the handshake of TLS as the phone would. Raises Distrusted."""
+        import ssl
+
+        from offhook.io import tls
+
+        terms = self._terms
+        try:
+            secured = tls.context_for(terms).wrap_socket(opened, server_hostname=terms.name or None)
+        except (ssl.SSLError, ConnectionError) as error:
+            raise Distrusted(tls.plain_reason(error, terms.name)) from None
+        except SetupError as error:
+            raise Distrusted(str(error)) from None
+        certificate = secured.getpeercert() or {}
+        if terms.verify and (fault := tls.name_fault(certificate, terms.name)):
+            secured.close()
+            raise Distrusted(fault)
+        end = certificate.get("notAfter")
+        self._days = (ssl.cert_time_to_seconds(str(end)) - clock.wall()) / 86400 if end else None
+        return secured
 
     def _over_tcp(self, connected: socket.socket, data: bytes, deadline: float, read: Callable[[bytes], T | None]) -> T:
         _wait_at_most(connected, deadline)
@@ -229,6 +269,8 @@ def _wait_at_most(connected: socket.socket, deadline: float) -> None:
 
 def _how(error: OSError) -> How:
     match error:
+        case Distrusted():
+            return "distrusted"
         case ConnectionRefusedError():
             return "refused"
         case TimeoutError():

@@ -98,14 +98,16 @@ def tcp_peer(serve: Callable[[socket.socket], object]) -> Iterator[Address]:
 
 
 @contextlib.contextmanager
-def exchange_beside() -> Iterator[Address]:
-    """Run a practice exchange on a thread while the block runs; gives its address."""
+def exchange_beside(tls: str = "", ports: dict[str, int] | None = None) -> Iterator[Address]:
+    """Run a practice exchange on a thread while the block runs; gives its address, and fills `ports` (by transport)."""
     ready = threading.Event()
     running: list[tuple[asyncio.AbstractEventLoop, asyncio.Event, Address]] = []
 
     async def serve() -> None:
-        exchange = Exchange(port=0)
+        exchange = Exchange(port=0, tls=tls)
         await exchange.start()
+        if ports is not None:
+            ports.update({str(kind): port for kind, port in exchange.ports.items()})
         end = asyncio.Event()
         running.append((asyncio.get_running_loop(), end, exchange.address))
         ready.set()

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from msgspec import structs
+
 from offhook.cli.doctor import way
 from offhook.cli.doctor.asking import Asked, ask_bindings, options_request
 from offhook.cli.doctor.case import Case
@@ -15,7 +17,7 @@ from offhook.errors import CommandError, ParseError
 from offhook.io.probe import Reply
 from offhook.phone.accounts import check_account, identity_of
 from offhook.phone.settings import AccountSettings
-from offhook.sip.events import Address, Identity, TransportName
+from offhook.sip.events import Address, ConnectionTerms, Identity, TransportName
 from offhook.sip.message import Request, Response
 from offhook.sip.stack import Hop, hop_to, host_port
 from offhook.sip.uri import Uri
@@ -107,9 +109,14 @@ class _Patient:
 
     def _ask(self, remotes: list[Address]) -> Iterator[Finding]:
         used: TransportName = way.spoken(self.hop)
-        other: TransportName = "tcp" if used == "udp" else "udp"
+        if used in ("ws", "wss"):
+            yield self._web(used, remotes[0])
+            return
+        other: TransportName = "udp" if used == "tcp" else "tcp"
+        # The port of TLS is not the one of TCP: what is beside it is asked where it usually is.
+        beside_at = [(host, 5060) for host, _ in remotes] if used == "tls" else remotes
         with ThreadPoolExecutor(2) as pool:
-            beside = pool.submit(self._options, other, remotes)
+            beside = pool.submit(self._options, other, beside_at)
             remote, reply = self._options(used, remotes)
             asked = self._ask_bindings(remote) if self.may_register and reply.how in ("answered", "silent", "closed") else None
             other_remote, other_reply = beside.result()
@@ -129,7 +136,18 @@ class _Patient:
         def build(local: Address) -> Request:
             return options_request(target, local, transport, sender=identity.address, route=identity.proxy)
 
-        return way.ask_one_of(self.case, transport, remotes, build)
+        return way.ask_one_of(self.case, transport, remotes, build, self.terms)
+
+    @property
+    def terms(self) -> ConnectionTerms:
+        """The terms of TLS, with the name that the certificate has to bear."""
+        terms = self.identity.terms or ConnectionTerms()
+        return terms if terms.name else structs.replace(terms, name=self.hop.host)
+
+    def _web(self, used: TransportName, remote: Address) -> Finding:
+        name = f"{self.name}, {used.upper()}"
+        text = f"a WebSocket at {host_port(remote)}{self.terms.path} is not tried here"
+        return Finding(name, "ok", text, f"the phone tells what became of it: `offhook accounts get {self.account.id}`")
 
     def _used_transport(self, used: TransportName, remote: Address, reply: Reply, asked: Asked | None, *,
                         other_works: bool) -> Finding:
@@ -143,7 +161,7 @@ class _Patient:
             return Finding(name, "warning", f"{text}; yet the phone is registered there",
                            "it may ignore questions of strangers, or has just gone away: the next refresh will tell")
         if other_works:
-            other = "tcp" if used == "udp" else "udp"
+            other = "udp" if used == "tcp" else "tcp"
             advice = f'it answers over {other.upper()}: set transport = "{other}" in [account.{self.account.id}]'
         return Finding(name, "wrong", text, advice)
 
@@ -157,7 +175,7 @@ class _Patient:
     # --- the password
 
     def _ask_bindings(self, remote: Address) -> Asked:
-        with way.probe(self.case, way.spoken(self.hop), remote) as probe:
+        with way.probe(self.case, way.spoken(self.hop), remote, self.terms) as probe:
             return ask_bindings(probe, self.identity)
 
     def _password(self, asked: Asked) -> Iterator[Finding]:

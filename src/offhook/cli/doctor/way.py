@@ -13,10 +13,13 @@ from offhook.cli.doctor.meaning import quoted
 from offhook.cli.doctor.names import look_up, name_finding, of_family
 from offhook.cli.doctor.ports import bind_trouble
 from offhook.io.probe import Build, Probe, Reply
-from offhook.sip.events import Address, TransportName
+from offhook.sip.events import Address, ConnectionTerms, TransportName
 from offhook.sip.locating import usable
 from offhook.sip.message import Response
 from offhook.sip.stack import Hop, default_port, host_port
+
+EXPIRES_SOON = 14.0
+"""Days before a certificate's end in which somebody should have renewed it."""
 
 MOST_ADDRESSES = 3
 """Addresses of one name that are tried: each that is silent takes the whole patience."""
@@ -61,15 +64,16 @@ def spoken(hop: Hop) -> TransportName:
     return usable(hop.transport, secure=hop.secure)
 
 
-def probe(case: Case, transport: TransportName, remote: Address) -> Probe:
-    """Return a probe from the address the phone speaks from."""
-    return Probe(transport, remote, host=case.bind_host, patience=case.patience)
+def probe(case: Case, transport: TransportName, remote: Address, terms: ConnectionTerms | None = None) -> Probe:
+    """Return a probe from the address the phone speaks from; `terms` are those of TLS."""
+    return Probe(transport, remote, host=case.bind_host, patience=case.patience, terms=terms)
 
 
-def ask_one_of(case: Case, transport: TransportName, addresses: list[Address], build: Build) -> tuple[Address, Reply]:
+def ask_one_of(case: Case, transport: TransportName, addresses: list[Address], build: Build,
+               terms: ConnectionTerms | None = None) -> tuple[Address, Reply]:
     """Ask one address after the other until one answers; return the last one asked and its reply."""
     for remote in addresses:
-        with probe(case, transport, remote) as asking:
+        with probe(case, transport, remote, terms) as asking:
             reply = asking.ask(build)
         if reply.how == "answered":
             break
@@ -99,9 +103,18 @@ _NO_ANSWER: dict[str, tuple[str, str]] = {
                "a firewall on the way, a wrong address, or the registrar is down: try from another network, ask the provider"),
     "unreachable": ("there is no way to {where}: {detail}", "is this machine online? a firewall on it may forbid it as well"),
     "closed": ("{where} closes the connection without an answer", "it takes no SIP over {how} from here: ask the provider"),
+    "distrusted": ("TLS with {where} does not come about: {detail}",
+                   "tls_ca, tls_name, tls_certificate and tls_key of the account decide about it (docs/network.md)"),
     "garbled": ("something answers at {where}, but not with SIP: {detail}", "another service has this port: check the account"),
 }
 """By what became of a question: what is, and what to do."""
+
+
+def _certificate(name: str, days: float) -> Finding:
+    if days < EXPIRES_SOON:
+        return Finding(name, "warning", f"the server's certificate is good for {days:.0f} more days",
+                       "tell who runs the server: from then on the phone will refuse it")
+    return Finding(name, "ok", f"the server's certificate is signed and named as it should be, for {days:.0f} more days")
 
 
 def from_answer(case: Case, name: str, transport: TransportName, remote: Address, reply: Reply) -> Iterator[Finding]:
@@ -110,6 +123,8 @@ def from_answer(case: Case, name: str, transport: TransportName, remote: Address
         text = f"what was asked at {host_port(remote)} is answered from {host_port(reply.source)}"
         yield Finding(f"{name}, source", "warning", text, "routers and firewalls drop such answers: have the server "
                       "answer from where it is asked, or ask it there: proxy")
+    if reply.certificate_days is not None:
+        yield _certificate(f"{name}, certificate", reply.certificate_days)
     yield nat.judge(f"{name}, NAT", transport, reply, remote)
     if reply.response is not None:
         finding = codecs.judge(f"{name}, codecs", reply.response, codecs.ours(case))
