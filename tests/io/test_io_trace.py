@@ -32,3 +32,17 @@ def test_the_oldest_go_first() -> None:
     trace.note(0.0, True, FLOW, message("big", more=b"X: " + b"x" * (MAX_BYTES - 1000) + b"\r\n"))
     assert len(trace.about("a", 0.0)) < 40
     assert trace.sent == MAX_MESSAGES + 11
+
+
+def test_keys_of_the_sound_are_not_shown() -> None:
+    body = (
+        b"v=0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + b"Ab+/" * 10 + b"|2^31\r\n"
+        b"a=ice-ufrag:name\r\na=ice-pwd:secretpassword\r\na=crypto:2 AEAD_AES_128_GCM inline:AAAA+/==\r\n"
+    )
+    trace = Trace()
+    trace.note(1.0, True, FLOW, message("a@x") + body)
+    shown = trace.about("a@x", 0.0)[0].data
+    assert shown == message("a@x") + (
+        b"v=0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + b"*" * 40 + b"|2^31\r\n"
+        b"a=ice-ufrag:name\r\na=ice-pwd:**************\r\na=crypto:2 AEAD_AES_128_GCM inline:********\r\n"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from dataclasses import dataclass
 from typing import Final
@@ -11,6 +12,8 @@ from offhook.sip.events import Flow
 MAX_MESSAGES: Final = 8000
 """A desk phone's for days; at two hundred calls a second those of the last five seconds."""
 MAX_BYTES: Final = 4_000_000
+
+_KEYS: Final = re.compile(rb"(inline:|\na=ice-pwd:)([A-Za-z0-9+/=]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +50,18 @@ class Trace:
             self._bytes -= len(kept.popleft()[3])
 
     def about(self, sip_call_id: str, offset: float) -> list[TracedMessage]:
-        """Return the messages with this Call-ID, oldest first. `offset` is Unix time minus monotonic time."""
+        """Return the messages with this Call-ID, oldest first, without the keys of their sound.
+
+        `offset` is Unix time minus monotonic time.
+        """
         wanted = sip_call_id.encode("utf-8", "surrogateescape")
-        return [TracedMessage(at + offset, sent, flow, data) for at, sent, flow, data in self._kept
+        return [TracedMessage(at + offset, sent, flow, without_keys(data)) for at, sent, flow, data in self._kept
                 if wanted and wanted in data and _names(data, wanted)]
+
+
+def without_keys(data: bytes) -> bytes:
+    """Return a message with asterisks for the keys in its SDP (RFC 4568, RFC 8839): who sees a trace need not hear the call."""
+    return _KEYS.sub(lambda found: found[1] + b"*" * len(found[2]), data)
 
 
 def _names(data: bytes, call_id: bytes) -> bool:
