@@ -31,6 +31,7 @@ def act(phone: VirtualPhone, others: list[VirtualPhone], chance: random.Random) 
         c.SendDtmf(digits="12", method=chance.choice(("info", "auto"))), c.Transfer(to=someone()), c.AcceptTransfer(),
         c.RejectTransfer(), c.Redirect(to=someone()), c.SetDnd(enabled=chance.random() < 0.1), c.StopPlay(), c.StopRecord(),
         c.SendMessage(to=someone(), text="hello"), c.Mute(call="last"), c.Play(tone="440"), c.Record(),
+        c.TransferAttended(), c.TransferAttended(), c.TransferAttended(call="last", with_call="active"),
     ))
     before, said = phone.snapshot(), len(phone.events)
     try:

@@ -26,7 +26,7 @@ _PCAP_HEADER: Final = struct.Struct("<IHHiIII")
 _RECORD: Final = struct.Struct("<IIII")
 MOST_IN_PACKET: Final = 65000
 """Octets of one message in a packet of IPv4, whose length has 16 bits."""
-WIDTH: Final = 34
+WIDTH: Final = 46
 """Characters between the two ends of a ladder."""
 
 
