@@ -11,7 +11,7 @@ import pytest
 from windows_scene import CODES, Scene
 
 from offhook.phone.commands import AcceptTransfer, Answer, Hangup, HangupAll
-from offhook.testing.live import live_phone
+from offhook.testing.live import LivePhone, live_phone
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "contract"))
 from seed_tables import COPYDATA_TABLE, DDE_TABLE
@@ -35,7 +35,7 @@ async def dde_dial(scene: Scene) -> None:
         await scene.execute(f'[Dial("{third.uri}")]')
         await scene.there.event("call.remote_held")
         await third.event("call.active")
-        third.execute(HangupAll())
+        await goes(scene, third)
 
 
 async def dde_call_to(scene: Scene) -> None:
@@ -46,7 +46,7 @@ async def dde_call_to(scene: Scene) -> None:
         await third.event("call.active")
         await scene.there.until(lambda: call_states(scene) == ["active"] * 2)
         assert "call.remote_held" not in scene.there.types
-        third.execute(HangupAll())
+        await goes(scene, third)
 
 
 async def dde_hangup(scene: Scene) -> None:
@@ -285,6 +285,12 @@ def volume(scene: Scene) -> int:
     return int(scene.dde.item("Volume"))
 
 
+async def goes(scene: Scene, third: LivePhone) -> None:
+    """Let another phone hang up, and stay until the Windows phone knows."""
+    third.execute(HangupAll())
+    await scene.there.until(lambda: third.uri not in str(scene.window.request("list_calls")), "the end of the other call")
+
+
 def call_states(scene: Scene) -> list[str]:
     return [call["state"] for call in scene.window.request("list_calls")["value"]]
 
@@ -305,7 +311,7 @@ async def transferred(scene: Scene, transfer: Callable[[str], Awaitable[None]]) 
         scene.there.execute(AcceptTransfer())
         await third.event("call.active")
         await scene.reaches(0)
-        third.execute(HangupAll())
+        await goes(scene, third)
 
 
 async def closed(scene: Scene, closing: Awaitable[None]) -> None:
