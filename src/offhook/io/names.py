@@ -97,7 +97,7 @@ def _make_resolver(servers: tuple[str, ...]) -> DnsResolver | None:
     from dns.nameserver import Do53Nameserver
     from dns.resolver import LRUCache, NoResolverConfiguration
 
-    with contextlib.suppress(NoResolverConfiguration):
+    with contextlib.suppress(NoResolverConfiguration, OSError):  # OSError: a registry without the keys Windows has
         resolver = Resolver(configure=not servers)
         if servers:
             try:
