@@ -370,6 +370,7 @@ class Session:
     def _never_acknowledged(self, now: float) -> None:
         # RFC 3261 13.3.1.4: no ACK within 64*T1: the dialog is confirmed, but the session ends with BYE
         self.acceptance = None
+        self.drop_pending(now)
         self.close("network", 408, "No ACK")
         self.bye((), now)
 
