@@ -142,10 +142,16 @@ def _context(certificate: bytes) -> SSL.Context:
 
 
 def _framed(datagram: bytes) -> bool:
-    """Tell whether a datagram consists of whole records (RFC 6347 4.1)."""
+    """Tell whether a datagram consists of whole records (RFC 6347 4.1), none of them empty.
+
+    RFC 5246 6.2.1: handshake records are never empty; one that is makes OpenSSL wait for the rest for ever.
+    """
     place = 0
     while place + RECORD_HEADER <= len(datagram) and datagram[place + 1] == 0xFE:
-        place += RECORD_HEADER + int.from_bytes(datagram[place + 11:place + 13], "big")
+        size = int.from_bytes(datagram[place + 11:place + 13], "big")
+        place += RECORD_HEADER + size
+        if not size:
+            return False
         if place == len(datagram):
             return True
     return False
