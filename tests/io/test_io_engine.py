@@ -68,4 +68,4 @@ async def test_a_subscriber_that_fails_costs_the_others_nothing() -> None:
         seen = len(phone.events)
         phone.execute(c.SetVolume(volume=7))
         await phone.event("audio.changed", seen)
-        assert failures == ["a subscriber failed at audio.changed"]
+        assert "a subscriber failed at audio.changed" in failures

@@ -160,8 +160,12 @@ class Endpoint:
 
     @property
     def busy(self) -> bool:
-        """A request of ours still waits for its final answer."""
-        return any(client.state in _UNANSWERED for client in self._stack.transactions.clients.values())
+        """A request of ours still waits for its final answer, for the address it goes to, or (a BYE) for the ACK before it."""
+        return (
+            any(client.state in _UNANSWERED for client in self._stack.transactions.clients.values())
+            or self._stack.is_resolving
+            or any(session.acceptance is not None for session in self._sessions.dialogs.values())
+        )
 
     # --- what tests and statistics look at ---
 

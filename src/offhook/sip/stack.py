@@ -172,6 +172,11 @@ class Stack:
         self._queries[self._query] = then
         self.outputs.append(Resolve(self._query, hop.host, hop.port, hop.transport, hop.secure, terms))
 
+    @property
+    def is_resolving(self) -> bool:
+        """Whether a message waits for an address."""
+        return bool(self._queries)
+
     def resolved(self, answer: Resolved, now: float) -> None:
         """Pass an answer on, once."""
         then = self._queries.pop(answer.query, None)

@@ -21,6 +21,7 @@ MAX_FIELD: Final = 512
 NOWHERE: Final = "unknown.invalid"
 """The host of an address that says none (RFC 6761: nobody can have it)."""
 
+_PLACE: Final = re.compile(r"[^@;?\s]+")  # a host, perhaps with a port, and nothing else
 _KINDS: Final = {"0": "out", "1": "in", "2": "miss", "out": "out", "in": "in", "miss": "miss", "missed": "miss",
                  "outgoing": "out", "incoming": "in"}  # fmt: skip
 _LATEST: Final = 4102444800
@@ -58,7 +59,7 @@ class PastCall:
         if not domain:
             return f"tel:{re.sub(r'[^0-9+*#]', '', number)}"
         try:
-            place = Uri.parse(f"sip:{domain}")
+            place = Uri.parse(f"sip:{domain if _PLACE.fullmatch(domain) else NOWHERE}")
         except ParseError:
             place = Uri.parse(f"sip:{NOWHERE}")
         return str(Uri.sip(number, place.host, place.port))
