@@ -8,6 +8,7 @@ import pytest
 
 from offhook.errors import CommandError, InvalidState, NotFound
 from offhook.sip import events
+from offhook.sip.endpoint import Endpoint
 from offhook.sip.message import Request
 from offhook.sip.uri import Uri
 from offhook.testing.endpoints import ANSWER, OFFER, Peer, add_endpoint
@@ -289,8 +290,12 @@ def test_local_end_before_the_ack_waits_with_the_bye() -> None:
     pair.bob.execute(events.End(pair.session))
     assert len(pair.bob.of(events.SessionEnded)) == 1
     assert not any(sent.line.startswith("BYE") for sent in pair.wire.sent)
+    bob = pair.bob.core
+    assert isinstance(bob, Endpoint)
+    assert bob.busy, "who closes now waits for the ACK, and the BYE behind it"
     pair.settle()
     assert len(pair.alice.of(events.SessionEnded)) == 1
+    assert not bob.busy
 
 
 def test_offer_refused_and_offer_wanted() -> None:
