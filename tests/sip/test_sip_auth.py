@@ -37,7 +37,7 @@ def test_published_examples(algorithm: str, realm: str, password: str, nonce: st
 def test_what_we_answer_verifies(algorithm: str, qop: str, password: str, realm: str, body: bytes, opaque: str) -> None:
     (challenge,) = auth.read_challenges([auth.make_challenge(realm, "n0", algorithm=algorithm, qop=qop, opaque=opaque)], [])
     credentials = auth.Credentials("al\"ice", password)
-    credentials.learn("h", challenge, SeededIds())
+    credentials.learn("h", challenge, SeededIds(), "REGISTER")
     for count in (1, 2):
         ((name, value),) = credentials.headers("h", "REGISTER", "sip:x", body)
         assert name == "Authorization"
@@ -46,6 +46,7 @@ def test_what_we_answer_verifies(algorithm: str, qop: str, password: str, realm:
         assert not auth.verify(value, method="INVITE", password=password, body=body)
         assert auth.parse_authorization(value).get("nc") == (f"{count:08x}" if qop else "")
     assert credentials.headers("elsewhere", "REGISTER", "sip:x", body) == []
+    assert credentials.headers("h", "INVITE", "sip:x", body) == [], "a registrar's nonce is for registering"
 
 
 @given(st.text(max_size=60))

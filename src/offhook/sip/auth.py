@@ -173,11 +173,12 @@ class Credentials:
 
     username: str
     password: str
-    known: dict[tuple[str, str, bool], _Known] = field(default_factory=dict)
+    known: dict[tuple[str, str, bool, bool], _Known] = field(default_factory=dict)
 
-    def learn(self, place: str, challenge: DigestChallenge, ids: Ids) -> None:
-        """Use this challenge's nonce from now on."""
-        self.known[place, challenge.realm, challenge.proxy] = _Known(challenge, ids.token(16))
+    def learn(self, place: str, challenge: DigestChallenge, ids: Ids, method: str) -> None:
+        """Use this challenge's nonce from now on: a registrar's for registering only, for others need not see it."""
+        registrars = method == "REGISTER" and not challenge.proxy
+        self.known[place, challenge.realm, challenge.proxy, registrars] = _Known(challenge, ids.token(16))
 
     def forget(self, place: str) -> None:
         """Drop what this server gave us (its nonces are refused)."""
@@ -186,7 +187,11 @@ class Credentials:
 
     def headers(self, place: str, method: str, uri: str, body: bytes) -> list[tuple[str, str]]:
         """Return the Authorization and Proxy-Authorization headers for a request; counts the nonces' use."""
-        return [self._header(known, method, uri, body) for key, known in self.known.items() if key[0] == place]
+        return [
+            self._header(known, method, uri, body)
+            for (where, _, proxy, registrars), known in self.known.items()
+            if where == place and (proxy or registrars == (method == "REGISTER"))
+        ]
 
     def _header(self, known: _Known, method: str, uri: str, body: bytes) -> tuple[str, str]:
         challenge = known.challenge

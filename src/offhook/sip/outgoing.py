@@ -260,7 +260,7 @@ class Outgoing:
         if not challenges:
             return False
         for challenge in challenges:
-            credentials.learn(self._place, challenge, self.stack.ids)
+            credentials.learn(self._place, challenge, self.stack.ids, self.method)
             self._answered.add((challenge.realm, challenge.proxy))
         self._challenges += 1
         self.cseq = self.next_cseq()

@@ -121,7 +121,7 @@ def _ask_with_password(probe: Probe, identity: Identity | None, method: str, uri
         if any((each.realm, each.proxy) in answered and not each.stale for each in challenges):
             return Asked(reply, "refused password", password_sent=True)
         for each in challenges:
-            credentials.learn(place, each, _ids)
+            credentials.learn(place, each, _ids, method)
             answered.add((each.realm, each.proxy))
     return Asked(reply, "answered", bool(answered))
 
