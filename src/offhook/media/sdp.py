@@ -200,7 +200,7 @@ def parse_sdp(text: bytes) -> SessionDescription:
         name=_single(session, "s") or "-",
         connection=None if connection is None else _connection(connection),
         attributes=_attributes(session),
-        other_lines=tuple([line for line in session if line[0] not in "vosca"]),
+        other_lines=_others(session, "vosca", first="iuep"),
     )
 
 
@@ -311,8 +311,14 @@ def _read_details(text: str) -> _Details:
     """Read what stands below an m= line."""
     lines = _lines(text)
     connection = _single(lines, "c")
-    others = tuple([line for line in lines if line[0] not in "ca"])
-    return None if connection is None else _connection(connection), _attributes(lines), others
+    return None if connection is None else _connection(connection), _attributes(lines), _others(lines, "ca", first="i")
+
+
+def _others(lines: list[tuple[str, str]], known: str, first: str) -> tuple[tuple[str, str], ...]:
+    """Return the lines that are only carried, those that RFC 8866 5 puts above `c=` first: so they are printed."""
+    others = [line for line in lines if line[0] not in known]
+    others.sort(key=lambda line: line[0] not in first)
+    return tuple(others)
 
 
 # A phone lists its codecs with the same words in each of its calls.
