@@ -472,7 +472,7 @@ export class Call {
   /** @internal It is not there any more, and nobody said how it ended. */
   vanished(asOf: string): void {
     if (this.state === "ended" || isAfter(this.#asOf, asOf)) return;
-    const end = { by: "network" as const, sip_status: 0, reason: "the phone was started again", q850: 0 };
+    const end = { by: "network" as const, sip_status: 0, reason: "the phone was started again", q850: 0, cause: 0 };
     this.#view = { ...this.#view, state: "ended", end };
     this.#wake(null);
   }
