@@ -19,10 +19,12 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LINE_BREAKER = re.compile(r"[\r\n]|(?<!\\)\x00")
 # RFC 3261 25.1: control characters may stand in a quoted-string only behind a backslash; CR and LF not even there.
 _MUST_PAIR = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+# Groups are not repeated possessively: Python 3.11.2, which Debian 12 has, gets those wrong. What is repeated here can be
+# read in one way only, so nothing is tried twice anyhow.
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
-_COMMA_PIECE = re.compile(r'(?:[^,"<]++|"(?:[^"\\]|\\.)*+"|<[^>]*+>)*+', re.DOTALL)
-_SEMICOLON_PIECE = re.compile(r'(?:[^;"]++|"(?:[^"\\]|\\.)*+")*+', re.DOTALL)
+_COMMA_PIECE = re.compile(r'(?:[^,"<]++|"(?:[^"\\]|\\.)*"|<[^>]*+>)*', re.DOTALL)
+_SEMICOLON_PIECE = re.compile(r'(?:[^;"]++|"(?:[^"\\]|\\.)*")*', re.DOTALL)
 # Wider than gen-value (token / host / quoted-string): bare IPv6 in `received` (RFC 5118 4.5) and `=` in opaque values
 # are common.
 _BARE_VALUE = re.compile(r'[^\x00-\x20\x7f"<>,;]*')

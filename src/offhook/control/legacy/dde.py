@@ -144,7 +144,7 @@ def _unquoted(argument: str) -> str:
         return argument
     parts: list[str] = []
     at = 0
-    part = re.compile(r'\s*(?:"((?:[^"]|"")*+)"|([^",]*+))\s*(,|$)')
+    part = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^",]*+))\s*(,|$)')
     while True:
         found = part.match(argument, at)
         if not found:
