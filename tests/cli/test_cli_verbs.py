@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from offhook.cli import main, microsip_main
+from offhook.cli.helping import overview
+from offhook.cli.verbs import VERBS
 from offhook.errors import CommandTimeout, InvalidState, LineBusy
 from offhook.phone import commands as c
 from offhook.phone.commands import Command
@@ -263,3 +265,9 @@ def test_history_can_be_forgotten(phone: FakeBackend) -> None:
     assert main(["history", "delete", "h_1"]) == 1
     assert main(["history", "clear"]) == 0
     assert phone.entries == []
+
+
+def test_the_overview_names_each_group_once() -> None:
+    groups = [line for line in overview().splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert len(groups) == len(set(groups))
+    assert {f"{verb.group}:" for verb in VERBS.values()} <= set(groups)

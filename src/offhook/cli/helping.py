@@ -34,12 +34,9 @@ def overview() -> str:
     from offhook.cli.verbs import VERBS
 
     lines = ["offhook: a SIP softphone that programs drive", "", "usage: offhook VERB … [--json] [--socket PATH] [--help]"]
-    group = ""
-    for verb in VERBS.values():
-        if verb.group != group:
-            group = verb.group
-            lines += ["", f"{group}:"]
-        lines.append(f"  {verb.name:<12} {verb.summary}")
+    for group in dict.fromkeys(verb.group for verb in VERBS.values()):
+        lines += ["", f"{group}:"]
+        lines += [f"  {verb.name:<12} {verb.summary}" for verb in VERBS.values() if verb.group == group]
     return "\n".join([*lines, "", LEGACY_USAGE, exit_codes()])
 
 
