@@ -173,14 +173,14 @@ def test_what_is_no_part_of_the_interface_does_not_read_it(module: str) -> None:
 @pytest.mark.slow
 def test_a_program_that_ends_without_closing_closes_everything(tmp_path: Path) -> None:
     program = (
-        "from offhook import app\n"
+        "from offhook.app import running\n"
         "from offhook.sync import Softphone\n"
         "from offhook.testing.live import quiet_config\n"
-        "close = app.RunningPhone.close\n"
+        "close = running.RunningPhone.close\n"
         "async def closing(phone):\n"
         "    await close(phone)\n"
         "    print('closed')\n"
-        "app.RunningPhone.close = closing\n"
+        "running.RunningPhone.close = closing\n"
         f"phone = Softphone(quiet_config(), history={str(tmp_path / 'h')!r}, journal={str(tmp_path / 'j')!r})\n"
         "phone.open()\n"
     )

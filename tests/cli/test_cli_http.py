@@ -9,7 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from offhook.app import run_phone, with_address
+from offhook.app.serve import run_phone
+from offhook.app.settings import with_address
 from offhook.cli import main
 from offhook.errors import SetupError
 from offhook.storage.config import HttpSettings

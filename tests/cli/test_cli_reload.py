@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from offhook import reload
+from offhook.app import reload
 from offhook.errors import InvalidArgument, InvalidState
 from offhook.phone.commands import Dial, ListAccounts, SetDnd
 from offhook.storage.config import parse
@@ -59,20 +59,20 @@ def accounts(phone: LivePhone) -> dict[str, str]:
 async def test_a_running_phone_does_what_the_file_says(file: Path) -> None:
     async with live_phone() as phone:
         with pytest.raises(InvalidState, match="without a configuration file"):
-            phone.running.reload()
+            await phone.running.reload()
         phone.running.follow_file(file)
         phone.execute(SetDnd(enabled=True))
         text = FIRST.replace("486", "603").replace("= 50", "= 60").replace("[account.b]", "[account.c]")
         write(file, text + "[sip]\nport = 5070\n")
-        found = phone.running.reload()
+        found = await phone.running.reload()
         assert (found["added"], found["removed"], found["restart"]) == (("c",), ("b",), ("sip.port",))
         assert set(accounts(phone)) == {"c"}, "a was not in the phone, and has not changed"
         settings, audio = phone.running.phone.desk.settings, phone.running.phone.desk.audio
         assert (settings.reject_status, audio.output_volume, settings.dnd) == (603, 60, True)
-        assert phone.running.reload()["settings"] == ()
+        assert (await phone.running.reload())["settings"] == ()
         write(file, text.replace("[phone]\n", "[phone]\ndnd = true\nforwarding = \"5\"\n"))
         since = len(phone.events)
-        assert set(phone.running.reload()["settings"]) == {"phone.dnd", "phone.forwarding"}
+        assert set((await phone.running.reload())["settings"]) == {"phone.dnd", "phone.forwarding"}
         assert (await phone.event("settings.changed", since)).data["forwarding"] == "5"
 
 
@@ -81,11 +81,11 @@ async def test_a_mistake_changes_nothing(file: Path) -> None:
         phone.running.follow_file(file)
         write(file, FIRST.replace("486", "9"))
         with pytest.raises(InvalidArgument, match=r"offhook\.toml:3: phone\.reject_status"):
-            phone.running.reload()
+            await phone.running.reload()
         write(file, FIRST + '[account.c]\ndomain = "127.0.0.1:9"\nusername = "3"\npassword = "x"\nregister = false\n')
-        phone.running.reload()
+        await phone.running.reload()
         phone.execute(Dial(to=there.uri, account="c"))
         write(file, FIRST.replace("486", "603"))
         with pytest.raises(InvalidState, match="account c has calls"):
-            phone.running.reload()
+            await phone.running.reload()
         assert phone.running.phone.desk.settings.reject_status == 486

@@ -113,7 +113,7 @@ def test_run_leaves_to_the_configuration_what_is_not_said(monkeypatch: pytest.Mo
         given.append(options)
         return 0
 
-    monkeypatch.setattr("offhook.app.run_phone", run_phone)
+    monkeypatch.setattr("offhook.app.serve.run_phone", run_phone)
     try:
         assert main(["run"]) == main(["run", "--sound", "null", "--media", "thread"]) == 0
     finally:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from offhook.app import RunningPhone
+from offhook.app.running import RunningPhone
 from offhook.control import access
 from offhook.errors import CommandError
 from offhook.phone.commands import (

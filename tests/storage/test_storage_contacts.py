@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from offhook.app import RunningPhone
+from offhook.app.running import RunningPhone
 from offhook.io.journal import Envelope
 from offhook.phone.commands import AddContact, GetContact, ListContacts, RemoveContact
 from offhook.phone.contacts import Unsaved

@@ -21,7 +21,7 @@ from offhook.phone.commands import Accepted, Command
 from offhook.phone.events import Event
 
 if TYPE_CHECKING:
-    from offhook.app import RunningPhone
+    from offhook.app.running import RunningPhone
 
 
 class Heard(NamedTuple):

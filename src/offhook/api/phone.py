@@ -41,7 +41,7 @@ from offhook.storage.config import Config, load
 from offhook.storage.paths import socket_path as usual_socket
 
 if TYPE_CHECKING:
-    from offhook.app import RunningPhone
+    from offhook.app.running import RunningPhone
 
 Pairs: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
 ConfigSource: TypeAlias = Config | str | os.PathLike[str] | None
@@ -106,7 +106,8 @@ class Softphone:
         return phone
 
     async def _start(self) -> RunningPhone:
-        from offhook.app import RunningPhone, complete
+        from offhook.app.running import RunningPhone
+        from offhook.app.settings import complete
 
         source, accounts, sound, media, host, port = self._settings
         config = source if isinstance(source, Config) else complete(load(Path(source))) if source is not None else Config()

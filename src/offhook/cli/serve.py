@@ -19,12 +19,12 @@ def run_phone(use: Invocation) -> int:
         config=use.text("config"), socket=use.text("socket"), sound=use.text("sound"), media=media, port=_port(use, 0),
         verbose=use.flag("verbose"), http=use.text("http"),
     )  # fmt: skip
-    # Modules stay, so collecting while they are read frees nothing and takes a sixth of the start; `app` enables it again.
+    # Modules stay, so collecting while they are read frees nothing and takes a sixth of the start; `serve` enables it again.
     gc.disable()
-    from offhook import app
+    from offhook.app import serve
 
     try:
-        return int(app.run_phone(options))
+        return serve.run_phone(options)
     except SetupError as error:
         raise Ended(REFUSED, str(error)) from None
 
@@ -34,10 +34,10 @@ def run_exchange(use: Invocation) -> int:
     options = SimpleNamespace(
         host=use.text("host", "127.0.0.1"), port=_port(use, 5070), verbose=use.flag("verbose"), tls=use.flag("tls")
     )
-    from offhook import app
+    from offhook.app import practice
 
     try:
-        return int(app.run_exchange(options))
+        return practice.run_exchange(options)
     except SetupError as error:
         raise Ended(REFUSED, str(error)) from None
 

@@ -110,7 +110,7 @@ class Backend(Protocol):
         """Return one past call; raise NotFound."""
         ...
 
-    def reload(self) -> dict[str, Any]:
+    async def reload(self) -> dict[str, Any]:
         """Read the configuration file again; raise InvalidArgument for a mistake in it, with nothing changed."""
         ...
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import inspect
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -51,8 +52,11 @@ class Operations:
         return accepted_json(self.execute(command_from_json(operation, params), client, request_id))
 
     async def run_aside(self, operation: str, params: Mapping[str, Any], client: Client | None = None) -> Any:
-        """Do what `run` does for one of BLOCKING, on another thread: the phone's loop waits for no disk."""
-        return await asyncio.get_running_loop().run_in_executor(None, self.run, operation, params, client)
+        """Do what `run` does for one of BLOCKING: the phone's loop waits for no disk."""
+        extra, request = EXTRA[operation], Request(self, params, client or self._local, "")
+        if inspect.iscoroutinefunction(extra):
+            return await extra(request)
+        return await asyncio.get_running_loop().run_in_executor(None, extra, request)
 
     def execute(self, command: Command, client: Client, request_id: str = "") -> Accepted:
         """Carry out a command for a client."""
@@ -177,11 +181,11 @@ def _clear_history(request: Request) -> Any:
     return {}
 
 
-def _reload(request: Request) -> Any:
+async def _reload(request: Request) -> Any:
     """Answers what has changed, and what takes effect only with the next start."""
     request.only()
     request.client.check("admin")
-    changed = request.backend.reload()
+    changed = await request.backend.reload()
     request.audit("reload", ", ".join(changed["settings"]) or "nothing")
     return changed
 
@@ -308,8 +312,8 @@ EXTRA: dict[str, Callable[[Request], Any]] = {
 }
 """Operations that are not commands of the phone."""
 
-BLOCKING = frozenset({"history", "delete_history", "clear_history"})
-"""Those that wait for the disk, and touch nothing of the phone's: `run_aside` is their way."""
+BLOCKING = frozenset({"history", "delete_history", "clear_history", "reload"})
+"""Those that wait for the disk: `run_aside` is their way. What is no coroutine function touches nothing of the phone's."""
 
 assert not EXTRA.keys() & OPERATIONS.keys()
 

@@ -184,7 +184,7 @@ class FakeBackend:
             raise NotFound(f"no entry {entry!r}")
         return found
 
-    def reload(self) -> dict[str, Any]:
+    async def reload(self) -> dict[str, Any]:
         return {"added": [], "changed": [], "removed": [], "settings": [], "restart": []}
 
     def about(self) -> dict[str, Any]:

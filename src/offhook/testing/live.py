@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from offhook.app import RunningPhone
+from offhook.app.running import RunningPhone
 from offhook.io.journal import Envelope
 from offhook.phone.commands import Accepted, Command, Status
 from offhook.storage.config import Config

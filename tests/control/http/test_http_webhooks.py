@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from offhook.app import RunningPhone
+from offhook.app.running import RunningPhone
 from offhook.testing.http import serving
 from offhook.testing.live import quiet_config
 

@@ -1,0 +1,100 @@
+"""The call history, kept from what the phone tells: a call from its first moment on, completed by what comes later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from msgspec import structs
+
+from offhook.errors import NotFound
+from offhook.io import clock
+from offhook.io.engine import Engine
+from offhook.io.journal import Envelope
+from offhook.phone.closing import ANSWERED_ELSEWHERE
+from offhook.phone.events import CallActive, CallCreated, CallEnded, CallEvent, CallIncoming, HistoryAdded
+from offhook.phone.model import CallEnd
+from offhook.storage.history import CallRecord, History
+
+
+class CallHistory:
+    """Writes past calls down and reads them. Without a file there is none, and every question for it raises NotFound."""
+
+    def __init__(self, engine: Engine, file: Path | None, later: Callable[..., object], trouble: Callable[[str], None]) -> None:
+        self._engine = engine
+        self._later = later  # calls a function after the event is on its way to everybody
+        self._history = History(file, trouble=trouble) if file else None
+
+    def start(self) -> None:
+        """Keep calls from now on."""
+        if self._history is not None:
+            self._engine.subscribe(self._see)
+
+    def close(self) -> None:
+        """Write what is left; waits for the disk."""
+        if self._history is not None:
+            self._history.close()
+
+    def list(self, limit: int, before: str) -> list[dict[str, Any]]:
+        """Return past calls, newest first."""
+        return [_entry(record) for record in self._kept().list(limit, before)]
+
+    def get(self, entry: str) -> dict[str, Any]:
+        """Return one past call."""
+        found = self._kept().get(entry)
+        if found is None:
+            raise NotFound(f"there is no entry {entry!r} in the history")
+        return _entry(found)
+
+    def delete(self, entry: str) -> None:
+        """Forget one past call."""
+        if not self._kept().delete(entry):
+            raise NotFound(f"there is no entry {entry!r} in the history")
+
+    def clear(self) -> None:
+        """Forget all past calls."""
+        self._kept().clear()
+
+    def _kept(self) -> History:
+        if self._history is None:
+            raise NotFound("this phone keeps no history")
+        return self._history
+
+    def _see(self, envelope: Envelope) -> None:
+        """Even a crash leaves a trace of the call."""
+        event = envelope.event
+        if isinstance(event, CallIncoming | CallCreated | CallActive | CallEnded):
+            self._later(self._keep, event)
+
+    def _keep(self, event: CallEvent) -> None:
+        record = _record(event)
+        self._kept().add(record)
+        if isinstance(event, CallEnded):
+            self._engine.say(HistoryAdded(entry=_entry(record)))
+
+
+def _record(event: CallEvent) -> CallRecord:
+    call = event.call
+    end = call.end or CallEnd("local")
+    over = isinstance(event, CallEnded)
+    incoming = call.direction == "incoming"
+    return CallRecord(
+        id=call.id,
+        account=call.account,
+        direction="in" if incoming else "out",
+        remote_uri=call.remote.uri,
+        remote_display=call.remote.display,
+        started=call.created.timestamp(),
+        answered=call.answered.timestamp() if call.answered else None,
+        ended=call.ended.timestamp() if call.ended else clock.wall(),
+        duration_s=event.duration if isinstance(event, CallEnded) else 0.0,
+        sip_status=end.sip_status,
+        reason=end.reason if over else "not ended when last seen",
+        end_by=end.by if call.end else "",
+        missed=incoming and over and call.answered is None and end.by != "local" and end.cause != ANSWERED_ELSEWHERE,
+    )
+
+
+def _entry(record: CallRecord) -> dict[str, Any]:
+    return structs.asdict(record)

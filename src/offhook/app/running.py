@@ -1,0 +1,367 @@
+"""One running phone: the pure phone with its sockets, media, history and contacts; the backend of every surface."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from offhook import __version__
+from offhook.app.history import CallHistory
+from offhook.app.settings import complete, may_encrypt
+from offhook.errors import CommandError, InvalidArgument, InvalidState, NotFound, SetupError
+from offhook.io import clock
+from offhook.io.audio_link import AudioLink, AudioLinks
+from offhook.io.certificate import Certificate, available
+from offhook.io.engine import Engine, Subscriber
+from offhook.io.journal import Cause, Journal
+from offhook.io.media_host import MediaHost
+from offhook.io.media_wire import MediaOptions
+from offhook.io.names import Names
+from offhook.io.system_ids import SystemIds
+from offhook.io.trace import TracedMessage
+from offhook.io.transport import Listeners, Transports
+from offhook.media.messages import AudioRate, MediaReport
+from offhook.phone.commands import Accepted, AddAccount, CloseAudio, Command, OpenAudio, Quit
+from offhook.phone.contacts import DirectoryListed
+from offhook.phone.errands import Errand
+from offhook.phone.events import (
+    Event,
+    SystemError,
+)
+from offhook.phone.model import wall
+from offhook.phone.phone import Phone
+from offhook.phone.settings import AccountSettings
+from offhook.sip.door import Rules
+from offhook.storage.config import (
+    Config,
+    SipSettings,
+    load,
+)
+from offhook.storage.people import People
+
+if TYPE_CHECKING:  # read where they are used: a phone without them does not pay for them
+    from offhook.control.backend import WebhookBook
+    from offhook.control.errands import Errands
+    from offhook.control.outgoing import OutgoingUrls
+    from offhook.control.webhook import Webhooks
+
+SERVERS_EVERY: Final = 600.0
+"""Seconds after which the names of STUN and TURN servers are looked up again."""
+
+QUIT_PATIENCE: Final = 6.0
+"""Seconds until a phone that was told to stop is taken down even if it has not said that it is done."""
+
+
+class Outward(Protocol):
+    """What goes out from the phone to programs and web addresses."""
+
+    def start(self) -> None:
+        """Begin."""
+        ...
+
+    async def close(self) -> None:
+        """Come to an end."""
+        ...
+
+
+class RunningPhone:
+    """One phone, running. It is the Backend of every surface.
+
+    `await RunningPhone.start(config)`, use `execute` and `subscribe`, `await close()` (which hangs up and unregisters first).
+    """
+
+    def __init__(
+        self, config: Config, *, history: Path | None = None, journal: Path | None = None, webhooks: Path | None = None,
+        contacts: Path | None = None, certificate: Path | None = None,
+    ) -> None:  # fmt: skip
+        self.certificate = Certificate(certificate)
+        ids = SystemIds()
+        epoch = ids.token(6)
+        self._loop = asyncio.get_running_loop()
+        agent = config.sip.user_agent or f"offhook/{__version__}"
+        rules = Rules(config.sip.accept_from, config.sip.stranger_rate, config.sip.unlimited_from)
+        self.phone = Phone(
+            config.phone, ids, codecs=config.media.codecs, user_agent=agent, country_code=config.contacts.country_code,
+            srtp=config.srtp, nat=config.nat, certificate=self.certificate, rules=rules,
+        )
+        options = MediaOptions(
+            host=config.sip.host, port_range=config.media.rtp_ports, sound=config.media.sound,
+            dtls=may_encrypt(config) and available(),
+        )
+        self.media = MediaHost(mode=config.media.mode, options=options, on_reports=self._media_reports)
+        kept = _open_journal(journal, epoch, self._trouble) if journal else None
+        self.engine = Engine(self.phone, self.media, epoch, journal=kept, instance=config.phone.name)
+        self.transports = Transports(
+            config.sip.host, config.sip.port, self.engine.deliver, any_port=True, listen=_listen_for_tls(config.sip)
+        )
+        self._history = CallHistory(self.engine, history, self._loop.call_soon, self._trouble)
+        self._config = config
+        self._since = clock.wall()
+        self._webhooks_file = webhooks
+        self._allow_http = config.webhooks.allow_http
+        self._webhooks: Webhooks | None = None
+        self.outward: list[Outward] = []
+        self._closed = False
+        self._searching: asyncio.Task[None] | None = None
+        self.people = People(self.engine, self.phone.contacts, contacts, self._trouble)
+        self._audio = AudioLinks(self.media.send, self.engine.report)
+        self.media.set_audio_callback(self._audio.take)
+        self.engine.subscribe(self._audio.see)
+        self.file: Path | None = None  # what `reload` reads
+        self._as_read = config
+        self.engine.on_errand = self._errand
+        self._errands: Errands | None = None
+
+    @classmethod
+    async def start(
+        cls, config: Config, *, history: Path | None = None, journal: Path | None = None, webhooks: Path | None = None,
+        contacts: Path | None = None, certificate: Path | None = None,
+    ) -> RunningPhone:  # fmt: skip
+        """Open the sockets first (the phone answers at once), then the media, then the accounts.
+
+        The files are where these are kept. Webhooks are served, and contacts read, from their first use on.
+        """
+        running = cls(
+            config, history=history, journal=journal, webhooks=webhooks, contacts=contacts, certificate=certificate
+        )
+        await running.transports.start()
+        running.engine.start(running.transports, Names(config.sip.nameservers))
+        running._history.start()
+        running.people.start()
+        running.media.start()
+        if config.nat.stun or config.nat.turn:
+            running._searching = asyncio.create_task(running._find_servers())
+        if may_encrypt(config):  # the first time it is made; no call is to wait for that
+            await running._aside(running.certificate.fingerprint)
+        try:
+            for account in config.accounts:
+                running.execute(AddAccount(account=account))
+        except CommandError:
+            await running.close()
+            raise
+        return running
+
+    async def close(self) -> None:
+        """Hang up, unregister, and close everything."""
+        if self._closed:
+            return
+        with contextlib.suppress(TimeoutError):
+            if not self.phone.desk.stopping:
+                self.execute(Quit())
+            await asyncio.wait_for(self.engine.stopped.wait(), QUIT_PATIENCE)
+        self._closed = True
+        if self._searching is not None:
+            self._searching.cancel()
+        if self._errands is not None:
+            await self._errands.close()
+        for outward in self.outward:
+            await outward.close()
+        if self._webhooks is not None:
+            await self._webhooks.close()
+        await self.people.close()
+        await self.engine.close()
+        await self.transports.close()
+        await self._aside(self.media.close)
+        await self._aside(self._history.close)
+        await self._aside(self.engine.journal.close)
+
+    async def _find_servers(self) -> None:
+        """Tell the phone where the STUN and TURN servers are, and look again now and then: addresses change."""
+        from offhook.io.nat import find_servers
+
+        while True:
+            self.engine.tell(await find_servers(self._config.nat))
+            await asyncio.sleep(SERVERS_EVERY)
+
+    async def _aside(self, function: Callable[[], object]) -> None:
+        """Run what may take a moment on another thread; right here when the interpreter ends and gives no threads any more."""
+        try:
+            waiting = self._loop.run_in_executor(None, function)
+        except RuntimeError:
+            function()
+        else:
+            await waiting
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where our SIP socket is."""
+        return self.transports.host, self.transports.port
+
+    # --- from other threads
+
+    def _media_reports(self, reports: list[MediaReport]) -> None:
+        self._soon(self._take_reports, reports)
+
+    def _trouble(self, text: str) -> None:
+        self._soon(self.engine.say, SystemError(reason=text))
+
+    def _soon(self, function: Callable[[Any], None], argument: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to hear it
+            self._loop.call_soon_threadsafe(function, argument)
+
+    def _take_reports(self, reports: list[MediaReport]) -> None:
+        if not self._closed:
+            for report in reports:
+                self._audio.note(report)
+                self.engine.report(report)
+
+    # --- Backend
+
+    @property
+    def journal(self) -> Journal:
+        """The events so far."""
+        return self.engine.journal
+
+    def execute(self, command: Command, cause: Cause | None = None) -> Accepted:
+        """Carry out a command; raises CommandError."""
+        return self.engine.execute(command, cause)
+
+    def say(self, event: Event) -> None:
+        """Add an event of a surface's own."""
+        self.engine.say(event)
+
+    def inform(self, item: DirectoryListed) -> None:
+        """Take in people of the users directory."""
+        self.engine.inform(item)
+
+    def account_to_speak_for(self) -> AccountSettings | None:
+        """Return the default account, or the first, as soon as it is registered (or is not to be)."""
+        accounts = self.phone.desk.accounts
+        found = accounts.get(self.phone.desk.settings.default_account) or next(iter(accounts.values()), None)
+        if found is None or (found.settings.register and found.state != "registered"):
+            return None
+        return found.settings
+
+    def subscribe(self, callback: Subscriber) -> Callable[[], None]:
+        """Call `callback` with every event from now on."""
+        return self.engine.subscribe(callback)
+
+    def open_audio(
+        self, call: str = "", rate: AudioRate = 16000, *, hear: bool = True, speak: bool = True, near: bool = False,
+        cause: Cause | None = None,
+    ) -> AudioLink:  # fmt: skip
+        """Return a link through which a program hears and speaks in a call; raises CommandError."""
+        accepted = self.execute(OpenAudio(call=call, rate=rate, hear=hear, speak=speak, near=near), cause)
+        return self._audio.add(accepted.call, accepted.value["audio"], rate, hear, speak, self._close_audio)
+
+    def _close_audio(self, audio: str) -> None:
+        with contextlib.suppress(CommandError):  # it is closed already, or all are about to be
+            self.execute(CloseAudio(audio=audio))
+
+    def history(self, limit: int, before: str) -> list[dict[str, Any]]:
+        """Return past calls, newest first."""
+        return self._history.list(limit, before)
+
+    def delete_history(self, entry: str) -> None:
+        """Forget one past call."""
+        self._history.delete(entry)
+
+    def history_entry(self, entry: str) -> dict[str, Any]:
+        """Return one past call."""
+        return self._history.get(entry)
+
+    async def reload(self) -> dict[str, Any]:
+        """Read the configuration file again and do what it says. What cannot be done is refused before anything is."""
+        from offhook.app import reload  # only who reloads pays for it
+
+        if self.file is None:
+            raise InvalidState("this phone was started without a configuration file")
+        try:
+            # A keyring may take seconds, or ask the user: not on the loop that answers calls.
+            after = await self._loop.run_in_executor(None, _read, self.file)
+        except SetupError as error:
+            raise InvalidArgument(str(error)) from None
+        desk, found = self.phone.desk, reload.changes(self._as_read, after)
+        busy = {call.account for call in desk.calls.values()}.intersection(found.removed)
+        if busy:
+            raise InvalidState(f"account {min(busy)} has calls; end them first")
+        self.engine.configure(reload.settings(desk.settings, after, found))
+        for command in reload.commands(after, found):
+            with contextlib.suppress(NotFound):  # an account that was removed meanwhile, a device that is not plugged in
+                self.execute(command)
+        self._as_read = after
+        return asdict(found)
+
+    def follow_file(self, file: Path) -> None:
+        """Have `reload` read this file, which is as it was when the phone was started."""
+        self.file, self._as_read = file, _read(file)
+
+    def clear_history(self) -> None:
+        """Forget all past calls."""
+        self._history.clear()
+
+    def about(self) -> dict[str, Any]:
+        """Return what this phone is, as far as the configuration file alone does not tell."""
+        host, port = self.address
+        media = self._config.media
+        return {
+            "version": __version__, "instance": self._config.phone.name, "pid": os.getpid(), "since": wall(self._since),
+            "sip_host": host, "sip_port": port, "sip_tcp_port": self.transports.tcp_port,
+            "sound": media.sound, "rtp_ports": media.rtp_ports, "codecs": media.codecs,
+            "max_calls": self._config.phone.max_calls, "recordings": self._config.phone.recording_dir,
+        }  # fmt: skip
+
+    def traced(self, sip_call_id: str) -> list[TracedMessage]:
+        """Return the SIP messages of a call that are still kept, oldest first."""
+        return self.engine.trace.about(sip_call_id, clock.wall() - clock.now())
+
+    def sip_messages(self) -> tuple[int, int]:
+        """Return how many SIP messages were sent and received in this run."""
+        return self.engine.trace.sent, self.engine.trace.received
+
+    def check_url(self, url: str, *, anywhere: bool, name: str = "") -> None:
+        """Refuse a web address that may not be used."""
+        self._outgoing_urls().check(url, anywhere=anywhere, name=name)
+
+    def _outgoing_urls(self) -> OutgoingUrls:
+        from offhook.control.outgoing import OutgoingUrls  # only who uses web addresses pays for it
+
+        return OutgoingUrls(self._config.outgoing.urls, allow_http=self._config.outgoing.allow_http)
+
+    def _errand(self, errand: Errand) -> None:
+        """Do what the phone wants done on the web; the first one has the code for it read."""
+        if self._errands is None:
+            from offhook.control.errands import Errands
+
+            self._errands = Errands(self, self.engine.report, self._outgoing_urls())
+        self._errands.do(errand)
+
+    @property
+    def webhooks(self) -> WebhookBook:
+        """The webhooks; the first use begins to serve them."""
+        if self._webhooks is None:
+            if self._webhooks_file is None:
+                raise NotFound("this phone keeps no webhooks")
+            from offhook.control.webhook import Webhooks
+            from offhook.storage.webhooks import WebhookStore
+
+            store = WebhookStore(self._webhooks_file, self._trouble)
+            self._webhooks = Webhooks(self, store, allow_http=self._allow_http)
+            self._webhooks.start()
+        return self._webhooks
+
+    @property
+    def has_webhooks(self) -> bool:
+        """Whether there were webhooks once, so that `webhooks` should be used from the start."""
+        return self._webhooks_file is not None and self._webhooks_file.exists()
+
+
+def _read(file: Path) -> Config:
+    return complete(load(file))
+
+
+def _listen_for_tls(settings: SipSettings) -> Listeners | None:
+    if not settings.tls_certificate:
+        return None
+    return Listeners({"tls": settings.tls_port}, settings.tls_certificate, settings.tls_key)
+
+
+def _open_journal(path: Path, epoch: str, trouble: Callable[[str], None]) -> Journal:
+    from offhook.storage.journal import DiskJournal
+
+    return DiskJournal(path, epoch, trouble=trouble)

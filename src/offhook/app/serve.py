@@ -1,0 +1,207 @@
+"""Runs a phone with its surfaces until it is told to quit: what `offhook run` does."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+from offhook.app.running import Outward, RunningPhone
+from offhook.app.settings import complete, kept_instance, with_address
+from offhook.errors import ConfigError, SetupError
+from offhook.io.collector import keep_collector_quiet
+from offhook.io.ending import told_to_end
+from offhook.io.journal import Envelope
+from offhook.io.loop import run
+from offhook.shown import plain
+from offhook.storage.config import OCCASIONS, Config, HookSettings, HttpSettings, WindowsSettings, load
+from offhook.storage.paths import make_private, paths, socket_path
+
+if TYPE_CHECKING:  # read where they are used: a phone without them does not pay for them
+    from offhook.control.http.binding import Listen
+    from offhook.control.http.server import HttpServer
+    from offhook.control.local import LocalServer
+    from offhook.control.windows.surface import WindowsSurface
+
+
+def run_phone(options: SimpleNamespace) -> int:
+    """Run a phone until it is told to quit. Raises SetupError for what must be mended first."""
+    file = Path(options.config) if options.config else paths().config_file
+    if options.config and not file.exists():
+        raise ConfigError(f"{file}: no such file; write it, or leave --config away to use {paths().config_file}")
+    config = complete(load(file))
+    if options.port:
+        config = replace(config, sip=replace(config.sip, port=options.port))
+    if options.sound:
+        config = replace(config, media=replace(config.media, sound=options.sound))
+    if options.media:
+        config = replace(config, media=replace(config.media, mode=options.media))
+    if options.http:
+        config = replace(config, http=with_address(config.http, options.http))
+    return run(serve(config, options.socket or socket_path(), verbose=options.verbose, file=file))
+
+
+async def serve(
+    config: Config, socket: str, *, verbose: bool, any_http_port: bool = False, file: Path | None = None
+) -> int:
+    told = asyncio.Event()
+    with told_to_end(told.set):
+        return await _serve_until(told, config, socket, verbose=verbose, any_http_port=any_http_port, file=file)
+
+
+async def _serve_until(
+    told: asyncio.Event, config: Config, socket: str, *, verbose: bool, any_http_port: bool = False, file: Path | None = None
+) -> int:
+    where = paths()
+    http: HttpServer | None = None
+    listen = _listen(config.http, any_http_port) if config.http.enabled else None  # refused before anything runs
+    make_private(where.state)
+    if not config.phone.instance_id:
+        config = replace(config, phone=replace(config.phone, instance_id=kept_instance(where.state / "instance-id")))
+    make_private(Path(config.phone.recording_dir))
+    phone = await RunningPhone.start(
+        config, history=where.history_file, journal=where.journal_file, webhooks=where.webhooks_file,
+        contacts=where.contacts_file, certificate=where.certificate_file,
+    )  # fmt: skip
+    if file is not None:
+        phone.follow_file(file)
+    # SIP is answered from here on; the surfaces are read beside it, on a thread, which takes a while.
+    await asyncio.get_running_loop().run_in_executor(None, importlib.import_module, "offhook.control.local")
+    from offhook.control.local import LocalServer
+
+    surface: LocalServer | None = None
+    windows: WindowsSurface | None = None
+    try:
+        if verbose:
+            phone.subscribe(_print_event)
+        surface = LocalServer(phone, socket)
+        await surface.start()
+        if listen is not None:
+            http = await _start_http(phone, listen)
+        windows = await _start_windows(phone, config.windows)
+        await _start_outward(phone, config, socket)
+        keep_collector_quiet()
+        host, port = phone.address
+        print(f"offhook is running: SIP on {host}:{port}, commands on {socket}", flush=True)
+        if http is not None:
+            _tell_http(http.url)
+        if not config.accounts:
+            print("There is no account yet: `offhook accounts add` or the configuration file adds one.", flush=True)
+        await until_told(phone, told)
+    finally:
+        await phone.close()
+        if windows is not None:
+            await windows.close()
+        if http is not None:
+            await http.close()
+        if surface is not None:
+            await surface.close()
+    print("offhook has stopped.", flush=True)
+    return 0
+
+
+def _listen(settings: HttpSettings, any_port: bool) -> Listen:
+    """Return where HTTP is spoken; raises SetupError for what would be dangerous."""
+    from offhook.control.http.binding import Listen, check_bind
+    from offhook.storage.tokens import TokenFile
+
+    fields = {each: getattr(settings, each) for each in ("host", "port", "hosts", "origins", "certificate", "key")}
+    listen = Listen(**fields, any_port=any_port)
+    check_bind(listen, bool(TokenFile(paths().tokens_file).list()))
+    return listen
+
+
+async def _start_http(phone: RunningPhone, listen: Listen) -> HttpServer:
+    """Start the HTTP surface; its libraries are read beside the phone, which answers meanwhile."""
+    loop = asyncio.get_running_loop()
+    await loop.run_in_executor(None, importlib.import_module, "offhook.control.http.server")
+    from offhook.control.http.server import HttpServer
+    from offhook.storage.tokens import TokenFile, token_for_user
+
+    tokens = TokenFile(paths().tokens_file)
+    await loop.run_in_executor(None, token_for_user, tokens, paths().http_token_file)
+    server = HttpServer(phone, tokens, listen)
+    await server.start()
+    return server
+
+
+def _tell_http(url: str) -> None:
+    file = paths().http_token_file
+    print(f"HTTP is on {url}", flush=True)
+    if file.exists():
+        print(f'A token for it is in {file}: curl -H "Authorization: Bearer $(cat {file})" {url}/v1/status', flush=True)
+
+
+async def _start_windows(phone: RunningPhone, settings: WindowsSettings) -> WindowsSurface | None:
+    """Start the window and the DDE service, where there are such things; another phone may have them, and keeps them."""
+    if sys.platform != "win32" or not (settings.window or settings.dde):
+        return None
+    from offhook.control.windows.surface import WindowsSurface
+
+    found = WindowsSurface(
+        phone, window=settings.window, dde=settings.dde, calls_per_minute=settings.calls_per_minute
+    )
+    try:
+        await found.start()
+    except SetupError as error:
+        print(f"No window and no DDE: {error}", flush=True)
+        return None
+    return found
+
+
+async def _start_outward(phone: RunningPhone, config: Config, socket: str) -> None:
+    """Start the hooks and webhooks there are; what nobody uses is not even read."""
+    loop = asyncio.get_running_loop()
+    if config.hook or config.hooks != HookSettings():
+        phone.outward += await loop.run_in_executor(None, _make_hooks, phone, config, socket)
+        for each in phone.outward:
+            each.start()
+    if config.contacts.directory:
+        from offhook.storage.directory import Directory
+
+        directory = Directory(phone, config.contacts, phone.account_to_speak_for)
+        phone.outward.append(directory)
+        directory.start()
+    if phone.has_webhooks:
+        await loop.run_in_executor(None, importlib.import_module, "offhook.control.webhook")
+        phone.webhooks.list()  # the first use begins to serve them
+
+
+def _make_hooks(phone: RunningPhone, config: Config, socket: str) -> list[Outward]:
+    from offhook.control import decisions
+    from offhook.control.hooks import Hook, Hooks
+    from offhook.phone.urls import Url
+
+    settings = config.hooks
+    named = ((name, getattr(settings, name)) for name in OCCASIONS)
+    hooks = [Hook(name, run, occasion=name, timeout=settings.timeout) for name, run in named if run]
+    hooks += [Hook(f"hook_{n}", each.run, each.events, timeout=each.timeout) for n, each in enumerate(config.hook, 1)]
+    environment = {**os.environ, "OFFHOOK_SOCKET": socket}  # so that `offhook …` in a hook means this phone
+    found: list[Outward] = [Hooks(phone, hooks, at_once=settings.at_once, environment=environment)] if hooks else []
+    if settings.decide:
+        found.append(decisions.by_program(phone, settings.decide, environment))
+    elif settings.decide_url:
+        url = Url.parse(settings.decide_url, plain=config.webhooks.allow_http)
+        found.append(decisions.by_web(phone, url, settings.decide_secret))
+    return found
+
+
+async def until_told(phone: RunningPhone, told: asyncio.Event) -> None:
+    """Wait for Quit, or until `told` is set, which means the same."""
+    loop = asyncio.get_running_loop()
+    waits = [loop.create_task(told.wait()), loop.create_task(phone.engine.stopped.wait())]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+
+
+def _print_event(envelope: Envelope) -> None:
+    call = envelope.data.get("call")
+    about = f" {call['remote']['uri']} ({call['state']})" if isinstance(call, dict) else ""
+    about += "".join(f" {key}={value}" for key, value in envelope.data.items() if isinstance(value, str | int) and value != "")
+    print(plain(f"{envelope.time[11:23]} {envelope.type} {envelope.subject}{about}"), flush=True)

@@ -1,0 +1,59 @@
+"""What the configuration file leaves to the system and to the command line."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from offhook.errors import SetupError
+from offhook.storage.config import Config, HttpSettings, write_private
+from offhook.storage.paths import paths
+from offhook.storage.secrets import open_secrets
+
+TURN_SECRET: Final = "turn"  # noqa: S105 - a name
+"""The name under which the TURN server's password is kept: `offhook password turn`."""
+
+
+def complete(config: Config) -> Config:
+    """Fill in what the file leaves to the system: passwords from the keyring or secrets file, the recordings folder."""
+    where = paths()
+    accounts = config.accounts
+    nat = config.nat
+    unknown = bool(nat.turn and not nat.turn_password)
+    if unknown or not all(account.password for account in accounts):
+        secrets = open_secrets(where.secrets_file)  # a keyring is slow and large: only where something is missing
+        accounts = tuple(a if a.password else replace(a, password=secrets.get(a.id) or "") for a in accounts)
+        nat = replace(nat, turn_password=secrets.get(TURN_SECRET) or "") if unknown else nat
+    folder = config.phone.recording_dir or str(where.recordings)
+    decide = config.phone.decide or bool(config.hooks.decide or config.hooks.decide_url)
+    return replace(config, accounts=accounts, nat=nat, phone=replace(config.phone, recording_dir=folder, decide=decide))
+
+
+def kept_instance(file: Path) -> str:
+    """Return this phone's URN (RFC 5626 4.1: the same after a restart), made and kept at its first start."""
+    try:
+        urn = file.read_text("ascii").strip()
+        if re.fullmatch(r"urn:uuid:[0-9a-f-]{36}", urn):
+            return urn
+    except (OSError, UnicodeError):
+        pass  # the first start, or a file that is none of ours: a new one
+    import uuid
+
+    urn = f"urn:uuid:{uuid.uuid4()}"
+    write_private(file, urn + "\n")
+    return urn
+
+
+def with_address(settings: HttpSettings, text: str) -> HttpSettings:
+    """Return the settings, switched on, with the address of `--http [HOST:]PORT`. Raises SetupError for what is none."""
+    host, colon, port = text.rpartition(":")
+    if not (port.isascii() and port.isdecimal() and int(port) < 65536) or (colon and not host):
+        raise SetupError(f"--http {text}: write [HOST:]PORT, as 5080 or 127.0.0.1:5080")
+    return replace(settings, enabled=True, host=host.strip("[]") or settings.host, port=int(port))
+
+
+def may_encrypt(config: Config) -> bool:
+    """Return whether any call may carry encrypted sound."""
+    return config.srtp.policy != "off" or any(account.srtp not in ("default", "off") for account in config.accounts)
