@@ -1,0 +1,252 @@
+"""Commands about what is heard: playing, recording, programs that hear and speak, conferences, devices."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from offhook.media.messages import AudioRate
+from offhook.phone.commands.base import Command, Scope
+from offhook.phone.model import HeaderList, StreamDialect, StreamTrack
+
+# --- programs that hear and speak in a call ------------------------------------------------------------------------
+
+
+class OpenAudio(Command, frozen=True, kw_only=True):
+    """Open an audio link to a call: a program hears (`hear`) and speaks (`speak`) 16-bit PCM at `rate` Hz. Answers {audio}.
+
+    The frames themselves do not pass through commands and events; the surface that opened the link carries them. They begin
+    when the call has its sound: an incoming one when it is answered, and what was written before is said then. A call has at
+    most 8 links; a link ends with its call. With `near` it hears what we send in place of what the far end says.
+    """
+
+    call: str = ""
+    rate: AudioRate = 16000
+    hear: bool = True
+    speak: bool = True
+    near: bool = False
+    scope: ClassVar[Scope] = "media"
+
+
+class CloseAudio(Command, frozen=True, kw_only=True):
+    """Close an audio link at once."""
+
+    audio: str
+    scope: ClassVar[Scope] = "media"
+
+
+class StreamAudio(Command, frozen=True, kw_only=True):
+    """Connect to a program's WebSocket at `url` and carry the call's sound over it. Answers the AudioStreamView.
+
+    `dialect` twilio: the messages Twilio documents for its Media Streams (G.711 mu-law, 8 kHz), with `parameters` as its
+    customParameters; pcm: those of /v1/calls/{call}/audio at `rate` Hz (0: 16000). `track` inbound is what the far end says,
+    outbound what we send. Without `speak` the program only hears. `control` lets it send digits and hang up, `end_call` hangs
+    up when the stream ends by itself; both need the scope call. Clients without the scope admin may use only addresses that
+    the setting `outgoing.urls` names. Succeeds when connected; is not tried again.
+    """
+
+    url: str
+    call: str = ""
+    dialect: StreamDialect = "twilio"
+    rate: AudioRate | Literal[0] = 0
+    track: StreamTrack = "inbound"
+    speak: bool = True
+    parameters: HeaderList = ()
+    control: bool = False
+    end_call: bool = False
+    scope: ClassVar[Scope] = "media"
+
+
+class StopAudioStream(Command, frozen=True, kw_only=True):
+    """End an audio stream; the call goes on."""
+
+    stream: str
+    scope: ClassVar[Scope] = "media"
+
+
+class ListAudioStreams(Command, frozen=True, kw_only=True):
+    """Answer the AudioStreamViews."""
+
+    scope: ClassVar[Scope] = "read"
+
+
+# --- playing and recording -----------------------------------------------------------------------------------------
+
+
+class Play(Command, frozen=True, kw_only=True):
+    """Play a WAV file, a tone (`tone` "440" or "350+440" Hz, `duration_ms` 0: endless) or silence into the call.
+
+    `url` is a WAV file on the web, which is fetched first; clients without the scope admin may use only addresses that the
+    setting `outgoing.urls` names. Answers the playback's id. Succeeds when it has played to its end.
+    """
+
+    call: str = ""
+    file: str = ""
+    url: str = ""
+    tone: str = ""
+    duration_ms: int = 0
+    loop: bool = False
+    gain_db: float = 0.0
+    scope: ClassVar[Scope] = "media"
+
+
+class StopPlay(Command, frozen=True, kw_only=True):
+    """Stop what plays into the call."""
+
+    call: str = ""
+    scope: ClassVar[Scope] = "media"
+
+
+class PausePlay(Command, frozen=True, kw_only=True):
+    """Pause what plays into the call, or go on."""
+
+    call: str = ""
+    paused: bool = True
+    scope: ClassVar[Scope] = "media"
+
+
+class Record(Command, frozen=True, kw_only=True):
+    """Record the call into a new WAV file. `file` "" makes a name in the recordings folder. Answers {recording, file}."""
+
+    call: str = ""
+    file: str = ""
+    channels: Literal["mono", "stereo"] = "mono"
+    max_seconds: float = 0.0
+    beep: bool = False
+    scope: ClassVar[Scope] = "record"
+
+
+class StopRecord(Command, frozen=True, kw_only=True):
+    """Finish the recording."""
+
+    call: str = ""
+    scope: ClassVar[Scope] = "record"
+
+
+class PauseRecord(Command, frozen=True, kw_only=True):
+    """Pause the recording, or go on."""
+
+    call: str = ""
+    paused: bool = True
+    scope: ClassVar[Scope] = "record"
+
+
+class Loopback(Command, frozen=True, kw_only=True):
+    """Send the far end's sound back to it (an echo line), or stop that."""
+
+    call: str = ""
+    enabled: bool = True
+    scope: ClassVar[Scope] = "media"
+
+
+# --- conferences ---------------------------------------------------------------------------------------------------
+
+
+class CreateConference(Command, frozen=True, kw_only=True):
+    """Let connected calls hear each other, mixed here. Answers the ConferenceView; `id` lets the caller choose its name."""
+
+    id: str = ""
+    calls: tuple[str, ...] = ()
+    scope: ClassVar[Scope] = "media"
+
+
+class JoinConference(Command, frozen=True, kw_only=True):
+    """Let one more connected call in. A call is in one conference at most."""
+
+    conference: str
+    call: str = ""
+    scope: ClassVar[Scope] = "media"
+
+
+class LeaveConference(Command, frozen=True, kw_only=True):
+    """Take a call out of its conference; it stays connected. The conference is over when the last one leaves."""
+
+    call: str = ""
+    scope: ClassVar[Scope] = "media"
+
+
+class MuteMember(Command, frozen=True, kw_only=True):
+    """Keep the others in its conference from hearing this call."""
+
+    call: str = ""
+    scope: ClassVar[Scope] = "media"
+
+
+class UnmuteMember(Command, frozen=True, kw_only=True):
+    """Undo MuteMember."""
+
+    call: str = ""
+    scope: ClassVar[Scope] = "media"
+
+
+class EndConference(Command, frozen=True, kw_only=True):
+    """Take every call out of a conference; they stay connected."""
+
+    conference: str
+    scope: ClassVar[Scope] = "media"
+
+
+class ListConferences(Command, frozen=True, kw_only=True):
+    """Answer the ConferenceViews."""
+
+    scope: ClassVar[Scope] = "read"
+
+
+# --- audio ---------------------------------------------------------------------------------------------------------
+
+
+class SetVolume(Command, frozen=True, kw_only=True):
+    """Set the loudspeaker to 0-100."""
+
+    volume: int
+    scope: ClassVar[Scope] = "media"
+
+
+class VolumeUp(Command, frozen=True, kw_only=True):
+    """Raise the loudspeaker by 1-10 steps of 10."""
+
+    steps: int = 1
+    scope: ClassVar[Scope] = "media"
+
+
+class VolumeDown(Command, frozen=True, kw_only=True):
+    """Lower the loudspeaker by 1-10 steps of 10."""
+
+    steps: int = 1
+    scope: ClassVar[Scope] = "media"
+
+
+class SetMicVolume(Command, frozen=True, kw_only=True):
+    """Set the microphone to 0-100."""
+
+    volume: int
+    scope: ClassVar[Scope] = "media"
+
+
+class SetDevice(Command, frozen=True, kw_only=True):
+    """Use a sound device from now on, also in running calls.
+
+    `device` is its stable id, its index, or a unique part of its name; "" is the system's default.
+    """
+
+    kind: Literal["input", "output", "ring"]
+    device: str
+    scope: ClassVar[Scope] = "media"
+
+
+class TestDevice(Command, frozen=True, kw_only=True):
+    """Let the loudspeaker or the ring device be heard for two seconds, while there is no call. Succeeds when it was."""
+
+    kind: Literal["output", "ring"] = "output"
+    scope: ClassVar[Scope] = "media"
+
+
+class ListDevices(Command, frozen=True, kw_only=True):
+    """Answer the sound devices."""
+
+    scope: ClassVar[Scope] = "read"
+
+
+class GetAudio(Command, frozen=True, kw_only=True):
+    """Answer the AudioView: volumes, mute, devices."""
+
+    scope: ClassVar[Scope] = "read"
