@@ -13,8 +13,8 @@ import pytest
 from offhook.io.sounds import WebSounds
 from offhook.media import wav
 from offhook.phone.commands import Play
-from offhook.phone.errands import FetchSound, SoundFetched
 from offhook.phone.urls import Url
+from offhook.phone.web_requests import FetchSound, SoundFetched
 from offhook.testing.ears import dominant_frequency
 from offhook.testing.live import connect, live_phone
 

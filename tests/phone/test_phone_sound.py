@@ -11,8 +11,8 @@ from offhook.errors import CommandError, InvalidArgument, InvalidState
 from offhook.media import messages as media
 from offhook.phone import commands as c
 from offhook.phone import events as e
-from offhook.phone.errands import DropSound, FetchSound, SoundFetched
 from offhook.phone.settings import PhoneSettings
+from offhook.phone.web_requests import DropSound, FetchSound, SoundFetched
 from offhook.testing.phones import over, rings, settle, talk, two_phones
 from offhook.testing.wire import Wire
 
@@ -93,7 +93,7 @@ def test_a_sound_from_the_web_is_fetched_then_played_then_dropped() -> None:
     call, _ = talk(alice, bob)
     accepted = alice.execute(c.Play(url=FROM, loop=True, gain_db=-6.0))
     playback = accepted.value["playback"]
-    assert alice.errands == [FetchSound(playback, call, FROM)]
+    assert alice.web_requests == [FetchSound(playback, call, FROM)]
     assert not alice.did(media.StartPlayback)
     assert isinstance(alice.refuses(c.PausePlay()), InvalidState)
     alice.receive(SoundFetched(playback, call, "/tmp/1.wav"))
@@ -101,11 +101,11 @@ def test_a_sound_from_the_web_is_fetched_then_played_then_dropped() -> None:
     assert (start.kind, start.path, start.loop, start.gain_db) == ("file", "/tmp/1.wav", True, -6.0)
     alice.execute(c.StopPlay())
     settle(alice.wire, 1)
-    assert alice.errands[1:] == [DropSound(playback)]
+    assert alice.web_requests[1:] == [DropSound(playback)]
     assert [event.reason for event in alice.of(e.PlaybackFinished)] == ["stopped"]
     bob.execute(c.Hangup())
     over(alice, bob)
-    assert alice.errands[2:] == []
+    assert alice.web_requests[2:] == []
 
 
 def test_a_sound_that_cannot_be_had_is_a_failed_playback() -> None:
@@ -135,9 +135,9 @@ def test_what_is_fetched_is_stopped_replaced_and_ends_with_the_call() -> None:
     bob.execute(c.Hangup())
     over(alice, bob)
     each = (first, second, third)
-    assert alice.errands == [errand for name in each for errand in (FetchSound(name, call, FROM), DropSound(name))]
+    assert alice.web_requests == [wanted for name in each for wanted in (FetchSound(name, call, FROM), DropSound(name))]
     alice.receive(SoundFetched(third, call, "/tmp/late.wav"))
-    assert alice.errands[-1] == DropSound(third), "nobody wants it any more"
+    assert alice.web_requests[-1] == DropSound(third), "nobody wants it any more"
 
 
 @pytest.mark.parametrize("command", [
@@ -148,7 +148,7 @@ def test_bad_places_to_play_from_are_refused(command: c.Play) -> None:
     alice, bob = two_phones(Wire())
     talk(alice, bob)
     assert isinstance(alice.refuses(command), InvalidArgument)
-    assert not alice.errands
+    assert not alice.web_requests
 
 
 def test_playing_is_stopped_replaced_and_ends_with_the_call() -> None:

@@ -7,8 +7,8 @@ import pytest
 from offhook.errors import InvalidArgument, InvalidState, NotFound
 from offhook.phone import commands as c
 from offhook.phone import events as e
-from offhook.phone.errands import ConnectStream, LeaveStream, StreamConnected, StreamOver
 from offhook.phone.streams import MAX_PARAMETER, MAX_PARAMETERS, STREAMS_LIMIT
+from offhook.phone.web_requests import ConnectStream, LeaveStream, StreamConnected, StreamOver
 from offhook.testing.phones import VirtualPhone, over, settle, talk, two_phones
 from offhook.testing.wire import Wire
 
@@ -25,7 +25,7 @@ def test_a_stream_from_the_wish_to_its_end() -> None:
     accepted = alice.execute(c.StreamAudio(url=BOT, parameters=(("language", "de"),), track="both"))
     view = accepted.value
     assert (view.call, view.url, view.state, view.rate) == (call, "wss://bot.example.org/calls", "connecting", 8000)
-    assert alice.errands == [
+    assert alice.web_requests == [
         ConnectStream(view.id, call, BOT, "twilio", 8000, "both", True, (("language", "de"),), False)
     ]
     assert alice.outcome(accepted.operation) is None
@@ -50,7 +50,7 @@ def test_stopping_tells_the_program_first() -> None:
     stream = alice.execute(c.StreamAudio(url=BOT, end_call=True)).value.id
     alice.receive(StreamConnected(stream))
     alice.execute(c.StopAudioStream(stream=stream))
-    assert alice.errands[1:] == [LeaveStream(stream, "stopped")]
+    assert alice.web_requests[1:] == [LeaveStream(stream, "stopped")]
     assert not alice.of(e.AudioStreamStopped)
     alice.receive(StreamOver(stream, "stopped", False))
     assert [event.reason for event in alice.of(e.AudioStreamStopped)] == ["stopped"]
@@ -76,7 +76,7 @@ def test_the_end_of_the_call_gives_up_what_is_being_connected_and_lets_the_other
     alice.receive(StreamConnected(running))
     bob.execute(c.Hangup())
     settle(alice.wire, 5)
-    assert [errand for errand in alice.errands if isinstance(errand, LeaveStream)] == [LeaveStream(waiting, "the call ended")]
+    assert [each for each in alice.web_requests if isinstance(each, LeaveStream)] == [LeaveStream(waiting, "the call ended")]
     alice.receive(StreamConnected(waiting))  # both at the same moment
     for stream in (waiting, running):
         alice.receive(StreamOver(stream, "the call ended", False))
@@ -104,7 +104,7 @@ def test_the_end_of_the_call_gives_up_what_is_being_connected_and_lets_the_other
 def test_what_is_refused_changes_nothing(command: c.Command, error: type[Exception]) -> None:
     alice, _, _ = pair()
     assert isinstance(alice.refuses(command), error)
-    assert not alice.errands
+    assert not alice.web_requests
 
 
 def test_a_call_has_so_many_streams_at_most() -> None:

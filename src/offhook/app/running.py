@@ -28,7 +28,6 @@ from offhook.io.transport import Listeners, Transports
 from offhook.media.messages import AudioRate, MediaReport
 from offhook.phone.commands import Accepted, AddAccount, CloseAudio, Command, OpenAudio, Quit
 from offhook.phone.contacts import DirectoryListed
-from offhook.phone.errands import Errand
 from offhook.phone.events import (
     Event,
     SystemError,
@@ -36,6 +35,7 @@ from offhook.phone.events import (
 from offhook.phone.model import wall
 from offhook.phone.phone import Phone
 from offhook.phone.settings import AccountSettings
+from offhook.phone.web_requests import WebRequest
 from offhook.sip.door import Rules
 from offhook.storage.config import (
     Config,
@@ -46,8 +46,8 @@ from offhook.storage.people import People
 
 if TYPE_CHECKING:  # read where they are used: a phone without them does not pay for them
     from offhook.control.backend import WebhookBook
-    from offhook.control.errands import Errands
     from offhook.control.outgoing import OutgoingUrls
+    from offhook.control.web_requests import WebRequests
     from offhook.control.webhook import Webhooks
 
 SERVERS_EVERY: Final = 600.0
@@ -114,8 +114,8 @@ class RunningPhone:
         self.engine.subscribe(self._audio.see)
         self.file: Path | None = None  # what `reload` reads
         self._as_read = config
-        self.engine.on_errand = self._errand
-        self._errands: Errands | None = None
+        self.engine.on_web_request = self._web_request
+        self._web_requests: WebRequests | None = None
 
     @classmethod
     async def start(
@@ -157,8 +157,8 @@ class RunningPhone:
         self._closed = True
         if self._searching is not None:
             self._searching.cancel()
-        if self._errands is not None:
-            await self._errands.close()
+        if self._web_requests is not None:
+            await self._web_requests.close()
         for outward in self.outward:
             await outward.close()
         if self._webhooks is not None:
@@ -323,13 +323,13 @@ class RunningPhone:
 
         return OutgoingUrls(self._config.outgoing.urls, allow_http=self._config.outgoing.allow_http)
 
-    def _errand(self, errand: Errand) -> None:
+    def _web_request(self, wanted: WebRequest) -> None:
         """Do what the phone wants done on the web; the first one has the code for it read."""
-        if self._errands is None:
-            from offhook.control.errands import Errands
+        if self._web_requests is None:
+            from offhook.control.web_requests import WebRequests
 
-            self._errands = Errands(self, self.engine.report, self._outgoing_urls())
-        self._errands.do(errand)
+            self._web_requests = WebRequests(self, self.engine.report, self._outgoing_urls())
+        self._web_requests.do(wanted)
 
     @property
     def webhooks(self) -> WebhookBook:

@@ -18,20 +18,20 @@ from offhook.io.transport import Transports
 from offhook.media.messages import MediaCommand, MediaReport
 from offhook.phone.commands import Accepted, Command
 from offhook.phone.contacts import ContactsLoaded, DirectoryListed
-from offhook.phone.errands import (
+from offhook.phone.events import Event, OperationFailed, OperationSucceeded, SystemStopped
+from offhook.phone.phone import ClockSet, Configured, Phone, PhoneInput, Started
+from offhook.phone.reach import NatServers
+from offhook.phone.settings import PhoneSettings
+from offhook.phone.web_requests import (
     ConnectStream,
     DropSound,
-    Errand,
     FetchSound,
     LeaveStream,
     SoundFetched,
     StreamConnected,
     StreamOver,
+    WebRequest,
 )
-from offhook.phone.events import Event, OperationFailed, OperationSucceeded, SystemStopped
-from offhook.phone.phone import ClockSet, Configured, Phone, PhoneInput, Started
-from offhook.phone.reach import NatServers
-from offhook.phone.settings import PhoneSettings
 from offhook.sip.events import CloseFlow, Datagram, FlowFailed, FlowUp, NetworkChanged, Resolve, StreamChunk, Transmit
 
 CLOCK_EVERY: Final = 60.0
@@ -55,7 +55,7 @@ class Engine:
     """Runs a Phone on the event loop.
 
     Wiring: give `transports` the method `deliver`, the media host the method `report`; then `start`. `stopped` is set when
-    the phone has said its last word. `on_errand` does what is to be done on the web, and answers by `report`.
+    the phone has said its last word. `on_web_request` does what is to be done on the web, and answers by `report`.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Engine:
         self._clock_timer: asyncio.TimerHandle | None = None
         self.trace = Trace()
         self.stopped = asyncio.Event()
-        self.on_errand: Callable[[Errand], None] = lambda errand: None
+        self.on_web_request: Callable[[WebRequest], None] = lambda wanted: None
 
     # --- life
 
@@ -211,7 +211,7 @@ class Engine:
         self._receive(Configured(settings))
 
     def report(self, report: MediaReport | StreamConnected | StreamOver | SoundFetched) -> None:
-        """Take what the media engine says, or what became of an errand (on the event loop)."""
+        """Take what the media engine says, or what became of a web request (on the event loop)."""
         self._receive(report)
 
     def inform(self, item: ContactsLoaded | DirectoryListed) -> None:
@@ -262,7 +262,7 @@ class Engine:
                 case Resolve():
                     self._resolve(item)
                 case ConnectStream() | LeaveStream() | FetchSound() | DropSound():
-                    self.on_errand(item)
+                    self.on_web_request(item)
                 case _:
                     self._commands.append(item)
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import IO, Final
 
 from offhook.io.web import WebError, download, verifying
-from offhook.phone.errands import FetchSound, SoundFetched
 from offhook.phone.urls import Url
+from offhook.phone.web_requests import FetchSound, SoundFetched
 
 FETCH_WITHIN: Final = 20.0
 """Seconds for a whole sound: somebody listens to silence meanwhile."""

@@ -14,17 +14,17 @@ from offhook.errors import AmbiguousCall, CommandError, InvalidState, NotFound
 from offhook.ids import Ids
 from offhook.media.messages import DeviceInfo, MediaCommand
 from offhook.phone.call import HELD, OUTGOING_UNANSWERED, Call
-from offhook.phone.errands import Errand
 from offhook.phone.events import Event, OperationFailed, OperationSucceeded
 from offhook.phone.model import STATUS_NAMES, AudioView, CallState, CallView, RegistrationState, StatusView
 from offhook.phone.names import Names
 from offhook.phone.settings import AccountSettings, PhoneSettings
+from offhook.phone.web_requests import WebRequest
 from offhook.sip.door import Rules
 from offhook.sip.endpoint import Endpoint
 from offhook.sip.events import CloseFlow, Resolve, SipCommand, Transmit
 from offhook.sip.timers import TimerQueue
 
-PhoneOutput: TypeAlias = Transmit | Resolve | CloseFlow | MediaCommand | Event | Errand
+PhoneOutput: TypeAlias = Transmit | Resolve | CloseFlow | MediaCommand | Event | WebRequest
 
 KEPT_ENDED: Final = 100
 """Ended calls that GetCall still answers."""

@@ -26,7 +26,6 @@ from offhook.phone.contacts import Contacts, ContactsLoaded, DirectoryListed
 from offhook.phone.desk import Account, Desk, PhoneOutput
 from offhook.phone.dialplan import target_uri
 from offhook.phone.digits import Digits
-from offhook.phone.errands import SoundFetched, StreamConnected, StreamOver
 from offhook.phone.incoming import Incoming
 from offhook.phone.model import CallState, Party, Snapshot
 from offhook.phone.offers import Offers
@@ -38,6 +37,7 @@ from offhook.phone.sound import Sound
 from offhook.phone.streams import Streams
 from offhook.phone.transfers import Transfers
 from offhook.phone.ways import Ways
+from offhook.phone.web_requests import SoundFetched, StreamConnected, StreamOver
 from offhook.sip import events as s
 from offhook.sip.door import Rules
 

@@ -49,7 +49,6 @@ from offhook.phone.commands import (
     Unmute,
 )
 from offhook.phone.desk import Desk
-from offhook.phone.errands import DropSound, FetchSound, SoundFetched
 from offhook.phone.events import (
     AudioChanged,
     CallMuted,
@@ -69,6 +68,7 @@ from offhook.phone.events import (
     RecordingStarted,
 )
 from offhook.phone.model import CallState, wall
+from offhook.phone.web_requests import DropSound, FetchSound, SoundFetched
 
 STEP: Final = 10
 """Points of volume in one step of VolumeUp and VolumeDown."""

@@ -13,9 +13,9 @@ from offhook.phone.call import Call
 from offhook.phone.closing import Closing
 from offhook.phone.commands import Accepted, ListAudioStreams, StopAudioStream, StreamAudio
 from offhook.phone.desk import Desk
-from offhook.phone.errands import ConnectStream, LeaveStream, StreamConnected, StreamOver
 from offhook.phone.events import AudioStreamFailed, AudioStreamStarted, AudioStreamStopped
 from offhook.phone.model import AudioStreamView, StreamDialect
+from offhook.phone.web_requests import ConnectStream, LeaveStream, StreamConnected, StreamOver
 
 STREAMS_LIMIT: Final = 4
 """Streams of one call; each takes one or two of its audio links."""

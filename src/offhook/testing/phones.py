@@ -11,11 +11,11 @@ from offhook.media import messages as media
 from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.call import Call
-from offhook.phone.errands import Errand
 from offhook.phone.model import CallState, CallView, Snapshot
 from offhook.phone.phone import ClockSet, Phone, PhoneInput, Started
 from offhook.phone.secrecy import NoCertificate, OwnCertificate
 from offhook.phone.settings import AccountSettings, NatSettings, PhoneSettings, SrtpSettings
+from offhook.phone.web_requests import WebRequest
 from offhook.testing.ids import SeededIds
 from offhook.testing.wire import Wire
 
@@ -158,7 +158,7 @@ class VirtualPhone:
         self.name = name
         self.host = host
         self.events: list[e.Event] = []
-        self.errands: list[Errand] = []
+        self.web_requests: list[WebRequest] = []
         self.on_event: Callable[[e.Event], None] | None = None
         self.media = MediaStandIn(self._report_after, host=host)
         self.phone = Phone(
@@ -177,8 +177,8 @@ class VirtualPhone:
             self.events.append(output)
             if self.on_event is not None:
                 self.on_event(output)
-        elif isinstance(output, Errand):
-            self.errands.append(output)
+        elif isinstance(output, WebRequest):
+            self.web_requests.append(output)
         else:
             self.media.take(output)  # type: ignore[arg-type]  # what is neither the wire's nor an event is a media command
 

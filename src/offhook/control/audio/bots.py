@@ -21,7 +21,7 @@ from offhook.control.outgoing import OutgoingUrls
 from offhook.errors import CommandError
 from offhook.io.web import verifying
 from offhook.phone.commands import Scope
-from offhook.phone.errands import ConnectStream, StreamConnected, StreamOver
+from offhook.phone.web_requests import ConnectStream, StreamConnected, StreamOver
 
 NATIVE: Final = Subprotocol("offhook.audio.v1")
 

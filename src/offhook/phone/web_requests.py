@@ -68,4 +68,4 @@ class SoundFetched(Struct, frozen=True):
     error: str = ""
 
 
-Errand: TypeAlias = ConnectStream | LeaveStream | FetchSound | DropSound
+WebRequest: TypeAlias = ConnectStream | LeaveStream | FetchSound | DropSound

@@ -9,15 +9,15 @@ from offhook.control.backend import Backend
 from offhook.control.operations import Operations
 from offhook.control.outgoing import OutgoingUrls
 from offhook.io.sounds import WebSounds
-from offhook.phone.errands import (
+from offhook.phone.web_requests import (
     ConnectStream,
     DropSound,
-    Errand,
     FetchSound,
     LeaveStream,
     SoundFetched,
     StreamConnected,
     StreamOver,
+    WebRequest,
 )
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 Outcome: TypeAlias = StreamConnected | StreamOver | SoundFetched
 
 
-class Errands:
-    """The errands of one phone. `tell` is how it learns what became of them; never from inside `do`."""
+class WebRequests:
+    """The web requests of one phone. `tell` is how it learns what became of them; never from inside `do`."""
 
     def __init__(self, backend: Backend, tell: Callable[[Outcome], None], urls: OutgoingUrls) -> None:
         self._backend = backend
@@ -36,19 +36,19 @@ class Errands:
         self._sounds = WebSounds(urls.parse, tell)
         self._bots: Bots | None = None
 
-    def do(self, errand: Errand) -> None:
+    def do(self, wanted: WebRequest) -> None:
         """Begin it, or end it."""
-        match errand:
+        match wanted:
             case ConnectStream():
-                self._with_bots().begin(errand)
+                self._with_bots().begin(wanted)
             case LeaveStream(stream=stream, reason=reason):
                 self._with_bots().leave(stream, reason)
             case FetchSound():
-                self._sounds.fetch(errand)
+                self._sounds.fetch(wanted)
             case DropSound(playback=playback):
                 self._sounds.drop(playback)
             case _:
-                assert_never(errand)
+                assert_never(wanted)
 
     def _with_bots(self) -> Bots:
         if self._bots is None:
