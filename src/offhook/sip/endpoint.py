@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 from offhook.errors import InvalidArgument, InvalidState, NotFound, ParseError
 from offhook.ids import Ids
 from offhook.sip import bodies, events, sanity
-from offhook.sip.abnf import breaks_line, is_token
 from offhook.sip.answering import Answering
 from offhook.sip.calling import Calling, first_hop
+from offhook.sip.checking import check_target, check_text
 from offhook.sip.dialog import Dialog, key_of
-from offhook.sip.door import RINGING_ALL, RINGING_EACH, Rules, Standing
+from offhook.sip.door import Rules
 from offhook.sip.events import Body, Flow, HeaderList, Identity, IdentityId, SipCommand, SipInput, SipOutput
 from offhook.sip.framing import is_keep_alive
+from offhook.sip.gate import Gate
 from offhook.sip.keepalive import is_stun
 from offhook.sip.message import (
     REASON_PHRASES,
     MessageError,
     Request,
     Response,
-    answerable,
     encode_message,
     parse_message,
     response_fields,
@@ -32,13 +32,13 @@ from offhook.sip.outgoing import Outgoing
 from offhook.sip.registration import Registration
 from offhook.sip.reliable import asks_reliable
 from offhook.sip.replaces import REFUSALS, Replaces, read_replaces, refer_target, standing_of
-from offhook.sip.session import Session, Sessions, SessionState
+from offhook.sip.session import Session, Sessions
 from offhook.sip.session_timer import LEAST, is_too_small
 from offhook.sip.stack import ACCEPT, ALLOW, METHODS, Items, Stack, body_of, header_list
 from offhook.sip.streams import Streams
 from offhook.sip.transactions import Input, ServerKey, ServerTransaction, State, client_key, same_path, server_key
 from offhook.sip.transfer import Transfers
-from offhook.sip.uri import NameAddr, Uri
+from offhook.sip.uri import Uri
 
 if TYPE_CHECKING:
     from offhook.sip import watching
@@ -47,9 +47,6 @@ CAPABILITIES: Final[HeaderList] = (
     ("Allow", ALLOW), ("Accept", f"{ACCEPT}, {bodies.TEXT}"), ("Accept-Encoding", "identity"), ("Accept-Language", "en"),
 )  # fmt: skip
 """What OPTIONS is answered with (RFC 3261 11.2), beside the extensions."""
-
-PEERS_KNOWN: Final = 0.25
-"""Seconds for which the hosts we talk with are remembered while strangers shout: they are looked for again after that."""
 
 _REGISTRAR_ONLY: Final = frozenset({"REGISTER", "SUBSCRIBE", "PUBLISH"})
 """Methods we know of but do not serve: 405; what nobody has heard of gets 501 (RFC 3261 8.2.1)."""
@@ -73,12 +70,11 @@ class Endpoint:
 
     def __init__(self, ids: Ids, *, user_agent: str = "offhook", rules: Rules | None = None) -> None:
         self._stack = Stack(ids, user_agent, rules)
-        self._door = None if self._stack.door.is_open else self._stack.door
         self._size = 0  # bytes of the message at hand
         self._sessions = Sessions(self._stack)
+        self._gate = None if self._stack.door.is_open else Gate(self._stack, self._sessions, self._answer_fault)
         self._registrations: dict[IdentityId, Registration] = {}
         self._stack.flow_failed = self._flow_failed
-        self._peers_known: tuple[frozenset[str], float] = frozenset(), float("-inf")
         self._streams = Streams(self._stack, self._receive_message, self._answer_fault, self._pong)
 
     @cached_property
@@ -92,7 +88,7 @@ class Endpoint:
 
     def execute(self, command: SipCommand, now: float) -> None:
         """Do a command; raises CommandError, with nothing changed, if it cannot be done."""
-        _check_text(command)
+        check_text(command)
         match command:
             case events.SetIdentity():
                 self._stack.set_identity(command.identity)
@@ -117,7 +113,7 @@ class Endpoint:
     def receive(self, happened: SipInput, now: float) -> None:
         """Take what the world sent. Never raises, whatever the bytes."""
         if isinstance(happened, events.Datagram):
-            if not self._glance(happened.flow, now):
+            if self._gate is not None and not self._gate.glance(happened.flow, now):
                 return
             if is_stun(happened.data):
                 for registration in self._registrations.values():
@@ -127,7 +123,7 @@ class Endpoint:
             elif happened.flow in self._stack.pinged:
                 self._pong(happened.flow, now)
         elif isinstance(happened, events.StreamChunk):
-            if self._glance(happened.flow, now):
+            if self._gate is None or self._gate.glance(happened.flow, now):
                 self._streams.receive(happened.flow, happened.data, now)
             else:
                 self._streams.close(happened.flow)
@@ -200,7 +196,7 @@ class Endpoint:
     def _watch(self, command: watching.Command, now: float) -> None:
         named = command.identity if isinstance(command, events.Subscribe | events.Publish) else ""
         if isinstance(command, events.Subscribe):
-            _check_target(command.target)
+            check_target(command.target)
         self._watching.execute(command, self._stack.identities.get(named), now)
 
     def _remove_identity(self, command: events.RemoveIdentity) -> None:
@@ -233,12 +229,12 @@ class Endpoint:
         identity = self._identity(command.identity)
         if command.session in self._sessions.by_id:
             raise InvalidState(f"there already is a session {command.session}")
-        _check_target(command.target)
+        check_target(command.target)
         Calling(self._sessions, command, identity).start(now)
 
     def _send_request(self, command: events.SendRequest, now: float) -> None:
         identity = self._identity(command.identity)
-        _check_target(command.target)
+        check_target(command.target)
         stack = self._stack
         hop = first_hop(identity, command.target, stack.service_route(identity))
         items: Items = stack.routes_of(identity)
@@ -295,26 +291,6 @@ class Endpoint:
 
     # --- bytes ---
 
-    def _glance(self, flow: Flow, now: float) -> bool:
-        """Say whether what came this way is worth reading."""
-        door = self._door
-        return door is None or door.glance(flow.remote[0], now) or flow.remote[0] in self._peers(now)
-
-    def _peers(self, now: float) -> frozenset[str]:
-        """Return the hosts we are in a call with or have asked something; they may go on although strangers shout."""
-        known, at = self._peers_known
-        if at > now - PEERS_KNOWN:
-            return known
-        hosts = {client.flow.remote[0] for client in self._stack.transactions.clients.values()}
-        for session in self._sessions.by_id.values():
-            dialog = session.dialog
-            if dialog is not None:
-                hosts.add(dialog.target.hostname)
-                if dialog.flow is not None and session.is_established:
-                    hosts.add(dialog.flow.remote[0])
-        self._peers_known = frozenset(hosts), now
-        return self._peers_known[0]
-
     def _pong(self, flow: Flow, now: float) -> None:
         self._stack.pinged.discard(flow)
         for registration in self._registrations.values():
@@ -339,28 +315,6 @@ class Endpoint:
         for session in set(self._sessions.dialogs.values()):
             session.forget_flow(failed)
 
-    def _admits(self, flow: Flow, request: Request, server: ServerTransaction | None, now: float) -> bool:
-        """Say whether a request is let in: always what belongs to a dialog, of a stranger only so much."""
-        door, host = self._stack.door, flow.remote[0]
-        if request.to.tag and key_of(request) in self._sessions.dialogs:
-            return True
-        standing = door.source(host).standing
-        if standing is Standing.KNOWN:
-            return True
-        if not door.charge(host, now):
-            return False
-        if server is not None or request.method == "ACK":
-            return True
-        if standing is Standing.SHUT_OUT:
-            door.tell(host, f"{request.method} from a network that is not accepted", now)
-            if flow.transport != "udp":
-                # Over UDP silence: who forges or scans learns nothing. Here the sender is who it seems to be.
-                self._answer_fault(flow, MessageError("not accepted from there", status=403, partial=answerable(request)))
-            return False
-        if request.to.tag:
-            door.tell(host, f"{request.method} for a dialog that does not exist", now)
-        return True
-
     def _receive_message(self, flow: Flow, data: bytes, now: float) -> None:
         self._size = len(data)
         try:
@@ -371,7 +325,7 @@ class Endpoint:
             else:
                 self._receive_response(flow, message, now)
         except MessageError as error:
-            if self._door is None or self._door.hears(flow.remote[0], now):
+            if self._gate is None or self._gate.door.hears(flow.remote[0], now):
                 self._answer_fault(flow, error)
         except ParseError as error:
             # A header nobody had read so far. The request, if it was one, has its transaction: 400 there is the next best.
@@ -408,8 +362,8 @@ class Endpoint:
             if session is not None and session.acknowledge_again(response, now):
                 return
         self._stack.drop(flow.remote, f"a {response.status} to no request of ours")
-        if self._door is not None:
-            self._door.charge(flow.remote[0], now)
+        if self._gate is not None:
+            self._gate.door.charge(flow.remote[0], now)
 
     # --- requests ---
 
@@ -434,7 +388,7 @@ class Endpoint:
         transactions = self._stack.transactions
         key = server_key(request)
         server = transactions.servers.get(key)
-        if self._door is not None and not self._admits(flow, request, server, now):
+        if self._gate is not None and not self._gate.admits(flow, request, server, now):
             return
         if request.method == "ACK":
             if server is None or not server.step(Input.RECEIVE_ACK, now, request):
@@ -450,8 +404,8 @@ class Endpoint:
         back = self._reply_flow(flow, request)
         merged = not request.to.tag and transactions.is_merged(request)
         server = transactions.serve(back, request, now, key)
-        if self._door is not None and flow.transport == "udp" and not request.to.tag:
-            server.once = self._door.source(flow.remote[0]).standing is not Standing.KNOWN
+        if self._gate is not None and flow.transport == "udp" and not request.to.tag:
+            server.once = self._gate.is_strange(flow)
         try:
             if merged:
                 # RFC 3261 8.2.2.2: the same request on another path
@@ -542,7 +496,11 @@ class Endpoint:
         elif not bodies.accepts_sdp(request):
             # RFC 4475 3.3.15, RFC 3261 21.4.7: the caller takes nothing that an answer could be written in
             self._respond(server, 406, now, (("Warning", '399 offhook "Accept lacks application/sdp"'),))
-        elif not self._lacks_extension(request, server, now) and not self._rings_enough(flow, server, now):
+        elif self._lacks_extension(request, server, now):
+            pass  # it has been refused
+        elif self._gate is not None and self._gate.rings_enough(flow, now):
+            self._respond(server, 486, now)
+        else:
             replaced = self._replaced(request)
             Answering(self._sessions, request, server, flow, self._identity_of(request), replaced.id if replaced else "")
 
@@ -556,20 +514,6 @@ class Endpoint:
             self._respond(server, 421, now, (("Require", "100rel"),))
             return True
         return False
-
-    def _rings_enough(self, flow: Flow, server: ServerTransaction, now: float) -> bool:
-        """Refuse a call when as many of strangers ring as may."""
-        door, host = self._stack.door, flow.remote[0]
-        if self._door is None or not door.rules.rate or (source := door.source(host)).standing is Standing.KNOWN:
-            return False
-        ringing = [door.source(session.server.flow.remote[0]) for session in self._sessions.by_id.values()
-                   if isinstance(session, Answering) and session.state is SessionState.INCOMING]
-        strangers = [each for each in ringing if each.standing is not Standing.KNOWN]
-        if len(strangers) < RINGING_ALL and strangers.count(source) < RINGING_EACH:
-            return False
-        door.tell(host, "too many calls at the same time", now)
-        self._respond(server, 486, now)
-        return True
 
     def _replaced(self, request: Request) -> Session | None:
         """Return the session whose place an INVITE takes, None for a plain call or if it does not exist."""
@@ -647,38 +591,3 @@ def _transfer(transfers: Transfers, command: _TransferCommand, now: float) -> No
             transfers.notify(command.refer, command.status, command.reason, now)
         case _:
             assert_never(command)
-
-
-def _check_target(target: Uri) -> None:
-    if target.scheme not in ("sip", "sips", "tel"):
-        raise InvalidArgument.field("target", "a sip:, sips: or tel: address")
-
-
-def _check_text(command: object) -> None:
-    """Refuse text that would break out of its line or cannot be encoded, before anything is changed."""
-    for name in getattr(command, "__struct_fields__", ()):
-        value = getattr(command, name)
-        if isinstance(value, Identity):
-            _check_text(value)
-        elif name != "password" and not all(_fits_line(text) for text in _texts(name, value)):
-            raise InvalidArgument.field(name, "text without line breaks")
-
-
-def _texts(name: str, value: object) -> list[str]:
-    if isinstance(value, str | Uri | NameAddr):
-        return [str(value)]
-    if isinstance(value, Body):
-        return [value.content_type]
-    if name == "headers" and isinstance(value, tuple):
-        if not all(is_token(key) for key, _ in value):
-            raise InvalidArgument.field(name, "header names that are one word")
-        return [text for _, text in value]
-    return []
-
-
-def _fits_line(text: str) -> bool:
-    try:
-        text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        return False
-    return not breaks_line(text)
