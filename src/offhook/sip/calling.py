@@ -77,6 +77,8 @@ class Calling(Session):
 
     def _progressed(self, out: Outgoing, response: Response, now: float) -> None:
         if out is not self._out:
+            if out.late:
+                out.cancel((), now)  # it rings where we gave up waiting, while another address is asked
             return
         first, self._ringing = not self._ringing, True
         if self._cancel is not None:
@@ -132,7 +134,7 @@ class Calling(Session):
             return
         dialog.confirm(response)
         dialog.local_cseq = max(dialog.local_cseq, out.cseq)
-        if self.state is not SessionState.CALLING:
+        if self.state is not SessionState.CALLING or out.late:
             # RFC 3261 13.2.2.4 and 15: a fork that lost, or a 2xx that crossed our CANCEL: ACK, then BYE
             self.ack(dialog, out.cseq, None, now)
             self.bye((), now, dialog)

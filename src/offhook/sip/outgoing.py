@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import Final, TypeAlias
 
 from offhook.sip.auth import CHALLENGE_LIMIT, read_challenges
@@ -11,15 +12,18 @@ from offhook.sip.headers import Headers
 from offhook.sip.message import Request, Response
 from offhook.sip.stack import Hop, Items, Stack, contact_uri, host_port
 from offhook.sip.timers import TIMEOUT
-from offhook.sip.transactions import MAGIC_COOKIE, ClientTransaction, Input, State
+from offhook.sip.transactions import MAGIC_COOKIE, ClientTransaction, Input, State, same_path
 from offhook.sip.uri import Uri
 
 UDP_LIMIT: Final = 1300
 """Octets: RFC 3261 18.1.1, a request within 200 bytes of a 1500 byte path MTU goes over TCP."""
 
 FAILOVER_AFTER: Final = 6.0
-"""Seconds of silence after which the next address of the same name is asked: four copies of the request got no answer. An
-INVITE waits for timer B all the same, for it must not ring at two places."""
+"""Seconds of silence after which the next address of the same name is asked: four copies of the request got no answer."""
+
+INVITE_FAILOVER_AFTER: Final = 4.0
+"""Seconds: the same for an INVITE, for which somebody waits; four copies have left after 3.5 s, and who got one says 100 within
+0.2 s. The call goes to the address that answers first; where it rings later it is cancelled, an answer gets ACK and BYE."""
 
 OnAnswer: TypeAlias = Callable[["Outgoing", int, str, Response | None, float], None]
 """Called with (outgoing, status, reason, response, now); response is None for a status made here (408, 503)."""
@@ -29,7 +33,8 @@ class Outgoing:
     """A request that keeps trying until it has an answer. ACK (to a 2xx) has no answer: it is sent, and sent again on demand.
 
     `headers` holds From, To, Call-ID, Route and whatever else is fixed; Via, CSeq, Contact and credentials are made for
-    each attempt, because they depend on the flow and on how often we were challenged.
+    each attempt, because they depend on the flow and on how often we were challenged. `late` marks the twin that hears what is
+    left of an INVITE that was given up for another address.
     """
 
     __slots__ = (
@@ -42,6 +47,7 @@ class Outgoing:
         "_tcp_asked",
         "body",
         "branch",
+        "cancelled",
         "client",
         "contact_params",
         "contact_user",
@@ -51,6 +57,7 @@ class Outgoing:
         "headers",
         "hop",
         "identity",
+        "late",
         "method",
         "next_cseq",
         "on_answer",
@@ -84,6 +91,8 @@ class Outgoing:
         self.cseq = 0
         self.branch = ""
         self.over = False
+        self.late = False
+        self.cancelled = False
         self._flows: list[Flow] = [flow] if flow is not None else []
         self._resolved = False
         self._tcp_asked = False
@@ -122,8 +131,9 @@ class Outgoing:
     def cancel(self, headers: HeaderList, now: float) -> None:
         """Send CANCEL for the INVITE in progress (RFC 3261 9.1: same Request-URI, Via branch, CSeq number and Route)."""
         request, flow = self.request, self.flow
-        if request is None or flow is None or self.client is None:
+        if request is None or flow is None or self.client is None or self.cancelled:
             return
+        self.cancelled = True
         source = request.headers
         items: Items = [("Via", source.get_all("Via")[0]), ("Max-Forwards", "70")]
         items += [("Route", value) for value in source.get_all("Route")]
@@ -176,7 +186,7 @@ class Outgoing:
         else:
             self.client = self.stack.transactions.request(flow, request, payload, self.branch, self._on_response,
                                                           self._on_failure, now)
-            if self._flows and self.method != "INVITE":
+            if self._may_go_elsewhere:
                 self._limit_silence(self.client, now)
         if first and self.on_sent is not None:
             self.on_sent(self, now)
@@ -232,12 +242,63 @@ class Outgoing:
         else:
             self._finish(status, reason, None, now)
 
+    @property
+    def _may_go_elsewhere(self) -> bool:
+        """Whether another address may do: one is known, or the name we came here by may have more.
+
+        A new offer inside a call stays where it is: its far end would take the second copy for a second offer.
+        """
+        if self.method == "INVITE" and self.request is not None and self.request.to.tag:
+            return False
+        return bool(self._flows) or not (self._resolved or _is_number(self.hop.host))
+
     def _limit_silence(self, client: ClientTransaction, now: float) -> None:
         """Where there are further addresses, a silent one is not waited for as long as a transaction lives."""
         def silent(then: float) -> None:
-            if client.state is State.TRYING and client.step(Input.ABANDON, then):
-                self._on_failure(408, "Request Timeout", then)
-        self.stack.timers.start(now + FAILOVER_AFTER, silent)
+            if client.state not in _UNHEARD or client is not self.client or self.over:
+                return
+            if self._flows:
+                self._pass_over(client, then)
+            else:
+                self._resolved = True
+                self.stack.resolve(self.hop, lambda answer, later: self._look_further(client, answer, later), self._terms)
+        self.stack.timers.start(now + (INVITE_FAILOVER_AFTER if self.method == "INVITE" else FAILOVER_AFTER), silent)
+
+    def _look_further(self, client: ClientTransaction, answer: Resolved, now: float) -> None:
+        """Take the other addresses of a name of which we knew only the flow that is silent now."""
+        others = [each for each in answer.flows if not same_path(each, client.flow)]
+        if others and client.state in _UNHEARD and client is self.client and not self.over:
+            self._flows = others
+            self._pass_over(client, now)
+
+    def _pass_over(self, client: ClientTransaction, now: float) -> None:
+        """Ask the next address, this one being silent (RFC 3263 4.3)."""
+        self.stack.suspect(client.flow, now)
+        if self.method == "INVITE":
+            self._leave(client, now)
+        else:
+            client.step(Input.ABANDON, now)
+        self._try_next("", now)
+
+    def _leave(self, client: ClientTransaction, now: float) -> None:
+        """Stop asking an address for a call, and have a twin hear what it may still say."""
+        twin = copy(self)
+        twin.over = twin.late = True
+        client.on_response = lambda response, then: self._on_late_response(twin, client, response, then)
+        client.on_failure = _ignore_failure
+        client.step(Input.HUSH, now)
+
+    def _on_late_response(self, twin: Outgoing, client: ClientTransaction, response: Response, now: float) -> None:
+        """Take the address that answers first. One that comes too late is the twin's: it does not ring at two places."""
+        asked = self.client
+        if self.over or asked is None or asked.state not in _UNHEARD:
+            twin._on_response(response, now)
+            return
+        self._leave(asked, now)
+        client.on_response, client.on_failure = self._on_response, self._on_failure
+        self.client, self.flow, self.request, self.branch = client, twin.flow, twin.request, twin.branch
+        self.cseq, self._payload = twin.cseq, twin._payload
+        self._on_response(response, now)
 
     def _finish(self, status: int, reason: str, response: Response | None, now: float) -> None:
         if self.over:
@@ -267,6 +328,15 @@ class Outgoing:
         self._flows.insert(0, self.flow)
         self._try_next("", now)
         return True
+
+
+_UNHEARD: Final = frozenset({State.CALLING, State.TRYING})
+"""States of a transaction that has had no answer at all."""
+
+
+def _is_number(host: str) -> bool:
+    """Whether this is an IP address, of which there is only one."""
+    return ":" in host or host.replace(".", "").isdigit()
 
 
 def _ignore_response(_response: Response, _now: float) -> None:

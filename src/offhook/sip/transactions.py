@@ -47,6 +47,7 @@ class Input(IntEnum):
     END = auto()
     TRANSPORT_ERROR = auto()
     ABANDON = auto()
+    HUSH = auto()
 
 
 class Action(IntEnum):
@@ -59,6 +60,7 @@ class Action(IntEnum):
     REPORT_TIMEOUT = auto()
     REPORT_ERROR = auto()
     STOP_TIMERS = auto()
+    STOP_RETRY = auto()
     START_TRYING = auto()
     SAY_TRYING = auto()
     START_A = auto()
@@ -97,6 +99,8 @@ INVITE_CLIENT: Final[Table] = {
     (State.CALLING, Input.END): _TIMED_OUT,
     (State.CALLING, Input.TRANSPORT_ERROR): _BROKEN,
     (State.CALLING, Input.ABANDON): _GONE,
+    # Ours: no more copies, because another address is asked now; an answer that is late still belongs here.
+    (State.CALLING, Input.HUSH): (State.CALLING, (Action.STOP_RETRY,)),
     (State.CALLING, Input.RECEIVE_1XX): (State.PROCEEDING, (Action.STOP_TIMERS, Action.DELIVER)),
     (State.CALLING, Input.RECEIVE_2XX): _ACCEPTED,
     (State.CALLING, Input.RECEIVE_FAILURE): _REFUSED,
@@ -271,6 +275,9 @@ class Transaction:
                 self.layer.send(self.flow, self.payload)
         elif action is Action.STOP_TIMERS:
             self._stop_timers()
+        elif action is Action.STOP_RETRY:
+            if self._retry is not None:
+                self._retry.stop()
         elif action in _END_TIMERS:
             at = now + _END_TIMERS[action][self.reliable]
             self._start_end(math.ceil(at / _TOGETHER) * _TOGETHER if action in _FORGETTING and at > now else at)
