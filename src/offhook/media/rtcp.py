@@ -1,12 +1,13 @@
-"""RTCP: sender and receiver reports, SDES, BYE (RFC 3550 section 6), and the MOS they allow to estimate (ITU-T G.107)."""
+"""RTCP: sender and receiver reports, SDES, BYE (RFC 3550 section 6), with extended reports (`media.xr`) among them."""
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from offhook.errors import ParseError
+from offhook.media.xr import EXTENDED_REPORT, ExtendedReport, parse_extended
 
 SENDER_REPORT: Final = 200
 RECEIVER_REPORT: Final = 201
@@ -56,6 +57,9 @@ class Goodbye:
     sources: tuple[int, ...]
 
 
+Part: TypeAlias = Report | Goodbye | ExtendedReport
+
+
 def ntp_time(seconds: float) -> int:
     """Return seconds since 1970 as the 64-bit NTP time of RFC 3550 4."""
     return int((seconds + _NTP_EPOCH) * 4294967296.0) & 0xFFFFFFFFFFFFFFFF
@@ -102,11 +106,14 @@ def print_goodbye(ssrc: int) -> bytes:
     return _packet(GOODBYE, 1, ssrc, b"")
 
 
-def parse(packet: bytes) -> list[Report | Goodbye]:
-    """Return the reports and goodbyes of a compound packet. Raises ParseError for what RFC 3550 A.2 calls invalid."""
+def parse(packet: bytes) -> list[Part]:
+    """Return the reports (extended ones, too) and goodbyes of a compound packet.
+
+    Raises ParseError for what RFC 3550 A.2 calls invalid.
+    """
     if not 8 <= len(packet) <= _MAX_PACKET or len(packet) % 4:
         raise ParseError("RTCP packet of an impossible length", status=0)
-    found: list[Report | Goodbye] = []
+    found: list[Part] = []
     at = 0
     while at < len(packet):
         if at + 4 > len(packet) or packet[at] >> 6 != 2:
@@ -124,7 +131,7 @@ def parse(packet: bytes) -> list[Report | Goodbye]:
     return found
 
 
-def _parse_one(kind: int, count: int, body: bytes) -> Report | Goodbye | None:
+def _parse_one(kind: int, count: int, body: bytes) -> Part | None:
     if kind == GOODBYE:
         if len(body) < 4 * count:
             raise ParseError("BYE shorter than its count", status=0)
@@ -133,6 +140,8 @@ def _parse_one(kind: int, count: int, body: bytes) -> Report | Goodbye | None:
         return _parse_report(body, count, 24)
     if kind == RECEIVER_REPORT:
         return _parse_report(body, count, 4)
+    if kind == EXTENDED_REPORT:
+        return parse_extended(body)
     return None  # SDES, APP, feedback: nothing here needs them
 
 

@@ -325,7 +325,7 @@ class Stream:
         for part in parts:
             if isinstance(part, rtcp.Report):
                 self._read_report(part, now)
-            elif receiver.ssrc in part.sources:
+            elif isinstance(part, rtcp.Goodbye) and receiver.ssrc in part.sources:
                 receiver.lose()
 
     def _read_report(self, report: rtcp.Report, now: float) -> None:
