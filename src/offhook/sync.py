@@ -221,6 +221,10 @@ class Softphone(Twin[api.Softphone]):
         """Add an account, or replace the one with its id, for as long as the phone runs; registers if it says so."""
         return self._run(self._inner.add_account(account))
 
+    def update_account(self, account: str, **changes: Any) -> AccountView:
+        """Change some settings of an account, for as long as the phone runs; named as the fields of AccountSettings."""
+        return self._run(self._inner.update_account(account, **changes))
+
     def remove_account(self, account: str) -> None:
         """Unregister and forget an account."""
         self._run(self._inner.remove_account(account))

@@ -73,7 +73,7 @@ def least(operation: str) -> dict[str, Any]:
         return {"kind": "presence", "to": "1002"}
     fields = next(found.fields for found in command_help() if found.operation == operation)
     needed = [each.name for each in fields if each.required]
-    more = {"kind": "output", "account": "office", "conference": "conf_1", "audio": "aud_1"}
+    more = {"kind": "output", "account": "office", "conference": "conf_1", "audio": "aud_1", "changes": {"label": "Desk"}}
     if operation == "stream_audio":
         more["url"] = "wss://bot.example.org/calls"
     return {name: {**SAMPLES, **more}[name] for name in needed}
@@ -108,8 +108,9 @@ transfer 1002 | transfer --attended
 info hello | message 1001 hello | call c_1 | calls | play --tone 440 | play --stop | play --pause | record | record stop
 record pause | conference create | conference join r c_1 | conference leave | conference mute | conference unmute
 conference end r | conference | volume 80 | volume up | volume down | mic-volume 30 | devices set output d | devices | volume
-accounts add a --domain d --username u | accounts remove a | accounts register a | accounts unregister a | accounts select a
-accounts | dnd | forward 1002 | auto-answer all | status | drain | quit
+accounts add a --domain d --username u | accounts change a --label Desk | accounts remove a
+accounts register a | accounts unregister a | accounts select a | accounts
+dnd | forward 1002 | auto-answer all | status | drain | quit
 op accept_transfer | op reject_transfer | op loopback | op get_snapshot | op toggle_hold | op toggle_mute
 contacts | contacts get ct_1 | contacts add 1001 Ada | contacts remove ct_1
 op update_contact contact=ct_1 details:={"name":"Ada"} | op import_contacts contacts:=[]

@@ -152,6 +152,7 @@ def answers() -> Iterator[tuple[Command, c.Accepted]]:
         c.SendDtmf(digits="1"), c.SendInfo(body="x"), c.SendMessage(to="sip:x@10.0.0.2", text="x"), c.SetDnd(enabled=False),
         c.SetForwarding(to=""), c.SetAutoAnswer(mode="off"), c.Hold(call=call), c.Resume(call=call),
         c.ToggleHold(call=call), c.ToggleHold(call=call), c.Transfer(to="sip:x@10.0.0.7", call=call),
+        c.UpdateAccount(account="a", changes={"label": "A"}),
         c.SelectAccount(account="a"), c.RegisterAccount(account="a"), c.UnregisterAccount(account="a"),
         c.RemoveAccount(account="a"), c.ListContacts(), c.ImportContacts(contacts=(ContactDetails(name="Ada"),)),
     ):  # fmt: skip

@@ -30,8 +30,29 @@ def test_unknown_names() -> None:
     settle(alice.wire, 1)
     for name in ("", "nobody"):
         for command in (c.RemoveAccount(account=name), c.RegisterAccount(account=name), c.UnregisterAccount(account=name),
-                        c.SelectAccount(account=name)):
+                        c.SelectAccount(account=name), c.UpdateAccount(account=name, changes={})):
             assert isinstance(alice.refuses(command), NotFound)
+
+
+def test_a_change_keeps_what_it_does_not_name() -> None:
+    alice, _ = two_phones(Wire())
+    alice.add_account(GOOD)
+    view = alice.execute(c.UpdateAccount(account=GOOD.id, changes={"label": "Hall", "backups": ["sip:b.example.org"]})).value
+    assert (view.id, view.label, view.uri) == (GOOD.id, "Hall", f"sip:{GOOD.username}@{GOOD.domain}")
+    settings = alice.phone.desk.accounts[GOOD.id].settings
+    assert settings == replace(GOOD, label="Hall", backups=("sip:b.example.org",))
+
+
+@pytest.mark.parametrize(("changes", "pointer"), [
+    ({"id": "other"}, "/changes/id"), ({"colour": "red"}, "/changes/colour"), ({"label": 5}, "/changes/label"),
+    ({"label": "x", "transport": "pigeon"}, "/changes/transport"), ({"label": "x", "expires": 0}, "/account/expires"),
+])
+def test_a_change_is_made_whole_or_not_at_all(changes: dict[str, object], pointer: str) -> None:
+    alice, _ = two_phones(Wire())
+    alice.add_account(GOOD)
+    error = alice.refuses(c.UpdateAccount(account=GOOD.id, changes=changes))
+    assert (type(error), [each.pointer for each in error.errors]) == (InvalidArgument, [pointer])
+    assert alice.phone.desk.accounts[GOOD.id].settings == GOOD
 
 
 def test_secrets_are_not_shown() -> None:

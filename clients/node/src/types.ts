@@ -1823,6 +1823,14 @@ export interface UnsubscribeRequest {
   types?: string[];
 }
 
+/** Change some settings of an account and keep the others, its password too; registers again if it says so. */
+export interface UpdateAccountParams {
+  /** An account's id. */
+  account: string;
+  /** The settings that are to be different, by their names. */
+  changes: { [name: string]: unknown };
+}
+
 /** Replace what is known of a contact, as a whole. One of the users directory cannot be changed here. */
 export interface UpdateContactParams {
   /** A contact's id. */
@@ -2173,6 +2181,7 @@ export interface Operations {
   list_devices: { params: ListDevicesParams; result: Accepted<DeviceInfo[]> };
   get_audio: { params: GetAudioParams; result: Accepted<AudioView> };
   add_account: { params: AddAccountParams; result: Accepted<AccountView> };
+  update_account: { params: UpdateAccountParams; result: Accepted<AccountView> };
   remove_account: { params: RemoveAccountParams; result: Accepted<null> };
   register_account: { params: RegisterAccountParams; result: Accepted<AccountView> };
   unregister_account: { params: UnregisterAccountParams; result: Accepted<AccountView> };

@@ -288,6 +288,11 @@ class Softphone:
         self._book.accounts.setdefault(view.id, view)
         return view
 
+    async def update_account(self, account: str, **changes: Any) -> AccountView:
+        """Change some settings of an account, for as long as the phone runs; named as the fields of AccountSettings."""
+        view: AccountView = (await self.execute(c.UpdateAccount(account=account, changes=changes))).value
+        return view
+
     async def remove_account(self, account: str) -> None:
         """Unregister and forget an account."""
         await self.execute(c.RemoveAccount(account=account))

@@ -207,8 +207,11 @@ def _parameters(signature: inspect.Signature) -> str:
     return line if len(line) < 90 else "\n        " + ",\n        ".join(parts) + ",\n    "
 
 
+_STARS: Final[dict[object, str]] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+
+
 def _parameter(parameter: inspect.Parameter) -> str:
-    star = "*" if parameter.kind is parameter.VAR_POSITIONAL else ""
+    star = _STARS.get(parameter.kind, "")
     kind = "" if parameter.annotation is parameter.empty else f": {parameter.annotation}"
     default = ""
     if parameter.default is not parameter.empty:
@@ -224,8 +227,8 @@ def _arguments(signature: inspect.Signature) -> str:
         if name in ("self", "cls"):
             continue
         value = f"bare({name})" if "CallHandle" in str(parameter.annotation) else name
-        if parameter.kind is parameter.VAR_POSITIONAL:
-            parts.append(f"*{value}")
+        if star := _STARS.get(parameter.kind, ""):
+            parts.append(star + value)
         elif parameter.kind is parameter.KEYWORD_ONLY:
             parts.append(f"{name}={value}")
         else:

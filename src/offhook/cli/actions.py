@@ -390,20 +390,36 @@ def accounts(use: Invocation) -> int:
         raise usage_error(use.verb, "which account?")
     if action == "add":
         return _add_account(use, account)
+    if action == "change":
+        return _change_account(use, account)
     texts = {"remove": "removed", "register": "registering", "unregister": "unregistering", "select": "chosen"}
     if action not in texts:
-        raise usage_error(use.verb, f"there is no action {action!r}; there are: list, add, {', '.join(texts)}")
+        raise usage_error(use.verb, f"there is no action {action!r}; there are: list, add, change, {', '.join(texts)}")
     return perform(use, f"{action}_account", {"account": account}, f"{account}: {texts[action]}", "done")
 
 
 def _add_account(use: Invocation, account: str) -> int:
-    settings: Params = {"id": account, "register": not use.flag("no-register")}
-    settings |= {name.replace("-", "_"): use.text(name) for name in ACCOUNT_TEXTS if use.text(name)}
+    settings: Params = {"id": account, "register": not use.flag("no-register")} | _account_texts(use)
     if not (use.text("domain") and use.text("username")):
         raise usage_error(use.verb, "an account needs --domain and --username")
     if use.flag("ask-password"):
         settings["password"] = ask_password(f"password of {account}: ")
     return perform(use, "add_account", {"account": settings}, f"{account}: added", "registered")
+
+
+def _change_account(use: Invocation, account: str) -> int:
+    changes = _account_texts(use)
+    if use.flag("no-register"):
+        changes["register"] = False
+    if use.flag("ask-password"):
+        changes["password"] = ask_password(f"password of {account}: ")
+    if not changes:
+        raise usage_error(use.verb, "what is to be different? For example --label Desk")
+    return perform(use, "update_account", {"account": account, "changes": changes}, f"{account}: changed", "registered")
+
+
+def _account_texts(use: Invocation) -> Params:
+    return {name.replace("-", "_"): use.text(name) for name in ACCOUNT_TEXTS if use.text(name)}
 
 
 def ask_password(prompt: str) -> str:

@@ -72,7 +72,7 @@ VERBS: dict[str, Verb] = {
              "remove WATCH", actions.watches, group="calls", account="ACCOUNT", id="WATCH"),
         Verb("pickup", "to", "take the call that rings at somebody else's phone", simple("pickup", "taking the call", "taken",
              fields="to account"), group="calls", **_WAIT, account="ACCOUNT"),
-        Verb("accounts", "[action] [account]", "list accounts, or add, remove, register, unregister, select one",
+        Verb("accounts", "[action] [account]", "list accounts, or add, change, remove, register, unregister, select one",
              actions.accounts, group="accounts and settings", **_WAIT, domain="DOMAIN", username="USER", auth_username="USER",
              display_name="NAME", label="TEXT", proxy="URI", transport="udp|tcp", dial_plan="PLAN", no_register="flag",
              ask_password="flag"),  # noqa: S106 - the name of an option

@@ -183,6 +183,7 @@ _SPECIAL: Final[Mapping[type, Mapping[str, str]]] = {
     c.SetDevice: {"kind": "Which of the three."},
     c.TestDevice: {"kind": "What is to be heard."},
     c.AddAccount: {"account": "The account."},
+    c.UpdateAccount: {"changes": "The settings that are to be different, by their names."},
     c.ListContacts: {
         "search": "Words that must all occur, in whichever field; empty: everybody.",
         "limit": "At most so many.",

@@ -58,6 +58,7 @@ def _parts() -> dict[str, Schema]:
     }  # fmt: skip
     outputs.discard(shapes.Nothing)
     found = {**_described(inputs, _as_input), **_described(outputs, _as_output)}
+    found["UpdateAccount"]["properties"]["changes"] |= _partly(found["AccountSettings"], "id")
     found["SnapshotNow"] = _snapshot_now(found["Snapshot"])
     found["HistoryAdded"]["properties"]["entry"] = {"$ref": _REF + "HistoryEntry"}
     found["Problem"] = _problem(found["Problem"])
@@ -66,6 +67,13 @@ def _parts() -> dict[str, Schema]:
     found["Event"] = _event()
     found["StreamNote"] = _stream_note()
     return dict(sorted(found.items()))
+
+
+def _partly(part: Schema, *without: str) -> Schema:
+    """Return the description of some fields of a record, none of which has to be there."""
+    fields = {name: {key: value for key, value in field.items() if key != "default"}
+              for name, field in part["properties"].items() if name not in without}  # fmt: skip
+    return {"type": "object", "properties": fields, "additionalProperties": False}
 
 
 def _described(types: Iterable[Any], finish: Callable[[Schema, type], Schema]) -> dict[str, Schema]:

@@ -50,7 +50,9 @@ RESULTS: dict[type[Command], Any] = {
     **dict.fromkeys((c.Mute, c.Unmute, c.ToggleMute), AudioView | None),
     **dict.fromkeys((c.SetVolume, c.VolumeUp, c.VolumeDown, c.SetMicVolume, c.SetDevice, c.GetAudio), AudioView),
     c.ListDevices: tuple[DeviceInfo, ...],
-    **dict.fromkeys((c.AddAccount, c.RegisterAccount, c.UnregisterAccount, c.SelectAccount), AccountView | None),
+    **dict.fromkeys(
+        (c.AddAccount, c.UpdateAccount, c.RegisterAccount, c.UnregisterAccount, c.SelectAccount), AccountView | None
+    ),
     c.ListAccounts: tuple[AccountView, ...],
     c.StreamAudio: AudioStreamView,
     c.ListAudioStreams: tuple[AudioStreamView, ...],

@@ -90,6 +90,7 @@ VALUES: Final[Mapping[type[c.Command], Any]] = {
     c.RegisterAccount: AccountView,
     c.UnregisterAccount: AccountView,
     c.SelectAccount: AccountView,
+    c.UpdateAccount: AccountView,
     c.ListAccounts: tuple[AccountView, ...],
     c.ListContacts: tuple[Contact, ...],
     c.GetContact: Contact,

@@ -5,12 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final, get_type_hints
 
+import msgspec
 from msgspec import structs
 
 from offhook.errors import InvalidArgument, InvalidState, NotFound, ParseError
-from offhook.phone.commands import Accepted, AddAccount, RegisterAccount, RemoveAccount, SelectAccount, UnregisterAccount
+from offhook.phone.commands import (
+    Accepted,
+    AddAccount,
+    RegisterAccount,
+    RemoveAccount,
+    SelectAccount,
+    UnregisterAccount,
+    UpdateAccount,
+)
 from offhook.phone.desk import Account, Desk
 from offhook.phone.dialplan import compile_plan, proxy_uri
 from offhook.phone.events import (
@@ -73,6 +82,20 @@ def check_account(settings: AccountSettings) -> None:
         raise InvalidArgument.field("account/ws_path", "a path, as /ws")
     if settings.dial_plan:
         compile_plan(settings.dial_plan)
+
+
+def _checked_changes(changes: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings as they are to be; raises InvalidArgument naming the first that cannot be."""
+    known = {name: kind for name, kind in get_type_hints(AccountSettings).items() if name != "id"}
+    found = {}
+    for name, value in changes.items():
+        if name not in known:
+            raise InvalidArgument.field(f"changes/{name[:64]}", f"no such setting; there are: {', '.join(known)}")
+        try:
+            found[name] = msgspec.convert(value, known[name])
+        except msgspec.ValidationError as error:
+            raise InvalidArgument.field(f"changes/{name}", str(error).replace("`", "")) from None
+    return found
 
 
 def identity_of(settings: AccountSettings, user_agent: str, instance: str = "", server: int = 0) -> Identity:
@@ -157,7 +180,14 @@ class Accounts:
         self.failover.use(account, 0)
         if settings.register:
             self._register(account)
+        elif account.state != "unregistered":
+            desk.signal(Unregister(settings.id))
         return Accepted(value=self.view(account))
+
+    def update(self, command: UpdateAccount) -> Accepted:
+        """Change some settings. The id stays: calls and the history know the account by it."""
+        before = self.find(command.account).settings
+        return self.add(AddAccount(account=replace(before, **_checked_changes(command.changes))))
 
     def _register(self, account: Account) -> None:
         account.state, account.failed = "registering", False

@@ -314,6 +314,7 @@ class Phone:
             c.RemoveAccount: accounts.remove,
             c.RegisterAccount: accounts.register,
             c.UnregisterAccount: accounts.unregister,
+            c.UpdateAccount: accounts.update,
             c.SelectAccount: accounts.select,
             c.ListAccounts: lambda _: c.Accepted(value=accounts.views()),
             c.ListContacts: people.page,

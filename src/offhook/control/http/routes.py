@@ -232,6 +232,7 @@ ROUTES: tuple[Route, ...] = (
     _own("GET", "/accounts/{account}", "get_account", "read", "One account, without its secrets."),
     _command("PUT", "/accounts/{account}", "add_account", "Add an account, or replace it whole (with its password).",
              path_fields={"account": "account.id"}, body_field="account"),
+    _command("PATCH", "/accounts/{account}", "update_account", body_field="changes"),
     _command("DELETE", "/accounts/{account}", "remove_account", status=204),
     _command("POST", "/accounts/{account}/register", "register_account"),
     _command("POST", "/accounts/{account}/unregister", "unregister_account"),

@@ -87,6 +87,7 @@ from offhook.phone.commands.system import (
     SetForwarding,
     Status,
     UnregisterAccount,
+    UpdateAccount,
 )
 
 COMMANDS: tuple[type[Command], ...] = (
@@ -97,7 +98,7 @@ COMMANDS: tuple[type[Command], ...] = (
     CreateConference, JoinConference, LeaveConference, MuteMember, UnmuteMember, EndConference, ListConferences,
     CreateWatch, DeleteWatch, ListWatches, Pickup,
     SetVolume, VolumeUp, VolumeDown, SetMicVolume, SetDevice, TestDevice, ListDevices, GetAudio,
-    AddAccount, RemoveAccount, RegisterAccount, UnregisterAccount, SelectAccount, ListAccounts,
+    AddAccount, UpdateAccount, RemoveAccount, RegisterAccount, UnregisterAccount, SelectAccount, ListAccounts,
     ListContacts, GetContact, AddContact, UpdateContact, RemoveContact, ImportContacts,
     SetDnd, SetForwarding, SetAutoAnswer, Status, GetSnapshot, Drain, Quit,
 )  # fmt: skip

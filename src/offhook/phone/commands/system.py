@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from offhook.phone.commands.base import Command, Scope
 from offhook.phone.settings import AccountSettings, AutoAnswer
@@ -14,6 +14,14 @@ class AddAccount(Command, frozen=True, kw_only=True):
     """Add an account, or replace the one with the same id; registers if it says so."""
 
     account: AccountSettings
+    scope: ClassVar[Scope] = "config"
+
+
+class UpdateAccount(Command, frozen=True, kw_only=True):
+    """Change some settings of an account and keep the others, its password too; registers again if it says so."""
+
+    account: str
+    changes: dict[str, Any]
     scope: ClassVar[Scope] = "config"
 
 
