@@ -17,11 +17,9 @@ from typing import Literal, TypeVar
 import pytest
 
 from offhook.io.media_host import MediaHost
-from offhook.io.media_loop import PortPool, SystemIds, Twins
-from offhook.io.media_studio import LateCard, LateSource, LocalStudio
+from offhook.io.media_loop import SystemIds
+from offhook.io.media_studio import LateCard, LateSource
 from offhook.io.media_wire import MediaOptions
-from offhook.io.poller import Poller
-from offhook.media.engine import Engine
 from offhook.media.messages import (
     CloseStream,
     ConfigureStream,
@@ -46,7 +44,6 @@ from offhook.media.messages import (
 )
 from offhook.media.rtp import HEADER, PLAIN
 from offhook.media.sources import SILENCE, Source
-from offhook.media.stream import Stream
 
 Mode = Literal["thread", "process"]
 R = TypeVar("R")
@@ -272,158 +269,6 @@ def test_commands_before_the_start_are_kept() -> None:
 
 def test_closing_what_never_started() -> None:
     MediaHost(options=OPTIONS).close()
-
-
-def test_ports_come_in_pairs_and_from_the_range() -> None:
-    anywhere = PortPool(OPTIONS)
-    ports = anywhere.fill()
-    assert len(ports) == 4
-    assert all(port % 2 == 0 for port in ports)
-    taken = anywhere.take(ports[0])
-    assert taken is not None
-    assert [end.getsockname()[1] for end in taken] == [ports[0], ports[0] + 1]
-    assert anywhere.take(ports[0]) is None
-    for end in taken:
-        end.close()
-    low = ports[0]
-    narrow = PortPool(MediaOptions(host="127.0.0.1", port_range=(low - 1, low + 2), pool=4))
-    assert narrow.fill() == [low]
-    assert narrow.fill() == []
-    narrow.close()
-    anywhere.close()
-
-
-class Twinned:
-    """A stream on the first socket of a real pair, and the twins that follow it."""
-
-    def __init__(self) -> None:
-        self.pool = PortPool(OPTIONS)
-        self.port = self.pool.fill()[0]
-        pair = self.pool.take(self.port)
-        assert pair is not None
-        self.pair = pair
-        self.first = pair[0]
-        self.poller = Poller()
-        self.twins = Twins(self.poller)
-        self.engine = Engine(SystemIds(), LocalStudio("null"))
-        self.engine.execute(OpenStream("a", self.port, "x@test"), 0.0)
-        self.stream: Stream = self.engine.streams["a"]
-        self.far = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
-        for end in self.far:
-            end.bind(("127.0.0.1", 0))
-            end.connect(("127.0.0.1", self.port))
-
-    def latch(self, end: socket.socket) -> None:
-        self.move_to(end.getsockname())
-        self.twins.follow(self.first, self.stream, end.getsockname())
-
-    def move_to(self, peer: tuple[str, int]) -> None:
-        config = StreamConfig(
-            remote=peer, remote_rtcp=("127.0.0.1", 9), codec="PCMU", payload_type=0, receive_types=((0, "PCMU"),),
-            telephone_event=None, telephone_event_in=None,
-        )  # fmt: skip
-        self.engine.execute(ConfigureStream("a", config), 0.0)
-
-    def speak(self) -> int:
-        """Have the stream speak once and return how many packets were left to the first socket."""
-        self.stream.speak(SILENCE)
-        left = len(self.engine.outbox)
-        self.engine.outbox.clear()
-        return left
-
-    def twin_reads(self) -> bytes:
-        ready = self.poller.ready(5.0)
-        assert len(ready) == 1
-        return self.twins.inputs[ready[0]][0](100)
-
-    def first_reads(self) -> bytes:
-        self.first.settimeout(5.0)
-        return self.first.recv(100)
-
-    def close(self) -> None:
-        self.twins.close_all()
-        self.poller.close()
-        self.pool.close()
-        for end in (*self.pair, *self.far):
-            end.close()
-
-
-@pytest.fixture
-def twinned() -> Iterator[Twinned]:
-    made = Twinned()
-    yield made
-    made.close()
-
-
-linux_only = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing says which socket would get a packet")
-
-
-@linux_only
-def test_a_twin_hears_its_peer_and_the_first_socket_everybody_else(twinned: Twinned) -> None:
-    one, other = twinned.far
-    twinned.latch(one)
-    other.send(b"foreign")
-    one.send(b"peer")
-    other.send(b"again")  # would raise if the port looked closed
-    assert twinned.twin_reads() == b"peer"
-    assert (twinned.first_reads(), twinned.first_reads()) == (b"foreign", b"again")
-    assert twinned.twins.by_port[twinned.port].peer == one.getsockname()
-    assert twinned.speak() == 0
-    assert len(one.recv(200)) == 172
-    assert one.getpeername() == ("127.0.0.1", twinned.port)
-
-
-@linux_only
-def test_a_twin_follows_only_the_latched_peer(twinned: Twinned) -> None:
-    one, other = twinned.far
-    twinned.latch(one)
-    before = twinned.twins.by_port[twinned.port]
-    twinned.twins.follow(twinned.first, twinned.stream, other.getsockname())
-    twinned.latch(one)
-    assert twinned.twins.by_port[twinned.port] is before
-    twinned.move_to(other.getsockname())
-    assert twinned.speak() == 1  # nothing goes to the old peer any more
-    twinned.latch(other)
-    assert twinned.speak() == 0
-    other.send(b"moved")
-    assert twinned.twin_reads() == b"moved"
-    one.send(b"left behind")
-    assert twinned.first_reads() == b"left behind"
-    assert len(twinned.twins.inputs) == 1
-
-
-@linux_only
-def test_a_port_with_a_twin_is_as_busy_as_any_other(twinned: Twinned) -> None:
-    twinned.latch(twinned.far[0])
-    assert PortPool(MediaOptions(host="127.0.0.1", port_range=(twinned.port, twinned.port + 1))).fill() == []
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as greedy:
-        greedy.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with pytest.raises(OSError, match="in use"):
-            greedy.bind(("127.0.0.1", twinned.port))
-    twinned.twins.close(twinned.port)
-    assert (twinned.twins.by_port, twinned.twins.inputs) == ({}, {})
-    assert twinned.speak() == 1
-
-
-@linux_only
-def test_what_a_twin_cannot_send_is_left_to_the_first_socket(twinned: Twinned) -> None:
-    one, _ = twinned.far
-    twinned.latch(one)
-    one.close()
-    # The first packet finds nobody; the kernel tells so when the second one is to be sent.
-    assert [twinned.speak() for _ in range(3)] == [0, 1, 0]
-
-
-@linux_only
-def test_where_there_can_be_no_twin_the_first_socket_does_everything(twinned: Twinned) -> None:
-    twinned.move_to(("255.255.255.255", 9))  # a broadcast address cannot be connected to
-    twinned.twins.follow(twinned.first, twinned.stream, ("255.255.255.255", 9))
-    assert twinned.twins.by_port == {}
-    twinned.latch(twinned.far[0])
-    assert twinned.twins.by_port == {}
-    twinned.twins.close(twinned.port)
-    twinned.latch(twinned.far[0])
-    assert twinned.twins.by_port != {}
 
 
 def test_long_packets_are_read_whole(listener: Listener) -> None:

@@ -11,11 +11,11 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
+from offhook.io.media_ports import MAX_DATAGRAM, PortPool, Twins
 from offhook.io.media_wire import Emit, MediaOptions
 from offhook.io.poller import Poller
-from offhook.io.ports import own_port
 from offhook.media.engine import PHASES, Engine
 from offhook.media.messages import (
     CloseStream,
@@ -39,26 +39,12 @@ PHASE_S: Final = 0.020 / PHASES
 TOO_LATE_S: Final = 0.200  # further behind than this, the missed frames are given up
 FEW: Final = 16  # so few streams can afford a wake-up for each packet, which measures jitter to the microsecond
 READ_PASSES: Final = 8  # packets taken from one socket in 20 ms, and one in each other phase: the kernel drops the rest
-MAX_DATAGRAM: Final = 2048
-SHORT_DATAGRAM: Final = 479  # what fits into the small blocks of Python's allocator, and holds 40 ms of G.711
 IDLE_S: Final = 0.5  # how often an idle loop asks the sound card for news
 ATTENTIVE_S: Final = 1.0  # after a question about devices the answer of the card (a list of devices) is not kept waiting
-BIND_ATTEMPTS: Final = 64
-MOST_READY: Final = 128  # pairs of sockets kept ready after a rush
 SEND_FAILURES: Final = 250  # five seconds in which nothing could be sent
-EXPEDITED: Final = 46 << 2  # RFC 4594: voice is DSCP EF
 
 _Handler: TypeAlias = Callable[[bytes, tuple[str, int], float], object]
 _Input: TypeAlias = tuple[socket.socket, _Handler]
-_TwinInput: TypeAlias = tuple[Callable[[int], bytes], int, _Handler, Address]  # how to read, how much, for whom, from whom
-
-
-class Twin(NamedTuple):
-    """A connected socket, whose audio it carries, and to whom."""
-
-    end: socket.socket
-    stream: Stream
-    peer: Address
 
 
 class SystemIds:
@@ -96,162 +82,6 @@ class Parent(Protocol):
         ...
 
 
-class PortPool:
-    """Pairs of bound sockets, RTP on the even port and RTCP above it, ready before anybody asks.
-
-    It is filled when half of them are taken, many at once, and holds more from then on when it was found empty: a rush of
-    calls needs more than the eight that a desk phone does.
-    """
-
-    def __init__(self, options: MediaOptions) -> None:
-        self._host = options.host
-        self._range = options.port_range
-        self._size = options.pool
-        self._ready: dict[int, tuple[socket.socket, socket.socket]] = {}
-        self._cursor = 0
-        self._ready_once = False
-
-    def fill(self) -> list[int]:
-        """Bind what is missing and return the new RTP ports (fewer than wished where the range is used up)."""
-        new: list[int] = []
-        if len(self._ready) * 2 > self._size:
-            return new
-        if self._ready_once and not self._ready:
-            self._size = min(self._size * 2, MOST_READY)
-        self._ready_once = True
-        while len(self._ready) < self._size and (pair := self._bind_pair()) is not None:
-            port: int = pair[0].getsockname()[1]
-            self._ready[port] = pair
-            new.append(port)
-        return new
-
-    def take(self, port: int) -> tuple[socket.socket, socket.socket] | None:
-        """Return the sockets of a ready port, which is ready no longer."""
-        return self._ready.pop(port, None)
-
-    def close(self) -> None:
-        """Close what was not taken."""
-        for pair in self._ready.values():
-            for end in pair:
-                end.close()
-        self._ready.clear()
-
-    def _bind_pair(self) -> tuple[socket.socket, socket.socket] | None:
-        if self._range is None:
-            for _ in range(BIND_ATTEMPTS):
-                if (pair := self._bind_anywhere()) is not None:
-                    return pair
-            return None
-        low = self._range[0] + self._range[0] % 2
-        count = (self._range[1] - low + 1) // 2
-        for _ in range(max(0, count)):
-            port = low + 2 * (self._cursor % count)
-            self._cursor += 1  # a port is not used again at once: stragglers of the last call are still on their way
-            if (pair := self._bind_both(port)) is not None:
-                return pair
-        return None
-
-    def _bind_anywhere(self) -> tuple[socket.socket, socket.socket] | None:
-        first = _bind(self._host, 0)
-        if first is None:
-            return None
-        port = first.getsockname()[1]
-        second = _bind(self._host, port ^ 1)
-        if second is None:
-            first.close()
-            return None
-        return (first, second) if port % 2 == 0 else (second, first)
-
-    def _bind_both(self, port: int) -> tuple[socket.socket, socket.socket] | None:
-        first = _bind(self._host, port)
-        if first is None:
-            return None
-        second = _bind(self._host, port + 1)
-        if second is None:
-            first.close()
-            return None
-        return first, second
-
-
-def _bind(host: str, port: int) -> socket.socket | None:
-    end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    try:
-        end.setblocking(False)
-        own_port(end)
-        with contextlib.suppress(OSError):  # a wish; some systems refuse it
-            end.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, EXPEDITED)
-        end.bind((host, port))
-    except OSError:
-        end.close()
-        return None
-    return end
-
-
-class Twins:
-    """Second sockets on the RTP ports, each connected to the far end that its stream has latched on to (Linux).
-
-    A connected socket saves the route and address of every packet. The first socket stays open beside it:
-    the kernel gives the twin what comes from its peer and the first one everything else, so that a far end that moves is
-    heard as before and nobody is told that the port is closed.
-    """
-
-    def __init__(self, poller: Poller) -> None:
-        self.by_port: dict[int, Twin] = {}
-        self.inputs: dict[int, _TwinInput] = {}
-        self._poller = poller
-        self._refused: set[int] = set()
-
-    def follow(self, first: socket.socket, stream: Stream, source: Address) -> None:
-        """Have a twin for the peer of this stream, if that is who sent just now."""
-        if sys.platform != "linux" or not stream.straight or stream.peer != source or stream.port in self._refused:
-            return
-        twin = self.by_port.get(stream.port)
-        if twin is None or twin.peer != source:
-            self.close(stream.port)
-            self._open(first, stream, source)
-
-    def _open(self, first: socket.socket, stream: Stream, peer: Address) -> None:
-        end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        try:
-            end.setblocking(False)
-            end.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, first.getsockopt(socket.IPPROTO_IP, socket.IP_TOS))
-            # Only now and only for the two of them: otherwise a busy port would not be noticed when it is bound.
-            for one in (first, end):
-                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            end.bind(first.getsockname())
-            end.connect(peer)
-            self._poller.add(end.fileno())
-        except OSError:
-            end.close()
-            self._refused.add(stream.port)  # no descriptors left, perhaps; the first socket does everything
-            return
-        finally:
-            first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
-        self.by_port[stream.port] = Twin(end, stream, peer)
-        self.inputs[end.fileno()] = (end.recv, SHORT_DATAGRAM, stream.receive, peer)
-        stream.connect(end.send)
-
-    def widen(self, descriptor: int) -> None:
-        """Read longer packets from this twin."""
-        receive, _, handle, peer = self.inputs[descriptor]
-        self.inputs[descriptor] = (receive, MAX_DATAGRAM, handle, peer)
-
-    def close(self, port: int) -> None:
-        """Close the twin of this port, if there is one."""
-        self._refused.discard(port)
-        twin = self.by_port.pop(port, None)
-        if twin is not None:
-            twin.stream.connect(None)
-            del self.inputs[twin.end.fileno()]
-            self._poller.remove(twin.end.fileno())
-            twin.end.close()
-
-    def close_all(self) -> None:
-        """Close all of them."""
-        for port in tuple(self.by_port):
-            self.close(port)
-
-
 class MediaLoop:
     """Runs an engine. `send` and `stop` may be called from any thread; reports go to `tell` on the loop's own.
 
@@ -273,7 +103,8 @@ class MediaLoop:
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
-        self._sockets: dict[int, socket.socket] = {}
+        # By family, which is told by the colon in an IPv6 address, then by port.
+        self._sockets: dict[bool, dict[int, socket.socket]] = {False: {}, True: {}}
         self._inputs: dict[int, _Input] = {}
         self._talkers: dict[int, Stream] = {}  # by the descriptor of the RTP port
         self._ports: dict[StreamId, int] = {}
@@ -439,7 +270,7 @@ class MediaLoop:
         handle(packet, source, now)
         stream = self._talkers.get(descriptor)
         if stream is not None:
-            self._twins.follow(end, stream, source)
+            self._twins.follow(end, stream, source[:2])
 
     def _obey(self, now: float) -> None:
         commands = self._commands
@@ -461,7 +292,7 @@ class MediaLoop:
                 self.engine.execute(command, now)
 
     def _configure(self, command: ConfigureStream, now: float) -> None:
-        if error := _address_error(command):
+        if error := _address_error(command, self._pool.families):
             self._own.append(StreamFailed(command.stream, error))
             return
         # It may be that our own address has changed: the next packet finds a new twin its place.
@@ -475,38 +306,41 @@ class MediaLoop:
         if command.stream in self._ports:
             self._own.append(StreamFailed(command.stream, "already open"))
             return
-        pair = self._pool.take(command.port)
-        if pair is None:
+        pairs = self._pool.take(command.port)
+        if not pairs:
             self._own.append(StreamFailed(command.stream, f"port {command.port} is not ready"))
             return
         self.engine.execute(command, now)
         stream = self.engine.streams[command.stream]
         self._ports[command.stream] = command.port
-        for offset, end in enumerate(pair):
-            self._sockets[command.port + offset] = end
-            self._poller.add(end.fileno())
+        for pair in pairs:
+            for offset, end in enumerate(pair):
+                self._sockets[end.family == socket.AF_INET6][command.port + offset] = end
+                self._poller.add(end.fileno())
+            self._talkers[pair[0].fileno()] = stream
         self._listen(stream)
-        self._talkers[pair[0].fileno()] = stream
         self._fill_pool()
 
     def _listen(self, stream: Stream) -> None:
         """Have what comes to the stream's ports go where it wants it now."""
         for port, handle in ((stream.port, stream.receive), (stream.port + 1, stream.receive_control)):
-            end = self._sockets[port]
-            self._inputs[end.fileno()] = (end, handle)
+            for is_ipv6, sockets in self._sockets.items():
+                if (end := sockets.get(port)) is not None:
+                    self._inputs[end.fileno()] = (end, _two_part(handle) if is_ipv6 else handle)
 
     def _release(self, stream: StreamId) -> None:
         port = self._ports.pop(stream, None)
         if port is None:
             return
         self._twins.close(port)
-        self._talkers.pop(self._sockets[port].fileno(), None)
         for number in (port, port + 1):
-            end = self._sockets.pop(number)
-            self._poller.remove(end.fileno())
-            del self._inputs[end.fileno()]
             self._failures.pop(number, None)
-            end.close()
+            for sockets in self._sockets.values():
+                if (end := sockets.pop(number, None)) is not None:
+                    self._talkers.pop(end.fileno(), None)
+                    self._poller.remove(end.fileno())
+                    del self._inputs[end.fileno()]
+                    end.close()
         self._fill_pool()
 
     def _fill_pool(self) -> None:
@@ -528,9 +362,12 @@ class MediaLoop:
             self._emit(reports)
 
     def _send_first(self, port: int, packet: bytes, address: Address) -> None:
-        """Send from the socket that is not connected."""
+        """Send from the socket that is not connected. ICE may want to try a family that we do not speak: that leads nowhere."""
+        end = self._sockets[":" in address[0]].get(port)
+        if end is None:
+            return
         try:
-            self._sockets[port].sendto(packet, address)
+            end.sendto(packet, address)
         except BlockingIOError:
             pass  # the network card is behind; late audio is worth nothing
         except (OSError, OverflowError) as error:
@@ -549,9 +386,10 @@ class MediaLoop:
         self.engine.close(time.perf_counter())
         self._flush()
         self._twins.close_all()
-        for end in self._sockets.values():
-            end.close()
-        self._sockets.clear()
+        for sockets in self._sockets.values():
+            for end in sockets.values():
+                end.close()
+            sockets.clear()
         self._pool.close()
         self._poller.close()
         self._wake_in.close()
@@ -562,13 +400,22 @@ def _ignore(packet: bytes, source: tuple[str, int], now: float) -> None:
     """The wake-up byte."""
 
 
-def _address_error(command: ConfigureStream) -> str:
+def _two_part(handle: _Handler) -> _Handler:
+    """Return a handler of IPv6 packets: their source has four parts, but the scope, where it counts, is in the address, too."""
+    return lambda packet, source, now: handle(packet, source[:2], now)
+
+
+def _address_error(command: ConfigureStream, spoken: Sequence[socket.AddressFamily]) -> str:
     """Say what is wrong with the far end's addresses: a name would make the loop wait for DNS."""
     for host, port in (command.config.remote, command.config.remote_rtcp):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
-            socket.inet_pton(socket.AF_INET, host)
+            socket.inet_pton(family, host)
         except OSError:
-            return f"the far end's media address is not IPv4: {host}"
+            return f"the far end's media address is no IP address: {host}"
+        if family not in spoken:
+            ours, theirs = ("IPv4", "IPv6") if ":" in host else ("IPv6", "IPv4")
+            return f'the far end\'s media is on {theirs} ({host}), ours on {ours} only: sip.host = "::" speaks both'
         if not 0 <= port <= 65535:
             return f"the far end's media port is out of range: {port}"
     return ""

@@ -19,8 +19,9 @@ Emit: TypeAlias = Callable[[Sequence[MediaReport]], object]
 
 @dataclass(frozen=True, slots=True)
 class MediaOptions:
-    """Where media runs: the local IPv4 address to bind, the ports (inclusive; None: the system chooses), how many pairs to
-    keep ready, the sound backend (`io.audio.sound.open_sound_card`), and whether to have DTLS ready before a call needs it."""
+    """Where media runs: the local address to bind ("::": all of IPv6 and of IPv4), the ports (inclusive; None: the system
+    chooses), how many pairs to keep ready, the sound backend (`io.audio.sound.open_sound_card`), and whether to have DTLS
+    ready before a call needs it."""
 
     host: str = "0.0.0.0"
     port_range: tuple[int, int] | None = None

@@ -1,4 +1,4 @@
-"""What a socket needs, before it is bound, to have its port for itself on this system."""
+"""What a socket needs before it is bound: its address family, and its port for itself on this system."""
 
 from __future__ import annotations
 
@@ -21,3 +21,15 @@ else:
         if end.type == socket.SOCK_STREAM:
             # On POSIX this only skips TIME_WAIT, the minutes after an earlier phone's connections.
             end.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+
+def families_of(host: str) -> tuple[socket.AddressFamily, ...]:
+    """Return the address families that a literal address to listen on stands for: `::` is everything there is."""
+    if ":" not in host:
+        return (socket.AF_INET,)
+    return (socket.AF_INET6,) if host.strip("0:") else (socket.AF_INET6, socket.AF_INET)
+
+
+def address_in(family: int, host: str) -> str:
+    """Return the address to bind for this family, where `host` is the one to listen on."""
+    return "0.0.0.0" if family == socket.AF_INET and ":" in host else host
