@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from offhook.cli.actions import show
+from offhook.cli.actions.common import show
 from offhook.cli.parsing import usage_error
 from offhook.shown import plain
 

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from offhook.cli.actions import show
+from offhook.cli.actions.common import show
 from offhook.cli.parsing import usage_error
 from offhook.control.client import LocalClient, NoPhone
 from offhook.shown import plain

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from offhook.cli.actions import ask_password, show
+from offhook.cli.actions.common import ask_password, show
 from offhook.cli.outcome import REFUSED, Ended
 from offhook.cli.parsing import Invocation
 from offhook.errors import SetupError

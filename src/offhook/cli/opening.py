@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from offhook.cli.actions import perform
+from offhook.cli.actions.common import perform
 from offhook.cli.desktop.asking import Asker
 from offhook.cli.outcome import REFUSED, Ended
 from offhook.control.client import ClientError

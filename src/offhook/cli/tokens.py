@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from offhook.cli.actions import show
+from offhook.cli.actions.common import show
 from offhook.cli.outcome import DONE, REFUSED, Ended
 from offhook.cli.parsing import Invocation, usage_error
 from offhook.errors import SetupError

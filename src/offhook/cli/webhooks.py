@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from offhook.cli.actions import show
+from offhook.cli.actions.common import show
 from offhook.cli.outcome import DONE, FAR_END
 from offhook.cli.parsing import usage_error
 

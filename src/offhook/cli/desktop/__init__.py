@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from offhook.cli.actions import show
+from offhook.cli.actions.common import show
 from offhook.cli.outcome import REFUSED, Ended
 from offhook.cli.parsing import usage_error
 from offhook.storage.config import load

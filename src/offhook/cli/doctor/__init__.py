@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 
-from offhook.cli.actions import say
+from offhook.cli.actions.common import say
 from offhook.cli.doctor import (
     accounts,
     codecs,

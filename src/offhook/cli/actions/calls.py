@@ -1,0 +1,148 @@
+"""What is done with calls: placing, ending, handing over, watching and joining them."""
+
+from __future__ import annotations
+
+from offhook.cli import render
+from offhook.cli.actions.common import listing, perform, show, simple
+from offhook.cli.outcome import REFUSED, Ended
+from offhook.cli.parsing import usage_error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from offhook.cli.parsing import Invocation
+
+    Params = dict[str, Any]
+
+
+
+def status(use: Invocation) -> int:
+    """Show what STATUS shows."""
+    view = use.client.request("status")["value"]
+    return show(use, view, render.status_line(view))
+
+
+def dial(use: Invocation) -> int:
+    """Call somebody."""
+    params: Params = {"to": use.text("to")}
+    for name in ("account", "digits", "id"):
+        if use.text(name):
+            params[name] = use.text(name)
+    ring = use.number("ring-timeout")
+    if ring is not None:
+        params["ring_timeout"] = ring
+    if use.flag("no-hold"):
+        params["hold_others"] = False
+    params["headers"] = [_pair(use, header) for header in use.texts("header")]
+    return perform(use, "dial", params, f"calling {use.text('to')}".replace("{", "{{").replace("}", "}}"), "answered")
+
+
+def _pair(use: Invocation, header: str) -> list[str]:
+    name, colon, value = header.partition(":")
+    if not colon or not name.strip():
+        raise usage_error(use.verb, f'a header is written "Name: value", not {header!r}')
+    return [name.strip(), value.strip()]
+
+
+def get_call(use: Invocation) -> int:
+    """Show one call."""
+    word = use.text("call")
+    if word == "list":
+        return list_calls(use)
+    if word in ("trace", "pcap"):
+        return _trace(use, word)
+    view = use.client.request("get_call", call=use.text("id") if word == "get" else word)["value"]
+    return show(use, view, render.call_line(view))
+
+
+def _trace(use: Invocation, form: str) -> int:
+    """Show the SIP messages of a call, or write them into a file for Wireshark."""
+    if form == "trace":
+        found = use.client.request("trace", call=use.text("id"), format="json" if use.json else "text")
+        return show(use, found, found["text"])
+    if not (use.text("id") and use.text("file")):
+        raise usage_error(use.verb, "write: call pcap CALL FILE")
+    import base64
+
+    found = use.client.request("trace", call=use.text("id"), format="pcap")
+    try:
+        with open(use.text("file"), "wb") as file:
+            file.write(base64.b64decode(found["pcap"]))
+    except OSError as error:
+        raise Ended(REFUSED, f"{use.text('file')} cannot be written: {error.strerror or error}") from None
+    return show(use, {"file": use.text("file")}, f"written to {use.text('file')}")
+
+
+list_calls = listing("list_calls", render.call_line, "no calls")
+
+
+def hangup(use: Invocation) -> int:
+    """End one call or all."""
+    if use.flag("all"):
+        return perform(use, "hangup_all", {"which": "all"}, "hung up all calls")
+    return simple("hangup", "hung up")(use)
+
+
+def transfer(use: Invocation) -> int:
+    """Connect the far end with somebody else, or the far ends of two calls with each other."""
+    first, second = use.text("to"), use.text("call")
+    if use.flag("attended"):
+        params = {"call": first, "with_call": second}
+        return perform(use, "transfer_attended", params, "transferring", "transferred")
+    if not first:
+        raise usage_error(use.verb, "to whom? write: transfer 1002, or transfer --attended")
+    return perform(use, "transfer", {"to": first, "call": second}, "transferring", "transferred")
+
+
+def reject(use: Invocation) -> int:
+    """Refuse the ringing call."""
+    return perform(use, "reject", {"call": use.text("call"), "status": use.whole("status")}, "rejected")
+
+
+def decide(use: Invocation) -> int:
+    """Say what becomes of an incoming call that waits for a decision."""
+    params = {"action": use.text("action"), "call": use.text("call"), "status": use.whole("status"), "to": use.text("to")}
+    return perform(use, "decide", params, f"decided: {use.text('action')}")
+
+
+def info(use: Invocation) -> int:
+    """Send a SIP INFO."""
+    params = {"body": use.text("body"), "content_type": use.text("type", "text/plain"), "call": use.text("call")}
+    return perform(use, "send_info", params, "information sent", "accepted")
+
+
+def conference(use: Invocation) -> int:
+    """List conferences, or change one."""
+    action, words = use.text("action", "list"), use.text("what").split()
+    if action == "list":
+        return listing("list_conferences", render.conference_line, "no conferences")(use)
+    if action == "create":
+        result = use.client.request("create_conference", id=use.text("id"), calls=words)
+        return show(use, result, render.conference_line(result["value"]))
+    forms: dict[str, tuple[str, tuple[str, ...]]] = {
+        "join": ("join_conference", ("conference", "call")),
+        "leave": ("leave_conference", ("call",)),
+        "mute": ("mute_member", ("call",)),
+        "unmute": ("unmute_member", ("call",)),
+        "end": ("end_conference", ("conference",)),
+    }
+    if action not in forms or len(words) > len(forms[action][1]):
+        raise usage_error(use.verb, f"there are: list, create CALL..., {', '.join(forms)}")
+    operation, names = forms[action]
+    return perform(use, operation, dict(zip(names, words, strict=False)), f"conference: {action}")
+
+
+def watches(use: Invocation) -> int:
+    """List what is watched, or change it."""
+    action, words = use.text("action", "list"), use.text("what").split()
+    if action == "list":
+        return listing("list_watches", render.watch_line, "nothing is watched")(use)
+    if action in ("presence", "dialog", "mwi") and len(words) <= 1:
+        params = {"kind": action, "to": "".join(words), "account": use.text("account"), "id": use.text("id")}
+        result = use.client.request("create_watch", **params)
+        return show(use, result, render.watch_line(result["value"]))
+    if action == "remove" and len(words) == 1:
+        result = use.client.request("delete_watch", watch=words[0])
+        return show(use, result, f"{words[0]}: not watched any more")
+    raise usage_error(use.verb, "there are: list, presence WHOM, dialog WHOM, mwi [MAILBOX], remove WATCH")

@@ -1,0 +1,126 @@
+"""What most verbs share: send, show, and with --wait stay until it is done."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from offhook.cli.outcome import DONE, FAR_END, REFUSED, TIMED_OUT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from offhook.cli.parsing import Invocation
+
+    Params = dict[str, Any]
+
+PROGRESS = {"call.ringing": "ringing", "call.early": "ringing", "call.answered": "answered", "call.redirected": "redirected"}
+"""What a call that is waited for goes through, as one word for each event."""
+
+
+def say(text: str, *, end: str = "\n") -> None:
+    """Write for the user, at once."""
+    sys.stdout.write(text + end)
+    sys.stdout.flush()
+
+
+def show(use: Invocation, value: object, text: str) -> int:
+    """Write `value` as JSON if that was asked for, else `text`."""
+    say(json.dumps(value, ensure_ascii=False) if use.json else text)
+    return DONE
+
+
+def perform(use: Invocation, operation: str, params: Params, started: str, done: str = "") -> int:
+    """Send one command, and with --wait stay until the far end's part is over. `{call}` in the texts is the call's id."""
+    wait = use.flag("wait")
+    if wait:
+        use.client.subscribe("operation.*", "call.*")
+    result = use.client.request(operation, **params)
+    call = result["call"]
+    if not (wait and result["operation"]):
+        suffix = f" ({call})" if call and "{call}" not in started else ""
+        return show(use, result, started.format(call=call) + suffix)
+    return _await(use, result, started.format(call=call), done.format(call=call) or "done")
+
+
+def _await(use: Invocation, result: Params, started: str, done: str) -> int:
+    text = not use.json
+    if text:
+        say(f"{started} …", end="")
+    last: Params = {}
+    shown = ""
+    try:
+        for last in use.client.wait_operation(result["operation"], use.number("timeout")):
+            word = PROGRESS.get(last["type"], "") if _is_about(last, result["call"]) else ""
+            if text and word and word not in (shown, done):
+                say(f" {word} …", end="")
+                shown = word
+    except Exception:
+        if text:
+            say("")
+        raise
+    return _conclude(use, result, last, done)
+
+
+def _conclude(use: Invocation, result: Params, last: Params, done: str) -> int:
+    data = last["data"]
+    succeeded = last["type"] == "operation.succeeded"
+    status, reason = data.get("sip_status", 0), data.get("reason", "")
+    if use.json:
+        say(json.dumps({**result, "outcome": "succeeded" if succeeded else "failed", "sip_status": status, "reason": reason}))
+    elif succeeded:
+        say(f" {done}" + (f" ({result['call']})" if result["call"] else ""))
+    else:
+        say(" " + (" ".join(str(part) for part in (status or "", reason) if part) or "failed"))
+    if succeeded:
+        return DONE
+    if status:
+        return FAR_END
+    return TIMED_OUT if "time" in reason.lower() else REFUSED
+
+
+def _is_about(event: Params, call: str) -> bool:
+    found = event["data"].get("call")
+    return isinstance(found, dict) and found.get("id") == call
+
+
+def simple(operation: str, started: str, done: str = "", *, fields: str = "call") -> Callable[[Invocation], int]:
+    """Return the action of a verb whose arguments and options are the command's fields by the same names."""
+    names = fields.split()
+
+    def run(use: Invocation) -> int:
+        return perform(use, operation, {name: use.text(name) for name in names if use.text(name)}, started, done)
+
+    return run
+
+
+def listing(operation: str, line: Callable[[Params], str], nothing: str) -> Callable[[Invocation], int]:
+    """Return the action of a verb that shows a list, one line for each thing."""
+
+    def run(use: Invocation) -> int:
+        found = use.client.request(operation)["value"]
+        return show(use, found, "\n".join(map(line, found)) or nothing)
+
+    return run
+
+
+def ask_password(prompt: str) -> str:
+    """Return a password from the terminal without showing it, or the first line of what is piped in."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\r\n")
+    import getpass
+
+    return getpass.getpass(prompt)
+
+
+def absolute(file: str) -> str:
+    """The phone may run in another folder, so it gets whole paths."""
+    import os
+
+    return os.path.abspath(file) if file else ""
+
+
+
+ACCOUNT_TEXTS = ("domain", "username", "auth-username", "display-name", "label", "proxy", "transport", "dial-plan")

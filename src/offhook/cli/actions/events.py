@@ -1,0 +1,136 @@
+"""What has happened: past calls, and events as they come."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from offhook.cli import render
+from offhook.cli.actions.common import say, show
+from offhook.cli.outcome import DONE, REFUSED, Ended
+from offhook.cli.parsing import usage_error
+from offhook.control.client import NoPhone, TimedOut
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
+
+    from offhook.cli.parsing import Invocation
+
+    Params = dict[str, Any]
+
+RECONNECT_SECONDS = 0.5
+"""How long --follow waits before it looks for the phone again."""
+
+
+def history(use: Invocation) -> int:
+    """Show past calls, or forget them."""
+    action = use.text("action", "list")
+    if action == "list":
+        found = use.client.request("history", limit=use.whole("limit", 50), before=use.text("before"))["entries"]
+        return show(use, found, "\n".join(map(render.history_line, found)) or "no past calls")
+    if action == "export":
+        return _export(use)
+    if action == "clear":
+        return show(use, use.client.request("clear_history"), "history cleared")
+    if action == "delete" and use.text("entry"):
+        return show(use, use.client.request("delete_history", entry=use.text("entry")), "deleted")
+    raise usage_error(use.verb, "write: history, history delete ENTRY, or history clear")
+
+
+def _export(use: Invocation) -> int:
+    """Write the past calls as CSV, into a file or to the terminal."""
+    from offhook.control.spreadsheet import as_csv
+
+    entries: list[Params] = []
+    while True:
+        page = use.client.request("history", limit=1000, before=entries[-1]["id"] if entries else "")["entries"]
+        entries += page
+        if len(page) < 1000:
+            break
+    text = as_csv(entries)
+    if not use.text("entry"):
+        say(text.rstrip("\r\n"))
+        return DONE
+    try:
+        with open(use.text("entry"), "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+    except OSError as error:
+        raise Ended(REFUSED, f"{use.text('entry')}: {error.strerror or error}") from None
+    return show(use, {"file": use.text("entry"), "calls": len(entries)}, f"{len(entries)} calls written")
+
+
+def events(use: Invocation) -> int:
+    """Show events as they come; with --follow also those of the phone's next runs."""
+    left = _Left(use.whole("count"), use.number("timeout"))
+    place = [use.text("after")]
+    while True:
+        try:
+            for seen in _visit(use, place[-1], left):
+                place = [seen]
+                if left.none:
+                    return DONE
+        except NoPhone:
+            if not use.flag("follow"):
+                raise
+            left.pause(RECONNECT_SECONDS)
+            use.close()
+
+
+class _Left:
+    """What is still to be shown, and for how long."""
+
+    def __init__(self, count: int, seconds: float | None) -> None:
+        self._count = count or -1
+        self._deadline = None if seconds is None else time.monotonic() + seconds
+
+    @property
+    def none(self) -> bool:
+        """Enough has been shown."""
+        return self._count == 0
+
+    @property
+    def seconds(self) -> float | None:
+        """Time left, None for ever."""
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+
+    def shown(self) -> None:
+        """One event less."""
+        self._count -= 1
+
+    def pause(self, seconds: float) -> None:
+        """Wait before trying again; the end of the time is a TimedOut."""
+        if self.seconds is not None and self.seconds <= 0:
+            raise TimedOut("no event in time")
+        time.sleep(seconds)
+
+
+def _visit(use: Invocation, after: str, left: _Left) -> Iterator[str]:
+    """Show events over one connection; yields the place to go on from."""
+    yield use.client.subscribe(*_types(use), after=after)
+    for event in use.client.events(left.seconds):
+        _show_event(use, event)
+        left.shown()
+        yield event.get("id", after)
+
+
+def wait(use: Invocation) -> int:
+    """Stay until an event comes."""
+    use.client.subscribe(*use.text("type").split(","))
+    call = use.text("call")
+    for event in use.client.events(use.number("timeout")):
+        if not call or event.get("subject") == f"calls/{call}":
+            _show_event(use, event)
+            break
+    return DONE
+
+
+def _types(use: Invocation) -> Iterable[str]:
+    return [part.strip() for given in use.texts("types") for part in given.split(",")] or ["*"]
+
+
+def _show_event(use: Invocation, event: Params) -> None:
+    say(json.dumps(event, ensure_ascii=False) if use.json else render.event_line(event))
+    if event["type"] == "stream.slow_consumer" and not use.flag("follow"):
+        raise Ended(REFUSED, "the phone closed the connection: events were not read quickly enough")

@@ -1,0 +1,49 @@
+"""The older interfaces, and any operation by its name."""
+
+from __future__ import annotations
+
+import json
+
+from offhook.cli.actions.common import show
+from offhook.cli.outcome import DONE, REFUSED
+from offhook.cli.parsing import usage_error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from offhook.cli.parsing import Invocation
+
+    Params = dict[str, Any]
+
+
+
+def dde(use: Invocation) -> int:
+    """Carry out a DDE string."""
+    result = use.client.request("dde", text=use.text("text"))
+    return show(use, result, result["text"] or "ok")
+
+
+def copydata(use: Invocation) -> int:
+    """Carry out a WM_COPYDATA command, by its number or name, and show the LRESULT."""
+    given = use.text("code").upper()
+    names = ("DIAL", "HANGUP", "ANSWER", "STATUS", "ACTIVECALL", "MUTE", "TRANSFER", "DTMF", "VOLUME", "QUIT")
+    code = names.index(given) + 1 if given in names else use.whole("code")
+    result = use.client.request("copydata", code=code, data=use.text("text"))
+    show(use, result, f"{result['lresult']} {result['text']}".rstrip())
+    return DONE if result["lresult"] or code in (4, 5) else REFUSED
+
+
+def operation(use: Invocation) -> int:
+    """Send any operation; `name=text` gives a text, `name:=json` anything else."""
+    params: Params = {}
+    for field in use.text("fields").split(" ") if use.text("fields") else []:
+        name, equals, value = field.partition("=")
+        if not equals:
+            raise usage_error(use.verb, f"a field is written name=text or name:=json, not {field!r}")
+        try:
+            params[name.removesuffix(":")] = json.loads(value) if name.endswith(":") else value
+        except ValueError:
+            raise usage_error(use.verb, f"{value!r} is not JSON") from None
+    result = use.client.request(use.text("name").replace("-", "_"), **params)
+    return show(use, result, json.dumps(result, ensure_ascii=False, indent=2))

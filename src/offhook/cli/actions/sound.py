@@ -1,0 +1,123 @@
+"""What is done with sound: volumes, devices, playing, recording, streams."""
+
+from __future__ import annotations
+
+from offhook.cli import render
+from offhook.cli.actions.common import absolute, listing, perform, show
+from offhook.cli.parsing import usage_error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from offhook.cli.parsing import Invocation
+
+    Params = dict[str, Any]
+
+
+
+def volume(use: Invocation) -> int:
+    """Show or change the loudspeaker's volume: get, up, down, set N, or just N."""
+    action, amount = use.text("action", "get"), use.text("amount")
+    if action == "get" and not amount:
+        view = use.client.request("get_audio")["value"]
+        return show(use, view, render.audio_line(view))
+    if action in ("up", "down"):
+        return _sound(use, f"volume_{action}", {"steps": use.whole("amount", 1)})
+    if action == "set" and amount:
+        return _sound(use, "set_volume", {"volume": use.whole("amount")})
+    if action not in ("get", "set") and not amount:
+        return _sound(use, "set_volume", {"volume": use.whole("action")})
+    raise usage_error(use.verb, "write: volume, volume up 2, volume down, volume 80")
+
+
+def mic_volume(use: Invocation) -> int:
+    """Show or set the microphone's volume."""
+    if not use.text("volume"):
+        view = use.client.request("get_audio")["value"]
+        return show(use, view, render.audio_line(view))
+    return _sound(use, "set_mic_volume", {"volume": use.whole("volume")})
+
+
+def _sound(use: Invocation, operation: str, params: Params) -> int:
+    use.client.request(operation, **params)
+    view = use.client.request("get_audio")["value"]
+    return show(use, view, render.audio_line(view))
+
+
+def devices(use: Invocation) -> int:
+    """List the sound devices, or choose one."""
+    action = use.text("action", "list")
+    if action == "list":
+        return listing("list_devices", render.device_line, "no sound devices")(use)
+    if action == "set" and use.text("kind"):
+        params = {"kind": use.text("kind"), "device": use.text("device")}
+        return perform(use, "set_device", params, "device chosen")
+    if action == "test":
+        return perform(use, "test_device", {"kind": use.text("kind") or "output"}, "listen", "heard")
+    raise usage_error(use.verb, "write: devices list, devices set input|output|ring DEVICE, or devices test output|ring")
+
+
+def play(use: Invocation) -> int:
+    """Play into a call, or control what plays."""
+    call: Params = {"call": use.text("call")} if use.text("call") else {}
+    others: tuple[tuple[str, str, Params], ...] = (
+        ("stop", "stop_play", {}),
+        ("pause", "pause_play", {"paused": True}),
+        ("resume", "pause_play", {"paused": False}),
+    )
+    for flag, operation, extra in others:
+        if use.flag(flag):
+            return perform(use, operation, {**call, **extra}, f"play: {flag}")
+    if bool(use.text("file")) == bool(use.text("tone")):
+        raise usage_error(use.verb, "name a WAV file or a --tone")
+    file = use.text("file")
+    source = {"url": file} if file.startswith(("https://", "http://")) else {"file": absolute(file)}
+    params: Params = {**call, **source, "tone": use.text("tone")}
+    params |= {"duration_ms": use.whole("duration"), "loop": use.flag("loop"), "gain_db": use.number("gain") or 0.0}
+    return perform(use, "play", params, "playing", "played")
+
+
+def stream(use: Invocation) -> int:
+    """Carry the call's sound to a program, or end that."""
+    if use.text("stop"):
+        return perform(use, "stop_audio_stream", {"stream": use.text("stop")}, "stream stopped")
+    if not use.text("url"):
+        raise usage_error(use.verb, "name the program's WebSocket, as wss://bot.example.org/calls, or --stop STREAM")
+    params: Params = {name: use.text(name) for name in ("url", "call", "dialect", "track") if use.text(name)}
+    params |= {"speak": not use.flag("listen-only"), "rate": use.whole("rate"), "parameters": _pairs(use, "parameter")}
+    params |= {"control": use.flag("control"), "end_call": use.flag("end-call")}
+    return perform(use, "stream_audio", params, "connecting", "connected")
+
+
+def _pairs(use: Invocation, name: str) -> list[list[str]]:
+    pairs = [text.split("=", 1) for text in use.texts(name)]
+    if any(len(pair) != 2 for pair in pairs):
+        raise usage_error(use.verb, f"a --{name} is written NAME=VALUE")
+    return pairs
+
+
+def streams(use: Invocation) -> int:
+    """List what is carried to programs."""
+    return listing("list_audio_streams", render.stream_line, "no streams")(use)
+
+
+def record(use: Invocation) -> int:
+    """Start, stop or pause a recording."""
+    action = use.text("action", "start")
+    call: Params = {"call": use.text("call")} if use.text("call") else {}
+    if action == "start":
+        params: Params = {**call, "file": absolute(use.text("file")), "channels": "stereo" if use.flag("stereo") else "mono"}
+        params |= {"max_seconds": use.number("max") or 0.0, "beep": use.flag("beep")}
+        result = use.client.request("record", **params)
+        value = result["value"] or {}
+        return show(use, result, f"recording into {value['file']}" if "file" in value else "recording")
+    other: dict[str, tuple[str, Params]] = {
+        "stop": ("stop_record", {}),
+        "pause": ("pause_record", {"paused": True}),
+        "resume": ("pause_record", {"paused": False}),
+    }
+    if action not in other:
+        raise usage_error(use.verb, "write: record, record stop, record pause or record resume")
+    operation, extra = other[action]
+    return perform(use, operation, {**call, **extra}, f"recording: {action}")
