@@ -91,7 +91,7 @@ async def _serve_until(
         if http is not None:
             _tell_http(http.url)
         if not config.accounts:
-            print("There is no account yet: `offhook accounts add` or the configuration file adds one.", flush=True)
+            print("There is no account yet: `offhook accounts add NAME --keep` or the configuration file adds one.", flush=True)
         await until_told(phone, told)
     finally:
         await phone.close()

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from offhook.errors import SetupError
-from offhook.storage.config import Config, HttpSettings, write_private
+from offhook.storage.config import Config, HttpSettings
 from offhook.storage.paths import paths
+from offhook.storage.privacy import write_private
 from offhook.storage.secrets import open_secrets
 
 TURN_SECRET: Final = "turn"  # noqa: S105 - a name

@@ -1,11 +1,19 @@
-"""Keeps an account's password where `offhook run` looks for it: the system's keyring, else a file only we can read."""
+"""Keeps accounts and their passwords where `offhook run` looks for them: the file, and the system's keyring beside it."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from offhook.cli.actions.common import ask_password, show
 from offhook.cli.outcome import REFUSED, Ended
 from offhook.cli.parsing import Invocation
 from offhook.errors import SetupError
+from offhook.phone.settings import AccountSettings
+from offhook.storage import config_edit
+from offhook.storage.config import load
 from offhook.storage.paths import paths
 from offhook.storage.secrets import open_secrets
 
@@ -21,3 +29,28 @@ def keep_password(use: Invocation) -> int:
     except SetupError as error:
         raise Ended(REFUSED, str(error)) from None
     return show(use, {"account": account}, f"{account}: kept; `offhook run` uses it from its next start")
+
+
+def keep_account(use: Invocation, account: str, settings: Mapping[str, Any]) -> None:
+    """Write these settings of an account into the configuration file; its password goes beside it, never into it."""
+    changes = {name: value for name, value in settings.items() if name not in ("id", "password")}
+    try:
+        file = _file(use)
+        known = {found.id: found for found in load(file).accounts}
+        config_edit.add_account(file, replace(known.get(account, AccountSettings(account, "", "")), **changes))
+        if settings.get("password"):
+            open_secrets(paths().secrets_file).set(account, settings["password"])
+    except SetupError as error:
+        raise Ended(REFUSED, str(error)) from None
+
+
+def forget_account(use: Invocation, account: str) -> None:
+    """Take an account out of the configuration file."""
+    try:
+        config_edit.remove_account(_file(use), account)
+    except SetupError as error:
+        raise Ended(REFUSED, str(error)) from None
+
+
+def _file(use: Invocation) -> Path:
+    return Path(use.text("config")) if use.text("config") else paths().config_file

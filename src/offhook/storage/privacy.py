@@ -105,3 +105,19 @@ def private_file(path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
         if sys.platform == "win32":
             keep_private(path)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace the file in one step, readable by us alone: a crash leaves the old one or the new one, never a half."""
+    private_folder(path.parent)
+    handle, name = private_temporary(path)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        put_in_place(name, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from offhook.errors import SetupError
-from offhook.storage.config import write_private
-from offhook.storage.privacy import others_read, private_again
+from offhook.storage.privacy import others_read, private_again, write_private
 
 SERVICE = "offhook"
 

@@ -15,8 +15,7 @@ from typing import Any, Final, get_args
 
 from offhook.errors import SetupError
 from offhook.phone.commands import Scope
-from offhook.storage.config import write_private
-from offhook.storage.privacy import others_read, private_again
+from offhook.storage.privacy import others_read, private_again, write_private
 
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 

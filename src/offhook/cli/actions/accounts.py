@@ -31,7 +31,14 @@ def accounts(use: Invocation) -> int:
     texts = {"remove": "removed", "register": "registering", "unregister": "unregistering", "select": "chosen"}
     if action not in texts:
         raise usage_error(use.verb, f"there is no action {action!r}; there are: list, add, change, {', '.join(texts)}")
-    return perform(use, f"{action}_account", {"account": account}, f"{account}: {texts[action]}", "done")
+    if use.flag("keep") and action != "remove":
+        raise usage_error(use.verb, "--keep goes with add, change and remove")
+    code = perform(use, f"{action}_account", {"account": account}, f"{account}: {texts[action]}", "done")
+    if use.flag("keep"):
+        from offhook.cli.keep import forget_account
+
+        forget_account(use, account)
+    return code
 
 
 def _add_account(use: Invocation, account: str) -> int:
@@ -40,7 +47,7 @@ def _add_account(use: Invocation, account: str) -> int:
         raise usage_error(use.verb, "an account needs --domain and --username")
     if use.flag("ask-password"):
         settings["password"] = ask_password(f"password of {account}: ")
-    return perform(use, "add_account", {"account": settings}, f"{account}: added", "registered")
+    return _perform_and_keep(use, "add_account", {"account": settings}, f"{account}: added", account, settings)
 
 
 def _change_account(use: Invocation, account: str) -> int:
@@ -51,7 +58,18 @@ def _change_account(use: Invocation, account: str) -> int:
         changes["password"] = ask_password(f"password of {account}: ")
     if not changes:
         raise usage_error(use.verb, "what is to be different? For example --label Desk")
-    return perform(use, "update_account", {"account": account, "changes": changes}, f"{account}: changed", "registered")
+    params = {"account": account, "changes": changes}
+    return _perform_and_keep(use, "update_account", params, f"{account}: changed", account, changes)
+
+
+def _perform_and_keep(use: Invocation, operation: str, params: Params, text: str, account: str, settings: Params) -> int:
+    """What the phone refuses is not written down either."""
+    code = perform(use, operation, params, text, "registered")
+    if use.flag("keep"):
+        from offhook.cli.keep import keep_account
+
+        keep_account(use, account, settings)
+    return code
 
 
 def _account_texts(use: Invocation) -> Params:

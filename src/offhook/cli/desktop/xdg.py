@@ -8,7 +8,7 @@ from pathlib import Path
 
 from offhook.cli.desktop import SCHEMES
 from offhook.errors import SetupError
-from offhook.storage.config import write_private
+from offhook.storage.privacy import write_private
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,0 +1,102 @@
+"""Changes to the configuration file: comments and order are kept, and what would not be read again is not written."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from offhook.errors import ConfigError
+from offhook.phone.settings import AccountSettings
+from offhook.storage.config import Config, SettingValue, load, parse
+from offhook.storage.privacy import write_private
+
+
+def set_value(path: Path, table: str, key: str, value: SettingValue) -> Config:
+    """Change one setting in the file, keeping comments and order, and return the new Config.
+
+    `table` is "phone", "sip", "media", "http" or "account.ID" (created when new). Raises ConfigError, and then the file is
+    as it was.
+    """
+    return _rewrite(path, lambda document: _table(document, table).update({key: value}))
+
+
+def add_account(path: Path, account: AccountSettings) -> Config:
+    """Write an account into the file, in the place of the one with its id; settings left at their defaults are not written."""
+    changed = {
+        each.name: getattr(account, each.name) for each in dataclasses.fields(AccountSettings)
+        if each.name != "id" and getattr(account, each.name) != each.default
+    }
+
+    def change(document: Any) -> None:
+        accounts = _table(document, "account")
+        if account.id not in accounts:
+            accounts.add(account.id, changed)
+            return
+        table = accounts[account.id]  # changed where it is: the first account is the one that dials
+        for key in set(table) - changed.keys():
+            del table[key]
+        table.update(changed)
+
+    return _rewrite(path, change)
+
+
+def take(
+    path: Path, settings: Mapping[tuple[str, str], SettingValue], accounts: Mapping[str, Mapping[str, SettingValue]], *,
+    only_look: bool = False,
+) -> Config:  # fmt: skip
+    """Write many settings and accounts at once, keeping comments and what accounts have besides.
+
+    What is so already, by the file or by default, is not written. With `only_look` nothing is, but the answer is the same.
+    """
+    now = load(path)
+    there = {account.id: account for account in now.accounts}
+
+    def change(document: Any) -> None:
+        for (table, key), value in settings.items():
+            _set_if_new(document, table, key, value, getattr(getattr(now, table), key))
+        for name, values in accounts.items():
+            before = there.get(name) or AccountSettings(name, "", "")
+            for key, value in values.items():
+                _set_if_new(document, f"account.{name}", key, value, getattr(before, key))
+
+    return _rewrite(path, change, only_look=only_look)
+
+
+def _set_if_new(document: Any, table: str, key: str, value: SettingValue, now: Any) -> None:
+    if (tuple(value) if isinstance(value, list) else value) != now:
+        _table(document, table)[key] = value
+
+
+def remove_account(path: Path, account: str) -> Config:
+    """Take an account out of the file; an unknown one is no error."""
+    return _rewrite(path, lambda document: _table(document, "account").pop(account, None))
+
+
+def _table(document: Any, name: str) -> Any:
+    import tomlkit  # only writers pay for it
+
+    table = document
+    for part in name.split(".", 1):
+        if part not in table:
+            table.add(part, tomlkit.table(is_super_table=part == "account"))
+        table = table[part]
+    return table
+
+
+def _rewrite(path: Path, change: Callable[[Any], object], *, only_look: bool = False) -> Config:
+    import tomlkit
+
+    try:
+        text = path.read_text("utf-8") if path.exists() else ""
+        parse(text, str(path))
+        document = tomlkit.parse(text)
+        change(document)
+        written = tomlkit.dumps(document)
+        config = parse(written, str(path))
+        if not only_look:
+            write_private(path, written)
+    except OSError as exc:
+        raise ConfigError(f"{path}: cannot be written: {exc.strerror or exc}") from exc
+    return config

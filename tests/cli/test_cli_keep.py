@@ -1,0 +1,56 @@
+"""`accounts … --keep`: what is changed in the running phone is in the configuration file, too."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from offhook.cli import main
+from offhook.storage.config import load
+from offhook.storage.paths import paths
+from offhook.testing.backend import FakeBackend
+from offhook.testing.served import served
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "APPDATA", "LOCALAPPDATA"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setattr("offhook.storage.secrets._keyring_backend", lambda: None)
+    found = paths().config_file
+    found.parent.mkdir(parents=True, exist_ok=True)
+    found.write_text('# mine\n[account.old]\ndomain = "example.org"\nusername = "1"\nlabel = "Old"\n')
+    return found
+
+
+def run(tmp_path: Path, *words: str) -> int:
+    with served(FakeBackend(), tmp_path / "s") as socket:
+        return main([*words, "--socket", socket])
+
+
+def test_an_account_is_added_changed_and_removed_in_the_file(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("hush\n"))
+    words = ("--domain", "pbx.example.org", "--username", "7", "--keep", "--ask-password")
+    assert run(tmp_path, "accounts", "add", "new", *words) == 0
+    added = {account.id: account for account in load(file).accounts}["new"]
+    assert (added.domain, added.username, added.register, added.password) == ("pbx.example.org", "7", True, "")
+    assert "hush" not in file.read_text()
+    assert json.loads(paths().secrets_file.read_text())["new"] == "hush"
+    assert run(tmp_path, "accounts", "change", "old", "--transport", "tcp", "--keep") == 0
+    old = load(file).accounts[0]
+    assert (old.label, old.transport) == ("Old", "tcp"), "and it is still the first, which dials"
+    assert run(tmp_path, "accounts", "remove", "new", "--keep") == 0
+    assert [account.id for account in load(file).accounts] == ["old"]
+    assert file.read_text().startswith("# mine\n")
+
+
+def test_without_keep_the_file_stays_as_it_is(file: Path, tmp_path: Path) -> None:
+    before = file.read_text()
+    assert run(tmp_path, "accounts", "remove", "old") == 0
+    assert run(tmp_path, "accounts", "select", "old", "--keep") == 2, "there is nothing to keep"
+    assert file.read_text() == before
