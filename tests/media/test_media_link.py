@@ -37,6 +37,7 @@ from offhook.media.messages import (
     StartRecording,
     WriteAudio,
 )
+from offhook.media.rates import Rates, Shares
 from offhook.media.sources import SILENCE
 from offhook.testing import ears
 
@@ -380,6 +381,13 @@ class FakeStream:
     near: bytes = SILENCE
     tapped: bool = False
     voices: tuple[Link, ...] = field(default=())
+    shares: Shares = field(default_factory=lambda: Shares(Rates(lambda: False)))
+
+    def far_at(self, rate: int) -> bytes:
+        return self.far if rate == 8000 else self.shares.at(self.far, 8000, rate)
+
+    def near_at(self, rate: int) -> bytes:
+        return self.near if rate == 8000 else self.shares.at(self.near, 8000, rate)
 
     def set_voices(self, voices: tuple[Link, ...], *, tapped: bool) -> None:
         self.voices, self.tapped = voices, tapped
@@ -387,14 +395,14 @@ class FakeStream:
 
 def test_the_last_two_milliseconds_come_out_of_the_filter_too() -> None:
     stream = FakeStream()
-    links = Links(lambda report: None, lambda: False)
+    links = Links(lambda report: None, Rates(lambda: False))
     links.execute(OpenAudio("c", "a", 16000), stream)
     links.execute(WriteAudio("c", "a", sine(440, 16000, 0.02)), stream)
     (link,) = stream.voices
-    first, tail = link.speak(), link.speak()
+    first, tail = link.speak(8000), link.speak(8000)
     assert any(first[-32:])
     assert any(tail[:32])
-    assert link.speak() is SILENCE
+    assert link.speak(8000) is SILENCE
 
 
 def test_numpy_is_used_as_soon_as_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -402,9 +410,9 @@ def test_numpy_is_used_as_soon_as_it_is_there(monkeypatch: pytest.MonkeyPatch) -
     plain = rates.plain_filter
 
     def noted(kind: str) -> Any:
-        def make(ratio: int, *, up: bool) -> rates.Filter:
+        def make(rate_in: int, rate_out: int) -> rates.Filter:
             used.append(kind)
-            return plain(ratio, up=up)
+            return plain(rate_in, rate_out)
 
         return make
 
@@ -416,8 +424,9 @@ def test_numpy_is_used_as_soon_as_it_is_there(monkeypatch: pytest.MonkeyPatch) -
         asked.append(1)
         return len(asked) > 2
 
-    stream = FakeStream(far=sine(440, 8000, 0.02))
-    links = Links(lambda report: None, loaded)
+    every = Rates(loaded)
+    stream = FakeStream(far=sine(440, 8000, 0.02), shares=Shares(every))
+    links = Links(lambda report: None, every)
     links.execute(OpenAudio("c", "a", 8000), stream)
     links.tick(0)
     assert asked == [], "8 kHz needs no filter"
@@ -425,6 +434,7 @@ def test_numpy_is_used_as_soon_as_it_is_there(monkeypatch: pytest.MonkeyPatch) -
     links.execute(OpenAudio("c", "d", 16000), stream)
     for _ in range(5):
         links.tick(0)
+        stream.shares.turn()
     assert used == ["plain", "fast"]
     assert len(asked) == 3
 
@@ -441,7 +451,7 @@ STEPS = st.one_of(
 def test_whatever_a_program_does_the_books_balance(rate: AudioRate, steps: list[tuple[str, int]]) -> None:
     said: list[MediaReport] = []
     stream = FakeStream()
-    links = Links(said.append, lambda: False)
+    links = Links(said.append, Rates(lambda: False))
     links.execute(OpenAudio("c", "a", rate, hear=False), stream)
     (link,) = stream.voices
     written = names = 0
@@ -455,12 +465,12 @@ def test_whatever_a_program_does_the_books_balance(rate: AudioRate, steps: list[
         elif step == "clear":
             links.execute(ClearAudio("c", "a"), stream)
         for _ in range(amount if step == "tick" else 0):
-            assert len(link.speak()) == 320
+            assert len(link.speak(8000)) == 320
             links.tick(0)
     gone = [frame[3] for report in said if isinstance(report, AudioFrames) for frame in report.frames]
     assert gone == sorted(set(gone)), "only news is told"
     for _ in range(written // (rate // 25) + 3):
-        link.speak()
+        link.speak(8000)
         links.tick(0)
     gone = [frame[3] for report in said if isinstance(report, AudioFrames) for frame in report.frames]
     assert not written or written - (gone[-1] if gone else 0) in (0, 1), "but for half a sample"

@@ -46,9 +46,13 @@ FATES = st.sampled_from(["fine"] * 30 + ["lost", "twice", "late", "short", "even
 
 @pytest.mark.slow
 @settings(max_examples=settings().max_examples, deadline=None)
-@given(st.lists(FATES, min_size=30, max_size=200), st.integers(0, 0xFFFF), st.integers(0, 0xFFFFFFFF), st.booleans())
-def test_the_short_way_counts_and_sounds_like_the_long_one(fates: list[str], number: int, timestamp: int, uneven: bool) -> None:
-    short, long = Heard(), Heard()
+@given(
+    st.lists(FATES, min_size=30, max_size=200), st.integers(0, 0xFFFF), st.integers(0, 0xFFFFFFFF), st.booleans(), st.booleans()
+)
+def test_the_short_way_counts_and_sounds_like_the_long_one(
+    fates: list[str], number: int, timestamp: int, uneven: bool, varies: bool
+) -> None:
+    short, long = (HeardVarying(), HeardVarying()) if varies else (Heard(), Heard())
     now, ssrc, kind = 100.0, 7, 0
     held: list[bytes] = []
     for place, fate in enumerate(fates):
@@ -58,6 +62,8 @@ def test_the_short_way_counts_and_sounds_like_the_long_one(fates: list[str], num
         timestamp += 1_000_000 * (fate == "jump")
         size, shown = (80 if fate == "short" else 160), (101 if fate == "event" else kind)
         made = packet(number, timestamp, kind=shown, ssrc=ssrc, size=size)
+        if varies and not shown:
+            made = varying(number, timestamp, bytes((160 // size, number % 256, 1)) + b"x" * (number % 9), ssrc)
         number, timestamp = number + 1, timestamp + 160
         arrivals = {"lost": [], "twice": [made, made], "late": []}.get(fate, [made]) + held
         held = [made] if fate == "late" else []
@@ -95,3 +101,102 @@ def test_far_is_silence_itself_where_there_is_nothing() -> None:
     heard.receiver.hear(1.0)
     assert heard.receiver.far is SILENCE
     assert heard.receiver.packet is None
+
+
+class Varying:
+    """A codec whose payloads vary in length: a byte that says how many samples of mu-law follow, and how it was lost."""
+
+    name, payload_type, clock_rate, rate, frame_payload, remembers = "VARYING", -1, 8000, 8000, 0, True
+
+    def __init__(self) -> None:
+        self.decoded: list[bytes] = []
+        self.concealed = 0
+
+    def encode(self, pcm: bytes) -> bytes:
+        return b"\x01" + pcm[:4]
+
+    def decode(self, payload: bytes) -> bytes:
+        self.decoded.append(payload)
+        return payload[1:3] * self.units(payload)
+
+    def units(self, payload: bytes) -> int:
+        return {1: 160, 2: 80}.get(payload[0], 0) if len(payload) > 2 else 0
+
+    def conceal(self) -> bytes:
+        self.concealed += 1
+        return b"CC" * 160
+
+    def recover(self, payload: bytes) -> bytes:
+        return b"RR" * 160 if payload[3:] == b"FEC" else b""
+
+
+def varying(number: int, timestamp: int, payload: bytes, ssrc: int = 7) -> bytes:
+    return HEADER.pack(0x80, 96, number & 0xFFFF, timestamp & 0xFFFFFFFF, ssrc) + payload
+
+
+class HeardVarying(Heard):
+    """A receiver of the codec above."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.codec = Varying()
+        self.receiver.configure({96: self.codec, 8: codec("PCMA")}, 101)
+
+    def frames(self, packets: list[tuple[float, bytes]], ticks: int) -> list[bytes]:
+        heard = []
+        for tick in range(ticks):
+            now = 1.0 + 0.020 * tick
+            while packets and packets[0][0] <= now:
+                at, made = packets.pop(0)
+                self.receiver.receive(made, FAR, at)
+            self.receiver.hear(now)
+            heard.append(self.receiver.far)
+        return heard
+
+
+def test_payloads_of_varying_length_take_the_short_way_too() -> None:
+    heard = HeardVarying()
+    sent = [(1.0 + 0.020 * n, varying(n, 160 * n, b"\x01" + bytes((n, 1)) + b"x" * (n % 7))) for n in range(50)]
+    total = sum(len(made) - 12 for _, made in sent)
+    seen = heard.frames(sent, 60)
+    assert [frame[0] for frame in seen if frame is not SILENCE and frame[:2] != b"CC"] == list(range(50))
+    assert (heard.receiver.totals(), heard.receiver.packets, heard.receiver.bytes) == ((50, 0), 50, total)
+
+
+def test_what_cannot_be_decoded_is_counted_and_not_heard() -> None:
+    heard = HeardVarying()
+    payloads = [b"\x01ab", b"", b"\x00", b"\x00" * 60_000, b"\xff\xff\xff", b"\x01"]
+    for number, payload in enumerate(payloads):
+        heard.receiver.receive(varying(number, 160 * number, payload), FAR, 1.0 + number)
+    assert heard.receiver.garbage == 4, "an empty payload says nothing, which is no mistake"
+    assert len(heard.receiver.buffer) == 1
+
+
+def test_a_lost_frame_is_found_in_the_next_packet_or_made_up_by_the_codec() -> None:
+    heard = HeardVarying()
+    came = [number for number in range(60) if number not in (20, 40)]
+    sent = [(1.0 + 0.020 * n, varying(n, 160 * n, b"\x01ab" + (b"FEC" if n == 21 else b""))) for n in came]
+    seen = heard.frames(sent, 64)
+    first = next(place for place, frame in enumerate(seen) if frame is not SILENCE)
+    assert seen[first + 20] == b"RR" * 160
+    assert seen[first + 40] == b"CC" * 160
+    assert heard.codec.concealed >= 1
+
+
+def test_a_codec_stops_making_things_up() -> None:
+    heard = HeardVarying()
+    seen = heard.frames([(1.0 + 0.020 * n, varying(n, 160 * n, b"\x01ab")) for n in range(10)], 100)
+    assert seen.count(b"CC" * 160) == 25
+    assert seen[-1] is SILENCE
+    assert heard.receiver.rate == 8000
+
+
+def test_each_packet_of_a_codec_with_a_memory_is_decoded_once_and_in_order() -> None:
+    heard = HeardVarying()
+    order = list(range(100))
+    order[30], order[31] = order[31], order[30]
+    late = [(1.0 + 0.020 * place + (0.09 if 50 <= place < 60 else 0.0), n) for place, n in enumerate(order)]
+    sent = [(at, varying(n, 160 * n, b"\x01" + bytes((n, 1)))) for at, n in sorted(late)]
+    heard.frames(sent, 130)
+    decoded = [payload[1] for payload in heard.codec.decoded]
+    assert decoded == sorted(set(decoded))

@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from virtual_media import SeededIds
 
+from offhook.media import pcm
 from offhook.media.codecs import codec
 from offhook.media.receiving import Address
 from offhook.media.rtp import HEADER
@@ -49,7 +50,7 @@ def test_frames_are_gathered() -> None:
     begin = made.timestamp
     made.configure(codec("PCMA"), 8, 3)
     for _ in range(6):
-        made.gather(SPEECH)
+        made.speak(pcm.alaw_to_linear(SPEECH))
     assert [packet[12:] for _, packet, _ in outbox] == [SPEECH * 3] * 2
     assert [second for _, second, *_ in headers(outbox)] == [0x88, 8]
     assert [(timestamp - begin) & 0xFFFFFFFF for *_, timestamp, _ in headers(outbox)] == [0, 480]

@@ -31,7 +31,7 @@ from offhook.media.messages import (
     TurnServer,
 )
 from offhook.media.route import RelayLink
-from offhook.media.sources import FRAME_BYTES, SILENCE, Recorder, SoundCard, Source
+from offhook.media.sources import SAMPLE_RATE, SILENCE, Recorder, SoundCard, Source, frame_bytes
 from offhook.media.tones import cadence_source, dtmf_frames, tone_source
 
 R = TypeVar("R")
@@ -56,14 +56,15 @@ class SeededIds:
 class MemoryRecorder:
     """Keeps both sides."""
 
-    def __init__(self) -> None:
+    def __init__(self, rate: int = SAMPLE_RATE) -> None:
+        self.rate = rate
         self.near: list[bytes] = []
         self.far: list[bytes] = []
         self.closed = False
         self.error = ""
 
     def write(self, near: bytes, far: bytes) -> None:
-        assert len(near) == len(far) == FRAME_BYTES
+        assert len(near) == len(far) == frame_bytes(self.rate)
         self.near.append(near)
         self.far.append(far)
 
@@ -74,7 +75,8 @@ class MemoryRecorder:
 class FakeCard:
     """A sound card whose microphone hears a list and whose loudspeaker is one."""
 
-    def __init__(self) -> None:
+    def __init__(self, rate: int = SAMPLE_RATE) -> None:
+        self.rate = rate
         self.mic = SILENCE
         self.played: list[bytes] = []
         self.rung: list[bytes] = []
@@ -86,9 +88,11 @@ class FakeCard:
         return self.mic
 
     def play(self, frame: bytes) -> None:
+        assert len(frame) == frame_bytes(self.rate)
         self.played.append(frame)
 
     def ring(self, frame: bytes) -> None:
+        assert len(frame) == frame_bytes(self.rate)
         self.rung.append(frame)
 
     def select(self, kind: DeviceKind, device_id: str) -> None:
@@ -134,25 +138,25 @@ class MemoryStudio:
         self.handshakes: Callable[[DtlsPeer], Handshake] | None = None
         self.fast = importlib.util.find_spec("numpy") is not None
 
-    def open_file(self, path: str, loop: bool) -> Source:
+    def open_file(self, path: str, loop: bool, rate: int) -> Source:
         if path not in self.files:
             raise FileNotFoundError(2, "No such file", path)
         return self.files[path]
 
-    def tone(self, frequencies: tuple[float, ...], duration_ms: int, gain_db: float) -> Source:
-        return tone_source(frequencies, duration_ms, gain_db)
+    def tone(self, frequencies: tuple[float, ...], duration_ms: int, gain_db: float, rate: int) -> Source:
+        return tone_source(frequencies, duration_ms, gain_db, rate)
 
-    def signal(self, kind: LocalToneKind) -> Source:
+    def signal(self, kind: LocalToneKind, rate: int) -> Source:
         assert kind != "none"
-        return cadence_source(kind)
+        return cadence_source(kind, rate)
 
-    def digit(self, digit: str, duration_ms: int) -> list[bytes]:
-        return dtmf_frames(digit, duration_ms)
+    def digit(self, digit: str, duration_ms: int, rate: int) -> list[bytes]:
+        return dtmf_frames(digit, duration_ms, rate)
 
-    def recorder(self, path: str, channels: Literal["mono", "stereo"]) -> Recorder:
+    def recorder(self, path: str, channels: Literal["mono", "stereo"], rate: int) -> Recorder:
         if path.startswith("/forbidden"):
             raise PermissionError(13, "Permission denied", path)
-        self.recorders[path] = MemoryRecorder()
+        self.recorders[path] = MemoryRecorder(rate)
         return self.recorders[path]
 
     def sound_card(self) -> SoundCard:
@@ -264,10 +268,10 @@ class Pair:
             self.reports[side].append(report)
 
 
-def level(frames: list[bytes], frequency: float) -> float:
+def level(frames: list[bytes], frequency: float, rate: int = SAMPLE_RATE) -> float:
     """Return the amplitude (0-32767) of a frequency in frames: Goertzel."""
     samples = array("h", b"".join(frames))
-    coefficient = 2 * math.cos(math.tau * frequency / 8000)
+    coefficient = 2 * math.cos(math.tau * frequency / rate)
     one = two = 0.0
     for sample in samples:
         one, two = sample + coefficient * one - two, one

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from offhook.errors import OffhookError, SetupError
 from offhook.io.audio.null import NullCard
 from offhook.media.messages import DeviceFailed, DeviceKind, DeviceRecovered, DevicesListed, DtlsPeer, LocalToneKind, TurnServer
-from offhook.media.sources import SILENCE, Recorder, SoundCard, Source
+from offhook.media.sources import SAMPLE_RATE, SILENCE, Recorder, SoundCard, Source
 from offhook.media.tones import cadence_source, dtmf_frames, tone_source
 
 if TYPE_CHECKING:
@@ -93,6 +93,11 @@ class LateCard:
         self._asked.append(wish)
         self._work.release()
 
+    @property
+    def rate(self) -> int:
+        """Return the card's rate; until it is there, any will do."""
+        return SAMPLE_RATE if self._card is None else self._card.rate
+
     def capture(self) -> bytes:
         """Return one frame from the microphone."""
         return SILENCE if self._card is None else self._card.capture()
@@ -141,35 +146,35 @@ class LocalStudio:
         self._card: LateCard | None = None
         self._numpy: bool | None = None  # None: nobody has asked
 
-    def open_file(self, path: str, loop: bool) -> Source:
+    def open_file(self, path: str, loop: bool, rate: int) -> Source:
         """Return a source that opens the WAV file in the background."""
 
         def opening() -> Source:
             from offhook.io.audio.files import open_wav_source
 
-            return open_wav_source(path, loop)
+            return open_wav_source(path, loop, rate=rate)
 
         return LateSource(opening)
 
-    def tone(self, frequencies: tuple[float, ...], duration_ms: int, gain_db: float) -> Source:
+    def tone(self, frequencies: tuple[float, ...], duration_ms: int, gain_db: float, rate: int) -> Source:
         """Return a tone."""
-        return tone_source(frequencies, duration_ms, gain_db)
+        return tone_source(frequencies, duration_ms, gain_db, rate)
 
-    def signal(self, kind: LocalToneKind) -> Source:
+    def signal(self, kind: LocalToneKind, rate: int) -> Source:
         """Return a call progress tone."""
         if kind == "none":
-            return tone_source((), 20, 0.0)
-        return cadence_source(kind)
+            return tone_source((), 20, 0.0, rate)
+        return cadence_source(kind, rate)
 
-    def digit(self, digit: str, duration_ms: int) -> list[bytes]:
+    def digit(self, digit: str, duration_ms: int, rate: int) -> list[bytes]:
         """Return a DTMF digit as frames."""
-        return dtmf_frames(digit, duration_ms)
+        return dtmf_frames(digit, duration_ms, rate)
 
-    def recorder(self, path: str, channels: Literal["mono", "stereo"]) -> Recorder:
+    def recorder(self, path: str, channels: Literal["mono", "stereo"], rate: int) -> Recorder:
         """Return a recorder that writes this WAV file."""
         from offhook.io.audio.files import open_wav_recorder
 
-        return open_wav_recorder(path, channels)
+        return open_wav_recorder(path, channels, rate)
 
     def sound_card(self) -> SoundCard:
         """Return the sound card, which opens in the background."""

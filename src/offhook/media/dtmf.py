@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from offhook.media.sources import FRAMES_A_SECOND, SAMPLE_RATE
+
 DIGITS: Final = "0123456789*#ABCD"  # RFC 4733 3.2: events 0 to 15
 PAUSE: Final = ","
 EVENT: Final = struct.Struct("!BBH")  # event, E/R/volume, duration
 END: Final = 0x80
 VOLUME: Final = 10  # -10 dBm0
 END_PACKETS: Final = 3  # RFC 4733 2.5.1.4: the last packet is sent three times in all
-FRAME_UNITS: Final = 160  # 20 ms
 MAX_UNITS: Final = 0xFFFF  # RFC 4733 2.5.1.3: longer events come in segments
-LAST_UNITS: Final = MAX_UNITS - MAX_UNITS % FRAME_UNITS
 PATIENCE_MS: Final = 200.0  # no packet of an event for so long: its end was lost (updates come every 20-50 ms)
 
 
@@ -27,14 +27,17 @@ def normal(digits: str) -> str:
     return digits.upper()
 
 
-def event_packets(digit: str, duration_ms: int) -> Iterator[tuple[bytes, bool]]:
+def event_packets(digit: str, duration_ms: int, clock: int = SAMPLE_RATE) -> Iterator[tuple[bytes, bool]]:
     """Yield one (payload, is_end) for each 20 ms of the digit, then the end packet twice again.
+
+    Durations count the `clock` of the payload type; what its 16 bits cannot say (8 s at 8 kHz, 1.3 s at 48 kHz) is cut off.
 
     The caller sends all of them with the timestamp of the first, the marker on the first.
     """
     event = DIGITS.index(digit)
-    units = min(LAST_UNITS, max(1, round(duration_ms / 20)) * FRAME_UNITS)
-    for elapsed in range(FRAME_UNITS, units, FRAME_UNITS):
+    frame = clock // FRAMES_A_SECOND
+    units = min(MAX_UNITS - MAX_UNITS % frame, max(1, round(duration_ms / 20)) * frame)
+    for elapsed in range(frame, units, frame):
         yield EVENT.pack(event, VOLUME, elapsed), False
     for _ in range(END_PACKETS):
         yield EVENT.pack(event, END | VOLUME, units), True
@@ -50,10 +53,6 @@ class _Press:
     units: int = 0
     before: int = 0
 
-    @property
-    def duration_ms(self) -> int:
-        return (self.before + self.units) // 8
-
 
 class EventReceiver:
     """Makes key presses of the packets of one stream, each reported once, when it ends.
@@ -62,9 +61,10 @@ class EventReceiver:
     doubled, late or out of order never does. The marker bit is not believed.
     """
 
-    __slots__ = ("_done", "_press")
+    __slots__ = ("_done", "_press", "clock")
 
     def __init__(self) -> None:
+        self.clock = SAMPLE_RATE  # of the payload type
         self._press: _Press | None = None
         self._done: int | None = None  # timestamp of the last press that was reported
 
@@ -110,7 +110,7 @@ class EventReceiver:
         if press is None:
             return []
         self._done = press.timestamp
-        return [(DIGITS[press.event], press.duration_ms)]
+        return [(DIGITS[press.event], (press.before + press.units) * 1000 // self.clock)]
 
     def restart(self) -> None:
         """The sender chose new timestamps: nothing counts as old any more."""
@@ -122,7 +122,7 @@ class EventReceiver:
             return False
         # Within ten seconds behind the newest press it is a straggler; further off the sender has restarted.
         behind = (latest - timestamp) & 0xFFFFFFFF
-        return behind < 80_000
+        return behind < 10 * self.clock
 
     @staticmethod
     def _continues(press: _Press, event: int, timestamp: int) -> bool:

@@ -45,9 +45,10 @@ from offhook.media.messages import (
     StreamId,
     WriteAudio,
 )
+from offhook.media.rates import Rates, Shares
 from offhook.media.receiving import Address
 from offhook.media.reels import Playback, Quiet, Recording, Studio
-from offhook.media.sources import SILENCE, SoundCard, Source
+from offhook.media.sources import SILENCE, SoundCard, Source, solid
 from offhook.media.stream import Stream
 
 PHASES: Final = 4
@@ -76,7 +77,9 @@ class Engine:
         self._output = self._mic = 1.0
         self._mic_muted = False
         self._round = 0  # a tenth of the streams looks around in each tick
-        self._links = Links(self._reports.append, studio.fast_rates)
+        self._rates = Rates(studio.fast_rates)
+        self._mic_shares = Shares(self._rates)
+        self._links = Links(self._reports.append, self._rates)
 
     @property
     def idle(self) -> bool:
@@ -121,6 +124,7 @@ class Engine:
 
     def _tick_with_sound(self, card: SoundCard, now: float) -> None:
         streams = self._phases[SOUND_PHASE]
+        rate = card.rate
         for stream in streams:
             stream.hear(now)
         heard = self._tone_frame(card)
@@ -128,17 +132,20 @@ class Engine:
         for stream in streams:
             if stream.sound:
                 wants_sound = True
-                if stream.far is not SILENCE:
-                    heard = stream.far if heard is SILENCE else pcm.add(heard, stream.far)
+                if (far := stream.far_at(rate)) is not SILENCE:
+                    heard = far if heard is SILENCE else pcm.add(heard, far)
         mic = SILENCE
         if wants_sound:
             # The microphone is read even when muted, so that it does not speak of the past afterwards.
             mic = card.capture()
             mic = SILENCE if self._mic_muted else self._at(self._mic, mic)
         if wants_sound or heard is not SILENCE:
-            card.play(self._at(self._output, heard))
+            card.play(solid(self._at(self._output, heard), rate))
+        if self._mic_shares:
+            self._mic_shares.turn()
         for stream in streams:
-            stream.speak(mic)
+            same = stream.rate == rate or not stream.sound
+            stream.speak(mic if same else self._mic_shares.at(mic, rate, stream.rate))
         while (report := card.poll()) is not None:
             self._reports.append(report)
 
@@ -156,7 +163,7 @@ class Engine:
             return SILENCE
         if not self._tone_rings:
             return frame
-        card.ring(self._at(self._output, frame))
+        card.ring(solid(self._at(self._output, frame), card.rate))
         return SILENCE
 
     def poll_sound(self) -> None:
@@ -245,6 +252,7 @@ class Engine:
         stream = Stream(
             command.stream, command.port, command.cname,
             ids=self._ids, studio=self._studio, outbox=self.outbox, report=self._reports.append, epoch=self._epoch,
+            rates=self._rates,
         )  # fmt: skip
         self.streams[command.stream] = stream
         stream.phase = min(range(PHASES), key=lambda phase: len(self._phases[phase]))
@@ -314,37 +322,40 @@ class Engine:
 
     def _start_playback(self, stream: Stream, command: StartPlayback) -> None:
         source: Source
+        rate = stream.rate
         try:
             if command.kind == "file":
-                source, gain_db = self._studio.open_file(command.path, command.loop), command.gain_db
+                source, gain_db = self._studio.open_file(command.path, command.loop, rate), command.gain_db
             elif command.kind == "tone":
                 # A tone has its gain from the oscillator.
-                source, gain_db = self._studio.tone(command.frequencies, command.duration_ms, command.gain_db), 0.0
+                source, gain_db = self._studio.tone(command.frequencies, command.duration_ms, command.gain_db, rate), 0.0
             else:
                 source, gain_db = Quiet(command.duration_ms), 0.0
         except (OSError, OffhookError, ValueError) as error:
             self._reports.append(PlaybackDone(stream.name, command.playback, "failed", 0, str(error)))
             return
-        stream.play(Playback(command.playback, source, gain_db))
+        stream.play(Playback(command.playback, source, gain_db, rate, self._rates))
 
     def _start_recording(self, stream: Stream, command: StartRecording) -> None:
+        rate = stream.rate
         try:
-            recorder = self._studio.recorder(command.path, command.channels)
+            recorder = self._studio.recorder(command.path, command.channels, rate)
         except (OSError, OffhookError) as error:
             self._reports.append(
                 RecordingDone(stream.name, command.recording, command.path, "failed", 0, str(error) or "cannot be written")
             )
             return
-        beep = Playback("beep", self._studio.tone((BEEP_HZ,), BEEP_MS, BEEP_DB), 0.0) if command.beep else None
-        stream.record(Recording(command.recording, command.path, recorder, command.max_ms), beep)
+        beep = None
+        if command.beep:
+            beep = Playback("beep", self._studio.tone((BEEP_HZ,), BEEP_MS, BEEP_DB, rate), 0.0, rate, self._rates)
+        stream.record(Recording(command.recording, command.path, recorder, command.max_ms, rate), beep)
 
     def _play_local(self, command: PlayLocalTone) -> None:
         if self._tone is not None:
             self._tone.close()
             self._tone = None
         if command.tone != "none":
-            self._sound()
-            self._tone = self._studio.signal(command.tone)
+            self._tone = self._studio.signal(command.tone, self._sound().rate)
             self._tone_rings = command.tone == "ring"
 
     def _sound(self) -> SoundCard:

@@ -9,14 +9,14 @@ from typing import Final, TypeAlias
 
 from offhook.media import pcm
 from offhook.media.conceal import crossfade
-from offhook.media.sources import FRAME_BYTES, FRAME_SAMPLES
+from offhook.media.sources import FRAMES_A_SECOND, SAMPLE_RATE, frame_bytes, silence
 
 MIN_TARGET_S: Final = 0.020
 MAX_TARGET_S: Final = 0.200
 FIRST_PEAK_S: Final = 0.030  # start cautiously; a quiet network brings it down within seconds
 HEADROOM_S: Final = 0.005  # a tick may come this much early against the packets
 SURPLUS_S: Final = 0.030  # more than a frame beyond the target: play faster
-JUMP: Final = 2 * 8000  # two seconds: a wider step of the timestamp is a new timeline
+JUMP_S: Final = 2  # a wider step of the timestamp is a new timeline
 LEAP_S: Final = 1.0  # as much against the clock is one too: a sender that stood still and went on where it was
 MAX_FRAMES: Final = 60  # 1.2 s of audio; a flood gets no further
 LATE_RESTART: Final = 12  # so many late packets in a row are a clock set back, not lateness
@@ -27,8 +27,6 @@ REVIEW_TICKS: Final = 10  # how often `review` is to be called
 _PEAK_DECAY: Final = REVIEW_TICKS / 256  # five seconds
 _DRIFT_S: Final = REVIEW_TICKS * 0.000_01  # what the far clock may lose from review to review: 500 ppm
 _FRAME_S: Final = 0.020
-_SAMPLE_S: Final = 1 / 8000
-_SILENCE: Final = bytes(FRAME_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +44,21 @@ class JitterBuffer:
 
     Works on a straight line: a packet of timestamp t ideally arrives at `base + t`; how much later the packets really come
     (their lag), with a memory of some seconds, is the delay that playing should have (20-200 ms). `now` is in seconds,
-    timestamps are samples of 8 kHz; audio may come in pieces of any length.
+    timestamps count the codec's RTP clock (which need not be the rate of its PCM); audio may come in pieces of any length.
 
     While packets come in order and in time they wait in a queue, and neither end of it counts anything. Whatever disturbs
     that spreads the queue out into a dictionary by timestamp, where all cases are dealt with; calm brings it back.
     """
 
     __slots__ = (
-        "_decode", "_frames", "_jump_at", "_lag", "_late_run", "_next", "_peak", "_playing", "_previous", "_reviewed",
-        "_starved", "_steady", "_surplus", "_top", "delay", "dropped", "duplicate", "jitter", "late", "missing", "queue",
-        "resyncs",
+        "_decode", "_frame_bytes", "_frames", "_jump", "_jump_at", "_lag", "_late_run", "_next", "_peak", "_playing",
+        "_previous", "_reviewed", "_starved", "_steady", "_step", "_surplus", "_top", "_unit_s", "clock", "delay", "dropped",
+        "duplicate", "following", "jitter", "late", "missing", "queue", "rate", "resyncs",
     )  # fmt: skip
 
-    def __init__(self, decode: Callable[[bytes], bytes]) -> None:
+    def __init__(self, decode: Callable[[bytes], bytes], clock: int = SAMPLE_RATE, rate: int = SAMPLE_RATE) -> None:
         self._decode = decode  # from packet to PCM
+        self._set(clock, rate)
         self.queue: deque[bytes] = deque()  # up to `_top`, while `_steady`
         self._frames: dict[int, Item] = {}  # by extended timestamp, otherwise
         self._steady = False
@@ -73,8 +72,22 @@ class JitterBuffer:
         self._playing = False
         self._starved = self._surplus = self._late_run = 0
         self._jump_at = -1
+        self.following: bytes | None = None  # the packet behind the frame that `pull` has just given up
         self.jitter = 0.0  # seconds
         self.late = self.duplicate = self.missing = self.dropped = self.resyncs = 0
+
+    def _set(self, clock: int, rate: int) -> None:
+        self.clock, self.rate = clock, rate
+        self._step = clock // FRAMES_A_SECOND  # from frame to frame
+        self._unit_s = 1 / clock
+        self._jump = JUMP_S * clock
+        self._frame_bytes = frame_bytes(rate)
+
+    def tune(self, clock: int, rate: int) -> None:
+        """Count another RTP clock, or be about PCM of another rate: what is here is forgotten then."""
+        if (clock, rate) != (self.clock, self.rate):
+            self.reset()
+            self._set(clock, rate)
 
     def __len__(self) -> int:
         return len(self.queue) + len(self._frames)
@@ -104,13 +117,14 @@ class JitterBuffer:
         return min(MAX_TARGET_S, max(MIN_TARGET_S, self._peak + HEADROOM_S))
 
     def _delay_of(self, at: int, now: float) -> float:
-        return now - self._previous + self._lag + (self._top - at) * _SAMPLE_S
+        return now - self._previous + self._lag + (self._top - at) * self._unit_s
 
     def reset(self) -> None:
         """Forget audio and timeline (another source speaks), keep counters and what was learnt of the network."""
         self.queue.clear()
         self._frames.clear()
         self._top = self._jump_at = -1
+        self.following = None
         self._steady = self._playing = False
         self._starved = self._surplus = self._late_run = 0
 
@@ -124,7 +138,7 @@ class JitterBuffer:
     def review(self, now: float) -> None:
         """Forget a little of what was learnt; to be called after every tenth `pull`, with its time."""
         if self._steady:
-            self.delay = self._delay_of(self._top - FRAME_SAMPLES * len(self.queue), now)
+            self.delay = self._delay_of(self._top - self._step * len(self.queue), now)
         if self._previous == self._reviewed:
             return  # nothing came, nothing was learnt
         self._reviewed = self._previous
@@ -143,10 +157,10 @@ class JitterBuffer:
         if self._steady and 0.0 <= lag <= self._peak:
             self._lag = lag
         elif not self._steady or not self._adapt(lag, step):
-            self.put((self._top + FRAME_SAMPLES) & 0xFFFFFFFF, packet, now)
+            self.put((self._top + self._step) & 0xFFFFFFFF, packet, now)
             return
         self._previous = now
-        self._top += FRAME_SAMPLES
+        self._top += self._step
         # RFC 3550 6.4.1: J(i) = J(i-1) + (|D(i-1,i)| - J(i-1))/16
         self.jitter += ((step if step > 0.0 else -step) - self.jitter) * 0.0625
         self.queue.append(packet)
@@ -169,17 +183,17 @@ class JitterBuffer:
         step = (timestamp - self._top) & 0xFFFFFFFF
         if step >= 0x80000000:
             step -= 0x100000000
-        if self._top < 0 or not -JUMP < step < JUMP:
+        if self._top < 0 or not -self._jump < step < self._jump:
             return self._put_apart(timestamp, item, now)
         at = self._top + step
-        difference = now - self._previous - step * _SAMPLE_S
+        difference = now - self._previous - step * self._unit_s
         if not -LEAP_S < difference < LEAP_S:
             return self._put_apart(timestamp, item, now)
         if step > 0:
             self._top = at
             self._previous = now
         else:
-            self._previous = now - step * _SAMPLE_S
+            self._previous = now - step * self._unit_s
         self.jitter += (abs(difference) - self.jitter) * 0.0625
         self._lag = lag = max(0.0, self._lag + difference)
         if lag > self._peak:
@@ -211,8 +225,8 @@ class JitterBuffer:
         """The first packet, or one that does not belong with the others: a new timeline if it is not alone."""
         if self._top < 0 or not self._frames or timestamp == self._jump_at:
             return self._restart(timestamp, item, now)
-        samples = len(item.pcm) // 2 if isinstance(item, Linear) else FRAME_SAMPLES
-        self._jump_at = (timestamp + samples) & 0xFFFFFFFF
+        units = self._units(item.pcm) if isinstance(item, Linear) else self._step
+        self._jump_at = (timestamp + units) & 0xFFFFFFFF
         return False
 
     def _restart(self, timestamp: int, item: Item, now: float) -> bool:
@@ -230,18 +244,18 @@ class JitterBuffer:
     def _spread(self) -> None:
         """From the queue to the dictionary."""
         self._steady = False
-        self._next = at = self._top - FRAME_SAMPLES * (len(self.queue) - 1)
+        self._next = at = self._top - self._step * (len(self.queue) - 1)
         for packet in self.queue:
             self._frames[at] = packet
-            at += FRAME_SAMPLES
+            at += self._step
         self.queue.clear()
 
     def _line_up(self) -> None:
         """From the dictionary to the queue, if there is no gap and no odd piece."""
-        frames, at = self._frames, self._next
-        if len(frames) * FRAME_SAMPLES != self._top - at + FRAME_SAMPLES:
+        frames, at, step = self._frames, self._next, self._step
+        if len(frames) * step != self._top - at + step:
             return
-        packets = [frames.get(at + FRAME_SAMPLES * number) for number in range(len(frames))]
+        packets = [frames.get(at + step * number) for number in range(len(frames))]
         whole = [packet for packet in packets if isinstance(packet, bytes)]
         if len(whole) == len(packets):
             self.queue.extend(whole)
@@ -259,6 +273,7 @@ class JitterBuffer:
         return self.queue.popleft() if self.queue else self._pull_with_care(now)
 
     def _pull_with_care(self, now: float) -> Item | None:
+        self.following = None
         if self._steady:
             self._spread()
         at = self._next
@@ -278,7 +293,7 @@ class JitterBuffer:
             if item is None:
                 return None
         elif isinstance(item, bytes):
-            self._next = at + FRAME_SAMPLES
+            self._next = at + self._step
         else:
             item = self._gather(item.pcm, at)
         self._starved = 0
@@ -291,14 +306,18 @@ class JitterBuffer:
     def _linear(self, item: Item) -> bytes:
         return self._decode(item) if isinstance(item, bytes) else item.pcm
 
+    def _units(self, audio: bytes) -> int:
+        """Return how long PCM is by the RTP clock."""
+        return len(audio) * self._step // self._frame_bytes
+
     def _find(self, at: int, delay: float) -> Item | None:
         """Nothing begins at `at`: play what begins a little later, wait for it, or give it up."""
         frames = self._frames
-        if frames and (first := min(frames)) < at + FRAME_SAMPLES:
+        if frames and (first := min(frames)) < at + self._step:
             # Off the grid (another packet length, a digit in between): the grid moves to the packets.
             audio = self._linear(frames.pop(first))
             if first < at:
-                audio = audio[2 * (at - first) :]
+                audio = audio[(at - first) * self._frame_bytes // self._step & ~1 :]
             return self._gather(audio, max(at, first))
         self._starved += 1
         if not frames and self._starved > STARVED:
@@ -307,23 +326,25 @@ class JitterBuffer:
         if delay < self._target:
             return None  # it may still come: play everything 20 ms later from here on
         self.missing += 1
-        self._next = at + FRAME_SAMPLES
+        self._next = at + self._step
+        following = frames.get(self._next)
+        self.following = following if isinstance(following, bytes) else None
         if frames and delay > MAX_TARGET_S + self._target:
             self._next = min(frames)  # the sender left a hole in its timeline
         return None
 
     def _gather(self, audio: bytes, at: int) -> Linear:
         """Make one frame of packets that are shorter or longer than one; what is over stays for the next."""
-        frames = self._frames
-        self._next = at + FRAME_SAMPLES
-        while len(audio) < FRAME_BYTES:
-            more = frames.pop(at + len(audio) // 2, None)
+        frames, size = self._frames, self._frame_bytes
+        self._next = at + self._step
+        while len(audio) < size:
+            more = frames.pop(at + self._units(audio), None)
             if more is None or not (piece := self._linear(more)):
-                return Linear(audio + _SILENCE[len(audio) :])
+                return Linear(audio + silence(self.rate)[len(audio) :])
             audio += piece
-        if len(audio) > FRAME_BYTES:
-            frames[self._next] = Linear(audio[FRAME_BYTES:])
-        return Linear(audio[:FRAME_BYTES])
+        if len(audio) > size:
+            frames[self._next] = Linear(audio[size:])
+        return Linear(audio[:size])
 
     def _hasten(self, item: Item, delay: float) -> Item:
         """Lose 20 ms when there is more in hand than needed: a quiet frame, or after half a second any."""
@@ -331,14 +352,19 @@ class JitterBuffer:
             return item
         self._surplus += 1
         far_behind = delay > MAX_TARGET_S + 2 * SURPLUS_S
+        # From here on it stays decoded: a codec with a memory hears each packet once.
         frame = self._linear(item)
         if not far_behind and self._surplus < SURPLUS_TICKS and pcm.rms(frame) > QUIET_RMS:
-            return item
+            return Linear(frame)
         following = self._frames.get(self._next)
-        if following is None or len(second := self._linear(following)) != FRAME_BYTES:
-            return item
+        if following is None:
+            return Linear(frame)
+        second = self._linear(following)
+        if len(second) != self._frame_bytes:
+            self._frames[self._next] = Linear(second)
+            return Linear(frame)
         del self._frames[self._next]
-        self._next += FRAME_SAMPLES
+        self._next += self._step
         self._surplus = 0
         self.dropped += 1
         return Linear(crossfade(frame, second))

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from offhook.media.dtmf import END_PACKETS, PAUSE, event_packets, normal
 from offhook.media.messages import DigitsDone, DigitSent, MediaReport, SendDigits, StreamId
-from offhook.media.sources import SILENCE
+from offhook.media.sources import SAMPLE_RATE, SILENCE
 
 # An event payload and whether it is the first of its digit; or PCM to send in place of the audio; or None: audio as usual.
 Step: TypeAlias = tuple[bytes, bool] | bytes | None
@@ -17,7 +17,7 @@ Step: TypeAlias = tuple[bytes, bool] | bytes | None
 class Keypad:
     """The digits of one stream. `active` says whether `step` wants to be called at each tick."""
 
-    __slots__ = ("_frames", "_report", "_steps", "_stream", "_waiting", "active")
+    __slots__ = ("_frames", "_report", "_steps", "_stream", "_waiting", "active", "clock")
 
     def __init__(
         self, stream: StreamId, report: Callable[[MediaReport], object], frames: Callable[[str, int], Sequence[bytes]]
@@ -25,6 +25,7 @@ class Keypad:
         self._stream = stream
         self._report = report
         self._frames = frames
+        self.clock = SAMPLE_RATE  # of telephone events
         self._waiting: deque[SendDigits] = deque()
         self._steps: Iterator[Step] = iter(())
         self.active = False
@@ -71,7 +72,7 @@ class Keypad:
 
     def _key(self, request: SendDigits, digit: str) -> Iterator[Step]:
         first = told = False
-        for payload, is_end in event_packets(digit, request.duration_ms):
+        for payload, is_end in event_packets(digit, request.duration_ms, self.clock):
             yield payload, not first
             first = True
             if is_end and not told:

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol, assert_never
 
-from offhook.media import rates
 from offhook.media.messages import (
     MARKS_LIMIT,
     SPEAK_LIMIT_MS,
@@ -31,12 +30,12 @@ from offhook.media.messages import (
     StreamId,
     WriteAudio,
 )
-from offhook.media.sources import FRAME_MS, SILENCE
+from offhook.media.rates import Changer, Rates, link_rate
+from offhook.media.sources import FRAME_MS, SILENCE, solid
 
 OVERRUN_TICKS: Final = 1000 // FRAME_MS  # between two reports of the same trouble
 
 Report = Callable[[MediaReport], object]
-MakeFilter = Callable[[int, bool], rates.Filter]
 
 
 class Voiced(Protocol):
@@ -45,13 +44,11 @@ class Voiced(Protocol):
     name: StreamId
     phase: int
 
-    @property
-    def far(self) -> bytes:
+    def far_at(self, rate: int) -> bytes:
         """Return what was heard in this tick."""
         ...
 
-    @property
-    def near(self) -> bytes:
+    def near_at(self, rate: int) -> bytes:
         """Return what was sent in this tick, as long as it is tapped."""
         ...
 
@@ -63,22 +60,21 @@ class Voiced(Protocol):
 class Link:
     """One program's ear and mouth. The order of a tick is the stream's `hear` and `speak`, then `frame` here."""
 
-    def __init__(self, opened: OpenAudio, report: Report, make_filter: MakeFilter) -> None:
+    def __init__(self, opened: OpenAudio, report: Report, rates: Rates) -> None:
         self.name = opened.audio
         self.stream_name = opened.stream
         self.stream: Voiced | None = None  # until the call has its sound
         self.hears = opened.hear
         self.speaks = opened.speak
         self.near = opened.near
-        ratio = rates.ratio_of(opened.rate)
+        self._rate = link_rate(opened.rate)
+        self._rates = rates
         self._report = report
         self._millisecond = 2 * opened.rate // 1000  # bytes
         self._frame_bytes = FRAME_MS * self._millisecond
         self._limit = SPEAK_LIMIT_MS * self._millisecond
-        self._up = self._down = None
-        if ratio > 1:
-            self._up = rates.Changer(ratio, up=True, make=lambda: make_filter(ratio, True))
-            self._down = rates.Changer(ratio, up=False, make=lambda: make_filter(ratio, False))
+        self._changer: Changer | None = None  # to the rate of the stream
+        self._stream_rate = self._rate
         self._number = 0
         self._told = 0  # what the latest frame said is gone
         self._buffer = bytearray()
@@ -122,13 +118,20 @@ class Link:
         self._playing = False
         self._report(AudioCleared(self.stream_name, self.name, self.played_ms, dropped // self._millisecond, marks))
 
-    def speak(self) -> bytes:
-        """Return the next frame of what is to be said; `SILENCE` itself when there is nothing."""
+    def speak(self, rate: int) -> bytes:
+        """Return the next frame of what is to be said, at this rate; `SILENCE` itself when there is nothing."""
+        if rate != self._stream_rate:
+            self._stream_rate = rate
+            self._changer = None if rate == self._rate else self._rates.changer(self._rate, rate)
+        frame = self._next_frame()
+        return frame if self._changer is None else self._changer.feed(frame)
+
+    def _next_frame(self) -> bytes:
         buffer = self._buffer
         size = min(len(buffer) & ~1, self._frame_bytes)
         if not size:
             self._run_dry()
-            return SILENCE if self._down is None or self._down.at_rest else self._down.feed(bytes(self._frame_bytes))
+            return SILENCE
         piece = bytes(buffer[:size])
         del buffer[:size]
         self._played += size
@@ -138,7 +141,7 @@ class Link:
         if size < self._frame_bytes:
             piece += bytes(self._frame_bytes - size)
             self._run_dry()
-        return piece if self._down is None else self._down.feed(piece)
+        return piece
 
     def _run_dry(self) -> None:
         if self._playing:
@@ -167,8 +170,8 @@ class Link:
         if not self.hears or stream is None:
             return None if gone == told else (self.name, number, b"", gone)
         self._number = number + 1
-        heard = stream.near if self.near else stream.far
-        return self.name, number, heard if self._up is None else self._up.feed(heard), gone
+        heard = stream.near_at(self._rate) if self.near else stream.far_at(self._rate)
+        return self.name, number, solid(heard, self._rate), gone
 
     def _tell_overrun(self) -> None:
         dropped_ms = self._overrun // self._millisecond
@@ -185,14 +188,12 @@ class Link:
 
 
 class Links:
-    """All links of an engine. `fast` says whether numpy can be had now (and begins to load it, beside, when asked first)."""
+    """All links of an engine."""
 
-    def __init__(self, report: Report, fast: Callable[[], bool]) -> None:
+    def __init__(self, report: Report, rates: Rates) -> None:
         self._report = report
-        self._fast = fast
-        self._is_fast = False
+        self._rates = rates
         self._links: dict[AudioId, Link] = {}
-        self._filters: dict[tuple[int, bool], rates.Filter] = {}
 
     def __len__(self) -> int:
         return len(self._links)
@@ -243,7 +244,7 @@ class Links:
             self._report(AudioClosed(command.stream, command.audio, error="already open"))
             return
         try:
-            self._links[command.audio] = Link(command, self._report, self._filter)
+            self._links[command.audio] = Link(command, self._report, self._rates)
         except ValueError as wrong:
             self._report(AudioClosed(command.stream, command.audio, error=str(wrong)))
             return
@@ -261,14 +262,3 @@ class Links:
         for link in links:
             link.stream = stream
         stream.set_voices(tuple(link for link in links if link.speaks), tapped=any(link.near for link in links))
-
-    def _filter(self, ratio: int, up: bool) -> rates.Filter:
-        """Return the best filter there is now; one does for all links, for it remembers nothing."""
-        if not self._is_fast and self._fast():
-            self._is_fast = True
-            self._filters.clear()
-        found = self._filters.get((ratio, up))
-        if found is None:
-            make = rates.fast_filter if self._is_fast else rates.plain_filter
-            found = self._filters[ratio, up] = make(ratio, up=up)
-        return found

@@ -89,9 +89,10 @@ class IcePeer(Struct, frozen=True):
 class StreamConfig(Struct, frozen=True):
     """What negotiation decided for one stream.
 
-    `codec` is the encoding name (PCMU, PCMA); `payload_type` what we send; `receive_types` maps every payload type we
-    accept to its encoding. `telephone_event` is the payload type of RFC 4733 events we send, None: not negotiated;
-    `telephone_event_in` the one we receive. `direction` is seen from us. `remote` is the RTP address, `remote_rtcp` its RTCP
+    `codec` is a name of `media.codecs` (PCMU, L16/16000); `payload_type` what we send; `receive_types` maps every payload type
+    we accept to its codec. `fmtp` are the far end's wishes about the codec we send. `telephone_event` is the payload type of
+    RFC 4733 events we send, None: not negotiated; `telephone_event_in` the one we receive; `event_clock` counts their
+    durations. `direction` is seen from us. `remote` is the RTP address, `remote_rtcp` its RTCP
     one; with symmetric RTP the first packets that arrive correct them. `security` None is RTP in the clear; with `rtcp_mux`
     RTCP uses the RTP port (RFC 5761). With `ice` packets take the way that its checks find, else with `relayed` that over
     the relay which GatherCandidates has found.
@@ -106,6 +107,8 @@ class StreamConfig(Struct, frozen=True):
     ptime_ms: int = 20
     telephone_event: int | None = None
     telephone_event_in: int | None = None
+    event_clock: int = 8000
+    fmtp: str = ""
     direction: Direction = "sendrecv"
     security: SdesKeys | DtlsPeer | None = None
     rtcp_mux: bool = False

@@ -64,6 +64,11 @@ def change_rate(samples: bytes, rate_in: int, rate_out: int, state: object | Non
     return audioop.ratecv(samples, WIDTH, 1, rate_in, rate_out, state)  # type: ignore[arg-type]
 
 
+def swapped(samples: bytes) -> bytes:
+    """Return samples in the other byte order."""
+    return audioop.byteswap(samples, WIDTH)
+
+
 def unsigned(samples: bytes) -> bytes:
     """Return samples of -32768 to 32767 as 0 to 65535."""
     return audioop.bias(samples, WIDTH, 32768)

@@ -7,10 +7,10 @@ from typing import Final, TypeAlias
 
 from offhook.media import rtp
 from offhook.media.codecs import Codec
-from offhook.media.conceal import Concealer
+from offhook.media.conceal import Concealer, Concealment, OwnConcealer
 from offhook.media.dtmf import EventReceiver
 from offhook.media.jitter import Item, JitterBuffer, Linear
-from offhook.media.sources import FRAME_SAMPLES, SILENCE
+from offhook.media.sources import FRAMES_A_SECOND, SAMPLE_RATE, SILENCE
 
 Address: TypeAlias = tuple[str, int]
 
@@ -19,7 +19,6 @@ PROOF: Final = 3  # packets in sequence from an address that was not agreed on; 
 _unpack: Final = rtp.HEADER.unpack_from
 _unpack_words: Final = rtp.WORDS.unpack_from
 _PLAIN_OCTET: Final = bytes((rtp.PLAIN,))
-_NEXT_FRAME: Final = FRAME_SAMPLES << 32  # the timestamp is the upper half of the second word
 _NOTHING: Final = -1
 
 
@@ -28,14 +27,18 @@ class Receiver:
 
     Nearly every packet is the one that was expected: same source, one further in number, one frame further in time. What it
     will look like is kept as two numbers, so it needs no more than two comparisons and goes straight to the jitter buffer;
-    the counts are brought up to date when a packet is not as expected, or when somebody asks.
+    the counts are brought up to date when a packet is not as expected, or when somebody asks. Where payloads vary in length
+    (`_measure`), the length of the packet is looked at besides.
+
+    `far` has the rate of the codec that the far end uses at the moment (`rate`).
     """
 
     __slots__ = (
-        "_candidate", "_conceal", "_configured", "_counted", "_decoded", "_decoders", "_event_in", "_expected", "_frame",
-        "_head", "_item", "_length", "_on_control", "_on_event", "_on_flow", "_on_peer", "_past_expected", "_past_lost",
-        "_proof", "_put_next", "_queue", "_reception", "_stranger", "_tail", "_trusting", "_whole", "buffer", "bytes",
-        "events", "flowing", "foreign", "garbage", "heard", "heard_from", "hears", "packets", "ssrc",
+        "_candidate", "_codecs", "_conceal", "_configured", "_counted", "_decoded", "_decoders", "_event_in", "_expected",
+        "_frame", "_head", "_item", "_kind", "_length", "_measure", "_next_frame", "_on_control", "_on_event", "_on_flow",
+        "_on_peer", "_past_expected", "_past_lost", "_proof", "_put_next", "_queue", "_reception", "_size", "_stranger",
+        "_tail", "_trusting", "buffer", "bytes", "events", "flowing", "foreign", "garbage", "heard", "heard_from", "hears",
+        "packets", "ssrc",
     )  # fmt: skip
 
     def __init__(
@@ -50,8 +53,9 @@ class Receiver:
         self._on_event = on_event  # these keys were pressed
         self._on_control = on_control  # RTCP came on the RTP port
         self._configured = False
+        self._codecs: dict[int, Codec] = {}
         self._decoders: dict[int, Callable[[bytes], bytes]] = {}
-        self._whole: dict[int, int] = {}  # the length of a packet of one frame
+        self._kind = _NOTHING  # the payload type of the latest audio
         self._event_in = _NOTHING
         self.hears = self.flowing = False
         self.heard = 0.0  # when the latest good packet came
@@ -69,27 +73,38 @@ class Receiver:
         self.buffer = JitterBuffer(self.decode)
         self._put_next = self.buffer.put_next
         self._queue = self.buffer.queue
-        self._conceal = Concealer()
+        self._conceal: Concealment = Concealer()
         self._item: Item | None = None  # what was pulled last
         self._decoded: Item | None = None  # what `_frame` was made of
         self._frame = SILENCE
         # The two words that the next header will consist of, and the first of those that were not yet counted.
         self._head = self._counted = _NOTHING
         self._tail = 0
-        self._length = _NOTHING
+        self._next_frame = 0  # what is added to the second word: its upper half is the timestamp
+        self._length = _NOTHING  # of the next packet, where it is known
+        self._size = 0  # of its payload then
+        self._measure: Callable[[bytes], int] | None = None  # where it is not: says how long a payload is by the clock
 
     # --- commands --------------------------------------------------------------------------------------------------
 
-    def configure(self, codecs: Mapping[int, Codec], event_in: int | None) -> None:
-        """Understand these payload types from now on."""
+    def configure(self, codecs: Mapping[int, Codec], event_in: int | None, event_clock: int = SAMPLE_RATE) -> None:
+        """Understand these payload types from now on. A codec that was here before (`known`) goes on where it is."""
         self.expect_nothing()
         self.buffer.decode_all()
         if isinstance(self._item, bytes):
             self._item = self._decoded = Linear(self.far)
+        if self._codecs.get(self._kind) is not codecs.get(self._kind):
+            self._kind = _NOTHING
+        self._codecs = dict(codecs)
         self._decoders = {kind: codec.decode for kind, codec in codecs.items()}
-        self._whole = {kind: rtp.HEADER_BYTES + len(codec.encode(SILENCE)) for kind, codec in codecs.items()}
         self._event_in = _NOTHING if event_in is None else event_in
+        self.events.clock = event_clock
         self._configured = True
+
+    def known(self, kind: int, name: str) -> Codec | None:
+        """Return the codec that is in use for this payload type, None if there is none or it is another."""
+        codec = self._codecs.get(kind)
+        return codec if codec is not None and codec.name == name.upper() else None
 
     def listen(self, hears: bool) -> None:
         """Play what comes, or only count it."""
@@ -107,6 +122,7 @@ class Receiver:
         """Have the next packet looked at from all sides."""
         self._settle()
         self._head = self._counted = _NOTHING
+        self._measure = None
 
     # --- packets in ------------------------------------------------------------------------------------------------
 
@@ -117,7 +133,7 @@ class Receiver:
             heard_from = self.heard_from
             if head == self._head and tail == self._tail and (source is heard_from or source == heard_from):
                 self._head = head + 1
-                self._tail = tail + _NEXT_FRAME
+                self._tail = tail + self._next_frame
                 self.heard = now
                 put_next = self._put_next
                 put_next(packet, now)
@@ -126,6 +142,8 @@ class Receiver:
 
     def _receive_other(self, packet: bytes, source: Address, now: float) -> None:
         """Whatever is not the packet that was expected."""
+        if self._measure is not None and self._follows(packet, source, now):
+            return
         span = rtp.payload_span(packet)
         if span is None or not self._configured:
             self.garbage += 1
@@ -140,10 +158,25 @@ class Receiver:
             self.packets += 1
             self.bytes += span[1] - span[0]
             self._head = self._counted = _NOTHING
+            self._measure = None
             if kind == self._event_in:
                 self._on_event(self.events.receive(timestamp, packet[span[0] : span[1]], now * 1000.0))
             elif kind in self._decoders and self.hears and span[0] < span[1]:
                 self._put(packet, span, now)
+
+    def _follows(self, packet: bytes, source: Address, now: float) -> bool:
+        """Take the packet that was expected of a codec whose payloads vary in length, or say that it is another one."""
+        if len(packet) <= rtp.HEADER_BYTES or source != self.heard_from:
+            return False
+        head, tail = _unpack_words(packet)
+        if head != self._head or tail != self._tail or not self._is_frame(packet):
+            return False
+        self._head = head + 1
+        self._tail = tail + self._next_frame
+        self.heard = now
+        self.bytes += len(packet) - rtp.HEADER_BYTES
+        self.buffer.put_next(packet, now)
+        return True
 
     def _believe(self, ssrc: int, sequence: int, source: Address, now: float) -> bool:
         """Say whether a packet is from whom we listen to, and a new one."""
@@ -162,17 +195,46 @@ class Receiver:
     def _put(self, packet: bytes, span: tuple[int, int], now: float) -> None:
         """Give audio to the jitter buffer, and if all is well, say what the next packet will look like."""
         _, second, sequence, timestamp, ssrc = _unpack(packet)
+        kind = second & 0x7F
+        if kind != self._kind:
+            self._hear_kind(kind)
+        codec = self._codecs[kind]
         plain = packet[0] == rtp.PLAIN
         if not plain:
             packet = _PLAIN_OCTET + packet[1 : rtp.HEADER_BYTES] + packet[span[0] : span[1]]
-        length = len(packet)
-        whole = length == self._whole[second & 0x7F]
+        whole = self._is_frame(packet)
+        if not whole and not codec.units(packet[rtp.HEADER_BYTES :]):
+            self.garbage += 1
+            return
         fits = self.buffer.put(timestamp, packet if whole else Linear(self.decode(packet)), now)
         newest = sequence == self._reception.top & 0xFFFF and timestamp == self.buffer.newest
         if fits and whole and plain and newest:
-            self._length = length
-            self._head = self._counted = (rtp.PLAIN << 24 | (second & 0x7F) << 16 | sequence) + 1
-            self._tail = (timestamp << 32 | ssrc) + _NEXT_FRAME
+            self._size = codec.frame_payload
+            self._length = rtp.HEADER_BYTES + self._size if self._size else _NOTHING
+            self._measure = None if self._size else codec.units
+            self._head = self._counted = (rtp.PLAIN << 24 | kind << 16 | sequence) + 1
+            self._tail = (timestamp << 32 | ssrc) + self._next_frame
+
+    def _hear_kind(self, kind: int) -> None:
+        """The far end uses another codec. What is in the buffer stays if the new one has the same clock and rate."""
+        codec = self._codecs[kind]
+        self._kind = kind
+        self._next_frame = codec.clock_rate // FRAMES_A_SECOND << 32
+        if self._item is not None:
+            self._item = self._decoded = Linear(self.far)
+        if (codec.clock_rate, codec.rate) != (self.buffer.clock, self.buffer.rate):
+            self._item = self._decoded = None
+            self._frame = SILENCE
+        self.buffer.decode_all()
+        self.buffer.tune(codec.clock_rate, codec.rate)
+        self._conceal = OwnConcealer(codec.conceal) if codec.conceal is not None else Concealer()
+
+    def _is_frame(self, packet: bytes) -> bool:
+        """Say whether a packet of the present codec is just one frame."""
+        codec = self._codecs[self._kind]
+        if codec.frame_payload:
+            return len(packet) == rtp.HEADER_BYTES + codec.frame_payload
+        return codec.units(packet[rtp.HEADER_BYTES :]) * FRAMES_A_SECOND == codec.clock_rate
 
     def _settle(self) -> None:
         """Count the packets that came as expected since the last time."""
@@ -181,7 +243,7 @@ class Receiver:
             self._counted = self._head
             self._reception.top += run
             self.packets += run
-            self.bytes += run * (self._length - rtp.HEADER_BYTES)
+            self.bytes += run * self._size
 
     def _forgive(self, arrival: rtp.Arrival) -> bool:
         """Count a sequence number that is not new, and say whether the packet is good nevertheless."""
@@ -257,7 +319,24 @@ class Receiver:
         if self._item is not None:
             self._conceal.good(self.far)
             self._item = self._decoded = None
-        self._frame = self._conceal.lost()
+        following = self.buffer.following
+        if following is None or not (found := self._recovered(following)):
+            self._frame = self._conceal.lost()
+        else:
+            self._item = self._decoded = Linear(found)
+            self._frame = found
+
+    def _recovered(self, packet: bytes) -> bytes:
+        """Return the lost frame if the packet after it holds a copy, b"" if not."""
+        codec = self._codecs.get(self._kind)
+        if codec is None or codec.recover is None or packet[1] & 0x7F != self._kind:
+            return b""
+        return codec.recover(packet[rtp.HEADER_BYTES :])
+
+    @property
+    def rate(self) -> int:
+        """Return the rate of `far` (Hz)."""
+        return self.buffer.rate
 
     @property
     def far(self) -> bytes:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from offhook.errors import OffhookError
 from offhook.media import pcm
 from offhook.media.messages import DtlsPeer, LocalToneKind, TurnServer
-from offhook.media.sources import FRAME_MS, SILENCE, Recorder, SoundCard, Source
+from offhook.media.rates import Changer, Rates
+from offhook.media.sources import FRAME_MS, SAMPLE_RATE, SILENCE, Recorder, SoundCard, Source, solid
 
 if TYPE_CHECKING:
     from offhook.media.handshakes import Handshake
@@ -17,25 +18,28 @@ if TYPE_CHECKING:
 class Studio(Protocol):
     """Where the engine gets sources, recorders and the sound card from; none of these calls may block."""
 
-    def open_file(self, path: str, loop: bool) -> Source:
-        """Return the source of a WAV file. Its read gives b"" while the file is still being opened, and raises OSError or
-        OffhookError where it cannot be played."""
+    def open_file(self, path: str, loop: bool, rate: int) -> Source:
+        """Return the source of a WAV file, with frames of this rate.
+
+        Its read gives b"" while the file is still being opened, and raises OSError or OffhookError where it cannot be played.
+        """
         ...
 
-    def tone(self, frequencies: tuple[float, ...], duration_ms: int, gain_db: float) -> Source:
-        """Return a tone of these frequencies (Hz); duration 0 is endless."""
+    def tone(self, frequencies: tuple[float, ...], duration_ms: int, gain_db: float, rate: int) -> Source:
+        """Return a tone of these frequencies (Hz) at this rate; duration 0 is endless."""
         ...
 
-    def signal(self, kind: LocalToneKind) -> Source:
-        """Return a call progress tone with its cadence."""
+    def signal(self, kind: LocalToneKind, rate: int) -> Source:
+        """Return a call progress tone with its cadence, at this rate."""
         ...
 
-    def digit(self, digit: str, duration_ms: int) -> list[bytes]:
-        """Return the frames of one DTMF digit as tones."""
+    def digit(self, digit: str, duration_ms: int, rate: int) -> list[bytes]:
+        """Return the frames of one DTMF digit as tones at this rate."""
         ...
 
-    def recorder(self, path: str, channels: Literal["mono", "stereo"]) -> Recorder:
-        """Return a recorder that writes this file. Raises OSError where it can be seen at once that it cannot."""
+    def recorder(self, path: str, channels: Literal["mono", "stereo"], rate: int) -> Recorder:
+        """Return a recorder that writes this file, of frames of this rate. Raises OSError where it is seen at once that it
+        cannot."""
         ...
 
     def sound_card(self) -> SoundCard:
@@ -84,12 +88,20 @@ class Quiet:
 
 
 class Playback:
-    """A source on its way into the call. After each `read`, `over` tells whether and how it ended."""
+    """A source on its way into the call. After each `read`, `over` tells whether and how it ended.
 
-    __slots__ = ("_factor", "_source", "error", "frames", "name", "over", "paused")
+    `rate` is the source's. A call that changes its own later hears the rest of it converted.
+    """
 
-    def __init__(self, name: str, source: Source, gain_db: float) -> None:
+    __slots__ = (
+        "_changer", "_changer_rate", "_factor", "_rate", "_rates", "_source", "error", "frames", "name", "over", "paused",
+    )  # fmt: skip
+
+    def __init__(self, name: str, source: Source, gain_db: float, rate: int, rates: Rates) -> None:
         self.name = name
+        self._rate = self._changer_rate = rate
+        self._rates = rates
+        self._changer: Changer | None = None
         self.paused = False
         self.frames = 0
         self.over: Literal["", "finished", "failed"] = ""
@@ -102,8 +114,8 @@ class Playback:
         """Return how much has gone out."""
         return self.frames * FRAME_MS
 
-    def read(self) -> bytes | None:
-        """Return the next frame to send, or None when there is none now."""
+    def read(self, rate: int) -> bytes | None:
+        """Return the next frame to send, at this rate, or None when there is none now."""
         if self.paused or self.over:
             return None
         try:
@@ -117,20 +129,40 @@ class Playback:
         if not frame:
             return None  # the file is still being opened
         self.frames += 1
-        return frame if self._factor == 1.0 else pcm.scale(frame, self._factor)
+        if self._factor != 1.0 and frame is not SILENCE:
+            frame = pcm.scale(frame, self._factor)
+        return frame if rate == self._rate else self._changed(frame, rate)
+
+    def _changed(self, frame: bytes, rate: int) -> bytes:
+        if self._changer is None or self._changer_rate != rate:
+            self._changer, self._changer_rate = self._rates.changer(self._rate, rate), rate
+        return self._changer.feed(frame)
 
     def close(self) -> None:
         """Let go of the source."""
         self._source.close()
 
 
+class Sides(Protocol):
+    """What a recording needs of its stream."""
+
+    def near_at(self, rate: int) -> bytes:
+        """Return what is said in this tick."""
+        ...
+
+    def far_at(self, rate: int) -> bytes:
+        """Return what is heard in this tick."""
+        ...
+
+
 class Recording:
-    """A recorder and how long it may run."""
+    """A recorder, the rate of its frames (Hz), and how long it may run."""
 
-    __slots__ = ("_limit", "_recorder", "frames", "name", "path", "paused")
+    __slots__ = ("_limit", "_recorder", "frames", "name", "path", "paused", "rate")
 
-    def __init__(self, name: str, path: str, recorder: Recorder, max_ms: int) -> None:
+    def __init__(self, name: str, path: str, recorder: Recorder, max_ms: int, rate: int = SAMPLE_RATE) -> None:
         self.name = name
+        self.rate = rate
         self.path = path
         self.paused = False
         self.frames = 0
@@ -147,13 +179,14 @@ class Recording:
         """Return why it failed, or ""."""
         return self._recorder.error
 
-    def write(self, near: bytes, far: bytes) -> Literal["", "failed", "limit"]:
-        """Record one frame and say whether that was the end."""
+    def write(self, sides: Sides) -> Literal["", "failed", "limit"]:
+        """Record one frame of both sides and say whether that was the end."""
         if self._recorder.error:
             return "failed"
         if self.paused:
             return ""
-        self._recorder.write(near, far)
+        rate = self.rate
+        self._recorder.write(solid(sides.near_at(rate), rate), solid(sides.far_at(rate), rate))
         self.frames += 1
         return "limit" if self._limit and self.frames >= self._limit else ""
 

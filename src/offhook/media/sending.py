@@ -10,7 +10,7 @@ from offhook.ids import Ids
 from offhook.media import rtp
 from offhook.media.codecs import Codec, codec
 from offhook.media.receiving import Address
-from offhook.media.sources import FRAME_SAMPLES, SILENCE
+from offhook.media.sources import FRAMES_A_SECOND, silence, solid
 
 Transmit: TypeAlias = Callable[[bytes], object]
 
@@ -28,21 +28,22 @@ _pack: Final = rtp.HEADER.pack
 _PLAIN: Final = rtp.PLAIN
 
 
-def _packer(payload: bytes) -> Callable[[int, int, int, int, int, bytes], bytes]:
-    """Return the function that makes packets of header and payload, all as long as this one."""
-    return struct.Struct(f"{rtp.HEADER.format}{len(payload)}s").pack
+def _packer(size: int) -> Callable[[int, int, int, int, int, bytes], bytes]:
+    """Return the function that makes packets of header and payload of this many bytes."""
+    return struct.Struct(f"{rtp.HEADER.format}{size}s").pack
 
 
 class Sender:
-    """The sending side of a stream. Each tick is one of `say`, `gather`, `press` and `skip`: the timestamp keeps time.
+    """The sending side of a stream. Each tick is one of `say`, `speak`, `press` and `skip`: the timestamp keeps time.
 
     Packets go to the outbox; where the host has a shorter way to the present peer (`connect`), plain audio takes that. How many
     there were is told by their numbers; only what has an unusual size is counted.
     """
 
     __slots__ = (
-        "_bytes", "_counted", "_outbox", "_pack", "_packets", "_pending", "_second", "_sequence", "_timestamp_event",
-        "_transmit", "codec", "payload_type", "peer", "per_packet", "port", "silence", "ssrc", "timestamp",
+        "_bytes", "_counted", "_outbox", "_pack", "_packets", "_pending", "_second", "_sequence", "_size", "_step",
+        "_timestamp_event", "_transmit", "codec", "payload_type", "peer", "per_packet", "plain", "port", "silence", "ssrc",
+        "timestamp",
     )  # fmt: skip
 
     def __init__(self, port: int, ids: Ids, outbox: Outbox) -> None:
@@ -57,19 +58,21 @@ class Sender:
         self._timestamp_event = 0
         self._pending: list[bytes] = []
         self._packets = self._bytes = 0
-        self.codec = codec("PCMU")
-        self.silence = self.codec.encode(SILENCE)  # the payload that says nothing
-        self._pack = _packer(self.silence)
         self.payload_type = 0
         self._second = rtp.MARKER  # the second octet of the next packet: marker and payload type
-        self.per_packet = 1
+        self._size = 0
+        self.configure(codec("PCMU"), 0, 1)
 
     def configure(self, chosen: Codec, payload_type: int, per_packet: int) -> None:
         """Send this codec under this number from now on, so many frames in a packet."""
         self._settle()
         self.codec = chosen
-        self.silence = chosen.encode(SILENCE)
-        self._pack = _packer(self.silence)
+        self._step = chosen.clock_rate // FRAMES_A_SECOND
+        # A frame is a packet, of always the same length, and silence always the same bytes: then `say` will do.
+        self.plain = per_packet == 1 and chosen.frame_payload > 0 and not chosen.remembers
+        self.silence = chosen.encode(silence(chosen.rate)) if self.plain else b""  # the payload that says nothing
+        self._size = chosen.frame_payload if per_packet == 1 else 0
+        self._pack = _packer(self._size)
         self.payload_type = payload_type
         self._second = self._second & rtp.MARKER | payload_type
         self.per_packet = per_packet
@@ -105,13 +108,13 @@ class Sender:
 
     def skip(self) -> None:
         """Send nothing in this tick."""
-        self.timestamp = (self.timestamp + FRAME_SAMPLES) & 0xFFFFFFFF
+        self.timestamp = (self.timestamp + self._step) & 0xFFFFFFFF
 
     def say(self, payload: bytes) -> None:
-        """Send a packet of one frame with this payload, as long as that of silence."""
+        """Send a packet of one frame with this payload, whose length is the codec's."""
         sequence, timestamp, second = self._sequence, self.timestamp, self._second
         self._sequence = (sequence + 1) & 0xFFFF
-        self.timestamp = (timestamp + FRAME_SAMPLES) & 0xFFFFFFFF
+        self.timestamp = (timestamp + self._step) & 0xFFFFFFFF
         if second > 0x7F:
             self._second = self.payload_type
         packet = self._pack(_PLAIN, second, sequence, timestamp, self.ssrc, payload)
@@ -123,15 +126,25 @@ class Sender:
         except OSError:
             self._post(packet)
 
-    def gather(self, payload: bytes) -> None:
-        """Send this frame in a packet with others."""
-        self._pending.append(payload)
-        count = len(self._pending)
+    def speak(self, frame: bytes) -> None:
+        """Send a frame of PCM: at once, with others in one packet, or not at all where the codec finds nothing in it."""
+        pending = self._pending
+        pending.append(solid(frame, self.codec.rate))
+        count = len(pending)
+        if count < self.per_packet:
+            self.skip()
+            return
+        payload = self.codec.encode(pending[0] if count == 1 else b"".join(pending))
+        pending.clear()
+        if len(payload) == self._size and payload:
+            self.say(payload)
+            return
         self.skip()
-        if count >= self.per_packet:
-            self._send(self._second, self.timestamp - count * FRAME_SAMPLES, b"".join(self._pending))
+        if payload:
+            self._emit(self._made(self._second, self.timestamp - count * self._step, payload))
             self._second = self.payload_type
-            self._pending.clear()
+        else:
+            self.mark()
 
     def press(self, payload_type: int, payload: bytes, first: bool) -> None:
         """Send a packet of a telephone event: all have the timestamp of its beginning, the first one the marker.
@@ -142,14 +155,23 @@ class Sender:
         if first:
             self._timestamp_event = self.timestamp
         self.skip()
-        self._send(payload_type | (rtp.MARKER if first else 0), self._timestamp_event, payload)
+        self._post(self._made(payload_type | (rtp.MARKER if first else 0), self._timestamp_event, payload))
         self._second = self.payload_type
 
-    def _send(self, second: int, timestamp: int, payload: bytes) -> None:
+    def _made(self, second: int, timestamp: int, payload: bytes) -> bytes:
+        """Return the next packet, of whatever length."""
         sequence = self._sequence
         self._sequence = (sequence + 1) & 0xFFFF
-        self._bytes += len(payload) - len(self.silence)
-        self._post(_pack(_PLAIN, second, sequence, timestamp & 0xFFFFFFFF, self.ssrc) + payload)
+        self._bytes += len(payload) - self._size
+        return _pack(_PLAIN, second, sequence, timestamp & 0xFFFFFFFF, self.ssrc) + payload
+
+    def _emit(self, packet: bytes) -> None:
+        try:
+            self._transmit(packet)
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._post(packet)
 
     # --- figures ---------------------------------------------------------------------------------------------------
 
@@ -162,4 +184,4 @@ class Sender:
         run = (self._sequence - self._counted) & 0xFFFF
         self._counted = self._sequence
         self._packets += run
-        self._bytes += run * len(self.silence)
+        self._bytes += run * self._size

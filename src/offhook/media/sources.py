@@ -1,20 +1,39 @@
 """What the packet engine plays from, records to and speaks through: four protocols of 20 ms frames.
 
-A frame is always 20 ms of 8 kHz mono signed 16-bit little-endian PCM: 320 bytes. None of these methods blocks: whoever
-implements one over a disk or a device keeps a thread of its own behind it.
+A frame is 20 ms of mono signed 16-bit little-endian PCM at a rate that is known beside it: 320 bytes at 8 kHz. Where there is
+nothing to hear it may be `SILENCE` itself, whatever the rate: to look for that costs one comparison, and `solid` makes samples
+of it. None of these methods blocks: whoever implements one over a disk or a device keeps a thread of its own behind it.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Protocol
 
 from offhook.media.messages import DeviceFailed, DeviceKind, DeviceRecovered, DevicesListed
 
-SAMPLE_RATE = 8000
+SAMPLE_RATE = 8000  # of the telephone network, and of everything that does not say another
 FRAME_MS = 20
-FRAME_SAMPLES = SAMPLE_RATE * FRAME_MS // 1000
+FRAMES_A_SECOND = 1000 // FRAME_MS
+FRAME_SAMPLES = SAMPLE_RATE // FRAMES_A_SECOND
 FRAME_BYTES = 2 * FRAME_SAMPLES
 SILENCE = bytes(FRAME_BYTES)
+
+
+def frame_bytes(rate: int) -> int:
+    """Return the length of a frame at a rate (Hz)."""
+    return 2 * (rate // FRAMES_A_SECOND)
+
+
+@lru_cache
+def silence(rate: int) -> bytes:
+    """Return a frame of silence as samples of this rate; at 8 kHz it is `SILENCE` itself."""
+    return SILENCE if rate == SAMPLE_RATE else bytes(frame_bytes(rate))
+
+
+def solid(frame: bytes, rate: int) -> bytes:
+    """Return the frame with samples of this rate also where it is only `SILENCE`."""
+    return silence(rate) if frame is SILENCE else frame
 
 
 class Source(Protocol):
@@ -60,6 +79,11 @@ class Recorder(Protocol):
 
 class SoundCard(Protocol):
     """Loudspeaker, microphone and the ring device, behind one object that lives as long as the engine."""
+
+    @property
+    def rate(self) -> int:
+        """Return the rate of all its frames, in and out (Hz)."""
+        ...
 
     def capture(self) -> bytes:
         """Return one frame from the microphone; silence when there is none."""

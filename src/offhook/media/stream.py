@@ -34,10 +34,11 @@ from offhook.media.messages import (
     StreamStats,
     TurnServer,
 )
+from offhook.media.rates import Rates, Shares
 from offhook.media.receiving import Address, Receiver
 from offhook.media.reels import Playback, Recording, Studio
 from offhook.media.sending import Outbox, Sender, Transmit
-from offhook.media.sources import FRAME_MS, SILENCE
+from offhook.media.sources import FRAME_MS, SAMPLE_RATE, SILENCE
 
 if TYPE_CHECKING:
     from offhook.media.path import Path
@@ -55,14 +56,18 @@ def _reachable(address: Address) -> bool:
 
 
 class Stream:
-    """The media of one call. `now` is in seconds everywhere; nothing here raises whatever the far end sends."""
+    """The media of one call. `now` is in seconds everywhere; nothing here raises whatever the far end sends.
+
+    What is said (`near`) has the rate of the codec we send, `rate`; what is heard (`far`) that of the codec the far end sends,
+    `far_rate`. Whoever works at a rate of their own asks `near_at` and `far_at`, in every tick.
+    """
 
     __slots__ = (
-        "_beep", "_cname", "_config", "_control_peer", "_echoes", "_epoch", "_expects", "_handshake", "_has_work", "_ids",
-        "_keypad", "_last_sr", "_last_sr_at", "_last_sr_of", "_loopback", "_next_rtcp", "_next_stats", "_outbox", "_path",
-        "_playback", "_receiver", "_recordings", "_remote_jitter", "_remote_loss", "_report", "_rtt", "_same_codec",
-        "_sender", "_sends", "_sent_at_report", "_stalled", "_tapped", "_voices", "bridge", "muted", "name", "near",
-        "phase", "port", "receive", "receive_control", "sound",
+        "_beep", "_cname", "_config", "_control_peer", "_echoes", "_epoch", "_expects", "_far_shares", "_handshake",
+        "_has_work", "_ids", "_keypad", "_last_sr", "_last_sr_at", "_last_sr_of", "_loopback", "_near_shares", "_next_rtcp",
+        "_next_stats", "_outbox", "_path", "_playback", "_receiver", "_recordings", "_remote_jitter", "_remote_loss",
+        "_report", "_rtt", "_same_codec", "_sender", "_sends", "_sent_at_report", "_stalled", "_tapped", "_voices", "bridge",
+        "muted", "name", "near", "phase", "port", "rate", "receive", "receive_control", "sound",
     )  # fmt: skip
 
     def __init__(
@@ -76,6 +81,7 @@ class Stream:
         outbox: Outbox,
         report: Callable[[MediaReport], object],
         epoch: float,
+        rates: Rates,
     ) -> None:
         self.name = name
         self.port = port
@@ -105,9 +111,11 @@ class Stream:
         self._voices: tuple[Link, ...] = ()  # programs that speak in this call
         self._tapped = False  # programs want to hear what we send
         self.near = SILENCE  # what was sent in the latest tick, as long as somebody wants it
+        self.rate = SAMPLE_RATE
+        self._far_shares, self._near_shares = Shares(rates), Shares(rates)
         self._recordings: dict[str, Recording] = {}
         self._handshake = studio.handshake
-        self._keypad = Keypad(name, report, studio.digit)
+        self._keypad = Keypad(name, report, lambda digit, duration_ms: studio.digit(digit, duration_ms, self.rate))
         self._begin_control()
 
     def _begin_control(self) -> None:
@@ -131,6 +139,25 @@ class Stream:
         return self._receiver.far
 
     @property
+    def far_rate(self) -> int:
+        """Return the rate of `far` (Hz)."""
+        return self._receiver.rate
+
+    def far_at(self, rate: int) -> bytes:
+        """Return `far` at this rate, `SILENCE` itself where there was nothing."""
+        receiver = self._receiver
+        if receiver.rate == rate:
+            return receiver.far
+        self._has_work = True
+        return self._far_shares.at(receiver.far, receiver.rate, rate)
+
+    def near_at(self, rate: int) -> bytes:
+        """Return `near` at this rate, `SILENCE` itself where there was nothing."""
+        if self.rate == rate:
+            return self.near
+        return self._near_shares.at(self.near, self.rate, rate)
+
+    @property
     def foreign(self) -> int:
         """Return how many packets came from others than the far end."""
         return self._receiver.foreign
@@ -151,11 +178,13 @@ class Stream:
 
         Then nothing has changed.
         """
-        chosen = codec(config.codec)
-        codecs = {number: codec(name) for number, name in config.receive_types}
+        old = self._config
+        same = old is not None and old.codec == config.codec
+        chosen = self._sender.codec if same else codec(config.codec)
+        codecs = {number: self._receiver.known(number, name) or codec(name) for number, name in config.receive_types}
         if config.security is not None or self._path is not None:
             self._path_in_between().configure(config, now)
-        old, self._config = self._config, config
+        self._config = config
         if old is None:
             self._next_rtcp = now + rtcp.INTERVAL_S * self._ids.uniform(0.25, 0.75)
             self._next_stats = now + STATS_S
@@ -165,10 +194,14 @@ class Stream:
             self._receiver.heard_from = None
         if old is None or old.remote_rtcp != config.remote_rtcp:
             self._control_peer = config.remote_rtcp
-        self._receiver.configure(codecs, config.telephone_event_in)
+        self._receiver.configure(codecs, config.telephone_event_in, config.event_clock)
         self._receiver.expect(config.remote, config.security is not None or config.ice is not None)
         self._sender.configure(chosen, config.payload_type, max(1, round(config.ptime_ms / FRAME_MS)))
-        self._same_codec = frozenset(number for number, other in codecs.items() if other.name == chosen.name)
+        self._keypad.clock = config.event_clock
+        self.rate = chosen.rate
+        self._same_codec = frozenset(
+            number for number, other in codecs.items() if other.name == chosen.name and not chosen.remembers
+        )
         # RFC 3264 8.4: 0.0.0.0 is how RFC 2543 put on hold; port 0 is nowhere either.
         self._turn(config.direction if _reachable(config.remote) else "inactive", now)
 
@@ -336,7 +369,7 @@ class Stream:
         for block in report.blocks:
             if block.ssrc == self._sender.ssrc:
                 self._remote_loss = block.fraction
-                self._remote_jitter = block.jitter / 8.0
+                self._remote_jitter = block.jitter * 1000.0 / self._sender.codec.clock_rate
                 rtt = rtcp.round_trip_ms(block, rtcp.ntp_time(now + self._epoch))
                 self._rtt = self._rtt if rtt is None else rtt
 
@@ -344,16 +377,25 @@ class Stream:
 
     def tick(self, now: float) -> None:
         """Do what `hear` and `speak` do."""
-        self._receiver.hear(now)
         if self._has_work:
+            self.hear(now)
             self.speak(SILENCE)
         else:
+            self._receiver.hear(now)
             sender = self._sender
             sender.say(sender.silence)
 
     def hear(self, now: float) -> None:
         """Bring `far` up to date: the frame that is to be heard in this tick."""
         self._receiver.hear(now)
+        if self._far_shares or self._near_shares:
+            self._turn_shares()
+
+    def _turn_shares(self) -> None:
+        self._far_shares.turn()
+        self._near_shares.turn()
+        if not self._far_shares:
+            self._note_work()
 
     def speak(self, mic: bytes) -> None:
         """Send what is to be said in this tick; `mic` is the microphone's frame (`SILENCE` itself where there is none)."""
@@ -385,11 +427,10 @@ class Stream:
 
     def _say(self, near: bytes) -> None:
         sender = self._sender
-        payload = sender.silence if near is SILENCE else sender.codec.encode(near)
-        if sender.per_packet == 1:
-            sender.say(payload)
+        if sender.plain:
+            sender.say(sender.silence if near is SILENCE else sender.codec.encode(near))
         else:
-            sender.gather(payload)
+            sender.speak(near)
         if self._recordings or self._tapped:
             self._record(near)
 
@@ -397,37 +438,40 @@ class Stream:
         """Know beforehand whether anything but silence is to be sent: most streams of a big phone only listen."""
         others = bool(
             self.sound or self.bridge or self._voices or self._playback or self._beep or self._recordings
-            or self._tapped or self._keypad.active or self._sender.per_packet > 1 or not self._sends
+            or self._tapped or self._keypad.active or not self._sender.plain or not self._sends
         )  # fmt: skip
-        self._has_work = others or self._loopback
+        self._has_work = others or self._loopback or bool(self._far_shares)
         self._echoes = self._loopback and not others
 
     def _mix(self, mic: bytes) -> bytes:
         """Return what goes out: microphone, the others of the conference, the echo, the playback, the beep."""
         near = mic if self.sound and not self.muted else SILENCE
+        rate = self.rate
         for other in self.bridge:
-            if other.far is not SILENCE:
-                near = other.far if near is SILENCE else pcm.add(near, other.far)
-        if self._loopback and self.far is not SILENCE:
-            near = self.far if near is SILENCE else pcm.add(near, self.far)
+            frame = other.far_at(rate)
+            if frame is not SILENCE:
+                near = frame if near is SILENCE else pcm.add(near, frame)
+        if self._loopback and (frame := self.far_at(rate)) is not SILENCE:
+            near = frame if near is SILENCE else pcm.add(near, frame)
         if self._playback is not None:
             frame = self._read_playback(self._playback)
             if frame is not SILENCE:
                 near = frame if near is SILENCE else pcm.add(near, frame)
         for voice in self._voices:
-            frame = voice.speak()
+            frame = voice.speak(rate)
             if frame is not SILENCE:
                 near = frame if near is SILENCE else pcm.add(near, frame)
         if self._beep is not None:
-            frame = self._beep.read() or SILENCE
-            near = frame if near is SILENCE else pcm.add(near, frame)
+            frame = self._beep.read(rate) or SILENCE
+            if frame is not SILENCE:
+                near = frame if near is SILENCE else pcm.add(near, frame)
             if self._beep.over:
                 self._beep = None
                 self._note_work()
         return near
 
     def _read_playback(self, playback: Playback) -> bytes:
-        frame = playback.read()
+        frame = playback.read(self.rate)
         if playback.frames == 1 and frame is not None:
             self._report(PlaybackStarted(self.name, playback.name))
         if playback.over:
@@ -445,7 +489,7 @@ class Stream:
     def _record(self, near: bytes) -> None:
         self.near = near
         for recording in tuple(self._recordings.values()):
-            reason = recording.write(near, self.far)
+            reason = recording.write(self)
             if reason:
                 self._end_recording(recording.name, reason)
 
@@ -514,7 +558,7 @@ class Stream:
             fraction=reception.fraction_since_last(),
             lost=reception.lost,
             highest=reception.top - 0x10000,
-            jitter=int(receiver.buffer.jitter_ms * 8),
+            jitter=int(receiver.buffer.jitter * receiver.buffer.clock),
             last_report=self._last_sr if known else 0,
             delay=int((now - self._last_sr_at) * 65536) if known else 0,
         )

@@ -13,12 +13,12 @@ from functools import lru_cache
 from itertools import chain, cycle, repeat
 from typing import Final, Literal, TypeAlias
 
-from offhook.media.sources import FRAME_BYTES, FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE, SILENCE
+from offhook.media.sources import FRAME_MS, FRAMES_A_SECOND, SAMPLE_RATE, SILENCE, frame_bytes
 
 CadenceKind: TypeAlias = Literal["ringback", "busy", "congestion", "ring", "waiting"]
 
 PARTIAL_DBFS: Final = -13.0
-RAMP_SAMPLES: Final = 16  # 2 ms of fade at both ends: an abrupt start is heard as a click
+RAMP_S: Final = 0.002  # of fade at both ends: an abrupt start is heard as a click
 MAX_REPEAT_FRAMES: Final = 50  # one second; every whole number of hertz repeats within it
 
 # ITU-T Q.23: the row and the column frequency of each key.
@@ -57,17 +57,19 @@ class FrameSource:
         self._frames = None
 
 
-def tone_source(frequencies: tuple[float, ...], duration_ms: int, gain_db: float = 0.0) -> FrameSource:
-    """Return a tone of one or more frequencies in Hz (0 to 4000); `duration_ms` 0 means endless.
+def tone_source(
+    frequencies: tuple[float, ...], duration_ms: int, gain_db: float = 0.0, rate: int = SAMPLE_RATE
+) -> FrameSource:
+    """Return a tone of one or more frequencies in Hz (0 to 4000) at a sample rate; `duration_ms` 0 means endless.
 
-    Raises ValueError for a frequency that 8 kHz cannot carry, and for more than eight of them.
+    Raises ValueError for a frequency that 8 kHz cannot carry, whatever the rate, and for more than eight of them.
     """
     if len(frequencies) > 8 or not all(0 < frequency < SAMPLE_RATE / 2 for frequency in frequencies):
         raise ValueError("a tone has one to eight frequencies between 0 and 4000 Hz")
     wanted = tuple(float(frequency) for frequency in frequencies)
     if duration_ms:
-        return FrameSource(iter(_burst(wanted, duration_ms, gain_db)))
-    return FrameSource(_endless(wanted, gain_db))
+        return FrameSource(iter(_burst(wanted, duration_ms, gain_db, rate)))
+    return FrameSource(_endless(wanted, gain_db, rate))
 
 
 def silence_source(duration_ms: int) -> FrameSource:
@@ -75,62 +77,62 @@ def silence_source(duration_ms: int) -> FrameSource:
     return FrameSource(repeat(SILENCE, _frame_count(duration_ms)) if duration_ms else repeat(SILENCE))
 
 
-def cadence_source(kind: CadenceKind) -> FrameSource:
+def cadence_source(kind: CadenceKind, rate: int = SAMPLE_RATE) -> FrameSource:
     """Return an endless network signal or the ring."""
-    return FrameSource(cycle(_cadence(kind)))
+    return FrameSource(cycle(_cadence(kind, rate)))
 
 
 @lru_cache(maxsize=64)
-def _dtmf(digit: str, duration_ms: int) -> tuple[bytes, ...]:
+def _dtmf(digit: str, duration_ms: int, rate: int) -> tuple[bytes, ...]:
     row, column = DTMF[digit]
     # ITU-T Q.23: the higher tone 2 dB above the lower one makes up for the line's slope.
-    return tuple(_frames(_shape(_sum(((row, -11.0), (column, -9.0)), duration_ms * SAMPLE_RATE // 1000))))
+    return tuple(_frames(_shape(_sum(((row, -11.0), (column, -9.0)), duration_ms * rate // 1000, rate), rate), rate))
 
 
-def dtmf_frames(digit: str, duration_ms: int) -> list[bytes]:
+def dtmf_frames(digit: str, duration_ms: int, rate: int = SAMPLE_RATE) -> list[bytes]:
     """Return a digit (0-9 * # A-D) as frames, without a gap after it. Raises KeyError for any other character."""
-    return list(_dtmf(digit.upper(), duration_ms))
+    return list(_dtmf(digit.upper(), duration_ms, rate))
 
 
 @lru_cache(maxsize=8)
-def _cadence(kind: CadenceKind) -> tuple[bytes, ...]:
+def _cadence(kind: CadenceKind, rate: int) -> tuple[bytes, ...]:
     frequencies, pattern = CADENCES[kind]
     frames: list[bytes] = []
     for on_ms, off_ms in pattern:
-        frames += _burst(frequencies, on_ms, 0.0)
+        frames += _burst(frequencies, on_ms, 0.0, rate)
         frames += [SILENCE] * _frame_count(off_ms)
     return tuple(frames)
 
 
-def _burst(frequencies: tuple[float, ...], duration_ms: int, gain_db: float) -> Iterator[bytes]:
+def _burst(frequencies: tuple[float, ...], duration_ms: int, gain_db: float, rate: int) -> Iterator[bytes]:
     """Yield a tone with faded ends; the middle is made on the way, so that ten minutes cost no memory."""
-    total = duration_ms * SAMPLE_RATE // 1000
-    body = _endless(frequencies, gain_db)
-    count = -(-total // FRAME_SAMPLES)
+    total, size = duration_ms * rate // 1000, rate // FRAMES_A_SECOND
+    body = _endless(frequencies, gain_db, rate)
+    count = -(-total // size)
     for index in range(count):
         frame = next(body)
         if 0 < index < count - 2:
             yield frame
             continue
-        yield _faded_part(frame, index * FRAME_SAMPLES, total)
+        yield _faded_part(frame, index * size, total, rate)
 
 
-def _faded_part(frame: bytes, start: int, total: int) -> bytes:
-    samples = _samples_of(frame)
+def _faded_part(frame: bytes, start: int, total: int, rate: int) -> bytes:
+    samples, ramp = _samples_of(frame), int(RAMP_S * rate)
     for place, sample in enumerate(samples):
         edge = min(start + place + 1, total - start - place)
-        samples[place] = 0 if edge <= 0 else int(sample * min(1.0, edge / RAMP_SAMPLES))
+        samples[place] = 0 if edge <= 0 else int(sample * min(1.0, edge / ramp))
     return _bytes_of(samples)
 
 
-def _endless(frequencies: tuple[float, ...], gain_db: float) -> Iterator[bytes]:
+def _endless(frequencies: tuple[float, ...], gain_db: float, rate: int) -> Iterator[bytes]:
     """Repeat a second where that is seamless (whole hertz), else compute each frame from its absolute position."""
-    partials = tuple((frequency, PARTIAL_DBFS + gain_db) for frequency in frequencies)
+    partials, size = tuple((frequency, PARTIAL_DBFS + gain_db) for frequency in frequencies), rate // FRAMES_A_SECOND
     if all(frequency.is_integer() for frequency in frequencies):
-        loop = [_bytes_of(_sum(partials, FRAME_SAMPLES, index * FRAME_SAMPLES)) for index in range(_period(frequencies))]
+        loop = [_bytes_of(_sum(partials, size, rate, index * size)) for index in range(_period(frequencies))]
         return cycle(loop)
-    starts = chain.from_iterable(repeat(range(0, 3600 * SAMPLE_RATE, FRAME_SAMPLES)))
-    return (_bytes_of(_sum(partials, FRAME_SAMPLES, start)) for start in starts)
+    starts = chain.from_iterable(repeat(range(0, 3600 * rate, size)))
+    return (_bytes_of(_sum(partials, size, rate, start)) for start in starts)
 
 
 def _period(frequencies: tuple[float, ...]) -> int:
@@ -139,9 +141,9 @@ def _period(frequencies: tuple[float, ...]) -> int:
     return MAX_REPEAT_FRAMES // common
 
 
-def _sum(partials: tuple[tuple[float, float], ...], count: int, start: int = 0) -> array[int]:
+def _sum(partials: tuple[tuple[float, float], ...], count: int, rate: int, start: int = 0) -> array[int]:
     """Return `count` samples from sample number `start` of the sum of (frequency Hz, level dBFS)."""
-    steps = [(math.tau * frequency / SAMPLE_RATE, 32767.0 * 10.0 ** (level / 20.0)) for frequency, level in partials]
+    steps = [(math.tau * frequency / rate, 32767.0 * 10.0 ** (level / 20.0)) for frequency, level in partials]
     samples = array("h", bytes(2 * count))
     for place in range(count):
         value = sum(peak * math.sin(step * (start + place)) for step, peak in steps)
@@ -149,19 +151,20 @@ def _sum(partials: tuple[tuple[float, float], ...], count: int, start: int = 0) 
     return samples
 
 
-def _shape(samples: array[int]) -> array[int]:
+def _shape(samples: array[int], rate: int) -> array[int]:
     """Fade both ends in place."""
-    for place in range(min(RAMP_SAMPLES, len(samples) // 2)):
-        factor = (place + 1) / RAMP_SAMPLES
+    ramp = int(RAMP_S * rate)
+    for place in range(min(ramp, len(samples) // 2)):
+        factor = (place + 1) / ramp
         samples[place] = int(samples[place] * factor)
         samples[-1 - place] = int(samples[-1 - place] * factor)
     return samples
 
 
-def _frames(samples: array[int]) -> Iterator[bytes]:
-    text = _bytes_of(samples)
-    for start in range(0, len(text), FRAME_BYTES):
-        yield text[start:start + FRAME_BYTES].ljust(FRAME_BYTES, b"\0")
+def _frames(samples: array[int], rate: int) -> Iterator[bytes]:
+    text, size = _bytes_of(samples), frame_bytes(rate)
+    for start in range(0, len(text), size):
+        yield text[start:start + size].ljust(size, b"\0")
 
 
 def _frame_count(duration_ms: int) -> int:

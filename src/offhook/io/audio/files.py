@@ -12,7 +12,7 @@ from offhook.errors import ParseError
 from offhook.media import pcm
 from offhook.media.messages import DeviceFailed, DeviceKind, DeviceRecovered, DevicesListed
 from offhook.media.resample import resampler
-from offhook.media.sources import FRAME_BYTES, SAMPLE_RATE, SILENCE, Recorder, Source
+from offhook.media.sources import SAMPLE_RATE, SILENCE, Recorder, Source, frame_bytes
 from offhook.media.wav import HEADER_BYTES, MAX_DATA_BYTES, WavFormat, header, interleave, read_header, to_mono
 
 CHUNK_MS: Final = 200
@@ -23,15 +23,15 @@ MAX_PENDING: Final = 1_500  # 30 s of frames behind: the disk will not catch up
 JOIN_SECONDS: Final = 2.0
 
 
-def open_wav_source(path: str, loop: bool, gain_db: float = 0.0) -> Source:
-    """Return a WAV file as a source of frames.
+def open_wav_source(path: str, loop: bool, gain_db: float = 0.0, rate: int = SAMPLE_RATE) -> Source:
+    """Return a WAV file as a source of frames of this rate.
 
     The first moments are read at once, the rest ahead by a thread. Raises OSError if the file cannot be read and ParseError
     if it is no WAV file, its header does not fit the file, or its encoding is not supported.
     """
     file = Path(path).open("rb")  # noqa: SIM115 - the source owns it
     try:
-        return _WavSource(_Decoder(file, loop, gain_db))
+        return _WavSource(_Decoder(file, loop, gain_db, rate))
     except BaseException:
         file.close()
         raise
@@ -40,8 +40,10 @@ def open_wav_source(path: str, loop: bool, gain_db: float = 0.0) -> Source:
 class _Decoder:
     """Turns an open WAV file into frames, chunk by chunk."""
 
-    def __init__(self, file: BinaryIO, loop: bool, gain_db: float) -> None:
+    def __init__(self, file: BinaryIO, loop: bool, gain_db: float, rate: int) -> None:
         self._file = file
+        self._rate = rate
+        self._frame = frame_bytes(rate)
         self._form: WavFormat = read_header(file, os.fstat(file.fileno()).st_size)
         self._loop = loop and self._form.length > 0
         self._factor = pcm.factor(gain_db)
@@ -52,7 +54,7 @@ class _Decoder:
     def _rewind(self) -> None:
         self._file.seek(self._form.start)
         self._left = self._form.length
-        self._resampler = resampler(self._form.rate, SAMPLE_RATE)
+        self._resampler = resampler(self._form.rate, self._rate)
 
     def frames(self) -> list[bytes] | None:
         """Return the frames of the next chunk (there may be none), None when the audio is over. Raises OSError."""
@@ -69,10 +71,10 @@ class _Decoder:
             return self._split(tail)
         if not tail and not self._rest:
             return None
-        self._resampler = resampler(SAMPLE_RATE, SAMPLE_RATE)  # flushed: the next call finds nothing more
+        self._resampler = resampler(self._rate, self._rate)  # flushed: the next call finds nothing more
         frames = self._split(tail)
         if self._rest:
-            frames.append(self._rest.ljust(FRAME_BYTES, b"\0"))
+            frames.append(self._rest.ljust(self._frame, b"\0"))
             self._rest = b""
         return frames
 
@@ -80,9 +82,10 @@ class _Decoder:
         if self._factor != 1.0:
             samples = pcm.scale(samples, self._factor)
         samples = self._rest + samples
-        end = len(samples) - len(samples) % FRAME_BYTES
+        size = self._frame
+        end = len(samples) - len(samples) % size
         self._rest = samples[end:]
-        return [samples[start:start + FRAME_BYTES] for start in range(0, end, FRAME_BYTES)]
+        return [samples[start:start + size] for start in range(0, end, size)]
 
     def close(self) -> None:
         self._file.close()
@@ -147,19 +150,20 @@ class _WavSource:
             self._decoder.close()
 
 
-def open_wav_recorder(path: str, channels: Literal["mono", "stereo"]) -> Recorder:
-    """Start a recording into a new file; the file is a valid WAV file from now on.
+def open_wav_recorder(path: str, channels: Literal["mono", "stereo"], rate: int = SAMPLE_RATE) -> Recorder:
+    """Start a recording of frames of this rate into a new file; the file is a valid WAV file from now on.
 
     Raises FileExistsError if there is such a file already, another OSError if it cannot be made.
     """
-    return _WavRecorder(Path(path), 2 if channels == "stereo" else 1)
+    return _WavRecorder(Path(path), 2 if channels == "stereo" else 1, rate)
 
 
 class _WavRecorder:
     """Takes frames into memory; a thread writes them out four times a second, and the header after them."""
 
-    def __init__(self, path: Path, channels: int) -> None:
+    def __init__(self, path: Path, channels: int, rate: int) -> None:
         self._channels = channels
+        self._rate = rate
         self._pending: deque[tuple[bytes, bytes]] = deque()
         self._written = 0
         self._closing = threading.Event()
@@ -167,7 +171,7 @@ class _WavRecorder:
         # Unbuffered: what is written has left the process and survives its death.
         self._file = path.open("xb", buffering=0)
         try:
-            self._put(0, header(channels, SAMPLE_RATE, 0))
+            self._put(0, header(channels, rate, 0))
         except OSError:
             self._file.close()
             raise
@@ -218,7 +222,7 @@ class _WavRecorder:
         # Audio first, header after: at every moment the header promises no more than is there.
         self._put(HEADER_BYTES + self._written, block)
         self._written += len(block)
-        self._put(0, header(self._channels, SAMPLE_RATE, self._written))
+        self._put(0, header(self._channels, self._rate, self._written))
 
     def _put(self, place: int, data: bytes) -> None:
         self._file.seek(place)
@@ -233,6 +237,8 @@ def _reason(problem: OSError) -> str:
 
 class FileCard:
     """A sound card of two files: the microphone is `source_path`, the loudspeaker writes `target_path`. Either may be ""."""
+
+    rate = SAMPLE_RATE
 
     def __init__(self, source_path: str, target_path: str) -> None:
         self._reports: deque[DeviceFailed | DeviceRecovered | DevicesListed] = deque()

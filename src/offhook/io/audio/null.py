@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from offhook.media.messages import DeviceFailed, DeviceInfo, DeviceKind, DeviceRecovered, DevicesListed
-from offhook.media.sources import SILENCE
+from offhook.media.sources import SAMPLE_RATE, SILENCE
 
 _DEVICES = (
     DeviceInfo("null", "input", "Silence", 0, True),
@@ -13,6 +13,8 @@ _DEVICES = (
 
 class NullCard:
     """Silence in, nothing out."""
+
+    rate = SAMPLE_RATE
 
     def __init__(self) -> None:
         self._selected: dict[DeviceKind, str] = {"input": "", "output": "", "ring": ""}

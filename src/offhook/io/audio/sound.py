@@ -21,7 +21,7 @@ from offhook.io.audio.files import FileCard
 from offhook.io.audio.null import NullCard
 from offhook.media import pcm
 from offhook.media.messages import DeviceFailed, DeviceInfo, DeviceKind, DeviceRecovered, DevicesListed
-from offhook.media.sources import FRAME_BYTES, SILENCE, SoundCard
+from offhook.media.sources import FRAME_BYTES, SAMPLE_RATE, SILENCE, SoundCard
 
 PLAY_FRAMES: Final = 8  # at most 160 ms before the loudspeaker; older frames fall out
 START_FRAMES: Final = 2  # after running dry, wait for two frames so that one late tick is not heard again
@@ -147,6 +147,8 @@ class _Line:
 
 class SystemCard:
     """The devices of this machine. Takes a function that gives the backend, so that its import costs the tick nothing."""
+
+    rate = SAMPLE_RATE
 
     def __init__(self, make_backend: Callable[[], Backend], clock: Callable[[], float] = time.monotonic) -> None:
         self._make_backend = make_backend

@@ -1,4 +1,4 @@
-"""Codecs, one per file, behind one two-method protocol."""
+"""Codecs, one per file, behind one small protocol; an object of theirs serves one stream in one direction."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ from collections.abc import Callable
 from typing import Protocol
 
 from offhook.media.codecs.g711 import Pcma, Pcmu
+from offhook.media.codecs.l16 import L16
 
 
 class Codec(Protocol):
-    """Turns frames of 8 kHz PCM into payloads and back. Both methods take and return bytes and never raise on any input.
+    """Turns frames of PCM into payloads and back.
 
-    They are attributes that hold functions, so that the packet path calls C with one Python frame in between.
+    The methods take and return bytes and never raise, whatever they are given. They are attributes that hold functions, so
+    that the packet path calls C with one Python frame in between.
     """
 
     @property
     def name(self) -> str:
-        """Return the encoding name of SDP, in capitals."""
+        """Return the encoding name of SDP, in capitals; with its clock rate ("L16/16000") where there are several."""
         ...
 
     @property
@@ -25,22 +27,63 @@ class Codec(Protocol):
         ...
 
     @property
+    def clock_rate(self) -> int:
+        """Return the units a second of the RTP timestamp."""
+        ...
+
+    @property
+    def rate(self) -> int:
+        """Return the samples a second of the PCM."""
+        ...
+
+    @property
+    def frame_payload(self) -> int:
+        """Return the bytes that a frame of 20 ms always has, 0 where that varies: then ask `units`."""
+        ...
+
+    @property
+    def remembers(self) -> bool:
+        """Return whether a payload means what it means only after those before it."""
+        ...
+
+    @property
     def encode(self) -> Callable[[bytes], bytes]:
-        """Return the function from PCM to payload."""
+        """Return the function from PCM (whole frames) to payload; b"" is nothing that has to be sent."""
         ...
 
     @property
     def decode(self) -> Callable[[bytes], bytes]:
-        """Return the function from payload to PCM."""
+        """Return the function from payload to PCM; what `units` calls a frame becomes exactly one."""
+        ...
+
+    @property
+    def units(self) -> Callable[[bytes], int]:
+        """Return the function that says how long a payload is by the RTP clock, 0 for one that cannot be decoded."""
+        ...
+
+    @property
+    def conceal(self) -> Callable[[], bytes] | None:
+        """Return the function that makes a frame up in place of one that did not come; None: others have to."""
+        ...
+
+    @property
+    def recover(self) -> Callable[[bytes], bytes] | None:
+        """Return the function that finds a lost frame in the payload after it, b"" if it is not there; None: never."""
         ...
 
 
-_MAKERS: dict[str, Callable[[], Codec]] = {"PCMU": Pcmu, "PCMA": Pcma}
+_MAKERS: dict[str, Callable[[], Codec]] = {
+    "PCMU": Pcmu,
+    "PCMA": Pcma,
+    "L16/8000": lambda: L16(8000),
+    "L16/16000": lambda: L16(16000),
+    "L16/48000": lambda: L16(48000),
+}
 NAMES = tuple(_MAKERS)
 
 
 def codec(name: str) -> Codec:
-    """Return a new codec of this encoding name, in any case of letters. Raises LookupError for one that is not here."""
+    """Return a new codec of this name, in any case of letters. Raises LookupError for one that is not here."""
     return _MAKERS[name.upper()]()
 
 
