@@ -18,103 +18,41 @@ from offhook.phone.settings import AccountSettings
 from offhook.testing import peers
 from offhook.testing.live import LivePhone, connect, live_phone, quiet_config
 from offhook.testing.peers import Kamailio, PeerMissing, kamailio, sipp
+from offhook.testing.scenarios import SDP, accepted, ack, answer, inside, invite, invited, pause, recv, refused_ack, scenario
 
 pytestmark = pytest.mark.interop
 
-HEAD = """<?xml version="1.0" encoding="ISO-8859-1" ?>
-<!DOCTYPE scenario SYSTEM "sipp.dtd">
-<scenario name="features">
-"""
-
-SDP = """
-v=0
-o=user1 53655765 2353687637 IN IP4 [local_ip]
-s=-
-c=IN IP4 [media_ip]
-t=0 0
-m=audio [media_port] RTP/AVP 8
-a=rtpmap:8 PCMA/8000
-"""
-
-
-def send(first: str, number: int, method: str, *lines: str, body: str = "", retrans: bool = True) -> str:
-    """Return a request of the caller, inside the dialog once there is one."""
-    to = "[last_To:]" if number > 1 or method == "ACK" else "To: phone <sip:[service]@[remote_ip]:[remote_port]>"
-    head = [
-        f"{first} sip:[service]@[remote_ip]:[remote_port] SIP/2.0",
-        "Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]",
-        "From: sipp <sip:sipp@[local_ip]:[local_port]>;tag=[pid]SIPpTag00[call_number]", to, "Call-ID: [call_id]",
-        f"CSeq: {number} {method}", "Contact: sip:sipp@[local_ip]:[local_port]", "Max-Forwards: 70", *lines,
-        *(["Content-Type: application/sdp"] if body else []), "Content-Length: [len]",
-    ]
-    again = ' retrans="500"' if retrans else ""
-    return f"<send{again}><![CDATA[\n" + "\n".join(head) + "\n" + body + "\n]]></send>\n"
-
-
-def answer(status: str, *lines: str, body: str = "") -> str:
-    """Return an answer of the callee."""
-    head = [f"SIP/2.0 {status}", "[last_Via:]", "[last_From:]", "[last_To:];tag=[pid]SIPpTag01[call_number]", "[last_Call-ID:]",
-            "[last_CSeq:]", "Contact: <sip:[local_ip]:[local_port]>", *lines,
-            *(["Content-Type: application/sdp"] if body else []), "Content-Length: [len]"]
-    return "<send><![CDATA[\n" + "\n".join(head) + "\n" + body + "\n]]></send>\n"
-
-
-def recv(what: str, *, finds: str = "", optional: bool = False) -> str:
-    """Return a message that must (or may) come; `finds` must be in it."""
-    check = f'<action><ereg regexp="{finds}" search_in="msg" check_it="true" assign_to="1"/></action>' if finds else ""
-    kind = "response" if what.isdigit() else "request"
-    may = ' optional="true"' if optional else ""
-    return f'<recv {kind}="{what}"{may}>{check}</recv>\n'
-
-
-END = '<Reference variables="1"/>\n</scenario>\n'
-
-TAKEN = recv("100", optional=True) + recv("180", optional=True)
+BYE = recv("BYE") + answer("200 OK")
 
 # RFC 4028 9: too short is refused with Min-SE; then the caller refreshes, and the timer is agreed upon anew each time
-TIMER = HEAD + send("INVITE", 1, "INVITE", "Supported: timer", "Session-Expires: 30", body=SDP) \
-    + recv("422", finds="Min-SE: 90") + send("ACK", 1, "ACK", retrans=False) + "".join([
-        send("INVITE", 2, "INVITE", "Supported: timer", "Session-Expires: 200", body=SDP).replace(
-            "[last_To:]", "To: phone <sip:[service]@[remote_ip]:[remote_port]>"),
-        TAKEN, recv("200", finds="Session-Expires: 200;refresher=uac"), send("ACK", 2, "ACK", retrans=False),
-        send("UPDATE", 3, "UPDATE", "Supported: timer", "Session-Expires: 300;refresher=uac"),
-        recv("200", finds="Session-Expires: 300;refresher=uac"),
-        send("UPDATE", 4, "UPDATE", body=SDP), recv("200", finds="m=audio [1-9]"),
-        send("BYE", 5, "BYE"), recv("200"), END,
-    ])
+TIMER = scenario(
+    invite("Supported: timer", "Session-Expires: 30"), recv("100", optional=True), recv("422", "Min-SE: 90"), refused_ack(),
+    invite("Supported: timer", "Session-Expires: 200", cseq=2), accepted("Session-Expires: 200;refresher=uac"), ack(2),
+    inside("UPDATE", 3, "Supported: timer", "Session-Expires: 300;refresher=uac"),
+    recv("200", "Session-Expires: 300;refresher=uac"),
+    inside("UPDATE", 4, body=SDP), recv("200", "m=audio [1-9]"), inside("BYE", 5), recv("200"),
+)  # fmt: skip
 
 # RFC 3262: the caller requires acknowledged progress
-PRACKED = HEAD + send("INVITE", 1, "INVITE", "Require: 100rel", body=SDP) + recv("100", optional=True) + (
-    '<recv response="180"><action><ereg regexp="[0-9]+" search_in="hdr" header="RSeq:" check_it="true" assign_to="1"/></action>'
-    "</recv>\n"
-) + send("PRACK", 2, "PRACK", "RAck: [$1] 1 INVITE") + recv("200") + recv("200", finds="m=audio") \
-    + send("ACK", 1, "ACK", retrans=False) + send("BYE", 3, "BYE") + recv("200") + END
+RSEQ = '<ereg regexp="[0-9]+" search_in="hdr" header="RSeq:" check_it="true" assign_to="rseq"/>'
+PRACKED = scenario(
+    invite("Require: 100rel"), recv("100", optional=True), recv("180", far="To", action=RSEQ),
+    inside("PRACK", 2, "RAck: [$rseq] 1 INVITE"), recv("200"), recv("200", "m=audio"), ack(), inside("BYE", 3), recv("200"),
+)  # fmt: skip
 
 # RFC 3725: a controller that offers nothing, at first and again
-OFFERLESS = HEAD + send("INVITE", 1, "INVITE") + TAKEN + recv("200", finds="m=audio [1-9]") \
-    + send("ACK", 1, "ACK", body=SDP, retrans=False) + send("INVITE", 2, "INVITE") + recv("100", optional=True) \
-    + recv("200", finds="m=audio [1-9]") + send("ACK", 2, "ACK", body=SDP, retrans=False) \
-    + send("BYE", 3, "BYE") + recv("200") + END
+OFFERLESS = scenario(
+    invite(body=""), accepted("m=audio [1-9]"), ack(body=SDP), inside("INVITE", 2), recv("100", optional=True),
+    recv("200", "m=audio [1-9]"), ack(2, body=SDP), inside("BYE", 3), recv("200"),
+)  # fmt: skip
 
 # The callee sends its early media reliably, takes its time, and wants the calls refreshed by itself
-IN_DIALOG = answer("200 OK").replace(";tag=[pid]SIPpTag01[call_number]", "")
-LATE = """<send retrans="500"><![CDATA[
-SIP/2.0 200 OK
-Via:[$2]
-[last_From:]
-[last_To:]
-[last_Call-ID:]
-CSeq: 1 INVITE
-Contact: <sip:[local_ip]:[local_port]>
-Session-Expires: 200;refresher=uas
-Content-Length: 0
-
-]]></send>
-"""
-KEPT_VIA = '<ereg regexp=".*" search_in="hdr" header="Via:" check_it="true" assign_to="2"/></action>'
-EARLY = HEAD + recv("INVITE", finds="Supported:.*100rel").replace("</action>", KEPT_VIA) \
-    + answer("183 Session Progress", "Require: 100rel", "RSeq: 77", body=SDP) + recv("PRACK", finds="RAck: 77 1 INVITE") \
-    + IN_DIALOG + '<pause milliseconds="300"/>\n' + LATE + recv("ACK") + recv("BYE") + IN_DIALOG + END.replace('"1"', '"1,2"')
+TAG = "[pid]SIPpTag[call_number]"
+EARLY = scenario(
+    invited("Supported:.*100rel"), answer("183 Session Progress", "Require: 100rel", "RSeq: 77", body=SDP, tag=TAG),
+    recv("PRACK", "RAck: 77 1 INVITE"), answer("200 OK"), pause(300),
+    answer("200 OK", "Session-Expires: 200;refresher=uas", kept="invite", tag=TAG, again=True), recv("ACK"), BYE,
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

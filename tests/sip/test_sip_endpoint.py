@@ -170,6 +170,23 @@ def test_retransmissions_get_the_same_bytes_and_merged_requests_482() -> None:
     assert sent[2].startswith(b"SIP/2.0 482")
 
 
+def test_a_call_that_came_on_two_paths_is_cancelled_on_both() -> None:
+    core = endpoint()
+    for branch in ("z9hG4bK1", "z9hG4bK2"):
+        core.receive(Datagram(UDP, raw("INVITE", uri="sip:alice@10.0.0.1", branch=branch)), 0.0)
+    drain(core)
+    # The path whose INVITE was refused as merged comes first, and so does one that leads nowhere.
+    answers = []
+    for branch in ("z9hG4bK9", "z9hG4bK2", "z9hG4bK1"):
+        core.receive(Datagram(UDP, raw("CANCEL", uri="sip:alice@10.0.0.1", branch=branch)), 1.0)
+        answers += drain(core)
+    lines = [each.data.split(b"\r\n")[0] for each in answers if isinstance(each, Transmit)]
+    assert sorted(lines) == [
+        b"SIP/2.0 200 OK", b"SIP/2.0 200 OK", b"SIP/2.0 481 Call/Transaction Does Not Exist", b"SIP/2.0 487 Request Terminated",
+    ]  # fmt: skip
+    assert [each for each in answers if isinstance(each, events.SessionEnded)]
+
+
 def test_100_only_if_nothing_else_comes_within_200_ms() -> None:
     core = endpoint()
     core.receive(Datagram(UDP, raw("INVITE")), 0.0)

@@ -402,7 +402,8 @@ class Endpoint:
             self._answer_fault(flow, MessageError("a CANCEL from elsewhere than its INVITE", status=481, partial=request))
             return
         back = self._reply_flow(flow, request)
-        merged = not request.to.tag and transactions.is_merged(request)
+        # A CANCEL goes hop by hop: one comes along each path that its INVITE came (RFC 3261 9.2 knows no 482).
+        merged = not request.to.tag and request.method != "CANCEL" and transactions.is_merged(request)
         server = transactions.serve(back, request, now, key)
         if self._gate is not None and flow.transport == "udp" and not request.to.tag:
             server.once = self._gate.is_strange(flow)

@@ -7,6 +7,7 @@ PeerMissing; the pytest fixtures of a test suite turn that into a skip.
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import contextlib
 import json
@@ -146,6 +147,36 @@ def port_taken(port: int, kind: socket.SocketKind) -> bool:
     return False
 
 
+class Listener:
+    """A UDP port that is listened at, for tests that want to see whether sound comes there."""
+
+    def __init__(self, opened: socket.socket) -> None:
+        self.port = int(opened.getsockname()[1])
+        self._opened = opened
+
+    async def received(self) -> bytes:
+        """Return the next datagram; TimeoutError if none comes within START_TIMEOUT."""
+        async with asyncio.timeout(START_TIMEOUT):
+            return await asyncio.get_running_loop().sock_recv(self._opened, 65535)
+
+    def empty(self) -> int:
+        """Throw away what has come so far; returns how many datagrams that were."""
+        count = 0
+        with contextlib.suppress(BlockingIOError):
+            while self._opened.recv(65535):
+                count += 1
+        return count
+
+
+@contextmanager
+def listening(port: int = 0, host: str = LOOPBACK) -> Iterator[Listener]:
+    """Have a UDP port for the time of the block, 0 any free one."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened:
+        opened.bind((host, port))
+        opened.setblocking(False)
+        yield Listener(opened)
+
+
 # --- SIPp ----------------------------------------------------------------------------------------------------------
 
 
@@ -207,7 +238,12 @@ def sipp(
         if remote is None:
             kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
             process.wait_until(lambda: port_taken(port, kind), "listening")
-        yield Sipp(process, port, messages)
+        peer = Sipp(process, port, messages)
+        try:
+            yield peer
+        except Exception as failure:
+            failure.add_note(f"SIPp in {folder}: {peer.errors() or 'nothing unexpected'}")
+            raise
     finally:
         process.stop()
 
