@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import shutil
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from offhook.phone.commands import Dial, Hangup, ListCalls
-from offhook.testing.live import live_phone
+from offhook.testing.ipv6 import NO_IPV6, has_ipv6
+from offhook.testing.live import live_phone, quiet_config
 
 pytestmark = pytest.mark.interop
 
@@ -88,9 +90,9 @@ def free_port() -> int:
         return port
 
 
-async def run(program: str, *arguments: str, cwd: Path) -> tuple[int, str]:
+async def run(program: str, *arguments: str, cwd: Path, host: str = "127.0.0.1") -> tuple[int, str]:
     process = await asyncio.create_subprocess_exec(
-        program, *arguments, "-i", "127.0.0.1", "-nostdin", "-timeout", "40", "-timeout_error",
+        program, *arguments, "-i", host, "-nostdin", "-timeout", "40", "-timeout_error",
         cwd=cwd, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     try:
@@ -115,6 +117,38 @@ async def test_sipp_calls_the_phone_many_times(sipp: str, tmp_path: Path, transp
         ends = [e.data["call"]["end"] for e in phone.events if e.type == "call.ended"]
         assert {end["by"] for end in ends} == {"remote"}
         assert not phone.execute(ListCalls()).value
+
+
+@pytest.mark.skipif(not has_ipv6(), reason=NO_IPV6)
+@pytest.mark.parametrize("transport", ["u1", "t1"])
+async def test_sipp_calls_the_phone_over_ipv6(sipp: str, tmp_path: Path, transport: str) -> None:
+    config = quiet_config(auto_answer="all", max_calls=0)
+    async with live_phone(replace(config, sip=replace(config.sip, host="::"))) as phone:
+        port = phone.running.transports.port
+        code, out = await run(
+            sipp, "-sn", "uac", f"[::1]:{port}", "-s", "offhook", "-m", "10", "-r", "10", "-d", "300", "-t", transport,
+            "-p", str(free_port()), cwd=tmp_path, host="::1",
+        )  # fmt: skip
+        assert code == 0, out
+        await phone.until(lambda: phone.types.count("call.ended") == 10, "10 calls ended")
+        calls = [e.data["call"] for e in phone.events if e.type == "call.ended"]
+        assert {call["end"]["by"] for call in calls} == {"remote"}
+        trace = phone.running.engine.trace.about(calls[0]["sip_call_id"], 0)
+        lines = [line for message in trace for line in message.data.split(b"\r\n") if line.startswith(b"c=")]
+        assert lines == [b"c=IN IP6 ::1"] * 2
+
+
+@pytest.mark.skipif(not has_ipv6(), reason=NO_IPV6)
+async def test_the_phone_calls_sipp_over_ipv6(sipp: str, tmp_path: Path) -> None:
+    port = free_port()
+    config = quiet_config()
+    async with live_phone(replace(config, sip=replace(config.sip, host="::"))) as phone:
+        peer = asyncio.create_task(run(sipp, "-sn", "uas", "-p", str(port), "-m", "1", cwd=tmp_path, host="::1"))
+        phone.execute(Dial(to=f"sip:service@[::1]:{port}"))
+        await phone.until(lambda: phone.status == 2, "active")
+        phone.execute(Hangup())
+        code, out = await peer
+        assert code == 0, out
 
 
 async def test_the_phone_calls_sipp(sipp: str, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from offhook.io.nat import MAX_ADDRESSES, ServerName, find_servers, local_addresses, parse_server
 from offhook.phone.settings import NatSettings
+from offhook.testing.ipv6 import NO_IPV6, has_ipv6
 
 
 def test_own_addresses_are_addresses() -> None:
@@ -17,6 +18,15 @@ def test_own_addresses_are_addresses() -> None:
     assert all(ipaddress.ip_address(each).version == 4 for each in found)
     if any(not ipaddress.ip_address(each).is_loopback for each in found):
         assert not any(ipaddress.ip_address(each).is_loopback for each in found)
+
+
+@pytest.mark.skipif(not has_ipv6(), reason=NO_IPV6)
+def test_own_addresses_of_both_families_come_by_turns() -> None:
+    found = [ipaddress.ip_address(each) for each in local_addresses(ipv6=True)]
+    assert not any(each.is_link_local for each in found)
+    assert {str(each) for each in found if each.version == 4} <= {*local_addresses(), "127.0.0.1"}
+    if any(each.version == 6 for each in found):
+        assert found[0].version == 6
 
 
 @pytest.mark.parametrize(("text", "expected"), [

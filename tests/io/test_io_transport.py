@@ -14,7 +14,9 @@ from offhook.errors import SetupError
 from offhook.io import transport
 from offhook.io.transport import DATAGRAMS_A_TURN, Transports
 from offhook.sip.events import Datagram, Flow, FlowFailed, FlowUp, StreamChunk
+from offhook.testing.ipv6 import NO_IPV6, has_ipv6
 
+needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason=NO_IPV6)
 PATIENCE = 5.0
 
 
@@ -274,19 +276,33 @@ async def test_a_name_is_no_address_to_listen_on() -> None:
         await Transports("example.invalid", 0, print).start()
 
 
+@needs_ipv6
 async def test_ipv6() -> None:
-    try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
-            probe.bind(("::1", 0))
-    except OSError:
-        pytest.skip("this machine has no IPv6 loopback")
-    async with phone("::") as a, phone("::1") as b:
+    async with phone("::1") as a, phone("::1") as b:
         assert not a.sockets.reaches("127.0.0.1")
         assert a.sockets.reaches("::1")
         a.sockets.send(a.sockets.flow_to(("::1", b.sockets.port), "udp"), b"x")
         assert await b.next() == Datagram(Flow("udp", ("::1", b.sockets.port), ("::1", a.sockets.port)), b"x")
         a.sockets.send(a.sockets.flow_to(("::1", b.sockets.tcp_port), "tcp"), b"y")
         assert (await b.chunk()).data == b"y"
+
+
+@needs_ipv6
+async def test_both_families_are_spoken_on_the_same_ports() -> None:
+    async with phone("::") as a, phone("127.0.0.1") as four, phone("::1") as six:
+        for b, host in ((four, "127.0.0.1"), (six, "::1")):
+            assert a.sockets.reaches(host)
+            a.sockets.send(a.sockets.flow_to((host, b.sockets.port), "udp"), b"x")
+            assert await b.next() == Datagram(Flow("udp", (host, b.sockets.port), (host, a.sockets.port)), b"x")
+            b.sockets.send(b.sockets.flow_to((host, a.sockets.port), "udp"), b"back")
+            assert await a.next() == Datagram(Flow("udp", (host, a.sockets.port), (host, b.sockets.port)), b"back")
+            b.sockets.send(b.sockets.flow_to((host, a.sockets.tcp_port), "tcp"), b"y")
+            assert (await a.chunk()).flow.local == (host, a.sockets.tcp_port)
+        busy = Transports("::", a.sockets.port, print)
+        with pytest.raises(SetupError, match="taken by another program"):
+            await busy.start()
+        async with phone("::", port=a.sockets.port, any_port=True) as c:
+            assert c.sockets.port not in (0, a.sockets.port)
 
 
 async def test_a_remote_of_the_other_family_fails_instead_of_raising() -> None:

@@ -15,9 +15,11 @@ from offhook.media.messages import Direction
 from offhook.media.negotiate import (
     LocalMedia,
     accept_answer,
+    check_offer,
     combine,
     make_answer,
     make_offer,
+    media_address,
     remote_direction,
     reverse,
 )
@@ -36,12 +38,14 @@ def sdp(*lines: str, address: str = "198.51.100.7") -> bytes:
     return "\r\n".join([*head, *lines, ""]).encode()
 
 
-@given(offered=directions, wanted=directions, mine=codecs, theirs=codecs, events=st.booleans(), more=st.booleans())
+@given(offered=directions, wanted=directions, mine=codecs, theirs=codecs, events=st.booleans(), more=st.booleans(),
+       hosts=st.sampled_from([("192.0.2.1", "192.0.2.2"), ("2001:db8::1", "2001:db8::2")]))
 def test_both_sides_agree(
-    offered: Direction, wanted: Direction, mine: tuple[str, ...], theirs: tuple[str, ...], events: bool, more: bool
+    offered: Direction, wanted: Direction, mine: tuple[str, ...], theirs: tuple[str, ...], events: bool, more: bool,
+    hosts: tuple[str, str],
 ) -> None:
-    alice = LocalMedia("192.0.2.1", 4000, mine, events)
-    bob = LocalMedia("2001:db8::2", 5000, theirs, more)
+    alice = LocalMedia(hosts[0], 4000, mine, events)
+    bob = LocalMedia(hosts[1], 5000, theirs, more)
     offer = make_offer(alice, 1, 1, offered)
     common = [name for name in mine if name in theirs]
     if not common:
@@ -52,13 +56,43 @@ def test_both_sides_agree(
     at_alice = accept_answer(alice, offer, answer)
     assert at_bob.codec == at_alice.codec == common[0]
     assert at_alice.direction == reverse(at_bob.direction) == combine(offered, reverse(wanted))
-    assert at_alice.remote == ("2001:db8::2", 5000)
-    assert at_alice.remote_rtcp == ("2001:db8::2", 5001)
-    assert at_bob.remote == ("192.0.2.1", 4000)
+    assert at_alice.remote == (hosts[1], 5000)
+    assert at_alice.remote_rtcp == (hosts[1], 5001)
+    assert at_bob.remote == (hosts[0], 4000)
     assert dict(at_alice.receive_types)[at_bob.payload_type] == at_bob.codec
     assert dict(at_bob.receive_types)[at_alice.payload_type] == at_alice.codec
     assert at_alice.telephone_event == at_bob.telephone_event_in == (101 if events and more else None)
     assert remote_direction(answer) == at_bob.direction
+
+
+def ipv6(address: str) -> bytes:
+    lines = ("v=0", "o=x 7 7 IN IP6 2001:db8::7", "s=-", f"c=IN IP6 {address}", "t=0 0", "m=audio 30000 RTP/AVP 0", "")
+    return "\r\n".join(lines).encode()
+
+
+def test_an_answer_is_of_the_offers_address_family() -> None:
+    offer = ipv6("2001:0DB8:0:0::7")
+    assert media_address(offer) == "2001:db8::7"
+    with pytest.raises(MediaNegotiationFailed, match=r"on IPv6 .*to which there is no way from here"):
+        check_offer(ALICE, offer)
+    with pytest.raises(MediaNegotiationFailed, match="on IPv4"):
+        check_offer(LocalMedia("2001:db8::1", 4000), sdp("m=audio 30000 RTP/AVP 0"))
+    answer, config = make_answer(LocalMedia("2001:db8::1", 4000), offer, 1, 1)
+    assert b"c=IN IP6 2001:db8::1\r\n" in answer
+    assert config.remote == ("2001:db8::7", 30000)  # as a socket prints where packets come from
+
+
+@pytest.mark.parametrize("held", ["0.0.0.0", "::"])
+def test_nowhere_is_of_no_family(held: str) -> None:
+    offer = ipv6(held) if held == "::" else sdp("m=audio 30000 RTP/AVP 0", address=held)
+    for ours in ("192.0.2.1", "2001:db8::1"):
+        assert make_answer(LocalMedia(ours, 4000), offer, 1, 1)[1].direction == "recvonly"
+    assert media_address(offer) == ""
+
+
+@pytest.mark.parametrize("offer", [b"", b"hello", sdp(), sdp("m=audio 9 RTP/AVP 0", address="pbx.example")])
+def test_where_there_is_no_address_none_is_told(offer: bytes) -> None:
+    assert media_address(offer) == ""
 
 
 def test_offered_order_and_numbers_win() -> None:

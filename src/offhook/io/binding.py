@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import ipaddress
 import socket
+from typing import TypeAlias
 
 from offhook.errors import SetupError
-from offhook.io.ports import own_port
+from offhook.io.ports import address_in, families_of, own_port
 
 UDP_RECEIVE_BUFFER = 1 << 20
 """Bytes the kernel may queue for us: about 1500 requests, so that a burst waits instead of being lost."""
@@ -16,49 +18,52 @@ SAME_PORT_ATTEMPTS = 32
 """Free UDP ports tried until the TCP port of the same number is free as well."""
 
 
-def family_of(host: str) -> socket.AddressFamily:
-    """Return the family of a literal address. Raises SetupError for a name."""
-    try:
-        return socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
-    except ValueError:
-        raise SetupError(f"cannot listen on {host!r}: write an IP address of this machine, or 0.0.0.0") from None
+SocketPair: TypeAlias = tuple[socket.socket, socket.socket]
+"""UDP and TCP of one address family."""
 
 
-def bind_both(host: str, port: int, *, any_port: bool) -> tuple[socket.socket, socket.socket]:
-    """Return bound UDP and TCP sockets, with the same port number if that can be had. Raises SetupError."""
-    family = family_of(host)
+def bind_both(host: str, port: int, *, any_port: bool) -> list[SocketPair]:
+    """Return bound sockets for each family that `host` stands for, with one port if that can be had. Raises SetupError."""
+    families = _families_of(host)
     if port == 0:
-        return _bind_free_pair(family, host)
+        return _bind_free(families, host)
     try:
-        return _bind_pair(family, host, port)
+        return _bind_pairs(families, host, port)
     except OSError as exc:
         if any_port and exc.errno in (errno.EADDRINUSE, errno.EACCES):
-            return _bind_free_pair(family, host)
+            return _bind_free(families, host)
         raise _bind_error(host, port, exc) from exc
 
 
-def bind_listener(host: str, port: int, *, any_port: bool) -> socket.socket:
-    """Return a TCP socket bound for a further listener (TLS, WebSocket). Raises SetupError."""
-    family = family_of(host)
+def bind_listener(host: str, port: int, *, any_port: bool) -> list[socket.socket]:
+    """Return TCP sockets bound for a further listener (TLS, WebSocket), one for each family. Raises SetupError."""
+    families = _families_of(host)
     try:
-        return bound(family, socket.SOCK_STREAM, host, port)
+        return _bind_streams(families, host, port)
     except OSError as exc:
         if any_port and exc.errno in (errno.EADDRINUSE, errno.EACCES):
-            return bound(family, socket.SOCK_STREAM, host, 0)
+            with contextlib.suppress(OSError):
+                return _bind_streams(families, host, 0)
         raise _bind_error(host, port, exc) from exc
 
 
-def _bind_free_pair(family: socket.AddressFamily, host: str) -> tuple[socket.socket, socket.socket]:
+def _families_of(host: str) -> tuple[socket.AddressFamily, ...]:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        raise SetupError(f"cannot listen on {host!r}: write an IP address of this machine, 0.0.0.0 or ::") from None
+    return families_of(host)
+
+
+def _bind_free(families: tuple[socket.AddressFamily, ...], host: str) -> list[SocketPair]:
+    """Bind a free port; the same one for everything, else (one family only) one for UDP and one for TCP."""
     try:
         for _ in range(SAME_PORT_ATTEMPTS):
-            udp = bound(family, socket.SOCK_DGRAM, host, 0)
-            try:
-                return udp, bound(family, socket.SOCK_STREAM, host, udp.getsockname()[1])
-            except OSError:
-                udp.close()
-        udp = bound(family, socket.SOCK_DGRAM, host, 0)
+            with contextlib.suppress(OSError):
+                return _bind_pairs(families, host, 0)
+        udp = bound(families[0], socket.SOCK_DGRAM, host, 0)
         try:
-            return udp, bound(family, socket.SOCK_STREAM, host, 0)
+            return [(udp, bound(families[0], socket.SOCK_STREAM, host, 0))]
         except OSError:
             udp.close()
             raise
@@ -66,17 +71,29 @@ def _bind_free_pair(family: socket.AddressFamily, host: str) -> tuple[socket.soc
         raise _bind_error(host, 0, exc) from exc
 
 
-def _bind_pair(family: socket.AddressFamily, host: str, port: int) -> tuple[socket.socket, socket.socket]:
-    udp = bound(family, socket.SOCK_DGRAM, host, port)
-    try:
-        return udp, bound(family, socket.SOCK_STREAM, host, port)
-    except OSError:
-        udp.close()
-        raise
+def _bind_pairs(families: tuple[socket.AddressFamily, ...], host: str, port: int) -> list[SocketPair]:
+    with contextlib.ExitStack() as opened:
+        pairs = []
+        for family in families:
+            udp = opened.enter_context(bound(family, socket.SOCK_DGRAM, host, port))
+            port = udp.getsockname()[1]
+            pairs.append((udp, opened.enter_context(bound(family, socket.SOCK_STREAM, host, port))))
+        opened.pop_all()
+        return pairs
+
+
+def _bind_streams(families: tuple[socket.AddressFamily, ...], host: str, port: int) -> list[socket.socket]:
+    with contextlib.ExitStack() as opened:
+        listeners: list[socket.socket] = []
+        for family in families:
+            listeners.append(opened.enter_context(bound(family, socket.SOCK_STREAM, host, port)))
+            port = listeners[0].getsockname()[1]
+        opened.pop_all()
+        return listeners
 
 
 def bound(family: socket.AddressFamily, kind: socket.SocketKind, host: str, port: int) -> socket.socket:
-    """Return a socket of ours under this address. Raises OSError."""
+    """Return a socket of ours under this address (all IPv4 ones, where `host` is ::). Raises OSError."""
     sock = socket.socket(family, kind)
     try:
         sock.setblocking(False)
@@ -85,7 +102,7 @@ def bound(family: socket.AddressFamily, kind: socket.SocketKind, host: str, port
         if kind == socket.SOCK_DGRAM:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_RECEIVE_BUFFER)
         own_port(sock)
-        sock.bind((host, port))
+        sock.bind((address_in(family, host), port))
     except BaseException:
         sock.close()
         raise

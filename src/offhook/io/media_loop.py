@@ -413,7 +413,7 @@ def _address_error(command: ConfigureStream, spoken: Sequence[socket.AddressFami
             socket.inet_pton(family, host)
         except OSError:
             return f"the far end's media address is no IP address: {host}"
-        if family not in spoken:
+        if family not in spoken and host != "0.0.0.0":  # RFC 3264 8.4: which is how one who holds us says so
             ours, theirs = ("IPv4", "IPv6") if ":" in host else ("IPv6", "IPv4")
             return f'the far end\'s media is on {theirs} ({host}), ours on {ours} only: sip.host = "::" speaks both'
         if not 0 <= port <= 65535:

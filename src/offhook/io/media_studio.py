@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from offhook.errors import OffhookError, SetupError
 from offhook.io.audio.null import NullCard
+from offhook.io.ports import families_of
 from offhook.media.messages import DeviceFailed, DeviceKind, DeviceRecovered, DevicesListed, DtlsPeer, LocalToneKind, TurnServer
 from offhook.media.sources import SAMPLE_RATE, SILENCE, Recorder, SoundCard, Source
 from offhook.media.tones import cadence_source, dtmf_frames, tone_source
@@ -191,12 +192,13 @@ class LocalStudio:
         return DtlsHandshake(peer)
 
     def local_addresses(self) -> tuple[str, ...]:
-        """Return this machine's IPv4 addresses; where the media ports are bound to one, only that."""
-        if self._host != "0.0.0.0":
+        """Return this machine's addresses of the families that are spoken; only one where the media ports are bound to it."""
+        both = len(families_of(self._host)) > 1
+        if not both and self._host != "0.0.0.0":
             return (self._host,)
         from offhook.io.nat import local_addresses
 
-        return local_addresses()
+        return local_addresses(ipv6=both)
 
     def relay_link(self, server: TurnServer) -> RelayLink:
         """Return a stream to a TURN server that is being connected."""

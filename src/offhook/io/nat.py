@@ -9,6 +9,8 @@ import re
 import socket
 import struct
 import sys
+from itertools import zip_longest
+from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from offhook.media.messages import TurnServer
@@ -20,6 +22,7 @@ TLS_PORT: Final = 5349
 """RFC 8656 4.1: TURN over TLS."""
 RESOLVE_S: Final = 5.0
 SIOCGIFADDR: Final = 0x8915  # linux/sockios.h
+IF_INET6: Final = Path("/proc/net/if_inet6")
 MAX_ADDRESSES: Final = 8  # each is a candidate, and each candidate is a check
 
 
@@ -72,32 +75,60 @@ async def _address_of(name: ServerName) -> tuple[str, int] | None:
     return None
 
 
-def local_addresses() -> tuple[str, ...]:
-    """Return the IPv4 addresses of this machine: that of the way out first, loopback only if there is no other."""
-    found = dict.fromkeys([*_way_out(), *_interfaces()])
-    others = [address for address in found if not ipaddress.ip_address(address).is_loopback]
-    return tuple((others or list(found) or ["127.0.0.1"])[:MAX_ADDRESSES])
+def local_addresses(*, ipv6: bool = False) -> tuple[str, ...]:
+    """Return the addresses of this machine: that of the way out first, loopback only if there is no other.
+
+    They are IPv4, with `ipv6` of both families by turns (RFC 8421 4), without those that hold on one link only.
+    """
+    families = (_IPV6, _IPV4) if ipv6 else (_IPV4,)
+    found = [list(dict.fromkeys([*_way_out(family), *_interfaces(family)])) for family in families]
+    by_turns = [address for turn in zip_longest(*found) for address in turn if address is not None]
+    others = [address for address in by_turns if not ipaddress.ip_address(address).is_loopback]
+    return tuple((others or by_turns or ["127.0.0.1"])[:MAX_ADDRESSES])
 
 
-def _way_out() -> list[str]:
+_IPV4, _IPV6 = socket.AF_INET, socket.AF_INET6
+# RFC 5737, RFC 3849: addresses that belong to nobody
+_NOBODY: Final = {_IPV4: "192.0.2.1", _IPV6: "2001:db8::1"}
+
+
+def _way_out(family: socket.AddressFamily) -> list[str]:
     """Return the address that packets to the outside get; none are sent for that."""
-    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("192.0.2.1", 9))  # RFC 5737: an address that belongs to nobody
+    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect((_NOBODY[family], 9))
         return [str(probe.getsockname()[0])]
     return []
 
 
-def _interfaces() -> list[str]:
-    if sys.platform != "linux":
-        with contextlib.suppress(OSError):
-            return [str(entry[4][0]) for entry in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)]
-        return []
+def _interfaces(family: socket.AddressFamily) -> list[str]:
+    if sys.platform == "linux":
+        return _ipv6_interfaces() if family == _IPV6 else _ipv4_interfaces()
+    with contextlib.suppress(OSError):
+        entries = socket.getaddrinfo(socket.gethostname(), None, family)
+        return [address for entry in entries if not _is_of_link(address := str(entry[4][0]))]
+    return []
+
+
+if sys.platform == "linux":
     import fcntl
 
-    found = []
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        for _, name in socket.if_nameindex():
-            with contextlib.suppress(OSError):  # an interface without an IPv4 address
-                answer = fcntl.ioctl(probe.fileno(), SIOCGIFADDR, struct.pack("256s", name.encode()[:15]))
-                found.append(socket.inet_ntoa(answer[20:24]))
-    return found
+    def _ipv4_interfaces() -> list[str]:
+        found = []
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            for _, name in socket.if_nameindex():
+                with contextlib.suppress(OSError):  # an interface without an IPv4 address
+                    answer = fcntl.ioctl(probe.fileno(), SIOCGIFADDR, struct.pack("256s", name.encode()[:15]))
+                    found.append(socket.inet_ntoa(answer[20:24]))
+        return found
+
+
+def _ipv6_interfaces() -> list[str]:
+    with contextlib.suppress(OSError):  # a kernel without IPv6
+        lines = IF_INET6.read_text().splitlines()
+        found = [str(ipaddress.IPv6Address(bytes.fromhex(line.split()[0]))) for line in lines]
+        return [address for address in found if not _is_of_link(address)]
+    return []
+
+
+def _is_of_link(address: str) -> bool:
+    return ipaddress.ip_address(address.partition("%")[0]).is_link_local

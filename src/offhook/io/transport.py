@@ -1,4 +1,4 @@
-"""SIP's sockets: one UDP port, listeners for streams, and bytes sent where a Flow says."""
+"""SIP's sockets: one UDP port in each address family, listeners for streams, and bytes sent where a Flow says."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Listeners:
 
 
 class Transports:
-    """The SIP sockets of one phone.
+    """The SIP sockets of one phone: IPv4, IPv6, or with the host `::` both, on the same ports.
 
     `deliver` is called on the event loop for everything that arrives, never from inside `send` or `close_flow`. With
     `any_port`, a busy `port` is replaced by a free one instead of raising SetupError. `listen` adds listeners; their ports are
@@ -73,13 +73,12 @@ class Transports:
         self._listen = listen
         self._deliver = deliver
         self._wildcard = False
-        self._family = socket.AF_INET
         self._streams = Connections(
             self._deliver_unless_closed, max_accepted=max_accepted, first_bytes=first_bytes, accepted_idle=accepted_idle,
             connect_timeout=connect_timeout,
         )
-        self._udp: socket.socket | None = None
-        self._datagrams: asyncio.DatagramTransport | None = None
+        self._udp: dict[bool, socket.socket] = {}  # by whether it speaks IPv6
+        self._datagrams: list[asyncio.DatagramTransport] = []
         self._servers: list[asyncio.Server] = []
         self._addresses: dict[str, tuple[float, str]] = {}
         self._watched: dict[str, str] = {}
@@ -90,16 +89,17 @@ class Transports:
     async def start(self) -> None:
         """Bind; then `port` and `tcp_port` are the real numbers. Raises SetupError when the address is not free."""
         loop = asyncio.get_running_loop()
-        udp, tcp = bind_both(self.host, self.port, any_port=self._any_port)
-        self.port, self.tcp_port = udp.getsockname()[1], tcp.getsockname()[1]
-        self._wildcard = ipaddress.ip_address(udp.getsockname()[0].partition("%")[0]).is_unspecified
-        self._family = udp.family
-        self._udp = udp
-        try:
-            loop.add_reader(udp, self._read_datagrams)
-        except NotImplementedError:  # Windows' usual event loop watches no sockets, it reads them itself
-            self._datagrams, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=udp)
-        await self._accept_on(tcp, "tcp")
+        pairs = bind_both(self.host, self.port, any_port=self._any_port)
+        self.port, self.tcp_port = (end.getsockname()[1] for end in pairs[0])
+        self._wildcard = ipaddress.ip_address(self.host.partition("%")[0]).is_unspecified
+        for udp, tcp in pairs:
+            self._udp[udp.family == socket.AF_INET6] = udp
+            try:
+                loop.add_reader(udp, self._read_datagrams, udp)
+            except NotImplementedError:  # Windows' usual event loop watches no sockets, it reads them itself
+                transport, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=udp)
+                self._datagrams.append(transport)
+            await self._accept_on(tcp, "tcp")
         if self._listen is not None:
             await self._start_listeners(self._listen)
         self._streams.start()
@@ -112,7 +112,8 @@ class Transports:
                     from offhook.io.tls import server_context
 
                     context = server_context(listen.certificate, listen.key)
-                await self._accept_on(bind_listener(self.host, port, any_port=self._any_port), kind, context)
+                for listener in bind_listener(self.host, port, any_port=self._any_port):
+                    await self._accept_on(listener, kind, context)
         except SetupError:
             await self.close()
             raise
@@ -133,12 +134,13 @@ class Transports:
         for server in self._servers:
             server.close()
         await self._streams.close()
-        if self._datagrams is not None:
-            self._datagrams.close()
-        elif self._udp is not None:
-            asyncio.get_running_loop().remove_reader(self._udp)
-            self._udp.close()
-        self._udp = None
+        for transport in self._datagrams:
+            transport.close()
+        if not self._datagrams:
+            for udp in self._udp.values():
+                asyncio.get_running_loop().remove_reader(udp)
+                udp.close()
+        self._udp = {}
         # Turns of the loop in which accepted connections that nobody wants any more, and the sockets above, go away.
         for _ in range(3):
             await asyncio.sleep(0)
@@ -146,9 +148,8 @@ class Transports:
     # --- addresses -------------------------------------------------------------------------------------------------
 
     def reaches(self, host: str) -> bool:
-        """Say whether the literal address `host` is of the family these sockets speak."""
-        version = ipaddress.ip_address(host).version
-        return (version == 6) == (self._family == socket.AF_INET6)
+        """Say whether the literal address `host` is of a family these sockets speak."""
+        return (":" in host) in self._udp
 
     def local_for(self, remote: Address, transport: TransportName = "udp") -> Address:
         """Return the address under which `remote` (a literal) sees us. Raises OSError when there is no route to it."""
@@ -189,7 +190,7 @@ class Transports:
 
     def _ask_route(self, remote: Address) -> str:
         # Connecting a UDP socket sends nothing; it makes the kernel choose the source address.
-        with socket.socket(self._family, socket.SOCK_DGRAM) as probe:
+        with socket.socket(socket.AF_INET6 if ":" in remote[0] else socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.connect((remote[0], remote[1] or 5060))
             address = str(probe.getsockname()[0])
         if len(self._addresses) >= MAX_ADDRESSES:
@@ -205,10 +206,10 @@ class Transports:
             return
         if flow.transport != "udp":
             self._streams.send(flow, data)
-        elif self._udp is None:
-            self._streams.fail_later(flow, "the UDP socket is not open")
+        elif (udp := self._udp.get(":" in flow.remote[0])) is None:
+            self._streams.fail_later(flow, "no UDP socket of this address family is open")
         else:
-            self._send_datagram(self._udp, flow, data)
+            self._send_datagram(udp, flow, data)
 
     def close_flow(self, flow: Flow) -> None:
         """Close this connection; nothing more is delivered for it."""
@@ -234,11 +235,10 @@ class Transports:
         with contextlib.suppress(OSError):  # no route back: nothing we could answer, so nothing to look at
             self._deliver_unless_closed(Datagram(Flow("udp", self.local_for(remote), remote), data))
 
-    def _read_datagrams(self) -> None:
+    def _read_datagrams(self, udp: socket.socket) -> None:
         """Take what has arrived: often two at once, as an ACK and the BYE behind it."""
-        udp = self._udp
         for _ in range(DATAGRAMS_A_TURN):
-            if udp is None or self._closed:
+            if self._closed:
                 return
             try:
                 data, remote = udp.recvfrom(MAX_DATAGRAM)

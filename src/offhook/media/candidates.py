@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import ip_address
 from typing import Final, get_args, get_type_hints
 
 from offhook.media.messages import Candidate, IcePeer
-from offhook.media.sdp import READ_KEPT, Attribute, MediaDescription, SessionDescription
+from offhook.media.sdp import READ_KEPT, Attribute, MediaDescription, SessionDescription, plain_address
 
 # RFC 8839 5.4: the name has 4 to 256 characters, the password 22 to 256.
 _WORD: Final = re.compile(r"[A-Za-z0-9+/]{4,256}")
@@ -55,12 +54,9 @@ def parse_candidate(text: str) -> Candidate | None:
     if len(parts) < 8 or parts[2].lower() != "udp" or parts[6] != "typ" or parts[7] not in KINDS:
         return None
     numbers = [_number(part, limit) for part, limit in ((parts[1], 256), (parts[3], 2**31 - 1), (parts[5], 65_535))]
-    try:
-        address = str(ip_address(parts[4]))
-    except ValueError:
-        return None
+    address = plain_address(parts[4])
     component, priority, port = numbers
-    if not component or priority is None or not port or len(parts[0]) > 32:
+    if not address or not component or priority is None or not port or len(parts[0]) > 32:
         return None
     extras = dict(zip(parts[8::2], parts[9::2], strict=False))
     related_port = _number(extras.get("rport", ""), 65_535)
@@ -90,7 +86,7 @@ def ice_of(local: LocalIce | None, theirs: SessionDescription, line: MediaDescri
     connection = theirs.connection_of(line)
     # RFC 8839 4.2.5: an address that is in no candidate was put there by somebody who knows nothing of ICE.
     if connection is not None and line.port != DISCARD and not connection.unspecified:
-        default = connection.address, line.port
+        default = plain_address(connection.address), line.port
         if not any((each.address, each.port) == default for each in candidates):
             return None
     lite = any(item.name == "ice-lite" for item in theirs.attributes)

@@ -48,6 +48,9 @@ PATIENCE_S: Final = 15.0
 CONSENT_S: Final = 5.0  # RFC 7675 5.1: every 5 s, give or take a fifth …
 CONSENT_LOST_S: Final = 30.0  # … and nothing is sent after 30 s without an answer
 
+IPV4_ONLY: Final = frozenset({False})
+"""The address families our sockets speak, told as whether they are IPv6."""
+
 
 class Base(NamedTuple):
     """Where a check leaves from: a component's own socket, or the relay in front of it."""
@@ -153,7 +156,8 @@ class Agent:
     It answers checks from the start (`ufrag`, `pwd` are ours), and sends some once `start` has been told of the far end.
     """
 
-    def __init__(self, ids: Ids, send: Send, ufrag: str, pwd: str) -> None:
+    def __init__(self, ids: Ids, send: Send, ufrag: str, pwd: str, families: frozenset[bool] = IPV4_ONLY) -> None:
+        self._families = families
         self.refused = 0
         self.selected: dict[int, Pair] = {}
         self.failure = ""
@@ -203,9 +207,13 @@ class Agent:
 
     def _add_remotes(self, candidates: tuple[Candidate, ...], relays: frozenset[int]) -> None:
         for candidate in candidates:
-            if candidate.component in self._components and ":" not in candidate.address and candidate.port:
-                for relayed in (False, True)[:1 + (candidate.component in relays)]:
-                    self._add_pair(Base(candidate.component, relayed), candidate)
+            if candidate.component not in self._components or not candidate.port:
+                continue
+            # RFC 8445 6.1.2.2: only addresses of one family make a pair; our relays are IPv4.
+            if (":" in candidate.address) in self._families:
+                self._add_pair(Base(candidate.component, False), candidate)
+            if candidate.component in relays and ":" not in candidate.address:
+                self._add_pair(Base(candidate.component, True), candidate)
 
     def _add_pair(self, base: Base, remote: Candidate) -> Pair | None:
         address = remote.address, remote.port

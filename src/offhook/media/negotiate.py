@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import ip_address
 
 from offhook.errors import MediaNegotiationFailed, ParseError
 from offhook.media.candidates import DISCARD, LocalIce, ice_lines, ice_of
 from offhook.media.messages import Direction, StreamConfig
 from offhook.media.sdp import (
-    READ_KEPT,
     Attribute,
     Connection,
     MediaDescription,
@@ -18,6 +16,7 @@ from offhook.media.sdp import (
     SessionDescription,
     connection_for,
     parse_sdp,
+    plain_address,
 )
 from offhook.media.security import NO_SECURITY, PLAIN, PROFILES, Deal, Keys, Security, accepted, answered, offered
 
@@ -174,6 +173,17 @@ def ice_name(offer: bytes) -> str:
     return (described.value_of(described.media[index], "ice-ufrag") or "") if index < len(described.media) else ""
 
 
+def media_address(offer: bytes) -> str:
+    """Return the numeric address where the writer of `offer` wants its audio, "" where there is none or it is no SDP."""
+    try:
+        theirs = _offer(offer)
+        index = _audio_index(theirs)
+        connection = theirs.connection_of(theirs.media[index]) if index < len(theirs.media) else None
+        return "" if connection is None or connection.unspecified else _numeric(connection)
+    except (ParseError, MediaNegotiationFailed):
+        return ""
+
+
 def audio_protocol(sdp: bytes) -> str:
     """Return the profile of the audio line in use ("RTP/AVP"), "" without one."""
     described = parse_sdp(sdp)
@@ -215,6 +225,9 @@ def _choose(local: LocalMedia, theirs: SessionDescription) -> tuple[int, list[_F
         if line.protocol not in PROFILES:
             reasons.append(f"{line.protocol} is not supported")
             continue
+        if local.ice is None and (foreign := _foreign_address(local, theirs.connection_of(line))):
+            reasons.append(f"the far end's media is on {foreign}, to which there is no way from here")
+            continue
         named = _formats(line)
         chosen = _speakable(local, named)
         if not chosen:
@@ -226,6 +239,13 @@ def _choose(local: LocalMedia, theirs: SessionDescription) -> tuple[int, list[_F
             reasons.append(error.detail)
             failure = type(error)
     raise failure("; ".join(reasons) or "the offer has no audio")
+
+
+def _foreign_address(local: LocalMedia, connection: Connection | None) -> str:
+    """Return the far end's address if it is of another family than ours, else ""."""
+    if connection is None or connection.unspecified or (":" in connection.address) == (":" in local.address):
+        return ""
+    return f"{'IPv6' if ':' in connection.address else 'IPv4'} ({connection.address})"
 
 
 def _by_preference(local: LocalMedia, theirs: SessionDescription) -> list[tuple[int, MediaDescription]]:
@@ -383,18 +403,10 @@ def _config(
 def _numeric(connection: Connection) -> str:
     """Return the address; names are refused, for nothing behind this point may wait for a name server."""
     host = connection.address.partition("/")[0]
-    if not _is_address(host):
+    address = plain_address(host)
+    if not address:
         raise MediaNegotiationFailed(f"the far end gives a media address that is no IP address: {host}")
-    return host
-
-
-@lru_cache(READ_KEPT)
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
+    return address
 
 
 def _rtcp(line: MediaDescription, remote: tuple[str, int]) -> tuple[str, int]:

@@ -51,7 +51,7 @@ class Studio(Protocol):
         ...
 
     def local_addresses(self) -> tuple[str, ...]:
-        """Return this machine's own IPv4 addresses, the one others are most likely to know first."""
+        """Return this machine's own addresses, the one others are most likely to know first."""
         ...
 
     def relay_link(self, server: TurnServer) -> RelayLink:

@@ -79,7 +79,8 @@ class Route:
         self._problems: list[str] = []
         self._links: dict[int, RelayLink] = {}
         self._turns: dict[int, Turn] = {}
-        self._agent = Agent(ids, self._send_check, request.ufrag, request.pwd) if request.ufrag else None
+        spoken = frozenset(":" in address for address in addresses)
+        self._agent = Agent(ids, self._send_check, request.ufrag, request.pwd, spoken) if request.ufrag else None
         self._config: StreamConfig | None = None
         self._told: Pair | None = None
         # What the stream knows the far end by, RTP and RTCP. The way may change at any moment; the name does not.
@@ -156,7 +157,7 @@ class Route:
             mapped = self._mapped.get(component)
             if mapped is None and turn is not None and turn.server.transport == "udp":
                 mapped = turn.mapped
-            base = own[0] if own else ("0.0.0.0", port)
+            base = next((each for each in own if ":" not in each[0]), ("0.0.0.0", port))  # STUN and TURN are asked by IPv4
             # RFC 8445 5.1.3: what is seen from outside just as from inside is the same candidate.
             if mapped is not None and mapped not in own:
                 found.append(Candidate("s", component, candidate_priority("srflx", component), *mapped, "srflx", base))

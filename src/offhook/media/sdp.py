@@ -272,6 +272,15 @@ def _is_unspecified(address: str) -> bool:
         return False
 
 
+@lru_cache(READ_KEPT)
+def plain_address(host: str) -> str:
+    """Return an address as sockets print it (RFC 5952), so that what comes from there is known; "" for a name."""
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return ""
+
+
 def _check_address(address_type: str, address: str) -> None:
     """Refuse addresses of the other family; host names pass (RFC 8866 9: FQDN)."""
     try:

@@ -98,6 +98,13 @@ class Incoming:
             return
         call = self._create(event)
         desk.add(call)
+        if event.offer is None:
+            self._consider(event, call)
+        else:
+            self.offers.with_address_for(call, event.offer.data, lambda call: self._consider(event, call))
+
+    def _consider(self, event: SessionIncoming, call: Call) -> None:
+        desk = self.desk
         if event.offer is not None and (unsuitable := self._unsuitable(call, event.offer)) is not None:
             # RFC 3261 13.3.1.3: what nobody could answer is refused before it rings
             desk.emit(CallIncoming(call=call.view(), rings=False))
@@ -130,7 +137,12 @@ class Incoming:
         call.parent, call.replaces, call.muted, call.tags = old.id, old.id, old.muted, old.tags
         self.desk.add(call)
         self.desk.emit(CallIncoming(call=call.view(), rings=False))
-        self._answer_by_itself(call, hold_others=False)
+        if event.offer is None:
+            self._answer_by_itself(call, hold_others=False)
+        else:
+            self.offers.with_address_for(
+                call, event.offer.data, lambda call: self._answer_by_itself(call, hold_others=False)
+            )
 
     def took_over(self, call: Call) -> None:
         """A call that takes the place of another is answered: the other ends, and what held it holds."""

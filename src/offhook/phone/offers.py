@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from offhook.errors import CommandError, InvalidState, MediaNegotiationFailed, ParseError, TooManyCalls
 from offhook.media.messages import AttachSound, ConfigureStream, OpenStream, SetStreamMute, StreamConfig
-from offhook.media.negotiate import LocalMedia, accept_answer, check_offer, make_answer, make_offer, remote_direction
+from offhook.media.negotiate import (
+    LocalMedia,
+    accept_answer,
+    check_offer,
+    make_answer,
+    make_offer,
+    media_address,
+    remote_direction,
+)
 from offhook.phone.call import Call, CallInput
 from offhook.phone.desk import Desk
 from offhook.phone.events import (
@@ -16,6 +26,7 @@ from offhook.phone.events import (
     CallUpdated,
 )
 from offhook.phone.reach import Reach
+from offhook.phone.routes import Routes
 from offhook.phone.secrecy import Secrecy
 from offhook.sip.events import (
     AnswerOffer,
@@ -28,6 +39,7 @@ from offhook.sip.events import (
     RefuseOffer,
     Reoffer,
 )
+from offhook.sip.stack import Hop
 
 SDP_TYPE = "application/sdp"
 MOVE_AGAIN = 5.0
@@ -44,6 +56,7 @@ class Offers:
         self.codecs = codecs
         self.secrecy = secrecy
         self.reach = reach
+        self.routes = Routes(desk)
 
     # --- ports and streams
 
@@ -70,6 +83,22 @@ class Offers:
             call.address, call.port, self.codecs, security=security, rtcp_mux=security.keying == "dtls"
         )
         return self.reach.local(call, plain)
+
+    def with_address_for(self, call: Call, offer: bytes, then: Callable[[Call], None]) -> None:
+        """Go on when the call has an address that the offer's media can reach: an answer follows the offer's family.
+
+        An offer of the other family than ours has the way there asked for first. Where there is none the call keeps the
+        address it has, and what is said to the offer is said by `check` and `answer`.
+        """
+        host = media_address(offer)
+        if not host or not call.address or (":" in host) == (":" in call.address):
+            then(call)
+            return
+
+        def found(call: Call, address: str, _transport: str, _reason: str) -> None:
+            call.address = address or call.address
+            then(call)
+        self.routes.ask(call, Hop(host, None, "udp"), found)
 
     def check(self, call: Call, offer: bytes) -> None:
         """Say before anybody is asked whether the call's offer could be answered; raises as `answer` does."""
@@ -216,6 +245,9 @@ class Offers:
 
     def received(self, event: OfferReceived, call: Call) -> None:
         """Answer the far end's new offer; one we cannot accept is refused with 488 and changes nothing."""
+        self.with_address_for(call, event.body.data, lambda call: self._take(event, call))
+
+    def _take(self, event: OfferReceived, call: Call) -> None:
         before = call.config
         try:
             body = self.answer(call, event.body.data, hold=call.want_hold)

@@ -35,7 +35,7 @@ from offhook.phone.events import (
 from offhook.phone.model import CallState, HeaderList, Party
 from offhook.phone.offers import Offers
 from offhook.sip.calling import first_hop
-from offhook.sip.events import Invite, Resolve, SessionAnswered, SessionCalling, SessionProgress, SessionRedirected
+from offhook.sip.events import Invite, SessionAnswered, SessionCalling, SessionProgress, SessionRedirected
 from offhook.sip.uri import Uri
 
 _CALLING: Final = frozenset({CallState.CALLING})
@@ -95,7 +95,6 @@ class Outgoing:
         self.digits = digits
         self.closing = closing
         self.on_active: list[Callable[[Call], None]] = []
-        self._queries: dict[int, tuple[str, str]] = {}
         self._targets: dict[str, tuple[Uri, HeaderList]] = {}
 
     # --- Dial
@@ -205,10 +204,16 @@ class Outgoing:
         """Ask under which address the next hop sees us: our SDP needs it before the INVITE leaves."""
         identity = self.desk.sip.identity(call.account)
         hop, terms = first_hop(identity, target), identity.terms if identity else None
-        # Negative numbers: the endpoint below counts its own queries upwards.
-        query = -(len(self._queries) + self.desk.next_order())
-        self._queries[query] = (call.id, hop.host)
-        self.desk.outbox.append(Resolve(query, hop.host, hop.port, hop.transport, hop.secure, terms))
+
+        def found(call: Call, address: str, transport: str, reason: str) -> None:
+            if call.is_connected:
+                self._moved(call, address)
+            elif address:
+                call.address, call.signalling = address, transport
+                self._lacks_no_more(call, "address")
+            else:
+                self.closing.close(call, "network", 503, f"{hop.host} cannot be reached: {reason}")
+        self.offers.routes.ask(call, hop, found, terms)
 
     def ask_address_again(self, call: Call) -> None:
         """Ask under which address the far end of a running call sees us; a call whose address is another one moves there."""
@@ -217,22 +222,11 @@ class Outgoing:
         except ParseError:
             return  # nothing that could be asked for; the far end's address may be a name of its own kind
 
-    def resolved(self, query: int, address: str, reason: str, transport: str) -> None:
-        """Take the answer to one of our own questions."""
-        name, host = self._queries.pop(query, ("", ""))
-        call = self.desk.calls.get(name)
-        if call is None:
-            return
-        if call.is_connected:
-            if address and address != call.address:
-                call.address = address
-                self.offers.move(call)
-            return
-        if not address:
-            self.closing.close(call, "network", 503, f"{host} cannot be reached: {reason or 'no address'}")
-            return
-        call.address, call.signalling = address, transport
-        self._lacks_no_more(call, "address")
+    def _moved(self, call: Call, address: str) -> None:
+        # Sound that goes by the other family than the signalling is not moved by the latter.
+        if address and address != call.address and (":" in address) == (":" in call.address):
+            call.address = address
+            self.offers.move(call)
 
     # --- what calls wait for
 

@@ -426,9 +426,7 @@ class Phone:
 
     def _resolved(self, item: s.Resolved) -> None:
         if item.query < 0:
-            flow = item.flows[0] if item.flows else None
-            address, transport = (flow.local[0], flow.transport) if flow else ("", "")
-            self.outgoing.resolved(item.query, address, item.reason, transport)
+            self.offers.routes.resolved(item)
         else:
             self._sip_input(item)
 

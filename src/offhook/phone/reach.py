@@ -70,11 +70,14 @@ class Reach:
     def local(self, call: Call, plain: LocalMedia) -> LocalMedia:
         """Return what the call brings, with the addresses under which it can be reached."""
         policy = self.policy(call)
-        if policy == "address" and self.settings.public_address:
-            return replace(plain, address=self.settings.public_address)
+        public = self.settings.public_address
+        if policy == "address" and public and (":" in public) == (":" in plain.address):
+            return replace(plain, address=public)
         if not call.candidates or policy in ("off", "address"):
             return plain
-        first, second = (_default(call.candidates, component, policy) for component in (1, 2))
+        # The default for those without ICE is of the family that the call goes by.
+        same = tuple(each for each in call.candidates if (":" in each.address) == (":" in plain.address))
+        first, second = (_default(same, component, policy) for component in (1, 2))
         if first is None:
             return plain
         ice = None

@@ -224,7 +224,7 @@ def _ip(value: str) -> str:
     try:
         ipaddress.ip_address(value)
     except ValueError:
-        return "write an IP address of this machine, or 0.0.0.0 for all of them"
+        return "write an IP address of this machine, 0.0.0.0 for all its IPv4 addresses, or :: for all of both families"
     return ""
 
 

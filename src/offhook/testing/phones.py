@@ -302,7 +302,7 @@ class VirtualPhone:
         phone = self.phone
         left = [part for part in (
             phone.streams._streams, phone.sound._fetching, phone.sound._fetched,
-            phone.outgoing._targets, phone.outgoing._queries, phone.digits._runs, phone.digits._infos,
+            phone.outgoing._targets, phone.offers.routes._asked, phone.digits._runs, phone.digits._infos,
             phone.digits._inband,            phone.transfers._placed_for, phone._messages, phone.audio.links,
         ) if part]
         assert not left, f"{self.name}: {left}"

@@ -141,6 +141,7 @@ class Wire:
         self.now = 0.0
         self.weather = weather or Weather()
         self.names: dict[str, list[Address]] = {}
+        self.sources: dict[str, str] = {}  # under which address a host sees everybody, "" for none: as in another family
         self.sent: list[Sent] = []
         self.dropper: Callable[[Sent], bool] | None = None
         self.nodes: dict[Address, Node] = {}
@@ -226,7 +227,10 @@ class Wire:
             addresses = [(query.host, query.port or 5060)] if query.host[:1].isdigit() or ":" in query.host else []
         transport = "udp" if query.transport == "auto" else query.transport
         terms = query.terms if transport in ("tls", "ws", "wss") else None
-        flows = tuple(Flow(transport, node.address, (host, query.port or port), terms=terms) for host, port in addresses)
+        flows = tuple(
+            Flow(transport, (self.sources.get(host, node.address[0]), node.address[1]), (host, query.port or port), terms=terms)
+            for host, port in addresses if self.sources.get(host, "known")
+        )  # fmt: skip
         answer = Resolved(query.query, flows, "" if flows else "no such name")
         self._later(self.now, node, answer)
 

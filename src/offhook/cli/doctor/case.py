@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+import socket
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from offhook.errors import ParseError
+from offhook.io.ports import families_of
 from offhook.io.probe import PATIENCE
 from offhook.phone.settings import AccountSettings
 from offhook.sip.events import TransportChoice
@@ -65,8 +67,13 @@ class Case:
 
     @property
     def speaks_ipv6(self) -> bool:
-        """Whether the SIP socket is an IPv6 one; it is never both."""
+        """Whether SIP and sound may go by IPv6."""
         return ":" in self.sip_host
+
+    def usable(self, addresses: Iterable[str]) -> tuple[str, ...]:
+        """Return those addresses that are of a family the phone speaks."""
+        spoken = families_of(self.sip_host)
+        return tuple(each for each in addresses if (socket.AF_INET6 if ":" in each else socket.AF_INET) in spoken)
 
     def accounts(self) -> Iterator[tuple[AccountSettings, dict[str, Any] | None]]:
         """Yield each account, with the running phone's view of it (None: it has none, or does not run)."""

@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_network
 
 from offhook.cli.doctor.case import Case
 from offhook.cli.doctor.finding import Finding
-from offhook.cli.doctor.names import look_up, name_finding, of_family
+from offhook.cli.doctor.names import look_up, name_finding
 from offhook.errors import ParseError
 from offhook.io.nat import parse_server
 from offhook.io.probe import Reply, Seen, ask_stun
@@ -100,7 +100,7 @@ def look_through_stun(case: Case) -> Iterator[Finding]:
             return
         port = named or DEFAULT_PORT
     found = look_up(host)
-    addresses = of_family(found, ipv6=case.speaks_ipv6)
+    addresses = case.usable(found.addresses)
     if not addresses:
         yield name_finding("STUN", found) if found.trouble else _other_family(host, case)
         return

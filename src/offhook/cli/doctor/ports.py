@@ -7,13 +7,14 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 from offhook.cli.doctor.case import Case
 from offhook.cli.doctor.finding import Finding, Level, listed, milliseconds
 from offhook.cli.doctor.running import own_address
 from offhook.io import clock
+from offhook.io.binding import bound
+from offhook.io.ports import families_of
 from offhook.sip.stack import host_port
 
 SAMPLE = 16
@@ -62,11 +63,9 @@ def _taken(host: str, port: int, error: OSError) -> Finding:
 
 def bind_trouble(host: str, port: int, kind: socket.SocketKind) -> OSError | None:
     """Return why the port cannot be bound, None if it can; it is let go at once."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind) as tried:
-        if kind == socket.SOCK_STREAM and os.name == "posix":
-            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the phone does: only skips TIME_WAIT
+    for family in families_of(host):
         try:
-            tried.bind((host, port))
+            bound(family, kind, host, port).close()
         except OSError as error:
             return error
     return None
@@ -97,7 +96,7 @@ def _inodes(table: Path, port: int) -> Iterator[str]:
 
 
 def look_at_rtp_ports(case: Case) -> Iterator[Finding]:
-    """Try a sample of the range as the phone binds it: even ports for RTP, the next for RTCP, IPv4."""
+    """Try a sample of the range as the phone binds it: even ports for RTP, the next for RTCP."""
     low, high = (int(port) for port in case.fact("rtp_ports", case.config.media.rtp_ports))
     first = low + low % 2
     pairs = range(first, high, 2)
@@ -120,18 +119,11 @@ def look_at_rtp_ports(case: Case) -> Iterator[Finding]:
         yield Finding("RTP ports", "warning", f"phone.max_calls is {limit}, but there are ports for {most} calls", _RTP_ADVICE)
 
 
-_RTP_ADVICE = "set media.rtp_ports to another or larger range, as [40000, 40999]; sip.host must be an IPv4 address of ours"
+_RTP_ADVICE = "set media.rtp_ports to another or larger range, as [40000, 40999]; sip.host must be an address of ours"
 
 
 def _pair_trouble(host: str, port: int) -> OSError | None:
-    with ExitStack() as stack:
-        for number in (port, port + 1):
-            end = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-            try:
-                end.bind((host, number))
-            except OSError as error:
-                return error
-    return None
+    return bind_trouble(host, port, socket.SOCK_DGRAM) or bind_trouble(host, port + 1, socket.SOCK_DGRAM)
 
 
 def look_at_descriptors(case: Case) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from offhook.cli.doctor import codecs, nat
 from offhook.cli.doctor.case import Case
 from offhook.cli.doctor.finding import Finding, listed, milliseconds
 from offhook.cli.doctor.meaning import quoted
-from offhook.cli.doctor.names import look_up, name_finding, of_family
+from offhook.cli.doctor.names import look_up, name_finding
 from offhook.cli.doctor.ports import bind_trouble
 from offhook.io.probe import Build, Probe, Reply
 from offhook.sip.events import Address, ConnectionTerms, TransportName
@@ -29,7 +29,7 @@ def remotes(case: Case, name: str, hop: Hop) -> Generator[Finding, None, list[Ad
     """Look up where a hop is; return the addresses that can be asked, none where that is hopeless."""
     found = look_up(hop.host)
     yield name_finding(f"{name}, name", found)
-    addresses = of_family(found, ipv6=case.speaks_ipv6)
+    addresses = case.usable(found.addresses)
     if found.addresses and not addresses:
         yield _other_family(case, name, hop.host, listed(found.addresses))
     if not addresses:
@@ -44,7 +44,7 @@ def _other_family(case: Case, name: str, host: str, addresses: str) -> Finding:
     spoken, other = ("IPv6", "IPv4") if case.speaks_ipv6 else ("IPv4", "IPv6")
     text = f"{host} has only {other} addresses ({addresses}), but the phone's SIP socket at {case.sip_host} is {spoken}"
     return Finding(f"{name}, address", "wrong", text,
-                   f"set sip.host to an {other} address of this machine, or ask for an {spoken} server")
+                   f'set sip.host = "::", which speaks both, or ask for an {spoken} server')
 
 
 def _bound_wrongly(case: Case, name: str, address: str) -> Finding | None:
