@@ -122,16 +122,18 @@ class Softphone(Twin[api.Softphone]):
         digits: str = "",
         tags: Pairs = (),
         id: str = "",
+        beside: str = "",
     ) -> CallHandle:
         """Call a number or URI; returns the call at once: `call.wait_active()`.
 
         `account` is an id, label or username ("": the default one). `headers` go into the INVITE, `tags` only into the call's
         view. `ring_timeout` seconds without an answer end it. An active call is held unless `hold_others` is False. `digits`
         are sent after the answer. `id` names the call; a second call of the same name is refused, so a program that does not
-        know whether its request arrived (ConnectionLost) can repeat it with the same `id`. Cancelling `dial` hangs up.
+        know whether its request arrived (ConnectionLost) can repeat it with the same `id`. `beside` is the id of a running
+        call that this one is to be joined with, where there are several media workers. Cancelling `dial` hangs up.
         """
         found: CallHandle = self._wrap(self._run(self._inner.dial(
-            to, account=account, headers=headers, ring_timeout=ring_timeout, hold_others=hold_others, digits=digits, tags=tags, id=id,
+            to, account=account, headers=headers, ring_timeout=ring_timeout, hold_others=hold_others, digits=digits, tags=tags, id=id, beside=beside,
         )))
         return found
 

@@ -20,6 +20,7 @@ from msgspec import structs
 
 from offhook.errors import InvalidArgument, InvalidState, MediaLost
 from offhook.io.audio_link import HEAR_LIMIT_MS, NAME_LIMIT, TICKS_KEPT, AudioLink, AudioLinks, Frame
+from offhook.io.media_host import MediaHost
 from offhook.io.media_pipe import ReportQueue
 from offhook.io.media_studio import LocalStudio
 from offhook.media.messages import (
@@ -276,7 +277,7 @@ async def test_a_broken_engine_is_an_error() -> None:
     assert not other.ended
     desk.links.note(EngineTrouble("late", 300.0))
     assert not other.ended
-    desk.links.note(EngineTrouble("the media worker ended"))
+    desk.links.note(EngineTrouble("the media worker ended", streams=("d",)))
     with pytest.raises(MediaLost, match="worker ended"):
         await other.drain()
     failed = desk.open("e")
@@ -468,7 +469,9 @@ async def test_a_link_ends_with_an_error_when_the_worker_is_killed() -> None:
         link = alice.running.open_audio()
         link.write(sine(440, 16000, 5.0))
         await anext(link)
-        worker = alice.running.media._worker
+        host = alice.running.media
+        assert isinstance(host, MediaHost)
+        worker = host._worker
         assert worker is not None
         os.kill(worker.pid, signal.SIGKILL)
         with pytest.raises(MediaLost):

@@ -73,12 +73,12 @@ def test_a_call_that_is_never_answered_leaves_no_link() -> None:
 
 def test_a_new_engine_knows_of_no_link() -> None:
     alice, bob = two_phones(Wire())
-    talk(alice, bob)
+    call, _ = talk(alice, bob)
     audio = alice.execute(c.OpenAudio()).value["audio"]
     alice.receive(media.EngineTrouble("late", 300.0))
     alice.execute(c.CloseAudio(audio=audio))
     other = alice.execute(c.OpenAudio()).value["audio"]
-    alice.receive(media.EngineTrouble("the media worker ended"))
+    alice.receive(media.EngineTrouble("the media worker ended", streams=(call,)))
     assert isinstance(alice.refuses(c.CloseAudio(audio=other)), NotFound)
 
 

@@ -14,6 +14,7 @@ export interface AboutView {
   codecs: string[];
   max_calls: number;
   recordings: string;
+  load: LoadView;
 }
 
 /** Do what the far end's REFER asks: call the target; the answer's `call` is the new one. */
@@ -697,6 +698,8 @@ export interface DeviceRecovered {
  * `hold_others` puts the active call on hold first (DDE Dial); without it the active call stays (DDE CallTo).
  * `only_if_idle` refuses with line-busy while any call rings, is active or held (WM_COPYDATA DIAL).
  * `digits` are sent after the answer. `ring_timeout` seconds, 0: never. `id` lets the caller choose the call's id.
+ * `beside` names a running call: where there are several media workers, the sound of both is in the same one, so that they
+ * can be joined in a conference. The call that is put on hold is meant where nothing is said.
  */
 export interface DialParams {
   /** A number, or an address such as sip:1001@example.org. */
@@ -717,6 +720,8 @@ export interface DialParams {
   digits?: string;
   /** Words of your own that stay with the call, as pairs or as an object. */
   tags?: [string, string][] | { [name: string]: string };
+  /** A running call whose sound is to be in the same media worker, so that both can be joined (media.workers). */
+  beside?: string;
 }
 
 /** One call of somebody whose dialogs we watch. `direction` is seen from there, "" if untold; tags and Call-ID name it. */
@@ -958,6 +963,16 @@ export type ListDevicesParams = { [name: string]: never };
 
 /** Answer the WatchViews. */
 export type ListWatchesParams = { [name: string]: never };
+
+/**
+ * How busy the phone is. `lag_ms` is how long the latest report of a media worker waited for the phone's event loop, and
+ * so would a command or an event; `lag_most_ms` the longest such wait since the phone's start.
+ */
+export interface LoadView {
+  workers: WorkerView[];
+  lag_ms: number;
+  lag_most_ms: number;
+}
 
 /** Send the far end's sound back to it (an echo line), or stop that. */
 export interface LoopbackParams {
@@ -1636,9 +1651,25 @@ export interface SystemError {
   reason: string;
 }
 
+/**
+ * The phone cannot carry another call and refuses new ones with `status`; the `calls` that run go on.
+ *
+ * Told with the first call that is refused. `reason` says which limit it is: the number of calls, or what the media needs.
+ */
+export interface SystemOverloaded {
+  reason: string;
+  calls: number;
+  status: number;
+}
+
 /** The phone takes commands. */
 export interface SystemReady {
   address: string;
+}
+
+/** There is room for new calls again; `refused` were refused meanwhile. */
+export interface SystemRelieved {
+  refused: number;
 }
 
 /** Everything is done; the process may end. */
@@ -1661,6 +1692,7 @@ export interface SystemView {
   codecs: string[];
   max_calls: number;
   recordings: string;
+  load: LoadView;
   epoch: string;
   capabilities: Capabilities;
 }
@@ -1978,6 +2010,25 @@ export interface WebhookWithSecret {
   secret: string;
 }
 
+/**
+ * A media worker: the `calls` placed in it, its `streams` when it was last measured (each second), and how it fared then.
+ *
+ * `cpu` is the share of one core that it used, `late` the share of its ticks (200 a second) that came more than 10 ms late,
+ * `latest_ms` the latest of them. `cpu_s`, `ticks` and `late_ticks` are totals. A worker that is `full` gets no new calls.
+ */
+export interface WorkerView {
+  worker: number;
+  calls: number;
+  streams: number;
+  cpu: number;
+  cpu_s: number;
+  late: number;
+  latest_ms: number;
+  ticks: number;
+  late_ticks: number;
+  full: boolean;
+}
+
 /** What happened, by the type of the event. */
 export interface EventData {
   "call.incoming": CallIncoming;
@@ -2064,6 +2115,8 @@ export interface EventData {
   "system.ready": SystemReady;
   "system.error": SystemError;
   "system.draining": SystemDraining;
+  "system.overloaded": SystemOverloaded;
+  "system.relieved": SystemRelieved;
   "system.stopping": SystemStopping;
   "system.stopped": SystemStopped;
   "history.added": HistoryAdded;

@@ -157,18 +157,19 @@ class Softphone:
 
     async def dial(
         self, to: str, *, account: str = "", headers: Pairs = (), ring_timeout: float = 0.0, hold_others: bool = True,
-        digits: str = "", tags: Pairs = (), id: str = "",
+        digits: str = "", tags: Pairs = (), id: str = "", beside: str = "",
     ) -> CallHandle:  # fmt: skip
         """Call a number or URI; returns the call at once: `await call.wait_active()`.
 
         `account` is an id, label or username ("": the default one). `headers` go into the INVITE, `tags` only into the call's
         view. `ring_timeout` seconds without an answer end it. An active call is held unless `hold_others` is False. `digits`
         are sent after the answer. `id` names the call; a second call of the same name is refused, so a program that does not
-        know whether its request arrived (ConnectionLost) can repeat it with the same `id`. Cancelling `dial` hangs up.
+        know whether its request arrived (ConnectionLost) can repeat it with the same `id`. `beside` is the id of a running
+        call that this one is to be joined with, where there are several media workers. Cancelling `dial` hangs up.
         """
         return await self._book.dial(c.Dial(
             to=to, account=account, id=id or f"c_{secrets.token_hex(8)}", headers=_pairs(headers), hold_others=hold_others,
-            ring_timeout=ring_timeout, digits=digits, tags=_pairs(tags),
+            ring_timeout=ring_timeout, digits=digits, tags=_pairs(tags), beside=beside,
         ))  # fmt: skip
 
     @property

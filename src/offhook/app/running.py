@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from offhook import __version__
 from offhook.app.history import CallHistory
-from offhook.app.settings import complete, may_encrypt
+from offhook.app.settings import check_workers, complete, may_encrypt
 from offhook.errors import CommandError, InvalidArgument, InvalidState, NotFound, SetupError
 from offhook.io import clock
 from offhook.io.audio_link import AudioLink, AudioLinks
 from offhook.io.certificate import Certificate, available
 from offhook.io.engine import Engine, Subscriber
 from offhook.io.journal import Cause, Journal
-from offhook.io.media_host import MediaHost
 from offhook.io.media_wire import MediaOptions
+from offhook.io.media_workers import media_host
 from offhook.io.names import Names
 from offhook.io.system_ids import SystemIds
 from offhook.io.trace import TracedMessage
@@ -32,7 +32,7 @@ from offhook.phone.events import (
     Event,
     SystemError,
 )
-from offhook.phone.model import wall
+from offhook.phone.model import LoadView, wall
 from offhook.phone.phone import Phone
 from offhook.phone.settings import AccountSettings
 from offhook.phone.web_requests import WebRequest
@@ -93,7 +93,9 @@ class RunningPhone:
             host=config.sip.host, port_range=config.media.rtp_ports, sound=config.media.sound,
             dtls=may_encrypt(config) and available(),
         )
-        self.media = MediaHost(mode=config.media.mode, options=options, on_reports=self._media_reports)
+        check_workers(config.media)
+        self.media = media_host(config.media.workers, config.media.mode, options, self._media_reports)
+        self._lag = self._longest_lag = 0.0
         kept = _open_journal(journal, epoch, self._trouble) if journal else None
         self.engine = Engine(self.phone, self.media, epoch, journal=kept, instance=config.phone.name)
         self.transports = Transports(
@@ -195,7 +197,7 @@ class RunningPhone:
     # --- from other threads
 
     def _media_reports(self, reports: list[MediaReport]) -> None:
-        self._soon(self._take_reports, reports)
+        self._soon(self._take_reports, (clock.now(), reports))
 
     def _trouble(self, text: str) -> None:
         self._soon(self.engine.say, SystemError(reason=text))
@@ -204,9 +206,11 @@ class RunningPhone:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to hear it
             self._loop.call_soon_threadsafe(function, argument)
 
-    def _take_reports(self, reports: list[MediaReport]) -> None:
+    def _take_reports(self, found: tuple[float, list[MediaReport]]) -> None:
+        self._lag = clock.now() - found[0]
+        self._longest_lag = max(self._lag, self._longest_lag)
         if not self._closed:
-            for report in reports:
+            for report in found[1]:
                 self._audio.note(report)
                 self.engine.report(report)
 
@@ -304,7 +308,12 @@ class RunningPhone:
             "sip_host": host, "sip_port": port, "sip_tcp_port": self.transports.tcp_port,
             "sound": media.sound, "rtp_ports": media.rtp_ports, "codecs": media.codecs,
             "max_calls": self._config.phone.max_calls, "recordings": self._config.phone.recording_dir,
+            "load": self.load(),
         }  # fmt: skip
+
+    def load(self) -> LoadView:
+        """Return how busy the phone is."""
+        return LoadView(self.phone.desk.workers.views(), round(1000 * self._lag, 2), round(1000 * self._longest_lag, 2))
 
     def traced(self, sip_call_id: str) -> list[TracedMessage]:
         """Return the SIP messages of a call that are still kept, oldest first."""

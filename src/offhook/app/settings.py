@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from offhook.errors import SetupError
-from offhook.storage.config import Config, HttpSettings
+from offhook.storage.config import Config, HttpSettings, MediaSettings
 from offhook.storage.paths import paths
 from offhook.storage.privacy import write_private
 from offhook.storage.secrets import open_secrets
@@ -58,3 +58,15 @@ def with_address(settings: HttpSettings, text: str) -> HttpSettings:
 def may_encrypt(config: Config) -> bool:
     """Return whether any call may carry encrypted sound."""
     return config.srtp.policy != "off" or any(account.srtp not in ("default", "off") for account in config.accounts)
+
+
+def check_workers(settings: MediaSettings) -> None:
+    """Raise SetupError where calls cannot be spread over so many media workers as they are told to."""
+    if settings.workers < 2:
+        return
+    if settings.mode != "process":
+        raise SetupError('media.workers above 1 needs media.mode = "process": threads of one process share a core')
+    if settings.sound != "null":
+        raise SetupError(
+            'media.workers above 1 needs media.sound = "null": every call is heard at the sound card, which one worker has'
+        )

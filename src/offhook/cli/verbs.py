@@ -32,7 +32,7 @@ VERBS: dict[str, Verb] = {
         Verb("exchange", "", "start a practice exchange to call", elsewhere.exchange, group="the phone",
              host="ADDRESS", port="PORT", tls="flag", verbose="flag"),
         Verb("dial", "to", "call a number or URI", calls.dial, group="calls", **_WAIT, account="ACCOUNT", no_hold="flag",
-             header="HEADER...", digits="DIGITS", ring_timeout="SECONDS", id="CALL"),
+             header="HEADER...", digits="DIGITS", ring_timeout="SECONDS", id="CALL", beside="CALL"),
         Verb("calls", "", "list the calls", calls.list_calls, group="calls"),
         Verb("call", "[call] [id] [file]", "show one call (call ID), all (call list), or its SIP messages: call trace ID, "
              "call pcap ID FILE", calls.get_call,

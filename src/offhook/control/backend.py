@@ -11,6 +11,7 @@ from offhook.io.trace import TracedMessage
 from offhook.media.messages import AudioRate
 from offhook.phone.commands import Accepted, Command
 from offhook.phone.events import Event
+from offhook.phone.model import LoadView
 
 __all__ = [
     "Accepted", "Backend", "Cause", "Command", "Cursor", "Envelope", "EnvelopeMaker", "Execute", "Journal", "MemoryJournal",
@@ -112,6 +113,10 @@ class Backend(Protocol):
 
     async def reload(self) -> dict[str, Any]:
         """Read the configuration file again; raise InvalidArgument for a mistake in it, with nothing changed."""
+        ...
+
+    def load(self) -> LoadView:
+        """Return how busy the phone and its media workers are."""
         ...
 
     def about(self) -> dict[str, Any]:

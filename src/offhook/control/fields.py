@@ -111,6 +111,7 @@ _SPECIAL: Final[Mapping[type, Mapping[str, str]]] = {
         "id": "The call's id, if you want to choose it; not one of active, ringing, last.",
         "hold_others": "Put the active call on hold first.",
         "only_if_idle": "Refuse with line-busy while any call rings, is active or on hold.",
+        "beside": "A running call whose sound is to be in the same media worker, so that both can be joined (media.workers).",
         "ring_timeout": "Seconds to let it ring; 0: the setting, or for ever.",
         "digits": "Keys to send once it is answered; a comma is a pause.",
     },

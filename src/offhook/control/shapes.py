@@ -21,6 +21,7 @@ from offhook.phone.model import (
     ConferenceView,
     Contact,
     ImportedView,
+    LoadView,
     Snapshot,
     StatusView,
     WatchView,
@@ -195,6 +196,7 @@ class AboutView:
     codecs: tuple[str, ...]
     max_calls: int
     recordings: str
+    load: LoadView
 
 
 @dataclass(frozen=True, slots=True)

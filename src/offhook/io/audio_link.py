@@ -319,9 +319,9 @@ class AudioLinks:
                 self._finish_call(call, MediaLost(reason))
             case StreamClosed(stream=call):
                 self._finish_call(call)
-            case EngineTrouble(reason=reason, late_ms=0):
-                for link in list(self._links.values()):  # it was started again and knows of none of them
-                    self._finish(link, MediaLost(reason))
+            case EngineTrouble(reason=reason, late_ms=0, streams=streams):
+                for call in streams:  # it was started again and knows of none of them
+                    self._finish_call(call, MediaLost(reason))
             case _:
                 pass
 

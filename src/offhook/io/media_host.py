@@ -18,10 +18,13 @@ import offhook
 from offhook.io.media_wire import Emit, MediaOptions, read_message, write_message
 from offhook.media.messages import (
     AudioFrames,
+    AudioId,
+    CloseAudio,
     CloseStream,
     EngineTrouble,
     MediaCommand,
     MediaReport,
+    OpenAudio,
     OpenStream,
     SelectDevice,
     SetLevels,
@@ -68,6 +71,8 @@ class MediaHost:
         self._worker: subprocess.Popen[bytes] | None = None
         self._unsent: list[MediaCommand] = []  # while no engine is up
         self._open: set[StreamId] = set()
+        self._links: dict[AudioId, StreamId] = {}  # they may be open before their stream is
+        self._name = f"media worker {self._options.worker}" if self._options.workers > 1 else "the media worker"
         self._settings: dict[str, MediaCommand] = {}
 
     def set_report_callback(self, callback: ReportCallback) -> None:
@@ -113,8 +118,8 @@ class MediaHost:
             elif not self._closing.is_set():
                 self._unsent += commands
 
-    def close(self) -> None:
-        """Close all streams and the engine; the last reports have come when this returns. Harmless when repeated."""
+    def tell_to_end(self) -> None:
+        """Begin what `close` waits for."""
         self._closing.set()
         with self._lock:
             if self._loop is not None:
@@ -122,6 +127,10 @@ class MediaHost:
             if self._worker is not None and self._worker.stdin is not None:
                 with contextlib.suppress(OSError, ValueError):
                     write_message(self._worker.stdin, None)
+
+    def close(self) -> None:
+        """Close all streams and the engine; the last reports have come when this returns. Harmless when repeated."""
+        self.tell_to_end()
         if self._thread is None or self._thread is threading.current_thread():
             return
         self._thread.join(GRACE_S)
@@ -135,6 +144,12 @@ class MediaHost:
             self._open.add(command.stream)
         elif isinstance(command, CloseStream):
             self._open.discard(command.stream)
+            if self._links:
+                self._links = {link: stream for link, stream in self._links.items() if stream != command.stream}
+        elif isinstance(command, OpenAudio):
+            self._links[command.audio] = command.stream
+        elif isinstance(command, CloseAudio):
+            self._links.pop(command.audio, None)
         elif isinstance(command, SetLevels):
             self._settings["levels"] = command
         elif isinstance(command, SelectDevice):
@@ -179,10 +194,12 @@ class MediaHost:
 
     def _mourn(self, reason: str) -> None:
         with self._lock:
-            failed = sorted(self._open)
+            failed, lost = sorted(self._open), tuple(sorted(self._open.union(self._links.values())))
             self._open.clear()
+            self._links.clear()
             self._unsent = list(self._settings.values())
-        self._deliver([EngineTrouble(reason), *(StreamFailed(stream, reason) for stream in failed)])
+        trouble = EngineTrouble(reason, worker=self._options.worker, streams=lost)
+        self._deliver([trouble, *(StreamFailed(stream, reason) for stream in failed)])
 
     def _run_loop(self) -> str:
         """Run the engine on this very thread; return why it died."""
@@ -215,7 +232,7 @@ class MediaHost:
         try:
             worker = self._spawn()
         except OSError as error:
-            return f"the media worker cannot be started: {error}"
+            return f"{self._name} cannot be started: {error}"
         with worker:
             self._read_reports(worker)
             with self._lock:
@@ -228,7 +245,7 @@ class MediaHost:
             except subprocess.TimeoutExpired:
                 worker.kill()
                 code = worker.wait()
-        return f"the media worker ended with exit code {code}"
+        return f"{self._name} ended with exit code {code}"
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         environment = dict(os.environ)

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol, TypeAlias
 
+from offhook.io.media_load import LoadMeter
 from offhook.io.media_ports import MAX_DATAGRAM, PortPool, Twins
 from offhook.io.media_wire import Emit, MediaOptions
 from offhook.io.poller import Poller
@@ -89,8 +90,8 @@ class MediaLoop:
     """
 
     def __init__(self, options: MediaOptions, studio: Studio, tell: Emit | Parent) -> None:
-        self.ticks = 0
-        self.latest_s = 0.0  # the greatest lateness of a tick
+        self._meter = LoadMeter(options.worker)
+        self._told_load = False  # and not yet that it is over
         self.engine = Engine(SystemIds(), studio, epoch=time.time() - time.perf_counter())
         self._parent = None if callable(tell) else tell
         self._emit: Emit = tell if callable(tell) else self._tell_parent
@@ -145,23 +146,27 @@ class MediaLoop:
             self._close()
 
     def _run(self) -> None:
-        engine, clock = self.engine, time.perf_counter
+        engine, clock, meter = self.engine, time.perf_counter, self._meter
         deadline, phase = clock(), 0
         while not self._stopping:
             if engine.idle:
                 self._rest()
                 deadline = clock()
+                meter.rest(deadline)
                 continue
             self._wait(deadline)
             if engine.idle:
                 continue
             now = clock()
             late = now - deadline
-            if late > self.latest_s:
-                self.latest_s = late
+            meter.note(late)
             if late > TOO_LATE_S:
-                self._own.append(EngineTrouble("the media engine did not get to run in time", round(late * 1000, 1)))
+                self._own.append(
+                    EngineTrouble("the media engine did not get to run in time", round(late * 1000, 1), self._options.worker)
+                )
                 deadline = now
+            if now >= meter.due:
+                self._tell_load(now)
             # What is left after one packet of each socket can wait for 5 ms; asking again costs as much as it brings.
             self._read(now, 1 if phase else READ_PASSES)
             if self._commands:
@@ -170,13 +175,20 @@ class MediaLoop:
             engine.tick(phase, deadline)
             self._flush()
             self._pump(now)
-            self.ticks += 1
             deadline += PHASE_S
             phase = (phase + 1) % PHASES
+
+    def _tell_load(self, now: float) -> None:
+        self._own.append(self._meter.report(now, len(self._ports)))
+        self._told_load = True
 
     def _rest(self) -> None:
         """Nothing is open: sleep until there is a command."""
         now = time.perf_counter()
+        if self._told_load:
+            self._tell_load(now)
+            self._told_load = False
+            self._flush()
         if not self._commands:
             patience = PHASE_S if now < self._attentive_until else IDLE_S
             due = self._parent.due if self._parent is not None else None
@@ -346,7 +358,7 @@ class MediaLoop:
     def _fill_pool(self) -> None:
         new = self._pool.fill()
         if new:
-            self._own.append(PortsReady(tuple(new)))
+            self._own.append(PortsReady(tuple(new), self._options.worker))
 
     def _flush(self) -> None:
         """Send what the engine has to send, tell what it has to tell."""

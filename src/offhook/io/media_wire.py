@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Final, TypeAlias
 
 from offhook.media.messages import MediaReport
@@ -20,14 +20,25 @@ Emit: TypeAlias = Callable[[Sequence[MediaReport]], object]
 @dataclass(frozen=True, slots=True)
 class MediaOptions:
     """Where media runs: the local address to bind ("::": all of IPv6 and of IPv4), the ports (inclusive; None: the system
-    chooses), how many pairs to keep ready, the sound backend (`io.audio.sound.open_sound_card`), and whether to have DTLS
-    ready before a call needs it."""
+    chooses), how many pairs to keep ready, the sound backend (`io.audio.sound.open_sound_card`), whether to have DTLS
+    ready before a call needs it, and which of how many workers this is."""
 
     host: str = "0.0.0.0"
     port_range: tuple[int, int] | None = None
     pool: int = 8
     sound: str = "auto"
     dtls: bool = False
+    worker: int = 0
+    workers: int = 1
+
+    def share(self, worker: int, workers: int) -> MediaOptions:
+        """Return the options of one of several workers: each has a part of the ports of its own."""
+        ports = self.port_range
+        if ports is not None:
+            low = ports[0] + ports[0] % 2
+            pairs = max(0, (ports[1] + 1 - low) // 2)
+            ports = low + 2 * (pairs * worker // workers), low + 2 * (pairs * (worker + 1) // workers) - 1
+        return replace(self, port_range=ports, worker=worker, workers=workers)
 
 
 def frame(message: object) -> bytes:

@@ -28,6 +28,7 @@ from offhook.media.messages import (
     OpenStream,
     PausePlayback,
     PauseRecording,
+    PlaceStream,
     PlaybackDone,
     PlayLocalTone,
     RecordingDone,
@@ -198,6 +199,8 @@ class Engine:
                 self._sound().select(command.kind, command.device)
             case PlayLocalTone():
                 self._play_local(command)
+            case PlaceStream():
+                pass  # whoever sends it here means this worker
             case ListDevices():
                 self._sound()
                 self._studio.list_devices()

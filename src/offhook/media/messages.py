@@ -119,6 +119,13 @@ class StreamConfig(Struct, frozen=True):
 # --- commands ------------------------------------------------------------------------------------------------------
 
 
+class PlaceStream(Struct, frozen=True):
+    """All that is said about this stream is for this worker. Comes first; without it a stream is in worker 0."""
+
+    stream: StreamId
+    worker: int
+
+
 class OpenStream(Struct, frozen=True):
     """Take the already bound RTP port `port` (from PortsReady; RTCP is port + 1) for a stream. It is idle until Configure."""
 
@@ -346,9 +353,9 @@ class CloseAudio(Struct, frozen=True):
 
 AudioCommand: TypeAlias = OpenAudio | WriteAudio | ClearAudio | MarkAudio | CloseAudio
 MediaCommand: TypeAlias = (
-    OpenStream | ConfigureStream | GatherCandidates | CloseStream | AttachSound | SetLoopback | SetBridge | SetStreamMute
-    | SendDigits | StartPlayback | PausePlayback | StopPlayback | StartRecording | PauseRecording | StopRecording | SetLevels
-    | SelectDevice | PlayLocalTone | ListDevices | AudioCommand
+    PlaceStream | OpenStream | ConfigureStream | GatherCandidates | CloseStream | AttachSound | SetLoopback | SetBridge
+    | SetStreamMute | SendDigits | StartPlayback | PausePlayback | StopPlayback | StartRecording | PauseRecording
+    | StopRecording | SetLevels | SelectDevice | PlayLocalTone | ListDevices | AudioCommand
 )
 
 
@@ -356,9 +363,10 @@ MediaCommand: TypeAlias = (
 
 
 class PortsReady(Struct, frozen=True):
-    """These even RTP ports (with RTCP at +1) are bound and waiting for OpenStream."""
+    """These even RTP ports (with RTCP at +1) are bound by this worker and waiting for OpenStream."""
 
     ports: tuple[int, ...]
+    worker: int = 0
 
 
 class StreamFailed(Struct, frozen=True):
@@ -529,10 +537,29 @@ class DeviceRecovered(Struct, frozen=True):
 
 
 class EngineTrouble(Struct, frozen=True):
-    """The media engine was late by `late_ms`, or had to be restarted (then every stream has failed)."""
+    """The media engine was late by `late_ms`, or had to be restarted (then all it had, its `streams`, has failed)."""
 
     reason: str
     late_ms: float = 0.0
+    worker: int = 0
+    streams: tuple[StreamId, ...] = ()
+
+
+class EngineLoad(Struct, frozen=True):
+    """How a worker fared in the last second; told while it has streams, and once when it has none any more.
+
+    `cpu` is the share of one core that its packet loop used, `late` the share of its ticks that came more than 10 ms late,
+    `latest_ms` the latest of them; `cpu_s`, `ticks` and `late_ticks` are totals since the worker's start.
+    """
+
+    worker: int
+    streams: int
+    cpu: float = 0.0
+    late: float = 0.0
+    latest_ms: float = 0.0
+    cpu_s: float = 0.0
+    ticks: int = 0
+    late_ticks: int = 0
 
 
 AudioFrame: TypeAlias = tuple[AudioId, int, bytes, int]
@@ -604,5 +631,5 @@ AudioReport: TypeAlias = AudioMarkReached | AudioCleared | AudioUnderrun | Audio
 MediaReport: TypeAlias = (
     PortsReady | StreamFailed | StreamStalled | StreamResumed | StreamStats | StreamSecured | CandidatesGathered | StreamRouted
     | StreamClosed | DigitReceived | DigitSent | DigitsDone | PlaybackStarted | PlaybackDone | RecordingStarted | RecordingDone
-    | DevicesListed | DeviceFailed | DeviceRecovered | EngineTrouble | AudioFrames | AudioReport
+    | DevicesListed | DeviceFailed | DeviceRecovered | EngineTrouble | EngineLoad | AudioFrames | AudioReport
 )

@@ -52,6 +52,11 @@ class Audio:
             del self.links[audio]
             self.desk.media(media.CloseAudio(call.id, audio))
 
+    def lost(self, calls: tuple[str, ...]) -> None:
+        """Forget the links of calls whose media engine has died: it was started again and knows of none."""
+        for audio in [audio for audio, owner in self.links.items() if owner in calls]:
+            del self.links[audio]
+
     # --- reports
 
     def closed(self, report: media.AudioClosed) -> None:

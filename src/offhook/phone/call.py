@@ -115,6 +115,7 @@ class Call:
     transfer_with: str = ""
     replaces: str = ""
     # media
+    worker: int = 0
     port: int = 0
     address: str = ""
     signalling: str = ""

@@ -12,13 +12,14 @@ from msgspec import structs
 
 from offhook.errors import AmbiguousCall, CommandError, InvalidState, NotFound
 from offhook.ids import Ids
-from offhook.media.messages import DeviceInfo, MediaCommand
+from offhook.media.messages import DeviceInfo, MediaCommand, PlaceStream
 from offhook.phone.call import HELD, OUTGOING_UNANSWERED, Call
 from offhook.phone.events import Event, OperationFailed, OperationSucceeded
 from offhook.phone.model import STATUS_NAMES, AudioView, CallState, CallView, RegistrationState, StatusView
 from offhook.phone.names import Names
 from offhook.phone.settings import AccountSettings, PhoneSettings
 from offhook.phone.web_requests import WebRequest
+from offhook.phone.workers import Workers
 from offhook.sip.door import Rules
 from offhook.sip.endpoint import Endpoint
 from offhook.sip.events import CloseFlow, Resolve, SipCommand, Transmit
@@ -77,7 +78,7 @@ class Desk:
         self.ended: dict[str, CallView] = {}
         self.accounts: dict[str, Account] = {}
         self.names = Names()
-        self.ports: deque[int] = deque()
+        self.workers = Workers(settings.max_load)
         self.devices: tuple[DeviceInfo, ...] = ()
         self.audio = AudioView(
             settings.output_volume,
@@ -154,12 +155,23 @@ class Desk:
 
     # --- calls
 
-    def add(self, call: Call) -> None:
-        """Take a new call in. The status "disconnected" of the one before is over."""
+    def add(self, call: Call, beside: Call | None = None) -> None:
+        """Take a new call in. The status "disconnected" of the one before is over.
+
+        Its sound is where that of the call `beside` it (else its parent's) is, so that the two can hear each other.
+        """
+        near = beside or self.calls.get(call.parent)
+        call.worker = self.workers.place(None if near is None else near.worker)
+        if call.worker:
+            self.media(PlaceStream(call.id, call.worker))
         self._serial += 1
         call.serial, call.on_step = self._serial, self._stepped
         self.calls[call.id] = self._by_state[call.state][call.id] = call
         self.last_ended = None
+
+    def has_port(self, call: Call) -> bool:
+        """Say whether a media port is ready for the call."""
+        return self.workers.has_port(call.worker)
 
     def _stepped(self, call: Call, before: CallState) -> None:
         self._by_state[before].pop(call.id, None)
@@ -245,6 +257,7 @@ class Desk:
             timer.stop()
         call.timers.clear()
         self.calls.pop(call.id, None)
+        self.workers.leave(call.worker)
         self._by_state[call.state].pop(call.id, None)
         view = self.ended[call.id] = call.view()
         if len(self.ended) > KEPT_ENDED:

@@ -8,6 +8,7 @@ from typing import Final, assert_never
 
 from offhook.errors import CommandError, InvalidArgument, InvalidState, MediaNegotiationFailed, NotFound, ParseError
 from offhook.phone.call import CONNECTED, Call
+from offhook.phone.capacity import AGAIN, UNAVAILABLE, Capacity
 from offhook.phone.closing import Closing
 from offhook.phone.commands import Accepted, Answer, Decide, Redirect, Reject
 from offhook.phone.desk import Account, Desk
@@ -79,11 +80,14 @@ def asserted_identity(headers: HeaderList) -> str:
 class Incoming:
     """Takes calls in. `on_replaced` are told of a call (the second) that takes the place of another."""
 
-    def __init__(self, desk: Desk, offers: Offers, closing: Closing, outgoing: Outgoing) -> None:
+    def __init__(
+        self, desk: Desk, offers: Offers, closing: Closing, outgoing: Outgoing, capacity: Capacity
+    ) -> None:  # fmt: skip
         self.desk = desk
         self.offers = offers
         self.closing = closing
         self.outgoing = outgoing
+        self.capacity = capacity
         self.on_replaced: list[Callable[[Call, Call], None]] = []
 
     def received(self, event: SessionIncoming) -> None:
@@ -110,7 +114,7 @@ class Incoming:
             desk.emit(CallIncoming(call=call.view(), rings=False))
             self.closing.refuse(call, *unsuitable)
             return
-        if desk.ports and self.offers.reach.searches(call):
+        if desk.has_port(call) and self.offers.reach.searches(call):
             self.offers.prepare(call)  # while it rings, so that the answer need not wait for it
         if self._forwards_at_once and not desk.settings.decide:
             self._forward(call)
@@ -162,7 +166,7 @@ class Incoming:
         return bool(self.desk.settings.forwarding) and not self.desk.settings.forwarding_delay
 
     def _ring(self, call: Call, *, silently: bool = False) -> None:
-        if not silently or not self.desk.ports:  # who answers at once need not tell the caller that it rings
+        if not silently or not self.desk.has_port(call):  # who answers at once need not tell the caller that it rings
             self.desk.attempt(Progress(call.id, 180))
         call.ringing = self.desk.wall
 
@@ -173,8 +177,11 @@ class Incoming:
             return 503, "Shutting Down", (("Retry-After", str(AWAY)),)
         if desk.settings.dnd:
             return 486, "Do Not Disturb", ()
-        if desk.settings.max_calls and len(desk.calls) >= desk.settings.max_calls:
-            return 486, "Busy Here", ()
+        if reason := self.capacity.lacks_room():
+            status = self.capacity.refuse(reason)
+            if status == UNAVAILABLE:
+                return status, "Service Unavailable", (("Retry-After", str(AGAIN)),)  # RFC 3261 21.5.4
+            return status, "Busy Here", ()
         if desk.calls and not desk.settings.call_waiting:
             return 486, "Busy Here", ()
         return None
@@ -328,7 +335,7 @@ class Incoming:
     def answer(self, command: Answer, *, hold_others: bool = True) -> Accepted:
         """Answer; a call whose offer has nothing in common with us is refused with 488."""
         call = self._ringing(command.call)
-        if not call.port and not self.desk.ports:
+        if not call.port and not self.desk.has_port(call):
             # The media engine is still starting (or just restarted): the answer goes out as soon as it has a port.
             call.waiting.add("port")
             return Accepted(call=call.id, operation=self.desk.begin("answer", call))
@@ -352,7 +359,7 @@ class Incoming:
     def ports_ready(self) -> None:
         """Answer the calls that waited for a port."""
         for call in self.desk.incoming():
-            if "port" in call.waiting and self.desk.ports:
+            if "port" in call.waiting and self.desk.has_port(call):
                 call.waiting.discard("port")
                 self._auto_answer(call)
 

@@ -283,6 +283,35 @@ class WatchView(Struct, frozen=True):
     retry_in: float | None = None
 
 
+class WorkerView(Struct, frozen=True):
+    """A media worker: the `calls` placed in it, its `streams` when it was last measured (each second), and how it fared then.
+
+    `cpu` is the share of one core that it used, `late` the share of its ticks (200 a second) that came more than 10 ms late,
+    `latest_ms` the latest of them. `cpu_s`, `ticks` and `late_ticks` are totals. A worker that is `full` gets no new calls.
+    """
+
+    worker: int
+    calls: int
+    streams: int
+    cpu: float
+    cpu_s: float
+    late: float
+    latest_ms: float
+    ticks: int
+    late_ticks: int
+    full: bool
+
+
+class LoadView(Struct, frozen=True):
+    """How busy the phone is. `lag_ms` is how long the latest report of a media worker waited for the phone's event loop, and
+    so would a command or an event; `lag_most_ms` the longest such wait since the phone's start.
+    """
+
+    workers: tuple[WorkerView, ...]
+    lag_ms: float
+    lag_most_ms: float
+
+
 class StatusView(Struct, frozen=True):
     """The one-glance answer: `code` 0-4 as in STATUS, its `name`, and the current call's id and remote party ("" if none)."""
 

@@ -64,9 +64,9 @@ class Offers:
         """Open the call's stream on a port made ready before; raises TooManyCalls when none is."""
         if call.port:
             return
-        if not self.desk.ports:
+        if not self.desk.has_port(call):
             raise TooManyCalls("no media port is free; end a call, or widen the range of RTP ports")
-        call.port = self.desk.ports.popleft()
+        call.port = self.desk.workers.take_port(call.worker)
         self.desk.media(OpenStream(call.id, call.port, f"{call.id}@offhook"))
         self.desk.media(AttachSound(call.id, True))
         if call.muted:

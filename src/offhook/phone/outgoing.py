@@ -18,6 +18,7 @@ from offhook.errors import (
     TooManyCalls,
 )
 from offhook.phone.call import OUTGOING_UNANSWERED, Call, CallInput
+from offhook.phone.capacity import Capacity
 from offhook.phone.closing import Closing
 from offhook.phone.commands import Accepted, Dial
 from offhook.phone.desk import Account, Desk
@@ -89,11 +90,12 @@ def _is_elsewhere(target: Uri, account: Account) -> bool:
 class Outgoing:
     """Places calls. `on_active` are told of each call that was answered, by whichever side."""
 
-    def __init__(self, desk: Desk, offers: Offers, digits: Digits, closing: Closing) -> None:
+    def __init__(self, desk: Desk, offers: Offers, digits: Digits, closing: Closing, capacity: Capacity) -> None:
         self.desk = desk
         self.offers = offers
         self.digits = digits
         self.closing = closing
+        self.capacity = capacity
         self.on_active: list[Callable[[Call], None]] = []
         self._targets: dict[str, tuple[Uri, HeaderList]] = {}
 
@@ -111,8 +113,9 @@ class Outgoing:
             raise InvalidArgument.field("ring_timeout", f"0-{MAX_RING} seconds, 0 for no limit")
         if command.only_if_idle and desk.calls:
             raise LineBusy("a call is ringing, active or on hold")
-        if desk.settings.max_calls and len(desk.calls) >= desk.settings.max_calls:
-            raise TooManyCalls(f"{len(desk.calls)} calls are running, which is the limit")
+        if reason := self.capacity.lacks_room():
+            raise TooManyCalls(reason)
+        beside = desk.find(command.beside) if command.beside else None
         account = self.choose_account(command.account, command.to)
         target = target_uri(command.to, account.settings if account else None)
         if account and _is_useless(account):
@@ -121,7 +124,9 @@ class Outgoing:
             account = None  # a whole address of somewhere else needs no account
         call = self._create(call_id, account, target, command, parent)
         call.digits_after_answer = digits
-        desk.add(call)
+        if command.hold_others and beside is None:
+            beside = next(reversed(desk.active()), None)  # who is put on hold for a call may well be joined with it
+        desk.add(call, beside)
         operation = desk.begin("dial", call)
         desk.emit(CallCreated(call=call.view()))
         if command.hold_others:
@@ -180,12 +185,12 @@ class Outgoing:
         self._targets[call.id] = (target, (*headers, *self._privacy(account, target)) if hidden else headers)
         if account and account.settings.register and account.will_register:
             call.waiting.add("registration")
-        if not desk.ports:
+        if not desk.has_port(call):
             call.waiting.add("port")
         call.waiting.add("address")
         if self.offers.reach.searches(call):
             call.waiting.add("candidates")
-            if desk.ports:
+            if desk.has_port(call):
                 self.offers.prepare(call)
         if len(call.waiting) > 1:
             desk.after(call, "wait", desk.settings.register_timeout, self._waited_long)
@@ -249,7 +254,7 @@ class Outgoing:
     def ports_ready(self) -> None:
         """Waiting calls can take a port, oldest first."""
         for call in [c for c in self.desk.in_state(_CALLING) if "port" in c.waiting and not c.invited]:
-            if self.desk.ports:
+            if self.desk.has_port(call):
                 self.offers.prepare(call)
                 self._lacks_no_more(call, "port")
 

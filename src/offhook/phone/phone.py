@@ -20,6 +20,7 @@ from offhook.phone import events as e
 from offhook.phone.accounts import Accounts
 from offhook.phone.audio import Audio
 from offhook.phone.call import OUTGOING_UNANSWERED, Call
+from offhook.phone.capacity import Capacity
 from offhook.phone.closing import Closing
 from offhook.phone.conferences import Conferences
 from offhook.phone.contacts import Contacts, ContactsLoaded, DirectoryListed
@@ -57,8 +58,6 @@ MAX_TEXT: Final = 16 * 1024
 """Characters of a text message."""
 MAX_DELAY: Final = 300
 """Seconds a call may wait for forwarding or for the automatic answer; the caller has given up by then."""
-PORTS_HELD: Final = 4096
-"""Media ports kept ready at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +109,15 @@ class Phone:
         self.desk.names.country_code = country_code
         policy = s.SetPolicy(settings.session_expires, settings.session_least, settings.reliable, PACKAGES[settings.watched_by])
         self.desk.sip.execute(policy, 0.0)
+        self.capacity = Capacity(self.desk)
         self.closing = Closing(self.desk)
         self.secrecy = Secrecy(self.desk, srtp, certificate)
         self.reach = Reach(self.desk, nat)
         self.offers = Offers(self.desk, codecs, self.secrecy, self.reach)
         self.digits = Digits(self.desk)
         self.audio = Audio(self.desk)
-        self.outgoing = Outgoing(self.desk, self.offers, self.digits, self.closing)
-        self.incoming = Incoming(self.desk, self.offers, self.closing, self.outgoing)
+        self.outgoing = Outgoing(self.desk, self.offers, self.digits, self.closing, self.capacity)
+        self.incoming = Incoming(self.desk, self.offers, self.closing, self.outgoing, self.capacity)
         self.transfers = Transfers(self.desk, self.outgoing, self.closing)
         self.accounts = Accounts(self.desk, self.outgoing)
         self.ways = Ways(self.desk, self.outgoing)
@@ -136,6 +136,7 @@ class Phone:
             self.transfers.closed,
             self.sound.call_closed,
             self.conferences.closed,
+            lambda _: self.capacity.look(),
         ]
         self._watches: Watches | None = None
         self._own: Own | None = None
@@ -410,6 +411,7 @@ class Phone:
             media.DeviceFailed: sound.device_failed,
             media.DeviceRecovered: sound.device_works,
             media.EngineTrouble: self._engine_trouble,
+            media.EngineLoad: self.capacity.note,
             media.AudioFrames: lambda _: None,  # they go straight to who opened the link
             media.AudioMarkReached: for_stream(self.audio.mark_reached),
             media.AudioCleared: for_stream(self.audio.cleared),
@@ -442,6 +444,7 @@ class Phone:
 
     def _configure(self, item: Configured) -> None:
         before, self.desk.settings = self.desk.settings, item.settings
+        self.desk.workers.limit = item.settings.max_load
         told = ("dnd", "forwarding", "auto_answer")
         if any(getattr(before, name) != getattr(item.settings, name) for name in told):
             self._set()
@@ -498,16 +501,15 @@ class Phone:
     # --- media
 
     def _ports_ready(self, report: media.PortsReady) -> None:
-        room = PORTS_HELD - len(self.desk.ports)
-        self.desk.ports.extend(report.ports[:room])
+        self.desk.workers.ready(report.worker, report.ports)
         self.incoming.ports_ready()
         self.outgoing.ports_ready()
 
     def _engine_trouble(self, report: media.EngineTrouble) -> None:
         if not report.late_ms:
-            # The engine was started again: the ports it had made ready went with it, and all audio links.
-            self.desk.ports.clear()
-            self.audio.links.clear()
+            # The engine was started again: the ports it had made ready went with it, and the audio links of its calls.
+            self.desk.workers.gone(report.worker)
+            self.audio.lost(report.streams)
         self.desk.emit(e.SystemError(reason=report.reason))
 
     def _stream_failed(self, report: media.StreamFailed, call: Call) -> None:

@@ -25,7 +25,9 @@ class PhoneSettings:
 
     `auto_answer`: "header" answers calls whose INVITE asks for it (Call-Info answer-after, Alert-Info, X-AUTOANSWER), "all"
     answers every call after `auto_answer_delay`. `forwarding` is a number or URI ("" is off) that incoming calls are sent to
-    with 302, at once or after `forwarding_delay` of ringing. `max_calls` 0 means no limit. `ring_timeout` ends an outgoing
+    with 302, at once or after `forwarding_delay` of ringing. `max_calls` 0 means no limit. `max_load` is the share of a core
+    that each media worker may use: beyond it, or when sound is late, new calls are refused (0: never). `overload_status` is
+    what callers get then, 486 or 503; 0 is 486 for `max_calls` and 503 for the load. `ring_timeout` ends an outgoing
     call that nobody answers, `auto_hangup` any call after that long; 0 is never. `name` tells several phones' events apart.
     `session_expires` ends a call that has shown no sign of life for so long (RFC 4028; 0: never), `session_least` is the
     shortest such time others may ask for. `reliable` says when provisional answers are acknowledged (PRACK): where the other
@@ -52,6 +54,8 @@ class PhoneSettings:
     call_waiting: bool = True
     decide: bool = False
     max_calls: int = 0
+    max_load: float = 0.85
+    overload_status: int = 0
     ring_timeout: float = 0.0
     auto_hangup: float = 0.0
     session_expires: int = 1800

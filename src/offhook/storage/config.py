@@ -56,12 +56,17 @@ class SipSettings:
 
 @dataclass(frozen=True, slots=True)
 class MediaSettings:
-    """How sound is carried. `rtp_ports` is the first and the last port; RTP takes the even ones, RTCP the next."""
+    """How sound is carried. `rtp_ports` is the first and the last port; RTP takes the even ones, RTCP the next.
+
+    `workers` is the number of processes that calls are spread over, for more calls than one core carries; more than one need
+    mode "process" and sound "null".
+    """
 
     mode: Literal["process", "thread"] = "process"
     sound: Literal["auto", "null", "miniaudio", "sounddevice"] = "auto"
     rtp_ports: tuple[int, int] = (40000, 40999)
     codecs: tuple[str, ...] = CODECS
+    workers: int = 1
 
 
 class Program(tuple[str, ...]):
@@ -321,6 +326,8 @@ CHECKS: Mapping[tuple[str, str], Check] = {
     ("phone", "auto_answer_delay"): _DAY,
     ("phone", "forwarding_delay"): _DAY,
     ("phone", "max_calls"): _between(0, 100000),
+    ("phone", "max_load"): _between(0, 1),
+    ("phone", "overload_status"): lambda value: "" if value in (0, 486, 503) else "write 486, 503, or 0 for what fits",
     ("phone", "ring_timeout"): _DAY,
     ("phone", "auto_hangup"): _between(0, 7 * 86400, " seconds"),
     ("phone", "session_expires"): lambda value: "" if not value or 90 <= value <= 86400 else "write 0, or 90 to 86400 seconds",
@@ -336,6 +343,7 @@ CHECKS: Mapping[tuple[str, str], Check] = {
     ("sip", "unlimited_from"): _networks,
     ("media", "rtp_ports"): _ports,
     ("media", "codecs"): _codecs,
+    ("media", "workers"): _between(1, 64),
     ("srtp", "suites"): _suites,
     ("nat", "public_address"): lambda value: _ip(value) and "write an IP address, as 203.0.113.7" if value else "",
     ("nat", "stun"): lambda value: _server(value, "stun"),

@@ -49,9 +49,11 @@ from offhook.phone.model import (
     CallView,
     ConferenceView,
     Contact,
+    LoadView,
     Snapshot,
     StatusView,
     WatchView,
+    WorkerView,
     wall,
 )
 from offhook.sip.events import Flow
@@ -174,6 +176,10 @@ class FakeBackend:
     def sip_messages(self) -> tuple[int, int]:
         """Return some numbers."""
         return 7, 5
+
+    def load(self) -> LoadView:
+        """Return some figures."""
+        return LoadView((WorkerView(0, 2, 2, 0.25, 12.5, 0.01, 3.5, 200, 2, False),), 0.5, 4.0)
 
     def check_url(self, url: str, *, anywhere: bool, name: str = "") -> None:
         OutgoingUrls(["wss://bot.example.org/"]).check(url, anywhere=anywhere, name=name)

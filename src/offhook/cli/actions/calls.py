@@ -26,7 +26,7 @@ def status(use: Invocation) -> int:
 def dial(use: Invocation) -> int:
     """Call somebody."""
     params: Params = {"to": use.text("to")}
-    for name in ("account", "digits", "id"):
+    for name in ("account", "digits", "id", "beside"):
         if use.text(name):
             params[name] = use.text(name)
     ring = use.number("ring-timeout")

@@ -5,18 +5,30 @@ from __future__ import annotations
 import mmap
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from offhook.control.backend import Backend, Envelope
 from offhook.phone.commands import GetSnapshot
 from offhook.phone.events import CallEnded
-from offhook.phone.model import CallState, Snapshot
+from offhook.phone.model import CallState, Snapshot, WorkerView
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 _SECONDS: Final = (1, 10, 60, 300, 1800)
 """Upper bounds of the histogram of call lengths."""
+
+
+_WORKERS: Final[tuple[tuple[str, str, str, Callable[[WorkerView], float]], ...]] = (
+    ("calls", "gauge", "Calls by media worker.", lambda worker: worker.calls),
+    ("worker_cpu_seconds_total", "counter", "Processor time of a media worker's packet loop.", lambda worker: worker.cpu_s),
+    ("worker_load", "gauge", "Share of a core that a media worker used in the last second.", lambda worker: worker.cpu),
+    ("ticks_total", "counter", "Ticks of a media worker, 200 a second while it has calls.", lambda worker: worker.ticks),
+    ("late_ticks_total", "counter", "Ticks that came more than 10 ms late.", lambda worker: worker.late_ticks),
+    ("lateness_max_seconds", "gauge", "The latest tick of the last second.", lambda worker: worker.latest_ms / 1000),
+    ("worker_full", "gauge", "1 while a media worker takes no new calls.", lambda worker: int(worker.full)),
+)
+"""What is told of each media worker: name, kind, meaning, and where it comes from."""
 
 
 class Metrics:
@@ -70,6 +82,7 @@ class Metrics:
         _metric(lines, "offhook_event_seq", "gauge", "The number of the latest event of this run.",
                 [({}, self._backend.journal.head.seq)])
         self._quality(lines, found)
+        self._load(lines)
         self._sip(lines)
         _process(lines)
         return "\n".join(lines) + "\n"
@@ -86,6 +99,16 @@ class Metrics:
             values = [value for call in found.calls if (value := getattr(call.media, name)) is not None]
             rows: list[tuple[Mapping[str, str], float]] = [({}, sum(values) / len(values))] if values else []
             _metric(lines, f"offhook_media_{name}_average", "gauge", f"{text} The mean of the running calls.", rows)
+
+    def _load(self, lines: list[str]) -> None:
+        load = self._backend.load()
+        for name, kind, text, read in _WORKERS:
+            rows = [({"worker": str(worker.worker)}, read(worker)) for worker in load.workers]
+            _metric(lines, f"offhook_media_{name}", kind, text, rows)
+        _metric(lines, "offhook_loop_lag_seconds", "gauge", "How long commands and events wait for the phone's event loop.",
+                [({}, load.lag_ms / 1000)])
+        _metric(lines, "offhook_loop_lag_max_seconds", "gauge", "The longest such wait since the phone's start.",
+                [({}, load.lag_most_ms / 1000)])
 
     def _sip(self, lines: list[str]) -> None:
         sent, received = self._backend.sip_messages()

@@ -15,6 +15,8 @@ class Dial(Command, frozen=True, kw_only=True):
     `hold_others` puts the active call on hold first (DDE Dial); without it the active call stays (DDE CallTo).
     `only_if_idle` refuses with line-busy while any call rings, is active or held (WM_COPYDATA DIAL).
     `digits` are sent after the answer. `ring_timeout` seconds, 0: never. `id` lets the caller choose the call's id.
+    `beside` names a running call: where there are several media workers, the sound of both is in the same one, so that they
+    can be joined in a conference. The call that is put on hold is meant where nothing is said.
     """
 
     to: str
@@ -26,6 +28,7 @@ class Dial(Command, frozen=True, kw_only=True):
     ring_timeout: float = 0.0
     digits: str = ""
     tags: HeaderList = ()
+    beside: str = ""
 
 
 class Answer(Command, frozen=True, kw_only=True):

@@ -99,7 +99,9 @@ from offhook.phone.events.system import (
     SettingsChanged,
     SystemDraining,
     SystemError,
+    SystemOverloaded,
     SystemReady,
+    SystemRelieved,
     SystemStopped,
     SystemStopping,
     TransportDown,
@@ -127,7 +129,7 @@ EVENTS: tuple[type[Event], ...] = (
     NetworkChanged, TransportUp, TransportDown, TransportError,
     MessageReceived, MessageSent, MessageFailed, ContactChanged, ContactsImported, OperationSucceeded, OperationFailed,
     AudioChanged, DeviceListed, DeviceError, DeviceRecovered, SettingsChanged,
-    SystemReady, SystemError, SystemDraining, SystemStopping, SystemStopped, HistoryAdded, AuditCommand, AuditDenied,
-    HookFailed, WebhookDisabled, WebhookTested,
+    SystemReady, SystemError, SystemDraining, SystemOverloaded, SystemRelieved, SystemStopping, SystemStopped, HistoryAdded,
+    AuditCommand, AuditDenied, HookFailed, WebhookDisabled, WebhookTested,
 )  # fmt: skip
 """Every event, in the order of the documentation."""

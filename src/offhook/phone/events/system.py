@@ -169,6 +169,23 @@ class SystemDraining(Event, frozen=True, kw_only=True):
     enabled: bool
 
 
+class SystemOverloaded(Event, frozen=True, kw_only=True):
+    """The phone cannot carry another call and refuses new ones with `status`; the `calls` that run go on.
+
+    Told with the first call that is refused. `reason` says which limit it is: the number of calls, or what the media needs.
+    """
+
+    reason: str
+    calls: int
+    status: int
+
+
+class SystemRelieved(Event, frozen=True, kw_only=True):
+    """There is room for new calls again; `refused` were refused meanwhile."""
+
+    refused: int
+
+
 class SystemStopping(Event, frozen=True, kw_only=True):
     """The phone hangs up and ends."""
 
