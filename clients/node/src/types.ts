@@ -875,7 +875,11 @@ export interface HistoryRequest {
   before?: string;
 }
 
-/** Put the call on hold. Succeeds when the far end agrees; already held is fine. */
+/**
+ * Put the call on hold. Succeeds when the far end agrees; already held is fine.
+ *
+ * A call with early media can be held before it is answered where the far end knows PRACK and UPDATE (RFC 3311).
+ */
 export interface HoldParams {
   /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
   call?: string;

@@ -100,6 +100,7 @@ class Call:
     ring_timeout: float = 0.0
     want_hold: bool = False
     offered_hold: bool | None = None
+    early_hold: bool = False  # our hold was agreed before the call was answered
     moved: bool = False
     early: dict[str, Body] = field(default_factory=dict)
     remote_offer: bytes | None = None
@@ -164,7 +165,7 @@ class Call:
     @property
     def held_by_us(self) -> bool:
         """Our hold is agreed."""
-        return self.state in LOCALLY_HELD
+        return self.state in LOCALLY_HELD or self.early_hold
 
     def our_direction(self, hold: bool) -> Direction:
         """Return the direction we offer: sendonly while we hold."""

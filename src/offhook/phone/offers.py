@@ -25,6 +25,7 @@ from offhook.phone.events import (
     CallResumed,
     CallUpdated,
 )
+from offhook.phone.model import CallState
 from offhook.phone.reach import Reach
 from offhook.phone.routes import Routes
 from offhook.phone.secrecy import Secrecy
@@ -151,8 +152,8 @@ class Offers:
     # --- hold and resume
 
     def want(self, call: Call, hold: bool, operation: str = "") -> str:
-        """Ask for hold or resume; returns the operation's id, "" when it is so already. Refused unless connected."""
-        if not call.is_connected:
+        """Ask for hold or resume; returns the operation's id, "" when it is so already. Refused unless it may change."""
+        if not self.may_change(call):
             raise InvalidState(f"call {call.id} is {call.state}, not connected")
         call.want_hold = hold
         if call.held_by_us == hold and call.offered_hold is None:
@@ -162,9 +163,13 @@ class Offers:
         self.reconcile(call)
         return started
 
+    def may_change(self, call: Call) -> bool:
+        """Say whether hold and resume fit the call: it is connected, or has early media that may be changed (RFC 3311)."""
+        return call.is_connected or (call.state is CallState.EARLY and self.desk.sip.may_offer(call.id))
+
     def reconcile(self, call: Call) -> None:
         """Send an offer if what is wanted is not what was agreed and no offer is open."""
-        if not call.is_connected or call.offered_hold is not None:
+        if not self.may_change(call) or call.offered_hold is not None:
             return
         if call.want_hold == call.held_by_us and not call.moved:
             self._conclude(call)
@@ -211,11 +216,23 @@ class Offers:
             self.desk.emit(CallUpdated(call=call.view()))
         elif offered is not None:
             self._agreed(call, offered)
+        call.early.clear()  # what was agreed before is outdated
         self._follow_remote(call, event.body.data)
         self.reconcile(call)
 
+    def became_active(self, call: Call) -> None:
+        """The call is answered: what was agreed before that holds, what is wanted besides is asked for now."""
+        if call.early_hold:
+            call.early_hold = False
+            self._agreed(call, True)
+        if call.want_hold:
+            self.reconcile(call)
+
     def _agreed(self, call: Call, hold: bool) -> None:
-        if hold and call.can(CallInput.HOLD):
+        if not call.is_connected:
+            call.early_hold = hold
+            self.desk.emit(CallUpdated(call=call.view()))
+        elif hold and call.can(CallInput.HOLD):
             call.step(CallInput.HOLD)
             call.held_order = self.desk.next_order()
             self.desk.emit(CallHeld(call=call.view()))

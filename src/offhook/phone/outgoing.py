@@ -335,6 +335,8 @@ class Outgoing:
     def answered(self, event: SessionAnswered, call: Call) -> None:
         """The far end answered."""
         body = event.body or call.early.get(event.fork)
+        if event.body is not None:
+            call.early_hold = False  # somebody else answered than the one who agreed to it
         try:
             if body is not None:
                 self.offers.accept(call, body.data)
@@ -362,6 +364,7 @@ class Outgoing:
         view = call.view()
         desk.emit(CallAnswered(call=view))
         desk.emit(CallActive(call=view))
+        self.offers.became_active(call)
         for active in self.on_active:
             active(call)
         if desk.settings.auto_hangup:

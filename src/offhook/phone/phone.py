@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from msgspec import structs
 
-from offhook.errors import Draining, InvalidArgument
+from offhook.errors import Draining, InvalidArgument, InvalidState
 from offhook.ids import Ids
 from offhook.media import messages as media
 from offhook.phone import commands as c
@@ -468,19 +468,25 @@ class Phone:
             self.closing.hangup(call)
         return c.Accepted(value={"ended": len(calls)})
 
+    def _changeable(self, name: str) -> Call:
+        call = self.desk.find(name)
+        if not self.offers.may_change(call):
+            raise InvalidState(f"call {call.id} is {call.state}, not connected")
+        return call
+
     def _hold(self, command: c.Hold) -> c.Accepted:
-        call = self.desk.find_connected(command.call)
+        call = self._changeable(command.call)
         return c.Accepted(call=call.id, operation=self.offers.want(call, True))
 
     def _resume(self, command: c.Resume) -> c.Accepted:
-        call = self.desk.find_connected(command.call)
+        call = self._changeable(command.call)
         if not call.want_hold and not call.held_by_us:
             return c.Accepted(call=call.id)
         self.offers.hold_others(but=call)
         return c.Accepted(call=call.id, operation=self.offers.want(call, False))
 
     def _toggle_hold(self, command: c.ToggleHold) -> c.Accepted:
-        call = self.desk.find_connected(command.call)
+        call = self._changeable(command.call)
         return self._resume(c.Resume(call=call.id)) if call.want_hold else self._hold(c.Hold(call=call.id))
 
     def _get_call(self, command: c.GetCall) -> c.Accepted:

@@ -9,6 +9,7 @@ from offhook.sip import events
 from offhook.sip.dialog import Dialog
 from offhook.sip.events import Body, Flow, HeaderList, Identity, SessionId
 from offhook.sip.message import Request
+from offhook.sip.offers import OfferState
 from offhook.sip.reliable import Provisional, Reliable, asks_reliable
 from offhook.sip.session import Session, Sessions, SessionState
 from offhook.sip.stack import ALLOW, body_of, header_list
@@ -74,20 +75,23 @@ class Answering(Session):
             return
         body = body_of(request)
         if body is not None and self.request_in.body:
-            self.offers.settled = self.offers.settled or found.body is not None
+            self._settled_by(found)
             self.offers.receive_update(request, server, now)
         else:
             self.respond(server, 200, now)
-            self.offers.settled = self.offers.settled or found.body is not None
+            self._settled_by(found)
             if body is not None and found.body is not None:
                 self.stack.emit(events.OfferAnswered(self.id, body))
         if self.state is SessionState.INCOMING:
             self._repeat = self.stack.timers.start(
                 now + PROGRESS_REPEAT, lambda then: self.progress(found.status, None, found.headers, then))
             reliable.proceed(now)
-        elif self._deferred is not None and reliable.open is None:
-            (answer, headers), self._deferred = self._deferred, None
-            self._accept(answer, headers, now)
+        elif reliable.open is None:
+            self._accept_deferred(now)
+
+    def _settled_by(self, answer: Provisional) -> None:
+        if answer.body is not None and self.dialog is not None:
+            self.offers.settle(self.dialog, self.request_in)
 
     def never_acknowledged(self, now: float) -> None:
         """No PRACK has come: the call is over."""
@@ -106,10 +110,21 @@ class Answering(Session):
         self._stop_repeat()
         self.state = SessionState.ACCEPTED
         reliable = self._reliable
-        if reliable is not None and reliable.open is not None and reliable.open.body is not None:
-            # RFC 3262 3: no 2xx before the PRACK for an answer with a session description
+        open_answer = reliable.open if reliable is not None else None
+        if (open_answer is not None and open_answer.body is not None) or self.offers.state is OfferState.SENT:
+            # RFC 3262 3: no 2xx before the PRACK for an answer with a session description; nor while an UPDATE has no answer
             self._deferred = body, headers
         else:
+            self._accept(body, headers, now)
+
+    def offer_over(self, now: float) -> None:
+        """Say the 200 that waited for an UPDATE of ours."""
+        if self._reliable is None or self._reliable.open is None:
+            self._accept_deferred(now)
+
+    def _accept_deferred(self, now: float) -> None:
+        if self._deferred is not None:
+            (body, headers), self._deferred = self._deferred, None
             self._accept(body, headers, now)
 
     def _accept(self, body: Body, headers: HeaderList, now: float) -> None:

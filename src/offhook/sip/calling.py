@@ -33,7 +33,7 @@ class Calling(Session):
         self._redirects = 0
         self._invite_cseq = 0
         self._heard: dict[str, int] = {}  # the latest RSeq by the tag of the fork
-        self._unheard: tuple[Dialog, str] | None = None  # the PRACK that waits for our answer to the offer it is for
+        self._unheard: tuple[Dialog, str, Response] | None = None  # the PRACK that waits for our answer to the offer it is for
         if self.stack.policy.session_expires:
             self.timer = SessionTimer(self)
 
@@ -107,10 +107,11 @@ class Calling(Session):
         body = body_of(response)
         if body is not None and self.command.offer is None and not self.offers.settled:
             # RFC 3262 5: an offer in it is answered in the PRACK
-            self._unheard = fork, rack
+            self._unheard = fork, rack, response
             self.stack.emit(events.OfferReceived(self.id, body))
         else:
-            self.offers.settled = self.offers.settled or body is not None
+            if body is not None:
+                self.offers.settle(fork, response)
             self.request("PRACK", now, headers=(("RAck", rack),), dialog=fork)
         return True
 
@@ -143,9 +144,11 @@ class Calling(Session):
 
     def _establish(self, out: Outgoing, dialog: Dialog, response: Response, now: float) -> None:
         self.dialog = dialog
+        self.offers.unsettle(dialog)
         for early in [each for each in self.dialogs.values() if each is not dialog]:
             self.release(early)
-        body = body_of(response)
+        # RFC 3261 13.2.1: what the final answer repeats of an early one is ignored; here only if that is outdated.
+        body = None if self.offers.renewed else body_of(response)
         offered = self.command.offer is not None or self.offers.settled
         self._invite_cseq = out.cseq
         self.state = SessionState.ESTABLISHED if offered or body is None else SessionState.UNACKNOWLEDGED
@@ -161,8 +164,8 @@ class Calling(Session):
     def answer_offer(self, body: Body, now: float) -> None:
         """Answer the offer of the 2xx in the ACK, that of a reliable provisional in the PRACK, or a later one."""
         if self._unheard is not None:
-            (fork, rack), self._unheard = self._unheard, None
-            self.offers.settled = True
+            (fork, rack, said), self._unheard = self._unheard, None
+            self.offers.settle(fork, said)
             self.request("PRACK", now, headers=(("RAck", rack),), dialog=fork, body=body)
             return
         if self.state is SessionState.UNACKNOWLEDGED and self.dialog is not None:
@@ -182,6 +185,7 @@ class Calling(Session):
 
     def _refused(self, status: int, reason: str, response: Response | None, now: float) -> None:
         self.release()
+        self.offers.unsettle()
         self._unheard = None
         if status == 422 and response is not None and self.timer is not None and self.timer.lengthen(response):
             self._invite(self._tried.pop(), now)  # RFC 4028 7.3

@@ -154,6 +154,11 @@ class Endpoint:
             return None
         return found.dialog or next(iter(found.dialogs.values()), None)
 
+    def may_offer(self, session: str) -> bool:
+        """Say whether Reoffer fits the session, apart from an offer that is open at this moment."""
+        found = self._sessions.by_id.get(session)
+        return found is not None and (found.is_established or (found.is_early and found.offers.may_be_early))
+
     @property
     def busy(self) -> bool:
         """A request of ours still waits for its final answer, for the address it goes to, or (a BYE) for the ACK before it."""

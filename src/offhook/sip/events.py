@@ -242,6 +242,8 @@ class End(Struct, frozen=True):
 class Reoffer(Struct, frozen=True):
     """Send a re-INVITE with a new offer (hold, resume, codec change). Outcome: OfferAnswered or OfferFailed.
 
+    Before the answer it is an UPDATE (RFC 3311), if the first offer was answered in an acknowledged provisional and the far end
+    allows UPDATE; else InvalidState.
     One at a time: InvalidState while an offer is open in either direction. 491 is retried after the RFC 3261 14.1 wait. With
     `refresh` it only answers RefreshWanted: it may fail without OfferFailed.
     """

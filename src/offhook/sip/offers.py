@@ -1,4 +1,4 @@
-"""Offers inside a session: re-INVITE both ways, UPDATE and PRACK in, glare (RFC 3261 14, RFC 3264, RFC 3311, RFC 3262)."""
+"""Offers inside a session: re-INVITE and UPDATE both ways, PRACK in, glare (RFC 3261 14, RFC 3264, RFC 3311, RFC 3262)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from offhook.errors import InvalidArgument, InvalidState
 from offhook.sip import bodies, events
-from offhook.sip.dialog import key_of
+from offhook.sip.dialog import Dialog, key_of
 from offhook.sip.events import Body
 from offhook.sip.message import Request, Response
 from offhook.sip.outgoing import Outgoing
@@ -24,13 +24,15 @@ GLARE_LIMIT: Final = 5
 GLARE_WAIT_OWNER: Final = (2.1, 4.0)
 """Seconds: RFC 3261 14.1, for the side that chose the Call-ID."""
 GLARE_WAIT_OTHER: Final = (0.0, 2.0)
+BUSY_WAIT_LONGEST: Final = 10
+"""Seconds: the Retry-After of who has not answered yet (RFC 3261 14.2); a longer one is another matter."""
 
 
 class OfferState(IntEnum):
     """Whose offer is open."""
 
     NONE = auto()
-    SENT = auto()  # our re-INVITE has no answer yet
+    SENT = auto()  # our re-INVITE or UPDATE has no answer yet
     RECEIVED = auto()  # their re-INVITE waits for our answer
     UPDATE_RECEIVED = auto()  # their UPDATE waits for our answer
     WANTED = auto()  # their re-INVITE waits for our offer
@@ -43,13 +45,19 @@ _FOR_US_TO_ANSWER: Final = frozenset({OfferState.RECEIVED, OfferState.UPDATE_REC
 class Offers:
     """The offers of one session: one open at a time."""
 
-    __slots__ = ("_glare", "_glare_count", "_refresh", "_server", "owner", "sent", "session", "settled", "state")
+    __slots__ = (
+        "_agreed_in", "_by_update", "_glare", "_glare_count", "_refresh", "_server", "owner", "renewed", "sent", "session",
+        "settled", "state",
+    )  # fmt: skip
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.state = OfferState.NONE
         self.owner = False  # whether we chose the Call-ID
         self.settled = False  # the INVITE's own offer was answered before its final answer, and acknowledged
+        self.renewed = False  # and another one since: what the final answer repeats of the first counts no more
+        self._agreed_in: Dialog | None = None  # that early answer's dialog
+        self._by_update = False  # whose far end takes UPDATE
         self.sent: Outgoing | None = None  # our latest re-INVITE
         self._server: ServerTransaction | None = None
         self._glare: Timer | None = None
@@ -61,12 +69,32 @@ class Offers:
         """Whether an offer of either side is open, or about to be."""
         return self.state is not OfferState.NONE or self._glare is not None or self.session.acceptance is not None
 
+    def settle(self, dialog: Dialog, said: Request | Response) -> None:
+        """Note that the INVITE's offer is answered in an early dialog; `said` is what the far end told of itself there."""
+        self.settled = True
+        self._agreed_in = dialog
+        # RFC 3311 4: UPDATE goes only to who allows it.
+        self._by_update = "UPDATE" in ",".join(said.headers.get_all("Allow")).upper()
+
+    def unsettle(self, answered: Dialog | None = None) -> None:
+        """The INVITE leaves once more, or was `answered` in another dialog: what was agreed before that is over."""
+        if answered is None or answered is not self._agreed_in:
+            self.settled = self.renewed = self._by_update = False
+            self._agreed_in = None
+
+    @property
+    def may_be_early(self) -> bool:
+        """Whether an offer of ours is possible before the answer (RFC 3311 5.1): the first one is answered, reliably."""
+        return self._agreed_in is not None and self._by_update
+
     # --- ours ---
 
     def reoffer(self, body: Body, now: float, *, refresh: bool = False) -> None:
-        """Send a re-INVITE; InvalidState while another offer is open."""
+        """Send a re-INVITE, before the answer an UPDATE; InvalidState while another offer is open or this one is too early."""
         if self.is_open:
             raise InvalidState("another offer is still open")
+        if self.session.is_early and not self.may_be_early:
+            raise InvalidState("before the answer an offer needs early media that is acknowledged, and a far end with UPDATE")
         self._glare_count = 0
         self._refresh = refresh
         self._send(body, now)
@@ -76,9 +104,13 @@ class Offers:
 
         def answered(out: Outgoing, status: int, reason: str, response: Response | None, then: float) -> None:
             self._answered(body, out, status, reason, response, then)
-        timer = self.session.timer
-        headers = (("Allow", ALLOW), *self.session.supported(), *(timer.asked() if timer is not None else ()))
-        self.session.request("INVITE", now, body=body, headers=headers, on_answer=answered, contact=True)
+        session, timer = self.session, self.session.timer
+        headers = (("Allow", ALLOW), *session.supported())
+        if session.is_early:
+            session.request("UPDATE", now, body=body, headers=headers, on_answer=answered, dialog=self._agreed_in, contact=True)
+        else:
+            headers = (*headers, *(timer.asked() if timer is not None else ()))
+            session.request("INVITE", now, body=body, headers=headers, on_answer=answered, contact=True)
 
     def _answered(self, offer: Body, out: Outgoing, status: int, reason: str, response: Response | None, now: float) -> None:
         session = self.session
@@ -86,33 +118,55 @@ class Offers:
             return
         if status < 300 and response is not None:
             self._accepted(out, response, now)
+            session.offer_over(now)
             return
         if self.state is not OfferState.SENT:
             return
         self.state = OfferState.NONE
-        if status == 491 and self._glare_count < GLARE_LIMIT:
-            self._wait_after_glare(offer, now)
+        if session.is_over:
+            return
+        if (wait := self._wait_for(status, response)) is not None and self._glare_count < GLARE_LIMIT:
+            self._wait_after_glare(offer, wait, now)
+            session.offer_over(now)
             return
         if status == 422 and response is not None and session.timer is not None and session.timer.lengthen(response):
             self._send(offer, now)
             return
         self._failed(status, reason)
-        session.check_gone(status, reason, now)
+        if not session.is_early:  # before the answer the INVITE decides about the call
+            session.check_gone(status, reason, now)
+        session.offer_over(now)
+
+    def _wait_for(self, status: int, response: Response | None) -> float | None:
+        """Return after how many seconds a refused offer is made again, None if it is not."""
+        if status == 491:
+            # RFC 3261 14.1
+            low, high = GLARE_WAIT_OWNER if self.owner else GLARE_WAIT_OTHER
+            return round(self.session.stack.ids.uniform(low, high), 2)
+        asked = response.headers.get("Retry-After") if response is not None and status == 500 else None
+        if asked is None:
+            return None
+        # RFC 3261 14.2, RFC 3311 5.2: an offer of theirs was not answered yet; they name up to ten seconds
+        return float(asked) if asked.isascii() and asked.isdigit() and int(asked) <= BUSY_WAIT_LONGEST else None
 
     def _failed(self, status: int, reason: str) -> None:
         if not self._refresh:  # the session timer asks again
             self.session.stack.emit(events.OfferFailed(self.session.id, status, reason))
 
     def _accepted(self, out: Outgoing, response: Response, now: float) -> None:
-        session, dialog = self.session, self.session.dialog
-        if dialog is None or session.acknowledge_again(response, now):
+        session, by_update = self.session, out.method == "UPDATE"
+        dialog = self._agreed_in if by_update else session.dialog
+        if dialog is None or (not by_update and session.acknowledge_again(response, now)):
             return
         dialog.refresh(response)
-        session.ack(dialog, out.cseq, None, now)
+        if not by_update:
+            session.ack(dialog, out.cseq, None, now)
         if self.state is not OfferState.SENT:
             return
         self.state = OfferState.NONE
-        if session.timer is not None:
+        if by_update:
+            self.renewed = True
+        elif session.timer is not None:
             session.timer.agreed(response, now)
         body = body_of(response)
         if body is None:
@@ -120,17 +174,15 @@ class Offers:
         else:
             session.stack.emit(events.OfferAnswered(session.id, body))
 
-    def _wait_after_glare(self, offer: Body, now: float) -> None:
+    def _wait_after_glare(self, offer: Body, wait: float, now: float) -> None:
         self._glare_count += 1
-        low, high = GLARE_WAIT_OWNER if self.owner else GLARE_WAIT_OTHER
-        wait = round(self.session.stack.ids.uniform(low, high), 2)
 
         def again(then: float) -> None:
             self._glare = None
             if self.state is OfferState.NONE and self.session.acceptance is None:
                 self._send(offer, then)
             else:
-                self._wait_after_glare(offer, then)
+                self._wait_after_glare(offer, max(wait, 1.0), then)
         self._glare = self.session.stack.timers.start(now + wait, again)
 
     # --- theirs ---
@@ -209,6 +261,7 @@ class Offers:
         self._server = None
         if state is OfferState.UPDATE_RECEIVED:
             self.state = OfferState.NONE
+            self.renewed = True
             headers = (*self.session.contact(server), *self.session.agree_on_timer(server.request, now))
             self.session.respond(server, 200, now, headers=headers, body=body)
             return

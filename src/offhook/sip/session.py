@@ -53,7 +53,7 @@ ALLOWED: Final[dict[type, frozenset[SessionState]]] = {
     events.Accept: frozenset({SessionState.INCOMING}),
     events.Refuse: frozenset({SessionState.INCOMING}),
     events.End: frozenset(SessionState) - {SessionState.ENDED},
-    events.Reoffer: _TALKING,
+    events.Reoffer: _TALKING | _EARLY,
     events.AnswerOffer: _TALKING | _EARLY | {SessionState.UNACKNOWLEDGED},
     events.RefuseOffer: _TALKING | _EARLY | {SessionState.UNACKNOWLEDGED},
     events.Refer: _ANSWERED,
@@ -167,6 +167,9 @@ class Session:
     def refuse_offer(self, status: int, now: float) -> None:
         """Refuse the far end's open offer."""
         self.offers.refuse(status, now)
+
+    def offer_over(self, now: float) -> None:
+        """An offer of ours has its answer, or none: go on with what waited for that."""
 
     def receive_prack(self, _request: Request, server: ServerTransaction, now: float) -> None:
         """Take a PRACK: only the callee's side has something it could acknowledge."""

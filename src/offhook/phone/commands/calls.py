@@ -64,7 +64,10 @@ class HangupAll(Command, frozen=True, kw_only=True):
 
 
 class Hold(Command, frozen=True, kw_only=True):
-    """Put the call on hold. Succeeds when the far end agrees; already held is fine."""
+    """Put the call on hold. Succeeds when the far end agrees; already held is fine.
+
+    A call with early media can be held before it is answered where the far end knows PRACK and UPDATE (RFC 3311).
+    """
 
     call: str = ""
 

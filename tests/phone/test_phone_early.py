@@ -1,0 +1,132 @@
+"""Hold before the answer: early media that is acknowledged may be changed by UPDATE."""
+
+from __future__ import annotations
+
+import pytest
+
+from offhook.errors import InvalidState
+from offhook.phone import commands as c
+from offhook.phone import events as e
+from offhook.phone.model import CallState
+from offhook.sip.events import Body
+from offhook.sip.message import Request
+from offhook.testing.endpoints import Peer
+from offhook.testing.phones import VirtualPhone
+from offhook.testing.wire import Wire
+
+ALLOW = ("Allow", "INVITE, ACK, BYE, CANCEL, PRACK, UPDATE")
+
+
+def sdp(direction: str = "sendrecv") -> Body:
+    lines = (
+        "v=0", "o=x 7 7 IN IP4 10.0.0.9", "s=-", "c=IN IP4 10.0.0.9", "t=0 0", "m=audio 30000 RTP/AVP 0", f"a={direction}", "",
+    )  # fmt: skip
+    return Body("application/sdp", "\r\n".join(lines).encode())
+
+
+class Early:
+    """A call of ours with early media; `invite` is what the far end got."""
+
+    def __init__(self, *, reliable: bool = True) -> None:
+        self.wire = Wire()
+        self.phone = VirtualPhone(self.wire, "alice", "10.0.0.1")
+        self.peer = Peer(self.wire, "peer", "10.0.0.9")
+        self.phone.dial("sip:x@10.0.0.9")
+        self.run()
+        self.invite = self.peer.requests("INVITE")[0]
+        headers = (("Require", "100rel"), ("RSeq", "1"), ALLOW) if reliable else (ALLOW,)
+        self.peer.answer(self.invite, 183, tag="t", body=sdp(), headers=headers)
+        self.run()
+        if reliable:
+            self.peer.answer(self.peer.requests("PRACK")[0], 200)
+            self.run()
+        assert self.is_in(CallState.EARLY)
+
+    def run(self) -> None:
+        self.wire.run(self.wire.now + 0.1)
+
+    def is_in(self, state: CallState) -> bool:
+        return self.phone.only.state is state
+
+    def update(self) -> Request:
+        return self.peer.requests("UPDATE")[-1]
+
+
+def test_held_before_the_answer_and_still_after_it() -> None:
+    early = Early()
+    phone, peer = early.phone, early.peer
+    operation = phone.execute(c.Hold()).operation
+    early.run()
+    assert b"a=sendonly" in early.update().body
+    peer.answer(early.update(), 200, body=sdp("recvonly"))
+    early.run()
+    assert phone.outcome(operation) == e.OperationSucceeded(operation=operation, command="hold", call=phone.only.id)
+    assert early.is_in(CallState.EARLY)
+    assert phone.of(e.CallUpdated)[-1].call.media.direction == "sendonly"
+    peer.answer(early.invite, 200, tag="t", body=None)
+    early.run()
+    assert early.is_in(CallState.HELD_LOCAL)
+    assert len(peer.requests("INVITE")) == 1, "nothing has to be said again"
+    assert phone.of_call(phone.only.id)[-3:] == ["call.answered", "call.active", "call.held"]
+    phone.execute(c.Resume())
+    early.run()
+    assert b"a=sendrecv" in peer.requests("INVITE")[1].body
+
+
+def test_held_and_resumed_before_the_answer() -> None:
+    early = Early()
+    for command, ours, theirs in ((c.Hold(), b"a=sendonly", "recvonly"), (c.Resume(), b"a=sendrecv", "sendrecv")):
+        early.phone.execute(command)
+        early.run()
+        assert ours in early.update().body
+        early.peer.answer(early.update(), 200, body=sdp(theirs))
+        early.run()
+    early.peer.answer(early.invite, 200, tag="t")
+    early.run()
+    assert early.is_in(CallState.ACTIVE)
+
+
+def test_an_answer_comes_while_the_hold_is_under_way() -> None:
+    early = Early()
+    early.phone.execute(c.Hold())
+    early.run()
+    early.peer.answer(early.invite, 200, tag="t")
+    early.run()
+    assert early.is_in(CallState.ACTIVE)
+    early.peer.answer(early.update(), 200, body=sdp("recvonly"))
+    early.run()
+    assert early.is_in(CallState.HELD_LOCAL)
+
+
+def test_a_refused_hold_changes_nothing() -> None:
+    early = Early()
+    operation = early.phone.execute(c.Hold()).operation
+    early.run()
+    early.peer.answer(early.update(), 488)
+    early.run()
+    failed = early.phone.outcome(operation)
+    assert isinstance(failed, e.OperationFailed)
+    assert failed.sip_status == 488
+    early.peer.answer(early.invite, 200, tag="t")
+    early.run()
+    assert early.is_in(CallState.ACTIVE)
+
+
+def test_another_phone_answers_than_the_one_that_was_held() -> None:
+    early = Early()
+    early.phone.execute(c.Hold())
+    early.run()
+    early.peer.answer(early.update(), 200, body=sdp("recvonly"))
+    early.run()
+    early.peer.answer(early.invite, 200, tag="other", body=sdp())
+    early.run()
+    assert early.is_in(CallState.ACTIVE)
+    assert b"a=sendonly" in early.peer.requests("INVITE")[1].body, "this one is asked, too"
+
+
+def test_without_acknowledged_early_media_it_is_refused() -> None:
+    early = Early(reliable=False)
+    for command in (c.Hold(), c.Resume(), c.ToggleHold()):
+        assert isinstance(early.phone.refuses(command), InvalidState)
+    with pytest.raises(InvalidState, match="not connected"):
+        early.phone.execute(c.Hold())
