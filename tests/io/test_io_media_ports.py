@@ -14,7 +14,7 @@ from offhook.io.media_studio import LocalStudio
 from offhook.io.media_wire import MediaOptions
 from offhook.io.poller import Poller
 from offhook.media.engine import Engine
-from offhook.media.messages import ConfigureStream, OpenStream, StreamConfig
+from offhook.media.messages import ConfigureStream, DtlsPeer, OpenStream, SdesKeys, StreamConfig
 from offhook.media.sources import SILENCE
 from offhook.media.stream import Stream
 from offhook.testing.ipv6 import NO_IPV6, has_ipv6
@@ -84,14 +84,14 @@ class Twinned:
             end.bind((host, 0))
             end.connect((host, self.port))
 
-    def latch(self, end: socket.socket) -> None:
-        self.move_to(end.getsockname()[:2])
-        self.twins.follow(self.first, self.stream, end.getsockname()[:2])
+    def latch(self, end: socket.socket, security: SdesKeys | DtlsPeer | None = None) -> None:
+        self.move_to(end.getsockname()[:2], security)
+        self.twins.follow(self.first, self.stream, end.getsockname()[:2], 172)
 
-    def move_to(self, peer: tuple[str, int]) -> None:
+    def move_to(self, peer: tuple[str, int], security: SdesKeys | DtlsPeer | None = None) -> None:
         config = StreamConfig(
             remote=peer, remote_rtcp=(self.host, 9), codec="PCMU", payload_type=0, receive_types=((0, "PCMU"),),
-            telephone_event=None, telephone_event_in=None,
+            telephone_event=None, telephone_event_in=None, security=security,
         )  # fmt: skip
         self.engine.execute(ConfigureStream("a", config), 0.0)
 
@@ -149,7 +149,7 @@ def test_a_twin_follows_only_the_latched_peer(twinned: Twinned) -> None:
     one, other = twinned.far
     twinned.latch(one)
     before = twinned.twins.by_port[twinned.port]
-    twinned.twins.follow(twinned.first, twinned.stream, other.getsockname()[:2])
+    twinned.twins.follow(twinned.first, twinned.stream, other.getsockname()[:2], 172)
     twinned.latch(one)
     assert twinned.twins.by_port[twinned.port] is before
     twinned.move_to(other.getsockname()[:2])
@@ -189,10 +189,19 @@ def test_what_a_twin_cannot_send_is_left_to_the_first_socket(twinned: Twinned) -
 def test_where_there_can_be_no_twin_the_first_socket_does_everything(twinned: Twinned) -> None:
     nowhere = NOWHERE[twinned.host], 9  # a broadcast address, or an interface that does not exist, cannot be connected to
     twinned.move_to(nowhere)
-    twinned.twins.follow(twinned.first, twinned.stream, nowhere)
+    twinned.twins.follow(twinned.first, twinned.stream, nowhere, 172)
     assert twinned.twins.by_port == {}
     twinned.latch(twinned.far[0])
     assert twinned.twins.by_port == {}
     twinned.twins.close(twinned.port)
     twinned.latch(twinned.far[0])
     assert twinned.twins.by_port != {}
+
+
+@linux_only
+def test_a_handshake_has_no_twin_and_what_was_agreed_on_has_one(twinned: Twinned) -> None:
+    """Its packets are longer than a twin reads at first, and a lost one costs a second."""
+    twinned.latch(twinned.far[0], DtlsPeer("server", (("sha-256", "AA"),)))
+    assert not twinned.twins.by_port
+    twinned.latch(twinned.far[0], SdesKeys("AES_CM_128_HMAC_SHA1_80", bytes(30), bytes(30)))
+    assert twinned.twins.by_port

@@ -282,7 +282,7 @@ class MediaLoop:
         handle(packet, source, now)
         stream = self._talkers.get(descriptor)
         if stream is not None:
-            self._twins.follow(end, stream, source[:2])
+            self._twins.follow(end, stream, source[:2], len(packet))
 
     def _obey(self, now: float) -> None:
         commands = self._commands

@@ -159,16 +159,16 @@ class Twins:
         self._poller = poller
         self._refused: set[int] = set()
 
-    def follow(self, first: socket.socket, stream: Stream, source: Address) -> None:
-        """Have a twin for the peer of this stream, if that is who sent just now."""
+    def follow(self, first: socket.socket, stream: Stream, source: Address, size: int) -> None:
+        """Have a twin for the peer of this stream, if that is who sent a packet of this size just now."""
         if sys.platform != "linux" or not stream.straight or stream.peer != source or stream.port in self._refused:
             return
         twin = self.by_port.get(stream.port)
         if twin is None or twin.peer != source:
             self.close(stream.port)
-            self._open(first, stream, source)
+            self._open(first, stream, source, SHORT_DATAGRAM if size < SHORT_DATAGRAM else MAX_DATAGRAM)
 
-    def _open(self, first: socket.socket, stream: Stream, peer: Address) -> None:
+    def _open(self, first: socket.socket, stream: Stream, peer: Address, longest: int) -> None:
         end = socket.socket(first.family, socket.SOCK_DGRAM)
         try:
             end.setblocking(False)
@@ -189,7 +189,7 @@ class Twins:
         finally:
             first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
         self.by_port[stream.port] = Twin(end, stream, peer)
-        self.inputs[end.fileno()] = (end.recv, SHORT_DATAGRAM, stream.receive, peer)
+        self.inputs[end.fileno()] = (end.recv, longest, stream.receive, peer)
         stream.connect(end.send)
 
     def widen(self, descriptor: int) -> None:

@@ -64,8 +64,12 @@ class Path:
 
     @property
     def straight(self) -> bool:
-        """Return whether packets go from the socket to the far end's address, and so may take a connected socket."""
-        return self._route is None or self._route.straight
+        """Return whether packets go from the socket to the far end's address, and so may take a connected socket.
+
+        A handshake is no business for one: its packets are few, and longer than those of sound.
+        """
+        shaking = self._handshakes is not None and self._opening is None
+        return not shaking and (self._route is None or self._route.straight)
 
     @property
     def refused(self) -> int:

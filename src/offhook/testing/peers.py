@@ -406,17 +406,18 @@ class Kamailio:
 @contextmanager
 def kamailio(
     folder: Path, users: Mapping[str, str], *, port: int = 0, certificate: Path | None = None, host: str = LOOPBACK,
+    sound: str = "",
 ) -> Iterator[Kamailio]:
     """Run Kamailio for these users (name to password): digest for REGISTER and calls, locations in memory.
 
     `port` 0 is any free one. With a `certificate` (PEM, its key in the same file) it speaks TLS too, on the port behind it, and
-    WebSocket on both, and takes registrations by RFC 5626.
+    WebSocket on both, and takes registrations by RFC 5626. `sound` has a route[SOUND] that each request in a call goes through.
     """
     command = program("kamailio", "kamailio")
     folder.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
     file = folder / "kamailio.cfg"
-    file.write_text(_kamailio_config(port, users, certificate, host), "utf-8")
+    file.write_text(_kamailio_config(port, users, certificate, host, sound), "utf-8")
     process = Process(
         [command, "-f", str(file), "-DD", "-E", "-m", "32", "-M", "4", "-Y", str(folder), "-w", str(folder)],
         folder / "kamailio.log",
@@ -464,7 +465,9 @@ modparam("tls", "require_certificate", 0)
 """
 
 
-def _kamailio_config(port: int, users: Mapping[str, str], certificate: Path | None = None, host: str = LOOPBACK) -> str:
+def _kamailio_config(
+    port: int, users: Mapping[str, str], certificate: Path | None = None, host: str = LOOPBACK, sound: str = "",
+) -> str:
     if any(set('"\\\n$#') & set(name + password) for name, password in users.items()):
         raise SetupError("users and passwords for Kamailio: leave out quotes, backslashes, line ends, '$' and '#'")
     passwords = "\n".join(f'  if ($au == "{name}") $var(password) = "{word}";' for name, word in users.items())
@@ -473,6 +476,7 @@ def _kamailio_config(port: int, users: Mapping[str, str], certificate: Path | No
         for name in ("tm", "sl", "rr", "pv", "maxfwd", "textops", "siputils", "usrloc", "registrar", "auth")
         if certificate is None or name not in _SECURE_MODULES
     )
+    through = "route(SOUND);" if sound else ""
     outbound = 'modparam("registrar", "outbound_mode", 1)\nmodparam("registrar", "flow_timer", 20)' if certificate else ""
     return f"""#!KAMAILIO
 debug=2
@@ -492,9 +496,9 @@ modparam("auth", "nonce_expire", 300)
 
 request_route {{
   if (!mf_process_maxfwd_header("10")) {{ sl_send_reply("483", "Too Many Hops"); exit; }}
-  if (is_method("CANCEL")) {{ if (t_check_trans()) t_relay(); exit; }}
+  if (is_method("CANCEL")) {{ if (t_check_trans()) {{ {through} t_relay(); }} exit; }}
   if (has_totag()) {{
-    if (loose_route()) {{ t_relay(); exit; }}
+    if (loose_route()) {{ {through} t_relay(); exit; }}
     if (is_method("ACK")) {{ if (t_check_trans()) t_relay(); exit; }}
     sl_send_reply("404", "Not Here"); exit;
   }}
@@ -512,9 +516,11 @@ request_route {{
   consume_credentials();
   record_route();
   if (!lookup("location")) {{ sl_send_reply("404", "Not Found"); exit; }}
+  {through}
   if (!t_relay()) sl_reply_error();
 }}
 {_WEB_ROUTE if certificate is not None else ""}
+{sound}
 """
 
 

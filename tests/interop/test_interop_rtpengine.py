@@ -1,0 +1,130 @@
+"""rtpengine between two phones: one speaks SRTP, the other what its provider's other half speaks, and they hear each other."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from offhook.phone.commands import Answer, Dial, Hangup, Hold, ListCalls, Play, Record, Resume, SendDtmf, StopPlay
+from offhook.phone.settings import AccountSettings, NatSettings, SrtpSettings
+from offhook.testing import peers
+from offhook.testing.ears import dominant_frequency, read_wav
+from offhook.testing.live import LivePhone, live_phone, quiet_config
+from offhook.testing.peers import Kamailio, PeerMissing, kamailio
+from offhook.testing.rtpengine import DTLS, PLAIN, RELAYED_PORTS, SDES, rtpengine
+
+pytestmark = pytest.mark.interop
+
+USERS = {
+    "plain": PLAIN, "sdes": SDES, "dtls": DTLS,
+    "ice": PLAIN.replace("remove", "force"), "dtls-ice": DTLS.replace("remove", "force"),
+}  # fmt: skip
+PASSWORDS = {user: f"secret-{user}" for user in USERS}
+KEYING: dict[str, Literal["sdes", "dtls"]] = {"sdes": "sdes", "dtls": "dtls", "dtls-ice": "dtls"}
+TONES = (500.0, 800.0)
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kamailio]:
+    folder = tmp_path_factory.mktemp("proxy")
+    try:
+        peers.program("kamailio", "kamailio")
+        peers.program("rtpengine", "rtpengine-daemon")
+    except PeerMissing as exc:
+        pytest.skip(str(exc))
+    with rtpengine(folder) as relay, kamailio(folder, PASSWORDS, sound=relay.route(USERS)) as running:
+        yield running
+
+
+@asynccontextmanager
+async def phone_of(proxy: Kamailio, user: str) -> AsyncIterator[LivePhone]:
+    """Run the phone of a user, who speaks what the name says and nothing else."""
+    account = AccountSettings(id="kam", domain=proxy.domain, username=user, password=PASSWORDS[user])
+    config = replace(quiet_config(status_linger=0.2), accounts=(account,))
+    config = replace(
+        config,
+        srtp=SrtpSettings("required", KEYING[user]) if user in KEYING else SrtpSettings("off"),
+        nat=NatSettings(policy="ice") if "ice" in user else config.nat,
+    )
+    async with live_phone(config) as running:
+        await running.event("account.registered")
+        yield running
+
+
+def received(phone: LivePhone) -> list[tuple[int, str]]:
+    """Return port and profile of each description the phone was sent."""
+    messages = phone.running.traced(phone.execute(ListCalls()).value[0].sip_call_id)
+    found = [re.search(rb"m=audio ([0-9]+) ([A-Z/]+)", m.data) for m in messages if not m.sent]
+    return [(int(line[1]), line[2].decode()) for line in found if line]
+
+
+async def heard(phone: LivePhone, file: Path) -> float:
+    """Return the frequency of what the far end sends, which is in the right channel."""
+    since = len(phone.events)
+    phone.execute(Record(file=str(file), channels="stereo", max_seconds=0.6))
+    await phone.event("recording.finished", since)
+    return dominant_frequency(read_wav(file).channels[1][4000:])
+
+
+async def hear_each_other(ann: LivePhone, bob: LivePhone, folder: Path) -> None:
+    talking = ((ann, TONES[0]), (bob, TONES[1]))
+    for phone, tone in talking:
+        phone.execute(Play(tone=str(tone)))
+    found = await asyncio.gather(*(heard(phone, folder / f"{tone:g}-{len(phone.events)}.wav") for phone, tone in talking))
+    for phone in (ann, bob):
+        phone.execute(StopPlay())
+    assert found == pytest.approx([TONES[1], TONES[0]], abs=5)
+
+
+async def call(caller: LivePhone, callee: LivePhone, number: str) -> None:
+    caller.execute(Dial(to=number))
+    await callee.event("call.incoming")
+    callee.execute(Answer())
+    for phone in (caller, callee):
+        await phone.reaches(2)
+        await phone.event("media.started")
+
+
+async def over(*phones: LivePhone) -> None:
+    for phone in phones:
+        await phone.until(lambda phone=phone: not phone.execute(ListCalls()).value, "no calls")  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("one", "other"), [
+    ("plain", "sdes"), ("plain", "dtls"), ("dtls", "sdes"), ("sdes", "dtls"),
+    ("ice", "plain"), ("plain", "ice"), ("dtls-ice", "plain"), ("plain", "dtls-ice"), ("dtls-ice", "sdes"),
+])  # fmt: skip
+async def test_two_who_speak_differently_hear_each_other(proxy: Kamailio, tmp_path: Path, one: str, other: str) -> None:
+    low, high = RELAYED_PORTS
+    async with phone_of(proxy, one) as ann, phone_of(proxy, other) as bob:
+        await call(ann, bob, other)
+        for phone, user in ((ann, one), (bob, other)):
+            assert phone.execute(ListCalls()).value[0].media.srtp == KEYING.get(user, "")
+            assert {(low <= port <= high, profile) for port, profile in received(phone)} == {(True, USERS[user].split()[0])}
+        await hear_each_other(ann, bob, tmp_path)
+        ann.execute(Hangup())
+        await over(ann, bob)
+
+
+@pytest.mark.parametrize("one", ["sdes", "dtls"])
+async def test_hold_and_digits_through_rtpengine(proxy: Kamailio, tmp_path: Path, one: str) -> None:
+    async with phone_of(proxy, one) as ann, phone_of(proxy, "plain") as bob:
+        await call(ann, bob, "plain")
+        await hear_each_other(ann, bob, tmp_path)
+        since = len(bob.events)
+        ann.execute(Hold())
+        await bob.event("call.remote_held", since)
+        ann.execute(Resume())
+        await bob.event("call.remote_resumed", since)
+        bob.execute(SendDtmf(digits="4#", duration_ms=80, gap_ms=40))
+        await ann.until(lambda: ann.types.count("dtmf.received") == 2, "two digits")
+        await hear_each_other(ann, bob, tmp_path)
+        bob.execute(Hangup())
+        await over(ann, bob)
