@@ -51,9 +51,9 @@ class Softphone(Twin[api.Softphone]):
 
     `Softphone(…)` runs a phone in this program: `config` is a Config, or the path of an offhook.toml; `accounts` come in
     addition. `sound` "null" needs no sound card, "" leaves it to the configuration. `media` "thread" starts fast, "process"
-    keeps sound smooth while the program is busy. `port` 0 takes any free one. `history`, `journal` and `contacts` are files for
-    the past calls, the events and the people; without them these are kept in memory, or not at all. The phone ends with the
-    block.
+    keeps sound smooth while the program is busy. `port` 0 takes any free one. `history`, `journal`, `contacts` and `kept_texts`
+    are files for the past calls, the events, the people and the texts; without them these are kept in memory, or not at all.
+    The phone ends with the block.
 
     `Softphone.connect()` drives one that runs already.
     """
@@ -70,10 +70,11 @@ class Softphone(Twin[api.Softphone]):
         history: str | os.PathLike[str] = "",
         journal: str | os.PathLike[str] = "",
         contacts: str | os.PathLike[str] = "",
+        kept_texts: str | os.PathLike[str] = "",
         name: str = "python",
     ) -> None:
         super().__init__(api.Softphone(
-            config, accounts=accounts, sound=sound, media=media, host=host, port=port, history=history, journal=journal, contacts=contacts, name=name,
+            config, accounts=accounts, sound=sound, media=media, host=host, port=port, history=history, journal=journal, contacts=contacts, kept_texts=kept_texts, name=name,
         ), Portal())
         self._portal.farewell = self._inner.close
 
@@ -186,6 +187,14 @@ class Softphone(Twin[api.Softphone]):
     def history(self, limit: int = 50, *, before: str = "") -> list[dict[str, Any]]:
         """Return past calls, newest first; those older than the entry `before`. Raises NotFound if none are kept."""
         return self._run(self._inner.history(limit, before=before))
+
+    def texts(self, limit: int = 50, *, before: str = "") -> list[dict[str, Any]]:
+        """Return texts that came and went, newest first; those older than `before`. Raises NotFound if none are kept."""
+        return self._run(self._inner.texts(limit, before=before))
+
+    def clear_texts(self) -> None:
+        """Forget all texts."""
+        self._run(self._inner.clear_texts())
 
     def reload(self) -> dict[str, list[str]]:
         """Have the configuration file read again; returns what has changed, under `restart` what only the next start does."""

@@ -102,7 +102,7 @@ async def test_every_command_is_reachable(peer: Peer, backend: FakeBackend, comm
         "to": "1", "digits": "1", "body": "x", "text": "x", "conference": "r", "volume": 5, "kind": "input", "device": "d",
         "account": "a", "enabled": True, "mode": "off", "audio": "aud_1", "action": "ring",
         "contact": "ct_1", "watch": "w", "details": {"name": "Ada"}, "contacts": [{"name": "Ada"}],
-        "stream": "as_1", **({"url": "wss://bot.example.org"} if command is c.StreamAudio else {}),
+        "stream": "as_1", "changes": {"label": "A"}, **({"url": "wss://bot.example.org"} if command is c.StreamAudio else {}),
     }  # fmt: skip
     if command is c.TestDevice:
         needed["kind"] = "ring"

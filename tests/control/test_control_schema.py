@@ -37,7 +37,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "action": {"action": "ring"}, "contact": {"contact": "ct_1"}, "watch": {"watch": "w"},
     "details": {"details": {"name": "Ada"}},
     "contacts": {"contacts": [{"name": "Ada", "number": "1001"}]},
-    "url": {"url": "wss://bot.example.org"}, "stream": {"stream": "as_1"},
+    "url": {"url": "wss://bot.example.org"}, "stream": {"stream": "as_1"}, "changes": {"changes": {"label": "A"}},
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from offhook.app.running import RunningPhone
+from offhook.app.running import Files, RunningPhone
 from offhook.control import access
 from offhook.errors import CommandError
 from offhook.phone.commands import (
@@ -96,7 +96,7 @@ async def test_schemathesis_finds_nothing(tmp_path: Path, monkeypatch: pytest.Mo
 @asynccontextmanager
 async def serving_phone(config: Config, folder: Path) -> AsyncIterator[tuple[RunningPhone, Served]]:
     """Run a phone with a history, and serve it over HTTP."""
-    running = await RunningPhone.start(config, history=folder / "history.sqlite")
+    running = await RunningPhone.start(config, Files(history=folder / "history.sqlite", texts=folder / "texts.sqlite"))
     try:
         async with serving(running, folder) as served:
             yield running, served

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from offhook.app.running import RunningPhone
+from offhook.app.running import Files, RunningPhone
 from offhook.io.journal import Envelope
 from offhook.phone.commands import AddContact, GetContact, ListContacts, RemoveContact
 from offhook.phone.contacts import Unsaved
@@ -50,7 +50,7 @@ def test_any_text_is_kept(tmp_path_factory: pytest.TempPathFactory, contacts: li
 
 
 async def start(path: Path) -> RunningPhone:
-    phone = await RunningPhone.start(CONFIG, contacts=path)
+    phone = await RunningPhone.start(CONFIG, Files(contacts=path))
     await asyncio.wait_for(phone.people.loaded.wait(), 10)
     return phone
 
@@ -86,7 +86,7 @@ async def test_many_are_read_without_a_pause(tmp_path: Path) -> None:
 
 async def test_a_disk_that_cannot_be_used_costs_the_contacts_only(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    phone = await RunningPhone.start(CONFIG, contacts=tmp_path / "file" / "contacts.sqlite3")
+    phone = await RunningPhone.start(CONFIG, Files(contacts=tmp_path / "file" / "contacts.sqlite3"))
     said: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def hear(envelope: Envelope) -> None:

@@ -1042,16 +1042,45 @@ export interface MediaStats {
   stats: StreamStats;
 }
 
+/** The text that is on its way. */
+export interface MessageAnswer {
+  message: string;
+}
+
+/** A text that came or went. `at` is Unix seconds; `sip_status` and `reason` say why it failed. */
+export interface MessageEntry {
+  id: string;
+  at: number;
+  direction: "in" | "out";
+  account: string;
+  remote_uri: string;
+  remote_display: string;
+  text: string;
+  content_type: string;
+  state: "failed" | "received" | "sent";
+  sip_status: number;
+  reason: string;
+}
+
 /** Our text was refused or got no answer. */
 export interface MessageFailed {
+  message: string;
+  account: string;
   to: string;
+  text: string;
   operation: string;
   sip_status: number;
   reason: string;
 }
 
+/** Texts, newest first. */
+export interface MessagePage {
+  messages: MessageEntry[];
+}
+
 /** A text came in. */
 export interface MessageReceived {
+  message: string;
   account: string;
   remote: Party;
   text: string;
@@ -1060,8 +1089,17 @@ export interface MessageReceived {
 
 /** The far end's side accepted our text. */
 export interface MessageSent {
+  message: string;
+  account: string;
   to: string;
+  text: string;
   operation: string;
+}
+
+/** Ask for texts, newest first: at most `limit`, only those older than the text `before`. */
+export interface MessagesRequest {
+  limit?: number;
+  before?: string;
 }
 
 /** Send silence in place of the microphone: in one call, or with no `call` in all calls, present and future. */
@@ -2202,7 +2240,7 @@ export interface Operations {
   accept_transfer: { params: AcceptTransferParams; result: Accepted<null> };
   reject_transfer: { params: RejectTransferParams; result: Accepted<null> };
   send_info: { params: SendInfoParams; result: Accepted<null> };
-  send_message: { params: SendMessageParams; result: Accepted<null> };
+  send_message: { params: SendMessageParams; result: Accepted<MessageAnswer> };
   get_call: { params: GetCallParams; result: Accepted<CallView> };
   list_calls: { params: ListCallsParams; result: Accepted<CallView[]> };
   decide: { params: DecideParams; result: Accepted<null> };
@@ -2265,6 +2303,8 @@ export interface Operations {
   history: { params: HistoryRequest; result: HistoryPage };
   delete_history: { params: EntryRequest; result: Nothing };
   clear_history: { params: Nothing; result: Nothing };
+  messages: { params: MessagesRequest; result: MessagePage };
+  clear_messages: { params: Nothing; result: Nothing };
   reload: { params: Nothing; result: ReloadAnswer };
   dde: { params: DdeRequest; result: TextAnswer };
   dde_request: { params: DdeItemRequest; result: TextAnswer };

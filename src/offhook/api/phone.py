@@ -57,9 +57,9 @@ class Softphone:
 
     `Softphone(…)` runs a phone in this program: `config` is a Config, or the path of an offhook.toml; `accounts` come in
     addition. `sound` "null" needs no sound card, "" leaves it to the configuration. `media` "thread" starts fast, "process"
-    keeps sound smooth while the program is busy. `port` 0 takes any free one. `history`, `journal` and `contacts` are files for
-    the past calls, the events and the people; without them these are kept in memory, or not at all. The phone ends with the
-    block.
+    keeps sound smooth while the program is busy. `port` 0 takes any free one. `history`, `journal`, `contacts` and `kept_texts`
+    are files for the past calls, the events, the people and the texts; without them these are kept in memory, or not at all.
+    The phone ends with the block.
 
     `Softphone.connect()` drives one that runs already.
     """
@@ -68,12 +68,13 @@ class Softphone:
         self, config: ConfigSource = None, *, accounts: Iterable[AccountSettings] = (), sound: Sound = "",
         media: Literal["thread", "process"] = "thread", host: str = "", port: int | None = None,
         history: str | os.PathLike[str] = "", journal: str | os.PathLike[str] = "", contacts: str | os.PathLike[str] = "",
-        name: str = "python",
+        kept_texts: str | os.PathLike[str] = "", name: str = "python",
     ) -> None:  # fmt: skip
         self._settings = (config, tuple(accounts), sound, media, host, port)
         self._history = Path(history) if history else None
         self._journal = Path(journal) if journal else None
         self._contacts = Path(contacts) if contacts else None
+        self._texts = Path(kept_texts) if kept_texts else None
         self._link: Link = OwnPhone(self._start, Client(name))
         self._book = Book(self._link)
         self._opened = False
@@ -106,7 +107,7 @@ class Softphone:
         return phone
 
     async def _start(self) -> RunningPhone:
-        from offhook.app.running import RunningPhone
+        from offhook.app.running import Files, RunningPhone
         from offhook.app.settings import complete
 
         source, accounts, sound, media, host, port = self._settings
@@ -118,7 +119,8 @@ class Softphone:
             sip=sip,
             media=replace(config.media, mode=media, sound=sound or config.media.sound),
         )
-        running = await RunningPhone.start(config, history=self._history, journal=self._journal, contacts=self._contacts)
+        files = Files(self._history, self._journal, contacts=self._contacts, texts=self._texts)
+        running = await RunningPhone.start(config, files)
         await running.people.loaded.wait()
         return running
 
@@ -233,6 +235,16 @@ class Softphone:
         found = await self._link.request("history", {"limit": limit, "before": before})
         entries: list[dict[str, Any]] = found["entries"]
         return entries
+
+    async def texts(self, limit: int = 50, *, before: str = "") -> list[dict[str, Any]]:
+        """Return texts that came and went, newest first; those older than `before`. Raises NotFound if none are kept."""
+        found = await self._link.request("messages", {"limit": limit, "before": before})
+        texts: list[dict[str, Any]] = found["messages"]
+        return texts
+
+    async def clear_texts(self) -> None:
+        """Forget all texts."""
+        await self._link.request("clear_messages", {})
 
     async def reload(self) -> dict[str, list[str]]:
         """Have the configuration file read again; returns what has changed, under `restart` what only the next start does."""

@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from offhook import __version__
 from offhook.app.history import CallHistory
 from offhook.app.settings import check_workers, complete, may_encrypt
+from offhook.app.texts import KeptTexts
 from offhook.errors import CommandError, InvalidArgument, InvalidState, NotFound, SetupError
 from offhook.io import clock
 from offhook.io.audio_link import AudioLink, AudioLinks
@@ -69,17 +70,29 @@ class Outward(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Where a phone keeps what outlives it; None: it is not kept."""
+
+    history: Path | None = None
+    journal: Path | None = None
+    webhooks: Path | None = None
+    contacts: Path | None = None
+    certificate: Path | None = None
+    texts: Path | None = None
+
+
+NO_FILES: Final = Files()
+
+
 class RunningPhone:
     """One phone, running. It is the Backend of every surface.
 
     `await RunningPhone.start(config)`, use `execute` and `subscribe`, `await close()` (which hangs up and unregisters first).
     """
 
-    def __init__(
-        self, config: Config, *, history: Path | None = None, journal: Path | None = None, webhooks: Path | None = None,
-        contacts: Path | None = None, certificate: Path | None = None,
-    ) -> None:  # fmt: skip
-        self.certificate = Certificate(certificate)
+    def __init__(self, config: Config, files: Files = NO_FILES) -> None:
+        self.certificate = Certificate(files.certificate)
         ids = SystemIds()
         epoch = ids.token(6)
         self._loop = asyncio.get_running_loop()
@@ -96,21 +109,22 @@ class RunningPhone:
         check_workers(config.media)
         self.media = media_host(config.media.workers, config.media.mode, options, self._media_reports)
         self._lag = self._longest_lag = 0.0
-        kept = _open_journal(journal, epoch, self._trouble) if journal else None
+        kept = _open_journal(files.journal, epoch, self._trouble) if files.journal else None
         self.engine = Engine(self.phone, self.media, epoch, journal=kept, instance=config.phone.name)
         self.transports = Transports(
             config.sip.host, config.sip.port, self.engine.deliver, any_port=True, listen=_listen_for_tls(config.sip)
         )
-        self._history = CallHistory(self.engine, history, self._loop.call_soon, self._trouble)
+        self._history = CallHistory(self.engine, files.history, self._loop.call_soon, self._trouble)
+        self._texts = KeptTexts(self.engine, files.texts, self._trouble)
         self._config = config
         self._since = clock.wall()
-        self._webhooks_file = webhooks
+        self._webhooks_file = files.webhooks
         self._allow_http = config.webhooks.allow_http
         self._webhooks: Webhooks | None = None
         self.outward: list[Outward] = []
         self._closed = False
         self._searching: asyncio.Task[None] | None = None
-        self.people = People(self.engine, self.phone.contacts, contacts, self._trouble)
+        self.people = People(self.engine, self.phone.contacts, files.contacts, self._trouble)
         self._audio = AudioLinks(self.media.send, self.engine.report)
         self.media.set_audio_callback(self._audio.take)
         self.engine.subscribe(self._audio.see)
@@ -120,20 +134,16 @@ class RunningPhone:
         self._web_requests: WebRequests | None = None
 
     @classmethod
-    async def start(
-        cls, config: Config, *, history: Path | None = None, journal: Path | None = None, webhooks: Path | None = None,
-        contacts: Path | None = None, certificate: Path | None = None,
-    ) -> RunningPhone:  # fmt: skip
+    async def start(cls, config: Config, files: Files = NO_FILES) -> RunningPhone:
         """Open the sockets first (the phone answers at once), then the media, then the accounts.
 
-        The files are where these are kept. Webhooks are served, and contacts read, from their first use on.
+        Webhooks are served, and contacts and texts read, from their first use on.
         """
-        running = cls(
-            config, history=history, journal=journal, webhooks=webhooks, contacts=contacts, certificate=certificate
-        )
+        running = cls(config, files)
         await running.transports.start()
         running.engine.start(running.transports, Names(config.sip.nameservers))
         running._history.start()
+        running._texts.start()
         running.people.start()
         running.media.start()
         if config.nat.stun or config.nat.turn:
@@ -166,6 +176,7 @@ class RunningPhone:
         if self._webhooks is not None:
             await self._webhooks.close()
         await self.people.close()
+        await self._texts.close()
         await self.engine.close()
         await self.transports.close()
         await self._aside(self.media.close)
@@ -268,6 +279,14 @@ class RunningPhone:
     def history_entry(self, entry: str) -> dict[str, Any]:
         """Return one past call."""
         return self._history.get(entry)
+
+    def texts(self, limit: int, before: str) -> list[dict[str, Any]]:
+        """Return texts, newest first."""
+        return self._texts.list(limit, before)
+
+    def clear_texts(self) -> None:
+        """Forget all texts."""
+        self._texts.clear()
 
     async def reload(self) -> dict[str, Any]:
         """Read the configuration file again and do what it says. What cannot be done is refused before anything is."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-from offhook.app.running import Outward, RunningPhone
+from offhook.app.running import Files, Outward, RunningPhone
 from offhook.app.settings import complete, kept_instance, with_address
 from offhook.errors import ConfigError, SetupError
 from offhook.io.collector import keep_collector_quiet
@@ -65,8 +65,11 @@ async def _serve_until(
         config = replace(config, phone=replace(config.phone, instance_id=kept_instance(where.state / "instance-id")))
     make_private(Path(config.phone.recording_dir))
     phone = await RunningPhone.start(
-        config, history=where.history_file, journal=where.journal_file, webhooks=where.webhooks_file,
-        contacts=where.contacts_file, certificate=where.certificate_file,
+        config,
+        Files(
+            history=where.history_file, journal=where.journal_file, webhooks=where.webhooks_file, contacts=where.contacts_file,
+            certificate=where.certificate_file, texts=where.texts_file,
+        ),
     )  # fmt: skip
     if file is not None:
         phone.follow_file(file)

@@ -94,6 +94,17 @@ def audio_line(audio: dict[str, Any]) -> str:
     return f"speaker {audio['output_volume']}, microphone {audio['mic_volume']}{' muted' if audio['mic_muted'] else ''}"
 
 
+def text_line(entry: dict[str, Any]) -> str:
+    """Return one line about a text."""
+    import time
+
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry["at"]))
+    arrow = "from" if entry["direction"] == "in" else "to"
+    why = f"  (failed: {entry['sip_status']} {entry['reason']})" if entry["state"] == "failed" else ""
+    remote = party({"uri": entry["remote_uri"], "display": entry["remote_display"]})
+    return plain(f"{when}  {arrow} {remote}: {entry['text']}{why}")
+
+
 def history_line(entry: dict[str, Any]) -> str:
     """Return one line about a past call: when, which way, with whom, and how long or why not."""
     if "remote_uri" in entry and isinstance(entry.get("started"), int | float):

@@ -93,6 +93,8 @@ VERBS: dict[str, Verb] = {
              follow="flag", after="EVENT", count="N", timeout="SECONDS"),
         Verb("wait", "type", "stay until an event comes, e.g. wait call.active --timeout 30", events.wait,
              group="events and history", timeout="SECONDS", call="CALL"),
+        Verb("messages", "[action]", "show texts that came and went, or forget them: messages clear", events.messages,
+             group="events and history", limit="N", before="MESSAGE"),
         Verb("history", "[action] [entry]", "show past calls, or: history export [FILE] (CSV), delete ENTRY, clear",
              events.history, group="events and history", limit="N", before="ENTRY"),
         Verb("contacts", "[action] [what...]", "people: list, search WORDS, get ID, add NUMBER NAME, update ID --name …, "

@@ -95,6 +95,14 @@ class Backend(Protocol):
         """Forget all past calls."""
         ...
 
+    def texts(self, limit: int, before: str) -> list[dict[str, Any]]:
+        """Return up to `limit` texts that came and went, newest first; only those older than the text `before` unless ""."""
+        ...
+
+    def clear_texts(self) -> None:
+        """Forget all texts."""
+        ...
+
     def check_url(self, url: str, *, anywhere: bool, name: str = "") -> None:
         """Raise CommandError for a web address that no command, or not one of the client `name`, may send the phone to."""
         ...

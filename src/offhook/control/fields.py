@@ -15,10 +15,11 @@ from offhook.phone.dialplan import MAX_PLAN, MAX_TARGET
 from offhook.phone.digits import DURATION_MS, GAP_MS, MAX_DIGITS
 from offhook.phone.model import ContactDetails
 from offhook.phone.outgoing import MAX_HEADERS, MAX_RING
-from offhook.phone.phone import MAX_DELAY, MAX_TEXT
+from offhook.phone.phone import MAX_DELAY
 from offhook.phone.settings import AccountSettings
 from offhook.phone.sound import MAX_GAIN_DB, MAX_PLAY_MS, MAX_RECORD, MAX_STEPS, MIN_GAIN_DB
 from offhook.phone.streams import MAX_PARAMETERS
+from offhook.phone.texts import MAX_TEXT
 from offhook.phone.urls import MAX_URL
 
 Keywords: TypeAlias = Mapping[str, Any]

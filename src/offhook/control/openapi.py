@@ -86,6 +86,7 @@ _BOUNDS: Final[Mapping[tuple[str, str], Schema]] = {
     ("list_contacts", "limit"): {"minimum": 1, "maximum": MAX_PAGE},
     ("list_contacts", "search"): {"maxLength": MAX_SEARCH},
     ("history", "limit"): {"minimum": 1, "maximum": MAX_HISTORY},
+    ("messages", "limit"): {"minimum": 1, "maximum": MAX_HISTORY},
     ("wait_call", "timeout"): {"minimum": 0, "maximum": MAX_WAIT},
     ("wait_call", "condition"): {
         "enum": [*CallState, *(event.type for event in ALL_EVENTS if issubclass(event, CallEvent))],

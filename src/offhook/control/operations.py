@@ -174,6 +174,22 @@ def _delete_history(request: Request) -> Any:
     return {}
 
 
+def _texts_page(request: Request) -> Any:
+    request.only("limit", "before")
+    request.client.check("read")
+    limit = request.value("limit", int, 50)
+    if not 1 <= limit <= MAX_HISTORY:
+        raise InvalidArgument.field("limit", f"must be 1 to {MAX_HISTORY}")
+    return {"messages": to_json(request.backend.texts(limit, request.value("before", str, "")))}
+
+
+def _clear_messages(request: Request) -> Any:
+    request.only()
+    request.client.check("config")
+    request.backend.clear_texts()
+    return {}
+
+
 def _clear_history(request: Request) -> Any:
     request.only()
     request.client.check("config")
@@ -298,6 +314,8 @@ EXTRA: dict[str, Callable[[Request], Any]] = {
     "history": _history,
     "delete_history": _delete_history,
     "clear_history": _clear_history,
+    "messages": _texts_page,
+    "clear_messages": _clear_messages,
     "reload": _reload,
     "list_webhooks": _list_webhooks,
     "create_webhook": _create_webhook,
@@ -312,7 +330,7 @@ EXTRA: dict[str, Callable[[Request], Any]] = {
 }
 """Operations that are not commands of the phone."""
 
-BLOCKING = frozenset({"history", "delete_history", "clear_history", "reload"})
+BLOCKING = frozenset({"history", "delete_history", "clear_history", "messages", "clear_messages", "reload"})
 """Those that wait for the disk: `run_aside` is their way. What is no coroutine function touches nothing of the phone's."""
 
 assert not EXTRA.keys() & OPERATIONS.keys()

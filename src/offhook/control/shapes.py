@@ -46,6 +46,13 @@ class RecordingAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class MessageAnswer:
+    """The text that is on its way."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class EndedAnswer:
     """How many calls were ended."""
 
@@ -76,6 +83,7 @@ VALUES: Final[Mapping[type[c.Command], Any]] = {
     c.CreateWatch: WatchView,
     c.DeleteWatch: WatchView,
     c.ListWatches: tuple[WatchView, ...],
+    c.SendMessage: MessageAnswer,
     c.Play: PlaybackAnswer,
     c.Record: RecordingAnswer,
     c.StopRecord: RecordingAnswer,
@@ -176,6 +184,30 @@ class HistoryPage:
 
 
 @dataclass(frozen=True, slots=True)
+class MessageEntry:
+    """A text that came or went. `at` is Unix seconds; `sip_status` and `reason` say why it failed."""
+
+    id: str
+    at: float
+    direction: Literal["in", "out"]
+    account: str
+    remote_uri: str
+    remote_display: str
+    text: str
+    content_type: str
+    state: Literal["received", "sent", "failed"]
+    sip_status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessagePage:
+    """Texts, newest first."""
+
+    messages: tuple[MessageEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SnapshotNow:
     """A Snapshot's fields, and `as_of`, the event after which it is true."""
 
@@ -226,6 +258,14 @@ class CopydataAnswer:
 @dataclass(frozen=True, slots=True)
 class HistoryRequest:
     """Ask for past calls, newest first: at most `limit`, only those older than the entry `before`."""
+
+    limit: int = 50
+    before: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesRequest:
+    """Ask for texts, newest first: at most `limit`, only those older than the text `before`."""
 
     limit: int = 50
     before: str = ""
@@ -487,6 +527,8 @@ EXCHANGES: Final[Mapping[str, Exchange]] = {
     "history": Exchange("Past calls, newest first.", HistoryRequest, HistoryPage),
     "delete_history": Exchange("Forget one past call.", EntryRequest, Nothing),
     "clear_history": Exchange("Forget all past calls.", Nothing, Nothing),
+    "messages": Exchange("Texts that came and went, newest first.", MessagesRequest, MessagePage),
+    "clear_messages": Exchange("Forget all texts.", Nothing, Nothing),
     "reload": Exchange("Read the configuration file again.", Nothing, ReloadAnswer),
     "dde": Exchange("Carry out a DDE string.", DdeRequest, TextAnswer),
     "dde_request": Exchange("The answer to a DDE request.", DdeItemRequest, TextAnswer),

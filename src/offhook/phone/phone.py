@@ -28,14 +28,15 @@ from offhook.phone.desk import Account, Desk, PhoneOutput
 from offhook.phone.dialplan import target_uri
 from offhook.phone.digits import Digits
 from offhook.phone.incoming import Incoming
-from offhook.phone.model import CallState, Party, Snapshot
+from offhook.phone.model import CallState, Snapshot
 from offhook.phone.offers import Offers
-from offhook.phone.outgoing import LOCAL_IDENTITY, Outgoing
+from offhook.phone.outgoing import Outgoing
 from offhook.phone.reach import NatServers, Reach
 from offhook.phone.secrecy import NoCertificate, OwnCertificate, Secrecy
 from offhook.phone.settings import NatSettings, PhoneSettings, SrtpSettings, WatchedBy
 from offhook.phone.sound import Sound
 from offhook.phone.streams import Streams
+from offhook.phone.texts import Texts
 from offhook.phone.transfers import Transfers
 from offhook.phone.ways import Ways
 from offhook.phone.web_requests import SoundFetched, StreamConnected, StreamOver
@@ -54,8 +55,6 @@ QUIT_WITHIN: Final = 4.0
 """Seconds for BYE and un-REGISTER to be answered before the phone ends anyway."""
 QUIT_POLL: Final = 0.01
 """Seconds between looks whether everything is answered: a BYE in a local network is, by the second look."""
-MAX_TEXT: Final = 16 * 1024
-"""Characters of a text message."""
 MAX_DELAY: Final = 300
 """Seconds a call may wait for forwarding or for the automatic answer; the caller has given up by then."""
 
@@ -121,6 +120,7 @@ class Phone:
         self.transfers = Transfers(self.desk, self.outgoing, self.closing)
         self.accounts = Accounts(self.desk, self.outgoing)
         self.ways = Ways(self.desk, self.outgoing)
+        self.texts = Texts(self.desk, self.outgoing)
         self.sound = Sound(self.desk)
         self.conferences = Conferences(self.desk)
         self.streams = Streams(self.desk, self.closing)
@@ -140,7 +140,6 @@ class Phone:
         ]
         self._watches: Watches | None = None
         self._own: Own | None = None
-        self._messages: dict[str, tuple[str, str]] = {}
         self._quit_at = 0.0
         self._quit_operation = ""
         self._commands = self._command_table()
@@ -280,8 +279,8 @@ class Phone:
             c.TransferAttended: self.transfers.start_attended,
             c.AcceptTransfer: self.transfers.accept,
             c.RejectTransfer: self.transfers.refuse,
-            c.SendInfo: self._send_info,
-            c.SendMessage: self._send_message,
+            c.SendInfo: self.texts.send_info,
+            c.SendMessage: self.texts.send,
             c.Decide: self.incoming.decide,
             c.GetCall: self._get_call,
             c.ListCalls: lambda _: c.Accepted(value=tuple(call.view() for call in self.desk.calls.values())),
@@ -368,7 +367,7 @@ class Phone:
             s.WatcherGone: lambda x: self.own.gone(x),
             s.Published: lambda _: None,
             s.InfoReceived: for_call(self.digits.info_received),
-            s.MessageReceived: self._message_received,
+            s.MessageReceived: self.texts.received,
             s.RequestDone: self._request_done,
             s.Dropped: lambda _: None,
             s.Refused: self._refused,
@@ -543,62 +542,12 @@ class Phone:
         self.desk.media(media.ListDevices())
         return c.Accepted(value=self.desk.devices)
 
-    # --- texts
-
-    def _send_info(self, command: c.SendInfo) -> c.Accepted:
-        call = self.desk.find_connected(command.call)
-        if len(command.body) > MAX_TEXT:
-            raise InvalidArgument.field("body", f"at most {MAX_TEXT} characters")
-        if not _is_content_type(command.content_type):
-            raise InvalidArgument.field("content_type", "at most 128 characters such as text/plain")
-        request = f"user:{self.desk.ids.token(8)}"
-        self.desk.signal(s.SendInfo(call.id, request, s.Body(command.content_type, command.body.encode())))
-        operation = self.desk.begin("send_info")
-        self._messages[request] = (operation, "")
-        return c.Accepted(call=call.id, operation=operation)
-
-    def _send_message(self, command: c.SendMessage) -> c.Accepted:
-        if not command.text or len(command.text) > MAX_TEXT:
-            raise InvalidArgument.field("text", f"1-{MAX_TEXT} characters")
-        account = self.outgoing.choose_account(command.account, command.to)
-        target = target_uri(command.to, account.settings if account else None)
-        operation = self.desk.begin("send_message")
-        identity = account.settings.id if account else LOCAL_IDENTITY
-        body = s.Body("text/plain;charset=UTF-8", command.text.encode("utf-8", "replace"))
-        self.desk.signal(s.SendRequest(operation, identity, "MESSAGE", target, body))
-        self._messages[operation] = (operation, str(target))
-        return c.Accepted(operation=operation)
-
     def _request_done(self, event: s.RequestDone) -> None:
-        if self.digits.request_done(event) or self.accounts.failover.request_done(event):
-            return
-        operation, to = self._messages.pop(event.request, ("", ""))
-        if not operation:
-            return
-        command = "send_message" if to else "send_info"
-        if event.status < 300:
-            if to:
-                self.desk.emit(e.MessageSent(to=to, operation=operation))
-            self.desk.emit(e.OperationSucceeded(operation=operation, command=command))
-            return
-        if to:
-            self.desk.emit(e.MessageFailed(to=to, operation=operation, sip_status=event.status, reason=event.reason))
-        self.desk.emit(
-            e.OperationFailed(operation=operation, command=command, sip_status=event.status, reason=event.reason)
-        )
+        if not (self.digits.request_done(event) or self.accounts.failover.request_done(event)):
+            self.texts.done(event)
 
     def _refused(self, event: s.Refused) -> None:
         self.desk.emit(e.AuditDenied(surface="sip", reason=event.reason, peer=event.source, attempts=event.attempts))
-
-    def _message_received(self, event: s.MessageReceived) -> None:
-        said = event.remote.display
-        remote = self.desk.names.known(Party(str(event.remote.uri), said, said=said), event.remote.uri)
-        text = event.body.data.decode("utf-8", "replace")
-        self.desk.emit(
-            e.MessageReceived(
-                account=event.identity or LOCAL_IDENTITY, remote=remote, text=text, content_type=event.body.content_type
-            )
-        )
 
     # --- settings
 
@@ -673,10 +622,3 @@ class Phone:
             return
         self.desk.emit(e.OperationSucceeded(operation=self._quit_operation, command="quit"))
         self.desk.emit(e.SystemStopped())
-
-
-def _is_content_type(text: str) -> bool:
-    kind, slash, sub = text.partition("/")
-    return bool(slash and kind and sub) and all(32 < ord(ch) < 127 for ch in text) and len(text) <= 128
-
-

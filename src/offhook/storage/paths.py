@@ -66,6 +66,11 @@ class Paths:
         return self.state / "contacts.sqlite3"
 
     @property
+    def texts_file(self) -> Path:
+        """The texts that came and went."""
+        return self.state / "texts.sqlite3"
+
+    @property
     def certificate_file(self) -> Path:
         """The certificate of encrypted sound, with its key."""
         return self.state / "dtls.pem"

@@ -76,6 +76,7 @@ class FakeBackend:
         self.calls: tuple[CallView, ...] = ()
         self.accounts: tuple[AccountView, ...] = ()
         self.facts: dict[str, Any] = {"version": __version__, "pid": 0, "since": wall(1_700_000_000)}
+        self.kept_texts: list[dict[str, Any]] = []
         self.entries: list[dict[str, Any]] = [{"id": "h_2"}, {"id": "h_1"}]
         self.on_execute: Callable[[Command], None] = lambda command: None
         self._subscribers: list[Callable[[Envelope], None]] = []
@@ -165,6 +166,12 @@ class FakeBackend:
 
     def clear_history(self) -> None:
         self.entries = []
+
+    def texts(self, limit: int, before: str) -> list[dict[str, Any]]:
+        return self.kept_texts[:limit]
+
+    def clear_texts(self) -> None:
+        self.kept_texts = []
 
     def traced(self, sip_call_id: str) -> list[TracedMessage]:
         """Return two messages of any call."""

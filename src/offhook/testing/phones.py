@@ -303,7 +303,7 @@ class VirtualPhone:
         left = [part for part in (
             phone.streams._streams, phone.sound._fetching, phone.sound._fetched,
             phone.outgoing._targets, phone.offers.routes._asked, phone.digits._runs, phone.digits._infos,
-            phone.digits._inband,            phone.transfers._placed_for, phone._messages, phone.audio.links,
+            phone.digits._inband,            phone.transfers._placed_for, phone.texts.sent, phone.audio.links,
         ) if part]
         assert not left, f"{self.name}: {left}"
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from offhook.app.running import RunningPhone
+from offhook.app.running import Files, RunningPhone
 from offhook.testing.http import serving
 from offhook.testing.live import quiet_config
 
 
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    phone = await RunningPhone.start(quiet_config(), webhooks=tmp_path / "webhooks.sqlite3")
+    phone = await RunningPhone.start(quiet_config(), Files(webhooks=tmp_path / "webhooks.sqlite3"))
     try:
         async with (
             serving(phone, tmp_path) as served,

@@ -39,6 +39,16 @@ def history(use: Invocation) -> int:
     raise usage_error(use.verb, "write: history, history delete ENTRY, or history clear")
 
 
+def messages(use: Invocation) -> int:
+    """Show the texts, or forget them."""
+    if use.text("action", "list") == "clear":
+        return show(use, use.client.request("clear_messages"), "texts forgotten")
+    if use.text("action", "list") != "list":
+        raise usage_error(use.verb, "write: messages, or messages clear")
+    found = use.client.request("messages", limit=use.whole("limit", 50), before=use.text("before"))["messages"]
+    return show(use, found, "\n".join(map(render.text_line, found)) or "no texts")
+
+
 def _export(use: Invocation) -> int:
     """Write the past calls as CSV, into a file or to the terminal."""
     from offhook.control.spreadsheet import as_csv

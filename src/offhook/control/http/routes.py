@@ -242,6 +242,11 @@ ROUTES: tuple[Route, ...] = (
     _command("PUT", "/settings/forwarding", "set_forwarding", status=204),
     _command("PUT", "/settings/auto_answer", "set_auto_answer", status=204),
     _command("POST", "/messages", "send_message"),
+    _extra("GET", "/messages", "messages", "read", "Texts that came and went, newest first.", query=(
+        Parameter("limit", "whole", "at most so many, 1-1000", default=50),
+        Parameter("before", "text", "only those older than this text", default=""),
+    )),
+    _extra("DELETE", "/messages", "clear_messages", "config", "Forget all texts.", status=204),
     # --- contacts
     _command("GET", "/contacts", "list_contacts", key="contacts", query=(
         Parameter("search", "text", "words that must all occur, in whichever field", default=""),

@@ -40,26 +40,45 @@ class AccountRemoved(AccountEvent, frozen=True, kw_only=True):
 class MessageReceived(Event, frozen=True, kw_only=True):
     """A text came in."""
 
+    message: str
     account: str
     remote: Party
     text: str
     content_type: str
 
+    @property
+    def subject(self) -> str:
+        return f"messages/{self.message}"
+
 
 class MessageSent(Event, frozen=True, kw_only=True):
     """The far end's side accepted our text."""
 
+    message: str
+    account: str
     to: str
+    text: str
     operation: str
+
+    @property
+    def subject(self) -> str:
+        return f"messages/{self.message}"
 
 
 class MessageFailed(Event, frozen=True, kw_only=True):
     """Our text was refused or got no answer."""
 
+    message: str
+    account: str
     to: str
+    text: str
     operation: str
     sip_status: int
     reason: str
+
+    @property
+    def subject(self) -> str:
+        return f"messages/{self.message}"
 
 
 class OperationSucceeded(Event, frozen=True, kw_only=True):

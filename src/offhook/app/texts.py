@@ -1,0 +1,104 @@
+"""The texts, kept from what the phone tells. The file is opened with the first text, or when somebody asks for them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec import structs
+
+from offhook.errors import NotFound, SetupError
+from offhook.io.engine import Engine
+from offhook.io.journal import Envelope
+from offhook.phone.events import MessageFailed, MessageReceived, MessageSent
+
+if TYPE_CHECKING:
+    from offhook.storage.texts import TextFile
+
+
+class KeptTexts:
+    """Writes texts down and reads them. Without a file there are none, and every question for them raises NotFound."""
+
+    def __init__(self, engine: Engine, path: Path | None, trouble: Callable[[str], None]) -> None:
+        self._engine = engine
+        self._path = path
+        self._trouble = trouble
+        self._file: TextFile | None = None
+        self._one_at_a_time = threading.Lock()  # a question opens the file on another thread
+        self._opening: asyncio.Task[None] | None = None
+        self._early: list[Envelope] = []  # what came before the file was open
+
+    def start(self) -> None:
+        """Keep texts from now on."""
+        if self._path is not None:
+            self._engine.subscribe(self._see)
+
+    async def close(self) -> None:
+        """Write what is left."""
+        if self._opening is not None:
+            await asyncio.wait([self._opening])
+        if self._file is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._file.close)
+
+    def list(self, limit: int, before: str) -> list[dict[str, Any]]:
+        """Return texts, newest first; waits for the disk."""
+        return [structs.asdict(record) for record in self._open().list(limit, before)]
+
+    def clear(self) -> None:
+        """Forget all texts; waits for the disk."""
+        self._open().clear()
+
+    def _open(self) -> TextFile:
+        if self._path is None:
+            raise NotFound("this phone keeps no texts")
+        with self._one_at_a_time:
+            if self._file is None:
+                from offhook.storage.texts import TextFile  # most phones write no texts
+
+                self._file = TextFile(self._path, trouble=self._trouble)
+            return self._file
+
+    def _see(self, envelope: Envelope) -> None:
+        if not isinstance(envelope.event, MessageReceived | MessageSent | MessageFailed):
+            return
+        if self._file is not None:
+            _keep(self._file, envelope)
+            return
+        self._early.append(envelope)
+        if self._opening is None:
+            self._opening = asyncio.get_running_loop().create_task(self._open_for_writing())
+
+    async def _open_for_writing(self) -> None:
+        try:
+            file = await asyncio.get_running_loop().run_in_executor(None, self._open)
+        except SetupError as error:
+            self._trouble(f"texts are not kept: {error}")
+            return
+        for envelope in self._early:
+            _keep(file, envelope)
+        self._early.clear()
+
+
+def _keep(file: TextFile, envelope: Envelope) -> None:
+    from offhook.storage.texts import TextRecord
+
+    at = envelope.seconds
+    match envelope.event:
+        case MessageReceived() as come:
+            file.add(TextRecord(
+                come.message, at, "in", come.account, come.remote.uri, come.remote.display, come.text, come.content_type,
+                "received", 0, "",
+            ))  # fmt: skip
+        case MessageSent() as sent:
+            file.add(TextRecord(sent.message, at, "out", sent.account, sent.to, "", sent.text, _OURS, "sent", 0, ""))
+        case MessageFailed() as failed:
+            file.add(TextRecord(
+                failed.message, at, "out", failed.account, failed.to, "", failed.text, _OURS, "failed", failed.sip_status,
+                failed.reason,
+            ))  # fmt: skip
+
+
+_OURS = "text/plain;charset=UTF-8"

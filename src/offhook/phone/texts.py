@@ -1,0 +1,103 @@
+"""Texts (SIP MESSAGE, RFC 3428), in and out, and what is sent as INFO within a call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from offhook.errors import InvalidArgument
+from offhook.phone.commands import Accepted, SendInfo, SendMessage
+from offhook.phone.desk import Desk
+from offhook.phone.dialplan import target_uri
+from offhook.phone.events import MessageFailed, MessageReceived, MessageSent, OperationFailed, OperationSucceeded
+from offhook.phone.model import Party
+from offhook.phone.outgoing import LOCAL_IDENTITY, Outgoing
+from offhook.sip import events as sip
+
+MAX_TEXT: Final = 16 * 1024
+"""Characters of a text."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What waits for its answer; `message` is "" for an INFO."""
+
+    operation: str
+    message: str = ""
+    account: str = ""
+    to: str = ""
+    text: str = ""
+
+
+class Texts:
+    """All that is written."""
+
+    def __init__(self, desk: Desk, outgoing: Outgoing) -> None:
+        self.desk = desk
+        self.outgoing = outgoing
+        self.sent: dict[str, _Sent] = {}  # by the name of the request
+
+    def send_info(self, command: SendInfo) -> Accepted:
+        """Send an INFO in a call."""
+        call = self.desk.find_connected(command.call)
+        if len(command.body) > MAX_TEXT:
+            raise InvalidArgument.field("body", f"at most {MAX_TEXT} characters")
+        if not _is_content_type(command.content_type):
+            raise InvalidArgument.field("content_type", "at most 128 characters such as text/plain")
+        request = f"user:{self.desk.ids.token(8)}"
+        self.desk.signal(sip.SendInfo(call.id, request, sip.Body(command.content_type, command.body.encode())))
+        operation = self.desk.begin("send_info")
+        self.sent[request] = _Sent(operation)
+        return Accepted(call=call.id, operation=operation)
+
+    def send(self, command: SendMessage) -> Accepted:
+        """Send a text."""
+        if not command.text or len(command.text) > MAX_TEXT:
+            raise InvalidArgument.field("text", f"1-{MAX_TEXT} characters")
+        account = self.outgoing.choose_account(command.account, command.to)
+        target = target_uri(command.to, account.settings if account else None)
+        operation = self.desk.begin("send_message")
+        identity = account.settings.id if account else LOCAL_IDENTITY
+        body = sip.Body("text/plain;charset=UTF-8", command.text.encode("utf-8", "replace"))
+        self.desk.signal(sip.SendRequest(operation, identity, "MESSAGE", target, body))
+        self.sent[operation] = sent = _Sent(operation, self._name(), identity, str(target), command.text)
+        return Accepted(operation=operation, value={"message": sent.message})
+
+    def done(self, event: sip.RequestDone) -> None:
+        """The far end's side has answered, or never will."""
+        sent = self.sent.pop(event.request, None)
+        if sent is None:
+            return
+        command = "send_message" if sent.message else "send_info"
+        if event.status < 300:
+            if sent.message:
+                self.desk.emit(MessageSent(
+                    message=sent.message, account=sent.account, to=sent.to, text=sent.text, operation=sent.operation
+                ))  # fmt: skip
+            self.desk.emit(OperationSucceeded(operation=sent.operation, command=command))
+            return
+        if sent.message:
+            self.desk.emit(MessageFailed(
+                message=sent.message, account=sent.account, to=sent.to, text=sent.text, operation=sent.operation,
+                sip_status=event.status, reason=event.reason,
+            ))  # fmt: skip
+        self.desk.emit(
+            OperationFailed(operation=sent.operation, command=command, sip_status=event.status, reason=event.reason)
+        )
+
+    def received(self, event: sip.MessageReceived) -> None:
+        """A text has come."""
+        said = event.remote.display
+        remote = self.desk.names.known(Party(str(event.remote.uri), said, said=said), event.remote.uri)
+        self.desk.emit(MessageReceived(
+            message=self._name(), account=event.identity or LOCAL_IDENTITY, remote=remote,
+            text=event.body.data.decode("utf-8", "replace"), content_type=event.body.content_type,
+        ))  # fmt: skip
+
+    def _name(self) -> str:
+        return f"msg_{self.desk.ids.token(8)}"
+
+
+def _is_content_type(text: str) -> bool:
+    kind, slash, sub = text.partition("/")
+    return bool(slash and kind and sub) and all(32 < ord(ch) < 127 for ch in text) and len(text) <= 128
