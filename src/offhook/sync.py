@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 from offhook import api
-from offhook.api.phone import ConfigSource, Event, Pairs, Sound
+from offhook.api.pairs import Pairs
+from offhook.api.phone import ConfigSource, Event, Sound
 from offhook.api.portal import Portal, Twin, bare, made
 from offhook.media.messages import AudioRate, DeviceInfo
 from offhook.phone import commands as c
@@ -118,6 +119,7 @@ class Softphone(Twin[api.Softphone]):
         *,
         account: str = "",
         headers: Pairs = (),
+        user_to_user: str = "",
         ring_timeout: float = 0.0,
         hold_others: bool = True,
         digits: str = "",
@@ -127,14 +129,15 @@ class Softphone(Twin[api.Softphone]):
     ) -> CallHandle:
         """Call a number or URI; returns the call at once: `call.wait_active()`.
 
-        `account` is an id, label or username ("": the default one). `headers` go into the INVITE, `tags` only into the call's
-        view. `ring_timeout` seconds without an answer end it. An active call is held unless `hold_others` is False. `digits`
-        are sent after the answer. `id` names the call; a second call of the same name is refused, so a program that does not
-        know whether its request arrived (ConnectionLost) can repeat it with the same `id`. `beside` is the id of a running
-        call that this one is to be joined with, where there are several media workers. Cancelling `dial` hangs up.
+        `account` is an id, label or username ("": the default one). `headers` go into the INVITE, as does `user_to_user` (RFC
+        7433, as "48656c6c6f;encoding=hex"), `tags` only into the call's view. `ring_timeout` seconds without an answer end it.
+        An active call is held unless `hold_others` is False. `digits` are sent after the answer. `id` names the call; a second
+        call of the same name is refused, so a program that does not know whether its request arrived (ConnectionLost) can
+        repeat it with the same `id`. `beside` is the id of a running call that this one is to be joined with, where there are
+        several media workers. Cancelling `dial` hangs up.
         """
         found: CallHandle = self._wrap(self._run(self._inner.dial(
-            to, account=account, headers=headers, ring_timeout=ring_timeout, hold_others=hold_others, digits=digits, tags=tags, id=id, beside=beside,
+            to, account=account, headers=headers, user_to_user=user_to_user, ring_timeout=ring_timeout, hold_others=hold_others, digits=digits, tags=tags, id=id, beside=beside,
         )))
         return found
 
@@ -442,13 +445,13 @@ class CallHandle(Twin[api.CallHandle]):
         """Wait until the call is over; returns its last view, whose `end` says by whom and why. Raises TimeoutError."""
         return self._run(self._inner.wait_ended(timeout=timeout))
 
-    def answer(self) -> None:
-        """Answer it; another active call is put on hold."""
-        self._run(self._inner.answer())
+    def answer(self, *, headers: Pairs = (), user_to_user: str = "") -> None:
+        """Answer it; another active call is put on hold. `headers` and `user_to_user` as in `dial`, for the answer."""
+        self._run(self._inner.answer(headers=headers, user_to_user=user_to_user))
 
-    def reject(self, status: int = 0) -> None:
+    def reject(self, status: int = 0, *, headers: Pairs = (), user_to_user: str = "") -> None:
         """Refuse it, as busy (486) unless `status` says otherwise (300-699)."""
-        self._run(self._inner.reject(status))
+        self._run(self._inner.reject(status, headers=headers, user_to_user=user_to_user))
 
     def redirect(self, to: str) -> None:
         """Send the ringing incoming call to somebody else (302)."""
@@ -458,9 +461,9 @@ class CallHandle(Twin[api.CallHandle]):
         """Say what becomes of an incoming call that waits for a decision (setting `decide`; within 2 seconds)."""
         self._run(self._inner.decide(action, status=status, to=to))
 
-    def hangup(self) -> None:
-        """End it, in whatever state; harmless when it is over."""
-        self._run(self._inner.hangup())
+    def hangup(self, *, headers: Pairs = (), user_to_user: str = "") -> None:
+        """End it, in whatever state; harmless when it is over. `headers` and `user_to_user` as in `dial`, for the BYE."""
+        self._run(self._inner.hangup(headers=headers, user_to_user=user_to_user))
 
     def hold(self, *, wait: bool = True) -> None:
         """Put it on hold."""

@@ -211,3 +211,18 @@ def test_encryption_and_nat_are_read() -> None:
     assert found.srtp == SrtpSettings("required", "dtls", ("AES_CM_128_HMAC_SHA1_80",))
     assert found.nat == NatSettings("ice", "203.0.113.7", "stun.example.org", "turns:relay.example.org:443", "u")
     assert (found.accounts[0].srtp, found.accounts[0].keying, found.accounts[0].nat) == ("off", "sdes", "turn")
+
+
+@pytest.mark.parametrize(("line", "message"), [
+    ('sent_headers = ["Via"]', "no header that anybody but the phone may set"), ('sent_headers = ["a b"]', "no header"),
+    ('sent_headers = [""]', "no header"), ('shown_headers = [""]', "write names"), ('shown_headers = ["X-*-y"]', "write names"),
+])
+def test_headers_that_cannot_be_meant(line: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config.parse(f"[phone]\n{line}\n")
+
+
+def test_headers_that_clients_may_send_and_see() -> None:
+    found = config.parse('[phone]\nsent_headers = ["History-Info"]\nshown_headers = ["X-*", "User-Agent"]\n').phone
+    assert found.sent_headers == ("History-Info",)
+    assert found.shown_headers == ("X-*", "User-Agent")

@@ -159,10 +159,18 @@ export interface AddContactParams {
   details: ContactDetails;
 }
 
-/** Answer the ringing incoming call (the oldest, unless named); an active call is put on hold first. */
+/**
+ * Answer the ringing incoming call (the oldest, unless named); an active call is put on hold first.
+ *
+ * `headers` and `user_to_user` as in Dial, for the answer.
+ */
 export interface AnswerParams {
   /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
   call?: string;
+  /** SIP headers to add, as pairs or as an object (a name may come twice in pairs): X-…, and those in sent_headers. */
+  headers?: [string, string][] | { [name: string]: string };
+  /** What is handed to the far end in User-to-User (RFC 7433), as 48656c6c6f;encoding=hex. */
+  user_to_user?: string;
 }
 
 /** The audio link. */
@@ -436,7 +444,12 @@ export interface CallUpdated {
   call: CallView;
 }
 
-/** A call as everyone sees it. `duration` counts seconds from the answer; `parent` is the call this one came out of. */
+/**
+ * A call as everyone sees it. `duration` counts seconds from the answer; `parent` is the call this one came out of.
+ *
+ * `headers` are those of the INVITE: ours beside the phone's own, or theirs as far as the setting `shown_headers` goes.
+ * `user_to_user` is what the far end has handed over last, in its INVITE, answer or BYE (RFC 7433).
+ */
 export interface CallView {
   id: string;
   account: string;
@@ -457,6 +470,7 @@ export interface CallView {
   tags: [string, string][];
   parent: string;
   diverted: Diversion[];
+  user_to_user: string;
 }
 
 /** Everything this phone can be asked for, every event it may send, and the codecs it offers. */
@@ -700,6 +714,7 @@ export interface DeviceRecovered {
  * `digits` are sent after the answer. `ring_timeout` seconds, 0: never. `id` lets the caller choose the call's id.
  * `beside` names a running call: where there are several media workers, the sound of both is in the same one, so that they
  * can be joined in a conference. The call that is put on hold is meant where nothing is said.
+ * `headers` are X-… and those that the setting `sent_headers` allows; `user_to_user` is handed to the far end (RFC 7433).
  */
 export interface DialParams {
   /** A number, or an address such as sip:1001@example.org. */
@@ -708,8 +723,10 @@ export interface DialParams {
   account?: string;
   /** The call's id, if you want to choose it; not one of active, ringing, last. */
   id?: string;
-  /** SIP headers to add to the INVITE, as pairs or as an object; a name may come twice in pairs. */
+  /** SIP headers to add, as pairs or as an object (a name may come twice in pairs): X-…, and those in sent_headers. */
   headers?: [string, string][] | { [name: string]: string };
+  /** What is handed to the far end in User-to-User (RFC 7433), as 48656c6c6f;encoding=hex. */
+  user_to_user?: string;
   /** Put the active call on hold first. */
   hold_others?: boolean;
   /** Refuse with line-busy while any call rings, is active or on hold. */
@@ -812,10 +829,18 @@ export interface GetContactParams {
 /** Answer the Snapshot: everything at one moment. */
 export type GetSnapshotParams = { [name: string]: never };
 
-/** End a call: BYE, CANCEL, or 603 for an incoming one that rings. */
+/**
+ * End a call: BYE, CANCEL, or 603 for an incoming one that rings.
+ *
+ * `headers` and `user_to_user` as in Dial, for the message that ends it.
+ */
 export interface HangupParams {
   /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
   call?: string;
+  /** SIP headers to add, as pairs or as an object (a name may come twice in pairs): X-…, and those in sent_headers. */
+  headers?: [string, string][] | { [name: string]: string };
+  /** What is handed to the far end in User-to-User (RFC 7433), as 48656c6c6f;encoding=hex. */
+  user_to_user?: string;
 }
 
 /** End several calls: all, only ringing incoming ones, only outgoing ones not yet answered, or all but ringing incoming. */
@@ -1367,12 +1392,20 @@ export interface RegisterAccountParams {
   account: string;
 }
 
-/** Refuse the ringing incoming call. `status` 300-699; 0 is the setting (486 Busy Here). */
+/**
+ * Refuse the ringing incoming call. `status` 300-699; 0 is the setting (486 Busy Here).
+ *
+ * `headers` and `user_to_user` as in Dial, for the refusal.
+ */
 export interface RejectParams {
   /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
   call?: string;
   /** The SIP status to refuse with, 300-699; 0: the setting (486 Busy Here). */
   status?: number;
+  /** SIP headers to add, as pairs or as an object (a name may come twice in pairs): X-…, and those in sent_headers. */
+  headers?: [string, string][] | { [name: string]: string };
+  /** What is handed to the far end in User-to-User (RFC 7433), as 48656c6c6f;encoding=hex. */
+  user_to_user?: string;
 }
 
 /** Refuse the far end's REFER. */

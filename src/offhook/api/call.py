@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from offhook.api.audio import Audio
 from offhook.api.failures import CallFailed, PhoneGone, call_failure
 from offhook.api.outgoing import AudioStream
+from offhook.api.pairs import Pairs, as_pairs
 from offhook.api.playing import Playback, Recording
 from offhook.api.streams import Bell, DigitStream, Stream, Streams, wait_until
 from offhook.errors import CommandError
@@ -132,15 +133,15 @@ class CallHandle:
 
     # --- doing
 
-    async def answer(self) -> None:
-        """Answer it; another active call is put on hold."""
-        await self._do(c.Answer(call=self.id), wait=True)
+    async def answer(self, *, headers: Pairs = (), user_to_user: str = "") -> None:
+        """Answer it; another active call is put on hold. `headers` and `user_to_user` as in `dial`, for the answer."""
+        await self._do(c.Answer(call=self.id, headers=as_pairs(headers), user_to_user=user_to_user), wait=True)
         with contextlib.suppress(CallFailed):  # it was answered; what comes later is seen in the state
             await self.wait_active()
 
-    async def reject(self, status: int = 0) -> None:
+    async def reject(self, status: int = 0, *, headers: Pairs = (), user_to_user: str = "") -> None:
         """Refuse it, as busy (486) unless `status` says otherwise (300-699)."""
-        await self._do(c.Reject(call=self.id, status=status))
+        await self._do(c.Reject(call=self.id, status=status, headers=as_pairs(headers), user_to_user=user_to_user))
         await self.wait_ended()
 
     async def redirect(self, to: str) -> None:
@@ -152,12 +153,12 @@ class CallHandle:
         """Say what becomes of an incoming call that waits for a decision (setting `decide`; within 2 seconds)."""
         await self._do(c.Decide(action=action, call=self.id, status=status, to=to))
 
-    async def hangup(self) -> None:
-        """End it, in whatever state; harmless when it is over."""
+    async def hangup(self, *, headers: Pairs = (), user_to_user: str = "") -> None:
+        """End it, in whatever state; harmless when it is over. `headers` and `user_to_user` as in `dial`, for the BYE."""
         if self.is_ended:
             return
         try:
-            await self._do(c.Hangup(call=self.id))
+            await self._do(c.Hangup(call=self.id, headers=as_pairs(headers), user_to_user=user_to_user))
         except CommandError:
             # It may have ended a moment ago, and the event of that is under way.
             view = (await self._do(c.GetCall(call=self.id))).value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
@@ -16,6 +16,7 @@ from offhook.api.conference import Conference
 from offhook.api.connections import LocalSocket
 from offhook.api.failures import CLOSED, OperationFailed, PhoneGone
 from offhook.api.links import Link, OwnPhone
+from offhook.api.pairs import Pairs, as_pairs
 from offhook.api.remote import RemotePhone
 from offhook.api.streams import EventStream, Stream, wait_until
 from offhook.control.access import Client
@@ -29,7 +30,6 @@ from offhook.phone.model import (
     AudioView,
     Contact,
     ContactDetails,
-    HeaderList,
     ImportedView,
     Snapshot,
     StatusView,
@@ -43,7 +43,6 @@ from offhook.storage.paths import socket_path as usual_socket
 if TYPE_CHECKING:
     from offhook.app.running import RunningPhone
 
-Pairs: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
 ConfigSource: TypeAlias = Config | str | os.PathLike[str] | None
 Sound: TypeAlias = Literal["", "auto", "null", "miniaudio", "sounddevice"]
 Event: TypeAlias = e.Event
@@ -158,20 +157,22 @@ class Softphone:
     # --- calls
 
     async def dial(
-        self, to: str, *, account: str = "", headers: Pairs = (), ring_timeout: float = 0.0, hold_others: bool = True,
-        digits: str = "", tags: Pairs = (), id: str = "", beside: str = "",
+        self, to: str, *, account: str = "", headers: Pairs = (), user_to_user: str = "", ring_timeout: float = 0.0,
+        hold_others: bool = True, digits: str = "", tags: Pairs = (), id: str = "", beside: str = "",
     ) -> CallHandle:  # fmt: skip
         """Call a number or URI; returns the call at once: `await call.wait_active()`.
 
-        `account` is an id, label or username ("": the default one). `headers` go into the INVITE, `tags` only into the call's
-        view. `ring_timeout` seconds without an answer end it. An active call is held unless `hold_others` is False. `digits`
-        are sent after the answer. `id` names the call; a second call of the same name is refused, so a program that does not
-        know whether its request arrived (ConnectionLost) can repeat it with the same `id`. `beside` is the id of a running
-        call that this one is to be joined with, where there are several media workers. Cancelling `dial` hangs up.
+        `account` is an id, label or username ("": the default one). `headers` go into the INVITE, as does `user_to_user` (RFC
+        7433, as "48656c6c6f;encoding=hex"), `tags` only into the call's view. `ring_timeout` seconds without an answer end it.
+        An active call is held unless `hold_others` is False. `digits` are sent after the answer. `id` names the call; a second
+        call of the same name is refused, so a program that does not know whether its request arrived (ConnectionLost) can
+        repeat it with the same `id`. `beside` is the id of a running call that this one is to be joined with, where there are
+        several media workers. Cancelling `dial` hangs up.
         """
         return await self._book.dial(c.Dial(
-            to=to, account=account, id=id or f"c_{secrets.token_hex(8)}", headers=_pairs(headers), hold_others=hold_others,
-            ring_timeout=ring_timeout, digits=digits, tags=_pairs(tags), beside=beside,
+            to=to, account=account, id=id or f"c_{secrets.token_hex(8)}", headers=as_pairs(headers),
+            user_to_user=user_to_user, hold_others=hold_others,
+            ring_timeout=ring_timeout, digits=digits, tags=as_pairs(tags), beside=beside,
         ))  # fmt: skip
 
     @property
@@ -458,7 +459,3 @@ class Softphone:
     async def set_auto_answer(self, mode: AutoAnswer, *, delay: float = 0.0) -> None:
         """Answer incoming calls without a program: "off", "header" (those that ask for it) or "all"."""
         await self.execute(c.SetAutoAnswer(mode=mode, delay=delay))
-
-
-def _pairs(given: Pairs) -> HeaderList:
-    return tuple(given.items() if isinstance(given, Mapping) else given)

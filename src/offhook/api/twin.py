@@ -48,7 +48,8 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 from offhook import api
-from offhook.api.phone import ConfigSource, Event, Pairs, Sound
+from offhook.api.pairs import Pairs
+from offhook.api.phone import ConfigSource, Event, Sound
 from offhook.api.portal import Portal, Twin, bare, made
 from offhook.media.messages import AudioRate, DeviceInfo
 from offhook.phone import commands as c

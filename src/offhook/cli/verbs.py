@@ -8,6 +8,7 @@ from offhook.cli.actions.common import simple
 from offhook.cli.parsing import Verb
 
 _WAIT = {"wait": "flag", "timeout": "SECONDS"}
+_EXTRA = {"header": "HEADER...", "user_to_user": "DATA"}
 
 CONTACT_FIELDS = ("name", "number", "first_name", "last_name", "phone", "mobile", "email", "address", "city", "state", "zip",
                   "comment", "info", "external_id")  # fmt: skip
@@ -32,18 +33,18 @@ VERBS: dict[str, Verb] = {
         Verb("exchange", "", "start a practice exchange to call", elsewhere.exchange, group="the phone",
              host="ADDRESS", port="PORT", tls="flag", verbose="flag"),
         Verb("dial", "to", "call a number or URI", calls.dial, group="calls", **_WAIT, account="ACCOUNT", no_hold="flag",
-             header="HEADER...", digits="DIGITS", ring_timeout="SECONDS", id="CALL", beside="CALL"),
+             **_EXTRA, digits="DIGITS", ring_timeout="SECONDS", id="CALL", beside="CALL"),
         Verb("calls", "", "list the calls", calls.list_calls, group="calls"),
         Verb("call", "[call] [id] [file]", "show one call (call ID), all (call list), or its SIP messages: call trace ID, "
              "call pcap ID FILE", calls.get_call,
              group="calls"),
-        Verb("answer", "[call]", "answer the ringing call", simple("answer", "answering", "answered"), group="calls", **_WAIT),
-        Verb("reject", "[call]", "refuse the ringing call", calls.reject, group="calls", status="STATUS"),
+        Verb("answer", "[call]", "answer the ringing call", calls.answer, group="calls", **_WAIT, **_EXTRA),
+        Verb("reject", "[call]", "refuse the ringing call", calls.reject, group="calls", status="STATUS", **_EXTRA),
         Verb("redirect", "to [call]", "send the ringing call elsewhere", simple("redirect", "redirected", fields="to call"),
              group="calls"),
         Verb("decide", "action [call]", "decide about a call that waits for it: answer, reject, redirect, ring, dnd, default",
              calls.decide, group="calls", status="STATUS", to="TO"),
-        Verb("hangup", "[call]", "end a call, or all", calls.hangup, group="calls", all="flag"),
+        Verb("hangup", "[call]", "end a call, or all", calls.hangup, group="calls", all="flag", **_EXTRA),
         Verb("hold", "[call]", "put a call on hold", simple("hold", "holding", "on hold"), group="calls", **_WAIT),
         Verb("resume", "[call]", "take a call off hold", simple("resume", "resuming", "resumed"), group="calls", **_WAIT),
         Verb("mute", "[call]", "silence the microphone", simple("mute", "muted"), group="calls"),

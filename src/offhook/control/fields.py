@@ -13,8 +13,9 @@ from offhook.phone.contacts import MAX_BATCH, MAX_COMMENT, MAX_FIELD, MAX_PAGE, 
 from offhook.phone.contacts import TEXTS as CONTACT_TEXTS
 from offhook.phone.dialplan import MAX_PLAN, MAX_TARGET
 from offhook.phone.digits import DURATION_MS, GAP_MS, MAX_DIGITS
+from offhook.phone.headers import MAX_HEADERS, MAX_USER_TO_USER
 from offhook.phone.model import ContactDetails
-from offhook.phone.outgoing import MAX_HEADERS, MAX_RING
+from offhook.phone.outgoing import MAX_RING
 from offhook.phone.phone import MAX_DELAY
 from offhook.phone.settings import AccountSettings
 from offhook.phone.sound import MAX_GAIN_DB, MAX_PLAY_MS, MAX_RECORD, MAX_STEPS, MIN_GAIN_DB
@@ -28,17 +29,20 @@ _PERCENT: Final[Keywords] = {"minimum": 0, "maximum": 100}
 _TARGET: Final[Keywords] = {"minLength": 1, "maxLength": MAX_TARGET}
 _STEPS: Final[Keywords] = {"minimum": 1, "maximum": MAX_STEPS}
 _DELAY: Final[Keywords] = {"minimum": 0, "maximum": MAX_DELAY}
+_HEADERS: Final = {"headers": {"maxItems": MAX_HEADERS}, "user_to_user": {"maxLength": MAX_USER_TO_USER}}
 _KEYS: Final = "[0-9*#A-Da-d,]"
 
 LIMITS: Final[Mapping[type, Mapping[str, Keywords]]] = {
     c.Dial: {
         "to": _TARGET,
         "id": {"pattern": "^([A-Za-z0-9_.-]{1,64})?$"},
-        "headers": {"maxItems": MAX_HEADERS},
+        **_HEADERS,
         "ring_timeout": {"minimum": 0, "maximum": MAX_RING},
         "digits": {"pattern": rf"^(\s*{_KEYS}{{1,{MAX_DIGITS}}}\s*)?$"},
     },
-    c.Reject: {"status": {"anyOf": [{"const": 0}, {"minimum": 300, "maximum": 699}]}},
+    c.Answer: _HEADERS,
+    c.Hangup: _HEADERS,
+    c.Reject: {**_HEADERS, "status": {"anyOf": [{"const": 0}, {"minimum": 300, "maximum": 699}]}},
     c.Redirect: {"to": _TARGET},
     c.SendDtmf: {
         "digits": {"pattern": rf"^\s*{_KEYS}{{1,{MAX_DIGITS}}}\s*$"},
@@ -89,7 +93,8 @@ _MEANINGS: Final[Mapping[str, str]] = {
     "call": _CALL,
     "account": _ACCOUNT,
     "to": "A number, or an address such as sip:1001@example.org.",
-    "headers": "SIP headers to add to the INVITE, as pairs or as an object; a name may come twice in pairs.",
+    "headers": "SIP headers to add, as pairs or as an object (a name may come twice in pairs): X-…, and those in sent_headers.",
+    "user_to_user": "What is handed to the far end in User-to-User (RFC 7433), as 48656c6c6f;encoding=hex.",
     "tags": "Words of your own that stay with the call, as pairs or as an object.",
     "digits": "Keys 0-9 * # A-D; a comma is a pause.",
     "duration_ms": "Milliseconds.",

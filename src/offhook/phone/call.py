@@ -86,6 +86,9 @@ class Call:
     headers: HeaderList = ()
     parent: str = ""
     diverted: tuple[Diversion, ...] = ()
+    user_to_user: str = ""  # what the far end has handed over last
+    answer_with: HeaderList = ()  # headers of our answer
+    asks_answer: float | None = None  # after so many seconds the caller wants to be answered without a person
     sip_call_id: str = ""
     ringing: float | None = None
     answered: float | None = None
@@ -193,6 +196,7 @@ class Call:
             tags=self.tags,
             parent=self.parent,
             diverted=self.diverted,
+            user_to_user=self.user_to_user,
         )
 
     def _media_view(self) -> CallMedia:

@@ -10,6 +10,7 @@ from offhook.media.messages import CloseStream
 from offhook.phone.call import Call, CallInput
 from offhook.phone.desk import Desk
 from offhook.phone.events import CallEnded, TransferCompleted
+from offhook.phone.headers import user_to_user
 from offhook.phone.model import CallEnd, CallState, EndedBy, HeaderList
 from offhook.sip.events import End, Refuse, SessionEnded
 
@@ -47,13 +48,13 @@ class Closing:
         self.desk = desk
         self.on_closed: list[Callable[[Call], None]] = []
 
-    def hangup(self, call: Call, reason: str = "") -> None:
+    def hangup(self, call: Call, reason: str = "", headers: HeaderList = ()) -> None:
         """End a call from our side, in whatever state; it is over for everyone at once."""
         if call.state is CallState.INCOMING:
-            self.refuse(call, 603, reason)
+            self.refuse(call, 603, reason, headers)
             return
         if call.invited or call.direction == "incoming":
-            self.desk.attempt(End(call.id))
+            self.desk.attempt(End(call.id, headers))
         self.close(call, "local", 487 if call.answered is None else 0, reason)
 
     def refuse(self, call: Call, status: int, reason: str = "", headers: HeaderList = ()) -> None:
@@ -71,6 +72,7 @@ class Closing:
         if call.state is CallState.ENDED:
             return
         unanswered = call.answered is None
+        call.user_to_user = user_to_user(headers) or call.user_to_user
         call.step(CallInput.END)
         call.ended = desk.wall
         call.end = CallEnd(by, status if unanswered else 0, reason, q850_cause(headers), sip_cause(headers))

@@ -15,15 +15,13 @@ from offhook.phone.desk import Account, Desk
 from offhook.phone.dialplan import target_uri
 from offhook.phone.diversion import diversions
 from offhook.phone.events import CallDecided, CallIncoming, CallRedirected, CallReplaced, SystemError
+from offhook.phone.headers import extra_headers, shown_headers, user_to_user
 from offhook.phone.model import CallState, HeaderList, Party
 from offhook.phone.offers import Offers
 from offhook.phone.outgoing import LOCAL_IDENTITY, Outgoing
 from offhook.phone.settings import Decision
 from offhook.sip.events import Accept, Body, Progress, Refuse, SessionConfirmed, SessionIncoming
 from offhook.sip.uri import NameAddr, Uri
-
-SHOWN_HEADERS: Final = 64
-"""Headers of an INVITE shown in the call: all of any honest one."""
 
 DECISION_WITHIN: Final = 2.0
 """Seconds a program has to decide about a call; the caller hears nothing meanwhile (the server's 100 stops its retries)."""
@@ -208,12 +206,14 @@ class Incoming:
             local=Party(str(event.local.uri), event.local.display),
             remote=self._caller(event),
             created=desk.wall,
-            headers=event.headers[:SHOWN_HEADERS],
+            headers=shown_headers(event.headers, desk.settings.shown_headers),
             sip_call_id=event.sip_call_id,
             address=event.flow.local[0],
             signalling=event.flow.transport,
             remote_offer=event.offer.data if event.offer else None,
             diverted=diversions(event.headers),
+            user_to_user=user_to_user(event.headers),
+            asks_answer=asked_delay(event.headers),
             allows_info=not allow or "INFO" in allow.upper(),
             invited=True,
             muted=desk.audio.mic_muted,
@@ -229,7 +229,7 @@ class Incoming:
         settings = self.desk.settings
         if settings.auto_answer == "off":
             return None
-        asked = asked_delay(call.headers)
+        asked = call.asks_answer
         if asked is None and settings.auto_answer != "all":
             return None
         return max(settings.auto_answer_delay, asked or 0.0)
@@ -334,7 +334,9 @@ class Incoming:
 
     def answer(self, command: Answer, *, hold_others: bool = True) -> Accepted:
         """Answer; a call whose offer has nothing in common with us is refused with 488."""
+        extra = extra_headers(command.headers, command.user_to_user, self.desk.settings.sent_headers)
         call = self._ringing(command.call)
+        call.answer_with = extra or call.answer_with
         if not call.port and not self.desk.has_port(call):
             # The media engine is still starting (or just restarted): the answer goes out as soon as it has a port.
             call.waiting.add("port")
@@ -351,7 +353,7 @@ class Incoming:
             raise kind(f"call {call.id}: {error}") from None
         if hold_others:
             self.offers.hold_others(but=call)
-        self.desk.signal(Accept(call.id, body))
+        self.desk.signal(Accept(call.id, body, call.answer_with))
         self.outgoing.became_active(call)
         self.desk.finish(call, "answer")
         return Accepted(call=call.id)
@@ -392,9 +394,10 @@ class Incoming:
 
     def reject(self, command: Reject) -> Accepted:
         """Refuse a ringing call."""
+        extra = extra_headers(command.headers, command.user_to_user, self.desk.settings.sent_headers)
         status = self._refusal_status(command.status)
         call = self._ringing(command.call)
-        self.closing.refuse(call, status)
+        self.closing.refuse(call, status, headers=extra)
         return Accepted(call=call.id)
 
     def _refusal_status(self, status: int) -> int:

@@ -109,7 +109,11 @@ class CallMedia(Struct, frozen=True):
 
 
 class CallView(Struct, frozen=True):
-    """A call as everyone sees it. `duration` counts seconds from the answer; `parent` is the call this one came out of."""
+    """A call as everyone sees it. `duration` counts seconds from the answer; `parent` is the call this one came out of.
+
+    `headers` are those of the INVITE: ours beside the phone's own, or theirs as far as the setting `shown_headers` goes.
+    `user_to_user` is what the far end has handed over last, in its INVITE, answer or BYE (RFC 7433).
+    """
 
     id: str
     account: str
@@ -130,6 +134,7 @@ class CallView(Struct, frozen=True):
     tags: HeaderList = ()
     parent: str = ""
     diverted: tuple[Diversion, ...] = ()
+    user_to_user: str = ""
 
     @property
     def status(self) -> int:

@@ -33,6 +33,7 @@ from offhook.phone.events import (
     CallRedirected,
     CallRinging,
 )
+from offhook.phone.headers import extra_headers, user_to_user
 from offhook.phone.model import CallState, HeaderList, Party
 from offhook.phone.offers import Offers
 from offhook.sip.calling import first_hop
@@ -47,33 +48,10 @@ HIDDEN: Final = "~hidden"
 """What an account's id ends with in the identity that does not say who calls."""
 DIGITS_AFTER: Final = 1.0
 """Seconds between the answer and the first of the digits dialled with the number (as in MicroSIP)."""
-MAX_HEADERS: Final = 32
-"""Headers a caller may add: more than any integration needs, few enough for one datagram."""
 MAX_RING: Final = 86400
 """Seconds: nobody lets it ring for longer than a day."""
 
 _CALL_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!%*_+`'~.-]{1,64}")
-_OWN_HEADERS: Final = frozenset({
-    "via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "contact", "m", "max-forwards", "route", "record-route",
-    "content-length", "l", "content-type", "c", "authorization", "proxy-authorization", "allow", "supported", "k", "require",
-    "proxy-require", "expires", "replaces", "referred-by", "b", "session-expires", "x", "min-se", "rack", "rseq", "event", "o",
-    "subscription-state", "p-asserted-identity", "remote-party-id", "www-authenticate", "proxy-authenticate",
-})  # fmt: skip
-"""Headers that are the endpoint's own business."""
-
-
-def check_headers(headers: HeaderList) -> None:
-    """Refuse headers that would break the message or are not the caller's to set."""
-    if len(headers) > MAX_HEADERS:
-        raise InvalidArgument.field("headers", f"at most {MAX_HEADERS}")
-    for name, value in headers:
-        if not _HEADER_NAME.fullmatch(name):
-            raise InvalidArgument.field("headers", f"{name[:64]!r} is not a header name")
-        if name.lower() in _OWN_HEADERS:
-            raise InvalidArgument.field("headers", f"{name} is set by the phone itself")
-        if len(value) > 1024 or any(ord(c) < 32 or ord(c) == 127 for c in value):
-            raise InvalidArgument.field("headers", f"the value of {name} is too long or has control characters")
 
 
 def _is_useless(account: Account) -> bool:
@@ -107,7 +85,7 @@ class Outgoing:
         if desk.draining:
             raise Draining("the phone takes no new calls")
         digits = clean_digits(command.digits) if command.digits else ""
-        check_headers(command.headers)
+        headers = extra_headers(command.headers, command.user_to_user, desk.settings.sent_headers)
         call_id = self._new_id(command.id)
         if not 0 <= command.ring_timeout <= MAX_RING:  # NaN is refused too
             raise InvalidArgument.field("ring_timeout", f"0-{MAX_RING} seconds, 0 for no limit")
@@ -131,7 +109,7 @@ class Outgoing:
         desk.emit(CallCreated(call=call.view()))
         if command.hold_others:
             self.offers.hold_others(but=call)
-        self._start(call, account, target, command.headers + extra)
+        self._start(call, account, target, headers + extra)
         return Accepted(call=call.id, operation=operation)
 
     def _new_id(self, wanted: str) -> str:
@@ -346,6 +324,7 @@ class Outgoing:
             self.closing.hangup(call, reason=f"no media: {error}")
             return
         allow = [value for name, value in event.headers if name.lower() == "allow"]
+        call.user_to_user = user_to_user(event.headers)
         call.allows_info = not allow or "INFO" in ",".join(allow).upper()
         said, contact = event.remote.display, call.remote.contact
         call.remote = Party(call.remote.uri, said or contact, said=said, contact=contact)

@@ -27,6 +27,7 @@ from offhook.phone.contacts import Contacts, ContactsLoaded, DirectoryListed
 from offhook.phone.desk import Account, Desk, PhoneOutput
 from offhook.phone.dialplan import target_uri
 from offhook.phone.digits import Digits
+from offhook.phone.headers import extra_headers
 from offhook.phone.incoming import Incoming
 from offhook.phone.model import CallState, Snapshot
 from offhook.phone.offers import Offers
@@ -451,8 +452,9 @@ class Phone:
     # --- calls
 
     def _hangup(self, command: c.Hangup) -> c.Accepted:
+        extra = extra_headers(command.headers, command.user_to_user, self.desk.settings.sent_headers)
         call = self.desk.find(command.call)
-        self.closing.hangup(call)
+        self.closing.hangup(call, headers=extra)
         return c.Accepted(call=call.id)
 
     def _hangup_all(self, command: c.HangupAll) -> c.Accepted:

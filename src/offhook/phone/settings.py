@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from offhook.media.security import Keying, SrtpPolicy
 
@@ -17,6 +17,13 @@ AccountSrtp: TypeAlias = Literal["default", "off", "optional", "required"]
 NatPolicy: TypeAlias = Literal["off", "address", "stun", "turn", "ice"]
 AccountNat: TypeAlias = Literal["default", "off", "address", "stun", "turn", "ice"]
 AccountKeying: TypeAlias = Literal["default", "sdes", "dtls"]
+
+EVERYTHING: Final = "*"
+USUAL_HEADERS: Final = (
+    "Accept-Language", "Alert-Info", "Answer-Mode", "Call-Info", "In-Reply-To", "Organization", "Priority", "Reason",
+    "Reply-To", "Subject",
+)  # fmt: skip
+"""Those beside X-… that speak to the person or program at the far end and change nothing on the way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +42,9 @@ class PhoneSettings:
     `watched_by` says who may subscribe to our calls and presence: those who come by way of the account's server, or anyone.
     `mask_digits` keeps keys out of all events, both ways, and so out of the journal, of webhooks and programs: all are "*".
     With `decide` a program may say what becomes of an incoming call (Decide) before it rings or is answered by itself; it
-    has 2 seconds. `instance_id` is the URN by which registrars tell this phone from others of the same user ("": none is told).
+    has 2 seconds. `sent_headers` are SIP headers that clients may add beside X-…, `shown_headers` those of a caller's INVITE
+    that the call shows: names, beginnings as "X-*", or "*" for all. `instance_id` is the URN by which registrars tell this
+    phone from others of the same user ("": none is told).
     """
 
     name: str = ""
@@ -53,6 +62,8 @@ class PhoneSettings:
     forwarding_delay: float = 0.0
     call_waiting: bool = True
     decide: bool = False
+    sent_headers: tuple[str, ...] = USUAL_HEADERS
+    shown_headers: tuple[str, ...] = (EVERYTHING,)
     max_calls: int = 0
     max_load: float = 0.85
     overload_status: int = 0

@@ -314,6 +314,20 @@ PLACES = ("number", "name", "uri", "call", "account", "event")
 OCCASIONS = tuple(each.name for each in dataclasses.fields(HookSettings) if each.name.startswith("on_"))
 """The keys of [hooks] that are MicroSIP's cmdOutgoingCall … cmdCallEnd."""
 
+
+
+def _sent_headers(value: tuple[str, ...]) -> str:
+    from offhook.phone.headers import is_name
+
+    wrong = next((name for name in value if not is_name(name)), None)
+    return "" if wrong is None else f"{wrong!r} is no header that anybody but the phone may set"
+
+
+def _shown_headers(value: tuple[str, ...]) -> str:
+    good = all(re.fullmatch(r"[A-Za-z0-9!%_+`'~.-]*\*?", name) and name for name in value)
+    return "" if good else 'write names, beginnings, or everything, as ["User-Agent", "X-*"], ["*"]'
+
+
 _VOLUME = _between(0, 100)
 _DAY = _between(0, 86400, " seconds")
 _TOKEN = re.compile(r"[^\s@<>\"]+")
@@ -332,6 +346,8 @@ CHECKS: Mapping[tuple[str, str], Check] = {
     ("phone", "auto_hangup"): _between(0, 7 * 86400, " seconds"),
     ("phone", "session_expires"): lambda value: "" if not value or 90 <= value <= 86400 else "write 0, or 90 to 86400 seconds",
     ("phone", "session_least"): _between(90, 86400, " seconds"),
+    ("phone", "sent_headers"): _sent_headers,
+    ("phone", "shown_headers"): _shown_headers,
     ("phone", "output_volume"): _VOLUME,
     ("phone", "mic_volume"): _VOLUME,
     ("sip", "host"): _ip,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from offhook.cli import render
-from offhook.cli.actions.common import listing, perform, show, simple
+from offhook.cli.actions.common import listing, perform, show
 from offhook.cli.outcome import REFUSED, Ended
 from offhook.cli.parsing import usage_error
 
@@ -34,8 +34,23 @@ def dial(use: Invocation) -> int:
         params["ring_timeout"] = ring
     if use.flag("no-hold"):
         params["hold_others"] = False
-    params["headers"] = [_pair(use, header) for header in use.texts("header")]
+    params |= _extra(use)
     return perform(use, "dial", params, f"calling {use.text('to')}".replace("{", "{{").replace("}", "}}"), "answered")
+
+
+def _extra(use: Invocation) -> Params:
+    """Return what is to be handed to the far end besides."""
+    params: Params = {}
+    if use.texts("header"):
+        params["headers"] = [_pair(use, header) for header in use.texts("header")]
+    if use.text("user-to-user"):
+        params["user_to_user"] = use.text("user-to-user")
+    return params
+
+
+def answer(use: Invocation) -> int:
+    """Answer the ringing call."""
+    return perform(use, "answer", {"call": use.text("call"), **_extra(use)}, "answering", "answered")
 
 
 def _pair(use: Invocation, header: str) -> list[str]:
@@ -81,7 +96,7 @@ def hangup(use: Invocation) -> int:
     """End one call or all."""
     if use.flag("all"):
         return perform(use, "hangup_all", {"which": "all"}, "hung up all calls")
-    return simple("hangup", "hung up")(use)
+    return perform(use, "hangup", {"call": use.text("call"), **_extra(use)}, "hung up")
 
 
 def transfer(use: Invocation) -> int:
@@ -97,7 +112,7 @@ def transfer(use: Invocation) -> int:
 
 def reject(use: Invocation) -> int:
     """Refuse the ringing call."""
-    return perform(use, "reject", {"call": use.text("call"), "status": use.whole("status")}, "rejected")
+    return perform(use, "reject", {"call": use.text("call"), "status": use.whole("status"), **_extra(use)}, "rejected")
 
 
 def decide(use: Invocation) -> int:

@@ -17,12 +17,14 @@ class Dial(Command, frozen=True, kw_only=True):
     `digits` are sent after the answer. `ring_timeout` seconds, 0: never. `id` lets the caller choose the call's id.
     `beside` names a running call: where there are several media workers, the sound of both is in the same one, so that they
     can be joined in a conference. The call that is put on hold is meant where nothing is said.
+    `headers` are X-… and those that the setting `sent_headers` allows; `user_to_user` is handed to the far end (RFC 7433).
     """
 
     to: str
     account: str = ""
     id: str = ""
     headers: HeaderList = ()
+    user_to_user: str = ""
     hold_others: bool = True
     only_if_idle: bool = False
     ring_timeout: float = 0.0
@@ -32,16 +34,26 @@ class Dial(Command, frozen=True, kw_only=True):
 
 
 class Answer(Command, frozen=True, kw_only=True):
-    """Answer the ringing incoming call (the oldest, unless named); an active call is put on hold first."""
+    """Answer the ringing incoming call (the oldest, unless named); an active call is put on hold first.
+
+    `headers` and `user_to_user` as in Dial, for the answer.
+    """
 
     call: str = ""
+    headers: HeaderList = ()
+    user_to_user: str = ""
 
 
 class Reject(Command, frozen=True, kw_only=True):
-    """Refuse the ringing incoming call. `status` 300-699; 0 is the setting (486 Busy Here)."""
+    """Refuse the ringing incoming call. `status` 300-699; 0 is the setting (486 Busy Here).
+
+    `headers` and `user_to_user` as in Dial, for the refusal.
+    """
 
     call: str = ""
     status: int = 0
+    headers: HeaderList = ()
+    user_to_user: str = ""
 
 
 class Redirect(Command, frozen=True, kw_only=True):
@@ -52,9 +64,14 @@ class Redirect(Command, frozen=True, kw_only=True):
 
 
 class Hangup(Command, frozen=True, kw_only=True):
-    """End a call: BYE, CANCEL, or 603 for an incoming one that rings."""
+    """End a call: BYE, CANCEL, or 603 for an incoming one that rings.
+
+    `headers` and `user_to_user` as in Dial, for the message that ends it.
+    """
 
     call: str = ""
+    headers: HeaderList = ()
+    user_to_user: str = ""
 
 
 class HangupAll(Command, frozen=True, kw_only=True):
