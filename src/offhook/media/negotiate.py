@@ -24,6 +24,7 @@ from offhook.media.security import NO_SECURITY, PLAIN, PROFILES, Deal, Keys, Sec
 STATIC_TYPES: dict[str, int] = {"PCMU": 0, "GSM": 3, "PCMA": 8, "G722": 9}
 STATIC_NAMES = {number: name for name, number in STATIC_TYPES.items()}
 RTCP_MUX = Attribute("rtcp-mux")
+EXTENDED_REPORTS = Attribute("rtcp-xr", "rcvr-rtt=all voip-metrics")  # RFC 3611 5.1: what we want to have
 FORMAT_TEXT = {"OPUS": "opus/48000/2"}  # RFC 7587 7: whatever is sent, the rtpmap says this. All others: NAME/8000
 TELEPHONE_EVENT = "TELEPHONE-EVENT"
 TELEPHONE_EVENT_TYPE = 101
@@ -47,6 +48,7 @@ class LocalMedia:
 
     `rtcp_mux` offers RTCP on the RTP port (RFC 5761); who offers it to us gets it in any case. `rtcp` is where RTCP is
     received where that is not the same address and one port above. With `relayed` packets take the relay that was found.
+    `extended_reports` asks for RTCP XR (RFC 3611), and gives it to who asks for it.
     """
 
     address: str
@@ -58,6 +60,7 @@ class LocalMedia:
     rtcp: tuple[str, int] | None = None
     ice: LocalIce | None = None
     relayed: bool = False
+    extended_reports: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +93,9 @@ def make_offer(
     """
     protocol, keys = offered(local.security)
     mux = (RTCP_MUX,) if local.rtcp_mux else ()
+    reports = (EXTENDED_REPORTS,) if local.extended_reports else ()
     ways = ice_lines(local.ice) if local.ice is not None else ()
-    audio = _our_audio(local, _offered_formats(local), direction, protocol, (*mux, *keys, *ways))
+    audio = _our_audio(local, _offered_formats(local), direction, protocol, (*mux, *keys, *reports, *ways))
     media = [audio]
     if previous:
         before = parse_sdp(previous)
@@ -118,6 +122,8 @@ def make_answer(
     # RFC 3264 6.1: the answer uses the offer's numbers, and lists formats in the offer's order.
     ice = ice_of(local.ice, theirs, line)
     extras = (RTCP_MUX, *lines) if mux else lines
+    if local.extended_reports and theirs.value_of(line, "rtcp-xr") is not None:
+        extras = (*extras, EXTENDED_REPORTS)
     if ice is not None and local.ice is not None:
         extras = (*extras, *ice_lines(local.ice))
     ours = _our_audio(local, [*chosen, *events], agreed, line.protocol, extras)
@@ -397,7 +403,14 @@ def _config(
         rtcp_mux=mux,
         ice=ice,
         relayed=local.relayed and ice is None,
+        extended_reports=_wanted_reports(theirs, line) if local.extended_reports else (),
     )
+
+
+def _wanted_reports(theirs: SessionDescription, line: MediaDescription) -> tuple[str, ...]:
+    """Return which of the extended reports we can give the far end asks for. RFC 3611 5.1: words, some with parameters."""
+    words = {word.partition("=")[0] for word in (theirs.value_of(line, "rtcp-xr") or "").lower().split()}
+    return tuple(name for name in ("rcvr-rtt", "voip-metrics") if name in words)
 
 
 def _numeric(connection: Connection) -> str:

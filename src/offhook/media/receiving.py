@@ -38,7 +38,7 @@ class Receiver:
         "_frame", "_head", "_item", "_kind", "_length", "_measure", "_next_frame", "_on_control", "_on_event", "_on_flow",
         "_on_peer", "_past_expected", "_past_lost", "_proof", "_put_next", "_queue", "_reception", "_size", "_stranger",
         "_tail", "_trusting", "buffer", "bytes", "events", "flowing", "foreign", "garbage", "heard", "heard_from", "hears",
-        "packets", "ssrc",
+        "losses", "packets", "ssrc",
     )  # fmt: skip
 
     def __init__(
@@ -67,6 +67,7 @@ class Receiver:
         self._stranger: tuple[Address, int, int] = (("", 0), -1, -1)
         self._proof = 0
         self._reception = rtp.Reception(0)
+        self.losses = self._reception.losses
         self._past_expected = self._past_lost = 0
         self.packets = self.bytes = self.garbage = self.foreign = 0
         self.events = EventReceiver()
@@ -206,7 +207,10 @@ class Receiver:
         if not whole and not codec.units(packet[rtp.HEADER_BYTES :]):
             self.garbage += 1
             return
+        late = self.buffer.late
         fits = self.buffer.put(timestamp, packet if whole else Linear(self.decode(packet)), now)
+        if self.buffer.late != late:
+            self._reception.discard(sequence)
         newest = sequence == self._reception.top & 0xFFFF and timestamp == self.buffer.newest
         if fits and whole and plain and newest:
             self._size = codec.frame_payload
@@ -296,7 +300,7 @@ class Receiver:
             self.events.restart()
         self.ssrc = ssrc
         self._candidate = (-1, -1)
-        self._reception = rtp.Reception(sequence)
+        self._reception = rtp.Reception(sequence, self.losses)
         return True
 
     def lose(self) -> None:
@@ -355,6 +359,12 @@ class Receiver:
     def decode(self, packet: bytes) -> bytes:
         """Return the PCM of a packet with a plain header."""
         return self._decoders[packet[1] & 0x7F](packet[rtp.HEADER_BYTES :])
+
+    @property
+    def codec_name(self) -> str:
+        """Return the name of the codec that the far end used last, "" before the first packet."""
+        codec = self._codecs.get(self._kind)
+        return codec.name if codec is not None else ""
 
     # --- figures ---------------------------------------------------------------------------------------------------
 
