@@ -36,7 +36,6 @@ from offhook.phone.model import (
     ImportedView,
     Party,
     Snapshot,
-    StatsView,
     StatusView,
     StreamDialect,
     StreamTrack,
@@ -127,6 +126,7 @@ class Softphone(Twin[api.Softphone]):
         tags: Pairs = (),
         id: str = "",
         beside: str = "",
+        codecs: Sequence[str] = (),
     ) -> CallHandle:
         """Call a number or URI; returns the call at once: `call.wait_active()`.
 
@@ -135,10 +135,11 @@ class Softphone(Twin[api.Softphone]):
         An active call is held unless `hold_others` is False. `digits` are sent after the answer. `id` names the call; a second
         call of the same name is refused, so a program that does not know whether its request arrived (ConnectionLost) can
         repeat it with the same `id`. `beside` is the id of a running call that this one is to be joined with, where there are
-        several media workers. Cancelling `dial` hangs up.
+        several media workers. `codecs` are offered in place of the account's or the phone's ("opus", "G722", "PCMA" …).
+        Cancelling `dial` hangs up.
         """
         found: CallHandle = self._wrap(self._run(self._inner.dial(
-            to, account=account, headers=headers, user_to_user=user_to_user, ring_timeout=ring_timeout, hold_others=hold_others, digits=digits, tags=tags, id=id, beside=beside,
+            to, account=account, headers=headers, user_to_user=user_to_user, ring_timeout=ring_timeout, hold_others=hold_others, digits=digits, tags=tags, id=id, beside=beside, codecs=codecs,
         )))
         return found
 
@@ -446,9 +447,12 @@ class CallHandle(Twin[api.CallHandle]):
         """Wait until the call is over; returns its last view, whose `end` says by whom and why. Raises TimeoutError."""
         return self._run(self._inner.wait_ended(timeout=timeout))
 
-    def answer(self, *, headers: Pairs = (), user_to_user: str = "") -> None:
-        """Answer it; another active call is put on hold. `headers` and `user_to_user` as in `dial`, for the answer."""
-        self._run(self._inner.answer(headers=headers, user_to_user=user_to_user))
+    def answer(self, *, headers: Pairs = (), user_to_user: str = "", codecs: Sequence[str] = ()) -> None:
+        """Answer it; another active call is put on hold.
+
+        `headers` and `user_to_user` as in `dial`, for the answer. `codecs` in place of the account's or the phone's.
+        """
+        self._run(self._inner.answer(headers=headers, user_to_user=user_to_user, codecs=codecs))
 
     def reject(self, status: int = 0, *, headers: Pairs = (), user_to_user: str = "") -> None:
         """Refuse it, as busy (486) unless `status` says otherwise (300-699)."""
@@ -465,10 +469,6 @@ class CallHandle(Twin[api.CallHandle]):
     def hangup(self, *, headers: Pairs = (), user_to_user: str = "") -> None:
         """End it, in whatever state; harmless when it is over. `headers` and `user_to_user` as in `dial`, for the BYE."""
         self._run(self._inner.hangup(headers=headers, user_to_user=user_to_user))
-
-    def stats(self) -> StatsView:
-        """Return how good its sound is, both ways; for some minutes after its end, too."""
-        return self._run(self._inner.stats())
 
     def hold(self, *, wait: bool = True) -> None:
         """Put it on hold."""

@@ -1,15 +1,20 @@
-"""G.711."""
+"""G.711 and what conceals its gaps."""
 
 from __future__ import annotations
 
 import array
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offhook.media.codecs import NAMES, codec
-from offhook.media.sources import SILENCE
+from offhook.media import pcm
+from offhook.media.codecs import codec
+from offhook.media.conceal import FADE, Concealer, crossfade
+from offhook.media.sources import FRAME_BYTES, SILENCE
+
+NAMES = ("PCMU", "PCMA")
 
 samples = st.lists(st.integers(-32768, 32767), min_size=1, max_size=160)
 
@@ -39,4 +44,25 @@ def test_known_values() -> None:
     assert codec("PCMA").encode(SILENCE) == b"\xd5" * 160
     assert (codec("PCMU").payload_type, codec("PCMA").payload_type) == (0, 8)
     with pytest.raises(LookupError):
-        codec("OPUS")
+        codec("SILK")
+
+
+def test_lost_frames_fade_away() -> None:
+    concealer = Concealer()
+    assert concealer.lost() is SILENCE
+    concealer.good(array.array("h", [10000] * 160).tobytes())
+    levels = [pcm.rms(concealer.lost()) for _ in range(len(FADE) + 1)]
+    assert levels == sorted(levels, reverse=True)
+    assert levels[0] >= 8000
+    assert concealer.lost() is SILENCE
+    concealer.good(array.array("h", [100] * 160).tobytes())
+    assert pcm.rms(concealer.lost()) == 90
+
+
+def test_crossfade_begins_as_one_and_ends_as_the_other() -> None:
+    first, second = array.array("h", [8000] * 160).tobytes(), array.array("h", [-8000] * 160).tobytes()
+    joined = array.array("h", crossfade(first, second))
+    assert len(joined) * 2 == FRAME_BYTES
+    assert joined[0] == 8000
+    assert joined[-1] == pytest.approx(-7900, abs=100)
+    assert all(before >= after for before, after in pairwise(joined))

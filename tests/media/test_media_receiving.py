@@ -112,6 +112,8 @@ class Varying:
         self.decoded: list[bytes] = []
         self.concealed = 0
 
+    expect_loss = None
+
     def encode(self, pcm: bytes) -> bytes:
         return b"\x01" + pcm[:4]
 

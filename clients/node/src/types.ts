@@ -63,7 +63,8 @@ export interface AccountRemoved {
  * `pickup_prefix` is what the PBX wants before the number whose ringing call is to be taken.
  * `mwi` watches the account's mailbox, `publish_presence` tells the server whether we are on the phone.
  * An account with `register` False can still place calls, and receive those sent to our address. `srtp` and `keying` are
- * as in the section [srtp], `nat` as `policy` in [nat]; "default" takes what that says.
+ * as in the section [srtp], `nat` as `policy` in [nat]; "default" takes what that says. `codecs` are the account's own, the
+ * preferred one first (empty: those of [media]).
  */
 export interface AccountSettings {
   /** Its name in this phone: letters, digits, _ . -, and not `local`. */
@@ -124,6 +125,7 @@ export interface AccountSettings {
   keying?: "default" | "dtls" | "sdes";
   /** How sound gets through NATs, as `policy` in [nat] says it; `default`: as there. */
   nat?: "address" | "default" | "ice" | "off" | "stun" | "turn";
+  codecs?: string[];
 }
 
 /** We are not registered any more, because we asked for it. */
@@ -162,7 +164,8 @@ export interface AddContactParams {
 /**
  * Answer the ringing incoming call (the oldest, unless named); an active call is put on hold first.
  *
- * `headers` and `user_to_user` as in Dial, for the answer.
+ * `headers` and `user_to_user` as in Dial, for the answer. With `codecs` only these are accepted, and not the account's or
+ * the phone's.
  */
 export interface AnswerParams {
   /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
@@ -171,6 +174,7 @@ export interface AnswerParams {
   headers?: [string, string][] | { [name: string]: string };
   /** What is handed to the far end in User-to-User (RFC 7433), as 48656c6c6f;encoding=hex. */
   user_to_user?: string;
+  codecs?: string[];
 }
 
 /** The audio link. */
@@ -340,11 +344,7 @@ export interface CallEnd {
   cause: number;
 }
 
-/**
- * The call is over; `call.end` says by whom and why. `duration` is seconds since the answer, 0 if never answered.
- *
- * `stats` are the latest figures of its sound. The final ones follow as `media.stats`: the end does not wait for them.
- */
+/** The call is over; `call.end` says by whom and why. `duration` is seconds since the answer, 0 if never answered. */
 export interface CallEnded {
   call: CallView;
   duration: number;
@@ -372,8 +372,6 @@ export interface CallIncoming {
 /**
  * The sound of a call. `direction` is seen from us; figures are None until measured.
  *
- * `mos`, `loss` (0-1) and `jitter_ms` are of what we hear, `remote_mos` of what the far end hears; `rtt_ms` is the round trip.
- *
  * `srtp` is where the keys of encrypted sound come from ("sdes", "dtls"; "" is in the clear), `cipher` its suite.
  */
 export interface CallMedia {
@@ -385,7 +383,6 @@ export interface CallMedia {
   rtt_ms: number | null;
   srtp: string;
   cipher: string;
-  remote_mos: number | null;
 }
 
 /** The microphone is silent in this call. */
@@ -428,10 +425,17 @@ export interface CallRinging {
 /** The states of a call. `status` gives the number of the STATUS command. */
 export type CallState = "active" | "calling" | "early" | "ended" | "held_both" | "held_local" | "held_remote" | "incoming" | "ringing";
 
-/** Answer a StatsView: how good the call's sound is, both ways (an ended call's final figures for some minutes too). */
-export interface CallStatsParams {
-  /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
-  call?: string;
+/** The call's sound in figures; they are null until measured. */
+export interface CallStats {
+  call: string;
+  state: CallState;
+  muted: boolean;
+  codec: string;
+  direction: string;
+  mos: number | null;
+  loss: number | null;
+  jitter_ms: number | null;
+  rtt_ms: number | null;
 }
 
 /** The microphone is heard again in this call. */
@@ -715,6 +719,7 @@ export interface DeviceRecovered {
  * `beside` names a running call: where there are several media workers, the sound of both is in the same one, so that they
  * can be joined in a conference. The call that is put on hold is meant where nothing is said.
  * `headers` are X-… and those that the setting `sent_headers` allows; `user_to_user` is handed to the far end (RFC 7433).
+ * `codecs` are offered in this order, in place of the account's or the phone's.
  */
 export interface DialParams {
   /** A number, or an address such as sip:1001@example.org. */
@@ -739,6 +744,8 @@ export interface DialParams {
   tags?: [string, string][] | { [name: string]: string };
   /** A running call whose sound is to be in the same media worker, so that both can be joined (media.workers). */
   beside?: string;
+  /** Codecs to offer, the preferred one first, in place of the account's or the phone's: `opus`, `PCMA` … */
+  codecs?: string[];
 }
 
 /** One call of somebody whose dialogs we watch. `direction` is seen from there, "" if untold; tags and Call-ID name it. */
@@ -871,11 +878,7 @@ export interface HistoryAdded {
   entry: HistoryEntry;
 }
 
-/**
- * One finished call. Times are Unix seconds, `answered` null if nobody did; `duration_s` is talking time.
- *
- * `codec`, `mos` (what we heard), `remote_mos` (what the far end heard), `loss` (0-1) and the delays are those of its sound.
- */
+/** One finished call. Times are Unix seconds, `answered` null if nobody did; `duration_s` is talking time. */
 export interface HistoryEntry {
   id: string;
   account: string;
@@ -891,12 +894,6 @@ export interface HistoryEntry {
   end_by: string;
   missed: boolean;
   recording: string;
-  codec: string;
-  mos: number | null;
-  remote_mos: number | null;
-  loss: number | null;
-  jitter_ms: number | null;
-  rtt_ms: number | null;
 }
 
 /** Past calls, newest first. */
@@ -1071,11 +1068,10 @@ export interface MediaStarted {
   call: CallView;
 }
 
-/** Quality figures, every five seconds of a call, and once more when it is over: then they are `final`. */
+/** Quality figures, every few seconds of a call. */
 export interface MediaStats {
   call: CallView;
   stats: StreamStats;
-  final: boolean;
 }
 
 /** The text that is on its way. */
@@ -1597,15 +1593,6 @@ export interface SnapshotNow {
   draining: boolean;
 }
 
-/** How good a call's sound is. `stats` is None until there are figures, five seconds after the sound began. */
-export interface StatsView {
-  call: string;
-  state: CallState;
-  muted: boolean;
-  media: CallMedia;
-  stats: StreamStats | null;
-}
-
 /** Answer the StatusView: 0 idle, 1 ringing, 2 active, 3 hold, 4 disconnected. */
 export type StatusParams = { [name: string]: never };
 
@@ -1688,13 +1675,8 @@ export interface StreamSlowConsumer {
 /**
  * Quality so far. Packets and bytes are counts; `loss` is the received direction's fraction 0-1; ms values are current.
  *
- * `mos` 1.0-4.5 and `rating` (R; 0-100, wideband 0-129) are the E-model's (ITU-T G.107, G.107.1) for what we hear: by codec,
- * by what was lost or late, and by the delay from mouth to ear, `delay_ms`. `mos_listening` leaves the delay out. Losses that
- * lie together are `bursts` (RFC 3611): `burst_ms` is their mean length, `burst_density` the share lost in them; between them
- * are gaps.
- * All that is `remote_` is what the far end hears of us, by its RTCP, and None until there was some: `remote_loss` since its
- * last report, `remote_packets_lost` of all. `remote_mos` and `remote_rating` are its own where it sends extended reports,
- * else ours by its loss; `remote_burst_density`, `remote_burst_ms`, `remote_buffer_ms` are in extended reports alone.
+ * `remote_loss`, `remote_jitter_ms`, `rtt_ms` come from the far end's RTCP and are None until it sent some.
+ * `mos` is the E-model estimate (ITU-T G.107) for the received direction, 1.0-4.5.
  */
 export interface StreamStats {
   stream: string;
@@ -1712,20 +1694,6 @@ export interface StreamStats {
   remote_jitter_ms: number | null;
   rtt_ms: number | null;
   mos: number;
-  rating: number;
-  mos_listening: number;
-  delay_ms: number;
-  bursts: number;
-  burst_density: number;
-  burst_ms: number;
-  gap_density: number;
-  gap_ms: number;
-  remote_packets_lost: number | null;
-  remote_mos: number | null;
-  remote_rating: number | null;
-  remote_burst_density: number | null;
-  remote_burst_ms: number | null;
-  remote_buffer_ms: number | null;
 }
 
 /** The types that will come, and the event after which they begin. */
@@ -2314,7 +2282,6 @@ export interface Operations {
   send_info: { params: SendInfoParams; result: Accepted<null> };
   send_message: { params: SendMessageParams; result: Accepted<MessageAnswer> };
   get_call: { params: GetCallParams; result: Accepted<CallView> };
-  call_stats: { params: CallStatsParams; result: Accepted<StatsView> };
   list_calls: { params: ListCallsParams; result: Accepted<CallView[]> };
   decide: { params: DecideParams; result: Accepted<null> };
   open_audio: { params: OpenAudioParams; result: Accepted<AudioAnswer> };

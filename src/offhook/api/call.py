@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -19,7 +19,7 @@ from offhook.errors import CommandError
 from offhook.media.messages import AudioRate
 from offhook.phone import commands as c
 from offhook.phone import events as e
-from offhook.phone.model import CallState, CallView, Party, StatsView, StreamDialect, StreamTrack
+from offhook.phone.model import CallState, CallView, Party, StreamDialect, StreamTrack
 from offhook.phone.settings import Decision, DtmfMethod
 
 if TYPE_CHECKING:
@@ -133,9 +133,13 @@ class CallHandle:
 
     # --- doing
 
-    async def answer(self, *, headers: Pairs = (), user_to_user: str = "") -> None:
-        """Answer it; another active call is put on hold. `headers` and `user_to_user` as in `dial`, for the answer."""
-        await self._do(c.Answer(call=self.id, headers=as_pairs(headers), user_to_user=user_to_user), wait=True)
+    async def answer(self, *, headers: Pairs = (), user_to_user: str = "", codecs: Sequence[str] = ()) -> None:
+        """Answer it; another active call is put on hold.
+
+        `headers` and `user_to_user` as in `dial`, for the answer. `codecs` in place of the account's or the phone's.
+        """
+        answer = c.Answer(call=self.id, headers=as_pairs(headers), user_to_user=user_to_user, codecs=tuple(codecs))
+        await self._do(answer, wait=True)
         with contextlib.suppress(CallFailed):  # it was answered; what comes later is seen in the state
             await self.wait_active()
 
@@ -165,11 +169,6 @@ class CallHandle:
             if view.state is not CallState.ENDED:
                 raise
         await self.wait_ended()
-
-    async def stats(self) -> StatsView:
-        """Return how good its sound is, both ways; for some minutes after its end, too."""
-        value: StatsView = (await self._do(c.CallStats(call=self.id))).value
-        return value
 
     async def hold(self, *, wait: bool = True) -> None:
         """Put it on hold."""

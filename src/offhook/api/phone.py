@@ -159,6 +159,7 @@ class Softphone:
     async def dial(
         self, to: str, *, account: str = "", headers: Pairs = (), user_to_user: str = "", ring_timeout: float = 0.0,
         hold_others: bool = True, digits: str = "", tags: Pairs = (), id: str = "", beside: str = "",
+        codecs: Sequence[str] = (),
     ) -> CallHandle:  # fmt: skip
         """Call a number or URI; returns the call at once: `await call.wait_active()`.
 
@@ -167,12 +168,13 @@ class Softphone:
         An active call is held unless `hold_others` is False. `digits` are sent after the answer. `id` names the call; a second
         call of the same name is refused, so a program that does not know whether its request arrived (ConnectionLost) can
         repeat it with the same `id`. `beside` is the id of a running call that this one is to be joined with, where there are
-        several media workers. Cancelling `dial` hangs up.
+        several media workers. `codecs` are offered in place of the account's or the phone's ("opus", "G722", "PCMA" …).
+        Cancelling `dial` hangs up.
         """
         return await self._book.dial(c.Dial(
             to=to, account=account, id=id or f"c_{secrets.token_hex(8)}", headers=as_pairs(headers),
             user_to_user=user_to_user, hold_others=hold_others,
-            ring_timeout=ring_timeout, digits=digits, tags=as_pairs(tags), beside=beside,
+            ring_timeout=ring_timeout, digits=digits, tags=as_pairs(tags), beside=beside, codecs=tuple(codecs),
         ))  # fmt: skip
 
     @property

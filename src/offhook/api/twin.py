@@ -66,7 +66,6 @@ from offhook.phone.model import (
     ImportedView,
     Party,
     Snapshot,
-    StatsView,
     StatusView,
     StreamDialect,
     StreamTrack,

@@ -33,12 +33,14 @@ VERBS: dict[str, Verb] = {
         Verb("exchange", "", "start a practice exchange to call", elsewhere.exchange, group="the phone",
              host="ADDRESS", port="PORT", tls="flag", verbose="flag"),
         Verb("dial", "to", "call a number or URI", calls.dial, group="calls", **_WAIT, account="ACCOUNT", no_hold="flag",
-             **_EXTRA, digits="DIGITS", ring_timeout="SECONDS", id="CALL", beside="CALL"),
+             **_EXTRA, digits="DIGITS", ring_timeout="SECONDS", id="CALL", beside="CALL",
+             codecs="NAMES"),
         Verb("calls", "", "list the calls", calls.list_calls, group="calls"),
-        Verb("call", "[call] [id] [file]", "show one call (call ID), all (call list), how good its sound is (call stats ID), "
-             "or its SIP messages: call trace ID, call pcap ID FILE", calls.get_call,
+        Verb("call", "[call] [id] [file]", "show one call (call ID), all (call list), or its SIP messages: call trace ID, "
+             "call pcap ID FILE", calls.get_call,
              group="calls"),
-        Verb("answer", "[call]", "answer the ringing call", calls.answer, group="calls", **_WAIT, **_EXTRA),
+        Verb("answer", "[call]", "answer the ringing call", calls.answer, group="calls", **_WAIT, **_EXTRA,
+             codecs="NAMES"),
         Verb("reject", "[call]", "refuse the ringing call", calls.reject, group="calls", status="STATUS", **_EXTRA),
         Verb("redirect", "to [call]", "send the ringing call elsewhere", simple("redirect", "redirected", fields="to call"),
              group="calls"),

@@ -120,6 +120,7 @@ _SPECIAL: Final[Mapping[type, Mapping[str, str]]] = {
         "beside": "A running call whose sound is to be in the same media worker, so that both can be joined (media.workers).",
         "ring_timeout": "Seconds to let it ring; 0: the setting, or for ever.",
         "digits": "Keys to send once it is answered; a comma is a pause.",
+        "codecs": "Codecs to offer, the preferred one first, in place of the account's or the phone's: `opus`, `PCMA` …",
     },
     c.Reject: {"status": "The SIP status to refuse with, 300-699; 0: the setting (486 Busy Here)."},
     c.Decide: {

@@ -28,7 +28,6 @@ from offhook.phone.model import (
     Contact,
     ImportedView,
     Snapshot,
-    StatsView,
     StatusView,
     WatchView,
 )
@@ -41,7 +40,6 @@ EVENT_TYPES: tuple[str, ...] = tuple(event.type for event in EVENTS)
 
 RESULTS: dict[type[Command], Any] = {
     c.GetCall: CallView,
-    c.CallStats: StatsView,
     c.ListCalls: tuple[CallView, ...],
     **dict.fromkeys((c.CreateConference, c.JoinConference, c.LeaveConference, c.MuteMember, c.UnmuteMember), ConferenceView),
     c.EndConference: ConferenceView,

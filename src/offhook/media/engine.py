@@ -11,6 +11,7 @@ from typing import Final, assert_never
 from offhook.errors import OffhookError, ParseError
 from offhook.ids import Ids
 from offhook.media import pcm
+from offhook.media.codecs.kinds import missing
 from offhook.media.jitter import REVIEW_TICKS
 from offhook.media.link import Links
 from offhook.media.messages import (
@@ -267,6 +268,8 @@ class Engine:
             stream.configure(command.config, now)
         except LookupError:
             self._reports.append(StreamFailed(stream.name, f"no such codec: {command.config.codec}"))
+        except ImportError:
+            self._reports.append(StreamFailed(stream.name, missing(command.config.codec) or "a package is not installed"))
         except ParseError as error:
             self._reports.append(StreamFailed(stream.name, error.detail))
 

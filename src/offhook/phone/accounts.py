@@ -31,6 +31,7 @@ from offhook.phone.events import (
 )
 from offhook.phone.failover import Failover
 from offhook.phone.model import AccountView
+from offhook.phone.offers import check_codecs
 from offhook.phone.outgoing import HIDDEN, LOCAL_IDENTITY, Outgoing
 from offhook.phone.settings import AccountSettings
 from offhook.sip.events import (
@@ -82,6 +83,7 @@ def check_account(settings: AccountSettings) -> None:
         raise InvalidArgument.field("account/ws_path", "a path, as /ws")
     if settings.dial_plan:
         compile_plan(settings.dial_plan)
+    check_codecs(settings.codecs, "account/codecs")
 
 
 def _checked_changes(changes: dict[str, Any]) -> dict[str, Any]:

@@ -105,6 +105,7 @@ class Call:
     offered_hold: bool | None = None
     early_hold: bool = False  # our hold was agreed before the call was answered
     moved: bool = False
+    codecs: tuple[str, ...] = ()
     early: dict[str, Body] = field(default_factory=dict)
     remote_offer: bytes | None = None
     local_offer: bytes = b""
@@ -206,8 +207,7 @@ class Call:
         if stats is None:
             return CallMedia(config.codec, config.direction, srtp=self.srtp, cipher=self.cipher)
         return CallMedia(
-            config.codec, config.direction, stats.mos, stats.loss, stats.jitter_ms, stats.rtt_ms, self.srtp, self.cipher,
-            stats.remote_mos,
+            config.codec, config.direction, stats.mos, stats.loss, stats.jitter_ms, stats.rtt_ms, self.srtp, self.cipher
         )
 
 

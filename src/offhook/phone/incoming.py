@@ -17,7 +17,7 @@ from offhook.phone.diversion import diversions
 from offhook.phone.events import CallDecided, CallIncoming, CallRedirected, CallReplaced, SystemError
 from offhook.phone.headers import extra_headers, shown_headers, user_to_user
 from offhook.phone.model import CallState, HeaderList, Party
-from offhook.phone.offers import Offers
+from offhook.phone.offers import Offers, check_codecs
 from offhook.phone.outgoing import LOCAL_IDENTITY, Outgoing
 from offhook.phone.settings import Decision
 from offhook.sip.events import Accept, Body, Progress, Refuse, SessionConfirmed, SessionIncoming
@@ -335,7 +335,9 @@ class Incoming:
     def answer(self, command: Answer, *, hold_others: bool = True) -> Accepted:
         """Answer; a call whose offer has nothing in common with us is refused with 488."""
         extra = extra_headers(command.headers, command.user_to_user, self.desk.settings.sent_headers)
+        check_codecs(command.codecs)
         call = self._ringing(command.call)
+        call.codecs = command.codecs or call.codecs
         call.answer_with = extra or call.answer_with
         if not call.port and not self.desk.has_port(call):
             # The media engine is still starting (or just restarted): the answer goes out as soon as it has a port.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from offhook.errors import CommandError, InvalidState, MediaNegotiationFailed, ParseError, TooManyCalls
+from offhook.errors import CommandError, InvalidArgument, InvalidState, MediaNegotiationFailed, ParseError, TooManyCalls
+from offhook.media.codecs.kinds import missing
 from offhook.media.messages import AttachSound, ConfigureStream, OpenStream, SetStreamMute, StreamConfig
 from offhook.media.negotiate import (
     LocalMedia,
@@ -43,10 +44,21 @@ from offhook.sip.events import (
 from offhook.sip.stack import Hop
 
 SDP_TYPE = "application/sdp"
+MAX_CODECS = 16
+"""In one list: more than there are."""
 MOVE_AGAIN = 5.0
 """Seconds until a call that could not tell of its new address tries again."""
 RETRY_OFFER = 0.3
 """Seconds: when our offer met another one, look again this much later."""
+
+
+def check_codecs(codecs: tuple[str, ...], field: str = "codecs") -> None:
+    """Refuse codecs that there are not, or not on this machine; InvalidArgument says what to install."""
+    if len(codecs) > MAX_CODECS:
+        raise InvalidArgument.field(field, f"at most {MAX_CODECS}")
+    for name in codecs:
+        if reason := missing(name):
+            raise InvalidArgument.field(field, reason)
 
 
 class Offers:
@@ -81,8 +93,7 @@ class Offers:
     def _local(self, call: Call) -> LocalMedia:
         security = self.secrecy.of(call)
         plain = LocalMedia(
-            call.address, call.port, self.codecs, security=security, rtcp_mux=security.keying == "dtls",
-            extended_reports=self.desk.settings.extended_reports,
+            call.address, call.port, self._codecs(call), security=security, rtcp_mux=security.keying == "dtls"
         )
         return self.reach.local(call, plain)
 
@@ -101,6 +112,11 @@ class Offers:
             call.address = address or call.address
             then(call)
         self.routes.ask(call, Hop(host, None, "udp"), found)
+
+    def _codecs(self, call: Call) -> tuple[str, ...]:
+        """Return the codecs of the call: its own, else its account's, else the phone's."""
+        account = self.desk.accounts.get(call.account)
+        return call.codecs or (account.settings.codecs if account is not None else ()) or self.codecs
 
     def check(self, call: Call, offer: bytes) -> None:
         """Say before anybody is asked whether the call's offer could be answered; raises as `answer` does."""

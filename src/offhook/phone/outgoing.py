@@ -35,7 +35,7 @@ from offhook.phone.events import (
 )
 from offhook.phone.headers import extra_headers, user_to_user
 from offhook.phone.model import CallState, HeaderList, Party
-from offhook.phone.offers import Offers
+from offhook.phone.offers import Offers, check_codecs
 from offhook.sip.calling import first_hop
 from offhook.sip.events import Invite, SessionAnswered, SessionCalling, SessionProgress, SessionRedirected
 from offhook.sip.uri import Uri
@@ -86,6 +86,7 @@ class Outgoing:
             raise Draining("the phone takes no new calls")
         digits = clean_digits(command.digits) if command.digits else ""
         headers = extra_headers(command.headers, command.user_to_user, desk.settings.sent_headers)
+        check_codecs(command.codecs)
         call_id = self._new_id(command.id)
         if not 0 <= command.ring_timeout <= MAX_RING:  # NaN is refused too
             raise InvalidArgument.field("ring_timeout", f"0-{MAX_RING} seconds, 0 for no limit")
@@ -151,6 +152,7 @@ class Outgoing:
             created=desk.wall,
             tags=command.tags,
             headers=command.headers,
+            codecs=command.codecs,
             parent=parent,
             ring_timeout=command.ring_timeout or desk.settings.ring_timeout,
             muted=desk.audio.mic_muted,

@@ -199,8 +199,9 @@ def _between(low: float, high: float, unit: str = "") -> Check:
 
 
 def _codecs(value: tuple[str, ...]) -> str:
-    unknown = [name for name in value if name.upper() not in CODECS]
-    return "" if value and not unknown else f"write a list of {', '.join(CODECS)}, the preferred one first"
+    from offhook.media.codecs.kinds import missing  # looks for shared libraries; only files that name codecs pay for it
+
+    return next(filter(None, map(missing, value)), "")
 
 
 def _server(value: str, scheme: str) -> str:
@@ -358,7 +359,7 @@ CHECKS: Mapping[tuple[str, str], Check] = {
     ("sip", "stranger_rate"): _between(0, 100000, " requests a second"),
     ("sip", "unlimited_from"): _networks,
     ("media", "rtp_ports"): _ports,
-    ("media", "codecs"): _codecs,
+    ("media", "codecs"): lambda value: _codecs(value) if value else "write a list such as PCMU, PCMA, the preferred one first",
     ("media", "workers"): _between(1, 64),
     ("srtp", "suites"): _suites,
     ("nat", "public_address"): lambda value: _ip(value) and "write an IP address, as 203.0.113.7" if value else "",
@@ -371,6 +372,7 @@ CHECKS: Mapping[tuple[str, str], Check] = {
     ("outgoing", "urls"): _beginnings,
     ("account", "domain"): lambda value: "" if _TOKEN.fullmatch(value) else "write a host name or address, as pbx.example.org",
     ("account", "username"): lambda value: "" if _TOKEN.fullmatch(value) else "write the user part, as 1001",
+    ("account", "codecs"): _codecs,
     ("account", "expires"): _between(10, 86400, " seconds"),
     ("account", "keep_alive"): _between(0, 3600, " seconds, 0 for none"),
     ("account", "backups"): lambda value: "" if all(map(_TOKEN.fullmatch, value)) and len(value) < 8 else

@@ -31,7 +31,7 @@ volumeOutput=80
 volumeInput=55
 audioRingDevice=""
 audioOutputDevice="Headset (USB)"
-audioCodecs=opus/48000/2 PCMA/8000/1 PCMU/8000/1
+audioCodecs=SILK/16000/1 PCMA/8000/1 PCMU/8000/1
 VAD=0
 EC=1
 DTMFMethod=2
@@ -152,7 +152,7 @@ def test_what_is_left_says_why(found: Takeover) -> None:
     assert why["[Account2] password"].startswith("secret")
     assert "register = false" in why["[Account2] transport"]
     assert why["[Account2] dialPlan"].startswith("invalid")
-    assert "OPUS" in why["[Settings] audioCodecs"]
+    assert "SILK" in why["[Settings] audioCodecs"]
     assert "offhook webhooks add" in why["[Settings] cmdCallStart"]
     assert "{password}" in why["[Settings] cmdOutgoingCall"]
     assert "no such folder" in why["[Settings] recordingPath"]

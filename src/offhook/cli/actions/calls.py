@@ -29,6 +29,7 @@ def dial(use: Invocation) -> int:
     for name in ("account", "digits", "id", "beside"):
         if use.text(name):
             params[name] = use.text(name)
+    params.update(_codecs(use))
     ring = use.number("ring-timeout")
     if ring is not None:
         params["ring_timeout"] = ring
@@ -50,7 +51,12 @@ def _extra(use: Invocation) -> Params:
 
 def answer(use: Invocation) -> int:
     """Answer the ringing call."""
-    return perform(use, "answer", {"call": use.text("call"), **_extra(use)}, "answering", "answered")
+    return perform(use, "answer", {"call": use.text("call"), **_extra(use), **_codecs(use)}, "answering", "answered")
+
+
+def _codecs(use: Invocation) -> Params:
+    names = [name for name in use.text("codecs").replace(",", " ").split() if name]
+    return {"codecs": names} if names else {}
 
 
 def _pair(use: Invocation, header: str) -> list[str]:
@@ -67,9 +73,6 @@ def get_call(use: Invocation) -> int:
         return list_calls(use)
     if word in ("trace", "pcap"):
         return _trace(use, word)
-    if word == "stats":
-        found = use.client.request("call_stats", call=use.text("id"))["value"]
-        return show(use, found, render.stats_text(found))
     view = use.client.request("get_call", call=use.text("id") if word == "get" else word)["value"]
     return show(use, view, render.call_line(view))
 

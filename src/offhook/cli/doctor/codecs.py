@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from offhook.cli.doctor.case import Case
 from offhook.cli.doctor.finding import Finding, listed
 from offhook.errors import ParseError
-from offhook.media.negotiate import STATIC_NAMES
-from offhook.media.sdp import MediaDescription, parse_sdp
+from offhook.media.codecs import opus_library
+from offhook.media.codecs.kinds import KINDS, kind_of, missing, usable
+from offhook.media.formats import formats_of
+from offhook.media.sdp import parse_sdp
 from offhook.sip.message import Response
 
 SDP_TYPE = "application/sdp"
@@ -17,13 +19,28 @@ EVENTS = "TELEPHONE-EVENT"
 
 def ours(case: Case) -> tuple[str, ...]:
     """Return the codecs the phone offers, the preferred one first."""
-    return tuple(str(name).upper() for name in case.fact("codecs", case.config.media.codecs))
+    return tuple(_name(str(name)) for name in case.fact("codecs", case.config.media.codecs))
+
+
+def _name(text: str) -> str:
+    try:
+        return kind_of(text).name
+    except LookupError:  # a phone of another version
+        return text.upper()
 
 
 def look_at_codecs(case: Case) -> Iterator[Finding]:
     """Say what the phone offers."""
     offered = ours(case)
     yield Finding("codecs", "ok", f"the phone offers {listed(offered)}, and digits as telephone events (RFC 4733)")
+    there = usable()
+    more = [name for name in there if name not in offered and "/" not in name]
+    text = f"on this machine: {listed(there)}"
+    if "OPUS" in there:
+        text += f" ({opus_library.version()})"
+    lacking = [missing(name) for name in KINDS if name not in there and "/" not in name]
+    yield Finding("codecs that are here", "ok", text, "; ".join(
+        [*([f"media.codecs may name {listed(more)} too"] if more else []), *lacking]))
 
 
 def theirs(response: Response) -> tuple[str, ...] | None:
@@ -34,15 +51,7 @@ def theirs(response: Response) -> tuple[str, ...] | None:
         lines = [line for line in parse_sdp(response.body).media if line.media == "audio"]
     except ParseError:
         return None
-    return tuple(dict.fromkeys(name for line in lines for name in _names(line)))
-
-
-def _names(line: MediaDescription) -> Iterator[str]:
-    maps = line.rtpmaps()
-    for number in line.payload_types:
-        found = maps[number].encoding.upper() if number in maps else STATIC_NAMES.get(number)
-        if found:
-            yield found
+    return tuple(dict.fromkeys(entry.encoding for line in lines for entry in formats_of(line)))
 
 
 def judge(name: str, response: Response, offered: tuple[str, ...]) -> Finding | None:
@@ -55,7 +64,7 @@ def judge(name: str, response: Response, offered: tuple[str, ...]) -> Finding | 
     found = theirs(response)
     if found is None:
         return None
-    common = [codec for codec in offered if codec in found]
+    common = [codec for codec in offered if codec.partition("/")[0] in found]
     if common:
         digits = "" if EVENTS in found else "; it does not take digits as telephone events: use dtmf_method = \"info\""
         return Finding(name, "ok", f"the far end takes {listed(found)}; in common: {listed(common)}{digits}")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from offhook.media.codecs.g711 import Pcma, Pcmu
-from offhook.media.codecs.l16 import L16
+from offhook.media.codecs.kinds import kind_of
 
 
 class Codec(Protocol):
@@ -62,6 +61,11 @@ class Codec(Protocol):
         ...
 
     @property
+    def expect_loss(self) -> Callable[[float], object] | None:
+        """Return the function to be told how much the far end loses of what is sent (0-1); None: it would not help."""
+        ...
+
+    @property
     def conceal(self) -> Callable[[], bytes] | None:
         """Return the function that makes a frame up in place of one that did not come; None: others have to."""
         ...
@@ -72,19 +76,12 @@ class Codec(Protocol):
         ...
 
 
-_MAKERS: dict[str, Callable[[], Codec]] = {
-    "PCMU": Pcmu,
-    "PCMA": Pcma,
-    "L16/8000": lambda: L16(8000),
-    "L16/16000": lambda: L16(16000),
-    "L16/48000": lambda: L16(48000),
-}
-NAMES = tuple(_MAKERS)
+def codec(name: str, fmtp: str = "") -> Codec:
+    """Return a new codec of this name, in any case of letters; `fmtp` are the far end's format parameters for what we send.
+
+    Raises LookupError for one that is not here, ImportError for one whose packages are not installed (`kinds.missing`).
+    """
+    return kind_of(name).make(fmtp)
 
 
-def codec(name: str) -> Codec:
-    """Return a new codec of this name, in any case of letters. Raises LookupError for one that is not here."""
-    return _MAKERS[name.upper()]()
-
-
-__all__ = ["NAMES", "Codec", "codec"]
+__all__ = ["Codec", "codec"]

@@ -18,6 +18,7 @@ class Dial(Command, frozen=True, kw_only=True):
     `beside` names a running call: where there are several media workers, the sound of both is in the same one, so that they
     can be joined in a conference. The call that is put on hold is meant where nothing is said.
     `headers` are X-… and those that the setting `sent_headers` allows; `user_to_user` is handed to the far end (RFC 7433).
+    `codecs` are offered in this order, in place of the account's or the phone's.
     """
 
     to: str
@@ -31,17 +32,20 @@ class Dial(Command, frozen=True, kw_only=True):
     digits: str = ""
     tags: HeaderList = ()
     beside: str = ""
+    codecs: tuple[str, ...] = ()
 
 
 class Answer(Command, frozen=True, kw_only=True):
     """Answer the ringing incoming call (the oldest, unless named); an active call is put on hold first.
 
-    `headers` and `user_to_user` as in Dial, for the answer.
+    `headers` and `user_to_user` as in Dial, for the answer. With `codecs` only these are accepted, and not the account's or
+    the phone's.
     """
 
     call: str = ""
     headers: HeaderList = ()
     user_to_user: str = ""
+    codecs: tuple[str, ...] = ()
 
 
 class Reject(Command, frozen=True, kw_only=True):
@@ -178,13 +182,6 @@ class SendMessage(Command, frozen=True, kw_only=True):
 
 class GetCall(Command, frozen=True, kw_only=True):
     """Answer a CallView (an ended call for some minutes too)."""
-
-    call: str = ""
-    scope: ClassVar[Scope] = "read"
-
-
-class CallStats(Command, frozen=True, kw_only=True):
-    """Answer a StatsView: how good the call's sound is, both ways (an ended call's final figures for some minutes too)."""
 
     call: str = ""
     scope: ClassVar[Scope] = "read"

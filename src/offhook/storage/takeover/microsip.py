@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from offhook.errors import InvalidArgument
+from offhook.media.codecs.kinds import kind_of, missing
 from offhook.phone.dialplan import compile_plan
 from offhook.phone.model import ContactDetails
 from offhook.phone.settings import AccountSettings, ContactSettings
-from offhook.storage.config import CODECS, SettingValue, refusal
+from offhook.storage.config import SettingValue, refusal
 from offhook.storage.directory import check_address
 from offhook.storage.takeover.calls import calls_of_ini
 from offhook.storage.takeover.findings import Finding, TakenAccount, Takeover, Why
@@ -144,14 +145,14 @@ class _Reader:
         entry, value = self._value("audioCodecs")
         if not entry or not value:
             return
-        ours = {codec.upper(): codec for codec in CODECS}
-        names = [part.partition("/")[0].upper() for part in value.split()]
-        chosen = list(dict.fromkeys(ours[name] for name in names if name in ours))
-        missing = list(dict.fromkeys(name for name in names if name not in ours))
+        names = list(dict.fromkeys(value.split()))
+        lacking = [name for name in names if missing(name)]
+        chosen = list(dict.fromkeys(kind_of(name).name for name in names if name not in lacking))
         if chosen:
             self._set(entry, "media.codecs", chosen)
-        if missing:
-            self._left(self._settings, entry, "unsupported", f"no {', '.join(missing)[:200]} here")
+        if lacking:
+            texts = dict.fromkeys(name.partition("/")[0].upper() for name in lacking)
+            self._left(self._settings, entry, "unsupported", f"no {', '.join(texts)[:200]} here")
 
     def _auto_answer(self) -> None:
         entry, mode = self._value("autoAnswer")

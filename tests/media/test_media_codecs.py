@@ -1,0 +1,317 @@
+"""Every codec: tones keep frequency and level, lengths are what they say, and nothing that comes from the network harms."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from virtual_media import Pair, Weather, level
+from voice import frames, sine, voice
+
+from offhook.media.codecs import Codec, codec, opus_library
+from offhook.media.codecs import opus as opus_module
+from offhook.media.codecs.kinds import KINDS, kind_of, missing, usable
+from offhook.media.codecs.opus import Opus, has_copy, parameters
+from offhook.media.messages import AudioFrames, OpenAudio, StartPlayback, StartRecording, StreamFailed, WriteAudio
+from offhook.media.rtp import HEADER
+from offhook.media.sources import FRAMES_A_SECOND, silence
+from offhook.testing import ears
+
+TONE = 7336.0
+
+
+def chosen(name: str, fmtp: str = "") -> Codec:
+    if reason := missing(name):
+        pytest.skip(reason)
+    return codec(name, fmtp)
+
+
+def through(name: str, audio: bytes) -> tuple[Codec, bytes]:
+    """Return what comes out behind a codec's both ends."""
+    out, back = chosen(name), chosen(name)
+    return out, b"".join(back.decode(out.encode(frame)) for frame in frames(audio, out.rate))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_tone_keeps_its_frequency_and_level(name: str) -> None:
+    rate = chosen(name).rate
+    _, heard = through(name, sine(1000.0, 1500, rate))
+    assert ears.dominant_frequency(heard[rate:], rate) == pytest.approx(1000.0, abs=2)
+    assert level([heard[rate:]], 1000.0, rate) == pytest.approx(TONE, rel=0.12)
+
+
+@pytest.mark.parametrize(
+    ("name", "frequency"), [("G722", 6000.0), ("OPUS", 10_000.0), ("OPUS/16000", 6000.0), ("L16/16000", 7500.0)]
+)
+def test_wideband_codecs_carry_what_a_telephone_does_not(name: str, frequency: float) -> None:
+    rate = chosen(name).rate
+    _, heard = through(name, sine(frequency, 1500, rate))
+    assert level([heard[rate:]], frequency, rate) > 0.5 * TONE
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_frames_have_the_length_they_say(name: str) -> None:
+    out, back = chosen(name), chosen(name)
+    assert kind_of(out.name).format[1] == out.clock_rate
+    assert kind_of(out.name).payload_type == out.payload_type
+    for frame in (silence(out.rate), *frames(voice(100, out.rate), out.rate)):
+        payload = out.encode(frame)
+        assert len(payload) == out.frame_payload or not out.frame_payload
+        assert out.units(payload) * FRAMES_A_SECOND == out.clock_rate
+        assert len(back.decode(payload)) == len(frame)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_hostile_payloads_do_no_harm(name: str) -> None:
+    back = chosen(name)
+
+    @given(st.lists(st.binary(max_size=400), max_size=8))
+    @example([b"\x00", b"\xff", b"\xff" * 3, b"\x03\x00", b"\x03\x3f", b"\x03\xff" + bytes(50), bytes(1276), bytes(1277)])
+    @example([b"\xfc" + bytes(60_000), b"\x03\x81\xff\xff", b"\x0b" + b"\x41" * 1500])
+    def holds(payloads: list[bytes]) -> None:
+        for payload in payloads:
+            units = back.units(payload)
+            assert units >= 0
+            if not payload or not units:
+                continue
+            made = back.decode(payload)
+            assert len(made) % 2 == 0
+            assert len(made) == units * back.rate // back.clock_rate * 2
+            if back.recover is not None:
+                assert len(back.recover(payload)) in (0, back.rate // 25)
+            if back.conceal is not None:
+                assert len(back.conceal()) == back.rate // 25
+
+    holds()
+
+
+def test_names_of_others_are_understood() -> None:
+    assert kind_of("opus/48000/2").name == kind_of("Opus").name == "OPUS"
+    assert kind_of("PCMA/8000/1").name == "PCMA"
+    assert kind_of("G722/16000/1").name == kind_of("g.722").name == "G722"
+    assert kind_of("L16").name == "L16/16000"
+    assert kind_of("opus/16000").name == "OPUS/16000"
+    for name in ("", "G729", "opus/11025", "PCMU/16000", "L16/44100/2", "x" * 10_000):
+        with pytest.raises(LookupError):
+            kind_of(name)
+        assert missing(name).startswith("there is no codec")
+        assert len(missing(name)) < 300
+
+
+def test_what_is_not_installed_is_said_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "G722", None)
+    assert missing("g722") == "G722 needs a package that is not installed: pip install 'offhook[g722]'"
+    assert "G722" not in usable()
+
+    def nothing() -> object:
+        raise opus_library.Missing("libopus is not on this machine")
+
+    monkeypatch.setattr(opus_library, "library", nothing)
+    assert missing("opus/16000") == "OPUS/16000 needs a package that is not installed: pip install 'offhook[opus]'"
+    assert usable() == ("PCMU", "PCMA", "L16/8000", "L16/16000", "L16/48000")
+    pair = Pair()
+    pair.configure(0, codec="OPUS", payload_type=96, receive_types=((96, "OPUS"),))
+    assert [report.reason for report in pair.of(0, StreamFailed)] == [missing("OPUS")]
+
+
+# --- Opus ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_lost_frame_comes_back_from_the_packet_after_it() -> None:
+    out, back = chosen("OPUS/16000", "useinbandfec=1"), chosen("OPUS/16000")
+    assert isinstance(out, Opus)
+    audio = frames(voice(4000, 16000), 16000)
+    out.encode(audio[0])
+    out.expect_loss(0.1)
+    packets = [out.encode(frame) for frame in audio]
+    copies = [place for place, packet in enumerate(packets) if has_copy(packet) and place > 10]
+    assert len(copies) > 50
+    straight = [chosen("OPUS/16000")]
+    whole = [straight[0].decode(packet) for packet in packets]
+    assert back.recover is not None
+    assert back.conceal is not None
+    place = copies[len(copies) // 2]
+    for packet in packets[: place - 1]:
+        back.decode(packet)
+    recovered = back.recover(packets[place])
+    guessing = chosen("OPUS/16000")
+    for packet in packets[: place - 1]:
+        guessing.decode(packet)
+    assert guessing.conceal is not None
+    guessed = guessing.conceal()
+    assert _distance(recovered, whole[place - 1]) < 0.7 * _distance(guessed, whole[place - 1])
+
+
+def _distance(one: bytes, other: bytes) -> float:
+    return math.dist(memoryview(one).cast("h").tolist(), memoryview(other).cast("h").tolist())
+
+
+def test_without_the_far_ends_wish_there_are_no_copies() -> None:
+    out = chosen("OPUS/16000")
+    assert isinstance(out, Opus)
+    audio = frames(voice(1000, 16000), 16000)
+    out.encode(audio[0])
+    out.expect_loss(0.2)
+    assert not any(has_copy(out.encode(frame)) for frame in audio)
+
+
+def test_heavy_loss_makes_packets_smaller() -> None:
+    out = chosen("OPUS")
+    assert isinstance(out, Opus)
+    audio = frames(voice(1000, 48000), 48000)
+    before = sum(len(out.encode(frame)) for frame in audio)
+    out.expect_loss(0.3)
+    assert sum(len(out.encode(frame)) for frame in audio) < 0.95 * before
+
+
+def test_silence_is_not_sent_where_the_far_end_wants_that() -> None:
+    quiet, told = chosen("OPUS", "usedtx=1"), chosen("OPUS")
+    sent = [quiet.encode(silence(48000)) for _ in range(100)]
+    assert sum(map(bool, sent)) < 30
+    assert all(told.encode(silence(48000)) for _ in range(100))
+
+
+@pytest.mark.parametrize(("fmtp", "rate"), [
+    ("maxplaybackrate=8000", 8000), ("maxplaybackrate=16000;stereo=1", 16000), ("maxplaybackrate=20000", 24000),
+    ("maxplaybackrate=1", 8000), ("maxplaybackrate=999999999", 48000), ("maxplaybackrate=-3", 48000), ("", 48000),
+])  # fmt: skip
+def test_no_more_is_sent_than_the_far_end_plays(fmtp: str, rate: int) -> None:
+    assert chosen("OPUS", fmtp).rate == rate
+
+
+def test_the_far_ends_bitrate_is_a_limit() -> None:
+    audio = frames(voice(1000, 48000), 48000)
+    sizes = {}
+    for fmtp in ("", "maxaveragebitrate=16000", "maxaveragebitrate=510000", "maxaveragebitrate=1"):
+        out = chosen("OPUS", fmtp)
+        sizes[fmtp] = sum(len(out.encode(frame)) for frame in audio)
+    assert sizes["maxaveragebitrate=1"] < sizes["maxaveragebitrate=16000"] < sizes[""] == sizes["maxaveragebitrate=510000"]
+
+
+def test_constant_bitrate() -> None:
+    out = chosen("OPUS", "cbr=1")
+    assert len({len(out.encode(frame)) for frame in frames(voice(1000, 48000), 48000)}) == 1
+
+
+@pytest.mark.parametrize("text", ["", ";", "=", "a", "a=b", "maxplaybackrate=", "x=١", "x=9999999999", "=5;;"])
+def test_broken_parameters_are_left_out(text: str) -> None:
+    assert {name: value for name, value in parameters(text).items() if name} == {}
+
+
+def test_parameters() -> None:
+    assert parameters(" MaxPlaybackRate = 16000 ; useinbandfec=1;stereo=0") == {
+        "maxplaybackrate": 16000, "useinbandfec": 1, "stereo": 0
+    }  # fmt: skip
+
+
+def test_durations_are_those_of_the_rfc() -> None:
+    """RFC 6716 3.1, table 2."""
+    assert len(opus_module.DURATIONS) == 32
+    assert opus_module.DURATIONS[:4] == (480, 960, 1920, 2880)
+    assert opus_module.DURATIONS[12:16] == (480, 960, 480, 960)
+    assert opus_module.DURATIONS[28:] == (120, 240, 480, 960)
+
+
+# --- in streams ----------------------------------------------------------------------------------------------------
+
+
+def speaking(name: str, number: int = 111, **more: Any) -> dict[str, Any]:
+    if reason := missing(name):
+        pytest.skip(reason)
+    return {"codec": name, "payload_type": number, "receive_types": ((number, name),),
+            "clock_rate": kind_of(name).format[1], **more}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["G722", "OPUS", "OPUS/16000"])
+@pytest.mark.parametrize("weather", [Weather(), Weather(loss=0.03, double=0.1, jitter=0.04)])
+def test_a_call(name: str, weather: Weather) -> None:
+    pair = Pair(weather, **speaking(name))
+    pair.do(1, StartRecording("c", "/rec", "/rec", "stereo"))
+    pair.do(0, StartPlayback("c", "p", "tone", frequencies=(1000.0,)))
+    pair.run(3.0)
+    recorder = pair.studios[1].recorders["/rec"]
+    far = recorder.far[30:]
+    assert level(far, 1000.0, recorder.rate) > 3 * max(level(far, 700.0, recorder.rate), level(far, 1300.0, recorder.rate))
+    statistics = pair.engines[1].streams["c"].statistics()
+    assert statistics.packets_received + statistics.packets_lost >= 148
+    if not weather.loss:
+        assert level(far, 1000.0, recorder.rate) == pytest.approx(TONE, rel=0.12)
+        assert (statistics.packets_lost, statistics.packets_late) == (0, 0)
+
+
+@pytest.mark.parametrize("ptime", [20, 40, 60])
+@pytest.mark.parametrize("name", ["PCMU", "G722", "OPUS"])
+def test_longer_packets(name: str, ptime: int) -> None:
+    pair = Pair(**speaking(name, ptime_ms=ptime))
+    pair.do(1, StartRecording("c", "/rec", "/rec", "stereo"))
+    pair.do(0, StartPlayback("c", "p", "tone", frequencies=(1000.0,)))
+    pair.run(1.8)
+    recorder = pair.studios[1].recorders["/rec"]
+    assert level(recorder.far[40:], 1000.0, recorder.rate) == pytest.approx(TONE, rel=0.12)
+    sent = [packet for side, port, packet in pair.sent if side == 0 and port == 4000]
+    assert len(sent) == pytest.approx(1800 / ptime, abs=1)
+
+
+@pytest.mark.slow
+def test_copies_are_sent_once_the_far_end_tells_of_loss_and_heard_when_packets_are_lost() -> None:
+    pair = Pair(Weather(), **speaking("OPUS/16000", fmtp="useinbandfec=1"))
+    pair.do(0, OpenAudio("c", "mouth", 16000, hear=False))
+    pair.do(1, OpenAudio("c", "ear", 16000, speak=False))
+    pair.do(0, WriteAudio("c", "mouth", voice(20_000, 16000)))
+    recovered = 0
+    receiver = pair.engines[1].streams["c"]._receiver
+    pair.run(1.0)
+    back = receiver._codecs[111]
+    inner = back.recover
+    assert inner is not None
+
+    def counted(payload: bytes) -> bytes:
+        nonlocal recovered
+        found = inner(payload)
+        recovered += bool(found)
+        return found
+
+    back.recover = counted  # type: ignore[misc]
+    pair.weather.loss = 0.1
+    pair.run(19.0)
+    assert recovered > 10
+    assert all(len(pcm) == 640 for report in pair.of(1, AudioFrames) for _, _, pcm, _ in report.frames)
+
+
+def test_silence_that_is_not_sent_is_no_loss() -> None:
+    pair = Pair(**speaking("OPUS", fmtp="usedtx=1"))
+    pair.do(1, StartRecording("c", "/rec", "/rec", "stereo"))
+    pair.run(4.0)
+    statistics = pair.engines[1].streams["c"].statistics()
+    assert statistics.packets_received < 100
+    assert statistics.packets_lost == 0
+    headers = [HEADER.unpack_from(packet) for side, port, packet in pair.sent if side == 0 and port == 4000]
+    assert (headers[-1][3] - headers[0][3]) & 0xFFFFFFFF > 3 * 48_000, "the timestamp goes on meanwhile"
+    assert headers[-1][1] & 0x80, "the first packet after a pause has the marker"
+
+
+def test_garbage_in_a_call_is_counted() -> None:
+    pair = Pair(direction="recvonly")
+    pair.configure(1, **speaking("OPUS"))
+    pair.do(1, OpenAudio("c", "ear", 48000, speak=False))
+    payloads = [b"\x03\x00", b"\xff\xff", b"\x03\xff", bytes(1400), b"\xfc" * 5]
+    for number in range(200):
+        packet = HEADER.pack(0x80, 111, number, 960 * number, 7) + payloads[number % 5]
+        pair.inject(1, 4000, packet, ("10.0.0.1", 4000))
+        pair.run(0.020)
+    assert pair.engines[1].streams["c"].garbage > 100
+    assert {len(pcm) for report in pair.of(1, AudioFrames) for _, _, pcm, _ in report.frames} == {1920}
+
+
+def test_silence_itself_is_encoded_by_codecs_with_a_memory() -> None:
+    pair = Pair(**speaking("G722"))
+    pair.run(1.0)
+    sent = [packet[12:] for side, port, packet in pair.sent if side == 0 and port == 4000]
+    assert {len(payload) for payload in sent} == {160}
+    reference = chosen("G722")
+    assert sent == [reference.encode(bytes(640)) for _ in sent]
+    assert max(map(abs, memoryview(pair.engines[1].streams["c"].far).cast("h"))) < 30
