@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from baresips import OUR_TONE, THEIR_TONE, hear_each_other, loudest_frequency, over, recorded, says, started, tell
 
 from offhook.phone.commands import (
     AcceptTransfer,
@@ -23,7 +23,6 @@ from offhook.phone.commands import (
     ListCalls,
     Loopback,
     Play,
-    Record,
     Resume,
     SendDtmf,
     StopPlay,
@@ -31,15 +30,13 @@ from offhook.phone.commands import (
 )
 from offhook.phone.settings import AccountSettings
 from offhook.testing import peers
-from offhook.testing.ears import decode_dtmf, dominant_frequency, level_dbfs, read_wav
+from offhook.testing.ears import decode_dtmf, dominant_frequency, read_wav
 from offhook.testing.live import LivePhone, live_phone, quiet_config
-from offhook.testing.peers import Baresip, Kamailio, PeerMissing, baresip, kamailio
+from offhook.testing.peers import Baresip, Kamailio, PeerMissing, kamailio
 
 pytestmark = pytest.mark.interop
 
 PASSWORDS = {"1001": "secret-1", "1002": "secret-2", "1003": "secret-3"}
-THEIR_TONE = 440.0
-OUR_TONE = 600.0
 TRANSPORTS: tuple[Literal["udp", "tcp"], ...] = ("udp", "tcp")
 
 
@@ -69,28 +66,12 @@ async def bob(
     proxy: Kamailio, folder: Path, user: str = "1002", *, transport: Literal["udp", "tcp"] = "udp",
     answer: Literal["auto", "manual"] = "auto", codecs: str = "PCMU,PCMA", source: str = "ausine,440",
 ) -> AsyncIterator[Baresip]:
-    """Run a registered baresip; starting and stopping it must not hold up the phone, which lives in this loop."""
-    runner = baresip(
+    """Run a registered baresip."""
+    async with started(
         folder / user, user=user, password=PASSWORDS[user], registrar=proxy.address, transport=transport, answer=answer,
         codecs=codecs, source=source,
-    )  # fmt: skip
-    peer = await asyncio.to_thread(runner.__enter__)
-    try:
+    ) as peer:  # fmt: skip
         yield peer
-    finally:
-        await asyncio.to_thread(runner.__exit__, None, None, None)
-
-
-async def tell(peer: Baresip, name: str, parameters: str = "") -> None:
-    await asyncio.to_thread(peer.command, name, parameters)
-
-
-async def says(peer: Baresip, kind: str) -> dict[str, Any]:
-    return await asyncio.to_thread(peer.wait_event, kind)
-
-
-async def over(phone: LivePhone) -> None:
-    await phone.until(lambda: not phone.execute(ListCalls()).value, "no calls")
 
 
 def last_end(phone: LivePhone) -> dict[str, Any]:
@@ -102,29 +83,6 @@ def digits(phone: LivePhone) -> str:
     return "".join(e.data["digit"] for e in phone.events if e.type == "dtmf.received")
 
 
-async def recorded(phone: LivePhone, file: Path, call: str = "") -> bytes:
-    """Record a second of the call, both sides in their channels, and return the far end's."""
-    since = len(phone.events)
-    phone.execute(Record(call=call, file=str(file), channels="stereo", max_seconds=1.0))
-    await phone.event("recording.finished", since)
-    audio = read_wav(file)
-    assert audio.rate == 8000
-    return max(audio.channels, key=level_dbfs)
-
-
-async def two_way_audio(phone: LivePhone, peer: Baresip, folder: Path) -> None:
-    """Hear baresip's tone, play ours, hang up, and find ours in what baresip heard."""
-    assert dominant_frequency(await recorded(phone, folder / "theirs.wav")) == pytest.approx(THEIR_TONE, abs=5)
-    since = len(phone.events)
-    phone.execute(Play(tone=str(OUR_TONE), duration_ms=1500))
-    await phone.event("playback.finished", since)
-    phone.execute(Hangup())
-    await over(phone)
-    await says(peer, "CALL_CLOSED")
-    heard = read_wav(peer.heard()[-1])
-    assert loudest_frequency(heard.channels[0], heard.rate) == pytest.approx(OUR_TONE, abs=5)
-
-
 async def sound_after_hold(phone: LivePhone, peer: Baresip, folder: Path) -> None:
     """Hear baresip's tone again; our sound arrives there if a digit does: baresip 1.0 stops its WAV file at a hold."""
     assert dominant_frequency(await recorded(phone, folder / "after.wav")) == pytest.approx(THEIR_TONE, abs=5)
@@ -133,13 +91,6 @@ async def sound_after_hold(phone: LivePhone, peer: Baresip, folder: Path) -> Non
     phone.execute(Hangup())
     await over(phone)
     await says(peer, "CALL_CLOSED")
-
-
-def loudest_frequency(pcm: bytes, rate: int) -> float:
-    """Return the frequency of the loudest half second: the rest of a call is silence."""
-    size = rate
-    pieces = [pcm[start:start + size] for start in range(0, max(1, len(pcm) - size), size // 4 & ~1)]
-    return dominant_frequency(max(pieces, key=level_dbfs), rate)
 
 
 # --- calls and sound -----------------------------------------------------------------------------------------------
@@ -158,7 +109,7 @@ async def test_we_call_baresip_and_hear_each_other(
         await phone.reaches(2)
         await says(peer, "CALL_ESTABLISHED")
         assert phone.execute(ListCalls()).value[0].media.codec.upper().startswith(codecs)
-        await two_way_audio(phone, peer, tmp_path)
+        await hear_each_other(phone, peer, tmp_path)
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -173,7 +124,7 @@ async def test_baresip_calls_us_and_we_hear_each_other(
         await phone.reaches(2)
         await says(peer, "CALL_ESTABLISHED")
         assert (await phone.event("call.incoming")).data["call"]["remote"]["uri"] == f"sip:1002@{proxy.domain}"
-        await two_way_audio(phone, peer, tmp_path)
+        await hear_each_other(phone, peer, tmp_path)
 
 
 async def test_baresip_hangs_up(proxy: Kamailio, tmp_path: Path) -> None:
@@ -332,7 +283,7 @@ async def test_baresip_and_a_phone_whose_sound_has_its_own_process(proxy: Kamail
         await phone.event("account.registered")
         await tell(peer, "dial", f"sip:1001@{proxy.domain}")
         await phone.reaches(2)
-        await two_way_audio(phone, peer, tmp_path)
+        await hear_each_other(phone, peer, tmp_path)
 
 
 # --- transfers -----------------------------------------------------------------------------------------------------

@@ -10,18 +10,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from baresips import THEIR_TONE, hear_each_other, recorded, says, started
 
-from offhook.phone.commands import Dial, Hangup, Hold, ListCalls, Play, Record, Resume
+from offhook.phone.commands import Dial, Hold, ListCalls, Resume
 from offhook.phone.settings import SrtpSettings
 from offhook.testing import peers
-from offhook.testing.ears import dominant_frequency, level_dbfs, read_wav
+from offhook.testing.ears import dominant_frequency
 from offhook.testing.live import LivePhone, live_phone, quiet_config
-from offhook.testing.peers import Baresip, PeerMissing, baresip
+from offhook.testing.peers import Baresip, PeerMissing
 
 pytestmark = pytest.mark.interop
 
-THEIR_TONE = 440.0
-OUR_TONE = 600.0
 Policy = Literal["off", "optional", "required"]
 
 
@@ -35,13 +34,9 @@ def baresip_is_here() -> None:
 
 @asynccontextmanager
 async def bob(folder: Path, **options: Any) -> AsyncIterator[Baresip]:
-    """Run baresip without a registrar; starting and stopping it must not hold up the phone, which lives in this loop."""
-    runner = baresip(folder / "bob", **options)
-    peer = await asyncio.to_thread(runner.__enter__)
-    try:
+    """Run baresip without a registrar."""
+    async with started(folder / "bob", **options) as peer:
         yield peer
-    finally:
-        await asyncio.to_thread(runner.__exit__, None, None, None)
 
 
 @asynccontextmanager
@@ -49,34 +44,6 @@ async def phone_with(policy: Policy, keying: Literal["sdes", "dtls"] = "sdes", *
     config = replace(quiet_config(status_linger=0.2, **phone), srtp=SrtpSettings(policy, keying))
     async with live_phone(config) as running:
         yield running
-
-
-async def says(peer: Baresip, kind: str) -> dict[str, Any]:
-    return await asyncio.to_thread(peer.wait_event, kind)
-
-
-async def recorded(phone: LivePhone, file: Path) -> bytes:
-    """Record a second of the call and return the far end's side."""
-    since = len(phone.events)
-    phone.execute(Record(file=str(file), channels="stereo", max_seconds=1.0))
-    await phone.event("recording.finished", since)
-    return max(read_wav(file).channels, key=level_dbfs)
-
-
-async def hear_each_other(phone: LivePhone, peer: Baresip, folder: Path) -> None:
-    """Hear baresip's tone, play ours, hang up, and find ours in what baresip heard."""
-    assert dominant_frequency(await recorded(phone, folder / "theirs.wav")) == pytest.approx(THEIR_TONE, abs=5)
-    since = len(phone.events)
-    phone.execute(Play(tone=str(OUR_TONE), duration_ms=1500))
-    await phone.event("playback.finished", since)
-    phone.execute(Hangup())
-    await phone.until(lambda: not phone.execute(ListCalls()).value, "no calls")
-    await says(peer, "CALL_CLOSED")
-    heard = read_wav(peer.heard()[-1])
-    size = heard.rate
-    pcm = heard.channels[0]
-    pieces = [pcm[start:start + size] for start in range(0, max(1, len(pcm) - size), size // 4 & ~1)]
-    assert dominant_frequency(max(pieces, key=level_dbfs), heard.rate) == pytest.approx(OUR_TONE, abs=5)
 
 
 def sound(phone: LivePhone) -> tuple[str, str]:

@@ -311,15 +311,16 @@ class Baresip:
 @contextmanager
 def baresip(
     folder: Path, *, user: str = "bob", password: str = "", registrar: Address | None = None,
-    transport: Literal["udp", "tcp"] = "udp", source: str = "ausine,440",
+    transport: Literal["udp", "tcp", "tls"] = "udp", source: str = "ausine,440",
     answer: Literal["auto", "manual"] = "auto", codecs: str = "PCMU,PCMA", settings: str = "",
-    mediaenc: str = "", medianat: str = "", account: str = "",
+    mediaenc: str = "", medianat: str = "", account: str = "", certificate: Path | None = None, trusted: Path | None = None,
 ) -> Iterator[Baresip]:
     """Run baresip with one account. It plays `source` into calls ("ausine,440", "aufile,/x.wav").
 
     With `registrar` it registers there as `user` and that has happened when the block begins. `settings` is
     added to its config, `account` (";name=value" …) to its account. `mediaenc` is "", "srtp", "srtp-mand" or "dtls_srtp",
-    `medianat` "", "stun", "turn" or "ice".
+    `medianat` "", "stun", "turn" or "ice". For TLS it shows `certificate` and believes who `trusted` vouches for;
+    the registrar's port is that for TLS then, and calls without a registrar come to the port behind baresip's own.
     """
     command = program("baresip", "baresip-core")
     modules = next((each for each in BARESIP_MODULES if each.is_dir()), None)
@@ -328,8 +329,9 @@ def baresip(
     folder.mkdir(parents=True, exist_ok=True)
     port, control_port = free_port(), free_port()
     extra = [f"module {name}.so" for name in BARESIP_EXTRAS if name in (mediaenc.removesuffix("-mand"), medianat)]
+    secure = [f"sip_certificate {certificate}"] * bool(certificate) + [f"sip_cafile {trusted}"] * bool(trusted)
     (folder / "config").write_text(
-        _baresip_config(modules, port, control_port, source, "\n".join([*extra, settings])), "utf-8")
+        _baresip_config(modules, port, control_port, source, "\n".join([*extra, *secure, settings])), "utf-8")
     domain = f"{registrar[0]}:{registrar[1]}" if registrar else f"{LOOPBACK}:{port}"
     (folder / "accounts").write_text(
         f"<sip:{user}@{domain};transport={transport}>;auth_user={user};auth_pass={password};answermode={answer}"

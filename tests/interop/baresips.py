@@ -1,0 +1,73 @@
+"""What tests with baresip share: it runs beside the phone's loop, is told what to do, and what each hears is measured."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from offhook.phone.commands import Hangup, ListCalls, Play, Record
+from offhook.testing.ears import dominant_frequency, level_dbfs, read_wav
+from offhook.testing.live import LivePhone
+from offhook.testing.peers import Baresip, baresip
+
+THEIR_TONE = 440.0
+OUR_TONE = 600.0
+
+
+@asynccontextmanager
+async def started(folder: Path, **options: Any) -> AsyncIterator[Baresip]:
+    """Run a baresip; starting and stopping it must not hold up the phone, which lives in this loop."""
+    runner = baresip(folder, **options)
+    peer = await asyncio.to_thread(runner.__enter__)
+    try:
+        yield peer
+    finally:
+        await asyncio.to_thread(runner.__exit__, None, None, None)
+
+
+async def tell(peer: Baresip, name: str, parameters: str = "") -> None:
+    """Have it carry out a command."""
+    await asyncio.to_thread(peer.command, name, parameters)
+
+
+async def says(peer: Baresip, kind: str) -> dict[str, Any]:
+    """Wait for one of its events."""
+    return await asyncio.to_thread(peer.wait_event, kind)
+
+
+async def over(phone: LivePhone) -> None:
+    """Wait until the phone has no calls."""
+    await phone.until(lambda: not phone.execute(ListCalls()).value, "no calls")
+
+
+async def recorded(phone: LivePhone, file: Path, call: str = "") -> bytes:
+    """Record a second of the call, both sides in their channels, and return the louder one, which is the far end's."""
+    since = len(phone.events)
+    phone.execute(Record(call=call, file=str(file), channels="stereo", max_seconds=1.0))
+    await phone.event("recording.finished", since)
+    return max(read_wav(file).channels, key=level_dbfs)
+
+
+async def hear_each_other(phone: LivePhone, peer: Baresip, folder: Path) -> None:
+    """Hear baresip's tone, play ours, hang up, and find ours in what baresip heard."""
+    assert dominant_frequency(await recorded(phone, folder / "theirs.wav")) == pytest.approx(THEIR_TONE, abs=5)
+    since = len(phone.events)
+    phone.execute(Play(tone=str(OUR_TONE), duration_ms=1500))
+    await phone.event("playback.finished", since)
+    phone.execute(Hangup())
+    await over(phone)
+    await says(peer, "CALL_CLOSED")
+    heard = read_wav(peer.heard()[-1])
+    assert loudest_frequency(heard.channels[0], heard.rate) == pytest.approx(OUR_TONE, abs=5)
+
+
+def loudest_frequency(pcm: bytes, rate: int) -> float:
+    """Return the frequency of the loudest half second: the rest of a call is silence."""
+    size = rate
+    pieces = [pcm[start:start + size] for start in range(0, max(1, len(pcm) - size), size // 4 & ~1)]
+    return dominant_frequency(max(pieces, key=level_dbfs), rate)
