@@ -36,6 +36,7 @@ from offhook.phone.model import (
     ImportedView,
     Party,
     Snapshot,
+    StatsView,
     StatusView,
     StreamDialect,
     StreamTrack,
@@ -469,6 +470,10 @@ class CallHandle(Twin[api.CallHandle]):
     def hangup(self, *, headers: Pairs = (), user_to_user: str = "") -> None:
         """End it, in whatever state; harmless when it is over. `headers` and `user_to_user` as in `dial`, for the BYE."""
         self._run(self._inner.hangup(headers=headers, user_to_user=user_to_user))
+
+    def stats(self) -> StatsView:
+        """Return how good its sound is, both ways; for some minutes after its end, too."""
+        return self._run(self._inner.stats())
 
     def hold(self, *, wait: bool = True) -> None:
         """Put it on hold."""

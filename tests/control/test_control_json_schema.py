@@ -139,7 +139,7 @@ def answers() -> Iterator[tuple[Command, c.Accepted]]:
     for command in (
         c.AddAccount(account=AccountSettings(id="a", domain="10.0.0.9", username="u", register=False)),
         c.Dial(to="sip:offhook@10.0.0.2", hold_others=False), c.Hangup(call="last"),
-        c.Status(), c.ListCalls(), c.GetCall(), c.GetAudio(), c.ListDevices(), c.ListAccounts(), c.GetSnapshot(),
+        c.Status(), c.ListCalls(), c.GetCall(), c.CallStats(), c.GetAudio(), c.ListDevices(), c.ListAccounts(), c.GetSnapshot(),
         c.SetVolume(volume=3), c.VolumeUp(), c.VolumeDown(steps=2), c.SetMicVolume(volume=4), c.ToggleMute(), c.Mute(),
         c.Unmute(), c.Mute(call=call), c.Unmute(call=call), c.SetDevice(kind="input", device="mic-2"), c.Play(tone="440"),
         c.PausePlay(), c.StopPlay(), c.Record(), c.PauseRecord(), c.StopRecord(), c.Loopback(),

@@ -76,12 +76,12 @@ def test_the_common_shortcut_is_near() -> None:
 
 def test_an_unlisted_codec_is_judged_with_caution() -> None:
     assert rating(equipment("NEWEST"), 0.0, 0.0) < rating(equipment("PCMA"), 0.0, 0.0)
-    assert equipment("L16", 8000) is equipment("pcmu")
-    assert equipment("L16", 16000).wide
+    assert equipment("L16") is equipment("pcmu")
+    assert equipment("L16/16000").wide
 
 
 def test_wide_speech_is_better_than_narrow_speech_can_be() -> None:
-    wide = rating(equipment("L16", 16000), 0.0, 0.0)
+    wide = rating(equipment("L16/16000"), 0.0, 0.0)
     assert BASE < 100 < wide <= MOST_WIDE
     assert opinion(wide, wide=True) > opinion(rating(equipment("PCMU"), 0.0, 0.0))
 

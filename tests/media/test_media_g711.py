@@ -1,18 +1,15 @@
-"""G.711 and what conceals its gaps."""
+"""G.711."""
 
 from __future__ import annotations
 
 import array
-from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offhook.media import pcm
 from offhook.media.codecs import codec
-from offhook.media.conceal import FADE, Concealer, crossfade
-from offhook.media.sources import FRAME_BYTES, SILENCE
+from offhook.media.sources import SILENCE
 
 NAMES = ("PCMU", "PCMA")
 
@@ -45,24 +42,3 @@ def test_known_values() -> None:
     assert (codec("PCMU").payload_type, codec("PCMA").payload_type) == (0, 8)
     with pytest.raises(LookupError):
         codec("SILK")
-
-
-def test_lost_frames_fade_away() -> None:
-    concealer = Concealer()
-    assert concealer.lost() is SILENCE
-    concealer.good(array.array("h", [10000] * 160).tobytes())
-    levels = [pcm.rms(concealer.lost()) for _ in range(len(FADE) + 1)]
-    assert levels == sorted(levels, reverse=True)
-    assert levels[0] >= 8000
-    assert concealer.lost() is SILENCE
-    concealer.good(array.array("h", [100] * 160).tobytes())
-    assert pcm.rms(concealer.lost()) == 90
-
-
-def test_crossfade_begins_as_one_and_ends_as_the_other() -> None:
-    first, second = array.array("h", [8000] * 160).tobytes(), array.array("h", [-8000] * 160).tobytes()
-    joined = array.array("h", crossfade(first, second))
-    assert len(joined) * 2 == FRAME_BYTES
-    assert joined[0] == 8000
-    assert joined[-1] == pytest.approx(-7900, abs=100)
-    assert all(before >= after for before, after in pairwise(joined))

@@ -1,4 +1,4 @@
-"""RTCP packets, round trips and the MOS."""
+"""RTCP packets and round trips."""
 
 from __future__ import annotations
 
@@ -102,16 +102,3 @@ def test_a_delay_below_zero_is_printed_as_none() -> None:
     (parsed,) = rtcp.parse(rtcp.print_report(report))
     assert isinstance(parsed, Report)
     assert (parsed.blocks[0].jitter, parsed.blocks[0].delay) == (0, 0)
-
-
-def test_opinion() -> None:
-    assert rtcp.mean_opinion(0.0, 50.0) == pytest.approx(4.38, abs=0.03)
-    assert rtcp.mean_opinion(1.0, 50.0) < 2.0
-    assert rtcp.mean_opinion(0.05, 50.0) > rtcp.mean_opinion(0.05, 400.0)
-    assert 1.0 <= rtcp.mean_opinion(1.0, 5000.0) <= 4.5
-
-
-@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 2000))
-def test_more_loss_is_never_better(one: float, other: float, delay: float) -> None:
-    low, high = sorted((one, other))
-    assert rtcp.mean_opinion(high, delay) <= rtcp.mean_opinion(low, delay) + 1e-9

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -50,6 +51,26 @@ def test_a_record_keeps_every_field_over_a_restart(tmp_path: Path) -> None:
     second.close()
     with pytest.raises(SetupError, match="closed"):
         second.list()
+
+
+def test_a_file_of_the_first_version_is_read_on(tmp_path: Path) -> None:
+    """Histories from before calls had figures."""
+    path, columns = tmp_path / "h.sqlite3", CallRecord.__struct_fields__[:14]
+    old = sqlite3.connect(path)
+    types = (*("TEXT",) * 5, *("REAL",) * 4, "INTEGER", "TEXT", "TEXT", "INTEGER", "TEXT")
+    fields = ", ".join(f"{name} {kind}" for name, kind in zip(columns, types, strict=True))
+    old.execute(f"CREATE TABLE calls ({fields}, PRIMARY KEY (id)) WITHOUT ROWID")
+    old.execute("PRAGMA user_version = 1")
+    record = call(1)
+    old.execute(f"INSERT INTO calls VALUES ({', '.join('?' * 14)})", structs.astuple(record)[:14])
+    old.commit()
+    old.close()
+    for _ in range(2):
+        book = History(path)
+        assert book.get("call-1") == record
+        book.add(call(2, codec="PCMU", mos=4.3, remote_mos=4.1, loss=0.01, jitter_ms=2.5, rtt_ms=20.0))
+        assert book.get("call-2") == call(2, codec="PCMU", mos=4.3, remote_mos=4.1, loss=0.01, jitter_ms=2.5, rtt_ms=20.0)
+        book.close()
 
 
 def test_paging_misses_and_repeats_nothing(book: History) -> None:

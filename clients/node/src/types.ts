@@ -344,7 +344,11 @@ export interface CallEnd {
   cause: number;
 }
 
-/** The call is over; `call.end` says by whom and why. `duration` is seconds since the answer, 0 if never answered. */
+/**
+ * The call is over; `call.end` says by whom and why. `duration` is seconds since the answer, 0 if never answered.
+ *
+ * `stats` are the latest figures of its sound. The final ones follow as `media.stats`: the end does not wait for them.
+ */
 export interface CallEnded {
   call: CallView;
   duration: number;
@@ -372,6 +376,8 @@ export interface CallIncoming {
 /**
  * The sound of a call. `direction` is seen from us; figures are None until measured.
  *
+ * `mos`, `loss` (0-1) and `jitter_ms` are of what we hear, `remote_mos` of what the far end hears; `rtt_ms` is the round trip.
+ *
  * `srtp` is where the keys of encrypted sound come from ("sdes", "dtls"; "" is in the clear), `cipher` its suite.
  */
 export interface CallMedia {
@@ -383,6 +389,7 @@ export interface CallMedia {
   rtt_ms: number | null;
   srtp: string;
   cipher: string;
+  remote_mos: number | null;
 }
 
 /** The microphone is silent in this call. */
@@ -425,17 +432,10 @@ export interface CallRinging {
 /** The states of a call. `status` gives the number of the STATUS command. */
 export type CallState = "active" | "calling" | "early" | "ended" | "held_both" | "held_local" | "held_remote" | "incoming" | "ringing";
 
-/** The call's sound in figures; they are null until measured. */
-export interface CallStats {
-  call: string;
-  state: CallState;
-  muted: boolean;
-  codec: string;
-  direction: string;
-  mos: number | null;
-  loss: number | null;
-  jitter_ms: number | null;
-  rtt_ms: number | null;
+/** Answer a StatsView: how good the call's sound is, both ways (an ended call's final figures for some minutes too). */
+export interface CallStatsParams {
+  /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
+  call?: string;
 }
 
 /** The microphone is heard again in this call. */
@@ -878,7 +878,11 @@ export interface HistoryAdded {
   entry: HistoryEntry;
 }
 
-/** One finished call. Times are Unix seconds, `answered` null if nobody did; `duration_s` is talking time. */
+/**
+ * One finished call. Times are Unix seconds, `answered` null if nobody did; `duration_s` is talking time.
+ *
+ * `codec`, `mos` (what we heard), `remote_mos` (what the far end heard), `loss` (0-1) and the delays are those of its sound.
+ */
 export interface HistoryEntry {
   id: string;
   account: string;
@@ -894,6 +898,12 @@ export interface HistoryEntry {
   end_by: string;
   missed: boolean;
   recording: string;
+  codec: string;
+  mos: number | null;
+  remote_mos: number | null;
+  loss: number | null;
+  jitter_ms: number | null;
+  rtt_ms: number | null;
 }
 
 /** Past calls, newest first. */
@@ -1068,10 +1078,11 @@ export interface MediaStarted {
   call: CallView;
 }
 
-/** Quality figures, every few seconds of a call. */
+/** Quality figures, every five seconds of a call, and once more when it is over: then they are `final`. */
 export interface MediaStats {
   call: CallView;
   stats: StreamStats;
+  final: boolean;
 }
 
 /** The text that is on its way. */
@@ -1593,6 +1604,15 @@ export interface SnapshotNow {
   draining: boolean;
 }
 
+/** How good a call's sound is. `stats` is None until there are figures, five seconds after the sound began. */
+export interface StatsView {
+  call: string;
+  state: CallState;
+  muted: boolean;
+  media: CallMedia;
+  stats: StreamStats | null;
+}
+
 /** Answer the StatusView: 0 idle, 1 ringing, 2 active, 3 hold, 4 disconnected. */
 export type StatusParams = { [name: string]: never };
 
@@ -1675,8 +1695,13 @@ export interface StreamSlowConsumer {
 /**
  * Quality so far. Packets and bytes are counts; `loss` is the received direction's fraction 0-1; ms values are current.
  *
- * `remote_loss`, `remote_jitter_ms`, `rtt_ms` come from the far end's RTCP and are None until it sent some.
- * `mos` is the E-model estimate (ITU-T G.107) for the received direction, 1.0-4.5.
+ * `mos` 1.0-4.5 and `rating` (R; 0-100, wideband 0-129) are the E-model's (ITU-T G.107, G.107.1) for what we hear: by codec,
+ * by what was lost or late, and by the delay from mouth to ear, `delay_ms`. `mos_listening` leaves the delay out. Losses that
+ * lie together are `bursts` (RFC 3611): `burst_ms` is their mean length, `burst_density` the share lost in them; between them
+ * are gaps.
+ * All that is `remote_` is what the far end hears of us, by its RTCP, and None until there was some: `remote_loss` since its
+ * last report, `remote_packets_lost` of all. `remote_mos` and `remote_rating` are its own where it sends extended reports,
+ * else ours by its loss; `remote_burst_density`, `remote_burst_ms`, `remote_buffer_ms` are in extended reports alone.
  */
 export interface StreamStats {
   stream: string;
@@ -1694,6 +1719,20 @@ export interface StreamStats {
   remote_jitter_ms: number | null;
   rtt_ms: number | null;
   mos: number;
+  rating: number;
+  mos_listening: number;
+  delay_ms: number;
+  bursts: number;
+  burst_density: number;
+  burst_ms: number;
+  gap_density: number;
+  gap_ms: number;
+  remote_packets_lost: number | null;
+  remote_mos: number | null;
+  remote_rating: number | null;
+  remote_burst_density: number | null;
+  remote_burst_ms: number | null;
+  remote_buffer_ms: number | null;
 }
 
 /** The types that will come, and the event after which they begin. */
@@ -2282,6 +2321,7 @@ export interface Operations {
   send_info: { params: SendInfoParams; result: Accepted<null> };
   send_message: { params: SendMessageParams; result: Accepted<MessageAnswer> };
   get_call: { params: GetCallParams; result: Accepted<CallView> };
+  call_stats: { params: CallStatsParams; result: Accepted<StatsView> };
   list_calls: { params: ListCallsParams; result: Accepted<CallView[]> };
   decide: { params: DecideParams; result: Accepted<null> };
   open_audio: { params: OpenAudioParams; result: Accepted<AudioAnswer> };

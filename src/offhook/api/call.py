@@ -19,7 +19,7 @@ from offhook.errors import CommandError
 from offhook.media.messages import AudioRate
 from offhook.phone import commands as c
 from offhook.phone import events as e
-from offhook.phone.model import CallState, CallView, Party, StreamDialect, StreamTrack
+from offhook.phone.model import CallState, CallView, Party, StatsView, StreamDialect, StreamTrack
 from offhook.phone.settings import Decision, DtmfMethod
 
 if TYPE_CHECKING:
@@ -169,6 +169,11 @@ class CallHandle:
             if view.state is not CallState.ENDED:
                 raise
         await self.wait_ended()
+
+    async def stats(self) -> StatsView:
+        """Return how good its sound is, both ways; for some minutes after its end, too."""
+        value: StatsView = (await self._do(c.CallStats(call=self.id))).value
+        return value
 
     async def hold(self, *, wait: bool = True) -> None:
         """Put it on hold."""

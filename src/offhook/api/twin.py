@@ -66,6 +66,7 @@ from offhook.phone.model import (
     ImportedView,
     Party,
     Snapshot,
+    StatsView,
     StatusView,
     StreamDialect,
     StreamTrack,

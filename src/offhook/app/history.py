@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from msgspec import structs
 
@@ -13,9 +13,12 @@ from offhook.io import clock
 from offhook.io.engine import Engine
 from offhook.io.journal import Envelope
 from offhook.phone.closing import ANSWERED_ELSEWHERE
-from offhook.phone.events import CallActive, CallCreated, CallEnded, CallEvent, CallIncoming, HistoryAdded
+from offhook.phone.events import CallActive, CallCreated, CallEnded, CallEvent, CallIncoming, HistoryAdded, MediaStats
 from offhook.phone.model import CallEnd
 from offhook.storage.history import CallRecord, History
+
+FINISHED_KEPT: Final = 256
+"""Calls that ended and wait for their figures: a moment, or for ever if the media has died."""
 
 
 class CallHistory:
@@ -24,6 +27,7 @@ class CallHistory:
     def __init__(self, engine: Engine, file: Path | None, later: Callable[..., object], trouble: Callable[[str], None]) -> None:
         self._engine = engine
         self._later = later  # calls a function after the event is on its way to everybody
+        self._finished: dict[str, CallEnded] = {}  # those whose final figures may still come
         self._history = History(file, trouble=trouble) if file else None
 
     def start(self) -> None:
@@ -66,6 +70,15 @@ class CallHistory:
         event = envelope.event
         if isinstance(event, CallIncoming | CallCreated | CallActive | CallEnded):
             self._later(self._keep, event)
+            if isinstance(event, CallEnded):
+                self._finished[event.call.id] = event
+                if len(self._finished) > FINISHED_KEPT:
+                    del self._finished[next(iter(self._finished))]
+        elif isinstance(event, MediaStats) and event.final:
+            # The final figures come after the end, which did not wait for them.
+            ended = self._finished.pop(event.call.id, None)
+            if ended is not None:
+                self._later(self._kept().add, _record(structs.replace(ended, call=event.call)))
 
     def _keep(self, event: CallEvent) -> None:
         record = _record(event)
@@ -78,7 +91,7 @@ def _record(event: CallEvent) -> CallRecord:
     call = event.call
     end = call.end or CallEnd("local")
     over = isinstance(event, CallEnded)
-    incoming = call.direction == "incoming"
+    incoming, media = call.direction == "incoming", call.media
     return CallRecord(
         id=call.id,
         account=call.account,
@@ -92,6 +105,12 @@ def _record(event: CallEvent) -> CallRecord:
         sip_status=end.sip_status,
         reason=end.reason if over else "not ended when last seen",
         end_by=end.by if call.end else "",
+        codec=media.codec,
+        mos=media.mos,
+        remote_mos=media.remote_mos,
+        loss=media.loss,
+        jitter_ms=media.jitter_ms,
+        rtt_ms=media.rtt_ms,
         missed=incoming and over and call.answered is None and end.by != "local" and end.cause != ANSWERED_ELSEWHERE,
     )
 

@@ -32,6 +32,31 @@ def call_line(call: dict[str, Any]) -> str:
     return plain(text + (f"  ({', '.join(extras)})" if extras else ""))
 
 
+def stats_text(found: dict[str, Any]) -> str:
+    """Return a few lines about the sound of a call: what we hear, what the far end hears, and the delay."""
+    media, stats = found["media"], found["stats"]
+    head = f"{found['call']}  {found['state'].replace('_', ' ')}  {media['codec'] or 'no sound'}  {media['direction']}"
+    if stats is None:
+        return plain(head) + "\nno figures yet"
+    expected = stats["packets_received"] + stats["packets_lost"]
+    share = 100 * stats["packets_lost"] / expected if expected else 0.0
+    here = [f"MOS {stats['mos']:.2f} (R {stats['rating']:.0f})", f"lost {stats['packets_lost']} of {expected} ({share:.1f} %)"]
+    here += [f"late {stats['packets_late']}"] if stats["packets_late"] else []
+    if stats["bursts"]:
+        here.append(f"{stats['bursts']} bursts of {stats['burst_ms']} ms with {100 * stats['burst_density']:.0f} % lost")
+    here += [f"jitter {stats['jitter_ms']:.1f} ms", f"buffer {stats['buffer_ms']:.0f} ms"]
+    there = "nothing heard of it yet"
+    if stats["remote_mos"] is not None:
+        parts = [f"MOS {stats['remote_mos']:.2f} (R {stats['remote_rating']:.0f})"]
+        lost, jitter = stats["remote_packets_lost"], stats["remote_jitter_ms"]
+        parts += [f"lost {lost} of {stats['packets_sent']}"] if lost is not None else []
+        parts += [f"jitter {jitter:.1f} ms"] if jitter is not None else []
+        there = ", ".join(parts)
+    delay = f"mouth to ear {stats['delay_ms']:.0f} ms"
+    delay += f", round trip {stats['rtt_ms']:.0f} ms" if stats["rtt_ms"] is not None else ""
+    return "\n".join((plain(head), f"we hear      {', '.join(here)}", f"they hear    {there}", f"delay        {delay}"))
+
+
 def watch_line(watch: dict[str, Any]) -> str:
     """Return one line about something that is watched."""
     presence, mwi = watch["presence"], watch["mwi"]

@@ -36,8 +36,8 @@ VERBS: dict[str, Verb] = {
              **_EXTRA, digits="DIGITS", ring_timeout="SECONDS", id="CALL", beside="CALL",
              codecs="NAMES"),
         Verb("calls", "", "list the calls", calls.list_calls, group="calls"),
-        Verb("call", "[call] [id] [file]", "show one call (call ID), all (call list), or its SIP messages: call trace ID, "
-             "call pcap ID FILE", calls.get_call,
+        Verb("call", "[call] [id] [file]", "show one call (call ID), all (call list), how good its sound is (call stats ID), "
+             "or its SIP messages: call trace ID, call pcap ID FILE", calls.get_call,
              group="calls"),
         Verb("answer", "[call]", "answer the ringing call", calls.answer, group="calls", **_WAIT, **_EXTRA,
              codecs="NAMES"),

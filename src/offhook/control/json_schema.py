@@ -54,7 +54,7 @@ def _parts() -> dict[str, Schema]:
     inputs: set[Any] = {*COMMANDS, *requests, AccountSettings}
     outputs: set[Any] = {
         *EVENTS, *answers, *shapes.VALUES.values(), *shapes.STREAM_SHAPES.values(), shapes.Problem, shapes.OperationView,
-        shapes.CallStats, shapes.SettingsView, shapes.SystemView, shapes.HistoryEntry, Cause,
+        shapes.SettingsView, shapes.SystemView, shapes.HistoryEntry, Cause,
     }  # fmt: skip
     outputs.discard(shapes.Nothing)
     found = {**_described(inputs, _as_input), **_described(outputs, _as_output)}

@@ -101,7 +101,6 @@ _KINDS: Final[Mapping[str, str]] = {
 
 _HANDLER_ANSWERS: Final[Mapping[str, Any]] = {
     "wait_call": CallView,
-    "call_stats": shapes.CallStats,
     "call_trace": shapes.TraceAnswer,
     "metrics": str,
     "system": shapes.SystemView,

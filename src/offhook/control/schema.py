@@ -28,6 +28,7 @@ from offhook.phone.model import (
     Contact,
     ImportedView,
     Snapshot,
+    StatsView,
     StatusView,
     WatchView,
 )
@@ -40,6 +41,7 @@ EVENT_TYPES: tuple[str, ...] = tuple(event.type for event in EVENTS)
 
 RESULTS: dict[type[Command], Any] = {
     c.GetCall: CallView,
+    c.CallStats: StatsView,
     c.ListCalls: tuple[CallView, ...],
     **dict.fromkeys((c.CreateConference, c.JoinConference, c.LeaveConference, c.MuteMember, c.UnmuteMember), ConferenceView),
     c.EndConference: ConferenceView,

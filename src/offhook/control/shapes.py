@@ -16,13 +16,13 @@ from offhook.phone.model import (
     AccountView,
     AudioStreamView,
     AudioView,
-    CallState,
     CallView,
     ConferenceView,
     Contact,
     ImportedView,
     LoadView,
     Snapshot,
+    StatsView,
     StatusView,
     WatchView,
 )
@@ -69,6 +69,7 @@ class AudioAnswer:
 VALUES: Final[Mapping[type[c.Command], Any]] = {
     c.HangupAll: EndedAnswer,
     c.GetCall: CallView,
+    c.CallStats: StatsView,
     c.ListCalls: tuple[CallView, ...],
     c.OpenAudio: AudioAnswer,
     c.StreamAudio: AudioStreamView,
@@ -158,7 +159,10 @@ class Nothing:
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """One finished call. Times are Unix seconds, `answered` null if nobody did; `duration_s` is talking time."""
+    """One finished call. Times are Unix seconds, `answered` null if nobody did; `duration_s` is talking time.
+
+    `codec`, `mos` (what we heard), `remote_mos` (what the far end heard), `loss` (0-1) and the delays are those of its sound.
+    """
 
     id: str
     account: str
@@ -174,6 +178,12 @@ class HistoryEntry:
     end_by: str
     missed: bool
     recording: str
+    codec: str
+    mos: float | None
+    remote_mos: float | None
+    loss: float | None
+    jitter_ms: float | None
+    rtt_ms: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -614,21 +624,6 @@ class OperationView:
     reason: str
     began: str
     ended: str
-
-
-@dataclass(frozen=True, slots=True)
-class CallStats:
-    """The call's sound in figures; they are null until measured."""
-
-    call: str
-    state: CallState
-    muted: bool
-    codec: str
-    direction: str
-    mos: float | None
-    loss: float | None
-    jitter_ms: float | None
-    rtt_ms: float | None
 
 
 @dataclass(frozen=True, slots=True)

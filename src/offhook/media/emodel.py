@@ -52,11 +52,12 @@ EQUIPMENT: Final[dict[str, Equipment]] = {
 UNKNOWN: Final = Equipment(10, 10.0)
 
 
-def equipment(codec: str, clock_rate: int = 8000) -> Equipment:
-    """Return a codec's figures; for one that is not in the table cautious ones. Linear PCM of 8 kHz is narrowband."""
-    if codec.upper() == "L16" and clock_rate <= 8000:
-        return EQUIPMENT["PCMU"]
-    return EQUIPMENT.get(codec.upper(), UNKNOWN)
+def equipment(codec: str) -> Equipment:
+    """Return a codec's figures, "L16/16000" with its clock rate; for one that is not in the table cautious ones."""
+    name, _, clock_rate = codec.upper().partition("/")
+    if name == "L16" and clock_rate in ("", "8000"):
+        return EQUIPMENT["PCMU"]  # linear PCM of 8 kHz has lost all that is above 4 kHz, and no more
+    return EQUIPMENT.get(name, UNKNOWN)
 
 
 def effective_equipment(codec: Equipment, loss: float, burst_ratio: float = 1.0) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from offhook.media import pcm
-from offhook.media.conceal import crossfade
+from offhook.media.pitch import fade, samples
 from offhook.media.sources import FRAMES_A_SECOND, SAMPLE_RATE, frame_bytes, silence
 
 MIN_TARGET_S: Final = 0.020
@@ -34,6 +34,12 @@ class Linear:
     """Audio that is decoded already, because it was not one whole frame when it came."""
 
     pcm: bytes
+
+
+class Gap:
+    """Nothing, where there should be a frame. Each is another one."""
+
+    __slots__ = ()
 
 
 Item: TypeAlias = bytes | Linear  # a whole packet of exactly one frame, decoded by whoever wants to hear it; or PCM
@@ -333,6 +339,15 @@ class JitterBuffer:
             self._next = min(frames)  # the sender left a hole in its timeline
         return None
 
+    def look_ahead(self) -> bytes | None:
+        """Return the PCM of the frame behind the one that `pull` has just given up; None where it is not here, or not whole."""
+        item = self._frames.get(self._next)
+        if self.following is None or item is None:
+            return None
+        audio = self._linear(item)
+        self._frames[self._next] = Linear(audio)  # a codec with a memory hears each packet once
+        return audio if len(audio) == self._frame_bytes else None
+
     def _gather(self, audio: bytes, at: int) -> Linear:
         """Make one frame of packets that are shorter or longer than one; what is over stays for the next."""
         frames, size = self._frames, self._frame_bytes
@@ -367,4 +382,4 @@ class JitterBuffer:
         self._next += self._step
         self._surplus = 0
         self.dropped += 1
-        return Linear(crossfade(frame, second))
+        return Linear(fade(samples(frame), samples(second)).tobytes())

@@ -95,7 +95,7 @@ class StreamConfig(Struct, frozen=True):
     durations. `direction` is seen from us. `remote` is the RTP address, `remote_rtcp` its RTCP
     one; with symmetric RTP the first packets that arrive correct them. `security` None is RTP in the clear; with `rtcp_mux`
     RTCP uses the RTP port (RFC 5761). With `ice` packets take the way that its checks find, else with `relayed` that over
-    the relay which GatherCandidates has found.
+    the relay which GatherCandidates has found. `extended_reports` are those of RFC 3611 that the far end asks for.
     """
 
     remote: tuple[str, int]
@@ -114,6 +114,7 @@ class StreamConfig(Struct, frozen=True):
     rtcp_mux: bool = False
     ice: IcePeer | None = None
     relayed: bool = False
+    extended_reports: tuple[str, ...] = ()
 
 
 # --- commands ------------------------------------------------------------------------------------------------------
@@ -392,8 +393,13 @@ class StreamResumed(Struct, frozen=True):
 class StreamStats(Struct, frozen=True):
     """Quality so far. Packets and bytes are counts; `loss` is the received direction's fraction 0-1; ms values are current.
 
-    `remote_loss`, `remote_jitter_ms`, `rtt_ms` come from the far end's RTCP and are None until it sent some.
-    `mos` is the E-model estimate (ITU-T G.107) for the received direction, 1.0-4.5.
+    `mos` 1.0-4.5 and `rating` (R; 0-100, wideband 0-129) are the E-model's (ITU-T G.107, G.107.1) for what we hear: by codec,
+    by what was lost or late, and by the delay from mouth to ear, `delay_ms`. `mos_listening` leaves the delay out. Losses that
+    lie together are `bursts` (RFC 3611): `burst_ms` is their mean length, `burst_density` the share lost in them; between them
+    are gaps.
+    All that is `remote_` is what the far end hears of us, by its RTCP, and None until there was some: `remote_loss` since its
+    last report, `remote_packets_lost` of all. `remote_mos` and `remote_rating` are its own where it sends extended reports,
+    else ours by its loss; `remote_burst_density`, `remote_burst_ms`, `remote_buffer_ms` are in extended reports alone.
     """
 
     stream: StreamId
@@ -411,6 +417,20 @@ class StreamStats(Struct, frozen=True):
     remote_jitter_ms: float | None
     rtt_ms: float | None
     mos: float
+    rating: float = 0.0
+    mos_listening: float = 1.0
+    delay_ms: float = 0.0
+    bursts: int = 0
+    burst_density: float = 0.0
+    burst_ms: int = 0
+    gap_density: float = 0.0
+    gap_ms: int = 0
+    remote_packets_lost: int | None = None
+    remote_mos: float | None = None
+    remote_rating: float | None = None
+    remote_burst_density: float | None = None
+    remote_burst_ms: int | None = None
+    remote_buffer_ms: int | None = None
 
 
 class CandidatesGathered(Struct, frozen=True):

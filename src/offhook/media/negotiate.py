@@ -32,6 +32,7 @@ from offhook.media.sdp import (
 from offhook.media.security import NO_SECURITY, PLAIN, PROFILES, Deal, Keys, Security, accepted, answered, offered
 
 RTCP_MUX = Attribute("rtcp-mux")
+EXTENDED_REPORTS = Attribute("rtcp-xr", "rcvr-rtt=all voip-metrics")  # RFC 3611 5.1: what we want to have
 PTIME_MS = 20
 OFFERS_KEPT = 16  # offers remembered as read: each is looked at when the call comes and again when it is answered
 
@@ -51,6 +52,7 @@ class LocalMedia:
 
     `rtcp_mux` offers RTCP on the RTP port (RFC 5761); who offers it to us gets it in any case. `rtcp` is where RTCP is
     received where that is not the same address and one port above. With `relayed` packets take the relay that was found.
+    `extended_reports` asks for RTCP XR (RFC 3611), and gives it to who asks for it.
     """
 
     address: str
@@ -62,6 +64,7 @@ class LocalMedia:
     rtcp: tuple[str, int] | None = None
     ice: LocalIce | None = None
     relayed: bool = False
+    extended_reports: bool = False
 
 
 def reverse(direction: Direction) -> Direction:
@@ -85,12 +88,13 @@ def make_offer(
     """
     protocol, keys = offered(local.security)
     mux = (RTCP_MUX,) if local.rtcp_mux else ()
+    reports = (EXTENDED_REPORTS,) if local.extended_reports else ()
     ways = ice_lines(local.ice) if local.ice is not None else ()
     before = parse_sdp(previous).media if previous else ()
     place = _audio_index(before)
     formats = offered_formats(local.codecs, local.telephone_event, before[place] if place < len(before) else None)
     media = [_refusal(line) for line in before]
-    media[place:place + 1] = [_our_audio(local, formats, direction, protocol, (*mux, *keys, *ways))]
+    media[place:place + 1] = [_our_audio(local, formats, direction, protocol, (*mux, *keys, *reports, *ways))]
     return _describe(local, session_id, version, tuple(media)).encode()
 
 
@@ -111,6 +115,8 @@ def make_answer(
     # RFC 3264 6.1: the answer uses the offer's numbers, and lists formats in the offer's order.
     ice = ice_of(local.ice, theirs, line)
     extras = (RTCP_MUX, *lines) if mux else lines
+    if local.extended_reports and theirs.value_of(line, "rtcp-xr") is not None:
+        extras = (*extras, EXTENDED_REPORTS)
     if ice is not None and local.ice is not None:
         extras = (*extras, *ice_lines(local.ice))
     ours = _our_audio(local, answered_formats([*chosen, *events]), agreed, line.protocol, extras)
@@ -333,7 +339,14 @@ def _config(
         rtcp_mux=mux,
         ice=ice,
         relayed=local.relayed and ice is None,
+        extended_reports=_wanted_reports(theirs, line) if local.extended_reports else (),
     )
+
+
+def _wanted_reports(theirs: SessionDescription, line: MediaDescription) -> tuple[str, ...]:
+    """Return which of the extended reports we can give the far end asks for. RFC 3611 5.1: words, some with parameters."""
+    words = {word.partition("=")[0] for word in (theirs.value_of(line, "rtcp-xr") or "").lower().split()}
+    return tuple(name for name in ("rcvr-rtt", "voip-metrics") if name in words)
 
 
 def _numeric(connection: Connection) -> str:

@@ -9,7 +9,7 @@ from offhook.media import rtp
 from offhook.media.codecs import Codec
 from offhook.media.conceal import Concealer, Concealment, OwnConcealer
 from offhook.media.dtmf import EventReceiver
-from offhook.media.jitter import Item, JitterBuffer, Linear
+from offhook.media.jitter import Gap, Item, JitterBuffer, Linear
 from offhook.media.sources import FRAMES_A_SECOND, SAMPLE_RATE, SILENCE
 
 Address: TypeAlias = tuple[str, int]
@@ -38,7 +38,7 @@ class Receiver:
         "_frame", "_head", "_item", "_kind", "_length", "_measure", "_next_frame", "_on_control", "_on_event", "_on_flow",
         "_on_peer", "_past_expected", "_past_lost", "_proof", "_put_next", "_queue", "_reception", "_size", "_stranger",
         "_tail", "_trusting", "buffer", "bytes", "events", "flowing", "foreign", "garbage", "heard", "heard_from", "hears",
-        "packets", "ssrc",
+        "losses", "packets", "ssrc",
     )  # fmt: skip
 
     def __init__(
@@ -67,15 +67,16 @@ class Receiver:
         self._stranger: tuple[Address, int, int] = (("", 0), -1, -1)
         self._proof = 0
         self._reception = rtp.Reception(0)
+        self.losses = self._reception.losses
         self._past_expected = self._past_lost = 0
         self.packets = self.bytes = self.garbage = self.foreign = 0
         self.events = EventReceiver()
         self.buffer = JitterBuffer(self.decode)
         self._put_next = self.buffer.put_next
         self._queue = self.buffer.queue
-        self._conceal: Concealment = Concealer()
-        self._item: Item | None = None  # what was pulled last
-        self._decoded: Item | None = None  # what `_frame` was made of
+        self._conceal: Concealment = Concealer(SAMPLE_RATE)
+        self._item: Item | Gap | None = None  # what was pulled last
+        self._decoded: Item | Gap | None = None  # what `_frame` was made of
         self._frame = SILENCE
         # The two words that the next header will consist of, and the first of those that were not yet counted.
         self._head = self._counted = _NOTHING
@@ -206,7 +207,10 @@ class Receiver:
         if not whole and not codec.units(packet[rtp.HEADER_BYTES :]):
             self.garbage += 1
             return
+        late = self.buffer.late
         fits = self.buffer.put(timestamp, packet if whole else Linear(self.decode(packet)), now)
+        if self.buffer.late != late:
+            self._reception.discard(sequence)
         newest = sequence == self._reception.top & 0xFFFF and timestamp == self.buffer.newest
         if fits and whole and plain and newest:
             self._size = codec.frame_payload
@@ -227,7 +231,7 @@ class Receiver:
             self._frame = SILENCE
         self.buffer.decode_all()
         self.buffer.tune(codec.clock_rate, codec.rate)
-        self._conceal = OwnConcealer(codec.conceal) if codec.conceal is not None else Concealer()
+        self._conceal = OwnConcealer(codec.conceal) if codec.conceal is not None else Concealer(codec.rate)
 
     def _is_frame(self, packet: bytes) -> bool:
         """Say whether a packet of the present codec is just one frame."""
@@ -296,7 +300,7 @@ class Receiver:
             self.events.restart()
         self.ssrc = ssrc
         self._candidate = (-1, -1)
-        self._reception = rtp.Reception(sequence)
+        self._reception = rtp.Reception(sequence, self.losses)
         return True
 
     def lose(self) -> None:
@@ -313,18 +317,15 @@ class Receiver:
         elif (item := self.buffer.pull(now)) is not None:
             self._item = item
         else:
-            self._miss()
+            self._item = Gap()
 
-    def _miss(self) -> None:
-        if self._item is not None:
-            self._conceal.good(self.far)
-            self._item = self._decoded = None
-        following = self.buffer.following
-        if following is None or not (found := self._recovered(following)):
-            self._frame = self._conceal.lost()
-        else:
-            self._item = self._decoded = Linear(found)
-            self._frame = found
+    def _filled(self) -> bytes:
+        """Return what is heard in place of a frame that did not come."""
+        packet = self.buffer.following
+        if packet is not None and (found := self._recovered(packet)):
+            return self._conceal.good(found)
+        following = self.buffer.look_ahead()
+        return self._conceal.lost() if following is None else self._conceal.bridge(following)
 
     def _recovered(self, packet: bytes) -> bytes:
         """Return the lost frame if the packet after it holds a copy, b"" if not."""
@@ -344,7 +345,12 @@ class Receiver:
         item = self._item
         if item is not self._decoded:
             self._decoded = item
-            self._frame = self.decode(item) if isinstance(item, bytes) else item.pcm if item is not None else SILENCE
+            if isinstance(item, bytes):
+                self._frame = self._conceal.good(self.decode(item))
+            elif isinstance(item, Linear):
+                self._frame = self._conceal.good(item.pcm)
+            else:
+                self._frame = self._filled()
         return self._frame
 
     @property
@@ -355,6 +361,12 @@ class Receiver:
     def decode(self, packet: bytes) -> bytes:
         """Return the PCM of a packet with a plain header."""
         return self._decoders[packet[1] & 0x7F](packet[rtp.HEADER_BYTES :])
+
+    @property
+    def codec_name(self) -> str:
+        """Return the name of the codec that the far end used last, "" before the first packet."""
+        codec = self._codecs.get(self._kind)
+        return codec.name if codec is not None else ""
 
     # --- figures ---------------------------------------------------------------------------------------------------
 

@@ -177,20 +177,3 @@ def _clipped(value: int) -> int:
 
 def _packet(kind: int, count: int, ssrc: int, body: bytes) -> bytes:
     return _HEADER.pack(0x80 | count, kind, 1 + len(body) // 4, ssrc) + body
-
-
-def mean_opinion(loss: float, one_way_ms: float) -> float:
-    """Return the E-model's MOS (1.0-4.5) of G.711 with concealment for a loss of 0-1 and a mouth-to-ear delay.
-
-    ITU-T G.107: R = 93.2 - Id - Ie,eff; G.113 Appendix I gives Ie 0 and Bpl 25.1; the delay term is the usual
-    two-piece line.
-    """
-    percent = 100.0 * loss
-    rating = 93.2 - 95.0 * percent / (percent + 25.1) - 0.024 * one_way_ms
-    if one_way_ms > 177.3:
-        rating -= 0.11 * (one_way_ms - 177.3)
-    if rating <= 0:
-        return 1.0
-    rating = min(rating, 100.0)
-    mos = 1 + 0.035 * rating + rating * (rating - 60) * (100 - rating) * 7e-6
-    return min(4.5, max(1.0, mos))

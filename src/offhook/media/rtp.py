@@ -6,6 +6,8 @@ import struct
 from enum import IntEnum
 from typing import Final
 
+from offhook.media.losses import Losses
+
 HEADER: Final = struct.Struct("!BBHII")  # V/P/X/CC, M/PT, sequence number, timestamp, SSRC
 WORDS: Final = struct.Struct("!IQ")  # the same as two numbers: what changes from packet to packet is easily told from them
 HEADER_BYTES: Final = 12
@@ -53,9 +55,10 @@ class Reception:
     A packet in order only moves `top`; the rest is brought up to date when one is not, or when somebody asks.
     """
 
-    __slots__ = ("_base", "_counted", "_jump", "_past", "_prior", "_prior_received", "_seen", "_settled", "top")
+    __slots__ = ("_base", "_counted", "_jump", "_past", "_prior", "_prior_received", "_seen", "_settled", "losses", "top")
 
-    def __init__(self, sequence: int) -> None:
+    def __init__(self, sequence: int, losses: Losses | None = None) -> None:
+        self.losses = losses or Losses()
         self._counted = 0
         self._past = 0
         self._prior = self._prior_received = 0
@@ -66,6 +69,7 @@ class Reception:
         self._base = sequence + 0x10000
         self.top = self._settled = self._base - 1
         self._seen = 0  # a bit for each of the last numbers up to `_settled`: it came
+        self.losses.restart()
         self._jump = -1
 
     def note(self, sequence: int) -> Arrival:
@@ -86,12 +90,14 @@ class Reception:
 
     def _note_disordered(self, sequence: int, delta: int) -> Arrival:
         if 0 < delta < MAX_DROPOUT:
+            self.losses.missed(self.top + 1, self.top + delta - 1)
             self.top = self._settled = self.top + delta
             self._seen = ((self._seen << delta) | 1) & _WINDOW if delta < MAX_MISORDER else 1
         elif (back := -delta & 0xFFFF) < MAX_MISORDER:
             if self._seen >> back & 1:
                 return Arrival.DUPLICATE
             self._seen |= 1 << back
+            self.losses.came(self.top - back)
             self._base = min(self._base, self.top - back)
         elif sequence == self._jump:
             # RFC 3550 A.1: two in sequence, so the other side restarted without telling us.
@@ -104,6 +110,10 @@ class Reception:
             return Arrival.JUMP
         self._counted += 1
         return _NEW
+
+    def discard(self, sequence: int) -> None:
+        """Be told that a packet that was counted just now came too late to be heard."""
+        self.losses.discarded(self.top - (self.top - sequence & 0xFFFF))
 
     @property
     def received(self) -> int:

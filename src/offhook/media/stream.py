@@ -37,6 +37,7 @@ from offhook.media.messages import (
 from offhook.media.rates import Rates, Shares
 from offhook.media.receiving import Address, Receiver
 from offhook.media.reels import Playback, Recording, Studio
+from offhook.media.reporting import Reporter
 from offhook.media.sending import Outbox, Sender, Transmit
 from offhook.media.sources import FRAME_MS, SAMPLE_RATE, SILENCE
 
@@ -63,11 +64,10 @@ class Stream:
     """
 
     __slots__ = (
-        "_beep", "_cname", "_config", "_control_peer", "_echoes", "_epoch", "_expects", "_far_shares", "_handshake",
-        "_has_work", "_ids", "_keypad", "_last_sr", "_last_sr_at", "_last_sr_of", "_loopback", "_near_shares", "_next_rtcp",
-        "_next_stats", "_outbox", "_path", "_playback", "_receiver", "_recordings", "_remote_jitter", "_remote_loss",
-        "_report", "_rtt", "_same_codec", "_sender", "_sends", "_sent_at_report", "_stalled", "_tapped", "_voices", "bridge",
-        "muted", "name", "near", "phase", "port", "rate", "receive", "receive_control", "sound",
+        "_beep", "_config", "_control_peer", "_echoes", "_expects", "_far_shares", "_handshake", "_has_work", "_ids",
+        "_keypad", "_loopback", "_near_shares", "_next_stats", "_outbox", "_path", "_playback", "_receiver", "_recordings",
+        "_report", "_reporter", "_same_codec", "_sender", "_sends", "_stalled", "_tapped", "_voices", "bridge", "muted",
+        "name", "near", "phase", "port", "rate", "receive", "receive_control", "sound",
     )  # fmt: skip
 
     def __init__(
@@ -92,8 +92,6 @@ class Stream:
         self._ids = ids
         self._report = report
         self._outbox: Outbox = outbox
-        self._epoch = epoch  # what makes `now` a time since 1970
-        self._cname = cname
         self._config: StreamConfig | None = None
         self._sender = Sender(port, ids, outbox)
         self._receiver = Receiver(self._sender.move_to, self._flow, self._report_presses, self._receive_control)
@@ -116,17 +114,9 @@ class Stream:
         self._recordings: dict[str, Recording] = {}
         self._handshake = studio.handshake
         self._keypad = Keypad(name, report, lambda digit, duration_ms: studio.digit(digit, duration_ms, self.rate))
-        self._begin_control()
-
-    def _begin_control(self) -> None:
         self._control_peer: Address = _UNSET
-        self._sent_at_report = 0
-        self._next_rtcp = self._next_stats = 0.0
-        self._last_sr = self._last_sr_of = 0
-        self._last_sr_at = 0.0
-        self._remote_loss: float | None = None
-        self._remote_jitter: float | None = None
-        self._rtt: float | None = None
+        self._next_stats = 0.0
+        self._reporter = Reporter(name, cname, ids, epoch, self._sender, self._receiver)
 
     @property
     def peer(self) -> Address:
@@ -186,8 +176,9 @@ class Stream:
             self._path_in_between().configure(config, now)
         self._config = config
         if old is None:
-            self._next_rtcp = now + rtcp.INTERVAL_S * self._ids.uniform(0.25, 0.75)
+            self._reporter.start(now)
             self._next_stats = now + STATS_S
+        self._reporter.configure(config)
         if old is None or old.remote != config.remote:
             # The far end moved, so whoever was heard before is believed no longer.
             self._sender.move_to(config.remote)
@@ -329,7 +320,7 @@ class Stream:
         for name in tuple(self._recordings):
             self._end_recording(name, "closed")
         if self._config is not None:
-            self._send_control(now, rtcp.print_goodbye(self._sender.ssrc))
+            self._send_control(self._reporter.packet(now, goodbye=True))
         if self.route is not None:
             self.route.close(now)
         self._report(StreamClosed(self.name, self.statistics()))
@@ -355,25 +346,7 @@ class Stream:
             receiver.garbage += 1
             return
         self._control_peer = source
-        for part in parts:
-            if isinstance(part, rtcp.Report):
-                self._read_report(part, now)
-            elif isinstance(part, rtcp.Goodbye) and receiver.ssrc in part.sources:
-                receiver.lose()
-
-    def _read_report(self, report: rtcp.Report, now: float) -> None:
-        if report.ntp is not None and report.ssrc == self._receiver.ssrc:
-            self._last_sr = rtcp.middle(report.ntp)
-            self._last_sr_at = now
-            self._last_sr_of = report.ssrc
-        for block in report.blocks:
-            if block.ssrc == self._sender.ssrc:
-                self._remote_loss = block.fraction
-                if (expect_loss := self._sender.codec.expect_loss) is not None:
-                    expect_loss(block.fraction)
-                self._remote_jitter = block.jitter * 1000.0 / self._sender.codec.clock_rate
-                rtt = rtcp.round_trip_ms(block, rtcp.ntp_time(now + self._epoch))
-                self._rtt = self._rtt if rtt is None else rtt
+        self._reporter.read(parts, now)
 
     # --- the tick --------------------------------------------------------------------------------------------------
 
@@ -523,69 +496,18 @@ class Stream:
             self._stalled = True
             receiver.stall()
             self._report(StreamStalled(self.name, int(silent * 1000)))
-        if now >= self._next_rtcp:
-            # RFC 3550 6.3.1: vary between half and one and a half, so that not all reports come at once.
-            self._next_rtcp = now + rtcp.INTERVAL_S * self._ids.uniform(0.5, 1.5)
-            self._send_control(now, b"")
+        if self._reporter.due(now):
+            self._send_control(self._reporter.packet(now))
         if now >= self._next_stats:
             self._next_stats = now + STATS_S
             self._report(self.statistics())
 
-    def _send_control(self, now: float, goodbye: bytes) -> None:
-        """Send SR (RR where nothing was sent since the last one), SDES and maybe BYE."""
-        sender = self._sender
-        packets, octets = sender.totals()
-        sending = packets != self._sent_at_report
-        self._sent_at_report = packets
-        report = rtcp.Report(
-            ssrc=sender.ssrc,
-            ntp=rtcp.ntp_time(now + self._epoch) if sending else None,
-            timestamp=sender.timestamp,
-            packets=packets,
-            octets=octets,
-            blocks=(self._block(now),) if self._receiver.ssrc >= 0 else (),
-        )
-        packet = rtcp.print_report(report) + rtcp.print_description(sender.ssrc, self._cname) + goodbye
+    def _send_control(self, packet: bytes) -> None:
         mux = self._config is not None and self._config.rtcp_mux
-        peer = sender.peer if mux else self._control_peer  # RFC 5761 5.1.1: where RTP goes
+        peer = self._sender.peer if mux else self._control_peer  # RFC 5761 5.1.1: where RTP goes
         if _reachable(peer):
             self._outbox.append((self.port + (not mux), packet, peer))
 
-    def _block(self, now: float) -> rtcp.Block:
-        receiver = self._receiver
-        reception = receiver.reception
-        known = self._last_sr != 0 and self._last_sr_of == receiver.ssrc
-        return rtcp.Block(
-            ssrc=receiver.ssrc,
-            fraction=reception.fraction_since_last(),
-            lost=reception.lost,
-            highest=reception.top - 0x10000,
-            jitter=int(receiver.buffer.jitter * receiver.buffer.clock),
-            last_report=self._last_sr if known else 0,
-            delay=int((now - self._last_sr_at) * 65536) if known else 0,
-        )
-
     def statistics(self) -> StreamStats:
         """Return the figures so far."""
-        receiver, buffer = self._receiver, self._receiver.buffer
-        expected, lost = receiver.totals()
-        sent, bytes_sent = self._sender.totals()
-        unheard = min(1.0, (lost + buffer.late) / expected) if expected else 0.0
-        one_way = (self._rtt or 0.0) / 2 + max(buffer.delay_ms, 0.0) + FRAME_MS
-        return StreamStats(
-            stream=self.name,
-            packets_sent=sent,
-            packets_received=receiver.packets,
-            bytes_sent=bytes_sent,
-            bytes_received=receiver.bytes,
-            packets_lost=lost,
-            packets_late=buffer.late,
-            packets_duplicate=buffer.duplicate,
-            loss=lost / expected if expected else 0.0,
-            jitter_ms=round(buffer.jitter_ms, 3),
-            buffer_ms=round(max(buffer.delay_ms, 0.0), 1),
-            remote_loss=self._remote_loss,
-            remote_jitter_ms=self._remote_jitter,
-            rtt_ms=self._rtt,
-            mos=round(rtcp.mean_opinion(unheard, one_way), 2),
-        )
+        return self._reporter.statistics()

@@ -14,7 +14,7 @@ DELAYS: Final = 5
 VOIP_METRICS: Final = 7
 UNKNOWN: Final = 127  # RFC 3611 4.7.4: what a rating says that is not known; for levels too (4.7.3)
 MOST_DELAYS: Final = 32  # sub-blocks of one DLRR that are read: a call has one source
-PLC_ENHANCED: Final = 3 << 6  # RFC 3611 4.7.6: concealment, better than repeating
+PLC_STANDARD: Final = 3 << 6  # RFC 3611 4.7.6: lost frames are filled in from what was heard before
 ADAPTIVE: Final = 3 << 4  # RFC 3611 4.7.6: the jitter buffer follows the network
 _BLOCK_HEAD: Final = struct.Struct("!BBH")
 _TIME: Final = struct.Struct("!Q")
@@ -110,7 +110,7 @@ def _print_metrics(metrics: VoipMetrics) -> bytes:
         _share(metrics.gap_density), _short(metrics.burst_ms), _short(metrics.gap_ms), _short(metrics.round_trip_ms),
         _short(metrics.end_system_ms), UNKNOWN, UNKNOWN, UNKNOWN, min(255, max(0, metrics.gmin)),
         UNKNOWN if metrics.rating is None else min(100, max(0, metrics.rating)), UNKNOWN,
-        _tenths(metrics.mos_listening), _tenths(metrics.mos_conversation), PLC_ENHANCED | ADAPTIVE, 0,
+        _tenths(metrics.mos_listening), _tenths(metrics.mos_conversation), PLC_STANDARD | ADAPTIVE, 0,
         _short(metrics.buffer_ms), _short(metrics.buffer_most_ms), _short(metrics.buffer_limit_ms),
     )  # fmt: skip
 

@@ -207,7 +207,8 @@ class Call:
         if stats is None:
             return CallMedia(config.codec, config.direction, srtp=self.srtp, cipher=self.cipher)
         return CallMedia(
-            config.codec, config.direction, stats.mos, stats.loss, stats.jitter_ms, stats.rtt_ms, self.srtp, self.cipher
+            config.codec, config.direction, stats.mos, stats.loss, stats.jitter_ms, stats.rtt_ms, self.srtp, self.cipher,
+            stats.remote_mos,
         )
 
 

@@ -12,7 +12,7 @@ from msgspec import structs
 
 from offhook.errors import AmbiguousCall, CommandError, InvalidState, NotFound
 from offhook.ids import Ids
-from offhook.media.messages import DeviceInfo, MediaCommand, PlaceStream
+from offhook.media.messages import DeviceInfo, MediaCommand, PlaceStream, StreamStats
 from offhook.phone.call import HELD, OUTGOING_UNANSWERED, Call
 from offhook.phone.events import Event, OperationFailed, OperationSucceeded
 from offhook.phone.model import STATUS_NAMES, AudioView, CallState, CallView, RegistrationState, StatusView
@@ -76,6 +76,7 @@ class Desk:
         self.calls: dict[str, Call] = {}
         self._by_state: dict[CallState, dict[str, Call]] = {state: {} for state in CallState}
         self.ended: dict[str, CallView] = {}
+        self.ended_stats: dict[str, StreamStats] = {}
         self.accounts: dict[str, Account] = {}
         self.names = Names()
         self.workers = Workers(settings.max_load)
@@ -260,8 +261,12 @@ class Desk:
         self.workers.leave(call.worker)
         self._by_state[call.state].pop(call.id, None)
         view = self.ended[call.id] = call.view()
+        if call.stats is not None:
+            self.ended_stats[call.id] = call.stats
         if len(self.ended) > KEPT_ENDED:
-            del self.ended[next(iter(self.ended))]
+            oldest = next(iter(self.ended))
+            del self.ended[oldest]
+            self.ended_stats.pop(oldest, None)
         if not self.calls:
             self.last_ended = self.now
         return view

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct, field
 
-from offhook.media.messages import DeviceInfo
+from offhook.media.messages import DeviceInfo, StreamStats
 
 CallDirection: TypeAlias = Literal["outgoing", "incoming"]
 RegistrationState: TypeAlias = Literal["unregistered", "registering", "registered", "failed"]
@@ -95,6 +95,8 @@ class Diversion(Struct, frozen=True):
 class CallMedia(Struct, frozen=True):
     """The sound of a call. `direction` is seen from us; figures are None until measured.
 
+    `mos`, `loss` (0-1) and `jitter_ms` are of what we hear, `remote_mos` of what the far end hears; `rtt_ms` is the round trip.
+
     `srtp` is where the keys of encrypted sound come from ("sdes", "dtls"; "" is in the clear), `cipher` its suite.
     """
 
@@ -106,6 +108,7 @@ class CallMedia(Struct, frozen=True):
     rtt_ms: float | None = None
     srtp: str = ""
     cipher: str = ""
+    remote_mos: float | None = None
 
 
 class CallView(Struct, frozen=True):
@@ -140,6 +143,16 @@ class CallView(Struct, frozen=True):
     def status(self) -> int:
         """The number STATUS gives for this call."""
         return self.state.status
+
+
+class StatsView(Struct, frozen=True):
+    """How good a call's sound is. `stats` is None until there are figures, five seconds after the sound began."""
+
+    call: str
+    state: CallState
+    muted: bool
+    media: CallMedia
+    stats: StreamStats | None
 
 
 class AccountView(Struct, frozen=True):

@@ -93,7 +93,8 @@ class Offers:
     def _local(self, call: Call) -> LocalMedia:
         security = self.secrecy.of(call)
         plain = LocalMedia(
-            call.address, call.port, self._codecs(call), security=security, rtcp_mux=security.keying == "dtls"
+            call.address, call.port, self._codecs(call), security=security, rtcp_mux=security.keying == "dtls",
+            extended_reports=self.desk.settings.extended_reports,
         )
         return self.reach.local(call, plain)
 

@@ -29,7 +29,7 @@ from offhook.phone.dialplan import target_uri
 from offhook.phone.digits import Digits
 from offhook.phone.headers import extra_headers
 from offhook.phone.incoming import Incoming
-from offhook.phone.model import CallState, Snapshot
+from offhook.phone.model import CallState, CallView, Snapshot, StatsView
 from offhook.phone.offers import Offers
 from offhook.phone.outgoing import Outgoing
 from offhook.phone.reach import NatServers, Reach
@@ -284,6 +284,7 @@ class Phone:
             c.SendMessage: self.texts.send,
             c.Decide: self.incoming.decide,
             c.GetCall: self._get_call,
+            c.CallStats: self._call_stats,
             c.ListCalls: lambda _: c.Accepted(value=tuple(call.view() for call in self.desk.calls.values())),
             c.Play: sound.play,
             c.StopPlay: sound.stop_play,
@@ -496,6 +497,12 @@ class Phone:
         call = self.desk.find(command.call)
         return c.Accepted(call=call.id, value=call.view())
 
+    def _call_stats(self, command: c.CallStats) -> c.Accepted:
+        view: CallView = self._get_call(c.GetCall(call=command.call)).value
+        running = self.desk.calls.get(view.id)
+        stats = running.stats if running is not None else self.desk.ended_stats.get(view.id)
+        return c.Accepted(call=view.id, value=StatsView(view.id, view.state, view.muted, view.media, stats))
+
     def _progress(self, event: s.SessionProgress, call: Call) -> None:
         self.outgoing.progress(event, call)
         self.transfers.tell(call, event.status, event.reason)
@@ -537,8 +544,13 @@ class Phone:
         view = self.desk.ended.get(report.stream)
         if view is not None:
             s = report.stats
-            figures = structs.replace(view.media, mos=s.mos, loss=s.loss, jitter_ms=s.jitter_ms, rtt_ms=s.rtt_ms)
-            self.desk.ended[report.stream] = structs.replace(view, media=figures)
+            figures = structs.replace(
+                view.media, mos=s.mos, loss=s.loss, jitter_ms=s.jitter_ms, rtt_ms=s.rtt_ms, remote_mos=s.remote_mos
+            )
+            view = self.desk.ended[report.stream] = structs.replace(view, media=figures)
+            if s.packets_received:
+                self.desk.ended_stats[report.stream] = s
+                self.desk.emit(e.MediaStats(call=view, stats=s, final=True))
 
     def _list_devices(self, _command: c.ListDevices) -> c.Accepted:
         self.desk.media(media.ListDevices())

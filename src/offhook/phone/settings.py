@@ -40,6 +40,7 @@ class PhoneSettings:
     shortest such time others may ask for. `reliable` says when provisional answers are acknowledged (PRACK): where the other
     side wants it, or always.
     `watched_by` says who may subscribe to our calls and presence: those who come by way of the account's server, or anyone.
+    With `extended_reports` far ends that can are asked how they hear us, and told how we hear them (RTCP XR, RFC 3611).
     `mask_digits` keeps keys out of all events, both ways, and so out of the journal, of webhooks and programs: all are "*".
     With `decide` a program may say what becomes of an incoming call (Decide) before it rings or is answered by itself; it
     has 2 seconds. `sent_headers` are SIP headers that clients may add beside X-…, `shown_headers` those of a caller's INVITE
@@ -73,6 +74,7 @@ class PhoneSettings:
     session_least: int = 90
     reliable: Reliable = "supported"
     watched_by: WatchedBy = "nobody"
+    extended_reports: bool = True
     auto_recording: bool = False
     recording_dir: str = ""
     local_tones: bool = True

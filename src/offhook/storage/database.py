@@ -29,8 +29,9 @@ class Database(Generic[R]):
     """Records of type R on their way to the disk.
 
     `name` is what people call the file ("call history"), `schema` makes its tables, `store` writes a batch inside a
-    transaction. `add` returns at once; `ask` waits for the disk: call it outside an event loop's thread. `trouble` is called
-    from the writer thread with a plain sentence when records could not be kept; the phone goes on.
+    transaction; `upgrade` brings tables of an earlier version up to date. `add` returns at once; `ask` waits for the disk:
+    call it outside an event loop's thread. `trouble` is called from the writer thread with a plain sentence when records
+    could not be kept; the phone goes on.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Database(Generic[R]):
         batch_seconds: float,
         max_waiting: int,
         trouble: Trouble,
+        upgrade: Work = lambda _: None,
     ) -> None:
         """Open or create. Raises SetupError if the folder cannot be used; a damaged file is moved aside and reported."""
         self.path = path
@@ -52,6 +54,7 @@ class Database(Generic[R]):
         self._batch_seconds = batch_seconds
         self._max_waiting = max_waiting
         self._trouble = trouble
+        self._upgrade = upgrade
         self._waiting: deque[R] = deque()
         self._queue: queue.SimpleQueue[tuple[Work, Future[Any]] | Literal["records"] | None] = queue.SimpleQueue()
         opened: Future[None] = Future()
@@ -154,6 +157,7 @@ class Database(Generic[R]):
             if database.execute("PRAGMA quick_check").fetchone() != ("ok",):
                 raise sqlite3.DatabaseError("damaged")
             database.executescript(self._schema)
+            self._upgrade(database)
             database.commit()
         except BaseException:
             database.close()

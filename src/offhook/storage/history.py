@@ -19,7 +19,10 @@ MAX_QUEUED = 10_000
 
 
 class CallRecord(Struct, frozen=True):
-    """One finished call. Times are Unix seconds, `answered` None if nobody did; `duration_s` is talking time."""
+    """One finished call. Times are Unix seconds, `answered` None if nobody did; `duration_s` is talking time.
+
+    `codec`, `mos` and what follows are the final figures of its sound, as in CallMedia; None without sound.
+    """
 
     id: str
     account: str
@@ -35,19 +38,27 @@ class CallRecord(Struct, frozen=True):
     end_by: str
     missed: bool
     recording: str = ""
+    codec: str = ""
+    mos: float | None = None
+    remote_mos: float | None = None
+    loss: float | None = None
+    jitter_ms: float | None = None
+    rtt_ms: float | None = None
 
 
 _COLUMNS = CallRecord.__struct_fields__
 _SCHEMA = """
-PRAGMA user_version = 1;
 CREATE TABLE IF NOT EXISTS calls (
   id TEXT PRIMARY KEY, account TEXT NOT NULL, direction TEXT NOT NULL, remote_uri TEXT NOT NULL,
   remote_display TEXT NOT NULL, started REAL NOT NULL, answered REAL, ended REAL NOT NULL, duration_s REAL NOT NULL,
   sip_status INTEGER NOT NULL, reason TEXT NOT NULL, end_by TEXT NOT NULL, missed INTEGER NOT NULL,
-  recording TEXT NOT NULL
+  recording TEXT NOT NULL, codec TEXT NOT NULL DEFAULT '', mos REAL, remote_mos REAL, loss REAL, jitter_ms REAL, rtt_ms REAL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS calls_by_start ON calls (started, id);
 """
+_VERSION = 2
+_ADDED = ("codec TEXT NOT NULL DEFAULT ''", "mos REAL", "remote_mos REAL", "loss REAL", "jitter_ms REAL", "rtt_ms REAL")
+"""What version 2 has and version 1 had not."""
 _INSERT = f"INSERT OR REPLACE INTO calls ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM calls"  # noqa: S608 - column names of our own dataclass
 
@@ -63,8 +74,9 @@ class History:
         """Open or create. Raises SetupError if the folder cannot be used; a damaged file is moved aside and reported."""
         self._trouble = trouble
         self._database: Database[CallRecord] = Database(
-            path, "call history", _SCHEMA, _store, batch_seconds=BATCH_SECONDS, max_waiting=MAX_QUEUED, trouble=trouble
-        )
+            path, "call history", _SCHEMA, _store, batch_seconds=BATCH_SECONDS, max_waiting=MAX_QUEUED, trouble=trouble,
+            upgrade=_upgrade,
+        )  # fmt: skip
 
     def add(self, record: CallRecord) -> None:
         """Keep a record, within BATCH_SECONDS. The same id again replaces it."""
@@ -95,6 +107,14 @@ class History:
     def close(self) -> None:
         """Write what is waiting and close the file. Calling it again does nothing."""
         self._database.close()
+
+
+def _upgrade(database: sqlite3.Connection) -> None:
+    """Bring the file of an earlier version up to date."""
+    if database.execute("PRAGMA user_version").fetchone()[0] == 1:
+        for column in _ADDED:
+            database.execute(f"ALTER TABLE calls ADD COLUMN {column}")
+    database.execute(f"PRAGMA user_version = {_VERSION}")
 
 
 def _store(database: sqlite3.Connection, batch: Sequence[CallRecord]) -> None:

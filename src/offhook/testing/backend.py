@@ -23,6 +23,7 @@ from offhook.io.trace import TracedMessage
 from offhook.media.messages import AudioRate, DeviceInfo
 from offhook.phone.commands import (
     AddContact,
+    CallStats,
     CreateConference,
     CreateWatch,
     Dial,
@@ -51,6 +52,7 @@ from offhook.phone.model import (
     Contact,
     LoadView,
     Snapshot,
+    StatsView,
     StatusView,
     WatchView,
     WorkerView,
@@ -99,6 +101,11 @@ class FakeBackend:
                 if not self.calls:
                     raise NotFound("no such call")
                 return Accepted(value=self.calls[0])
+            case CallStats():
+                if not self.calls:
+                    raise NotFound("no such call")
+                call = self.calls[0]
+                return Accepted(value=StatsView(call.id, call.state, call.muted, call.media, None))
             case SetVolume(volume=volume):
                 self.audio = AudioView(volume, self.audio.mic_volume, self.audio.mic_muted)
             case SetMicVolume(volume=volume):

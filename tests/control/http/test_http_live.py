@@ -52,7 +52,7 @@ async def test_a_call_from_dial_to_hangup(pair: Pair) -> None:
     sent = await http.post(f"{place}/dtmf", json={"digits": "5"}, headers={"Prefer": "wait=10"})
     assert sent.json()["outcome"]["state"] == "succeeded"
     assert (await there.event("dtmf.received")).data["digit"] == "5"
-    assert (await http.get(f"{place}/stats")).json()["codec"] == "PCMU"
+    assert (await http.get(f"{place}/stats")).json()["media"]["codec"] == "PCMU"
     waiting = asyncio.ensure_future(http.post(f"{place}/wait", json={"condition": "ended"}))
     assert (await http.delete("/v1/calls/active")).status_code == 204
     assert (await waiting).json()["end"]["by"] == "local"

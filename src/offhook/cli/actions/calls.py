@@ -73,6 +73,9 @@ def get_call(use: Invocation) -> int:
         return list_calls(use)
     if word in ("trace", "pcap"):
         return _trace(use, word)
+    if word == "stats":
+        found = use.client.request("call_stats", call=use.text("id"))["value"]
+        return show(use, found, render.stats_text(found))
     view = use.client.request("get_call", call=use.text("id") if word == "get" else word)["value"]
     return show(use, view, render.call_line(view))
 

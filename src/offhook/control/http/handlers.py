@@ -111,12 +111,6 @@ async def create_account(request: Request) -> Answer:
     return Answer(201, accepted_json(_execute(request, command)), {"location": f"/v1/accounts/{name}"})
 
 
-async def call_stats(request: Request) -> Answer:
-    """The sound of a call."""
-    call = _view(request)
-    return Answer(200, {"call": call.id, "state": str(call.state), "muted": call.muted, **to_json(call.media)})
-
-
 async def call_trace(request: Request) -> Answer:
     """The SIP messages of a call."""
     form = str(request.query()["format"])
@@ -197,7 +191,6 @@ HANDLERS: Final[dict[str, Handler]] = {
     "get_watch": get_watch,
     "get_history": get_history,
     "history_csv": history_csv,
-    "call_stats": call_stats,
     "call_trace": call_trace,
     "metrics": metrics,
     "wait_call": wait_call,

@@ -172,7 +172,7 @@ ROUTES: tuple[Route, ...] = (
     _own("GET", "/calls/{call}/trace", "call_trace", "read", "The call's SIP messages: objects, text or a pcap file.", query=(
         Parameter("format", "text", "json, text or pcap", default="json"),
     )),
-    _own("GET", "/calls/{call}/stats", "call_stats", "read", "The call's sound in figures."),
+    _command("GET", "/calls/{call}/stats", "call_stats"),
     _own(SOCKET, "/calls/{call}/audio", "audio", "media", "The call's sound both ways: PCM, or Twilio's messages.", query=(
         Parameter("rate", "whole", "samples a second: 8000, 16000, 24000 or 48000", default=16000),
         Parameter("hear", "switch", "hear the far end", default=True),

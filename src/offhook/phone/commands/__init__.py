@@ -11,6 +11,7 @@ from offhook.phone.commands.base import Accepted, Command, Scope
 from offhook.phone.commands.calls import (
     AcceptTransfer,
     Answer,
+    CallStats,
     Decide,
     Dial,
     GetCall,
@@ -92,8 +93,8 @@ from offhook.phone.commands.system import (
 
 COMMANDS: tuple[type[Command], ...] = (
     Dial, Answer, Reject, Redirect, Hangup, HangupAll, Hold, Resume, ToggleHold, Mute, Unmute, ToggleMute, SendDtmf, Transfer,
-    TransferAttended, AcceptTransfer, RejectTransfer, SendInfo, SendMessage, GetCall, ListCalls, Decide, OpenAudio, CloseAudio,
-    StreamAudio, StopAudioStream, ListAudioStreams,
+    TransferAttended, AcceptTransfer, RejectTransfer, SendInfo, SendMessage, GetCall, CallStats, ListCalls, Decide, OpenAudio,
+    CloseAudio, StreamAudio, StopAudioStream, ListAudioStreams,
     Play, StopPlay, PausePlay, Record, StopRecord, PauseRecord, Loopback,
     CreateConference, JoinConference, LeaveConference, MuteMember, UnmuteMember, EndConference, ListConferences,
     CreateWatch, DeleteWatch, ListWatches, Pickup,

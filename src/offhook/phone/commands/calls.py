@@ -187,6 +187,13 @@ class GetCall(Command, frozen=True, kw_only=True):
     scope: ClassVar[Scope] = "read"
 
 
+class CallStats(Command, frozen=True, kw_only=True):
+    """Answer a StatsView: how good the call's sound is, both ways (an ended call's final figures for some minutes too)."""
+
+    call: str = ""
+    scope: ClassVar[Scope] = "read"
+
+
 class ListCalls(Command, frozen=True, kw_only=True):
     """Answer the running calls as CallViews, oldest first."""
 

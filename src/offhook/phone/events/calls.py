@@ -87,7 +87,10 @@ class CallHoldFailed(CallEvent, frozen=True, kw_only=True):
 
 
 class CallEnded(CallEvent, frozen=True, kw_only=True):
-    """The call is over; `call.end` says by whom and why. `duration` is seconds since the answer, 0 if never answered."""
+    """The call is over; `call.end` says by whom and why. `duration` is seconds since the answer, 0 if never answered.
+
+    `stats` are the latest figures of its sound. The final ones follow as `media.stats`: the end does not wait for them.
+    """
 
     duration: float
     stats: StreamStats | None = None

@@ -105,9 +105,10 @@ class MediaResumed(CallEvent, frozen=True, kw_only=True):
 
 
 class MediaStats(CallEvent, frozen=True, kw_only=True):
-    """Quality figures, every few seconds of a call."""
+    """Quality figures, every five seconds of a call, and once more when it is over: then they are `final`."""
 
     stats: StreamStats
+    final: bool = False
 
 
 class MediaFailed(CallEvent, frozen=True, kw_only=True):

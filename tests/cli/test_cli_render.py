@@ -1,0 +1,46 @@
+"""What people read about the sound of a call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import structs, to_builtins
+
+from offhook.cli.render import stats_text
+from offhook.media.messages import StreamStats
+from offhook.phone.model import CallMedia, CallState, StatsView
+
+FIGURES = StreamStats(
+    stream="c_1", packets_sent=5000, packets_received=4950, bytes_sent=0, bytes_received=0, packets_lost=50, packets_late=0,
+    packets_duplicate=0, loss=0.01, jitter_ms=2.34, buffer_ms=41.0, remote_loss=0.0, remote_jitter_ms=4.0, rtt_ms=22.4,
+    mos=4.21, rating=88.4, delay_ms=72.2, remote_packets_lost=12, remote_mos=4.01, remote_rating=80.0,
+)  # fmt: skip
+
+
+def shown(stats: StreamStats | None) -> str:
+    view = StatsView("c_1", CallState.HELD_LOCAL, False, CallMedia("PCMU", "sendonly"), stats)
+    found: dict[str, Any] = to_builtins(view)
+    return stats_text(found)
+
+
+def test_both_ways_and_the_delay() -> None:
+    assert shown(FIGURES) == (
+        "c_1  held local  PCMU  sendonly\n"
+        "we hear      MOS 4.21 (R 88), lost 50 of 5000 (1.0 %), jitter 2.3 ms, buffer 41 ms\n"
+        "they hear    MOS 4.01 (R 80), lost 12 of 5000, jitter 4.0 ms\n"
+        "delay        mouth to ear 72 ms, round trip 22 ms"
+    )
+
+
+def test_bursts_and_what_came_late() -> None:
+    text = shown(structs.replace(FIGURES, packets_late=7, bursts=3, burst_ms=240, burst_density=0.5))
+    assert "(1.0 %), late 7, 3 bursts of 240 ms with 50 % lost, jitter" in text
+
+
+def test_a_far_end_that_reports_nothing() -> None:
+    text = shown(structs.replace(FIGURES, remote_mos=None, remote_rating=None, rtt_ms=None))
+    assert "they hear    nothing heard of it yet\ndelay        mouth to ear 72 ms" in text
+
+
+def test_no_figures_yet() -> None:
+    assert shown(None).endswith("no figures yet")
