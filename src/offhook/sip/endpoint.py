@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 from offhook.errors import InvalidArgument, InvalidState, NotFound, ParseError
 from offhook.ids import Ids
 from offhook.sip import bodies, events, sanity
+from offhook.sip.addressing import identity_of, is_ambiguous
 from offhook.sip.answering import Answering
 from offhook.sip.calling import Calling, first_hop
 from offhook.sip.checking import check_target, check_text
@@ -490,9 +491,9 @@ class Endpoint:
         if self._receive_anywhere(flow, request, server, now):
             return
         if request.method == "SUBSCRIBE":
-            self._watching.receive_subscribe(request, server, flow, self._identity_of(request), now)
+            self._watching.receive_subscribe(request, server, flow, identity_of(self._stack, request, flow), now)
         elif request.method == "NOTIFY" and self._watching.receive_unsolicited(
-                request, server, flow, self._identity_of(request), now):
+                request, server, flow, identity_of(self._stack, request, flow), now):
             pass
         elif request.method != "INVITE":
             # BYE, INFO, UPDATE, NOTIFY, REFER: only inside a dialog
@@ -502,13 +503,16 @@ class Endpoint:
         elif not bodies.accepts_sdp(request):
             # RFC 4475 3.3.15, RFC 3261 21.4.7: the caller takes nothing that an answer could be written in
             self._respond(server, 406, now, (("Warning", '399 offhook "Accept lacks application/sdp"'),))
+        elif is_ambiguous(self._stack, request, flow):
+            # RFC 3261 21.4.23; which accounts these are is not told
+            self._respond(server, 485, now)
         elif self._lacks_extension(request, server, now):
             pass  # it has been refused
         elif self._gate is not None and self._gate.rings_enough(flow, now):
             self._respond(server, 486, now)
         else:
-            replaced = self._replaced(request)
-            Answering(self._sessions, request, server, flow, self._identity_of(request), replaced.id if replaced else "")
+            replaced, identity = self._replaced(request), identity_of(self._stack, request, flow)
+            Answering(self._sessions, request, server, flow, identity, replaced.id if replaced else "")
 
     def _lacks_extension(self, request: Request, server: ServerTransaction, now: float) -> bool:
         """Refuse a call by who does not say what we insist on."""
@@ -556,24 +560,10 @@ class Endpoint:
             self._respond(server, refusal[0], now, refusal[1])
             return True
         self._respond(server, 200, now)
-        identity = self._identity_of(request)
+        identity = identity_of(self._stack, request, flow)
         body = body_of(request) or Body(request.headers.get("Content-Type") or "text/plain", b"")
         self._stack.emit(events.MessageReceived(identity.id if identity else None, request.from_, body))
         return True
-
-    def _identity_of(self, request: Request) -> Identity | None:
-        """Return whom a request is for: by contact user, else by address of Request-URI or To."""
-        user = request.uri.user_decoded
-        for identity in self._stack.identities.values():
-            if user and identity.contact_user == user:
-                return identity
-        for uri in (request.uri, request.to.uri):
-            for identity in self._stack.identities.values():
-                ours = identity.address.uri
-                if ours.user == uri.user and ours.host.lower() == uri.host.lower():
-                    return identity
-        return None
-
 
 def _answer(session: Answering, command: _AnswerCommand, now: float) -> None:
     match command:
