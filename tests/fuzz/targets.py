@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import io
 import json
 from collections.abc import Callable
 from typing import Any
@@ -21,10 +22,12 @@ from offhook.control.session import Session
 from offhook.errors import ConfigError, MediaNegotiationFailed, ParseError, UnreadableFile
 from offhook.media import rtcp, rtp, stun
 from offhook.media.codecs import codec
+from offhook.media.containers import look, tag_bytes
 from offhook.media.negotiate import LocalMedia, accept_answer, make_answer, make_offer, remote_direction
 from offhook.media.receiving import Receiver
 from offhook.media.sdes import parse_crypto
 from offhook.media.sdp import parse_sdp
+from offhook.media.wav import read_header
 from offhook.phone.model import CallState
 from offhook.sip.events import Datagram, Flow, StreamChunk
 from offhook.sip.framing import StreamFramer
@@ -230,6 +233,19 @@ class _Open:
     client_of = client
 
 
+def sound_file(data: bytes) -> None:
+    """A sound file is known for what it is, or ParseError; and a WAV file's header promises no more than there is."""
+    with contextlib.suppress(ParseError):
+        tag_bytes(data)
+        found = look(data)
+        if found.kind == "wav":
+            form = read_header(io.BytesIO(data), len(data))
+            assert form.start + form.length <= len(data)
+        else:
+            assert found.rate >= 1000
+            assert found.channels >= 1
+
+
 def config_toml(data: bytes) -> None:
     """A configuration is read, or ConfigError; reading it changes nothing on the disk."""
     with contextlib.suppress(ConfigError, UnicodeDecodeError):
@@ -258,5 +274,5 @@ def takeover_calls(data: bytes) -> None:
 
 TARGETS: dict[str, Target] = {target.__name__: target for target in (
     sip_message, sip_stream, sip_phone, sdp, sdp_crypto, media_rtp, media_rtcp, media_stun, media_srtp, local_json,
-    http_request, config_toml, takeover_ini, takeover_people, takeover_calls,
+    http_request, sound_file, config_toml, takeover_ini, takeover_people, takeover_calls,
 )}

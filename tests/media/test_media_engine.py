@@ -157,7 +157,7 @@ def test_recording_of_both_sides() -> None:
     assert level(recorder.far[10:], 1200.0) > 2000 > 200 > level(recorder.far[10:], 400.0)
     assert recorder.closed
     assert pair.of(0, RecordingStarted) == [RecordingStarted("c", "r")]
-    assert pair.of(0, RecordingDone) == [RecordingDone("c", "r", "/r", "stopped", 1500)]
+    assert pair.of(0, RecordingDone) == [RecordingDone("c", "r", "/r", "stopped", 1500, size=44 + 75 * 320)]
 
 
 def test_recordings_end_by_limit_failure_and_close() -> None:

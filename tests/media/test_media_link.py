@@ -383,7 +383,7 @@ class FakeStream:
     voices: tuple[Link, ...] = field(default=())
     shares: Shares = field(default_factory=lambda: Shares(Rates(lambda: False)))
 
-    def far_at(self, rate: int) -> bytes:
+    def heard_at(self, rate: int) -> bytes:
         return self.far if rate == 8000 else self.shares.at(self.far, 8000, rate)
 
     def near_at(self, rate: int) -> bytes:

@@ -27,6 +27,7 @@ from offhook.media.messages import (
     MediaCommand,
     MediaReport,
     OpenStream,
+    RecordingFormat,
     StreamConfig,
     TurnServer,
 )
@@ -56,12 +57,25 @@ class SeededIds:
 class MemoryRecorder:
     """Keeps both sides."""
 
-    def __init__(self, rate: int = SAMPLE_RATE) -> None:
+    def __init__(self, rate: int = SAMPLE_RATE, error: str = "") -> None:
         self.rate = rate
         self.near: list[bytes] = []
         self.far: list[bytes] = []
         self.closed = False
-        self.error = ""
+        self.error = error
+        self.is_open = not error
+        self.slow = False
+
+    @property
+    def is_complete(self) -> bool:
+        return self.closed and not self.slow
+
+    @property
+    def size(self) -> int:
+        return 44 + sum(map(len, self.near))
+
+    def finish(self) -> None:
+        self.closed = True
 
     def write(self, near: bytes, far: bytes) -> None:
         assert len(near) == len(far) == frame_bytes(self.rate)
@@ -153,10 +167,8 @@ class MemoryStudio:
     def digit(self, digit: str, duration_ms: int, rate: int) -> list[bytes]:
         return dtmf_frames(digit, duration_ms, rate)
 
-    def recorder(self, path: str, channels: Literal["mono", "stereo"], rate: int) -> Recorder:
-        if path.startswith("/forbidden"):
-            raise PermissionError(13, "Permission denied", path)
-        self.recorders[path] = MemoryRecorder(rate)
+    def recorder(self, path: str, channels: Literal["mono", "stereo"], rate: int, form: RecordingFormat) -> Recorder:
+        self.recorders[path] = MemoryRecorder(rate, "Permission denied" if path.startswith("/forbidden") else "")
         return self.recorders[path]
 
     def sound_card(self) -> SoundCard:

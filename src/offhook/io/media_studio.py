@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Literal
 from offhook.errors import OffhookError, SetupError
 from offhook.io.audio.null import NullCard
 from offhook.io.ports import families_of
-from offhook.media.messages import DeviceFailed, DeviceKind, DeviceRecovered, DevicesListed, DtlsPeer, LocalToneKind, TurnServer
+from offhook.media.messages import (
+    DeviceFailed,
+    DeviceKind,
+    DeviceRecovered,
+    DevicesListed,
+    DtlsPeer,
+    LocalToneKind,
+    RecordingFormat,
+    TurnServer,
+)
 from offhook.media.sources import SAMPLE_RATE, SILENCE, Recorder, SoundCard, Source
 from offhook.media.tones import cadence_source, dtmf_frames, tone_source
 
@@ -148,12 +157,12 @@ class LocalStudio:
         self._numpy: bool | None = None  # None: nobody has asked
 
     def open_file(self, path: str, loop: bool, rate: int) -> Source:
-        """Return a source that opens the WAV file in the background."""
+        """Return a source that opens the sound file in the background."""
 
         def opening() -> Source:
-            from offhook.io.audio.files import open_wav_source
+            from offhook.io.audio.reading import open_source
 
-            return open_wav_source(path, loop, rate=rate)
+            return open_source(path, loop, rate=rate)
 
         return LateSource(opening)
 
@@ -171,11 +180,11 @@ class LocalStudio:
         """Return a DTMF digit as frames."""
         return dtmf_frames(digit, duration_ms, rate)
 
-    def recorder(self, path: str, channels: Literal["mono", "stereo"], rate: int) -> Recorder:
-        """Return a recorder that writes this WAV file."""
-        from offhook.io.audio.files import open_wav_recorder
+    def recorder(self, path: str, channels: Literal["mono", "stereo"], rate: int, form: RecordingFormat) -> Recorder:
+        """Return a recorder that writes this file."""
+        from offhook.io.audio.writing import open_recorder
 
-        return open_wav_recorder(path, channels, rate)
+        return open_recorder(path, channels, rate, form)
 
     def sound_card(self) -> SoundCard:
         """Return the sound card, which opens in the background."""

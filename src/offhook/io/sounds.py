@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import IO, Final
 
 from offhook.io.web import WebError, download, verifying
+from offhook.media.containers import ENOUGH, is_sound
 from offhook.phone.urls import Url
 from offhook.phone.web_requests import FetchSound, SoundFetched
 
@@ -20,6 +21,7 @@ FETCH_WITHIN: Final = 20.0
 MAX_BYTES: Final = 64 * 1024 * 1024
 """Bytes of a sound: an hour of telephone quality, six minutes of CD quality."""
 
+NO_SOUND: Final = "it is no WAV, MP3, FLAC or Ogg file"
 AT_ONCE: Final = 16
 """Sounds that are fetched at a time; further ones wait, within their time."""
 
@@ -86,19 +88,19 @@ class WebSounds:
 
         async def take(part: bytes) -> None:
             nonlocal begun
-            if len(begun) < 12:
-                begun += part[: 12 - len(begun)]
-                if len(begun) == 12 and not (begun.startswith(b"RIFF") and begun.endswith(b"WAVE")):
-                    raise WebError("it is no WAV file")
+            if len(begun) < ENOUGH:
+                begun += part[: ENOUGH - len(begun)]
+                if len(begun) == ENOUGH and not is_sound(begun):
+                    raise WebError(NO_SOUND)
             await asyncio.get_running_loop().run_in_executor(None, file.write, part)
 
         await download(self._parse(url), take, within=self._within, most=self._most, tls=self._tls)
-        if len(begun) < 12:
-            raise WebError("it is no WAV file")
+        if len(begun) < ENOUGH:
+            raise WebError(NO_SOUND)
 
 
 def _new_file() -> tuple[int, str]:
-    return tempfile.mkstemp(prefix="offhook-", suffix=".wav")
+    return tempfile.mkstemp(prefix="offhook-", suffix=".sound")
 
 
 def _delete(path: str) -> None:

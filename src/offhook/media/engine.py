@@ -20,6 +20,7 @@ from offhook.media.messages import (
     CloseAudio,
     CloseStream,
     ConfigureStream,
+    Detect,
     GatherCandidates,
     ListDevices,
     MarkAudio,
@@ -32,13 +33,14 @@ from offhook.media.messages import (
     PlaceStream,
     PlaybackDone,
     PlayLocalTone,
-    RecordingDone,
     SelectDevice,
     SendDigits,
     SetBridge,
     SetLevels,
     SetLoopback,
+    SetMusic,
     SetStreamMute,
+    SetTap,
     StartPlayback,
     StartRecording,
     StopPlayback,
@@ -47,11 +49,14 @@ from offhook.media.messages import (
     StreamId,
     WriteAudio,
 )
+from offhook.media.playlist import HOLD_MUSIC
 from offhook.media.rates import Rates, Shares
 from offhook.media.receiving import Address
+from offhook.media.recordings import Archive
 from offhook.media.reels import Playback, Quiet, Recording, Studio
 from offhook.media.sources import SILENCE, SoundCard, Source, solid
 from offhook.media.stream import Stream
+from offhook.media.taps import Tap
 
 PHASES: Final = 4
 SOUND_PHASE: Final = 0  # streams on the sound card work where the card does
@@ -72,6 +77,8 @@ class Engine:
         self._epoch = epoch
         self._phases: list[list[Stream]] = [[] for _ in range(PHASES)]
         self._bridges: dict[str, SetBridge] = {}
+        self._taps: dict[StreamId, SetTap] = {}  # by the stream that listens
+        self._archive = Archive(self._reports.append)
         self._routed: list[Stream] = []  # those that look for a way, or follow one
         self._card: SoundCard | None = None
         self._tone: Source | None = None
@@ -86,7 +93,7 @@ class Engine:
     @property
     def idle(self) -> bool:
         """Return whether nothing needs a tick."""
-        return not self.streams and self._tone is None
+        return not self.streams and self._tone is None and not self._archive
 
     def poll(self) -> MediaReport | None:
         """Return the next report, or None."""
@@ -106,7 +113,7 @@ class Engine:
         """Do the 20 ms of work of a quarter of the streams."""
         if phase == SOUND_PHASE and self._card is not None:
             self._tick_with_sound(self._card, now)
-        elif self._bridges:
+        elif self._bridges or self._taps:
             for stream in self._phases[phase]:
                 stream.hear(now)
             for stream in self._phases[phase]:
@@ -120,6 +127,8 @@ class Engine:
             if stream.route is not None:
                 stream.route.timeout(now)
         if phase == 0:
+            if self._archive:
+                self._archive.tick()
             self._round = (self._round + 1) % REVIEW_TICKS
         for stream in self._phases[phase][self._round :: REVIEW_TICKS]:
             stream.look_around(now)
@@ -134,7 +143,8 @@ class Engine:
         for stream in streams:
             if stream.sound:
                 wants_sound = True
-                if (far := stream.far_at(rate)) is not SILENCE:
+                far = stream.heard_at(rate) if stream.taps else stream.far_at(rate)
+                if far is not SILENCE:
                     heard = far if heard is SILENCE else pcm.add(heard, far)
         mic = SILENCE
         if wants_sound:
@@ -202,6 +212,8 @@ class Engine:
                 self._play_local(command)
             case PlaceStream():
                 pass  # whoever sends it here means this worker
+            case SetTap():
+                self._set_tap(command)
             case ListDevices():
                 self._sound()
                 self._studio.list_devices()
@@ -216,7 +228,7 @@ class Engine:
         self,
         stream: Stream,
         command: ConfigureStream | GatherCandidates | CloseStream | AttachSound | SetLoopback | SetStreamMute | SendDigits
-        | StartPlayback | PausePlayback | StopPlayback | StartRecording | PauseRecording | StopRecording,
+        | StartPlayback | PausePlayback | StopPlayback | SetMusic | StartRecording | PauseRecording | StopRecording | Detect,
         now: float,
     ) -> None:  # fmt: skip
         match command:
@@ -237,15 +249,19 @@ class Engine:
             case StartPlayback():
                 self._start_playback(stream, command)
             case PausePlayback():
-                stream.pause_playback(command.playback, command.paused)
+                stream.playlist.pause(command.playback, command.paused)
             case StopPlayback():
-                stream.stop_playback(command.playback)
+                stream.playlist.stop(command.playback)
+            case SetMusic():
+                self._set_music(stream, command)
             case StartRecording():
                 self._start_recording(stream, command)
             case PauseRecording():
-                stream.pause_recording(command.recording, command.paused)
+                stream.recordings.pause(command.recording, command.paused)
             case StopRecording():
-                stream.stop_recording(command.recording)
+                stream.recordings.stop(command.recording)
+            case Detect():
+                stream.detect(frozenset(command.what))
             case _:
                 assert_never(command)
 
@@ -256,7 +272,7 @@ class Engine:
         stream = Stream(
             command.stream, command.port, command.cname,
             ids=self._ids, studio=self._studio, outbox=self.outbox, report=self._reports.append, epoch=self._epoch,
-            rates=self._rates,
+            rates=self._rates, archive=self._archive,
         )  # fmt: skip
         self.streams[command.stream] = stream
         stream.phase = min(range(PHASES), key=lambda phase: len(self._phases[phase]))
@@ -291,6 +307,11 @@ class Engine:
                 left = tuple(member for member in bridge.streams if member != stream.name)
                 self._bridges[name] = SetBridge(name, left, bridge.silent)
         self._join_bridges(())
+        gone = [by for by, tap in self._taps.items() if stream.name in (by, tap.stream)]
+        for by in gone:
+            del self._taps[by]
+        if gone:
+            self._join_taps()
 
     def _move(self, stream: Stream, phase: int) -> None:
         if stream.phase != phase:
@@ -326,31 +347,57 @@ class Engine:
             if name in self.streams:
                 self.streams[name].set_bridge(tuple(mates.values()))
 
+    def _set_tap(self, command: SetTap) -> None:
+        self._taps.pop(command.by, None)
+        if (command.hear, command.speak) != ("none", "none"):
+            self._taps[command.by] = command
+        self._join_taps()
+
+    def _join_taps(self) -> None:
+        """Tell every stream who listens to it, and to whom it listens."""
+        taps = [
+            Tap(command, self.streams[command.stream], self.streams[command.by])
+            for command in self._taps.values()
+            if command.stream in self.streams and command.by in self.streams
+        ]
+        tapping = {tap.by.name: tap for tap in taps}
+        for stream in self.streams.values():
+            stream.set_taps(tuple(tap for tap in taps if tap.target is stream), tapping.get(stream.name))
+
     def _start_playback(self, stream: Stream, command: StartPlayback) -> None:
-        source: Source
-        rate = stream.rate
         try:
-            if command.kind == "file":
-                source, gain_db = self._studio.open_file(command.path, command.loop, rate), command.gain_db
-            elif command.kind == "tone":
-                # A tone has its gain from the oscillator.
-                source, gain_db = self._studio.tone(command.frequencies, command.duration_ms, command.gain_db, rate), 0.0
-            else:
-                source, gain_db = Quiet(command.duration_ms), 0.0
+            playback = self._playback(command.playback, command, stream.rate)
         except (OSError, OffhookError, ValueError) as error:
             self._reports.append(PlaybackDone(stream.name, command.playback, "failed", 0, str(error)))
             return
-        stream.play(Playback(command.playback, source, gain_db, rate, self._rates))
+        stream.playlist.start(playback, command.mode)
+
+    def _playback(self, name: str, command: StartPlayback, rate: int) -> Playback:
+        source: Source
+        if command.kind == "file":
+            source, gain_db = self._studio.open_file(command.path, command.loop, rate), command.gain_db
+        elif command.kind == "tone":
+            # A tone has its gain from the oscillator.
+            source, gain_db = self._studio.tone(command.frequencies, command.duration_ms, command.gain_db, rate), 0.0
+        else:
+            source, gain_db = Quiet(command.duration_ms), 0.0
+        return Playback(name, source, gain_db, rate, self._rates)
+
+    def _set_music(self, stream: Stream, command: SetMusic) -> None:
+        music = None
+        if command.kind != "none":
+            what = StartPlayback(
+                stream.name, HOLD_MUSIC, command.kind, command.path, command.frequencies, loop=True
+            )
+            try:
+                music = self._playback(HOLD_MUSIC, what, stream.rate)
+            except (OSError, OffhookError, ValueError) as error:
+                self._reports.append(PlaybackDone(stream.name, HOLD_MUSIC, "failed", 0, str(error)))
+        stream.playlist.set_music(music)
 
     def _start_recording(self, stream: Stream, command: StartRecording) -> None:
         rate = stream.rate
-        try:
-            recorder = self._studio.recorder(command.path, command.channels, rate)
-        except (OSError, OffhookError) as error:
-            self._reports.append(
-                RecordingDone(stream.name, command.recording, command.path, "failed", 0, str(error) or "cannot be written")
-            )
-            return
+        recorder = self._studio.recorder(command.path, command.channels, rate, command.form)
         beep = None
         if command.beep:
             beep = Playback("beep", self._studio.tone((BEEP_HZ,), BEEP_MS, BEEP_DB, rate), 0.0, rate, self._rates)
@@ -373,5 +420,6 @@ class Engine:
         """Close all streams (their reports and goodbyes are ready afterwards) and the sound card."""
         for stream in tuple(self.streams.values()):
             self._close(stream, now)
+        self._archive.close()
         if self._card is not None:
             self._card.close()

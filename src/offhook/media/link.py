@@ -44,7 +44,7 @@ class Voiced(Protocol):
     name: StreamId
     phase: int
 
-    def far_at(self, rate: int) -> bytes:
+    def heard_at(self, rate: int) -> bytes:
         """Return what was heard in this tick."""
         ...
 
@@ -170,7 +170,7 @@ class Link:
         if not self.hears or stream is None:
             return None if gone == told else (self.name, number, b"", gone)
         self._number = number + 1
-        heard = stream.near_at(self._rate) if self.near else stream.far_at(self._rate)
+        heard = stream.near_at(self._rate) if self.near else stream.heard_at(self._rate)
         return self.name, number, solid(heard, self._rate), gone
 
     def _tell_overrun(self) -> None:

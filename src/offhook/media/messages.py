@@ -16,6 +16,16 @@ DeviceKind: TypeAlias = Literal["input", "output", "ring"]
 LocalToneKind: TypeAlias = Literal["none", "ringback", "busy", "congestion", "ring", "waiting"]
 AudioId: TypeAlias = str
 AudioRate: TypeAlias = Literal[8000, 16000, 24000, 48000]
+Detection: TypeAlias = Literal["dtmf", "tones", "beep", "vad", "amd"]
+ToneName: TypeAlias = Literal[
+    "dial", "ringback", "busy", "congestion", "special_information", "fax_calling", "fax_answer", "beep"
+]
+PlayMode: TypeAlias = Literal["replace", "queue", "mix"]
+RecordingFormat: TypeAlias = Literal["wav", "flac", "mp3", "opus"]
+Side: TypeAlias = Literal["none", "near", "far", "both"]
+"""Of a call: `near` is this phone, with whoever speaks from it; `far` the far end."""
+Verdict: TypeAlias = Literal["human", "machine", "unknown"]
+VerdictReason: TypeAlias = Literal["short_greeting", "long_greeting", "many_words", "fax", "no_speech", "undecided"]
 
 
 class SdesKeys(Struct, frozen=True):
@@ -211,9 +221,10 @@ class SendDigits(Struct, frozen=True):
 
 
 class StartPlayback(Struct, frozen=True):
-    """Play into the call: a WAV file, a tone (`frequencies` in Hz, for `duration_ms`, 0: endless) or silence.
+    """Play into the call: a sound file, a tone (`frequencies` in Hz, for `duration_ms`, 0: endless) or silence.
 
-    Starting a playback while another runs in the stream replaces it (PlaybackDone reason "replaced").
+    `mode` says what becomes of what plays already: it ends (PlaybackDone reason "replaced", also for what waits), it is waited
+    for, or both are heard.
     """
 
     stream: StreamId
@@ -224,6 +235,7 @@ class StartPlayback(Struct, frozen=True):
     duration_ms: int = 0
     loop: bool = False
     gain_db: float = 0.0
+    mode: PlayMode = "replace"
 
 
 class PausePlayback(Struct, frozen=True):
@@ -241,10 +253,34 @@ class StopPlayback(Struct, frozen=True):
     playback: str
 
 
-class StartRecording(Struct, frozen=True):
-    """Record into a WAV file. mono mixes both sides, stereo keeps us left and the far end right. `max_ms` 0: no limit.
+class SetMusic(Struct, frozen=True):
+    """Let the far end hear this, over and over, as long as nothing else is played (while it is on hold); none ends it.
 
-    The file is valid at every moment (header rewritten at least once a second): kill -9 loses at most the last second.
+    A file that cannot be played is PlaybackDone of the playback "hold_music".
+    """
+
+    stream: StreamId
+    kind: Literal["none", "file", "tone"]
+    path: str = ""
+    frequencies: tuple[float, ...] = ()
+
+
+class SetTap(Struct, frozen=True):
+    """Let the stream `by` hear what is said on some sides of `stream`, and speak to some; none and none ends it.
+
+    Nobody's recording of `stream` has what `by` says to the near side.
+    """
+
+    stream: StreamId
+    by: StreamId
+    hear: Side = "both"
+    speak: Side = "none"
+
+
+class StartRecording(Struct, frozen=True):
+    """Record into a new file, at the stream's rate. mono mixes both sides, stereo keeps us left and the far end right.
+
+    `max_ms` 0: no limit. What was recorded is on the disk a second later at most, whatever happens to the process.
     """
 
     stream: StreamId
@@ -253,6 +289,7 @@ class StartRecording(Struct, frozen=True):
     channels: Literal["mono", "stereo"] = "mono"
     max_ms: int = 0
     beep: bool = False
+    form: RecordingFormat = "wav"
 
 
 class PauseRecording(Struct, frozen=True):
@@ -268,6 +305,18 @@ class StopRecording(Struct, frozen=True):
 
     stream: StreamId
     recording: str
+
+
+class Detect(Struct, frozen=True):
+    """Listen to the far end for these things from now on, and for nothing else; () ends it.
+
+    dtmf: digits sent as sound (DigitReceived, "inband") · tones: signals of the network and of fax machines (ToneHeard) · beep:
+    any short tone (ToneHeard) · vad: speech (SpeechStarted, SpeechStopped) · amd: whether a person or a machine speaks first,
+    from now on (AnswerJudged; after a machine, its beep is told as ToneHeard).
+    """
+
+    stream: StreamId
+    what: tuple[Detection, ...]
 
 
 class SetLevels(Struct, frozen=True):
@@ -355,8 +404,8 @@ class CloseAudio(Struct, frozen=True):
 AudioCommand: TypeAlias = OpenAudio | WriteAudio | ClearAudio | MarkAudio | CloseAudio
 MediaCommand: TypeAlias = (
     PlaceStream | OpenStream | ConfigureStream | GatherCandidates | CloseStream | AttachSound | SetLoopback | SetBridge
-    | SetStreamMute | SendDigits | StartPlayback | PausePlayback | StopPlayback | StartRecording | PauseRecording
-    | StopRecording | SetLevels | SelectDevice | PlayLocalTone | ListDevices | AudioCommand
+    | SetStreamMute | SendDigits | StartPlayback | PausePlayback | StopPlayback | SetMusic | SetTap | StartRecording
+    | PauseRecording | StopRecording | Detect | SetLevels | SelectDevice | PlayLocalTone | ListDevices | AudioCommand
 )
 
 
@@ -473,6 +522,45 @@ class DigitReceived(Struct, frozen=True):
     duration_ms: int
 
 
+class SpeechStarted(Struct, frozen=True):
+    """The far end began to speak, some 60 ms ago."""
+
+    stream: StreamId
+
+
+class SpeechStopped(Struct, frozen=True):
+    """The far end has been silent for a quarter of a second, after having spoken for `duration_ms` (with that)."""
+
+    stream: StreamId
+    duration_ms: int
+
+
+class ToneHeard(Struct, frozen=True):
+    """A signal was recognised: its frequency in Hz (the lower of two), and how long it has sounded."""
+
+    stream: StreamId
+    tone: ToneName
+    frequency: int
+    duration_ms: int
+
+
+class Judgement(Struct, frozen=True):
+    """Who answered, why that is believed, and after how many ms; the length of the greeting and its words until then."""
+
+    verdict: Verdict
+    reason: VerdictReason
+    after_ms: int
+    greeting_ms: int
+    words: int
+
+
+class AnswerJudged(Struct, frozen=True):
+    """It is decided who answered."""
+
+    stream: StreamId
+    judgement: Judgement
+
+
 class DigitSent(Struct, frozen=True):
     """One digit has gone out."""
 
@@ -514,7 +602,10 @@ class RecordingStarted(Struct, frozen=True):
 
 
 class RecordingDone(Struct, frozen=True):
-    """The file is complete: stopped, limit, closed (with the stream) or failed (`error` says why; what was written stays)."""
+    """The file is complete: stopped, limit, closed (with the stream) or failed (`error` says why; what was written stays).
+
+    `size` is its length in bytes.
+    """
 
     stream: StreamId
     recording: str
@@ -522,6 +613,7 @@ class RecordingDone(Struct, frozen=True):
     reason: Literal["stopped", "limit", "closed", "failed"]
     duration_ms: int
     error: str = ""
+    size: int = 0
 
 
 class DeviceInfo(Struct, frozen=True):
@@ -650,6 +742,7 @@ class AudioClosed(Struct, frozen=True):
 AudioReport: TypeAlias = AudioMarkReached | AudioCleared | AudioUnderrun | AudioOverrun | AudioClosed
 MediaReport: TypeAlias = (
     PortsReady | StreamFailed | StreamStalled | StreamResumed | StreamStats | StreamSecured | CandidatesGathered | StreamRouted
-    | StreamClosed | DigitReceived | DigitSent | DigitsDone | PlaybackStarted | PlaybackDone | RecordingStarted | RecordingDone
-    | DevicesListed | DeviceFailed | DeviceRecovered | EngineTrouble | EngineLoad | AudioFrames | AudioReport
+    | StreamClosed | DigitReceived | SpeechStarted | SpeechStopped | ToneHeard | AnswerJudged | DigitSent | DigitsDone
+    | PlaybackStarted | PlaybackDone | RecordingStarted | RecordingDone | DevicesListed | DeviceFailed | DeviceRecovered
+    | EngineTrouble | EngineLoad | AudioFrames | AudioReport
 )

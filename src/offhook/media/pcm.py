@@ -27,6 +27,11 @@ def rms(frame: bytes) -> int:
     return audioop.rms(frame, WIDTH)
 
 
+def similarity(frame: bytes, reference: bytes) -> float:
+    """Return the factor by which `reference`, of the same length, comes nearest to the frame (0: nothing in common)."""
+    return audioop.findfactor(frame, reference)
+
+
 def linear_to_ulaw(frame: bytes) -> bytes:
     """Return G.711 mu-law, one byte a sample."""
     return audioop.lin2ulaw(frame, WIDTH)

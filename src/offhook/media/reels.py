@@ -1,4 +1,4 @@
-"""What runs in a stream besides talk: one playback into the call, and recordings of it."""
+"""What runs in a stream besides talk: playbacks into the call, recordings of it; and the studio that has both."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from offhook.errors import OffhookError
 from offhook.media import pcm
-from offhook.media.messages import DtlsPeer, LocalToneKind, TurnServer
+from offhook.media.messages import DtlsPeer, LocalToneKind, RecordingDone, RecordingFormat, StreamId, TurnServer
 from offhook.media.rates import Changer, Rates
 from offhook.media.sources import FRAME_MS, SAMPLE_RATE, SILENCE, Recorder, SoundCard, Source, solid
 
@@ -19,7 +19,7 @@ class Studio(Protocol):
     """Where the engine gets sources, recorders and the sound card from; none of these calls may block."""
 
     def open_file(self, path: str, loop: bool, rate: int) -> Source:
-        """Return the source of a WAV file, with frames of this rate.
+        """Return the source of a sound file, with frames of this rate.
 
         Its read gives b"" while the file is still being opened, and raises OSError or OffhookError where it cannot be played.
         """
@@ -37,9 +37,8 @@ class Studio(Protocol):
         """Return the frames of one DTMF digit as tones at this rate."""
         ...
 
-    def recorder(self, path: str, channels: Literal["mono", "stereo"], rate: int) -> Recorder:
-        """Return a recorder that writes this file, of frames of this rate. Raises OSError where it is seen at once that it
-        cannot."""
+    def recorder(self, path: str, channels: Literal["mono", "stereo"], rate: int, form: RecordingFormat) -> Recorder:
+        """Return a recorder that writes this file, of frames of this rate."""
         ...
 
     def sound_card(self) -> SoundCard:
@@ -156,40 +155,55 @@ class Sides(Protocol):
 
 
 class Recording:
-    """A recorder, the rate of its frames (Hz), and how long it may run."""
+    """A recorder, the rate of its frames (Hz), and how long it may run. `why` is how it ended, "" while it runs."""
 
-    __slots__ = ("_limit", "_recorder", "frames", "name", "path", "paused", "rate")
+    __slots__ = ("_limit", "_recorder", "announced", "frames", "name", "path", "paused", "rate", "why")
 
     def __init__(self, name: str, path: str, recorder: Recorder, max_ms: int, rate: int = SAMPLE_RATE) -> None:
         self.name = name
         self.rate = rate
         self.path = path
         self.paused = False
+        self.announced = False
         self.frames = 0
+        self.why: Literal["", "stopped", "limit", "closed"] = ""
         self._recorder = recorder
         self._limit = max_ms // FRAME_MS if max_ms > 0 else 0
 
     @property
-    def duration_ms(self) -> int:
-        """Return the length of the recording."""
-        return self.frames * FRAME_MS
+    def is_open(self) -> bool:
+        """Return whether there is a file."""
+        return self._recorder.is_open
 
     @property
-    def error(self) -> str:
-        """Return why it failed, or ""."""
-        return self._recorder.error
+    def is_complete(self) -> bool:
+        """Return whether the file is."""
+        return self._recorder.is_complete
 
-    def write(self, sides: Sides) -> Literal["", "failed", "limit"]:
-        """Record one frame of both sides and say whether that was the end."""
+    def write(self, sides: Sides) -> bool:
+        """Record one frame of both sides; return whether it goes on."""
         if self._recorder.error:
-            return "failed"
+            return False
         if self.paused:
-            return ""
+            return True
         rate = self.rate
         self._recorder.write(solid(sides.near_at(rate), rate), solid(sides.far_at(rate), rate))
         self.frames += 1
-        return "limit" if self._limit and self.frames >= self._limit else ""
+        if self._limit and self.frames >= self._limit:
+            self.why = "limit"
+            return False
+        return True
 
-    def close(self) -> None:
-        """Complete the file."""
+    def finish(self) -> None:
+        """Have the file completed."""
+        self._recorder.finish()
+
+    def wait(self) -> None:
+        """Wait until the file is complete, for two seconds at most."""
         self._recorder.close()
+
+    def done(self, stream: StreamId, error: str = "") -> RecordingDone:
+        """Return how it ended."""
+        error = self._recorder.error or error
+        why = "failed" if error else self.why or "stopped"
+        return RecordingDone(stream, self.name, self.path, why, self.frames * FRAME_MS, error, self._recorder.size)

@@ -61,19 +61,38 @@ class Sink(Protocol):
 
 
 class Recorder(Protocol):
-    """A recording of both sides of a call."""
+    """A recording of both sides of a call. A thread of its own opens the file, writes and completes it."""
 
     def write(self, near: bytes, far: bytes) -> None:
         """Take one frame of each side (`near` is us, `far` the other end). Never blocks, never raises: see `error`."""
         ...
 
+    def finish(self) -> None:
+        """Have what is left written and the file completed; harmless when repeated. `is_complete` says when that is done."""
+        ...
+
     def close(self) -> None:
-        """Write what is left and complete the file; harmless when repeated."""
+        """Do that and wait for it, for two seconds at most."""
         ...
 
     @property
     def error(self) -> str:
         """Return why recording failed, or "" while all is well. What was written until then stays."""
+        ...
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether the file has been made."""
+        ...
+
+    @property
+    def is_complete(self) -> bool:
+        """Return whether nothing more will happen to the file."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Return the file's length in bytes, once it is complete."""
         ...
 
 

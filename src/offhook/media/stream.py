@@ -17,14 +17,11 @@ from offhook.media.codecs import codec
 from offhook.media.keypad import Keypad
 from offhook.media.link import Link
 from offhook.media.messages import (
+    Detection,
     DigitReceived,
     DigitsDone,
     GatherCandidates,
     MediaReport,
-    PlaybackDone,
-    PlaybackStarted,
-    RecordingDone,
-    RecordingStarted,
     SendDigits,
     StreamClosed,
     StreamConfig,
@@ -34,22 +31,32 @@ from offhook.media.messages import (
     StreamStats,
     TurnServer,
 )
+from offhook.media.playlist import Playlist
 from offhook.media.rates import Rates, Shares
 from offhook.media.receiving import Address, Receiver
+from offhook.media.recordings import Archive, Recordings
 from offhook.media.reels import Playback, Recording, Studio
 from offhook.media.reporting import Reporter
 from offhook.media.sending import Outbox, Sender, Transmit
 from offhook.media.sources import FRAME_MS, SAMPLE_RATE, SILENCE
 
 if TYPE_CHECKING:
+    from offhook.media.detect.ear import Ear
     from offhook.media.path import Path
     from offhook.media.route import RelayLink, Route
+    from offhook.media.taps import Tap
 
 Take: TypeAlias = Callable[[bytes, Address, float], object]
 
 STATS_S: Final = 5.0
 STALL_S: Final = 3.0
 _UNSET: Final[Address] = ("", 0)
+
+
+def _sum(near: bytes, frame: bytes) -> bytes:
+    if frame is SILENCE:
+        return near
+    return frame if near is SILENCE else pcm.add(near, frame)
 
 
 def _reachable(address: Address) -> bool:
@@ -64,10 +71,11 @@ class Stream:
     """
 
     __slots__ = (
-        "_beep", "_config", "_control_peer", "_echoes", "_expects", "_far_shares", "_handshake", "_has_work", "_ids",
-        "_keypad", "_loopback", "_near_shares", "_next_stats", "_outbox", "_path", "_playback", "_receiver", "_recordings",
-        "_report", "_reporter", "_same_codec", "_sender", "_sends", "_stalled", "_tapped", "_voices", "bridge", "muted",
-        "name", "near", "phase", "port", "rate", "receive", "receive_control", "sound",
+        "_config", "_control_peer", "_ear", "_echoes", "_expects", "_far_shares", "_handshake", "_has_work", "_ids",
+        "_keypad", "_loopback", "_near_shares", "_next_stats", "_outbox", "_path", "_receiver", "_report", "_reporter",
+        "_said_shares", "_same_codec", "_sender", "_sends", "_stalled", "_tapped", "_voices", "bridge", "muted", "name",
+        "near", "phase", "playlist", "port", "rate", "receive", "receive_control", "recordings", "said", "sound", "tapping",
+        "taps",
     )  # fmt: skip
 
     def __init__(
@@ -82,6 +90,7 @@ class Stream:
         report: Callable[[MediaReport], object],
         epoch: float,
         rates: Rates,
+        archive: Archive,
     ) -> None:
         self.name = name
         self.port = port
@@ -104,14 +113,18 @@ class Stream:
         self._echoes = False
         self._same_codec: frozenset[int] = frozenset()
         self._loopback = False
-        self._playback: Playback | None = None
-        self._beep: Playback | None = None
+        self.playlist = Playlist(name, report, self._note_work)
+        self._ear: Ear | None = None  # what it is listened to for
         self._voices: tuple[Link, ...] = ()  # programs that speak in this call
         self._tapped = False  # programs want to hear what we send
         self.near = SILENCE  # what was sent in the latest tick, as long as somebody wants it
         self.rate = SAMPLE_RATE
         self._far_shares, self._near_shares = Shares(rates), Shares(rates)
-        self._recordings: dict[str, Recording] = {}
+        self._said_shares = Shares(rates)
+        self.recordings = Recordings(name, report, archive)
+        self.taps: tuple[Tap, ...] = ()  # streams that hear what is said here, and may speak here
+        self.tapping: Tap | None = None  # the stream this one listens to so
+        self.said = SILENCE  # as `near`, without what taps say; as long as there are any
         self._handshake = studio.handshake
         self._keypad = Keypad(name, report, lambda digit, duration_ms: studio.digit(digit, duration_ms, self.rate))
         self._control_peer: Address = _UNSET
@@ -146,6 +159,18 @@ class Stream:
         if self.rate == rate:
             return self.near
         return self._near_shares.at(self.near, self.rate, rate)
+
+    def said_at(self, rate: int) -> bytes:
+        """Return what is said here at this rate, without what taps say: nobody hears themselves."""
+        return self.said if self.rate == rate else self._said_shares.at(self.said, self.rate, rate)
+
+    def heard_at(self, rate: int) -> bytes:
+        """Return `far` at this rate, with what taps say to our side."""
+        heard = self.far_at(rate)
+        for tap in self.taps:
+            if tap.speaks_near and (frame := tap.by.far_at(rate)) is not SILENCE:
+                heard = frame if heard is SILENCE else pcm.add(heard, frame)
+        return heard
 
     @property
     def foreign(self) -> int:
@@ -277,48 +302,40 @@ class Stream:
         self._voices, self._tapped = voices, tapped
         self._note_work()
 
-    def play(self, playback: Playback) -> None:
-        """Play this in place of what plays now."""
-        self._end_playback("replaced")
-        self._playback = playback
+    def set_taps(self, taps: tuple[Tap, ...], tapping: Tap | None) -> None:
+        """Let these hear what is said here; listen to another stream oneself."""
+        self.taps, self.tapping = taps, tapping
         self._note_work()
 
-    def pause_playback(self, name: str, paused: bool) -> None:
-        """Pause or go on; nothing happens for a playback that is over."""
-        if self._playback is not None and self._playback.name == name:
-            self._playback.paused = paused
+    def detect(self, what: frozenset[Detection]) -> None:
+        """Listen to the far end for these things; what is listened for already goes on undisturbed."""
+        if self._ear is not None:
+            if self._ear.what == what:
+                return
+            self._ear.close()
+        self._ear = None
+        if what:
+            from offhook.media.detect.ear import Ear  # only who listens pays for it
 
-    def stop_playback(self, name: str) -> None:
-        """Stop it."""
-        if self._playback is not None and self._playback.name == name:
-            self._end_playback("stopped")
+            self._ear = Ear(self.name, what, self._report)
+        self._note_work()
 
     def record(self, recording: Recording, beep: Playback | None) -> None:
         """Start this recording, with `beep` played into the call."""
-        if recording.name in self._recordings:
-            self._end_recording(recording.name, "stopped")
-        self._recordings[recording.name] = recording
-        self._beep = beep
-        self._report(RecordingStarted(self.name, recording.name))
+        self.recordings.start(recording)
+        if beep is not None:
+            self.playlist.beep(beep)
         self._note_work()
-
-    def pause_recording(self, name: str, paused: bool) -> None:
-        """Pause or go on."""
-        if name in self._recordings:
-            self._recordings[name].paused = paused
-
-    def stop_recording(self, name: str) -> None:
-        """Stop it; the file is complete."""
-        if name in self._recordings:
-            self._end_recording(name, "stopped")
 
     def close(self, now: float) -> None:
         """Finish everything and say goodbye."""
         self._report_presses(self._receiver.events.finish())
         self._keypad.stop("stream closed")
-        self._end_playback("closed")
-        for name in tuple(self._recordings):
-            self._end_recording(name, "closed")
+        self.playlist.close()
+        self.recordings.close()
+        if self._ear is not None:
+            self._ear.close()
+            self._ear = None
         if self._config is not None:
             self._send_control(self._reporter.packet(now, goodbye=True))
         if self.route is not None:
@@ -363,12 +380,16 @@ class Stream:
     def hear(self, now: float) -> None:
         """Bring `far` up to date: the frame that is to be heard in this tick."""
         self._receiver.hear(now)
-        if self._far_shares or self._near_shares:
+        if self._far_shares or self._near_shares or self._said_shares:
             self._turn_shares()
+        self.said = SILENCE
+        if self._ear is not None:
+            self._ear.feed(self.far_at(SAMPLE_RATE))
 
     def _turn_shares(self) -> None:
         self._far_shares.turn()
         self._near_shares.turn()
+        self._said_shares.turn()
         if not self._far_shares:
             self._note_work()
 
@@ -406,78 +427,45 @@ class Stream:
             sender.say(sender.silence if near is SILENCE else sender.codec.encode(near))
         else:
             sender.speak(near)
-        if self._recordings or self._tapped:
+        if self.recordings or self._tapped:
             self._record(near)
 
     def _note_work(self) -> None:
         """Know beforehand whether anything but silence is to be sent: most streams of a big phone only listen."""
         others = bool(
-            self.sound or self.bridge or self._voices or self._playback or self._beep or self._recordings
+            self.sound or self.bridge or self._voices or self.playlist or self.recordings or self.taps or self.tapping
             or self._tapped or self._keypad.active or not self._sender.plain or not self._sends
         )  # fmt: skip
-        self._has_work = others or self._loopback or bool(self._far_shares)
+        self._has_work = others or self._loopback or bool(self._far_shares) or self._ear is not None
         self._echoes = self._loopback and not others
 
     def _mix(self, mic: bytes) -> bytes:
-        """Return what goes out: microphone, the others of the conference, the echo, the playback, the beep."""
+        """Return what goes out: microphone, the others of the conference, the echo, what is played, programs, taps."""
         near = mic if self.sound and not self.muted else SILENCE
         rate = self.rate
         for other in self.bridge:
-            frame = other.far_at(rate)
-            if frame is not SILENCE:
-                near = frame if near is SILENCE else pcm.add(near, frame)
-        if self._loopback and (frame := self.far_at(rate)) is not SILENCE:
-            near = frame if near is SILENCE else pcm.add(near, frame)
-        if self._playback is not None:
-            frame = self._read_playback(self._playback)
-            if frame is not SILENCE:
-                near = frame if near is SILENCE else pcm.add(near, frame)
+            near = _sum(near, other.heard_at(rate) if other.taps else other.far_at(rate))
+        if self._loopback:
+            near = _sum(near, self.far_at(rate))
+        if self.playlist:
+            near = self.playlist.mix(near, rate)
         for voice in self._voices:
-            frame = voice.speak(rate)
-            if frame is not SILENCE:
-                near = frame if near is SILENCE else pcm.add(near, frame)
-        if self._beep is not None:
-            frame = self._beep.read(rate) or SILENCE
-            if frame is not SILENCE:
-                near = frame if near is SILENCE else pcm.add(near, frame)
-            if self._beep.over:
-                self._beep = None
-                self._note_work()
+            near = _sum(near, voice.speak(rate))
+        if self.tapping is not None:
+            near = self.tapping.mix(near, rate)
+        if self.taps:
+            self.said = near
+            for tap in self.taps:
+                if tap.speaks_far:
+                    near = _sum(near, tap.by.far_at(rate))
         return near
-
-    def _read_playback(self, playback: Playback) -> bytes:
-        frame = playback.read(self.rate)
-        if playback.frames == 1 and frame is not None:
-            self._report(PlaybackStarted(self.name, playback.name))
-        if playback.over:
-            self._end_playback(playback.over)
-        return SILENCE if frame is None else frame
-
-    def _end_playback(self, reason: str) -> None:
-        playback, self._playback = self._playback, None
-        if playback is None:
-            return
-        playback.close()
-        self._report(PlaybackDone(self.name, playback.name, reason, playback.played_ms, playback.error))  # type: ignore[arg-type]
-        self._note_work()
 
     def _record(self, near: bytes) -> None:
         self.near = near
-        for recording in tuple(self._recordings.values()):
-            reason = recording.write(self)
-            if reason:
-                self._end_recording(recording.name, reason)
-
-    def _end_recording(self, name: str, reason: str) -> None:
-        recording = self._recordings.pop(name)
-        recording.close()
-        self._note_work()
-        error = recording.error
-        self._report(
-            RecordingDone(
-                self.name, name, recording.path, "failed" if error else reason, recording.duration_ms, error  # type: ignore[arg-type]
-            )
-        )  # fmt: skip
+        if self.recordings:
+            self.recordings.take(self)
+            if not self.recordings:
+                self._note_work()
 
     # --- now and then ----------------------------------------------------------------------------------------------
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from offhook.errors import ParseError
-from offhook.media import detect
-from offhook.media.detect import DtmfDetector, mean_square
+from offhook.media.detect import digits as detect
+from offhook.media.detect.digits import DtmfDetector, mean_square
 from offhook.media.resample import resample
 from offhook.media.sources import SAMPLE_RATE
 from offhook.media.wav import PCM, read_header

@@ -1,29 +1,33 @@
-"""What is heard: DTMF digits sent as sound (ITU-T Q.24), and single tones."""
+"""DTMF digits sent as sound (ITU-T Q.23, Q.24): found in noise and through codecs, not found in speech."""
 
 from __future__ import annotations
 
 import math
-import sys
-from array import array
 from collections.abc import Sequence
 from typing import Final
 
+from offhook.media import pcm
+from offhook.media.detect.bank import Bank, level, power
 from offhook.media.sources import SAMPLE_RATE
 from offhook.media.tones import DTMF
 
 # A block of 102 samples (12.75 ms) puts all eight frequencies near the middle of a bin of 78 Hz and fits three times into
 # the 40 ms that ITU-T Q.24 says every receiver must accept.
 BLOCK: Final = 102
+BLOCK_BYTES: Final = 2 * BLOCK
 MIN_LEVEL_DBFS: Final = -36.0
-MAX_TWIST_DB: Final = 8.0  # between row and column, either way; Q.24 asks for 4 to 8
+MAX_TWIST_DB: Final = 9.0  # between row and column, either way; Q.24 asks for 8 where the row is the louder one, else for 4
 DOMINANCE: Final = 6.3  # each of the two is 8 dB above every other frequency of its group
 PURITY: Final = 0.65  # share of all power that lies in the two: speech seldom has it, a digit on G.711 over 0.9
+MAX_DRIFT: Final = 0.025  # Q.24: 1.5 % off must be a digit, 3.5 % off must not; a voice glides
 CONFIRM_BLOCKS: Final = 2
 END_BLOCKS: Final = 2  # a gap of less is a dropout
 
 ROWS: Final = (697, 770, 852, 941)
 COLUMNS: Final = (1209, 1336, 1477, 1633)
 KEYS: Final = {pair: key for key, pair in DTMF.items()}
+
+_BANK: Final = Bank((*ROWS, *COLUMNS), BLOCK)
 
 
 def power_at(samples: Sequence[int], frequency: float, rate: int = SAMPLE_RATE) -> float:
@@ -43,15 +47,16 @@ def mean_square(samples: Sequence[int]) -> float:
 def has_tone(samples: Sequence[int], frequency: float, rate: int = SAMPLE_RATE, purity: float = PURITY) -> bool:
     """Tell whether most of the sound is this one frequency."""
     total = mean_square(samples)
-    return total > _level(MIN_LEVEL_DBFS) and power_at(samples, frequency, rate) >= purity * total
+    return total > level(MIN_LEVEL_DBFS) and power_at(samples, frequency, rate) >= purity * total
 
 
 class DtmfDetector:
     """Finds digits in a stream of frames; each is given once, when it has ended, with its length."""
 
     def __init__(self) -> None:
-        self._rest: array[int] = array("h")
+        self._rest = b""
         self._candidate = ""
+        self._pair: tuple[complex, complex] = (0j, 0j)  # amplitudes of the candidate's two frequencies in the latest block
         self._digit = ""
         self._agreeing = 0
         self._missing = 0
@@ -59,11 +64,11 @@ class DtmfDetector:
 
     def feed(self, frame: bytes) -> list[tuple[str, int]]:
         """Take 8 kHz mono audio of any even length; return the (digit, duration in ms) that ended in it."""
-        self._rest.extend(_samples(frame))
-        ended = []
-        while len(self._rest) >= BLOCK:
-            block, self._rest = self._rest[:BLOCK], self._rest[BLOCK:]
-            ended += self._heard(key_in(block))
+        rest = self._rest + frame
+        ended: list[tuple[str, int]] = []
+        for start in range(0, len(rest) - BLOCK_BYTES + 1, BLOCK_BYTES):
+            ended += self._heard(*_look(rest[start : start + BLOCK_BYTES]))
+        self._rest = rest[len(rest) - len(rest) % BLOCK_BYTES :]
         return ended
 
     def finish(self) -> list[tuple[str, int]]:
@@ -71,7 +76,8 @@ class DtmfDetector:
         digit, self._digit = self._digit, ""
         return [(digit, self._blocks * BLOCK * 1000 // SAMPLE_RATE)] if digit else []
 
-    def _heard(self, key: str) -> list[tuple[str, int]]:
+    def _heard(self, key: str, pair: tuple[complex, complex]) -> list[tuple[str, int]]:
+        before, self._pair = self._pair, pair
         ended: list[tuple[str, int]] = []
         if self._digit:
             if key == self._digit:
@@ -81,40 +87,46 @@ class DtmfDetector:
             self._missing += 1
             if self._missing >= END_BLOCKS:
                 ended = self.finish()
-        self._agreeing = self._agreeing + 1 if key and key == self._candidate else int(bool(key))
+        if key and key == self._candidate and _steady(key, before, pair):
+            self._agreeing += 1
+        else:
+            self._agreeing = int(bool(key))
         self._candidate = key
         if not self._digit and self._agreeing >= CONFIRM_BLOCKS:
             self._digit, self._blocks, self._missing = key, self._agreeing, 0
         return ended
 
 
-def key_in(block: Sequence[int]) -> str:
-    """Return the digit that one block of samples is, "" for anything else."""
-    total = mean_square(block)
-    if total < _level(MIN_LEVEL_DBFS):
-        return ""
-    rows = [power_at(block, frequency) for frequency in ROWS]
-    columns = [power_at(block, frequency) for frequency in COLUMNS]
+def key_in(block: bytes) -> str:
+    """Return the digit that a block of `BLOCK` samples is, "" for anything else."""
+    return _look(block)[0]
+
+
+def _look(block: bytes) -> tuple[str, tuple[complex, complex]]:
+    """Return the digit of a block, and how its two frequencies lie in it."""
+    total = float(pcm.rms(block)) ** 2
+    if total < level(MIN_LEVEL_DBFS):
+        return "", (0j, 0j)
+    amplitudes = _BANK.amplitudes(block)
+    powers = [power(amplitude) for amplitude in amplitudes]
+    rows, columns = powers[:4], powers[4:]
     row, column = max(rows), max(columns)
     if not (_dominates(rows) and _dominates(columns)) or row + column < PURITY * total:
-        return ""
+        return "", (0j, 0j)
     if abs(10.0 * math.log10(row / column)) > MAX_TWIST_DB:
-        return ""
-    return KEYS[ROWS[rows.index(row)], COLUMNS[columns.index(column)]]
+        return "", (0j, 0j)
+    high, low = rows.index(row), columns.index(column)
+    return KEYS[ROWS[high], COLUMNS[low]], (amplitudes[high], amplitudes[4 + low])
+
+
+def _steady(key: str, before: tuple[complex, complex], after: tuple[complex, complex]) -> bool:
+    """Tell whether both frequencies are where the digit has them: the phase from block to block shows a few hertz."""
+    for frequency, old, new in zip(DTMF[key], before, after, strict=True):
+        if abs(_BANK.drift(_BANK.frequencies.index(frequency), old, new)) > MAX_DRIFT * frequency:
+            return False
+    return True
 
 
 def _dominates(powers: list[float]) -> bool:
     second, first = sorted(powers)[-2:]
     return first > DOMINANCE * second and first > 0.0
-
-
-def _level(dbfs: float) -> float:
-    """Return the mean square of a sine at this level (0 dBFS: a sine of full scale)."""
-    return float(32767.0**2 / 2 * 10.0 ** (dbfs / 10.0))
-
-
-def _samples(frame: bytes) -> array[int]:
-    samples = array("h", frame)
-    if sys.byteorder == "big":
-        samples.byteswap()
-    return samples

@@ -1,0 +1,68 @@
+"""Only what was asked for is listened to, and told as reports of the stream."""
+
+from __future__ import annotations
+
+from detect_material import cadence, frames, quiet, tone, vowels
+
+from offhook.media.detect.ear import Ear
+from offhook.media.messages import (
+    AnswerJudged,
+    Detection,
+    DigitReceived,
+    MediaReport,
+    SpeechStarted,
+    SpeechStopped,
+    ToneHeard,
+)
+from offhook.media.tones import dtmf_frames
+
+
+def reports(audio: bytes, *what: Detection) -> list[MediaReport]:
+    found: list[MediaReport] = []
+    ear = Ear("c", frozenset(what), found.append)
+    for frame in frames(audio):
+        ear.feed(frame)
+    ear.close()
+    return found
+
+
+KEYS = quiet(200) + b"".join(b"".join(dtmf_frames(digit, 100)) + quiet(100) for digit in "19#")
+BUSY = cadence((425.0,), (500, 500), times=4)
+
+
+def test_nothing_but_what_was_asked_for() -> None:
+    everything = KEYS + BUSY + quiet(500) + vowels(800) + quiet(500) + tone((1000.0,), 400) + quiet(500)
+    assert [r.digit for r in reports(everything, "dtmf") if isinstance(r, DigitReceived)] == ["1", "9", "#"]
+    assert [r.tone for r in reports(everything, "tones") if isinstance(r, ToneHeard)] == ["busy"]
+    assert [r.tone for r in reports(everything, "beep") if isinstance(r, ToneHeard)][-1:] == ["beep"]
+    assert [type(r) for r in reports(everything, "vad")][-2:] == [SpeechStarted, SpeechStopped]
+    for what, kinds in (("dtmf", DigitReceived), ("tones", ToneHeard), ("beep", ToneHeard)):
+        assert all(isinstance(report, kinds) for report in reports(everything, what))  # type: ignore[arg-type]
+
+
+def test_tones_of_the_network_are_nobody_who_speaks() -> None:
+    ring = cadence((425.0,), (1000, 4000), times=2)
+    assert not [r for r in reports(ring + BUSY, "vad", "tones") if isinstance(r, SpeechStarted)]
+
+
+def test_a_machine_and_then_its_beep() -> None:
+    audio = quiet(500) + vowels(4000) + quiet(600) + tone((1000.0,), 400) + quiet(1000)
+    judged, beep = reports(audio, "amd")
+    assert isinstance(judged, AnswerJudged)
+    assert (judged.judgement.verdict, judged.judgement.reason) == ("machine", "long_greeting")
+    assert isinstance(beep, ToneHeard)
+    assert beep.tone == "beep"
+    assert abs(beep.frequency - 1000) < 3
+
+
+def test_a_person_and_no_beep_is_looked_for() -> None:
+    audio = quiet(500) + vowels(700) + quiet(1500) + tone((1000.0,), 400) + quiet(500)
+    (judged,) = reports(audio, "amd")
+    assert isinstance(judged, AnswerJudged)
+    assert judged.judgement.verdict == "human"
+
+
+def test_a_fax_is_a_machine_at_once() -> None:
+    (judged,) = reports(quiet(500) + tone((2100.0,), 3000), "amd")
+    assert isinstance(judged, AnswerJudged)
+    assert (judged.judgement.verdict, judged.judgement.reason) == ("machine", "fax")
