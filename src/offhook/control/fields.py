@@ -225,6 +225,7 @@ _SPECIAL: Final[Mapping[type, Mapping[str, str]]] = {
         "transport": "How SIP travels; auto: as the name service says.",
         "backups": "Further servers, used in this order while the first one cannot be reached: URIs, or host:port.",
         "keep_alive": "Seconds between signs of life on a connection; 0: none.",
+        "rewrite_contact": "Over UDP, tell the server the address it sees us under in place of our own.",
         "outbound": "Tell the registrar which of a user's phones this is (RFC 5626).",
         "tls_ca": "A PEM file or folder of who may vouch for the server; empty: whom the system trusts.",
         "tls_certificate": "Our own certificate, a PEM file; empty: none is shown.",

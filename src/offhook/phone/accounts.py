@@ -119,6 +119,7 @@ def identity_of(settings: AccountSettings, user_agent: str, instance: str = "", 
         ),
         instance=instance if settings.outbound else "",
         keep_alive=float(settings.keep_alive),
+        rewrite_contact=settings.rewrite_contact,
     )
 
 

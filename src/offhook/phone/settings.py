@@ -126,8 +126,9 @@ class AccountSettings:
     that are used in this order while the first one cannot be reached. `keep_alive` is seconds between signs of life on a
     connection (0: none). `tls_ca` is a PEM file or folder of who may vouch for the server ("": the system's),
     `tls_certificate` and `tls_key` are our own PEM files, `tls_name` is the name the server's certificate must bear ("": the
-    domain's); with `tls_verify` False anybody may answer. `ws_path` is the resource of a WebSocket. `outbound` tells the
-    registrar which phone this is (RFC 5626).
+    domain's); with `tls_verify` False anybody may answer. `ws_path` is the resource of a WebSocket. `rewrite_contact` tells
+    the server, over UDP, the address it sees us under in place of our own, which behind a NAT nobody can reach. `outbound`
+    tells the registrar which phone this is (RFC 5626).
 
     `dial_plan` is MicroSIP's syntax ("" dials everything); `dialing_prefix` is put before numbers it applies to.
     `pickup_prefix` is what the PBX wants before the number whose ringing call is to be taken.
@@ -155,6 +156,7 @@ class AccountSettings:
     tls_name: str = ""
     tls_verify: bool = True
     ws_path: str = "/"
+    rewrite_contact: bool = True
     expires: int = 300
     register: bool = True
     dial_plan: str = ""

@@ -313,6 +313,7 @@ class Endpoint:
     def _network_changed(self, reason: str, now: float) -> None:
         """Reach everybody anew: registrars at once, the others with the next request."""
         self._forget_flow(lambda _flow: True)
+        self._stack.forget_seen()
         for registration in list(self._registrations.values()):
             registration.network_changed(now, reason)
 

@@ -76,7 +76,8 @@ class Identity(Struct, frozen=True):
     `proxy` is the outbound proxy (a loose route) or None: the domain of `address`. `contact_user` is the user part of our
     Contact, by which incoming requests find this identity. `transport` is what requests to the domain use, `terms` are those
     of its TLS and WebSocket connections. `instance` is the URN that tells this phone from others of the same user (RFC 5626
-    4.1; "": not told), `keep_alive` seconds between signs of life on the registered flow (0: none).
+    4.1; "": not told), `keep_alive` seconds between signs of life on the registered flow (0: none). With `rewrite_contact` our
+    Contact over UDP is the address that the far end says it sees us under (Via received and rport), once it has said so.
     """
 
     id: IdentityId
@@ -90,6 +91,7 @@ class Identity(Struct, frozen=True):
     terms: ConnectionTerms | None = None
     instance: str = ""
     keep_alive: float = 0.0
+    rewrite_contact: bool = True
 
 
 # --- commands ------------------------------------------------------------------------------------------------------

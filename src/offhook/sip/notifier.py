@@ -48,7 +48,7 @@ class Watcher:
         server, self._server = self._server, None
         if server is None:
             return
-        contact = f"<{contact_uri(self.user, server.flow)}>"
+        contact = f"<{contact_uri(self.user, self.stack.seen(self.identity, server.flow))}>"
         headers: HeaderList = (("Contact", contact), ("Expires", str(expires)))
         tag = "" if server.request.to.tag else self.tag
         self.stack.respond(server, 200, now, tag=tag, headers=headers)

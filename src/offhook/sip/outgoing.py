@@ -196,7 +196,7 @@ class Outgoing:
         via = f"SIP/2.0/{flow.transport.upper()} {host_port(flow.local)};branch={self.branch};rport"
         items: Items = [("Via", via), ("Max-Forwards", "70"), *self.headers, ("CSeq", f"{self.cseq} {self.method}")]
         if self.contact_user is not None:
-            uri = contact_uri(self.contact_user, flow, secure=self.uri.scheme == "sips")
+            uri = contact_uri(self.contact_user, self.stack.seen(self.identity, flow), secure=self.uri.scheme == "sips")
             if self.identity is not None and self.identity.id in self.stack.outbound and not self.contact_params:
                 uri += ";ob"  # RFC 5626 4.3: requests inside the dialog come over this flow too
             items.append(("Contact", f"<{uri}>{self.contact_params}"))
@@ -217,6 +217,8 @@ class Outgoing:
         return self.hop.host.lower()
 
     def _on_response(self, response: Response, now: float) -> None:
+        if self.flow is not None:
+            self.stack.learn(self.flow, response)
         if response.status in (401, 407) and not self.over and self._answer_challenge(response, now):
             return
         if response.status == 503 and self._flows and not self.over and self.flow is not None:

@@ -37,6 +37,8 @@ RETRY_AFTER_LONGEST: Final = 3600.0
 MARGIN_FRACTION: Final = 0.1
 MARGIN_LEAST: Final = 32.0
 """Seconds: a refresh is sent early enough that a whole transaction can time out before the binding does."""
+REWRITES_LIMIT: Final = 2
+"""How often in a row a registration is said again because the registrar sees us elsewhere: a NAT may move us once more."""
 EXPIRES_LONGEST: Final = 86400
 """Seconds: a grant or Min-Expires above this is taken as this."""
 
@@ -54,8 +56,8 @@ class RegistrationState(IntEnum):
 class Registration:
     """Keeps one identity registered from `register()` until `unregister()`."""
 
-    __slots__ = ("_bound", "_contact", "_cseq", "_expires", "_failures", "_flow", "_keeper", "_out", "_plain", "_timer",
-                 "_too_brief", "call_id", "identity", "stack", "state", "tag")
+    __slots__ = ("_bound", "_contact", "_cseq", "_expires", "_failures", "_flow", "_keeper", "_out", "_plain",
+                 "_rewrites", "_timer", "_too_brief", "call_id", "identity", "stack", "state", "tag")
 
     def __init__(self, stack: Stack, identity: IdentityId) -> None:
         self.stack = stack
@@ -68,6 +70,7 @@ class Registration:
         self._expires = 300
         self._failures = 0
         self._too_brief = 0
+        self._rewrites = 0
         self._bound = False
         self._plain = False  # without RFC 5626: the registrar says that something on the way does not know it
         self._contact = ""  # what is bound now
@@ -209,7 +212,7 @@ class Registration:
         return self._cseq
 
     def _sent(self, _out: Outgoing, _now: float) -> None:
-        if self.state is RegistrationState.SENDING:
+        if self.state is RegistrationState.SENDING and not self._rewrites:
             self.stack.emit(events.Registering(self.identity))
 
     def _answered(self, out: Outgoing, status: int, reason: str, response: Response | None, now: float) -> None:
@@ -237,8 +240,15 @@ class Registration:
             # accepted and gone in one: to ask again at once would be a storm
             self._failed(500, "The registrar granted no time", None, now)
             return
+        if self._rewrites < REWRITES_LIMIT and self._reached_elsewhere(out, response):
+            # Without a challenge the first answer told where the registrar sees us: calls to the address we gave would be lost.
+            self._rewrites += 1
+            self._bound = True
+            self._contact = _contact_of(out)
+            self._send(RegistrationState.SENDING, now)
+            return
         self._out = None
-        self._failures = self._too_brief = 0
+        self._failures = self._too_brief = self._rewrites = 0
         self._bound = True
         if out.flow is not None:
             self.stack.registrars[self.identity] = out.flow.remote[0]
@@ -251,16 +261,23 @@ class Registration:
         wait = (granted - margin) * self.stack.ids.uniform(0.95, 1.0)
         self._timer = self.stack.timers.start(now + max(wait, 1.0), self._again)
 
+    def _reached_elsewhere(self, out: Outgoing, response: Response) -> bool:
+        """Whether the registrar sees us under another address than the Contact that it has taken, and will call us there."""
+        if out.flow is None or out.request is None or out.identity is None or _asks_outbound(response):
+            return False
+        seen, bound = self.stack.seen(out.identity, out.flow), out.request.contacts[0].uri
+        return seen is not out.flow and (bound.hostname, bound.port) != seen.local
+
     def _learn_way(self, out: Outgoing, response: Response, now: float) -> None:
         """Keep what the registrar tells of the way to us and through it."""
         stack = self.stack
-        self._contact = str(out.request.contacts[0].uri) if out.request is not None else ""
+        self._contact = _contact_of(out)
         try:
             routes = tuple(NameAddr.parse(value) for value in response.headers.values("Service-Route"))
-            if "outbound" in (value.lower() for value in response.headers.values("Require")):
-                stack.outbound.add(self.identity)
         except ParseError:
             routes = ()  # RFC 3608 6.1: it was an offer, not a duty
+        if _asks_outbound(response):
+            stack.outbound.add(self.identity)
         stack.service_routes[self.identity] = routes
         if out.flow is not None:
             stack.flows[self.identity] = out.hop, out.flow
@@ -317,6 +334,19 @@ def _number(response: Response, name: str) -> int | None:
         return parse_number(text, name, 2**32 - 1)
     except ParseError:
         return None
+
+
+def _asks_outbound(response: Response) -> bool:
+    """Whether the registrar reaches us over the flow alone (RFC 5626 6)."""
+    try:
+        return "outbound" in (value.lower() for value in response.headers.values("Require"))
+    except ParseError:
+        return False
+
+
+def _contact_of(out: Outgoing) -> str:
+    """Return the address that was bound, "" if nothing was sent."""
+    return str(out.request.contacts[0].uri) if out.request is not None else ""
 
 
 def _granted(out: Outgoing, response: Response, asked: int) -> int:

@@ -362,7 +362,8 @@ class Session:
 
     def contact(self, server: ServerTransaction) -> HeaderList:
         """Return our Contact header towards the peer of this transaction."""
-        uri = contact_uri(self.contact_user, server.flow, secure=server.request.uri.scheme == "sips")
+        flow = self.stack.seen(self.identity, server.flow)
+        uri = contact_uri(self.contact_user, flow, secure=server.request.uri.scheme == "sips")
         return (("Contact", f"<{uri}{self._outbound_parameter}>"),)
 
     @property

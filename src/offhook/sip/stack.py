@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from typing import Final, TypeAlias
+
+from msgspec import structs
 
 from offhook.ids import Ids
 from offhook.sip.auth import Credentials
@@ -40,6 +43,8 @@ ACCEPT: Final = "application/sdp, message/sipfrag"
 
 SUSPECT_FOR: Final = 60.0
 """Seconds for which an address that failed is asked after its brothers."""
+MAX_SEEN: Final = 256
+"""Far ends of which it is remembered how they see us; one more is told our own address."""
 MAX_SUSPECTS: Final = 256
 """Addresses remembered as failing; above that the memory starts afresh."""
 
@@ -127,6 +132,14 @@ def header_list(message: Request | Response) -> HeaderList:
     return tuple(message.headers.items())
 
 
+def plain_address(host: str) -> str:
+    """Return an IP address in its usual spelling, "" if this is none."""
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return ""
+
+
 def _nobody(_failed: FlowFailed, _now: float) -> None:
     pass
 
@@ -147,6 +160,7 @@ class Stack:
         self.service_routes: dict[IdentityId, tuple[NameAddr, ...]] = {}
         self.outbound: set[IdentityId] = set()  # those whose registrar reaches us over the flow alone (RFC 5626)
         self.flows: dict[IdentityId, tuple[Hop, Flow]] = {}  # over which each is registered
+        self._seen: dict[tuple[Address, Address], Address] = {}  # how those far ends see our UDP socket from outside
         self.pinged: set[Flow] = set()  # connections on which an answer to a ping is due
         self.flow_failed: Callable[[FlowFailed, float], None] = _nobody
         self._suspects: dict[tuple[str, Address], float] = {}
@@ -182,6 +196,28 @@ class Stack:
         then = self._queries.pop(answer.query, None)
         if then is not None:
             then(answer, now)
+
+    def learn(self, flow: Flow, response: Response) -> None:
+        """Note under which address the far end of a UDP flow sees us (RFC 3581 4), if it says so in its answer."""
+        if flow.transport != "udp":
+            return
+        key, via = (flow.local, flow.remote), response.via
+        seen = plain_address(via.received) if via.received else flow.local[0], via.rport or flow.local[1]
+        if seen == flow.local:
+            self._seen.pop(key, None)
+        elif seen[0] and (key in self._seen or len(self._seen) < MAX_SEEN):
+            self._seen[key] = seen
+
+    def forget_seen(self) -> None:
+        """The network has changed: what others have seen of us is no longer so."""
+        self._seen.clear()
+
+    def seen(self, identity: Identity | None, flow: Flow) -> Flow:
+        """Return the flow with the address that its far end reaches us under."""
+        if not self._seen or identity is None or not identity.rewrite_contact or identity.id in self.outbound:
+            return flow
+        outside = self._seen.get((flow.local, flow.remote)) if flow.transport == "udp" else None
+        return flow if outside is None else structs.replace(flow, local=outside)
 
     def suspect(self, flow: Flow, now: float) -> None:
         """Ask this address last for a while: it was silent, unreachable, or had no time."""

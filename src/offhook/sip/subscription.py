@@ -280,7 +280,8 @@ class Subscription:
             self.stack.respond(server, 500, now)
             return
         self.dialog.refresh(request)
-        contact = (("Contact", f"<{contact_uri(self.identity.contact_user, server.flow)}>"),)
+        flow = self.stack.seen(self.identity, server.flow)
+        contact = (("Contact", f"<{contact_uri(self.identity.contact_user, flow)}>"),)
         self.stack.respond(server, 200, now, headers=contact)
         self._take(word, params, request, now)
 
