@@ -12,11 +12,12 @@ import pytest
 from msgspec import structs
 
 from offhook.errors import SetupError
-from offhook.storage.history import CallRecord, History
+from offhook.phone.records import HistoryEntry
+from offhook.storage.history import History
 
 
-def call(number: int, **changes: object) -> CallRecord:
-    record = CallRecord(
+def call(number: int, **changes: object) -> HistoryEntry:
+    record = HistoryEntry(
         id=f"call-{number}", account="office", direction="in", remote_uri=f"sip:{number}@pbx.example", remote_display="Ann",
         started=1000.0 + number, answered=None, ended=1010.0 + number, duration_s=0.0, sip_status=487, reason="Cancelled",
         end_by="remote", missed=True,
@@ -55,7 +56,7 @@ def test_a_record_keeps_every_field_over_a_restart(tmp_path: Path) -> None:
 
 def test_a_file_of_the_first_version_is_read_on(tmp_path: Path) -> None:
     """Histories from before calls had figures."""
-    path, columns = tmp_path / "h.sqlite3", CallRecord.__struct_fields__[:14]
+    path, columns = tmp_path / "h.sqlite3", HistoryEntry.__struct_fields__[:14]
     old = sqlite3.connect(path)
     types = (*("TEXT",) * 5, *("REAL",) * 4, "INTEGER", "TEXT", "TEXT", "INTEGER", "TEXT")
     fields = ", ".join(f"{name} {kind}" for name, kind in zip(columns, types, strict=True))

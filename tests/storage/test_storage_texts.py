@@ -11,13 +11,14 @@ from offhook.app.running import Files, RunningPhone
 from offhook.control.operations import Operations
 from offhook.errors import NotFound
 from offhook.phone.commands import SendMessage
+from offhook.phone.records import MessageEntry
 from offhook.storage import texts
-from offhook.storage.texts import TextFile, TextRecord
+from offhook.storage.texts import TextFile
 from offhook.testing.live import LivePhone, live_phone, quiet_config
 
 
-def record(number: int) -> TextRecord:
-    return TextRecord(f"m{number}", float(number), "in", "a", "sip:x@h", "Ada", f"text {number}", "text/plain", "received",
+def record(number: int) -> MessageEntry:
+    return MessageEntry(f"m{number}", float(number), "in", "a", "sip:x@h", "Ada", f"text {number}", "text/plain", "received",
                       0, "")
 
 

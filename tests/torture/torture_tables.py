@@ -101,7 +101,7 @@ RFC5118: dict[str, Reaction] = {
     "via-received-param-no-delim": same("4.5", 200, "received without brackets is how it should be"),
     "ipv6-in-sdp": same("4.6", 488, "well-formed; G.726 is no codec of ours", ("Warning", "305")),
     "mult-ip-in-header": same("4.7", 481, "addresses of both kinds in Via; there is no such dialog"),
-    "mult-ip-in-sdp": same("4.8", RINGS, "addresses of both kinds in the session description"),
+    "mult-ip-in-sdp": same("4.8", 488, "well-formed; its sound is on IPv4, this phone on IPv6 alone", ("Warning", "305")),
     "ipv4-mapped-ipv6": same("4.9", 488, "well-formed; G.726 is no codec of ours", ("Warning", "305")),
     "ipv6-bug-abnf-3-colons": same("4.10", 400, "three colons, which the old grammar allowed by mistake"),
     "ipv6-correct-abnf-2-colons": same("4.10", 200, "two colons before an embedded IPv4 address"),

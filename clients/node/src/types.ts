@@ -884,7 +884,7 @@ export interface HistoryAdded {
 /**
  * One finished call. Times are Unix seconds, `answered` null if nobody did; `duration_s` is talking time.
  *
- * `codec`, `mos` (what we heard), `remote_mos` (what the far end heard), `loss` (0-1) and the delays are those of its sound.
+ * `codec`, `mos` and what follows are the final figures of its sound, as in CallMedia; None without sound.
  */
 export interface HistoryEntry {
   id: string;

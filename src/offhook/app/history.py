@@ -15,7 +15,8 @@ from offhook.io.journal import Envelope
 from offhook.phone.closing import ANSWERED_ELSEWHERE
 from offhook.phone.events import CallActive, CallCreated, CallEnded, CallEvent, CallIncoming, HistoryAdded, MediaStats
 from offhook.phone.model import CallEnd
-from offhook.storage.history import CallRecord, History
+from offhook.phone.records import HistoryEntry
+from offhook.storage.history import History
 
 FINISHED_KEPT: Final = 256
 """Calls that ended and wait for their figures: a moment, or for ever if the media has died."""
@@ -87,12 +88,12 @@ class CallHistory:
             self._engine.say(HistoryAdded(entry=_entry(record)))
 
 
-def _record(event: CallEvent) -> CallRecord:
+def _record(event: CallEvent) -> HistoryEntry:
     call = event.call
     end = call.end or CallEnd("local")
     over = isinstance(event, CallEnded)
     incoming, media = call.direction == "incoming", call.media
-    return CallRecord(
+    return HistoryEntry(
         id=call.id,
         account=call.account,
         direction="in" if incoming else "out",
@@ -115,5 +116,5 @@ def _record(event: CallEvent) -> CallRecord:
     )
 
 
-def _entry(record: CallRecord) -> dict[str, Any]:
+def _entry(record: HistoryEntry) -> dict[str, Any]:
     return structs.asdict(record)

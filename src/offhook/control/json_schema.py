@@ -24,6 +24,7 @@ from offhook.control.schema import EVENT_TYPES, PROBLEM_STATUS
 from offhook.io.journal import ENVELOPE_VERSION, Cause
 from offhook.phone.commands import COMMANDS, Command
 from offhook.phone.events import EVENTS
+from offhook.phone.records import HistoryEntry
 from offhook.phone.settings import AccountSettings
 
 Schema: TypeAlias = dict[str, Any]
@@ -54,7 +55,7 @@ def _parts() -> dict[str, Schema]:
     inputs: set[Any] = {*COMMANDS, *requests, AccountSettings}
     outputs: set[Any] = {
         *EVENTS, *answers, *shapes.VALUES.values(), *shapes.STREAM_SHAPES.values(), shapes.Problem, shapes.OperationView,
-        shapes.SettingsView, shapes.SystemView, shapes.HistoryEntry, Cause,
+        shapes.SettingsView, shapes.SystemView, HistoryEntry, Cause,
     }  # fmt: skip
     outputs.discard(shapes.Nothing)
     found = {**_described(inputs, _as_input), **_described(outputs, _as_output)}

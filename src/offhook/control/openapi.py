@@ -19,6 +19,7 @@ from offhook.phone.contacts import MAX_PAGE, MAX_SEARCH
 from offhook.phone.events import EVENTS as ALL_EVENTS
 from offhook.phone.events import CallEvent
 from offhook.phone.model import AccountView, CallState, CallView, ConferenceView, WatchView
+from offhook.phone.records import HistoryEntry
 
 REF: Final = "#/components/schemas/"
 
@@ -108,7 +109,7 @@ _HANDLER_ANSWERS: Final[Mapping[str, Any]] = {
     "get_conference": ConferenceView,
     "get_watch": WatchView,
     "settings": shapes.SettingsView,
-    "get_history": shapes.HistoryEntry,
+    "get_history": HistoryEntry,
     "get_operation": shapes.OperationView,
 }
 

@@ -26,6 +26,7 @@ from offhook.phone.model import (
     StatusView,
     WatchView,
 )
+from offhook.phone.records import HistoryEntry, MessageEntry
 
 # --- what a command's `value` holds
 
@@ -158,56 +159,10 @@ class Nothing:
 
 
 @dataclass(frozen=True, slots=True)
-class HistoryEntry:
-    """One finished call. Times are Unix seconds, `answered` null if nobody did; `duration_s` is talking time.
-
-    `codec`, `mos` (what we heard), `remote_mos` (what the far end heard), `loss` (0-1) and the delays are those of its sound.
-    """
-
-    id: str
-    account: str
-    direction: Literal["in", "out"]
-    remote_uri: str
-    remote_display: str
-    started: float
-    answered: float | None
-    ended: float
-    duration_s: float
-    sip_status: int
-    reason: str
-    end_by: str
-    missed: bool
-    recording: str
-    codec: str
-    mos: float | None
-    remote_mos: float | None
-    loss: float | None
-    jitter_ms: float | None
-    rtt_ms: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class HistoryPage:
     """Past calls, newest first."""
 
     entries: tuple[HistoryEntry, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class MessageEntry:
-    """A text that came or went. `at` is Unix seconds; `sip_status` and `reason` say why it failed."""
-
-    id: str
-    at: float
-    direction: Literal["in", "out"]
-    account: str
-    remote_uri: str
-    remote_display: str
-    text: str
-    content_type: str
-    state: Literal["received", "sent", "failed"]
-    sip_status: int
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)

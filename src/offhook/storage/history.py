@@ -5,10 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from msgspec import Struct, structs
+from msgspec import structs
 
+from offhook.phone.records import HistoryEntry
 from offhook.storage.database import Database, Trouble
 
 BATCH_SECONDS = 0.4
@@ -18,35 +19,7 @@ MAX_QUEUED = 10_000
 """Records that may wait for a slow disk; later ones are dropped and reported."""
 
 
-class CallRecord(Struct, frozen=True):
-    """One finished call. Times are Unix seconds, `answered` None if nobody did; `duration_s` is talking time.
-
-    `codec`, `mos` and what follows are the final figures of its sound, as in CallMedia; None without sound.
-    """
-
-    id: str
-    account: str
-    direction: Literal["in", "out"]
-    remote_uri: str
-    remote_display: str
-    started: float
-    answered: float | None
-    ended: float
-    duration_s: float
-    sip_status: int
-    reason: str
-    end_by: str
-    missed: bool
-    recording: str = ""
-    codec: str = ""
-    mos: float | None = None
-    remote_mos: float | None = None
-    loss: float | None = None
-    jitter_ms: float | None = None
-    rtt_ms: float | None = None
-
-
-_COLUMNS = CallRecord.__struct_fields__
+_COLUMNS = HistoryEntry.__struct_fields__
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS calls (
   id TEXT PRIMARY KEY, account TEXT NOT NULL, direction TEXT NOT NULL, remote_uri TEXT NOT NULL,
@@ -73,17 +46,17 @@ class History:
     def __init__(self, path: Path, *, trouble: Trouble = lambda _: None) -> None:
         """Open or create. Raises SetupError if the folder cannot be used; a damaged file is moved aside and reported."""
         self._trouble = trouble
-        self._database: Database[CallRecord] = Database(
+        self._database: Database[HistoryEntry] = Database(
             path, "call history", _SCHEMA, _store, batch_seconds=BATCH_SECONDS, max_waiting=MAX_QUEUED, trouble=trouble,
             upgrade=_upgrade,
         )  # fmt: skip
 
-    def add(self, record: CallRecord) -> None:
+    def add(self, record: HistoryEntry) -> None:
         """Keep a record, within BATCH_SECONDS. The same id again replaces it."""
         if not self._database.add(record):
             self._trouble("the disk is too slow: a call is missing in the history")
 
-    def list(self, limit: int = 100, before: str = "") -> tuple[CallRecord, ...]:
+    def list(self, limit: int = 100, before: str = "") -> tuple[HistoryEntry, ...]:
         """Return up to `limit` records, newest first; `before` is the id of the last one already seen (for paging)."""
         after = " WHERE (started, id) < (SELECT started, id FROM calls WHERE id = ?)" if before else ""
         arguments = (before, limit) if before else (limit,)
@@ -91,7 +64,7 @@ class History:
         rows = self._database.ask(lambda database: database.execute(sql, arguments).fetchall())
         return tuple(_record(row) for row in rows)
 
-    def get(self, record: str) -> CallRecord | None:
+    def get(self, record: str) -> HistoryEntry | None:
         """Return one record."""
         row = self._database.ask(lambda database: database.execute(f"{_SELECT} WHERE id = ?", (record,)).fetchone())
         return None if row is None else _record(row)
@@ -117,11 +90,11 @@ def _upgrade(database: sqlite3.Connection) -> None:
     database.execute(f"PRAGMA user_version = {_VERSION}")
 
 
-def _store(database: sqlite3.Connection, batch: Sequence[CallRecord]) -> None:
+def _store(database: sqlite3.Connection, batch: Sequence[HistoryEntry]) -> None:
     latest = {record.id: record for record in batch}
     database.executemany(_INSERT, [structs.astuple(record) for record in latest.values()])
 
 
-def _record(row: tuple[Any, ...]) -> CallRecord:
+def _record(row: tuple[Any, ...]) -> HistoryEntry:
     values = dict(zip(_COLUMNS, row, strict=True))
-    return CallRecord(**{**values, "missed": bool(values["missed"])})
+    return HistoryEntry(**{**values, "missed": bool(values["missed"])})

@@ -14,10 +14,11 @@ from offhook.phone.commands import ImportContacts
 from offhook.phone.contacts import MAX_BATCH, Contacts, ContactsLoaded
 from offhook.phone.desk import Desk
 from offhook.phone.model import ContactDetails, ImportedView
+from offhook.phone.records import HistoryEntry
 from offhook.phone.settings import AccountSettings, PhoneSettings
 from offhook.storage import config_edit
 from offhook.storage.contacts import ContactFile
-from offhook.storage.history import CallRecord, History
+from offhook.storage.history import History
 from offhook.storage.secrets import Secrets
 from offhook.storage.takeover.calls import PastCalls, calls_of_csv, calls_of_xml
 from offhook.storage.takeover.findings import Finding, Takeover
@@ -95,7 +96,7 @@ def keep_passwords(found: Takeover, secrets: Secrets) -> None:
             secrets.set(account.id, account.password)
 
 
-def keep_calls(records: Iterable[CallRecord], path: Path) -> None:
+def keep_calls(records: Iterable[HistoryEntry], path: Path) -> None:
     """Put past calls into the history; once more is no second time. Raises SetupError."""
     trouble: list[str] = []
     history = History(path, trouble=trouble.append)

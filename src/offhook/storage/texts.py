@@ -5,10 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from msgspec import Struct, structs
+from msgspec import structs
 
+from offhook.phone.records import MessageEntry
 from offhook.storage.database import Database, Trouble
 
 BATCH_SECONDS: Final = 0.4
@@ -21,23 +22,7 @@ MAX_KEPT: Final = 100_000
 """The oldest texts beyond this are forgotten."""
 
 
-class TextRecord(Struct, frozen=True):
-    """One text. `at` is Unix seconds; `sip_status` and `reason` say why it failed."""
-
-    id: str
-    at: float
-    direction: Literal["in", "out"]
-    account: str
-    remote_uri: str
-    remote_display: str
-    text: str
-    content_type: str
-    state: Literal["received", "sent", "failed"]
-    sip_status: int
-    reason: str
-
-
-_COLUMNS = TextRecord.__struct_fields__
+_COLUMNS = MessageEntry.__struct_fields__
 _SCHEMA = """
 PRAGMA user_version = 1;
 CREATE TABLE IF NOT EXISTS texts (
@@ -58,16 +43,16 @@ class TextFile:
     def __init__(self, path: Path, *, trouble: Trouble = lambda _: None) -> None:
         """Open or create. Raises SetupError if the folder cannot be used; a damaged file is moved aside and reported."""
         self._trouble = trouble
-        self._database: Database[TextRecord] = Database(
+        self._database: Database[MessageEntry] = Database(
             path, "texts", _SCHEMA, _store, batch_seconds=BATCH_SECONDS, max_waiting=MAX_QUEUED, trouble=trouble
         )
 
-    def add(self, record: TextRecord) -> None:
+    def add(self, record: MessageEntry) -> None:
         """Keep a text, within BATCH_SECONDS."""
         if not self._database.add(record):
             self._trouble("the disk is too slow: a text was not kept")
 
-    def list(self, limit: int, before: str = "") -> tuple[TextRecord, ...]:
+    def list(self, limit: int, before: str = "") -> tuple[MessageEntry, ...]:
         """Return up to `limit` texts, newest first; `before` is the id of the last one already seen (for paging)."""
         after = " WHERE (at, id) < (SELECT at, id FROM texts WHERE id = ?)" if before else ""
         arguments = (before, limit) if before else (limit,)
@@ -85,10 +70,10 @@ class TextFile:
         self._database.close()
 
 
-def _store(database: sqlite3.Connection, batch: Sequence[TextRecord]) -> None:
+def _store(database: sqlite3.Connection, batch: Sequence[MessageEntry]) -> None:
     database.executemany(_INSERT, [structs.astuple(record) for record in batch])
     database.execute(_FORGET, (MAX_KEPT,))
 
 
-def _record(row: tuple[Any, ...]) -> TextRecord:
-    return TextRecord(*row)
+def _record(row: tuple[Any, ...]) -> MessageEntry:
+    return MessageEntry(*row)

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Final
 
 from offhook.errors import ParseError, UnreadableFile
+from offhook.phone.records import HistoryEntry
 from offhook.sip.uri import Uri
-from offhook.storage.history import CallRecord
 from offhook.storage.takeover.ini import Section
 from offhook.storage.takeover.people import MAX_ROWS, MAX_SKIPPED, Skipped, rows
 from offhook.storage.takeover.xml import Element
@@ -39,10 +39,10 @@ class PastCall:
     duration: float
     info: str
 
-    def record(self, domain: str) -> CallRecord:
+    def record(self, domain: str) -> HistoryEntry:
         """Return it as the history keeps it; taken over twice, it is the same entry."""
         mark = f"{self.kind}\n{self.number}\n{self.started:.0f}\n{self.duration:.0f}".encode("utf-8", "replace")
-        return CallRecord(
+        return HistoryEntry(
             id="ms_" + hashlib.sha256(mark).hexdigest()[:20], account="", direction="out" if self.kind == "out" else "in",
             remote_uri=self._uri(domain), remote_display=self.name, started=self.started,
             answered=self.started if self.duration else None, ended=self.started + self.duration, duration_s=self.duration,

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from offhook.phone.model import ContactDetails
+from offhook.phone.records import HistoryEntry
 from offhook.storage.config import SettingValue
-from offhook.storage.history import CallRecord
 
 Why: TypeAlias = Literal["", "secret", "unsupported", "invalid", "needless"]
 """"secret": cannot be read; "unsupported": nothing here does it; "invalid": it does not fit; "needless": see the text."""
@@ -41,7 +41,7 @@ class Takeover:
     settings: dict[tuple[str, str], SettingValue] = field(default_factory=dict)
     accounts: list[TakenAccount] = field(default_factory=list)
     contacts: list[ContactDetails] = field(default_factory=list)
-    calls: list[CallRecord] = field(default_factory=list)
+    calls: list[HistoryEntry] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
     @property

@@ -1,0 +1,51 @@
+"""What is kept of calls and texts when they are over: the rows of the history, as files and surfaces have them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+
+class HistoryEntry(Struct, frozen=True):
+    """One finished call. Times are Unix seconds, `answered` null if nobody did; `duration_s` is talking time.
+
+    `codec`, `mos` and what follows are the final figures of its sound, as in CallMedia; None without sound.
+    """
+
+    id: str
+    account: str
+    direction: Literal["in", "out"]
+    remote_uri: str
+    remote_display: str
+    started: float
+    answered: float | None
+    ended: float
+    duration_s: float
+    sip_status: int
+    reason: str
+    end_by: str
+    missed: bool
+    recording: str = ""
+    codec: str = ""
+    mos: float | None = None
+    remote_mos: float | None = None
+    loss: float | None = None
+    jitter_ms: float | None = None
+    rtt_ms: float | None = None
+
+
+class MessageEntry(Struct, frozen=True):
+    """A text that came or went. `at` is Unix seconds; `sip_status` and `reason` say why it failed."""
+
+    id: str
+    at: float
+    direction: Literal["in", "out"]
+    account: str
+    remote_uri: str
+    remote_display: str
+    text: str
+    content_type: str
+    state: Literal["received", "sent", "failed"]
+    sip_status: int
+    reason: str
