@@ -177,6 +177,7 @@ export interface AnswerParams {
   headers?: [string, string][] | { [name: string]: string };
   /** What is handed to the far end in User-to-User (RFC 7433), as 48656c6c6f;encoding=hex. */
   user_to_user?: string;
+  /** Codecs to accept, and no others; empty: the account's or the phone's. */
   codecs?: string[];
 }
 

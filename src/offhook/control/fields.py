@@ -122,6 +122,7 @@ _SPECIAL: Final[Mapping[type, Mapping[str, str]]] = {
         "digits": "Keys to send once it is answered; a comma is a pause.",
         "codecs": "Codecs to offer, the preferred one first, in place of the account's or the phone's: `opus`, `PCMA` …",
     },
+    c.Answer: {"codecs": "Codecs to accept, and no others; empty: the account's or the phone's."},
     c.Reject: {"status": "The SIP status to refuse with, 300-699; 0: the setting (486 Busy Here)."},
     c.Decide: {
         "action": "What becomes of the call.",
