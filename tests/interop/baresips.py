@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from offhook.media.resample import resample
 from offhook.phone.commands import Hangup, ListCalls, Play, Record
 from offhook.testing.ears import dominant_frequency, level_dbfs, read_wav
 from offhook.testing.live import LivePhone
@@ -46,11 +47,12 @@ async def over(phone: LivePhone) -> None:
 
 
 async def recorded(phone: LivePhone, file: Path, call: str = "") -> bytes:
-    """Record a second of the call, both sides in their channels, and return the louder one, which is the far end's."""
+    """Record a second of the call, both sides in their channels; return the louder one, which is the far end's, at 8 kHz."""
     since = len(phone.events)
     phone.execute(Record(call=call, file=str(file), channels="stereo", max_seconds=1.0))
     await phone.event("recording.finished", since)
-    return max(read_wav(file).channels, key=level_dbfs)
+    heard = read_wav(file)
+    return resample(max(heard.channels, key=level_dbfs), heard.rate, 8000)
 
 
 async def hear_each_other(phone: LivePhone, peer: Baresip, folder: Path) -> None:

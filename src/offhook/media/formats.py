@@ -105,7 +105,8 @@ def offered_formats(codecs: tuple[str, ...], telephone_event: bool, previous: Me
             continue  # every number has a meaning by now
         formats[kind.format] = Format(number, encoding, clock, channels, kind.name, kind.fmtp)
     chosen = list(formats.values())
-    clocks = sorted({entry.clock_rate for entry in chosen}) if telephone_event else []
+    # The usual clock always: who knows no other one sends digits beside any codec on that.
+    clocks = sorted({8000, *(entry.clock_rate for entry in chosen)}) if telephone_event else []
     usual = TELEPHONE_EVENT_TYPE not in {entry.payload_type for entry in before if entry.coding != (TELEPHONE_EVENT, 8000, 1)}
     for clock in clocks:
         coding = (TELEPHONE_EVENT, clock, 1)

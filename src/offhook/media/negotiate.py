@@ -154,8 +154,9 @@ def accept_answer(local: LocalMedia, offer: bytes, answer: bytes) -> StreamConfi
     # RFC 3264 6.1, 5.1: each side receives under the numbers it wrote, and sends under those the other wrote.
     receive = tuple((entry.payload_type, entry.codec) for entry in speakable(local.codecs, offered, mine))
     agreed = combine(reverse(_stated(theirs, line)), _stated(ours, mine))
-    events_in = _events(local, offered, chosen[0])
-    events_out = _events(local, named, chosen[0]) if events_in else []
+    codings = {entry.coding for entry in offered}
+    events_out = _events(local, [entry for entry in named if entry.coding in codings], chosen[0])
+    events_in = [entry for entry in offered if events_out and entry.coding == events_out[0].coding]
     keys = accepted(local.security, mine, theirs, line)
     return _config(
         local, theirs, line, chosen[0], receive, agreed,
