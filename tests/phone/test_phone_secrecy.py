@@ -8,11 +8,15 @@ import pytest
 
 from offhook.errors import SecurityRequired
 from offhook.media import messages as media
-from offhook.media.security import SrtpPolicy
+from offhook.media.sdp import parse_sdp
+from offhook.media.security import Keying, SrtpPolicy
 from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.secrecy import IN_THE_CLEAR, NOT_ENCRYPTED
 from offhook.phone.settings import AccountSettings, SrtpSettings
+from offhook.sip.events import Body
+from offhook.sip.message import Request
+from offhook.testing.endpoints import Peer
 from offhook.testing.phones import VirtualPhone, over, rings, settle, talk
 from offhook.testing.wire import Wire
 
@@ -139,3 +143,83 @@ def test_keys_are_in_no_event() -> None:
     for text in (repr(alice.events), repr(bob.events), repr(alice.media.commands)):
         assert repr(keys(alice).send) not in text
         assert "inline:" not in text
+
+
+class Strict(Peer):
+    """A phone that takes keys on a secure profile only."""
+
+    def __init__(self, wire: Wire, profile: str, refusal: int = 488) -> None:
+        super().__init__(wire, "strict", "10.0.0.9")
+        self.profile, self.refusal = profile, refusal
+        self.offers: list[str] = []
+        self.on_request = self.play
+
+    def play(self, request: Request) -> None:
+        if request.method != "INVITE":
+            return
+        line = parse_sdp(request.body).media[0]
+        self.offers.append(line.protocol)
+        if line.protocol != self.profile:
+            self.answer(request, self.refusal, tag="t")
+            return
+        keys = [f"a={each.name}:{each.value}" for each in line.attributes if each.name == "crypto"][:1]
+        keys = keys or ["a=setup:active", f"a=fingerprint:{PRINT}"]
+        head = ["v=0", "o=x 1 1 IN IP4 10.0.0.9", "s=-", "c=IN IP4 10.0.0.9", "t=0 0", f"m=audio 9000 {line.protocol} 0"]
+        self.answer(request, 200, tag="t", body=Body("application/sdp", "\r\n".join([*head, *keys, ""]).encode()))
+
+
+@pytest.mark.parametrize(("keying", "profile"), [("sdes", "RTP/SAVP"), ("dtls", "UDP/TLS/RTP/SAVP")])
+@pytest.mark.parametrize("refusal", [415, 488, 606])
+def test_who_wants_a_secure_profile_is_offered_one(keying: Keying, profile: str, refusal: int) -> None:
+    wire = Wire()
+    alice = VirtualPhone(wire, "alice", "10.0.0.1", srtp=SrtpSettings("optional", keying), certificate=PaperCertificate())
+    strict = Strict(wire, profile, refusal)
+    call = alice.dial("sip:x@10.0.0.9")
+    settle(wire, 2)
+    assert strict.offers == ["RTP/AVP", profile]
+    assert alice.only.is_connected
+    assert len({request.call_id for request in strict.requests("INVITE")}) == 2
+    told = [name for name in alice.of_call(call) if name.startswith("call.")]
+    assert told == ["call.created", "call.calling", "call.updated", "call.answered", "call.active"]
+    assert alice.only.view().sip_call_id == strict.requests("INVITE")[-1].call_id
+    security = alice.did(media.ConfigureStream)[-1].config.security
+    assert isinstance(security, media.SdesKeys if keying == "sdes" else media.DtlsPeer)
+    alice.execute(c.Hold())
+    settle(wire, 2)
+    assert strict.offers[2:] == [profile]  # what holds is offered again
+
+
+@pytest.mark.parametrize(("settings", "offers"), [
+    (SrtpSettings("optional"), ["RTP/AVP", "RTP/SAVP"]), (SrtpSettings("off"), ["RTP/AVP"]),
+    (SrtpSettings("required"), ["RTP/SAVP"]),
+])
+def test_who_refuses_either_is_asked_once_more_at_most(settings: SrtpSettings, offers: list[str]) -> None:
+    wire = Wire()
+    alice, strict = VirtualPhone(wire, "alice", "10.0.0.1", srtp=settings), Strict(wire, "none")
+    alice.dial("sip:x@10.0.0.9")
+    settle(wire, 2)
+    assert strict.offers == offers
+    end = alice.ended().end
+    assert end is not None
+    assert (end.by, end.sip_status) == ("remote", 488)
+    assert len(alice.of(e.CallEnded)) == 1
+    settle(wire, 100)
+
+
+def test_busy_is_no_matter_of_keys() -> None:
+    wire = Wire()
+    alice, strict = VirtualPhone(wire, "alice", "10.0.0.1", srtp=SrtpSettings("optional")), Strict(wire, "none", 486)
+    alice.dial("sip:x@10.0.0.9")
+    settle(wire, 2)
+    assert strict.offers == ["RTP/AVP"]
+
+
+@pytest.mark.parametrize("policy", ["optional", "required"])
+def test_a_secure_profile_is_answered_in_kind(policy: SrtpPolicy) -> None:
+    alice, bob = phones(SrtpSettings("required"), SrtpSettings(policy))
+    talk(alice, bob)
+    answers = [sent.data for sent in alice.wire.sent if sent.line.startswith("SIP/2.0 200") and b"INVITE" in sent.data]
+    assert b" RTP/SAVP 0" in answers[0]
+    assert answers[0].count(b"a=crypto:") == 1
+    assert [phone.only.view().media.srtp for phone in (alice, bob)] == ["sdes", "sdes"]
+    over_after_hangup(alice, bob)

@@ -62,6 +62,11 @@ def offered(security: Security) -> tuple[str, tuple[Attribute, ...]]:
     return security.protocol or (SDES[0] if security.policy == "required" else "RTP/AVP"), lines
 
 
+def insisting(security: Security) -> Security:
+    """Return what an optional offer becomes for a far end that refuses keys on an ordinary line: a secure profile."""
+    return replace(security, protocol=DTLS[0] if security.keying == "dtls" else SDES[0])
+
+
 def answered(security: Security, theirs: SessionDescription, line: MediaDescription) -> Deal:
     """Return what we answer to an offered line; raises MediaNegotiationFailed (SecurityRequired) with a plain reason."""
     secure = line.protocol not in PLAIN

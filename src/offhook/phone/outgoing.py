@@ -32,12 +32,13 @@ from offhook.phone.events import (
     CallEarly,
     CallRedirected,
     CallRinging,
+    CallUpdated,
 )
 from offhook.phone.headers import extra_headers, user_to_user
 from offhook.phone.model import CallState, HeaderList, Party
 from offhook.phone.offers import Offers, check_codecs
 from offhook.sip.calling import first_hop
-from offhook.sip.events import Invite, SessionAnswered, SessionCalling, SessionProgress, SessionRedirected
+from offhook.sip.events import Invite, SessionAnswered, SessionCalling, SessionEnded, SessionProgress, SessionRedirected
 from offhook.sip.uri import Uri
 
 _CALLING: Final = frozenset({CallState.CALLING})
@@ -48,6 +49,8 @@ HIDDEN: Final = "~hidden"
 """What an account's id ends with in the identity that does not say who calls."""
 DIGITS_AFTER: Final = 1.0
 """Seconds between the answer and the first of the digits dialled with the number (as in MicroSIP)."""
+NOT_ACCEPTABLE: Final = frozenset({415, 488, 606})
+"""What a description is refused with (RFC 3261 21.4.26)."""
 MAX_RING: Final = 86400
 """Seconds: nobody lets it ring for longer than a day."""
 
@@ -278,6 +281,15 @@ class Outgoing:
         if call.state in OUTGOING_UNANSWERED:
             self.closing.hangup(call, reason="no answer")
 
+    def offers_otherwise(self, event: SessionEnded, call: Call) -> bool:
+        """Place a call once more whose description was refused and could be said otherwise; False if it is over."""
+        refused = event.by == "remote" and event.status in NOT_ACCEPTABLE and call.state in OUTGOING_UNANSWERED
+        if not refused or not self.offers.secrecy.insist(call):
+            return False
+        call.early.clear()
+        self._invite(call)
+        return call.state is not CallState.ENDED
+
     def forget(self, call: Call) -> None:
         """The call is over."""
         self._targets.pop(call.id, None)
@@ -286,8 +298,8 @@ class Outgoing:
 
     def calling(self, event: SessionCalling, call: Call) -> None:
         """The INVITE has left."""
-        call.sip_call_id = event.sip_call_id
-        self.desk.emit(CallCalling(call=call.view()))
+        again, call.sip_call_id = bool(call.sip_call_id), event.sip_call_id
+        self.desk.emit(CallUpdated(call=call.view()) if again else CallCalling(call=call.view()))
 
     def progress(self, event: SessionProgress, call: Call) -> None:
         """A provisional answer: ringing, or early media."""

@@ -353,7 +353,7 @@ class Phone:
             s.SessionRedirected: for_call(self.outgoing.redirected),
             s.SessionAnswered: for_call(self._answered),
             s.SessionConfirmed: for_call(self.incoming.confirmed),
-            s.SessionEnded: for_call(self.closing.session_ended),
+            s.SessionEnded: for_call(self._session_ended),
             s.OfferReceived: for_call(self.offers.received),
             s.OfferWanted: for_call(self.offers.wanted),
             s.OfferAnswered: for_call(self.offers.answered),
@@ -451,6 +451,10 @@ class Phone:
             self._set()
 
     # --- calls
+
+    def _session_ended(self, event: s.SessionEnded, call: Call) -> None:
+        if not self.outgoing.offers_otherwise(event, call):
+            self.closing.session_ended(event, call)
 
     def _hangup(self, command: c.Hangup) -> c.Accepted:
         extra = extra_headers(command.headers, command.user_to_user, self.desk.settings.sent_headers)

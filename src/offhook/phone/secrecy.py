@@ -9,7 +9,7 @@ from msgspec import structs
 from offhook.media.messages import DtlsPeer, StreamConfig
 from offhook.media.negotiate import audio_protocol
 from offhook.media.sdes import Crypto, key_bytes
-from offhook.media.security import NO_SECURITY, Security, agreed
+from offhook.media.security import NO_SECURITY, Security, agreed, insisting
 from offhook.phone.call import Call
 from offhook.phone.desk import Desk
 from offhook.phone.events import MediaSecurity
@@ -70,6 +70,17 @@ class Secrecy:
             for tag, suite in enumerate(self.settings.suites, 1)
         )
         return Security(policy, keying, lines, self._certificate.fingerprint())
+
+    def insist(self, call: Call) -> bool:
+        """Have the call's next offer say otherwise that encryption is wanted; False if that has been tried, or is not optional.
+
+        Some phones take keys on a secure profile only, and refuse RFC 8643's ordinary line instead of answering it.
+        """
+        security = self.of(call)
+        if security.policy != "optional" or security.protocol or call.secrecy_told:
+            return False
+        call.security = insisting(security)
+        return True
 
     def complete(self, config: StreamConfig) -> StreamConfig:
         """Return the configuration with what only we know."""
