@@ -128,6 +128,7 @@ export interface AccountSettings {
   keying?: "default" | "dtls" | "sdes";
   /** How sound gets through NATs, as `policy` in [nat] says it; `default`: as there. */
   nat?: "address" | "default" | "ice" | "off" | "stun" | "turn";
+  /** Its own codecs, the preferred one first; empty: the phone's. */
   codecs?: string[];
 }
 

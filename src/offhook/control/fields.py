@@ -216,6 +216,7 @@ _SPECIAL: Final[Mapping[type, Mapping[str, str]]] = {
     },
     AccountSettings: {
         "id": "Its name in this phone: letters, digits, _ . -, and not `local`.",
+        "codecs": "Its own codecs, the preferred one first; empty: the phone's.",
         "domain": "The registrar's domain.",
         "username": "The user part of its address.",
         "password": "Kept in the system's keyring; never shown again.",
