@@ -1,18 +1,26 @@
-"""The latest SIP messages as they went over the wire, so that a call can be looked at afterwards. Bounded, in memory only."""
+"""SIP messages as they went over the wire, call by call, so that each can be looked at afterwards. Bounded, in memory only."""
 
 from __future__ import annotations
 
 import re
-from collections import deque
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from offhook.sip.events import Flow
 
 MAX_MESSAGES: Final = 8000
-"""A desk phone's for days; at two hundred calls a second those of the last five seconds."""
+"""Of calls that are over, and of what belongs to no call: a desk phone's for days."""
 MAX_BYTES: Final = 4_000_000
+RUNNING_BYTES: Final = 12_000_000
+"""Of calls that run: two thousand of them as they usually are."""
+CALL_MESSAGES: Final = 200
+"""Of one call, so that one alone does not push out the others; what goes is from its middle."""
+CALL_BYTES: Final = 400_000
+FIRST_KEPT: Final = 20
+"""Messages of a call's beginning that stay."""
 
+_CALL_ID: Final = re.compile(rb"\r\n(?:call-id|i)[ \t]*:[ \t]*([^\r\n]+)", re.IGNORECASE)
+_USUAL: Final = b"\r\nCall-ID: "
 _KEYS: Final = re.compile(rb"(inline:|\na=ice-pwd:)([A-Za-z0-9+/=]+)")
 
 
@@ -26,28 +34,78 @@ class TracedMessage:
     data: bytes
 
 
-class Trace:
-    """Keeps messages, the oldest go first. To note one costs no more than a tuple: what it is about is found out when asked."""
+_Kept: TypeAlias = tuple[float, bool, Flow, bytes]
 
-    __slots__ = ("_bytes", "_kept", "received", "sent")
+
+class _Group:
+    """Calls in the order in which they came here, and how much there is of them."""
+
+    __slots__ = ("bytes", "calls", "messages")
 
     def __init__(self) -> None:
-        self._kept: deque[tuple[float, bool, Flow, bytes]] = deque()
-        self._bytes = 0
+        self.calls: dict[bytes, list[_Kept]] = {}
+        self.messages = 0
+        self.bytes = 0
+
+    def add(self, call_id: bytes, item: _Kept) -> None:
+        kept = self.calls.setdefault(call_id, [])
+        kept.append(item)
+        self.messages += 1
+        self.bytes += len(item[3])
+        if len(kept) > CALL_MESSAGES or len(item[3]) * len(kept) > CALL_BYTES:  # the first look is cheap and rough
+            self._shorten(kept)
+
+    def _shorten(self, kept: list[_Kept]) -> None:
+        size = sum(len(item[3]) for item in kept)
+        while len(kept) > CALL_MESSAGES or (size > CALL_BYTES and len(kept) > 1):
+            gone = kept.pop(min(FIRST_KEPT, len(kept) - 2))
+            size -= len(gone[3])
+            self.messages -= 1
+            self.bytes -= len(gone[3])
+
+    def take(self, call_id: bytes) -> list[_Kept]:
+        kept = self.calls.pop(call_id, [])
+        self.messages -= len(kept)
+        self.bytes -= sum(len(item[3]) for item in kept)
+        return kept
+
+    def limit(self, messages: int, size: int) -> None:
+        while self.bytes > size or self.messages > messages:
+            self.take(next(iter(self.calls)))
+
+
+class Trace:
+    """Keeps messages by their Call-ID. Those of running calls stay, whatever else comes; of the others the oldest go first."""
+
+    __slots__ = ("_others", "_running", "received", "sent")
+
+    def __init__(self) -> None:
+        self._running = _Group()
+        self._others = _Group()
         self.sent = 0
         self.received = 0
 
     def note(self, at: float, sent: bool, flow: Flow, data: bytes) -> None:
         """Keep one; `at` in monotonic seconds."""
-        kept = self._kept
-        kept.append((at, sent, flow, data))
-        self._bytes += len(data)
         if sent:
             self.sent += 1
         else:
             self.received += 1
-        while self._bytes > MAX_BYTES or len(kept) > MAX_MESSAGES:
-            self._bytes -= len(kept.popleft()[3])
+        call_id = _call_id(data)
+        running, others = self._running, self._others
+        runs = call_id in running.calls
+        group = running if runs else others
+        if data.startswith(b"INVITE ") and not runs:
+            for item in others.take(call_id):  # a challenge before, say
+                running.add(call_id, item)
+            group = running
+        group.add(call_id, (at, sent, flow, data))
+        if group is running:
+            if _is_end(data):
+                for item in running.take(call_id):
+                    others.add(call_id, item)
+            running.limit(RUNNING_BYTES, RUNNING_BYTES)
+        others.limit(MAX_MESSAGES, MAX_BYTES)
 
     def about(self, sip_call_id: str, offset: float) -> list[TracedMessage]:
         """Return the messages with this Call-ID, oldest first, without the keys of their sound.
@@ -55,8 +113,8 @@ class Trace:
         `offset` is Unix time minus monotonic time.
         """
         wanted = sip_call_id.encode("utf-8", "surrogateescape")
-        return [TracedMessage(at + offset, sent, flow, without_keys(data)) for at, sent, flow, data in self._kept
-                if wanted and wanted in data and _names(data, wanted)]
+        kept = (self._running.calls.get(wanted) or self._others.calls.get(wanted) or []) if wanted else []
+        return [TracedMessage(at + offset, sent, flow, without_keys(data)) for at, sent, flow, data in kept]
 
 
 def without_keys(data: bytes) -> bytes:
@@ -64,10 +122,21 @@ def without_keys(data: bytes) -> bytes:
     return _KEYS.sub(lambda found: found[1] + b"*" * len(found[2]), data)
 
 
-def _names(data: bytes, call_id: bytes) -> bool:
-    head = data.partition(b"\r\n\r\n")[0]
-    for line in head.split(b"\r\n"):
-        name, colon, value = line.partition(b":")
-        if colon and name.strip().lower() in (b"call-id", b"i") and value.strip() == call_id:
-            return True
-    return False
+def _call_id(data: bytes) -> bytes:
+    """Return the Call-ID of the first message in `data`, b"" without one."""
+    start = data.find(_USUAL)
+    if start >= 0:
+        start += len(_USUAL)
+        return data[start:data.find(b"\r\n", start)].strip()
+    found = _CALL_ID.search(data)
+    return found[1].strip() if found else b""
+
+
+def _is_end(data: bytes) -> bool:
+    """Say whether a call is over with this message, or will be in a moment."""
+    if data.startswith((b"BYE ", b"CANCEL ")):
+        return True
+    return data.startswith(_REFUSALS) and b" INVITE\r\n" in data
+
+
+_REFUSALS: Final = (b"SIP/2.0 3", b"SIP/2.0 4", b"SIP/2.0 5", b"SIP/2.0 6")
