@@ -62,6 +62,18 @@ def testdata() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with peer.pem, which a peer on loopback can show, and ca.pem, who signed it."""
+    from offhook.io.certificates import Authority
+
+    folder = tmp_path_factory.mktemp("certificates")
+    authority = Authority()
+    authority.write(folder / "ca.pem")
+    authority.issue(folder / "peer.pem")
+    return folder
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]

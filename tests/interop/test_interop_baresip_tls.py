@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from baresips import THEIR_TONE, hear_each_other, over, recorded, says, started, tell
 
-from offhook.io.certificates import Authority
 from offhook.media.security import Keying
 from offhook.phone.commands import AcceptTransfer, Answer, Dial, Hangup, Hold, ListCalls, Resume, SendDtmf, Transfer
 from offhook.phone.settings import AccountSettings, SrtpSettings
@@ -23,15 +22,6 @@ pytestmark = pytest.mark.interop
 
 PASSWORDS = {"1001": "secret-1", "1002": "secret-2", "1003": "secret-3"}
 OURS, THEIRS = "0159*", "37B#"
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("certificates")
-    authority = Authority()
-    authority.write(folder / "ca.pem")
-    authority.issue(folder / "peer.pem")
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from offhook.io.certificates import Authority
 from offhook.phone.commands import Answer, Dial, Hangup, Hold, ListAccounts, ListCalls, Resume
 from offhook.phone.settings import AccountSettings
 from offhook.testing import peers
@@ -24,25 +23,12 @@ INSTANCE = "urn:uuid:00000000-0000-1000-8000-00000000{:04}"
 
 
 @pytest.fixture(scope="module")
-def authority() -> Authority:
-    return Authority()
-
-
-@pytest.fixture(scope="module")
-def certificates(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("certificates")
-    authority.write(folder / "ca.pem")
-    authority.issue(folder / "kamailio.pem")
-    return folder
-
-
-@pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory, certificates: Path) -> Iterator[Kamailio]:
     try:
         peers.program("kamailio", "kamailio kamailio-tls-modules kamailio-websocket-modules kamailio-outbound-modules")
     except PeerMissing as exc:
         pytest.skip(str(exc))
-    with kamailio(tmp_path_factory.mktemp("kamailio"), PASSWORDS, certificate=certificates / "kamailio.pem") as running:
+    with kamailio(tmp_path_factory.mktemp("kamailio"), PASSWORDS, certificate=certificates / "peer.pem") as running:
         yield running
 
 
@@ -115,7 +101,7 @@ async def test_a_proxy_that_was_away_is_found_again_without_being_told(
     tmp_path: Path, certificates: Path, transport: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("offhook.sip.registration.BACKOFF_FIRST", 0.5)  # the wait after a failure, here of a test's length
-    ca, certificate = certificates / "ca.pem", certificates / "kamailio.pem"
+    ca, certificate = certificates / "ca.pem", certificates / "peer.pem"
     with kamailio(tmp_path / "first", PASSWORDS, certificate=certificate) as first:
         settings = account(first, ca, "1001", transport)
         other = account(first, ca, "1002", transport)

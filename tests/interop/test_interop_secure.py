@@ -1,4 +1,4 @@
-"""baresip and linphone as the far end of encrypted calls: both ways, every keying, and what is heard."""
+"""baresip as the far end of encrypted calls: both ways, every keying, and what is heard."""
 
 from __future__ import annotations
 

@@ -494,6 +494,7 @@ listen=tcp:{host}:{port}
 modparam("usrloc", "db_mode", 0)
 modparam("registrar", "min_expires", 10)
 modparam("registrar", "max_expires", 3600)
+modparam("registrar", "gruu_enabled", 0)
 modparam("auth", "nonce_expire", 300)
 
 request_route {{
