@@ -168,16 +168,21 @@ def on_windows() -> str:
     return printed("bench_windows.py")
 
 
+def sip() -> str:
+    """Return the table of the SIP core."""
+    return printed("bench_sip.py")
+
+
 def printed(name: str) -> str:
     done = subprocess.run([sys.executable, str(HERE / name)], capture_output=True, text=True, check=False)
     return done.stdout.strip() or done.stderr.strip()[-2000:]
 
 
-PARTS = {"surfaces": ("Surfaces", surfaces), "windows": ("Windows programs, under Wine", on_windows)}
+PARTS = {"sip": ("SIP", sip), "surfaces": ("Surfaces", surfaces), "windows": ("Windows programs, under Wine", on_windows)}
 
 
 def only(part: str) -> None:
-    """`python bench/run.py surfaces` (or `windows`): measure these again and leave the rest of the page as it is."""
+    """`python bench/run.py surfaces` (or `windows`, `sip`): measure these again and leave the rest of the page as it is."""
     title, measure = PARTS[part]
     page = HERE / "RESULTS.md"
     head, _, rest = page.read_text().partition(f"## {title}\n")
@@ -239,6 +244,10 @@ def main() -> None:
         "| what | measured | goal | peers |",
         "|---|---|---|---|",
         *(f"| {' | '.join(row)} |" for row in rows),
+        "",
+        "## SIP",
+        "",
+        sip(),
         "",
         "## Surfaces",
         "",
