@@ -17,7 +17,8 @@ STATIC: Final[dict[int, Coding]] = {
 }  # fmt: skip
 TELEPHONE_EVENT: Final = "TELEPHONE-EVENT"
 TELEPHONE_EVENT_TYPE: Final = 101  # what most phones give to 8 kHz, so that a broken far end that guesses guesses right
-COMFORT_NOISE: Final = "CN"
+NOISE: Final[Coding] = ("CN", 8000, 1)
+NOISE_TYPE: Final = 13
 FIRST_DYNAMIC_TYPE: Final = 102
 DYNAMIC_TYPES: Final = (*range(FIRST_DYNAMIC_TYPE, 128), *range(96, FIRST_DYNAMIC_TYPE))
 FRAME_MS: Final = 20
@@ -85,7 +86,14 @@ def events_for(formats: list[Format], codec: Format) -> list[Format]:
     return (fitting or usual)[:1]
 
 
-def offered_formats(codecs: tuple[str, ...], telephone_event: bool, previous: MediaDescription | None) -> list[Format]:
+def noise_for(formats: list[Format], codec: Format) -> list[Format]:
+    """Return the comfort noise to use beside a codec, as a list of none or one (RFC 3389 4: its clock is the codec's)."""
+    return [entry for entry in formats if entry.coding == NOISE and codec.clock_rate == entry.clock_rate][:1]
+
+
+def offered_formats(
+    codecs: tuple[str, ...], telephone_event: bool, previous: MediaDescription | None, noise: bool = False
+) -> list[Format]:
     """Return our codecs with their numbers, and the telephone events on their clocks.
 
     RFC 3264 8.3.2: within a session a number never stands for two formats, so those of `previous` are kept and avoided.
@@ -114,6 +122,8 @@ def offered_formats(codecs: tuple[str, ...], telephone_event: bool, previous: Me
         number = numbers.get(coding, known)
         if number >= 0 or (number := next(free, -1)) >= 0:
             chosen.append(Format(number, *coding))
+    if noise and any(entry.clock_rate == NOISE[1] for entry in chosen if entry.codec):
+        chosen.append(Format(NOISE_TYPE, *NOISE))
     return chosen
 
 

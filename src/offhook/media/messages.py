@@ -106,6 +106,7 @@ class StreamConfig(Struct, frozen=True):
     one; with symmetric RTP the first packets that arrive correct them. `security` None is RTP in the clear; with `rtcp_mux`
     RTCP uses the RTP port (RFC 5761). With `ice` packets take the way that its checks find, else with `relayed` that over
     the relay which GatherCandidates has found. `extended_reports` are those of RFC 3611 that the far end asks for.
+    With `comfort_noise` our pauses are not sent as sound, but described (RFC 3389); the far end may do so in any case.
     """
 
     remote: tuple[str, int]
@@ -119,6 +120,7 @@ class StreamConfig(Struct, frozen=True):
     telephone_event_in: int | None = None
     event_clock: int = 8000
     fmtp: str = ""
+    comfort_noise: bool = False
     direction: Direction = "sendrecv"
     security: SdesKeys | DtlsPeer | None = None
     rtcp_mux: bool = False

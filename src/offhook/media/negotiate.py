@@ -14,6 +14,7 @@ from offhook.media.formats import (
     format_lines,
     formats_of,
     names_of,
+    noise_for,
     offered_formats,
     ptime_of,
     speakable,
@@ -52,6 +53,7 @@ class LocalMedia:
 
     `rtcp_mux` offers RTCP on the RTP port (RFC 5761); who offers it to us gets it in any case. `rtcp` is where RTCP is
     received where that is not the same address and one port above. With `relayed` packets take the relay that was found.
+    `comfort_noise` lets pauses be described instead of sent (RFC 3389).
     `extended_reports` asks for RTCP XR (RFC 3611), and gives it to who asks for it.
     """
 
@@ -65,6 +67,7 @@ class LocalMedia:
     ice: LocalIce | None = None
     relayed: bool = False
     extended_reports: bool = False
+    comfort_noise: bool = False
 
 
 def reverse(direction: Direction) -> Direction:
@@ -92,7 +95,8 @@ def make_offer(
     ways = ice_lines(local.ice) if local.ice is not None else ()
     before = parse_sdp(previous).media if previous else ()
     place = _audio_index(before)
-    formats = offered_formats(local.codecs, local.telephone_event, before[place] if place < len(before) else None)
+    former = before[place] if place < len(before) else None
+    formats = offered_formats(local.codecs, local.telephone_event, former, local.comfort_noise)
     media = [_refusal(line) for line in before]
     media[place:place + 1] = [_our_audio(local, formats, direction, protocol, (*mux, *keys, *reports, *ways))]
     return _describe(local, session_id, version, tuple(media)).encode()
@@ -119,7 +123,8 @@ def make_answer(
         extras = (*extras, EXTENDED_REPORTS)
     if ice is not None and local.ice is not None:
         extras = (*extras, *ice_lines(local.ice))
-    ours = _our_audio(local, answered_formats([*chosen, *events]), agreed, line.protocol, extras)
+    noise = noise_for(formats_of(line), chosen[0]) if local.comfort_noise else []
+    ours = _our_audio(local, answered_formats([*chosen, *events, *noise]), agreed, line.protocol, extras)
     # RFC 3264 6: the same number of m-lines in the same order, port 0 where refused.
     media = tuple([ours if place == index else _refusal(other) for place, other in enumerate(theirs.media)])
     receive = tuple([(entry.payload_type, entry.codec) for entry in chosen])
@@ -335,6 +340,7 @@ def _config(
         telephone_event_in=event_in.payload_type if event_in else None,
         event_clock=event_out.clock_rate if event_out else 8000,
         fmtp=codec.fmtp,
+        comfort_noise=local.comfort_noise and bool(noise_for(formats_of(line), codec)),
         direction=direction,
         security=keys,
         rtcp_mux=mux,

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
-from offhook.media import rtp
+from offhook.ids import Ids
+from offhook.media import pcm, rtp
 from offhook.media.codecs import Codec
 from offhook.media.conceal import Concealer, Concealment, OwnConcealer
 from offhook.media.dtmf import EventReceiver
 from offhook.media.jitter import Gap, Item, JitterBuffer, Linear
+from offhook.media.pauses import Pause
 from offhook.media.sources import FRAMES_A_SECOND, SAMPLE_RATE, SILENCE
 
 Address: TypeAlias = tuple[str, int]
@@ -35,10 +37,10 @@ class Receiver:
 
     __slots__ = (
         "_candidate", "_codecs", "_conceal", "_configured", "_counted", "_decoded", "_decoders", "_event_in", "_expected",
-        "_frame", "_head", "_item", "_kind", "_length", "_measure", "_next_frame", "_on_control", "_on_event", "_on_flow",
-        "_on_peer", "_past_expected", "_past_lost", "_proof", "_put_next", "_queue", "_reception", "_size", "_stranger",
-        "_tail", "_trusting", "buffer", "bytes", "events", "flowing", "foreign", "garbage", "heard", "heard_from", "hears",
-        "losses", "packets", "ssrc",
+        "_frame", "_head", "_ids", "_item", "_kind", "_length", "_measure", "_next_frame", "_on_control", "_on_event",
+        "_on_flow", "_on_peer", "_past_expected", "_past_lost", "_pause", "_proof", "_put_next", "_queue", "_reception",
+        "_size", "_speaks_again", "_stranger", "_tail", "_trusting", "buffer", "bytes", "events", "flowing", "foreign",
+        "garbage", "heard", "heard_from", "hears", "losses", "packets", "ssrc",
     )  # fmt: skip
 
     def __init__(
@@ -47,11 +49,15 @@ class Receiver:
         on_flow: Callable[[], object],
         on_event: Callable[[list[tuple[str, int]]], object],
         on_control: Callable[[bytes, Address, float], object],
+        ids: Ids | None = None,
     ) -> None:
         self._on_peer = on_peer  # this is where the far end sends from
         self._on_flow = on_flow  # packets come, for the first time or again
         self._on_event = on_event  # these keys were pressed
         self._on_control = on_control  # RTCP came on the RTP port
+        self._ids = ids  # where the chance in comfort noise comes from; None: there is silence in its place
+        self._pause: Pause | None = None  # the far end says nothing, and this is how that sounds
+        self._speaks_again = False
         self._configured = False
         self._codecs: dict[int, Codec] = {}
         self._decoders: dict[int, Callable[[bytes], bytes]] = {}
@@ -163,7 +169,27 @@ class Receiver:
             if kind == self._event_in:
                 self._on_event(self.events.receive(timestamp, packet[span[0] : span[1]], now * 1000.0))
             elif kind in self._decoders and self.hears and span[0] < span[1]:
+                self._speaks_again = True
                 self._put(packet, span, now)
+            elif kind == rtp.COMFORT_NOISE and self.hears:
+                self._rest(packet[span[0] : span[1]])
+
+    def _rest(self, payload: bytes) -> None:
+        """The far end says nothing for a while, against this background."""
+        if self._ids is None:
+            return
+        pause = self._pause
+        if pause is None or pause.rate != self.rate:
+            pause = Pause(self.rate, self._ids)
+        if pause.describe(payload):
+            self._pause, self._speaks_again = pause, False
+        else:
+            self.garbage += 1
+
+    @property
+    def pauses(self) -> bool:
+        """Return whether the far end has said that it says nothing."""
+        return self._pause is not None and not self._speaks_again
 
     def _follows(self, packet: bytes, source: Address, now: float) -> bool:
         """Take the packet that was expected of a codec whose payloads vary in length, or say that it is another one."""
@@ -327,6 +353,11 @@ class Receiver:
         following = self.buffer.look_ahead()
         return self._conceal.lost() if following is None else self._conceal.bridge(following)
 
+    def _resting(self, pause: Pause) -> bytes:
+        """Return the far end's background, with what was said before fading into it."""
+        last = self._conceal.lost()
+        return pause.frame() if last is SILENCE else pcm.add(pause.frame(), last)
+
     def _recovered(self, packet: bytes) -> bytes:
         """Return the lost frame if the packet after it holds a copy, b"" if not."""
         codec = self._codecs.get(self._kind)
@@ -350,7 +381,10 @@ class Receiver:
             elif isinstance(item, Linear):
                 self._frame = self._conceal.good(item.pcm)
             else:
-                self._frame = self._filled()
+                self._frame = self._filled() if self._pause is None else self._resting(self._pause)
+                return self._frame
+            if self._pause is not None and self._speaks_again:
+                self._pause = None
         return self._frame
 
     @property

@@ -146,6 +146,15 @@ class Sender:
         else:
             self.mark()
 
+    def rest(self, payload_type: int, payload: bytes) -> None:
+        """Send comfort noise in place of a frame, or with b"" nothing. What comes after it has the marker (RFC 3389 4)."""
+        self._pending.clear()
+        timestamp = self.timestamp
+        self.skip()
+        if payload:
+            self._emit(self._made(payload_type, timestamp, payload))
+        self.mark()
+
     def press(self, payload_type: int, payload: bytes, first: bool) -> None:
         """Send a packet of a telephone event: all have the timestamp of its beginning, the first one the marker.
 

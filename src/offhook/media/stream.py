@@ -31,6 +31,7 @@ from offhook.media.messages import (
     StreamStats,
     TurnServer,
 )
+from offhook.media.pauses import Pauses
 from offhook.media.playlist import Playlist
 from offhook.media.rates import Rates, Shares
 from offhook.media.receiving import Address, Receiver
@@ -72,7 +73,8 @@ class Stream:
 
     __slots__ = (
         "_config", "_control_peer", "_ear", "_echoes", "_expects", "_far_shares", "_handshake", "_has_work", "_ids",
-        "_keypad", "_loopback", "_near_shares", "_next_stats", "_outbox", "_path", "_receiver", "_report", "_reporter",
+        "_keypad", "_loopback", "_near_shares", "_next_stats", "_outbox", "_path", "_pauses", "_receiver", "_report",
+        "_reporter",
         "_said_shares", "_same_codec", "_sender", "_sends", "_stalled", "_tapped", "_voices", "bridge", "muted", "name",
         "near", "phase", "playlist", "port", "rate", "receive", "receive_control", "recordings", "said", "sound", "tapping",
         "taps",
@@ -103,7 +105,7 @@ class Stream:
         self._outbox: Outbox = outbox
         self._config: StreamConfig | None = None
         self._sender = Sender(port, ids, outbox)
-        self._receiver = Receiver(self._sender.move_to, self._flow, self._report_presses, self._receive_control)
+        self._receiver = Receiver(self._sender.move_to, self._flow, self._report_presses, self._receive_control, ids)
         # These take a datagram (packet, source, now) from the RTP port and from the RTCP port. `configure` may change them.
         self.receive: Take = self._receiver.receive
         self.receive_control: Take = self._receive_control
@@ -126,6 +128,7 @@ class Stream:
         self.tapping: Tap | None = None  # the stream this one listens to so
         self.said = SILENCE  # as `near`, without what taps say; as long as there are any
         self._handshake = studio.handshake
+        self._pauses: Pauses | None = None  # what decides that a pause is not sent as sound; None: everything is
         self._keypad = Keypad(name, report, lambda digit, duration_ms: studio.digit(digit, duration_ms, self.rate))
         self._control_peer: Address = _UNSET
         self._next_stats = 0.0
@@ -215,6 +218,7 @@ class Stream:
         self._sender.configure(chosen, config.payload_type, max(1, round(config.ptime_ms / FRAME_MS)))
         self._keypad.clock = config.event_clock
         self.rate = chosen.rate
+        self._pauses = (self._pauses or Pauses()) if config.comfort_noise else None
         self._same_codec = frozenset(
             number for number, other in codecs.items() if other.name == chosen.name and not chosen.remembers
         )
@@ -423,7 +427,9 @@ class Stream:
 
     def _say(self, near: bytes) -> None:
         sender = self._sender
-        if sender.plain:
+        if self._pauses is not None and (rest := self._pauses.hear(near)) is not None:
+            sender.rest(rtp.COMFORT_NOISE, rest)
+        elif sender.plain:
             sender.say(sender.silence if near is SILENCE else sender.codec.encode(near))
         else:
             sender.speak(near)
@@ -435,6 +441,7 @@ class Stream:
         others = bool(
             self.sound or self.bridge or self._voices or self.playlist or self.recordings or self.taps or self.tapping
             or self._tapped or self._keypad.active or not self._sender.plain or not self._sends
+            or self._pauses is not None
         )  # fmt: skip
         self._has_work = others or self._loopback or bool(self._far_shares) or self._ear is not None
         self._echoes = self._loopback and not others
@@ -480,7 +487,7 @@ class Stream:
         if self._path is not None:
             self._path.timeout(now)
         silent = now - receiver.heard
-        if self._expects and not self._stalled and silent > STALL_S:
+        if self._expects and not self._stalled and not receiver.pauses and silent > STALL_S:
             self._stalled = True
             receiver.stall()
             self._report(StreamStalled(self.name, int(silent * 1000)))

@@ -94,7 +94,7 @@ class Offers:
         security = self.secrecy.of(call)
         plain = LocalMedia(
             call.address, call.port, self._codecs(call), security=security, rtcp_mux=security.keying == "dtls",
-            extended_reports=self.desk.settings.extended_reports,
+            extended_reports=self.desk.settings.extended_reports, comfort_noise=self.desk.settings.comfort_noise,
         )
         return self.reach.local(call, plain)
 

@@ -41,6 +41,7 @@ class PhoneSettings:
     side wants it, or always.
     `watched_by` says who may subscribe to our calls and presence: those who come by way of the account's server, or anyone.
     With `extended_reports` far ends that can are asked how they hear us, and told how we hear them (RTCP XR, RFC 3611).
+    With `comfort_noise` pauses are not sent as sound but described, where the far end wants that too (RFC 3389).
     `mask_digits` keeps keys out of all events, both ways, and so out of the journal, of webhooks and programs: all are "*".
     With `decide` a program may say what becomes of an incoming call (Decide) before it rings or is answered by itself; it
     has 2 seconds. `sent_headers` are SIP headers that clients may add beside X-…, `shown_headers` those of a caller's INVITE
@@ -75,6 +76,7 @@ class PhoneSettings:
     reliable: Reliable = "supported"
     watched_by: WatchedBy = "nobody"
     extended_reports: bool = True
+    comfort_noise: bool = False
     auto_recording: bool = False
     recording_dir: str = ""
     local_tones: bool = True
