@@ -287,7 +287,7 @@ class Softphone(Twin[api.Softphone]):
         return self._run(self._inner.streams())
 
     def audio(self) -> AudioView:
-        """Return volumes, mute and devices."""
+        """Return volumes, mute, devices, and what is done to the microphone."""
         return self._run(self._inner.audio())
 
     def set_volume(self, volume: int) -> AudioView:
@@ -318,13 +318,32 @@ class Softphone(Twin[api.Softphone]):
         """Return the sound devices."""
         return self._run(self._inner.devices())
 
-    def test_device(self, kind: Literal['output', 'ring'] = "output") -> None:
-        """Let a device be heard for two seconds, while there is no call; raises OperationFailed if it is not."""
+    def test_device(self, kind: Literal['input', 'output', 'ring'] = "output") -> None:
+        """Let a device be heard for two seconds, while there is no call; raises OperationFailed if it is not.
+
+        `input`: record the microphone for a second, play that, and raise OperationFailed if there is nothing to hear.
+        """
         self._run(self._inner.test_device(kind))
 
     def set_device(self, kind: Literal['input', 'output', 'ring'], device: str) -> AudioView:
         """Use a sound device from now on: its id, index or a part of its name; "" is the system's default."""
         return self._run(self._inner.set_device(kind, device))
+
+    def set_voice(
+        self,
+        *,
+        echo_cancellation: bool | None = None,
+        noise_suppression: bool | None = None,
+        gain_control: bool | None = None,
+    ) -> AudioView:
+        """Choose what is done to the microphone from now on; what is left out stays as it is."""
+        return self._run(self._inner.set_voice(
+            echo_cancellation=echo_cancellation, noise_suppression=noise_suppression, gain_control=gain_control,
+        ))
+
+    def meter_audio(self, interval_ms: int = 200, seconds: float = 60.0) -> None:
+        """Have AudioLevel events for a while: how loud microphone and loudspeaker are. 0 seconds ends it."""
+        self._run(self._inner.meter_audio(interval_ms, seconds))
 
     def send_message(self, to: str, text: str, *, account: str = "", wait: bool = True) -> None:
         """Send a text (SIP MESSAGE); waits until the far end's side has accepted it."""

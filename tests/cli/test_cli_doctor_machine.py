@@ -259,6 +259,8 @@ def test_a_stun_server_that_cannot_be_used(case: Case) -> None:
 class FakeSound:
     """A sound library. What a device does is its name: "works", "mute" (never calls back), "hangs", or why it fails."""
 
+    latency = 0.01
+
     def __init__(self, *names: str) -> None:
         self.closed = 0
         self.hang = threading.Event()
@@ -279,10 +281,10 @@ class FakeSound:
             raise BackendError(str(name))
         return self
 
-    def open_output(self, native: object | None, pull: Pull) -> OpenDevice:
+    def open_output(self, native: object | None, rate: int, pull: Pull) -> OpenDevice:
         return self._open(native, lambda: pull(80))
 
-    def open_input(self, native: object | None, push: Push) -> OpenDevice:
+    def open_input(self, native: object | None, rate: int, push: Push) -> OpenDevice:
         return self._open(native, lambda: push(bytes(160)))
 
     def close(self) -> None:
@@ -333,14 +335,26 @@ def test_the_chosen_device_is_the_one_that_counts(case: Case, monkeypatch: pytes
 
 def test_no_sound_at_all_is_said_plainly(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     found = sound(case, monkeypatch)
-    assert [finding.level for finding in found.values()] == ["warning", "warning"]
+    assert [found[name].level for name in ("microphone", "loudspeaker")] == ["warning", "warning"]
     assert "calls work, but without it" in found["microphone"].advice
     settings(case, "media", sound="null")
     assert "switched off" in sound(case, monkeypatch)["sound"].text
-    settings(case, "media", sound="miniaudio")
+    settings(case, "media", sound="loud")
     assert sound(case, monkeypatch)["sound"].level == "wrong"
     case.phone = PhoneFacts(about={"sound": "file:in.wav,out.wav"})
     assert "files stand in" in sound(case, monkeypatch)["sound"].text
+
+
+def test_what_is_done_to_the_microphone_and_what_is_missing(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    assert sound(case, monkeypatch, "works")["voice"].text == "echo cancellation on"
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    missing = sound(case, monkeypatch, "works")["voice"]
+    assert (missing.level, "offhook[voice]" in missing.advice) == ("warning", True)
+    case.phone = PhoneFacts(audio={"echo_cancellation": False, "gain_control": True})
+    assert sound(case, monkeypatch, "works")["voice"].level == "ok"
+    case.phone = PhoneFacts(audio={"echo_cancellation": False})
+    assert "as it is" in sound(case, monkeypatch, "works")["voice"].text
 
 
 def test_a_sound_system_that_is_not_there(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,7 +116,7 @@ contacts | contacts get ct_1 | contacts add 1001 Ada | contacts remove ct_1
 op update_contact contact=ct_1 details:={"name":"Ada"} | op import_contacts contacts:=[]
 watches | watches presence 1002 | watches remove w | pickup 1002
 op open_audio | op close_audio audio=aud_1 | stream wss://bot.example.org/calls | stream --stop as_1 | streams
-devices test ring
+devices test ring | voice echo=on noise=off | op meter_audio seconds:=5
 """
 """A command line for each command; `op` where no verb of its own is worth having."""
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from offhook.testing.peers import PeerMissing
 from offhook.testing.pulse import PulseServer
 
 pytest.importorskip("miniaudio")
+EDGE = 1600
+"""Bytes of a tone's beginning or end in which a click is looked for: 100 ms at 8 kHz."""
 pytestmark = [
     pytest.mark.sound,
     pytest.mark.slow,
@@ -26,41 +29,45 @@ PHONE = """
 import json, sys, time
 from offhook.io.audio.sound import open_sound_card
 from offhook.media.devices import resolve_device
+from offhook.media.sources import solid
 from offhook.media.tones import tone_source
 
 card = open_sound_card("auto")
-tone = tone_source((440.0,), 0)
+tone = tone_source((440.0,), 0, rate=card.rate)
 heard = []
-due = time.perf_counter()
 
 def say(**what):
     print(json.dumps(what), flush=True)
 
-def run(seconds):
-    global due
+def select(kind, text):
+    found = resolve_device(card.devices().devices, kind, text)
+    card.select(kind, found.id if found else "")
+
+def run(seconds, half=None):
     due = time.perf_counter()
-    for _ in range(int(seconds * 50)):
+    for turn in range(int(seconds * 50)):
+        if half and turn == seconds * 25:
+            select(*half)
         card.play(tone.read())
-        heard.append(card.capture())
+        heard.append(solid(card.capture(), card.rate))
         due += 0.02
         time.sleep(max(0.0, due - time.perf_counter()))
 
 for line in sys.stdin:
-    order, _, argument = line.strip().partition(" ")
+    order, *words = line.strip().split(" ", 3)
     if order == "devices":
-        say(devices=[[d.id, d.kind, d.name, d.index, d.default] for d in card.devices().devices])
+        say(devices=[[d.id, d.kind, d.name, d.index, d.default, d.latency_ms, d.underruns, d.overruns]
+                     for d in card.devices().devices])
     elif order == "select":
-        kind, _, text = argument.partition(" ")
-        found = resolve_device(card.devices().devices, kind, text)
-        card.select(kind, found.id)
-        say(selected=found.id)
-    elif order == "run":
+        select(words[0], " ".join(words[1:]))
+        say()
+    elif order == "run":  # SECONDS, and perhaps KIND DEVICE to be selected half way
         heard.clear()
-        run(float(argument))
+        run(float(words[0]), words[1:])
         reports = []
         while (report := card.poll()) is not None:
             reports.append([type(report).__name__, getattr(report, "kind", "")])
-        say(reports=reports, heard=b"".join(heard).hex())
+        say(reports=reports, heard=b"".join(heard).hex(), rate=card.rate)
 card.close()
 """
 
@@ -85,13 +92,19 @@ class Phone:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
 
-    def order(self, text: str) -> dict[str, list[list[str]]]:
+    def begin(self, text: str) -> None:
         assert self.process.stdin is not None
-        assert self.process.stdout is not None
         self.process.stdin.write(text + "\n")
         self.process.stdin.flush()
+
+    def answer(self) -> dict[str, list[list[str]]]:
+        assert self.process.stdout is not None
         answer: dict[str, list[list[str]]] = json.loads(self.process.stdout.readline())
         return answer
+
+    def order(self, text: str) -> dict[str, list[list[str]]]:
+        self.begin(text)
+        return self.answer()
 
 
 @pytest.fixture
@@ -101,17 +114,51 @@ def phone(server: PulseServer) -> Iterator[Phone]:
     process.communicate("", timeout=20)
 
 
-def ending(recording: subprocess.Popen[bytes], seconds: float) -> bytes:
-    recording.terminate()
-    audio, _ = recording.communicate(timeout=10)
-    return audio[-int(16_000 * seconds):]
+class Recording:
+    """What a sink plays, from now on: 16-bit samples, 8000 a second. A pipe alone would hold four seconds and then stop."""
+
+    def __init__(self, server: PulseServer, sink: str) -> None:
+        self._process = server.record(sink)
+        self._heard = bytearray()
+        self._more = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        while piece := os.read(self._process.stdout.fileno(), 4096):
+            with self._more:
+                self._heard += piece
+                self._more.notify_all()
+
+    def first(self, seconds: float) -> bytes:
+        """Wait until so much has been recorded, and return it."""
+        with self._more:
+            assert self._more.wait_for(lambda: len(self._heard) >= 16_000 * seconds, timeout=30)
+            return bytes(self._heard[: int(16_000 * seconds)])
+
+    def end(self, seconds: float) -> bytes:
+        """Stop, and return the latest seconds."""
+        self._process.terminate()
+        self._process.wait(10)
+        self._reader.join(10)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        with self._more:
+            return bytes(self._heard[len(self._heard) % 2 :][-int(16_000 * seconds):])
+
+
+def edge_of_end(tone: bytes) -> bytes:
+    """Return the last moment of sound, and silence."""
+    ends = (len(tone.rstrip(b"\0")) + 1) & ~1
+    return tone[max(0, ends - EDGE) : ends] + bytes(EDGE)
 
 
 def test_devices_have_stable_names(server: PulseServer, phone: Phone) -> None:
     listed = phone.order("devices")["devices"]
-    assert {name for _, kind, name, *_ in listed if kind == "output"} == {"SinkOne", "SinkTwo"}
-    assert {name for _, kind, name, *_ in listed if kind == "input"} == {"Monitor of SinkOne", "Monitor of SinkTwo"}
-    assert [str(index) for _, kind, _, index, _ in listed if kind == "output"] == ["0", "1"]
+    assert {row[2] for row in listed if row[1] == "output"} == {"SinkOne", "SinkTwo"}
+    assert {row[2] for row in listed if row[1] == "input"} == {"Monitor of SinkOne", "Monitor of SinkTwo"}
+    assert [str(row[3]) for row in listed if row[1] == "output"] == ["0", "1"]
     again = Phone(start_phone(server))
     assert again.order("devices")["devices"] == listed
     again.process.communicate("", timeout=20)
@@ -120,19 +167,87 @@ def test_devices_have_stable_names(server: PulseServer, phone: Phone) -> None:
 def test_tone_arrives_and_follows_the_selection(server: PulseServer, phone: Phone) -> None:
     phone.order("select output SinkOne")
     phone.order("select input Monitor of SinkOne")
-    recording = server.record("one")
+    recording = Recording(server, "one")
     answer = phone.order("run 4")
-    at_monitor = ending(recording, 1.0)
+    at_monitor = recording.end(1.0)
     assert answer["reports"] == []
     assert ears.dominant_frequency(at_monitor) == pytest.approx(440, abs=2)
     assert ears.level_dbfs(at_monitor) == pytest.approx(-13.0, abs=1.0)
-    captured = bytes.fromhex(str(answer["heard"]))[-16_000:]
-    assert ears.dominant_frequency(captured) == pytest.approx(440, abs=2)
+    captured = bytes.fromhex(str(answer["heard"]))[-32_000:]
+    assert ears.dominant_frequency(captured, 16_000) == pytest.approx(440, abs=2)
 
     phone.order("select output SinkTwo")
-    recording = server.record("two")
+    recording = Recording(server, "two")
     assert phone.order("run 3")["reports"] == []
-    assert ears.dominant_frequency(ending(recording, 0.5)) == pytest.approx(440, abs=2)
+    assert ears.dominant_frequency(recording.end(0.5)) == pytest.approx(440, abs=2)
+
+
+def test_a_device_is_exchanged_without_a_click(server: PulseServer, phone: Phone) -> None:
+    phone.order("select output SinkOne")
+    phone.order("select input Monitor of SinkOne")
+    phone.order("run 3")
+    recordings = {name: Recording(server, name) for name in ("one", "two")}
+    assert phone.order("run 10 output SinkTwo")["reports"] == []
+    old, new = recordings["one"].end(10.0), recordings["two"].end(10.0)
+    assert ears.dominant_frequency(old[16_000:32_000]) == pytest.approx(440, abs=2)
+    assert ears.level_dbfs(old[-8000:]) < -90
+    assert ears.dominant_frequency(new[-16_000:]) == pytest.approx(440, abs=2)
+    # Both fade in 20 ms. A cut would show as a step of a third of the amplitude.
+    assert ears.click(edge_of_end(old), 440) < 0.05
+    begins = (len(new) - len(new.lstrip(b"\0"))) & ~1
+    assert ears.click(bytes(EDGE) + new[begins : begins + EDGE], 440) < 0.05
+
+
+def test_the_microphone_is_exchanged_without_a_click(server: PulseServer, phone: Phone) -> None:
+    phone.order("select output SinkOne")
+    phone.order("select input Monitor of SinkOne")
+    phone.order("run 3")
+    answer = phone.order("run 10 input Monitor of SinkTwo")
+    assert answer["reports"] == []
+    heard = bytes.fromhex(str(answer["heard"]))
+    assert ears.level_dbfs(heard[:32_000]) == pytest.approx(-13.0, abs=1.0)
+    assert ears.level_dbfs(heard[-16_000:]) < -90
+    assert ears.click(edge_of_end(heard), 440, 16_000) < 0.05
+
+
+def test_the_default_device_is_followed(server: PulseServer, phone: Phone) -> None:
+    phone.order("run 3")
+    phone.begin("run 8")
+    recording = Recording(server, "one")
+    assert ears.dominant_frequency(recording.first(2)[-16_000:]) == pytest.approx(440, abs=2)
+    server.control("set-default-sink", "two")
+    # The server moves recordings, too, so others are begun.
+    following, left = Recording(server, "two"), Recording(server, "one")
+    reports = phone.answer()["reports"]
+    assert not [report for report in reports if report[0] == "DeviceFailed"]
+    assert ["DevicesListed", ""] in reports
+    assert ears.dominant_frequency(following.end(1.0)) == pytest.approx(440, abs=2)
+    assert ears.level_dbfs(left.end(1.0)) < -90
+    recording.end(1.0)
+
+
+def test_devices_come_and_go_during_a_call(server: PulseServer, phone: Phone) -> None:
+    phone.order("select output SinkOne")
+    phone.order("select input Monitor of SinkOne")
+    before = {row[2] for row in phone.order("devices")["devices"]}
+    phone.order("run 3")
+    recording = Recording(server, "one")
+    phone.begin("run 9")
+    recording.first(1)
+    number = server.control("load-module", "module-null-sink", "sink_name=usb", "sink_properties=device.description=UsbHeadset")
+    recording.first(4.5)
+    server.control("unload-module", str(number).strip())
+    assert phone.answer()["reports"] == 2 * [["DevicesListed", ""]]
+    assert {row[2] for row in phone.order("devices")["devices"]} == before
+    assert ears.dominant_frequency(recording.end(1.0)) == pytest.approx(440, abs=2)
+
+
+def test_a_device_in_use_tells_its_latency(server: PulseServer, phone: Phone) -> None:
+    phone.order("run 4")
+    rows = {row[2]: row for row in phone.order("devices")["devices"]}
+    assert 10 <= int(rows["SinkOne"][5]) <= 200
+    assert 10 <= int(rows["Monitor of SinkOne"][5]) <= 200
+    assert int(rows["SinkTwo"][5]) == 0
 
 
 def test_unplugging_is_reported_and_mended(server: PulseServer, phone: Phone) -> None:
@@ -145,9 +260,9 @@ def test_unplugging_is_reported_and_mended(server: PulseServer, phone: Phone) ->
     server.control("unload-module", number)
     assert ["DeviceFailed", "output"] in phone.order("run 3")["reports"]
     server.control("load-module", *server.modules["two"].split())
-    recording = server.record("two")
+    recording = Recording(server, "two")
     assert ["DeviceRecovered", "output"] in phone.order("run 8")["reports"]
-    assert ears.dominant_frequency(ending(recording, 0.5)) == pytest.approx(440, abs=2)
+    assert ears.dominant_frequency(recording.end(0.5)) == pytest.approx(440, abs=2)
 
 
 def test_the_doctor_opens_what_the_phone_would_use(server: PulseServer, tmp_path: Path) -> None:

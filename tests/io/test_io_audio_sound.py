@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import struct
+from itertools import pairwise
+from pathlib import Path
 from typing import Literal
 
 import pytest
 
 from offhook.errors import InvalidArgument, NotFound
-from offhook.io.audio import sound
-from offhook.io.audio.backend import BackendError, FoundDevice, OpenDevice, Pull, Push, stable_id
+from offhook.io.audio import lines
+from offhook.io.audio.backend import BackendError, FoundDevice, OpenDevice, Pull, Push, kept_apart, stable_id
 from offhook.io.audio.files import FileCard
 from offhook.io.audio.null import NullCard
-from offhook.io.audio.sound import Microphone, Speaker, SystemCard, open_sound_card
+from offhook.io.audio.sound import LOOK_EVERY, SystemCard, open_sound_card
+from offhook.media.card_messages import VoiceFailed, VoiceProcessing
 from offhook.media.devices import resolve_device
 from offhook.media.messages import DeviceFailed, DeviceInfo, DeviceRecovered, DevicesListed
 from offhook.media.sources import SILENCE
@@ -27,6 +30,8 @@ def device(identity: str, kind: Literal["input", "output"] = "output", index: in
 
 
 class Opened:
+    latency = 0.03
+
     def __init__(self, native: object | None, pull: Pull | None = None, push: Push | None = None) -> None:
         self.native, self.pull, self.push, self.closed = native, pull, push, False
 
@@ -41,24 +46,31 @@ class Library:
         self.found = list(found)
         self.opened: list[Opened] = []
         self.now = 100.0
+        self.broken: set[object] = set()
 
     def find(self) -> list[FoundDevice]:
         return list(self.found)
 
-    def open_output(self, native: object | None, pull: Pull) -> OpenDevice:
+    def open_output(self, native: object | None, rate: int, pull: Pull) -> OpenDevice:
+        if native in self.broken:
+            raise BackendError("busy")
         self.opened.append(Opened(native, pull=pull))
         return self.opened[-1]
 
-    def open_input(self, native: object | None, push: Push) -> OpenDevice:
+    def open_input(self, native: object | None, rate: int, push: Push) -> OpenDevice:
         self.opened.append(Opened(native, push=push))
         return self.opened[-1]
 
     def wait(self, card: SystemCard, seconds: float, *, calling_back: bool = False) -> None:
+        """Let time pass; with `calling_back` all open devices run, ten times slower than real ones."""
         for _ in range(round(seconds / 0.1)):
             self.now += 0.1
             for entry in self.opened:
-                if calling_back and entry.pull is not None and not entry.closed:
-                    entry.pull(80)
+                if calling_back and not entry.closed:
+                    if entry.pull is not None:
+                        entry.pull(80)
+                    if entry.push is not None:
+                        entry.push(frame(3))
             card.check()
 
 
@@ -69,7 +81,7 @@ def library(monkeypatch: pytest.MonkeyPatch) -> Library:
 
 
 def card_of(library: Library) -> SystemCard:
-    return SystemCard(lambda: library, lambda: library.now)
+    return SystemCard(lambda: library, lambda: library.now, rate=8000)
 
 
 def test_devices_open_when_first_used(library: Library) -> None:
@@ -89,37 +101,207 @@ def test_microphone_reaches_the_tick(library: Library) -> None:
     push = library.opened[0].push
     assert push is not None
     push(frame(5) + frame(6)[:100])
-    assert card.capture() == frame(5)
-    assert card.capture() == SILENCE
+    assert card.capture()[-2:] == frame(4)[:2]  # faded in
+    assert card.capture() is SILENCE
     push(frame(6)[100:])
     assert card.capture() == frame(6)
 
 
-def test_selection_changes_a_running_device(library: Library) -> None:
+def test_selection_changes_a_running_device_when_the_new_one_runs(library: Library) -> None:
     card = card_of(library)
-    card.play(SILENCE)
-    card.check()
+    card.play(frame(1000))
+    library.wait(card, 1.0, calling_back=True)
     card.select("output", "head")
     card.check()
+    assert [(entry.native, entry.closed) for entry in library.opened] == [(None, False), ("head", False)]
+    library.wait(card, 0.5, calling_back=True)
+    library.wait(card, lines.FADED + 0.1, calling_back=True)
     assert [(entry.native, entry.closed) for entry in library.opened] == [(None, True), ("head", False)]
     assert card.poll() is None
 
 
+def test_one_plays_as_long_as_the_other_does_not(library: Library) -> None:
+    card = card_of(library)
+    card.play(frame(1000))
+    card.check()
+    old = library.opened[0].pull
+    assert old is not None
+    for _ in range(10):
+        card.play(frame(1000))
+        old(160)
+    card.select("output", "head")
+    card.check()
+    new = library.opened[1].pull
+    assert new is not None
+    for _ in range(6):
+        card.play(frame(1000))
+    for count in range(lines.SETTLED_CALLS):
+        library.now += 0.01
+        card.play(frame(1000))
+        assert new(160) == SILENCE
+        assert old(160) == frame(1000), count
+        card.check()
+    card.play(frame(1000))
+    card.play(frame(1000))
+    faded, risen = struct.unpack("<160h", old(160)), struct.unpack("<160h", new(160))
+    assert list(faded) == sorted(faded, reverse=True)
+    assert list(risen) == sorted(risen)
+    assert (faded[0], risen[0]) == (1000, 0)
+    assert risen[-1] > 980
+    assert old(160) == SILENCE
+    assert new(160) == frame(1000)
+
+
+def test_input_passes_from_one_device_to_the_next_without_a_step(library: Library) -> None:
+    library.found.append(device("mic2", "input", index=1))
+    card = card_of(library)
+    card.capture()
+    card.check()
+    old = library.opened[0].push
+    assert old is not None
+    for _ in range(4):
+        library.now += 0.02
+        old(frame(1000))
+        card.capture()
+    card.select("input", "mic2")
+    card.check()
+    new = library.opened[1].push
+    assert new is not None
+    heard: list[int] = []
+    for _ in range(10):
+        library.now += 0.02
+        old(frame(1000))
+        new(frame(-1000))
+        card.check()
+        heard += struct.unpack("<160h", card.capture())
+    assert heard[0] == 1000
+    assert heard[-1] == -1000
+    assert max(abs(here - there) for here, there in pairwise(heard)) < 20
+
+
+def test_busy_device_is_taken_after_the_old_one_was_let_go(library: Library) -> None:
+    card = card_of(library)
+    card.play(SILENCE)
+    library.wait(card, 1.0, calling_back=True)
+    library.broken.add("head")
+    card.select("output", "head")
+    card.check()
+    assert card.poll() == DeviceFailed("output", "head", "busy")
+    assert library.opened[0].closed  # who chose a headset does not want the loudspeaker to go on
+    library.broken.clear()
+    library.wait(card, 3.0, calling_back=True)
+    assert card.poll() == DeviceRecovered("output", "head")
+
+
+def test_default_is_followed(library: Library) -> None:
+    card = card_of(library)
+    card.play(SILENCE)
+    library.wait(card, 1.0, calling_back=True)
+    library.found[1:] = [device("out", index=1), device("head", index=0)]
+    library.wait(card, LOOK_EVERY + 1.0, calling_back=True)
+    assert [(entry.native, entry.closed) for entry in library.opened] == [(None, True), (None, False)]
+
+
+def test_chosen_device_stays_when_the_default_moves(library: Library) -> None:
+    card = card_of(library)
+    card.select("output", "head")
+    card.play(SILENCE)
+    library.wait(card, 1.0, calling_back=True)
+    library.found[1], library.found[2] = device("out", index=1), device("head", index=0)
+    library.wait(card, LOOK_EVERY + 1.0, calling_back=True)
+    assert len(library.opened) == 1
+
+
+def test_who_comes_and_goes_is_told(library: Library) -> None:
+    card = card_of(library)
+    card.check()
+    library.wait(card, 10.0)
+    assert card.poll() is None
+    library.found.append(device("usb", index=2))
+    library.wait(card, 10.0)
+    listed = card.poll()
+    assert isinstance(listed, DevicesListed)
+    assert [entry.id for entry in listed.devices] == ["mic", "out", "head", "usb"]
+    library.found.pop()
+    library.wait(card, 10.0)
+    listed = card.poll()
+    assert isinstance(listed, DevicesListed)
+    assert len(listed.devices) == 3
+
+
+def test_a_device_in_use_has_figures(library: Library) -> None:
+    card = card_of(library)
+    card.play(SILENCE)
+    library.wait(card, 1.0, calling_back=True)
+    figures = {entry.id: entry.latency_ms for entry in card._listed().devices}
+    assert figures["out"] >= 30
+    assert figures["head"] == 0
+
+
+def test_unused_devices_are_closed_and_opened_again(library: Library) -> None:
+    card = card_of(library)
+    card.capture()
+    library.wait(card, lines.UNUSED + 1.0, calling_back=True)
+    assert library.opened[0].closed
+    card.capture()
+    library.wait(card, 1.0, calling_back=True)
+    assert len(library.opened) == 2
+    assert not library.opened[1].closed
+
+
 def test_ring_has_its_own_device_or_shares(library: Library) -> None:
     card = card_of(library)
-    card.ring(frame(10))
-    card.ring(frame(10))
-    card.play(frame(1))
+    for _ in range(2):
+        card.ring(frame(100))
+    for _ in range(3):
+        card.play(frame(1))
     card.check()
     assert len(library.opened) == 1
     pull = library.opened[0].pull
     assert pull is not None
-    assert pull(160) == frame(11)
-    assert pull(160) == frame(10)
+    pull(160)  # faded in
+    assert pull(160) == frame(101)
     card.select("ring", "head")
     card.ring(SILENCE)
     card.check()
     assert [entry.native for entry in library.opened] == [None, "head"]
+
+
+def test_voice_is_cleaned_with_what_was_played(library: Library) -> None:
+    pytest.importorskip("numpy")
+    card = card_of(library)
+    card.process(VoiceProcessing(echo_cancellation=True))
+    card.capture()
+    card.play(SILENCE)
+    card.check()
+    assert card._voice is not None
+    push, pull = library.opened[0].push, library.opened[1].pull
+    assert push is not None
+    assert pull is not None
+    for _ in range(5):
+        card.play(frame(1000))
+        pull(160)
+        push(frame(500))
+        assert len(card.capture()) in (320,)
+    card.process(VoiceProcessing())
+    card.check()
+    push(frame(500))
+    assert card.capture() == frame(500)
+
+
+def test_missing_numpy_is_told_once(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without(*_: object) -> None:
+        raise ImportError("pip install 'offhook[voice]'")
+
+    monkeypatch.setattr("offhook.io.audio.voices.OwnVoice", without)
+    card = card_of(library)
+    card.process(VoiceProcessing(noise_suppression=True))
+    card.capture()
+    library.wait(card, 2.0, calling_back=True)
+    failures = [report for report in iter(card.poll, None) if isinstance(report, VoiceFailed)]
+    assert len(failures) == 1
+    assert "offhook[voice]" in failures[0].reason
+    assert card.capture() != SILENCE
 
 
 def test_slow_start_is_no_failure(library: Library) -> None:
@@ -169,8 +351,8 @@ def test_vanished_device_fails_once_and_returns(library: Library) -> None:
     head = library.found.pop()
     library.wait(card, 60.0)
     reports = [card.poll(), card.poll(), card.poll()]
-    assert reports[0] == DeviceFailed("output", "head", "the device has stopped")
-    assert isinstance(reports[1], DevicesListed)
+    assert isinstance(reports[0], DevicesListed)
+    assert reports[1] == DeviceFailed("output", "head", "the device has stopped")
     assert reports[2] is None
     library.found.append(head)
     library.wait(card, 6.0, calling_back=True)
@@ -203,7 +385,7 @@ def test_surprise_in_the_library_is_a_failed_device(monkeypatch: pytest.MonkeyPa
     library = Library(device("out"))
     card = SystemCard(lambda: library)
 
-    def surprise(_native: object, _pull: Pull) -> OpenDevice:
+    def surprise(_native: object, _rate: int, _pull: Pull) -> OpenDevice:
         raise ZeroDivisionError("driver")
 
     monkeypatch.setattr(library, "open_output", surprise)
@@ -224,26 +406,6 @@ def test_own_thread_lists_and_opens() -> None:
     card.devices()  # answered by the same thread, so what was wanted before is open after the round
     card.close()
     assert all(entry.closed for entry in library.opened)
-
-
-def test_speaker_waits_for_two_frames_and_never_grows() -> None:
-    speaker = Speaker()
-    speaker.frames.append(frame(1))
-    assert speaker.pull(160) == SILENCE
-    speaker.frames.append(frame(2))
-    assert speaker.pull(100) + speaker.pull(220) == frame(1) + frame(2)
-    assert speaker.pull(160) == SILENCE
-    speaker.frames.extend(frame(value) for value in range(50))
-    assert len(speaker.frames) == sound.PLAY_FRAMES
-    assert len(speaker.pull(8000)) == 16_000
-
-
-def test_microphone_sheds_what_has_piled_up() -> None:
-    microphone = Microphone()
-    microphone.push(b"".join(frame(value) for value in range(50)))
-    reads = [microphone.read() for _ in range(10)]
-    assert reads[0] == frame(50 - sound.CAPTURE_FRAMES + 1)
-    assert reads[-1] == SILENCE
 
 
 def test_words_for_a_card() -> None:
@@ -296,3 +458,20 @@ def test_stable_ids_tell_apart() -> None:
     ids = {stable_id("a", "input", b"1", "x"), stable_id("a", "output", b"1", "x"), stable_id("a", "input", b"1", "y")}
     assert len(ids) == 3
     assert stable_id("a", "input", b"1", "x") in ids
+
+
+def test_devices_of_one_id_are_numbered() -> None:
+    twins = [FoundDevice(DeviceInfo("ab", "output", "USB Headset", index, False), index) for index in range(3)]
+    assert [entry.info.id for entry in kept_apart(twins)] == ["ab", "ab-2", "ab-3"]
+
+
+def test_names_in_native_ids(tmp_path: Path) -> None:
+    backend = pytest.importorskip("offhook.io.audio.miniaudio_backend")
+    (tmp_path / "card1").mkdir()
+    (tmp_path / "card1" / "id").write_bytes(b"Headset\n")
+    assert backend._by_card_name(b"hw:1,0", tmp_path) == b"hw:CARD=Headset,0"
+    assert backend._by_card_name(b":1,0", tmp_path) == b":CARD=Headset,0"
+    assert backend._by_card_name(b"hw:2,0", tmp_path) == b"hw:2,0"
+    assert backend._by_card_name(b"default", tmp_path) == b"default"
+    assert backend._native_key("PulseAudio", b"one.monitor\0rest") == b"one.monitor"
+    assert backend._native_key("WASAPI", "{0.0}".encode("utf-16-le") + b"\0\0rest") == "{0.0}".encode("utf-16-le")

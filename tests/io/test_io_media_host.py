@@ -360,7 +360,7 @@ def test_a_card_that_refuses_to_open_is_reported() -> None:
     def opening() -> LateCard:
         raise OSError("no such device")
 
-    card = LateCard(opening)
+    card = LateCard(opening, 8000)
     card.list_devices()
     card.play(SILENCE)
     card.ring(SILENCE)

@@ -14,13 +14,13 @@ from typing import Any, Literal, TypeVar
 from msgspec import structs
 
 from offhook.errors import SetupError
+from offhook.media.card_messages import VoiceProcessing
 from offhook.media.engine import PHASES, Engine
 from offhook.media.handshakes import Handshake
 from offhook.media.messages import (
+    CardReport,
     ConfigureStream,
-    DeviceFailed,
     DeviceKind,
-    DeviceRecovered,
     DevicesListed,
     DtlsPeer,
     LocalToneKind,
@@ -95,7 +95,8 @@ class FakeCard:
         self.played: list[bytes] = []
         self.rung: list[bytes] = []
         self.selected: list[tuple[DeviceKind, str]] = []
-        self.news: list[DeviceFailed | DeviceRecovered | DevicesListed] = []
+        self.news: list[CardReport] = []
+        self.processing = VoiceProcessing()
         self.closed = False
 
     def capture(self) -> bytes:
@@ -112,10 +113,13 @@ class FakeCard:
     def select(self, kind: DeviceKind, device_id: str) -> None:
         self.selected.append((kind, device_id))
 
+    def process(self, wanted: VoiceProcessing) -> None:
+        self.processing = wanted
+
     def devices(self) -> DevicesListed:
         return DevicesListed((), ())
 
-    def poll(self) -> DeviceFailed | DeviceRecovered | DevicesListed | None:
+    def poll(self) -> CardReport | None:
         return self.news.pop(0) if self.news else None
 
     def close(self) -> None:

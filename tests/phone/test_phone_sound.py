@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import pytest
 
@@ -50,39 +49,6 @@ def test_mute_for_all_and_for_one() -> None:
     alice.execute(c.ToggleMute())
     assert not alice.snapshot().audio.mic_muted
     assert alice.did(media.SetStreamMute) == [media.SetStreamMute(call, True), media.SetStreamMute(call, False)]
-
-
-def test_a_device_by_a_part_of_its_name() -> None:
-    alice, _ = two_phones(Wire())
-    settle(alice.wire, 1)
-    alice.execute(c.SetDevice(kind="input", device="headset"))
-    assert alice.snapshot().audio.input_device == "mic-2"
-    assert alice.did(media.SelectDevice) == [media.SelectDevice("input", "mic-2")]
-
-
-@pytest.mark.parametrize(("kind", "tone"), [("output", "ringback"), ("ring", "ring")])
-def test_a_device_is_heard_for_a_moment(kind: Literal["output", "ring"], tone: str) -> None:
-    alice, _ = two_phones(Wire())
-    settle(alice.wire, 1)
-    operation = alice.execute(c.TestDevice(kind=kind)).operation
-    assert [command.tone for command in alice.did(media.PlayLocalTone)] == [tone]
-    assert isinstance(alice.refuses(c.TestDevice()), InvalidState)
-    settle(alice.wire, 3)
-    assert [command.tone for command in alice.did(media.PlayLocalTone)] == [tone, "none"]
-    assert isinstance(alice.outcome(operation), e.OperationSucceeded)
-
-
-def test_a_device_that_fails_or_a_call_ends_the_test() -> None:
-    alice, bob = two_phones(Wire())
-    operation = alice.execute(c.TestDevice()).operation
-    alice.receive(media.DeviceFailed("output", "hdmi", "unplugged"))
-    outcome = alice.outcome(operation)
-    assert isinstance(outcome, e.OperationFailed)
-    assert outcome.reason == "unplugged"
-    second = alice.execute(c.TestDevice()).operation
-    talk(alice, bob)
-    assert isinstance(alice.outcome(second), e.OperationFailed)
-    assert isinstance(alice.refuses(c.TestDevice()), InvalidState)
 
 
 FROM = "https://sounds.example.org/hello.wav?key=1"

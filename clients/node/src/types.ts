@@ -201,6 +201,16 @@ export interface AudioCleared {
   marks: string[];
 }
 
+/**
+ * How loud microphone and loudspeaker are, in dB against full scale (dBov; 0 is as loud as can be, -96 is silence).
+ *
+ * Told while `meter_audio` asks for it.
+ */
+export interface AudioLevel {
+  input_db: number;
+  output_db: number;
+}
+
 /** What an audio link wrote before the mark `name` has been played. `played_ms` counts from the opening of the link. */
 export interface AudioMarkReached {
   call: CallView;
@@ -258,7 +268,10 @@ export interface AudioUnderrun {
   played_ms: number;
 }
 
-/** Volumes 0-100, the microphone's mute for all calls, and the chosen devices ("" is the system's default). */
+/**
+ * Volumes 0-100, the microphone's mute for all calls, the chosen devices ("" is the system's default), and what is done to
+ * the microphone: echo taken out, noise turned down, speech brought to an even level.
+ */
 export interface AudioView {
   output_volume: number;
   mic_volume: number;
@@ -266,6 +279,9 @@ export interface AudioView {
   input_device: string;
   output_device: string;
   ring_device: string;
+  echo_cancellation: boolean;
+  noise_suppression: boolean;
+  gain_control: boolean;
 }
 
 /** A client asked for something that changes something: `outcome` is "accepted", or the code of the refusal. */
@@ -688,6 +704,16 @@ export interface DeleteWatchParams {
   watch: string;
 }
 
+/** A sound device was plugged in, or appeared otherwise. */
+export interface DeviceAdded {
+  device: DeviceInfo;
+}
+
+/** A sound device became the system's default or ceased to be it, or has another name. Who uses the default follows. */
+export interface DeviceChanged {
+  device: DeviceInfo;
+}
+
 /** A sound device vanished or refuses to open; calls go on without it. */
 export interface DeviceError {
   kind: string;
@@ -695,13 +721,21 @@ export interface DeviceError {
   reason: string;
 }
 
-/** One sound device. `id` is stable across restarts as far as the system allows; `index` is its place among its kind. */
+/**
+ * One sound device. `id` is stable across restarts as far as the system allows; `index` is its place among its kind.
+ *
+ * The figures are 0 while the phone does not use it: how long sound takes through its buffers and ours, how often there was
+ * nothing to play or to hear in the middle of something, how often sound was skipped because too much had piled up.
+ */
 export interface DeviceInfo {
   id: string;
   kind: "input" | "output";
   name: string;
   index: number;
   default: boolean;
+  latency_ms: number;
+  underruns: number;
+  overruns: number;
 }
 
 /** The list of sound devices changed. */
@@ -713,6 +747,18 @@ export interface DeviceListed {
 export interface DeviceRecovered {
   kind: string;
   device: string;
+}
+
+/** A sound device is gone; `device.error` follows where it was in use. */
+export interface DeviceRemoved {
+  device: DeviceInfo;
+}
+
+/** A second of the microphone was recorded: its loudest tenth of a second in dB against full scale (-96 is silence). */
+export interface DeviceTested {
+  kind: string;
+  heard: boolean;
+  level_db: number;
 }
 
 /**
@@ -823,7 +869,7 @@ export interface FieldProblem {
   detail: string;
 }
 
-/** Answer the AudioView: volumes, mute, devices. */
+/** Answer the AudioView: volumes, mute, devices, what is done to the microphone. */
 export type GetAudioParams = { [name: string]: never };
 
 /** Answer a CallView (an ended call for some minutes too). */
@@ -1148,6 +1194,18 @@ export interface MessageSent {
 export interface MessagesRequest {
   limit?: number;
   before?: string;
+}
+
+/**
+ * Tell how loud microphone and loudspeaker are (`audio.level`) each `interval_ms`, for `seconds`; 0 ends it.
+ *
+ * Say it again to go on; a later one replaces the former. Without a call the microphone is opened for it.
+ */
+export interface MeterAudioParams {
+  /** Milliseconds between two `audio.level` events. */
+  interval_ms?: number;
+  /** How long levels are told; 0: no more from now on. */
+  seconds?: number;
 }
 
 /** Send silence in place of the microphone: in one call, or with no `call` in all calls, present and future. */
@@ -1557,6 +1615,21 @@ export interface SetMicVolumeParams {
   volume: number;
 }
 
+/**
+ * Choose what is done to the microphone from now on, also in running calls; what is left out stays as it is.
+ *
+ * `echo_cancellation` takes out what the microphone hears of the loudspeaker, `noise_suppression` turns the noise of the room
+ * down, `gain_control` brings speech to an even level. Programs that speak in a call are not touched.
+ */
+export interface SetVoiceParams {
+  /** Take out what the microphone hears of the loudspeaker; null: as it is. */
+  echo_cancellation?: boolean | null;
+  /** Turn the noise of the room down; null: as it is. */
+  noise_suppression?: boolean | null;
+  /** Bring speech to an even level; null: as it is. */
+  gain_control?: boolean | null;
+}
+
 /** Set the loudspeaker to 0-100. */
 export interface SetVolumeParams {
   /** 0 is silent, 100 is unchanged. */
@@ -1823,10 +1896,15 @@ export interface SystemView {
   capabilities: Capabilities;
 }
 
-/** Let the loudspeaker or the ring device be heard for two seconds, while there is no call. Succeeds when it was. */
+/**
+ * Let the loudspeaker or the ring device be heard for two seconds, while there is no call. Succeeds when it was.
+ *
+ * `input`: record the microphone for a second, tell its level (`device.tested`) and play the recording; fails if there was
+ * nothing to hear.
+ */
 export interface TestDeviceParams {
-  /** What is to be heard. */
-  kind?: "output" | "ring";
+  /** What is to be heard, or to hear. */
+  kind?: "input" | "output" | "ring";
 }
 
 /** What an older interface would have shown. */
@@ -2234,7 +2312,12 @@ export interface EventData {
   "operation.succeeded": OperationSucceeded;
   "operation.failed": OperationFailed;
   "audio.changed": AudioChanged;
+  "audio.level": AudioLevel;
   "device.listed": DeviceListed;
+  "device.added": DeviceAdded;
+  "device.removed": DeviceRemoved;
+  "device.changed": DeviceChanged;
+  "device.tested": DeviceTested;
   "device.error": DeviceError;
   "device.recovered": DeviceRecovered;
   "settings.changed": SettingsChanged;
@@ -2357,6 +2440,8 @@ export interface Operations {
   volume_down: { params: VolumeDownParams; result: Accepted<AudioView> };
   set_mic_volume: { params: SetMicVolumeParams; result: Accepted<AudioView> };
   set_device: { params: SetDeviceParams; result: Accepted<AudioView> };
+  set_voice: { params: SetVoiceParams; result: Accepted<AudioView> };
+  meter_audio: { params: MeterAudioParams; result: Accepted<null> };
   test_device: { params: TestDeviceParams; result: Accepted<null> };
   list_devices: { params: ListDevicesParams; result: Accepted<DeviceInfo[]> };
   get_audio: { params: GetAudioParams; result: Accepted<AudioView> };

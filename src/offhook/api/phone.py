@@ -363,7 +363,7 @@ class Softphone:
         return found
 
     async def audio(self) -> AudioView:
-        """Return volumes, mute and devices."""
+        """Return volumes, mute, devices, and what is done to the microphone."""
         return await self._audio(c.GetAudio())
 
     async def set_volume(self, volume: int) -> AudioView:
@@ -395,13 +395,28 @@ class Softphone:
         found: tuple[DeviceInfo, ...] = (await self.execute(c.ListDevices())).value
         return found
 
-    async def test_device(self, kind: Literal["output", "ring"] = "output") -> None:
-        """Let a device be heard for two seconds, while there is no call; raises OperationFailed if it is not."""
+    async def test_device(self, kind: Literal["input", "output", "ring"] = "output") -> None:
+        """Let a device be heard for two seconds, while there is no call; raises OperationFailed if it is not.
+
+        `input`: record the microphone for a second, play that, and raise OperationFailed if there is nothing to hear.
+        """
         await self.execute(c.TestDevice(kind=kind), wait=True)
 
     async def set_device(self, kind: Literal["input", "output", "ring"], device: str) -> AudioView:
         """Use a sound device from now on: its id, index or a part of its name; "" is the system's default."""
         return await self._audio(c.SetDevice(kind=kind, device=device))
+
+    async def set_voice(
+        self, *, echo_cancellation: bool | None = None, noise_suppression: bool | None = None, gain_control: bool | None = None
+    ) -> AudioView:
+        """Choose what is done to the microphone from now on; what is left out stays as it is."""
+        return await self._audio(
+            c.SetVoice(echo_cancellation=echo_cancellation, noise_suppression=noise_suppression, gain_control=gain_control)
+        )
+
+    async def meter_audio(self, interval_ms: int = 200, seconds: float = 60.0) -> None:
+        """Have AudioLevel events for a while: how loud microphone and loudspeaker are. 0 seconds ends it."""
+        await self.execute(c.MeterAudio(interval_ms=interval_ms, seconds=seconds))
 
     async def _audio(self, command: c.Command) -> AudioView:
         found: AudioView = (await self.execute(command)).value

@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
-from offhook.phone.commands import AddAccount, Command, RemoveAccount, SetDevice, SetMicVolume, SetVolume
+from offhook.phone.commands import AddAccount, Command, RemoveAccount, SetDevice, SetMicVolume, SetVoice, SetVolume
 from offhook.phone.settings import PhoneSettings
 from offhook.storage.config import SECTIONS, Config
 
 AT_START: Final = frozenset({"name", "instance_id", "decide"})
 """Settings of [phone] that other parts have built upon."""
 
-BY_COMMAND: Final = frozenset({"output_volume", "mic_volume", "input_device", "output_device", "ring_device"})
+VOICE: Final = ("echo_cancellation", "noise_suppression", "gain_control")
+
+BY_COMMAND: Final = frozenset({"output_volume", "mic_volume", "input_device", "output_device", "ring_device", *VOICE})
 """Settings of [phone] that a command changes, too."""
 
 
@@ -63,6 +65,7 @@ def commands(after: Config, found: Changes) -> Iterator[Command]:
         "input_device": lambda value: SetDevice(kind="input", device=value),
         "output_device": lambda value: SetDevice(kind="output", device=value),
         "ring_device": lambda value: SetDevice(kind="ring", device=value),
+        **{name: lambda value, name=name: SetVoice(**{name: value}) for name in VOICE},
     }  # fmt: skip
     for name, make in makers.items():
         if f"phone.{name}" in found.settings:

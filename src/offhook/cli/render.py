@@ -111,7 +111,18 @@ def account_line(account: dict[str, Any]) -> str:
 def device_line(device: dict[str, Any]) -> str:
     """Return one line about a sound device."""
     default = " (default)" if device["default"] else ""
-    return plain(f"{device['kind']} {device['index']}: {device['name']} [{device['id']}]{default}")
+    line = f"{device['kind']} {device['index']}: {device['name']} [{device['id']}]{default}"
+    if device.get("latency_ms"):
+        line += f", in use: {device['latency_ms']} ms"
+        counts = [f"{device[name]} {name}" for name in ("underruns", "overruns") if device.get(name)]
+        line += f" ({', '.join(counts)})" if counts else ""
+    return plain(line)
+
+
+def voice_line(audio: dict[str, Any]) -> str:
+    """Return one line about what is done to the microphone."""
+    parts = {"echo_cancellation": "echo cancellation", "noise_suppression": "noise suppression", "gain_control": "gain control"}
+    return ", ".join(f"{words} {'on' if audio[name] else 'off'}" for name, words in parts.items())
 
 
 def audio_line(audio: dict[str, Any]) -> str:

@@ -62,7 +62,9 @@ VERBS: dict[str, Verb] = {
              sound.volume, group="sound"),
         Verb("mic-volume", "[volume]", "show or set the microphone", sound.mic_volume, group="sound"),
         Verb("devices", "[action] [kind] [device]", "list sound devices, or: devices set input|output|ring DEVICE, "
-             "devices test output|ring", sound.devices, group="sound", **_WAIT),
+             "devices test input|output|ring", sound.devices, group="sound", **_WAIT),
+        Verb("voice", "[parts...]", "show or choose what is done to the microphone: voice echo=on noise=off gain=off",
+             sound.voice, group="sound"),
         Verb("play", "[file]", "play a WAV file (also https://…) or a tone into the call", sound.play, group="sound", **_WAIT,
              call="CALL", tone="HZ", duration="MS", loop="flag", gain="DB", stop="flag", pause="flag", resume="flag"),
         Verb("stream", "[url]", "carry the call's sound to a program's WebSocket, or end that: --stop STREAM", sound.stream,

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 from offhook.phone import commands as c
 from offhook.phone.contacts import MAX_BATCH, MAX_COMMENT, MAX_FIELD, MAX_PAGE, MAX_SEARCH
 from offhook.phone.contacts import TEXTS as CONTACT_TEXTS
+from offhook.phone.devices import LEAST_INTERVAL_MS, MOST_INTERVAL_MS, MOST_METERED
 from offhook.phone.dialplan import MAX_PLAN, MAX_TARGET
 from offhook.phone.digits import DURATION_MS, GAP_MS, MAX_DIGITS
 from offhook.phone.headers import MAX_HEADERS, MAX_USER_TO_USER
@@ -65,6 +66,10 @@ LIMITS: Final[Mapping[type, Mapping[str, Keywords]]] = {
     c.Pickup: {"to": _TARGET},
     c.SetVolume: {"volume": _PERCENT},
     c.SetMicVolume: {"volume": _PERCENT},
+    c.MeterAudio: {
+        "interval_ms": {"minimum": LEAST_INTERVAL_MS, "maximum": MOST_INTERVAL_MS},
+        "seconds": {"minimum": 0, "maximum": MOST_METERED},
+    },
     c.VolumeUp: {"steps": _STEPS},
     c.VolumeDown: {"steps": _STEPS},
     c.SetForwarding: {"to": {"maxLength": MAX_TARGET}, "delay": _DELAY},
@@ -190,7 +195,16 @@ _SPECIAL: Final[Mapping[type, Mapping[str, str]]] = {
     },
     c.Drain: {"enabled": "False takes new calls again."},
     c.SetDevice: {"kind": "Which of the three."},
-    c.TestDevice: {"kind": "What is to be heard."},
+    c.SetVoice: {
+        "echo_cancellation": "Take out what the microphone hears of the loudspeaker; null: as it is.",
+        "noise_suppression": "Turn the noise of the room down; null: as it is.",
+        "gain_control": "Bring speech to an even level; null: as it is.",
+    },
+    c.MeterAudio: {
+        "interval_ms": "Milliseconds between two `audio.level` events.",
+        "seconds": "How long levels are told; 0: no more from now on.",
+    },
+    c.TestDevice: {"kind": "What is to be heard, or to hear."},
     c.AddAccount: {"account": "The account."},
     c.UpdateAccount: {"changes": "The settings that are to be different, by their names."},
     c.ListContacts: {

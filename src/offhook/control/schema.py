@@ -50,7 +50,7 @@ RESULTS: dict[type[Command], Any] = {
     c.DeleteWatch: WatchView,
     c.ListWatches: tuple[WatchView, ...],
     **dict.fromkeys((c.Mute, c.Unmute, c.ToggleMute), AudioView | None),
-    **dict.fromkeys((c.SetVolume, c.VolumeUp, c.VolumeDown, c.SetMicVolume, c.SetDevice, c.GetAudio), AudioView),
+    **dict.fromkeys((c.SetVolume, c.VolumeUp, c.VolumeDown, c.SetMicVolume, c.SetDevice, c.SetVoice, c.GetAudio), AudioView),
     c.ListDevices: tuple[DeviceInfo, ...],
     **dict.fromkeys(
         (c.AddAccount, c.UpdateAccount, c.RegisterAccount, c.UnregisterAccount, c.SelectAccount), AccountView | None

@@ -95,6 +95,7 @@ VALUES: Final[Mapping[type[c.Command], Any]] = {
     c.VolumeDown: AudioView,
     c.SetMicVolume: AudioView,
     c.SetDevice: AudioView,
+    c.SetVoice: AudioView,
     c.ListDevices: tuple[DeviceInfo, ...],
     c.GetAudio: AudioView,
     c.AddAccount: AccountView,

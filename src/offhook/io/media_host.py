@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import offhook
 from offhook.io.media_wire import Emit, MediaOptions, read_message, write_message
+from offhook.media.card_messages import VoiceProcessing
 from offhook.media.messages import (
     AudioFrames,
     AudioId,
@@ -154,6 +155,8 @@ class MediaHost:
             self._settings["levels"] = command
         elif isinstance(command, SelectDevice):
             self._settings[command.kind] = command
+        elif isinstance(command, VoiceProcessing):
+            self._settings["voice"] = command
 
     def _deliver(self, reports: list[MediaReport]) -> None:
         on_audio = self._on_audio

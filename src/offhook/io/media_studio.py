@@ -8,12 +8,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from offhook.errors import OffhookError, SetupError
+from offhook.io.audio.backend import CARD_RATE
 from offhook.io.audio.null import NullCard
 from offhook.io.ports import families_of
+from offhook.media.card_messages import VoiceProcessing
 from offhook.media.messages import (
+    CardReport,
     DeviceFailed,
     DeviceKind,
-    DeviceRecovered,
     DevicesListed,
     DtlsPeer,
     LocalToneKind,
@@ -74,11 +76,12 @@ class LateSource:
 class LateCard:
     """A sound card that is opened on a thread of its own: silence until it is there, then all that was asked for."""
 
-    def __init__(self, opening: Callable[[], SoundCard]) -> None:
+    def __init__(self, opening: Callable[[], SoundCard], rate: int) -> None:
+        self.rate = rate
         self._opening = opening
         self._card: SoundCard | None = None
         self._asked: deque[Callable[[SoundCard], object]] = deque()
-        self._news: deque[DeviceFailed | DeviceRecovered | DevicesListed] = deque()
+        self._news: deque[CardReport] = deque()
         self._closed = False
         self._work = threading.Semaphore(0)
         self._thread = threading.Thread(target=self._run, name="offhook-sound", daemon=True)
@@ -90,7 +93,7 @@ class LateCard:
             card = self._opening()
         except (OSError, OffhookError, ImportError) as error:
             self._news.append(DeviceFailed("output", "", str(error)))
-            card = NullCard()
+            card = NullCard(self.rate)
         self._card = card
         while True:
             self._work.acquire()
@@ -102,11 +105,6 @@ class LateCard:
     def _ask(self, wish: Callable[[SoundCard], object]) -> None:
         self._asked.append(wish)
         self._work.release()
-
-    @property
-    def rate(self) -> int:
-        """Return the card's rate; until it is there, any will do."""
-        return SAMPLE_RATE if self._card is None else self._card.rate
 
     def capture(self) -> bytes:
         """Return one frame from the microphone."""
@@ -126,6 +124,10 @@ class LateCard:
         """Use this device from now on."""
         self._ask(lambda card: card.select(kind, device_id))
 
+    def process(self, wanted: VoiceProcessing) -> None:
+        """Clean the microphone in these ways."""
+        self._ask(lambda card: card.process(wanted))
+
     def list_devices(self) -> None:
         """Have the devices listed; the answer comes out of `poll`."""
         self._ask(lambda card: self._news.append(card.devices()))
@@ -134,7 +136,7 @@ class LateCard:
         """Return no devices at all where the card is not there yet; else those there are now."""
         return DevicesListed((), ()) if self._card is None else self._card.devices()
 
-    def poll(self) -> DeviceFailed | DeviceRecovered | DevicesListed | None:
+    def poll(self) -> CardReport | None:
         """Return the next thing to report."""
         if self._news:
             return self._news.popleft()
@@ -189,7 +191,8 @@ class LocalStudio:
     def sound_card(self) -> SoundCard:
         """Return the sound card, which opens in the background."""
         if self._card is None:
-            self._card = LateCard(self._open_card)
+            system = self._sound != "null" and not self._sound.startswith("file:")
+            self._card = LateCard(self._open_card, CARD_RATE if system else SAMPLE_RATE)
         return self._card
 
     def handshake(self, peer: DtlsPeer) -> Handshake:

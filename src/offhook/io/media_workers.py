@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 from offhook.io.media_host import AudioCallback, MediaHost, ReportCallback
 from offhook.io.media_wire import MediaOptions
+from offhook.media.card_messages import MeterLevels, TestMicrophone, VoiceProcessing
 from offhook.media.messages import (
     CloseStream,
     ListDevices,
@@ -72,7 +73,10 @@ class MediaWorkers:
                 return self._placed.pop(command.stream, 0)
             case SetBridge():
                 return self._bridge(command)
-            case SetLevels() | SelectDevice() | PlayLocalTone() | ListDevices():
+            case (
+                SetLevels() | SelectDevice() | PlayLocalTone() | ListDevices()
+                | VoiceProcessing() | MeterLevels() | TestMicrophone()
+            ):
                 return 0
             case _:
                 return self._placed.get(command.stream, 0)

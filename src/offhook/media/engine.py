@@ -11,7 +11,9 @@ from typing import Final, assert_never
 from offhook.errors import OffhookError, ParseError
 from offhook.ids import Ids
 from offhook.media import pcm
+from offhook.media.card_messages import MeterLevels, TestMicrophone, VoiceProcessing
 from offhook.media.codecs.kinds import missing
+from offhook.media.handset import Handset
 from offhook.media.jitter import REVIEW_TICKS
 from offhook.media.link import Links
 from offhook.media.messages import (
@@ -54,7 +56,7 @@ from offhook.media.rates import Rates, Shares
 from offhook.media.receiving import Address
 from offhook.media.recordings import Archive
 from offhook.media.reels import Playback, Quiet, Recording, Studio
-from offhook.media.sources import SILENCE, SoundCard, Source, solid
+from offhook.media.sources import SILENCE, SoundCard, Source
 from offhook.media.stream import Stream
 from offhook.media.taps import Tap
 
@@ -80,11 +82,7 @@ class Engine:
         self._taps: dict[StreamId, SetTap] = {}  # by the stream that listens
         self._archive = Archive(self._reports.append)
         self._routed: list[Stream] = []  # those that look for a way, or follow one
-        self._card: SoundCard | None = None
-        self._tone: Source | None = None
-        self._tone_rings = False
-        self._output = self._mic = 1.0
-        self._mic_muted = False
+        self._handset = Handset(studio, self._reports.append)
         self._round = 0  # a tenth of the streams looks around in each tick
         self._rates = Rates(studio.fast_rates)
         self._mic_shares = Shares(self._rates)
@@ -93,7 +91,7 @@ class Engine:
     @property
     def idle(self) -> bool:
         """Return whether nothing needs a tick."""
-        return not self.streams and self._tone is None and not self._archive
+        return not self.streams and self._handset.idle and not self._archive
 
     def poll(self) -> MediaReport | None:
         """Return the next report, or None."""
@@ -111,8 +109,8 @@ class Engine:
 
     def tick(self, phase: int, now: float) -> None:
         """Do the 20 ms of work of a quarter of the streams."""
-        if phase == SOUND_PHASE and self._card is not None:
-            self._tick_with_sound(self._card, now)
+        if phase == SOUND_PHASE and (card := self._handset.card) is not None:
+            self._tick_with_sound(card, now)
         elif self._bridges or self._taps:
             for stream in self._phases[phase]:
                 stream.hear(now)
@@ -138,50 +136,25 @@ class Engine:
         rate = card.rate
         for stream in streams:
             stream.hear(now)
-        heard = self._tone_frame(card)
-        wants_sound = False
+        far = SILENCE
+        talking = False
         for stream in streams:
             if stream.sound:
-                wants_sound = True
-                far = stream.heard_at(rate) if stream.taps else stream.far_at(rate)
-                if far is not SILENCE:
-                    heard = far if heard is SILENCE else pcm.add(heard, far)
-        mic = SILENCE
-        if wants_sound:
-            # The microphone is read even when muted, so that it does not speak of the past afterwards.
-            mic = card.capture()
-            mic = SILENCE if self._mic_muted else self._at(self._mic, mic)
-        if wants_sound or heard is not SILENCE:
-            card.play(solid(self._at(self._output, heard), rate))
+                talking = True
+                heard = stream.heard_at(rate) if stream.taps else stream.far_at(rate)
+                if heard is not SILENCE:
+                    far = heard if far is SILENCE else pcm.add(far, heard)
+        mic = self._handset.exchange(card, far, talking)
         if self._mic_shares:
             self._mic_shares.turn()
         for stream in streams:
             same = stream.rate == rate or not stream.sound
             stream.speak(mic if same else self._mic_shares.at(mic, rate, stream.rate))
-        while (report := card.poll()) is not None:
-            self._reports.append(report)
-
-    @staticmethod
-    def _at(volume: float, frame: bytes) -> bytes:
-        return frame if volume == 1.0 or frame is SILENCE else pcm.scale(frame, volume)
-
-    def _tone_frame(self, card: SoundCard) -> bytes:
-        """Return the frame of the local tone for the loudspeaker; ringing goes to the ring device instead."""
-        if self._tone is None:
-            return SILENCE
-        frame = self._tone.read()
-        if frame is None:
-            self._tone = None
-            return SILENCE
-        if not self._tone_rings:
-            return frame
-        card.ring(solid(self._at(self._output, frame), card.rate))
-        return SILENCE
+        self._handset.poll()
 
     def poll_sound(self) -> None:
         """Ask the card for news while `idle`; otherwise the tick does."""
-        while self._card is not None and (report := self._card.poll()) is not None:
-            self._reports.append(report)
+        self._handset.poll()
 
     # --- packets in ------------------------------------------------------------------------------------------------
 
@@ -202,23 +175,17 @@ class Engine:
                 self._open(command)
             case SetBridge():
                 self._set_bridge(command)
-            case SetLevels():
-                self._output = max(0, min(100, command.output_volume)) / 100
-                self._mic = max(0, min(100, command.mic_volume)) / 100
-                self._mic_muted = command.mic_muted
-            case SelectDevice():
-                self._sound().select(command.kind, command.device)
-            case PlayLocalTone():
-                self._play_local(command)
             case PlaceStream():
                 pass  # whoever sends it here means this worker
             case SetTap():
                 self._set_tap(command)
-            case ListDevices():
-                self._sound()
-                self._studio.list_devices()
             case OpenAudio() | WriteAudio() | ClearAudio() | MarkAudio() | CloseAudio():
                 self._links.execute(command, self.streams.get(command.stream))
+            case (
+                SetLevels() | SelectDevice() | PlayLocalTone() | ListDevices()
+                | VoiceProcessing() | MeterLevels() | TestMicrophone()
+            ):
+                self._handset.execute(command)
             case _:
                 stream = self.streams.get(command.stream)
                 if stream is not None:
@@ -321,7 +288,7 @@ class Engine:
 
     def _attach(self, stream: Stream, attached: bool) -> None:
         if attached:
-            self._sound()
+            self._handset.open()
             self._move(stream, SOUND_PHASE)
         stream.set_sound(attached)
         self._join_bridges(())
@@ -403,23 +370,9 @@ class Engine:
             beep = Playback("beep", self._studio.tone((BEEP_HZ,), BEEP_MS, BEEP_DB, rate), 0.0, rate, self._rates)
         stream.record(Recording(command.recording, command.path, recorder, command.max_ms, rate), beep)
 
-    def _play_local(self, command: PlayLocalTone) -> None:
-        if self._tone is not None:
-            self._tone.close()
-            self._tone = None
-        if command.tone != "none":
-            self._tone = self._studio.signal(command.tone, self._sound().rate)
-            self._tone_rings = command.tone == "ring"
-
-    def _sound(self) -> SoundCard:
-        if self._card is None:
-            self._card = self._studio.sound_card()
-        return self._card
-
     def close(self, now: float) -> None:
         """Close all streams (their reports and goodbyes are ready afterwards) and the sound card."""
         for stream in tuple(self.streams.values()):
             self._close(stream, now)
         self._archive.close()
-        if self._card is not None:
-            self._card.close()
+        self._handset.close()

@@ -10,6 +10,8 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
+from offhook.media.card_messages import CardCommand, VoiceFailed, VoiceReport
+
 StreamId: TypeAlias = str
 Direction: TypeAlias = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
 DeviceKind: TypeAlias = Literal["input", "output", "ring"]
@@ -408,6 +410,7 @@ MediaCommand: TypeAlias = (
     PlaceStream | OpenStream | ConfigureStream | GatherCandidates | CloseStream | AttachSound | SetLoopback | SetBridge
     | SetStreamMute | SendDigits | StartPlayback | PausePlayback | StopPlayback | SetMusic | SetTap | StartRecording
     | PauseRecording | StopRecording | Detect | SetLevels | SelectDevice | PlayLocalTone | ListDevices | AudioCommand
+    | CardCommand
 )
 
 
@@ -619,13 +622,20 @@ class RecordingDone(Struct, frozen=True):
 
 
 class DeviceInfo(Struct, frozen=True):
-    """One sound device. `id` is stable across restarts as far as the system allows; `index` is its place among its kind."""
+    """One sound device. `id` is stable across restarts as far as the system allows; `index` is its place among its kind.
+
+    The figures are 0 while the phone does not use it: how long sound takes through its buffers and ours, how often there was
+    nothing to play or to hear in the middle of something, how often sound was skipped because too much had piled up.
+    """
 
     id: str
     kind: Literal["input", "output"]
     name: str
     index: int
     default: bool
+    latency_ms: int = 0
+    underruns: int = 0
+    overruns: int = 0
 
 
 class DevicesListed(Struct, frozen=True):
@@ -741,10 +751,11 @@ class AudioClosed(Struct, frozen=True):
     error: str = ""
 
 
+CardReport: TypeAlias = DevicesListed | DeviceFailed | DeviceRecovered | VoiceFailed
 AudioReport: TypeAlias = AudioMarkReached | AudioCleared | AudioUnderrun | AudioOverrun | AudioClosed
 MediaReport: TypeAlias = (
     PortsReady | StreamFailed | StreamStalled | StreamResumed | StreamStats | StreamSecured | CandidatesGathered | StreamRouted
     | StreamClosed | DigitReceived | SpeechStarted | SpeechStopped | ToneHeard | AnswerJudged | DigitSent | DigitsDone
     | PlaybackStarted | PlaybackDone | RecordingStarted | RecordingDone | DevicesListed | DeviceFailed | DeviceRecovered
-    | EngineTrouble | EngineLoad | AudioFrames | AudioReport
+    | EngineTrouble | EngineLoad | AudioFrames | AudioReport | VoiceReport
 )

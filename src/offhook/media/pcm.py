@@ -90,3 +90,8 @@ def fit(sound: bytes, sample: bytes) -> int:
     # hardly changes anything) that is the same as the least difference.
     shifted = (audioop.bias(audioop.mul(each, WIDTH, 0.5), WIDTH, 16384) for each in (sound, sample))
     return audioop.findfit(*shifted)[0]
+
+
+def peak(frame: bytes) -> int:
+    """Return the largest sample without its sign, 0-32768."""
+    return audioop.max(frame, WIDTH)

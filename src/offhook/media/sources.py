@@ -10,7 +10,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Protocol
 
-from offhook.media.messages import DeviceFailed, DeviceKind, DeviceRecovered, DevicesListed
+from offhook.media.card_messages import VoiceProcessing
+from offhook.media.messages import CardReport, DeviceKind, DevicesListed
 
 SAMPLE_RATE = 8000  # of the telephone network, and of everything that does not say another
 FRAME_MS = 20
@@ -120,11 +121,15 @@ class SoundCard(Protocol):
         """Use this device from now on ("" is the system's default); what goes wrong comes out of `poll`."""
         ...
 
+    def process(self, wanted: VoiceProcessing) -> None:
+        """Clean the microphone in these ways from now on; what is missing for it comes out of `poll`."""
+        ...
+
     def devices(self) -> DevicesListed:
         """Return the devices there are now (re-enumerates, may take tens of milliseconds) and those selected."""
         ...
 
-    def poll(self) -> DeviceFailed | DeviceRecovered | DevicesListed | None:
+    def poll(self) -> CardReport | None:
         """Return the next thing to report, or None."""
         ...
 

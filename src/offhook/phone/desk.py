@@ -88,6 +88,9 @@ class Desk:
             settings.input_device,
             settings.output_device,
             settings.ring_device,
+            settings.echo_cancellation,
+            settings.noise_suppression,
+            settings.gain_control,
         )
         self.now = 0.0
         self.clock = 0.0

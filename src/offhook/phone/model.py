@@ -173,7 +173,9 @@ class AccountView(Struct, frozen=True):
 
 
 class AudioView(Struct, frozen=True):
-    """Volumes 0-100, the microphone's mute for all calls, and the chosen devices ("" is the system's default)."""
+    """Volumes 0-100, the microphone's mute for all calls, the chosen devices ("" is the system's default), and what is done to
+    the microphone: echo taken out, noise turned down, speech brought to an even level.
+    """
 
     output_volume: int
     mic_volume: int
@@ -181,6 +183,9 @@ class AudioView(Struct, frozen=True):
     input_device: str = ""
     output_device: str = ""
     ring_device: str = ""
+    echo_cancellation: bool = True
+    noise_suppression: bool = False
+    gain_control: bool = False
 
 
 class ConferenceView(Struct, frozen=True):

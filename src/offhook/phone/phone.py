@@ -14,6 +14,7 @@ from msgspec import structs
 
 from offhook.errors import Draining, InvalidArgument, InvalidState
 from offhook.ids import Ids
+from offhook.media import card_messages as card
 from offhook.media import messages as media
 from offhook.phone import commands as c
 from offhook.phone import events as e
@@ -308,8 +309,10 @@ class Phone:
             c.VolumeUp: lambda x: sound.step_volume(x.steps, 1),
             c.VolumeDown: lambda x: sound.step_volume(x.steps, -1),
             c.SetMicVolume: lambda x: sound.set_mic_volume(x.volume),
-            c.SetDevice: sound.set_device,
-            c.TestDevice: sound.test_device,
+            c.SetDevice: lambda x: sound.devices.set_device(x, sound.changed),
+            c.SetVoice: lambda x: sound.devices.set_voice(x, sound.changed),
+            c.MeterAudio: sound.devices.meter,
+            c.TestDevice: sound.devices.test,
             c.ListDevices: self._list_devices,
             c.GetAudio: lambda _: c.Accepted(value=self.desk.audio),
             c.AddAccount: accounts.add,
@@ -408,9 +411,12 @@ class Phone:
             media.PlaybackDone: for_stream(sound.playback_done),
             media.RecordingStarted: for_stream(sound.recording_began),
             media.RecordingDone: lambda r: sound.recording_done(r, self.desk.calls.get(r.stream)),
-            media.DevicesListed: sound.devices_listed,
-            media.DeviceFailed: sound.device_failed,
-            media.DeviceRecovered: sound.device_works,
+            media.DevicesListed: sound.devices.listed,
+            media.DeviceFailed: sound.devices.failed,
+            media.DeviceRecovered: sound.devices.works,
+            card.VoiceFailed: sound.devices.voice_failed,
+            card.LevelsMeasured: sound.devices.measured,
+            card.MicrophoneTested: sound.devices.microphone_tested,
             media.EngineTrouble: self._engine_trouble,
             media.EngineLoad: self.capacity.note,
             media.AudioFrames: lambda _: None,  # they go straight to who opened the link

@@ -87,6 +87,9 @@ class PhoneSettings:
     input_device: str = ""
     output_device: str = ""
     ring_device: str = ""
+    echo_cancellation: bool = True
+    noise_suppression: bool = False
+    gain_control: bool = False
 
 
 @dataclass(frozen=True, slots=True)

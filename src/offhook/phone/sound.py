@@ -1,4 +1,4 @@
-"""Sound: volumes, mute, devices, playing and recording, and the signals the person at the phone hears."""
+"""Sound: volumes, mute, playing and recording, and the signals the person at the phone hears."""
 
 from __future__ import annotations
 
@@ -9,18 +9,13 @@ from typing import Final, Literal
 from msgspec import structs
 
 from offhook.errors import InvalidArgument, InvalidState, NotFound
-from offhook.media.devices import resolve_device
 from offhook.media.messages import (
-    DeviceFailed,
-    DevicesListed,
-    ListDevices,
     LocalToneKind,
     PausePlayback,
     PauseRecording,
     PlaybackDone,
     PlayLocalTone,
     RecordingDone,
-    SelectDevice,
     SetLevels,
     SetLoopback,
     SetStreamMute,
@@ -29,7 +24,6 @@ from offhook.media.messages import (
     StopPlayback,
     StopRecording,
 )
-from offhook.media.messages import DeviceRecovered as DeviceWorks
 from offhook.media.messages import PlaybackStarted as PlaybackBegan
 from offhook.media.messages import RecordingStarted as RecordingBegan
 from offhook.phone.call import CONNECTED, Call
@@ -41,23 +35,17 @@ from offhook.phone.commands import (
     PauseRecord,
     Play,
     Record,
-    SetDevice,
     StopPlay,
     StopRecord,
-    TestDevice,
     ToggleMute,
     Unmute,
 )
 from offhook.phone.desk import Desk
+from offhook.phone.devices import Devices
 from offhook.phone.events import (
     AudioChanged,
     CallMuted,
     CallUnmuted,
-    DeviceError,
-    DeviceListed,
-    DeviceRecovered,
-    OperationFailed,
-    OperationSucceeded,
     PlaybackFailed,
     PlaybackFinished,
     PlaybackStarted,
@@ -74,8 +62,6 @@ STEP: Final = 10
 """Points of volume in one step of VolumeUp and VolumeDown."""
 BUSY_FOR: Final = 3.0
 """Seconds of busy tone after a call that was refused as busy."""
-TEST_FOR: Final = 2.0
-"""Seconds a device is heard when it is tested."""
 MAX_STEPS: Final = 10
 """Most steps in one command: from one end to the other."""
 MAX_PLAY_MS: Final = 24 * 3600 * 1000
@@ -114,7 +100,7 @@ class Sound:
         self.desk = desk
         self._tone: LocalToneKind = "none"
         self._busy_until = 0.0
-        self._test = ""  # the operation of a test under way
+        self.devices = Devices(desk)
         self._numbers = 0
         self._fetching: dict[str, StartPlayback] = {}  # by playback: what begins when its sound is here
         self._fetched: dict[str, str] = {}  # the call of a playback whose sound came from the web
@@ -122,14 +108,7 @@ class Sound:
     def start(self) -> None:
         """Tell the media engine how it is set."""
         self._levels()
-        self.desk.media(ListDevices())
-        audio = self.desk.audio
-        if audio.input_device:
-            self.desk.media(SelectDevice("input", audio.input_device))
-        if audio.output_device:
-            self.desk.media(SelectDevice("output", audio.output_device))
-        if audio.ring_device:
-            self.desk.media(SelectDevice("ring", audio.ring_device))
+        self.devices.start()
 
     # --- volumes and mute
 
@@ -137,7 +116,7 @@ class Sound:
         audio = self.desk.audio
         self.desk.media(SetLevels(audio.output_volume, audio.mic_volume, audio.mic_muted))
 
-    def _changed(self, **changes: str | int | bool) -> Accepted:
+    def changed(self, **changes: str | int | bool) -> Accepted:
         before = self.desk.audio
         self.desk.set_audio(**changes)
         if self.desk.audio != before:
@@ -147,17 +126,17 @@ class Sound:
 
     def set_volume(self, volume: int) -> Accepted:
         """Loudspeaker."""
-        return self._changed(output_volume=percent("volume", volume))
+        return self.changed(output_volume=percent("volume", volume))
 
     def set_mic_volume(self, volume: int) -> Accepted:
         """Microphone."""
-        return self._changed(mic_volume=percent("volume", volume))
+        return self.changed(mic_volume=percent("volume", volume))
 
     def step_volume(self, steps: int, sign: int) -> Accepted:
         """Loudspeaker up or down, clamped."""
         if not 1 <= steps <= MAX_STEPS:
             raise InvalidArgument.field("steps", f"1-{MAX_STEPS}, not {steps}")
-        return self._changed(output_volume=min(100, max(0, self.desk.audio.output_volume + sign * steps * STEP)))
+        return self.changed(output_volume=min(100, max(0, self.desk.audio.output_volume + sign * steps * STEP)))
 
     def mute(self, command: Mute | Unmute) -> Accepted:
         """Mute or unmute one call, or the microphone for all."""
@@ -173,7 +152,7 @@ class Sound:
         return self._mute_all(not self.desk.audio.mic_muted)
 
     def _mute_all(self, muted: bool) -> Accepted:
-        accepted = self._changed(mic_muted=muted)
+        accepted = self.changed(mic_muted=muted)
         for call in list(self.desk.calls.values()):
             self._mute_call(call, muted)
         return accepted
@@ -185,51 +164,6 @@ class Sound:
         if call.port:
             self.desk.media(SetStreamMute(call.id, muted))
         self.desk.emit(CallMuted(call=call.view()) if muted else CallUnmuted(call=call.view()))
-
-    # --- devices
-
-    def set_device(self, command: SetDevice) -> Accepted:
-        """Switch a device."""
-        found = resolve_device(self.desk.devices, command.kind, command.device)
-        device = found.id if found else ""
-        self.desk.media(SelectDevice(command.kind, device))
-        return self._changed(**{f"{command.kind}_device": device})
-
-    def test_device(self, command: TestDevice) -> Accepted:
-        """Let a device be heard."""
-        if self.desk.calls or self._test:
-            raise InvalidState("a device can be tested while there is no call, and one at a time")
-        self._test = operation = self.desk.begin("test_device")
-        self._tone = "ring" if command.kind == "ring" else "ringback"
-        self.desk.media(PlayLocalTone(self._tone))
-        self.desk.timers.start(self.desk.now + TEST_FOR, lambda _now: self._tested(operation, ""))
-        return Accepted(operation=operation)
-
-    def _tested(self, operation: str, error: str) -> None:
-        """The test is over; harmless when it was already."""
-        if not operation or self._test != operation:
-            return
-        self._test = ""
-        if error:
-            self.desk.emit(OperationFailed(operation=operation, command="test_device", reason=error))
-        else:
-            self.desk.emit(OperationSucceeded(operation=operation, command="test_device"))
-
-    def devices_listed(self, report: DevicesListed) -> None:
-        """The list of devices is known, or changed."""
-        if report.devices != self.desk.devices:
-            self.desk.devices = report.devices
-            self.desk.emit(DeviceListed(devices=report.devices))
-
-    def device_failed(self, report: DeviceFailed) -> None:
-        """A device is gone."""
-        if report.kind != "input":
-            self._tested(self._test, report.reason)
-        self.desk.emit(DeviceError(kind=report.kind, device=report.device, reason=report.reason))
-
-    def device_works(self, report: DeviceWorks) -> None:
-        """A device is back."""
-        self.desk.emit(DeviceRecovered(kind=report.kind, device=report.device))
 
     # --- playing
 
@@ -425,9 +359,9 @@ class Sound:
 
     def follow(self) -> None:
         """Play the signal that fits the calls as they are now."""
-        if self._test and self.desk.calls:
-            self._tested(self._test, "a call came in between")
-        if self._test:
+        if self.devices.testing and self.desk.calls:
+            self.devices.interrupt()
+        if self.devices.testing:
             return
         tone = self._fitting_tone() if self.desk.settings.local_tones else "none"
         if tone != self._tone:

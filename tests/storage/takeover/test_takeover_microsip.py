@@ -121,6 +121,7 @@ def found() -> Takeover:
 def test_settings(found: Takeover) -> None:
     assert found.settings == {
         ("phone", "default_account"): "ada", ("phone", "output_volume"): 80, ("phone", "mic_volume"): 55,
+        ("phone", "echo_cancellation"): True,
         ("phone", "output_device"): "Headset (USB)", ("media", "codecs"): ["PCMA", "PCMU"], ("phone", "dtmf_method"): "rtp",
         ("phone", "auto_answer"): "all", ("phone", "auto_answer_delay"): 3.0, ("phone", "forwarding"): "1002",
         ("phone", "forwarding_delay"): 15.0, ("phone", "call_waiting"): False, ("phone", "max_calls"): 4,

@@ -54,8 +54,25 @@ def devices(use: Invocation) -> int:
         params = {"kind": use.text("kind"), "device": use.text("device")}
         return perform(use, "set_device", params, "device chosen")
     if action == "test":
-        return perform(use, "test_device", {"kind": use.text("kind") or "output"}, "listen", "heard")
-    raise usage_error(use.verb, "write: devices list, devices set input|output|ring DEVICE, or devices test output|ring")
+        kind = use.text("kind") or "output"
+        words = ("speak, then listen", "it hears") if kind == "input" else ("listen", "heard")
+        return perform(use, "test_device", {"kind": kind}, *words)
+    raise usage_error(use.verb, "write: devices list, devices set input|output|ring DEVICE, or devices test input|output|ring")
+
+
+def voice(use: Invocation) -> int:
+    """Show or choose what is done to the microphone."""
+    words = {"echo": "echo_cancellation", "noise": "noise_suppression", "gain": "gain_control"}
+    wanted = {}
+    for part in use.text("parts").split():
+        name, equals, value = part.partition("=")
+        if name not in words or not equals or value not in ("on", "off"):
+            raise usage_error(use.verb, "write: voice, or voice echo=on|off noise=on|off gain=on|off")
+        wanted[words[name]] = value == "on"
+    if wanted:
+        use.client.request("set_voice", **wanted)
+    view = use.client.request("get_audio")["value"]
+    return show(use, view, render.voice_line(view))
 
 
 def play(use: Invocation) -> int:

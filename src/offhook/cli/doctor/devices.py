@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import threading
 from collections.abc import Iterator
 
@@ -10,8 +11,9 @@ from offhook.cli.doctor.case import Case
 from offhook.cli.doctor.finding import Finding, listed, milliseconds, within
 from offhook.errors import CommandError
 from offhook.io import clock
-from offhook.io.audio.backend import Backend, BackendError, FoundDevice, OpenDevice
-from offhook.io.audio.sound import START_LIMIT, open_sound_card, system_backend
+from offhook.io.audio.backend import CARD_RATE, Backend, BackendError, FoundDevice, OpenDevice
+from offhook.io.audio.lines import START_LIMIT
+from offhook.io.audio.sound import open_sound_card, system_backend
 from offhook.media.devices import resolve_device
 from offhook.media.messages import DeviceKind
 
@@ -46,6 +48,7 @@ def look_at_devices(case: Case) -> Iterator[Finding]:
     except (BackendError, ImportError, OSError, TimeoutError) as error:
         yield Finding("sound", "wrong", f"the sound system cannot be used: {error}", _SOUND_ADVICE)
         return
+    yield _voice(case)
     for kind, what in SIDES:
         devices = [device for device in found if device.info.kind == kind]
         yield _listed(devices, what)
@@ -53,6 +56,24 @@ def look_at_devices(case: Case) -> Iterator[Finding]:
             yield Finding(f"{what}, use", "ok", "not opened: the phone is in a call, and some devices serve only one program")
         elif devices:
             yield from _side(case, backend, devices, kind, what)
+
+
+def _voice(case: Case) -> Finding:
+    """Say what is done to the microphone, and whether what is needed for it is installed."""
+    audio = case.phone.audio if case.phone is not None else {}
+    wanted = [words for name, words in VOICE.items() if audio.get(name, getattr(case.config.phone, name))]
+    if not wanted:
+        return Finding("voice", "ok", "the microphone is used as it is")
+    text = f"{listed(wanted)} on"
+    if importlib.util.find_spec("numpy") is None and wanted != [VOICE["gain_control"]]:
+        advice = "pip install 'offhook[voice]', or switch it off: offhook voice echo=off noise=off"
+        return Finding("voice", "warning", f"{text}, but numpy is missing for it: the microphone is used as it is", advice)
+    return Finding("voice", "ok", text)
+
+
+VOICE: dict[str, str] = {
+    "echo_cancellation": "echo cancellation", "noise_suppression": "noise suppression", "gain_control": "gain control"
+}  # fmt: skip
 
 
 _SOUND_ADVICE = "is a sound server running, and is the package miniaudio (or sounddevice and libportaudio2) installed?"
@@ -100,10 +121,12 @@ def _runs(backend: Backend, device: FoundDevice | None, kind: DeviceKind, what: 
         return Finding(name, "wrong", _refusal(error), _BUSY)
     runs = passed.wait(RUN_WITHIN)
     took = clock.now() - began
+    latency = opened.latency
     with contextlib.suppress(BackendError, TimeoutError):  # some drivers hang here, and we are done with it
         within(OPEN_WITHIN, opened.close)
     if runs:
-        return Finding(name, "ok", f"opens, and sound passes after {milliseconds(took)}")
+        buffered = f"its buffers hold {milliseconds(latency)}"
+        return Finding(name, "ok", f"opens, and sound passes after {milliseconds(took)}; {buffered}")
     return Finding(name, "wrong", f"opens, but no sound passes within {RUN_WITHIN:g} s", _BUSY)
 
 
@@ -133,4 +156,6 @@ def _open(backend: Backend, native: object | None, kind: DeviceKind, passed: thr
     def push(samples: bytes) -> None:
         passed.set()
 
-    return backend.open_input(native, push) if kind == "input" else backend.open_output(native, pull)
+    if kind == "input":
+        return backend.open_input(native, CARD_RATE, push)
+    return backend.open_output(native, CARD_RATE, pull)

@@ -222,6 +222,8 @@ ROUTES: tuple[Route, ...] = (
     _command("POST", "/audio/volume_down", "volume_down"),
     _command("POST", "/audio/mute", "mute", "Silence the microphone in all calls, present and future.", preset={"call": ""}),
     _command("POST", "/audio/unmute", "unmute", "Undo mute in all calls.", preset={"call": ""}),
+    _command("PATCH", "/audio/voice", "set_voice"),
+    _command("POST", "/audio/meter", "meter_audio"),
     _command("GET", "/devices", "list_devices", key="devices"),
     _command("PUT", "/devices/{kind}", "set_device"),
     _command("POST", "/devices/test", "test_device"),

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Final, Literal, Protocol, TypeAlias
+
+from msgspec import structs
 
 from offhook.media.messages import DeviceInfo
 
+CARD_RATE: Final = 16_000
+"""Hz of the sound card: all that G.722 carries. At 48 kHz each step would cost three times as much, for what few calls have."""
+
 Pull: TypeAlias = Callable[[int], bytes]
-"""Return exactly this many samples of 8 kHz mono 16-bit audio; never blocks."""
+"""Return exactly this many samples of mono 16-bit audio at the rate the device was opened with; never blocks."""
 Push: TypeAlias = Callable[[bytes], None]
-"""Take samples of 8 kHz mono 16-bit audio; never blocks."""
+"""Take such samples; never blocks."""
 
 
 class BackendError(Exception):
@@ -30,6 +36,11 @@ class FoundDevice:
 class OpenDevice(Protocol):
     """A running stream."""
 
+    @property
+    def latency(self) -> float:
+        """Return the length of its buffers in seconds, as far as the library tells."""
+        ...
+
     def close(self) -> None:
         """Stop it. May take long when the device is gone."""
         ...
@@ -42,12 +53,12 @@ class Backend(Protocol):
         """Return the devices there are now; an empty list on a machine without sound."""
         ...
 
-    def open_output(self, native: object | None, pull: Pull) -> OpenDevice:
-        """Start playing on a device (None: the system's default)."""
+    def open_output(self, native: object | None, rate: int, pull: Pull) -> OpenDevice:
+        """Start playing on a device (None: the system's default) at this rate (Hz), whatever the device's own is."""
         ...
 
-    def open_input(self, native: object | None, push: Push) -> OpenDevice:
-        """Start recording from a device (None: the system's default)."""
+    def open_input(self, native: object | None, rate: int, push: Push) -> OpenDevice:
+        """Start recording from a device (None: the system's default) at this rate (Hz)."""
         ...
 
 
@@ -55,3 +66,19 @@ def stable_id(library: str, kind: Literal["input", "output"], native: bytes, nam
     """Return an id that is the same at the next start. The name is part of it because systems give numbers out again."""
     text = b"\0".join((library.encode(), kind.encode(), native, name.encode()))
     return hashlib.blake2s(text, digest_size=6).hexdigest()
+
+
+def kept_apart(found: list[FoundDevice]) -> list[FoundDevice]:
+    """Return the devices with the second and third of one id numbered, in the order the system lists them.
+
+    Two headsets of one make are told apart by what the system calls them, where it calls them anything; this is for the rest.
+    """
+    seen: Counter[str] = Counter()
+    apart = []
+    for device in found:
+        identity = device.info.id
+        seen[identity] += 1
+        if seen[identity] > 1:
+            device = replace(device, info=structs.replace(device.info, id=f"{identity}-{seen[identity]}"))
+        apart.append(device)
+    return apart

@@ -7,7 +7,8 @@ from collections import deque
 from offhook.errors import OffhookError
 from offhook.io.audio.reading import open_source
 from offhook.io.audio.writing import open_recorder
-from offhook.media.messages import DeviceFailed, DeviceKind, DeviceRecovered, DevicesListed
+from offhook.media.card_messages import VoiceProcessing
+from offhook.media.messages import CardReport, DeviceFailed, DeviceKind, DevicesListed
 from offhook.media.sources import SAMPLE_RATE, SILENCE, Recorder, Source
 
 
@@ -17,7 +18,7 @@ class FileCard:
     rate = SAMPLE_RATE
 
     def __init__(self, source_path: str, target_path: str) -> None:
-        self._reports: deque[DeviceFailed | DeviceRecovered | DevicesListed] = deque()
+        self._reports: deque[CardReport] = deque()
         self._source: Source | None = None
         self._target: Recorder | None = None
         try:
@@ -45,11 +46,14 @@ class FileCard:
     def select(self, kind: DeviceKind, device_id: str) -> None:
         """Ignore the choice: the files are what there is."""
 
+    def process(self, wanted: VoiceProcessing) -> None:
+        """Leave the file as it is."""
+
     def devices(self) -> DevicesListed:
         """Return an empty list."""
         return DevicesListed((), ())
 
-    def poll(self) -> DeviceFailed | DeviceRecovered | DevicesListed | None:
+    def poll(self) -> CardReport | None:
         """Return the failure to open or write a file, once."""
         if self._target is not None and self._target.error:
             self._reports.append(DeviceFailed("output", self._target_path, self._target.error))

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import re
 import sys
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any, Literal
 
 import miniaudio
 
-from offhook.io.audio.backend import BackendError, FoundDevice, OpenDevice, Pull, Push, stable_id
+from offhook.io.audio.backend import BackendError, FoundDevice, OpenDevice, Pull, Push, kept_apart, stable_id
 from offhook.media.messages import DeviceInfo
-from offhook.media.sources import SAMPLE_RATE
 
 PERIOD_MS = 10
+PERIODS = 3  # miniaudio's own number
 APPLICATION = "offhook"
 
 
@@ -32,22 +34,24 @@ class MiniaudioBackend:
                 return []
         except miniaudio.MiniaudioError as problem:
             raise BackendError(_text(problem)) from problem
-        return _found(listing, "input") + _found(listing, "output")
+        return kept_apart(_found(listing, "input") + _found(listing, "output"))
 
-    def open_output(self, native: object | None, pull: Pull) -> OpenDevice:
+    def open_output(self, native: object | None, rate: int, pull: Pull) -> OpenDevice:
         """Start playing."""
-        return _Running(self._device(miniaudio.PlaybackDevice, native, "output_format"), _puller(pull))
+        device = self._device(miniaudio.PlaybackDevice, native, rate, "output_format")
+        return _Running(device, _puller(pull), PERIODS * PERIOD_MS / 1000)
 
-    def open_input(self, native: object | None, push: Push) -> OpenDevice:
+    def open_input(self, native: object | None, rate: int, push: Push) -> OpenDevice:
         """Start recording."""
-        return _Running(self._device(miniaudio.CaptureDevice, native, "input_format"), _pusher(push))
+        device = self._device(miniaudio.CaptureDevice, native, rate, "input_format")
+        return _Running(device, _pusher(push), PERIOD_MS / 1000)
 
     @staticmethod
-    def _device(make: Any, native: object | None, format_name: str) -> Any:
+    def _device(make: Any, native: object | None, rate: int, format_name: str) -> Any:
         try:
             device = make(
                 nchannels=1,
-                sample_rate=SAMPLE_RATE,
+                sample_rate=rate,
                 buffersize_msec=PERIOD_MS,
                 device_id=native,
                 app_name=APPLICATION,
@@ -64,8 +68,9 @@ class MiniaudioBackend:
 class _Running:
     """A started device."""
 
-    def __init__(self, device: Any, callback: Generator[Any, Any, None]) -> None:
+    def __init__(self, device: Any, callback: Generator[Any, Any, None], latency: float) -> None:
         self._device = device
+        self.latency = latency
         self._callback = callback  # miniaudio keeps no reference of its own in every version
         next(callback)
         try:
@@ -116,17 +121,43 @@ def _found(listing: Any, kind: Literal["input", "output"]) -> list[FoundDevice]:
         native = ffi.new("ma_device_id*", entry.id)  # a copy: the list dies with the context
         name = ffi.string(entry.name).decode(errors="replace")
         # Plugins of ALSA that are on every machine and are no devices; only asking jack writes to stderr.
-        # The id is an opaque union to Python; with ALSA its first bytes are the device's name, ended by NUL.
-        plugin = bytes(ffi.buffer(native)).partition(b"\0")[0].partition(b":")[0]
-        if listing.backend == "ALSA" and plugin in (b"null", b"jack", b"oss"):
+        key = _native_key(listing.backend, bytes(ffi.buffer(native)))
+        if listing.backend == "ALSA" and key.partition(b":")[0] in (b"null", b"jack", b"oss"):
             continue
         details = ffi.new("ma_device_info*")
         if lib.ma_context_get_device_info(listing._context, side.value, native, details) != lib.MA_SUCCESS:
             continue
-        identity = stable_id(listing.backend, kind, bytes(ffi.buffer(native)).rstrip(b"\0"), name)
+        identity = stable_id(listing.backend, kind, key, name)
         info = DeviceInfo(identity, kind, name, len(found), bool(entry.isDefault))
         found.append(FoundDevice(info, native))
     return found
+
+
+def _native_key(backend: str, raw: bytes) -> bytes:
+    """Return what the system calls a device. miniaudio's id is an opaque union to Python: a string ended by NUL, wide with
+    WASAPI, 16 bytes with DirectSound, a number with WinMM."""
+    if backend == "WASAPI":
+        end = next((place for place in range(0, len(raw), 2) if raw[place : place + 2] == b"\0\0"), len(raw))
+        return raw[:end]
+    if backend in ("DirectSound", "WinMM"):
+        return raw.rstrip(b"\0")
+    key = raw.partition(b"\0")[0]
+    return _by_card_name(key) if backend == "ALSA" else key
+
+
+def _by_card_name(key: bytes, cards: Path = Path("/proc/asound")) -> bytes:
+    """Return an ALSA name with the card's name for its number, which depends on the order in which things are plugged in."""
+    found = _ALSA_NUMBER.match(key)
+    if found is None:
+        return key
+    try:
+        name = (cards / f"card{int(found[2])}" / "id").read_bytes().strip()
+    except OSError:
+        return key
+    return found[1] + b"CARD=" + name + key[found.end() :]
+
+
+_ALSA_NUMBER = re.compile(rb"((?:[a-z]+)?:)([0-9]{1,3})(?=,|$)")
 
 
 def _text(problem: Exception) -> str:

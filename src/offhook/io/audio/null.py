@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from offhook.media.messages import DeviceFailed, DeviceInfo, DeviceKind, DeviceRecovered, DevicesListed
+from offhook.media.card_messages import VoiceProcessing
+from offhook.media.messages import CardReport, DeviceInfo, DeviceKind, DevicesListed
 from offhook.media.sources import SAMPLE_RATE, SILENCE
 
 _DEVICES = (
@@ -14,9 +15,8 @@ _DEVICES = (
 class NullCard:
     """Silence in, nothing out."""
 
-    rate = SAMPLE_RATE
-
-    def __init__(self) -> None:
+    def __init__(self, rate: int = SAMPLE_RATE) -> None:
+        self.rate = rate
         self._selected: dict[DeviceKind, str] = {"input": "", "output": "", "ring": ""}
 
     def capture(self) -> bytes:
@@ -33,11 +33,14 @@ class NullCard:
         """Remember the choice, so that `devices` tells it."""
         self._selected[kind] = device_id
 
+    def process(self, wanted: VoiceProcessing) -> None:
+        """Do nothing: silence is clean."""
+
     def devices(self) -> DevicesListed:
         """Return one device of each kind, so that choosing works without sound too."""
         return DevicesListed(_DEVICES, tuple(self._selected.items()))
 
-    def poll(self) -> DeviceFailed | DeviceRecovered | DevicesListed | None:
+    def poll(self) -> CardReport | None:
         """Return None: nothing ever happens."""
         return None
 

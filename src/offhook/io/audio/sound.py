@@ -1,8 +1,8 @@
-"""The sound card of the phone: opens devices when first used, keeps them open, notices when they die and brings them back.
+"""The sound card of the phone: three lines to devices, who is there and what is the default, and the voice that is cleaned.
 
 Three parties meet here. The engine's tick calls `capture`, `play` and `ring` and must never wait. The library's threads call
-`pull` and `push` and must never wait either. Everything slow (opening, closing, looking for devices, noticing silence) happens
-on one thread of this file. Between them lie deques of bounded length, whose append and popleft need no lock.
+`pull` and `push` and must never wait either. Everything slow (opening, closing, looking for devices, noticing silence, reading
+numpy) happens on one thread of this file. Between them lie rings of samples that need no lock.
 """
 
 from __future__ import annotations
@@ -12,35 +12,37 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
-from offhook.errors import InvalidArgument
-from offhook.io.audio.backend import Backend, BackendError, FoundDevice, OpenDevice, Pull, Push
-from offhook.io.audio.files import FileCard
-from offhook.io.audio.null import NullCard
-from offhook.media import pcm
-from offhook.media.messages import DeviceFailed, DeviceInfo, DeviceKind, DeviceRecovered, DevicesListed
-from offhook.media.sources import FRAME_BYTES, SAMPLE_RATE, SILENCE, SoundCard
+from msgspec import structs
 
-PLAY_FRAMES: Final = 8  # at most 160 ms before the loudspeaker; older frames fall out
-START_FRAMES: Final = 2  # after running dry, wait for two frames so that one late tick is not heard again
-CAPTURE_FRAMES: Final = 8
-CAPTURE_TARGET: Final = 4  # more than 80 ms waiting: drop one extra frame a tick until the delay is gone
-# PulseAudio calls back once or twice at the start and then not for two seconds: only after some calls is it running.
-SETTLED_CALLS: Final = 4
-START_LIMIT: Final = 5.0  # seconds until then
-LATER_CALLBACK: Final = 1.0  # seconds without a callback: the library may still say "running", the device is gone
-CHECK_EVERY: Final = 0.2
-RETRY_FIRST, RETRY_MOST = 1.0, 5.0
+from offhook.errors import InvalidArgument
+from offhook.io.audio.backend import CARD_RATE, Backend, BackendError, FoundDevice
+from offhook.io.audio.ends import Microphone, Speaker
+from offhook.io.audio.files import FileCard
+from offhook.io.audio.lines import Choice, Line, Opened, counting, counting_push
+from offhook.io.audio.null import NullCard
+from offhook.io.audio.rings import Capture, Playout, Reference, Ring
+from offhook.io.audio.voices import make_voice
+from offhook.media.card_messages import VoiceFailed, VoiceProcessing
+from offhook.media.messages import CardReport, DeviceInfo, DeviceKind, DevicesListed
+from offhook.media.sources import SILENCE, SoundCard
+from offhook.media.voice.chain import Voice
+
+CHECK_EVERY: Final = 0.2  # seconds, while a device is in use …
+CHECK_SOON: Final = 0.02  # … and while one takes over from another
+LOOK_EVERY: Final = 2.0  # seconds between two looks for devices that came or went while one is in use …
+LOOK_IDLE: Final = 5.0  # … and while none is
+LOOK_SHARE: Final = 200  # … but no more than this fraction of the time: without a sound server a look takes 60 ms
 CLOSE_WAIT: Final = 0.5  # seconds
-LIST_WAIT: Final = 0.5  # seconds the caller of devices() waits before it gets the last known list
+LIST_WAIT: Final = 2.0  # seconds the caller of devices() waits before it gets the last known list
 
 
 def open_sound_card(backend: str = "auto") -> SoundCard:
-    """Return the sound card: 'auto' (the system's), 'null' (silence) or 'file:IN.wav,OUT.wav' (either may be empty).
+    """Return the sound card: 'auto' (the system's), 'miniaudio' or 'sounddevice' (the same, by this library), 'null' (silence)
+    or 'file:IN.wav,OUT.wav' (either may be empty).
 
-    'auto' never fails here: without sound there is one DeviceFailed from `poll`, and silence. Raises InvalidArgument for
+    The system's never fails here: without sound there is one DeviceFailed from `poll`, and silence. Raises InvalidArgument for
     another word.
     """
     if backend == "null":
@@ -48,117 +50,54 @@ def open_sound_card(backend: str = "auto") -> SoundCard:
     if backend.startswith("file:"):
         source, _, target = backend.removeprefix("file:").partition(",")
         return FileCard(source, target)
-    if backend != "auto":
-        raise InvalidArgument.field("audio", "write auto, null or file:IN.wav,OUT.wav")
-    return SystemCard(system_backend)
+    makers = {"auto": system_backend, "miniaudio": _miniaudio, "sounddevice": _sounddevice}
+    if backend not in makers:
+        raise InvalidArgument.field("audio", "write auto, miniaudio, sounddevice, null or file:IN.wav,OUT.wav")
+    return SystemCard(makers[backend])
 
 
 def system_backend() -> Backend:
     """Return miniaudio, or sounddevice where that is not installed. Imported late: it costs 30 ms and 10 MB."""
     try:
-        from offhook.io.audio.miniaudio_backend import MiniaudioBackend
+        return _miniaudio()
     except ImportError:
-        from offhook.io.audio.sounddevice_backend import SounddeviceBackend
+        return _sounddevice()
 
-        return SounddeviceBackend()
+
+def _miniaudio() -> Backend:
+    from offhook.io.audio.miniaudio_backend import MiniaudioBackend
+
     return MiniaudioBackend()
 
 
-class Speaker:
-    """Frames on their way to an output device: what is played, and the ring if it has no device of its own."""
+def _sounddevice() -> Backend:
+    from offhook.io.audio.sounddevice_backend import SounddeviceBackend
 
-    def __init__(self) -> None:
-        self.frames: deque[bytes] = deque(maxlen=PLAY_FRAMES)
-        self.ringing: deque[bytes] = deque(maxlen=PLAY_FRAMES)
-        self._rest = b""
-        self._dry = True
-
-    def pull(self, samples: int) -> bytes:
-        """Return this many samples; silence when there is nothing."""
-        wanted = 2 * samples
-        parts = [self._rest]
-        have = len(self._rest)
-        while have < wanted:
-            frame = self._next()
-            parts.append(frame)
-            have += len(frame)
-        block = b"".join(parts)
-        self._rest = block[wanted:]
-        return block[:wanted]
-
-    def _next(self) -> bytes:
-        waiting = max(len(self.frames), len(self.ringing))
-        if waiting == 0 or (self._dry and waiting < START_FRAMES):
-            self._dry = True
-            return SILENCE
-        self._dry = False
-        frame, ring = _take(self.frames), _take(self.ringing)
-        if frame is None or ring is None:
-            return frame or ring or SILENCE
-        return pcm.add(frame, ring)
-
-
-class Microphone:
-    """Frames from an input device."""
-
-    def __init__(self) -> None:
-        self.frames: deque[bytes] = deque(maxlen=CAPTURE_FRAMES)
-        self._rest = b""
-
-    def push(self, samples: bytes) -> None:
-        """Take what the device has heard."""
-        block = self._rest + samples
-        end = len(block) - len(block) % FRAME_BYTES
-        for start in range(0, end, FRAME_BYTES):
-            self.frames.append(block[start:start + FRAME_BYTES])
-        self._rest = block[end:]
-
-    def read(self) -> bytes:
-        """Return the oldest frame, or silence."""
-        if len(self.frames) > CAPTURE_TARGET:
-            _take(self.frames)
-        return _take(self.frames) or SILENCE
-
-
-def _take(frames: deque[bytes]) -> bytes | None:
-    """Return the oldest frame, None if there is none (the other side of the deque may be emptying it at this moment)."""
-    try:
-        return frames.popleft()
-    except IndexError:
-        return None
-
-
-@dataclass(slots=True)
-class _Line:
-    """One device in use. The card's thread changes it; the tick sets `wanted` and `selected`, callbacks `heard` and `calls`."""
-
-    kind: DeviceKind
-    selected: str = ""
-    wanted: bool = False
-    device: OpenDevice | None = None
-    opened_for: str = ""
-    opened_at: float = 0.0
-    heard: float = 0.0  # time of the last callback
-    calls: int = 0  # callbacks since opening
-    failed: bool = False
-    retry_at: float = 0.0
-    retry_after: float = RETRY_FIRST
+    return SounddeviceBackend()
 
 
 class SystemCard:
     """The devices of this machine. Takes a function that gives the backend, so that its import costs the tick nothing."""
 
-    rate = SAMPLE_RATE
-
-    def __init__(self, make_backend: Callable[[], Backend], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, make_backend: Callable[[], Backend], clock: Callable[[], float] = time.monotonic, *, rate: int = CARD_RATE
+    ) -> None:
+        self.rate = rate
         self._make_backend = make_backend
         self._clock = clock
         self._backend: Backend | None = None
-        self._speaker, self._ringer, self._microphone = Speaker(), Speaker(), Microphone()
+        self._reports: deque[CardReport] = deque(maxlen=100)
+        self._voice_ring, self._shared_ring, self._ringer_ring = Ring(rate), Ring(rate), Ring(rate)
+        self._microphone, self._reference = Microphone(), Reference(rate)
         kinds: tuple[DeviceKind, ...] = ("input", "output", "ring")
-        self._lines = {kind: _Line(kind) for kind in kinds}
-        self._reports: deque[DeviceFailed | DeviceRecovered | DevicesListed] = deque(maxlen=100)
+        self._lines = {kind: Line(kind, self, self._reports.append) for kind in kinds}
+        self._wanted_voice = VoiceProcessing()
+        self._made_voice = VoiceProcessing()
+        self._voice: Voice | None = None
         self._known: tuple[DeviceInfo, ...] = ()
+        self._told: tuple[DeviceInfo, ...] | None = None  # None: nobody has asked yet
+        self._defaults: dict[str, str] = {}
+        self._look_at = 0.0
         self._askers: deque[threading.Event] = deque()
         self._wake = threading.Event()
         self._closing = False
@@ -169,37 +108,49 @@ class SystemCard:
     def capture(self) -> bytes:
         """Return one frame from the microphone; silence when there is none."""
         self._want("input")
-        return self._microphone.read()
+        got = self._microphone.read()
+        if got is None:
+            return SILENCE
+        frame, ring, at = got
+        voice = self._voice
+        if voice is None:
+            return frame
+        played = self._reference.beside(ring, at, len(frame) // 2) if self._lines["output"].current is not None else None
+        return voice.process(frame, played)
 
     def play(self, frame: bytes) -> None:
         """Queue one frame for the loudspeaker."""
         self._want("output")
-        self._speaker.frames.append(frame)
+        self._voice_ring.write(frame)
 
     def ring(self, frame: bytes) -> None:
         """Queue one frame for the ring device; without one of its own the ring is mixed into the loudspeaker."""
-        if self._lines["ring"].selected:
-            self._want("ring")
-            self._ringer.ringing.append(frame)
-        else:
-            self._want("output")
-            self._speaker.ringing.append(frame)
+        own = bool(self._lines["ring"].selected)
+        self._want("ring" if own else "output")
+        (self._ringer_ring if own else self._shared_ring).write(frame)
 
     def select(self, kind: DeviceKind, device_id: str) -> None:
-        """Use this device from now on; a running one is exchanged within a moment."""
+        """Use this device from now on; a running one plays until the new one does."""
         self._lines[kind].selected = device_id
         if self._thread is not None:
             self._wake.set()
 
+    def process(self, wanted: VoiceProcessing) -> None:
+        """Clean the microphone in these ways from now on; what is missing for it comes out of `poll`."""
+        self._wanted_voice = wanted
+        if self._thread is not None:
+            self._wake.set()
+
     def devices(self) -> DevicesListed:
-        """Return the devices there are now and those selected; after half a second of waiting the last known ones."""
+        """Return the devices there are now and those selected; after two seconds of waiting the last known ones."""
         answered = threading.Event()
         self._askers.append(answered)
         self._start()
         answered.wait(LIST_WAIT)
+        self._told = self._known  # what comes out of a longer wait is reported
         return self._listed()
 
-    def poll(self) -> DeviceFailed | DeviceRecovered | DevicesListed | None:
+    def poll(self) -> CardReport | None:
         """Return the next thing to report, or None."""
         return self._reports.popleft() if self._reports else None
 
@@ -212,6 +163,7 @@ class SystemCard:
 
     def _want(self, kind: DeviceKind) -> None:
         line = self._lines[kind]
+        line.used += 1
         if not line.wanted:
             line.wanted = True
             self._start()
@@ -223,33 +175,69 @@ class SystemCard:
         self._wake.set()
 
     def _listed(self) -> DevicesListed:
-        return DevicesListed(self._known, tuple((kind, line.selected) for kind, line in self._lines.items()))
+        return DevicesListed(self._with_figures(), tuple((kind, line.selected) for kind, line in self._lines.items()))
+
+    def _with_figures(self) -> tuple[DeviceInfo, ...]:
+        """Return the devices, with what is known of those in use."""
+        using: dict[tuple[str, str], Opened] = {}
+        for line in self._lines.values():
+            if (current := line.current) is not None:
+                side = "input" if line.kind == "input" else "output"
+                using.setdefault((side, line.selected or self._defaults.get(side, "")), current)
+        return tuple(
+            device if (used := using.get((device.kind, device.id))) is None else structs.replace(
+                device, latency_ms=used.latency_ms, underruns=used.end.underruns, overruns=used.end.overruns
+            )
+            for device in self._known
+        )  # fmt: skip
 
     # --- the card's own thread
 
     def _run(self) -> None:
         while not self._closing:
-            self._wake.wait(CHECK_EVERY)
+            self._wake.wait(self._patience())
             self._wake.clear()
             try:
                 self.check()
             except Exception as problem:  # the outermost loop: a surprise in a driver's library must not end all sound
                 self._surprised(problem)
         for line in self._lines.values():
-            self._shut(line)
+            line.shut()
+
+    def _patience(self) -> float:
+        lines = self._lines.values()
+        if any(line.busy for line in lines):
+            return CHECK_SOON
+        if any(line.wanted for line in lines):
+            return CHECK_EVERY
+        return max(CHECK_EVERY, self._look_at - self._clock())
 
     def _surprised(self, problem: Exception) -> None:
         for line in self._lines.values():
             if line.wanted:
-                self._died(line, self._clock(), f"{type(problem).__name__}: {problem}")
+                line.died(self._clock(), f"{type(problem).__name__}: {problem}")
 
     def check(self) -> None:
-        """Do what is due: answer askers, open what is wanted, exchange what was selected, notice what died."""
+        """Do what is due: answer askers, notice who came and went, open what is wanted, exchange what was selected."""
         if self._askers:
             self._answer()
-        for line in self._lines.values():
+        elif self._clock() >= self._look_at:
+            with contextlib.suppress(BackendError):
+                self._look()
+        if self._wanted_voice != self._made_voice and self._lines["input"].wanted:
+            self._change_voice(self._wanted_voice)
+        for kind, line in self._lines.items():
             if line.wanted:
-                self._tend(line)
+                side = "input" if kind == "input" else "output"
+                line.tend(self._clock(), Choice(line.selected, "" if line.selected else self._defaults.get(side, "")))
+
+    def _change_voice(self, wanted: VoiceProcessing) -> None:
+        self._made_voice = wanted
+        try:
+            self._voice = make_voice(self.rate, wanted, self._voice)
+        except ImportError as problem:
+            self._voice = None
+            self._reports.append(VoiceFailed(str(problem)))
 
     def _answer(self) -> None:
         # Whatever happens in the library, who asked gets an answer.
@@ -259,96 +247,67 @@ class SystemCard:
             self._askers.popleft().set()
 
     def _look(self) -> list[FoundDevice]:
+        began = self._clock()
+        self._look_at = began + LOOK_IDLE
         if self._backend is None:
             self._backend = self._make_backend()
+        spent = time.thread_time()
         found = self._backend.find()
+        spent = time.thread_time() - spent
+        every = LOOK_EVERY if any(line.wanted for line in self._lines.values()) else LOOK_IDLE
+        self._look_at = began + max(every, LOOK_SHARE * spent)
         self._known = tuple(device.info for device in found)
+        self._defaults = {device.kind: device.id for device in self._known if device.default}
+        if self._known != self._told and not self._askers:
+            if self._told is not None:
+                self._reports.append(self._listed())
+            self._told = self._known
         return found
 
-    def _tend(self, line: _Line) -> None:
-        now = self._clock()
-        if line.opened_for != line.selected:
-            self._shut(line)
-            line.opened_for, line.failed, line.retry_at, line.retry_after = line.selected, False, now, RETRY_FIRST
-        if line.kind == "ring" and not line.selected:
-            line.wanted = False  # the ring goes through the loudspeaker again
-        elif line.device is None:
-            if now >= line.retry_at:
-                self._try_open(line, now)
-        elif line.calls >= SETTLED_CALLS:
-            self._recovered(line)
-            if now - line.heard > LATER_CALLBACK:
-                self._died(line, now, "the device has stopped")
-        elif now - line.opened_at > START_LIMIT:
-            self._died(line, now, "the device does not start")
+    # --- what lines ask for
 
-    def _try_open(self, line: _Line, now: float) -> None:
-        try:
-            self._open(line)
-        except BackendError as problem:
-            self._died(line, now, str(problem))
-
-    def _open(self, line: _Line) -> None:
-        before = self._known
+    def open(self, line: Line, selected: str) -> Opened:
+        """Open a device for a line. Raises BackendError."""
         found = self._look()
-        if line.failed and self._known != before:
-            self._reports.append(self._listed())
         side = "input" if line.kind == "input" else "output"
         choices = [device for device in found if device.info.kind == side]
         if not choices:
             raise BackendError(f"this machine has no {side} device")
         native = None
-        if line.selected:
-            native = next((device.native for device in choices if device.info.id == line.selected), None)
+        if selected:
+            native = next((device.native for device in choices if device.info.id == selected), None)
             if native is None:
                 raise BackendError("the selected device is not there")
         assert self._backend is not None
-        line.calls, line.opened_at = 0, self._clock()
+        now, rate = self._clock(), self.rate
         if line.kind == "input":
-            line.device = self._backend.open_input(native, self._push(line))
-        else:
-            speaker = self._speaker if line.kind == "output" else self._ringer
-            line.device = self._backend.open_output(native, self._pull(line, speaker))
+            capture = Capture(rate)
+            opened = Opened(capture, now)
+            opened.device = self._backend.open_input(native, rate, counting_push(opened, capture.ring.write, self._clock))
+            return opened
+        rings = (self._voice_ring, self._shared_ring) if line.kind == "output" else (self._ringer_ring,)
+        speaker = Speaker(*(Playout(ring, rate, silent=True) for ring in rings))
+        opened = Opened(speaker, now)
+        opened.device = self._backend.open_output(native, rate, counting(opened, speaker.pull, self._clock))
+        return opened
 
-    def _pull(self, line: _Line, speaker: Speaker) -> Pull:
-        clock = self._clock
+    def take(self, line: Line, opened: Opened) -> None:
+        """Let a device be heard."""
+        if line.kind != "ring":
+            self._reference.restart()
+        if isinstance(opened.end, Capture):
+            self._microphone.coming.append(opened.end)
+        elif isinstance(opened.end, Speaker):
+            if line.kind == "output":
+                opened.end.reference = self._reference
+            opened.end.fade_in()
 
-        def pull(samples: int) -> bytes:
-            line.heard = clock()
-            line.calls += 1
-            return speaker.pull(samples)
+    def leave(self, line: Line, opened: Opened) -> None:
+        """Let a device be heard no more."""
+        if isinstance(opened.end, Speaker):
+            opened.end.reference = None
+            opened.end.fade_out()
 
-        return pull
-
-    def _push(self, line: _Line) -> Push:
-        clock = self._clock
-
-        def push(samples: bytes) -> None:
-            line.heard = clock()
-            line.calls += 1
-            self._microphone.push(samples)
-
-        return push
-
-    def _died(self, line: _Line, now: float, reason: str) -> None:
-        self._shut(line)
-        if not line.failed:
-            line.failed = True
-            self._reports.append(DeviceFailed(line.kind, line.opened_for, reason))
-        line.retry_at = now + line.retry_after
-        line.retry_after = min(RETRY_MOST, 2 * line.retry_after)
-
-    def _recovered(self, line: _Line) -> None:
-        if line.failed:
-            line.failed, line.retry_after = False, RETRY_FIRST
-            self._reports.append(DeviceRecovered(line.kind, line.opened_for))
-
-    @staticmethod
-    def _shut(line: _Line) -> None:
-        device, line.device = line.device, None
-        if device is None:
-            return
-        # A library may wait for a dead sound server for ever; then only this thread is lost.
-        closing = threading.Thread(target=device.close, name="offhook-sound-close", daemon=True)
-        closing.start()
-        closing.join(CLOSE_WAIT)
+    def look_again(self) -> None:
+        """Look which devices there are when things are next seen to."""
+        self._look_at = 0.0

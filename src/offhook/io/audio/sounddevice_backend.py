@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from typing import Any, Literal
 
-from offhook.io.audio.backend import BackendError, FoundDevice, OpenDevice, Pull, Push, stable_id
+from offhook.io.audio.backend import BackendError, FoundDevice, OpenDevice, Pull, Push, kept_apart, stable_id
 from offhook.media.messages import DeviceInfo
-from offhook.media.sources import SAMPLE_RATE
 
-BLOCK_SAMPLES = SAMPLE_RATE // 100
+BLOCKS_A_SECOND = 100
 
 
 class SounddeviceBackend:
@@ -20,50 +21,88 @@ class SounddeviceBackend:
         except (ImportError, OSError) as problem:  # OSError: the package is there, libportaudio is not
             raise BackendError(f"sounddevice cannot be used: {problem}") from problem
         self._library: Any = sounddevice
+        self._open = 0
+        self._lock = threading.Lock()
 
     def find(self) -> list[FoundDevice]:
-        """Return what there is. PortAudio looks only when it starts, so a device plugged in later appears at restart."""
+        """Return what there is.
+
+        PortAudio looks only when it starts. It is started again while nothing is open; what is plugged in during a call appears
+        after it.
+        """
         try:
-            entries = list(self._library.query_devices())
-            defaults = tuple(self._library.default.device)
+            with self._lock:
+                if not self._open:
+                    self._library._terminate()
+                    self._library._initialize()
+                entries = list(self._library.query_devices())
+                defaults = tuple(self._library.default.device)
+                hosts = [str(host["name"]) for host in self._library.query_hostapis()]
         except self._library.PortAudioError as problem:
             raise BackendError(str(problem)) from problem
-        return self._side(entries, "input", defaults[0]) + self._side(entries, "output", defaults[1])
+        return kept_apart(
+            self._side(entries, hosts, "input", defaults[0]) + self._side(entries, hosts, "output", defaults[1])
+        )
 
     @staticmethod
-    def _side(entries: list[Any], kind: Literal["input", "output"], default: int) -> list[FoundDevice]:
+    def _side(
+        entries: list[Any], hosts: list[str], kind: Literal["input", "output"], default: int
+    ) -> list[FoundDevice]:
         found: list[FoundDevice] = []
         for number, entry in enumerate(entries):
             if entry[f"max_{kind}_channels"] > 0:
                 name = str(entry["name"])
-                identity = stable_id("portaudio", kind, str(entry["hostapi"]).encode(), name)
+                identity = stable_id("portaudio", kind, hosts[entry["hostapi"]].encode(), name)
                 found.append(FoundDevice(DeviceInfo(identity, kind, name, len(found), number == default), number))
         return found
 
-    def open_output(self, native: object | None, pull: Pull) -> OpenDevice:
+    def open_output(self, native: object | None, rate: int, pull: Pull) -> OpenDevice:
         """Start playing."""
 
         def fill(outdata: Any, frames: int, _time: object, _status: object) -> None:
             outdata[:] = pull(frames)
 
-        return self._start(self._library.RawOutputStream, native, fill)
+        return self._start(self._library.RawOutputStream, native, rate, fill)
 
-    def open_input(self, native: object | None, push: Push) -> OpenDevice:
+    def open_input(self, native: object | None, rate: int, push: Push) -> OpenDevice:
         """Start recording."""
 
         def take(indata: Any, _frames: int, _time: object, _status: object) -> None:
             push(bytes(indata))
 
-        return self._start(self._library.RawInputStream, native, take)
+        return self._start(self._library.RawInputStream, native, rate, take)
 
-    def _start(self, make: Any, native: object | None, callback: Any) -> OpenDevice:
-        try:
-            stream = make(
-                samplerate=SAMPLE_RATE, blocksize=BLOCK_SAMPLES, device=native, channels=1, dtype="int16",
-                latency="low", callback=callback,
-            )
-            stream.start()
-        except self._library.PortAudioError as problem:
-            raise BackendError(str(problem)) from problem
-        opened: OpenDevice = stream
-        return opened
+    def _start(self, make: Any, native: object | None, rate: int, callback: Any) -> OpenDevice:
+        with self._lock:
+            try:
+                stream = make(
+                    samplerate=rate, blocksize=rate // BLOCKS_A_SECOND, device=native, channels=1, dtype="int16",
+                    latency="low", callback=callback,
+                )  # fmt: skip
+                stream.start()
+            except self._library.PortAudioError as problem:
+                raise BackendError(str(problem)) from problem
+            self._open += 1
+        return _Stream(self, stream)
+
+    def closed(self) -> None:
+        """Take note that a stream is closed."""
+        with self._lock:
+            self._open -= 1
+
+
+class _Stream:
+    """A started stream."""
+
+    def __init__(self, backend: SounddeviceBackend, stream: Any) -> None:
+        self._backend = backend
+        self._stream: Any = stream
+        self.latency = float(stream.latency)
+
+    def close(self) -> None:
+        """Stop it; harmless when repeated."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            with contextlib.suppress(self._backend._library.PortAudioError):
+                stream.close()
+            self._backend.closed()

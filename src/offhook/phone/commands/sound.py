@@ -233,10 +233,38 @@ class SetDevice(Command, frozen=True, kw_only=True):
     scope: ClassVar[Scope] = "media"
 
 
-class TestDevice(Command, frozen=True, kw_only=True):
-    """Let the loudspeaker or the ring device be heard for two seconds, while there is no call. Succeeds when it was."""
+class SetVoice(Command, frozen=True, kw_only=True):
+    """Choose what is done to the microphone from now on, also in running calls; what is left out stays as it is.
 
-    kind: Literal["output", "ring"] = "output"
+    `echo_cancellation` takes out what the microphone hears of the loudspeaker, `noise_suppression` turns the noise of the room
+    down, `gain_control` brings speech to an even level. Programs that speak in a call are not touched.
+    """
+
+    echo_cancellation: bool | None = None
+    noise_suppression: bool | None = None
+    gain_control: bool | None = None
+    scope: ClassVar[Scope] = "media"
+
+
+class MeterAudio(Command, frozen=True, kw_only=True):
+    """Tell how loud microphone and loudspeaker are (`audio.level`) each `interval_ms`, for `seconds`; 0 ends it.
+
+    Say it again to go on; a later one replaces the former. Without a call the microphone is opened for it.
+    """
+
+    interval_ms: int = 200
+    seconds: float = 60.0
+    scope: ClassVar[Scope] = "media"
+
+
+class TestDevice(Command, frozen=True, kw_only=True):
+    """Let the loudspeaker or the ring device be heard for two seconds, while there is no call. Succeeds when it was.
+
+    `input`: record the microphone for a second, tell its level (`device.tested`) and play the recording; fails if there was
+    nothing to hear.
+    """
+
+    kind: Literal["input", "output", "ring"] = "output"
     scope: ClassVar[Scope] = "media"
 
 
@@ -247,6 +275,6 @@ class ListDevices(Command, frozen=True, kw_only=True):
 
 
 class GetAudio(Command, frozen=True, kw_only=True):
-    """Answer the AudioView: volumes, mute, devices."""
+    """Answer the AudioView: volumes, mute, devices, what is done to the microphone."""
 
     scope: ClassVar[Scope] = "read"

@@ -111,6 +111,42 @@ class DeviceListed(Event, frozen=True, kw_only=True):
     devices: tuple[DeviceInfo, ...]
 
 
+class DeviceAdded(Event, frozen=True, kw_only=True):
+    """A sound device was plugged in, or appeared otherwise."""
+
+    device: DeviceInfo
+
+
+class DeviceRemoved(Event, frozen=True, kw_only=True):
+    """A sound device is gone; `device.error` follows where it was in use."""
+
+    device: DeviceInfo
+
+
+class DeviceChanged(Event, frozen=True, kw_only=True):
+    """A sound device became the system's default or ceased to be it, or has another name. Who uses the default follows."""
+
+    device: DeviceInfo
+
+
+class DeviceTested(Event, frozen=True, kw_only=True):
+    """A second of the microphone was recorded: its loudest tenth of a second in dB against full scale (-96 is silence)."""
+
+    kind: str
+    heard: bool
+    level_db: float
+
+
+class AudioLevel(Event, frozen=True, kw_only=True):
+    """How loud microphone and loudspeaker are, in dB against full scale (dBov; 0 is as loud as can be, -96 is silence).
+
+    Told while `meter_audio` asks for it.
+    """
+
+    input_db: float
+    output_db: float
+
+
 class DeviceError(Event, frozen=True, kw_only=True):
     """A sound device vanished or refuses to open; calls go on without it."""
 

@@ -102,6 +102,7 @@ SETTINGS: Final[tuple[Key, ...]] = (
     Key("audioRingDevice", "phone.ring_device", convert=text),
     Key("volumeOutput", "phone.output_volume", convert=whole),
     Key("volumeInput", "phone.mic_volume", convert=whole),
+    Key("EC", "phone.echo_cancellation", convert=switch),
     Key("audioCodecs", "media.codecs", "those that this phone has, in this order"),
     Key("DTMFMethod", "phone.dtmf_method", "0 auto, 1 inband, 2 rtp, 3 info",
         convert=numbered("auto", "inband", "rtp", "info")),
@@ -132,8 +133,8 @@ SETTINGS: Final[tuple[Key, ...]] = (
         "cmdCallBusy", "cmdCallEnd",
     )),
     *_unsupported("recordings are WAV files here", "recordingFormat"),
-    *_unsupported("there is no echo canceller, silence detection or gain control yet: do this in the system's sound settings",
-                  "EC", "VAD", "micAmplification", "swLevelAdjustment"),
+    *_unsupported("there is no silence detection; a level that is too low is raised by phone.gain_control, or in the system's "
+                  "sound settings", "VAD", "micAmplification", "swLevelAdjustment"),
     *_unsupported("no choice of callers here: `[hooks] decide` or an answering program can do it (docs/hooks.md)",
                   "autoAnswerNumber", "noIgnoreCall"),
     *_unsupported("the exchange's codes for transfers are sent as digits: offhook dtmf '##1002'; better: offhook transfer",

@@ -1,0 +1,122 @@
+"""Takes the loudspeaker's sound out of the microphone's: a Kalman filter over partitions of a block, in the frequency domain.
+
+After Kuech, Mabande, Enzner, "State-space architecture of the partitioned-block-based acoustic echo controller" (2014): the
+filter knows for each frequency how sure it is of the room, and how loud what is no echo is, and so goes on slowly while the
+person at the phone speaks (double talk) and fast while only the far end does. No detector decides which of both it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+FORGET: Final = 0.9993  # how much of the room is still true a block later; what is not lets the filter follow a moved chair
+NEAR_SMOOTH: Final = 0.6  # of the spectrum of what is no echo, from block to block
+NEAR_LEAST: Final = 0.1  # of an error, as much is at least taken for no echo
+FIRST_DOUBT: Final = 0.1  # the variance of a frequency of the first partition before anything is known …
+DOUBT_DECAY: Final = 0.8  # … and of the next ones, for a room dies away
+POWER_SMOOTH: Final = 0.15
+WRONG: Final = 1.2
+LEAST: Final = 1e-7  # power below any sound's, with samples of -1 to 1
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """One block without its echo, the echo that was taken out, and the power (`block` + 1 bins) by which that may be wrong."""
+
+    samples: NDArray[np.float32]
+    echo: NDArray[np.float32]
+    doubt: NDArray[np.float32]
+
+
+class EchoFilter:
+    """Learns the way from loudspeaker to microphone; blocks of `block` samples from -1 to 1, `partitions` blocks of room."""
+
+    def __init__(self, block: int, partitions: int) -> None:
+        import numpy
+
+        self._np = numpy
+        self.block = block
+        self.reach = (partitions + 1) * block  # samples of the past that `shift` wants
+        bins = block + 1
+        self._spoken = numpy.zeros(2 * block, numpy.float32)
+        self._far = numpy.zeros((partitions, bins), numpy.complex64)  # spectra of what was played, the latest first
+        self._power = numpy.zeros((partitions, bins), numpy.float32)
+        self._room = numpy.zeros((partitions, bins), numpy.complex64)
+        decay = FIRST_DOUBT * DOUBT_DECAY ** numpy.arange(partitions, dtype=numpy.float32)
+        self._first_doubt = numpy.repeat(decay[:, None], bins, axis=1)
+        self._doubt = self._first_doubt.copy()
+        self._near = numpy.full(bins, LEAST, numpy.float32)
+        self._padded = numpy.zeros(2 * block, numpy.float32)
+        self._heard_power = self._left_power = 0.0
+        self._turn = 0
+
+    def process(self, heard: NDArray[np.float32], played: NDArray[np.float32]) -> Cleaned:
+        """Take the echo of `played` out of `heard`."""
+        numpy, block = self._np, self.block
+        self._spoken[:block] = self._spoken[block:]
+        self._spoken[block:] = played
+        self._far[1:] = self._far[:-1]
+        self._power[1:] = self._power[:-1]
+        self._far[0] = numpy.fft.rfft(self._spoken)
+        self._power[0] = numpy.abs(self._far[0]) ** 2
+        echo = numpy.fft.irfft((self._far * self._room).sum(axis=0))[block:]
+        left = heard - echo
+        self._padded[block:] = left
+        error = numpy.fft.rfft(self._padded)
+        uncertain = 0.5 * (self._power * self._doubt).sum(axis=0)
+        self._learn(error, uncertain)
+        return self._judged(heard, left, echo, uncertain)
+
+    def shift(self, blocks: int, played: NDArray[np.float32]) -> None:
+        """From now on `played` comes so many blocks later (less than 0: earlier); the latest `reach` samples of it that way.
+
+        What was learnt moves along, so the filter goes on where it was.
+        """
+        numpy, block, count = self._np, self.block, len(self._room)
+        room, doubt = numpy.zeros_like(self._room), self._first_doubt.copy()
+        kept = max(0, count - abs(blocks))
+        to, start = (0, blocks) if blocks > 0 else (-blocks, 0)
+        room[to : to + kept] = self._room[start : start + kept]
+        doubt[to : to + kept] = self._doubt[start : start + kept]
+        self._room, self._doubt = room, doubt
+        for place in range(count):
+            end = len(played) - place * block
+            self._far[place] = numpy.fft.rfft(played[end - 2 * block : end])
+        self._power = numpy.abs(self._far) ** 2
+        self._spoken[:] = played[-2 * block :]
+
+    def _learn(self, error: NDArray[np.complex64], uncertain: NDArray[np.float32]) -> None:
+        numpy, block = self._np, self.block
+        power = numpy.abs(error) ** 2
+        # An error is what is no echo and what we do not know of the room. Taking all of it for the former would learn slowly.
+        self._near += (1 - NEAR_SMOOTH) * (numpy.maximum(power - uncertain, NEAR_LEAST * power) - self._near)
+        gain = self._doubt / (uncertain + self._near + LEAST)
+        step = gain * self._far.conj() * error
+        # A partition is `block` taps long: what the circle of the transform adds is no room. Half of them each time will do.
+        half = slice(self._turn, None, 2)
+        self._turn ^= 1
+        taps = numpy.fft.irfft(self._room[half] + step[half])
+        taps[:, block:] = 0.0
+        self._room += step
+        self._room[half] = numpy.fft.rfft(taps)
+        self._doubt *= FORGET * FORGET * (1 - 0.5 * gain * self._power)
+        self._doubt += (1 - FORGET * FORGET) * numpy.abs(self._room) ** 2
+
+    def _judged(
+        self, heard: NDArray[np.float32], left: NDArray[np.float32], echo: NDArray[np.float32], uncertain: NDArray[np.float32]
+    ) -> Cleaned:
+        """Return the block; where the filter makes it louder for a tenth of a second, the room is another one: begin again."""
+        numpy = self._np
+        self._heard_power += POWER_SMOOTH * (float(numpy.dot(heard, heard)) - self._heard_power)
+        self._left_power += POWER_SMOOTH * (float(numpy.dot(left, left)) - self._left_power)
+        if self._left_power <= WRONG * self._heard_power + LEAST:
+            return Cleaned(left, echo, uncertain)
+        self._room[:] = 0.0
+        self._doubt[:] = self._first_doubt
+        self._left_power = 0.0
+        return Cleaned(heard, numpy.zeros_like(echo), 0.5 * (self._power * self._doubt).sum(axis=0))

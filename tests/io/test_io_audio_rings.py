@@ -1,0 +1,176 @@
+"""Rings between tick and device, sample by sample."""
+
+from __future__ import annotations
+
+import struct
+import threading
+from array import array
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from offhook.io.audio.rings import MOST_MS, Capture, Playout, Reference, Ring
+
+RATE = 8000
+FRAME = 160
+
+
+def count_up(start: int, samples: int) -> bytes:
+    return array("h", [(start + place) % 30_000 for place in range(samples)]).tobytes()
+
+
+def values(samples: bytes | None) -> list[int]:
+    return list(struct.unpack(f"<{len(samples) // 2}h", samples)) if samples else []
+
+
+@given(st.lists(st.integers(1, 900), max_size=40), st.integers(-2000, 30_000), st.integers(1, 2000))
+def test_ring_holds_the_latest_second(pieces: list[int], at: int, wanted: int) -> None:
+    ring = Ring(RATE)
+    for piece in pieces:
+        ring.write(count_up(ring.written, piece))
+    expected = [
+        place % 30_000 if max(0, ring.written - RATE) <= place < ring.written else 0 for place in range(at, at + wanted)
+    ]
+    assert values(ring.read(at, wanted)) == expected
+
+
+def test_ring_under_two_threads() -> None:
+    ring = Ring(RATE)
+    wrong: list[int] = []
+
+    def read() -> None:
+        while ring.written < 40 * RATE:
+            at = ring.written - 400
+            if at < 0:
+                continue
+            heard = ring.read(at, 200)
+            # Between two looks this writer may come around; a tick never does, it writes a second in a second.
+            if ring.written < at + RATE - 160 and heard != count_up(at, 200):
+                wrong.append(at)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    while ring.written < 40 * RATE:
+        ring.write(count_up(ring.written, 80))
+    reader.join()
+    assert wrong == []
+
+
+def test_playout_waits_for_two_frames_and_plays_all() -> None:
+    ring = Ring(RATE)
+    playout = Playout(ring, RATE)
+    ring.write(count_up(1, FRAME))
+    assert playout.pull(80) is None
+    ring.write(count_up(161, FRAME))
+    assert values(playout.pull(100)) + values(playout.pull(220)) == list(range(1, 321))
+    assert playout.pull(80) is None or not any(values(playout.pull(80)))
+    assert playout.ahead_ms == 0
+
+
+def play(playout: Playout, ring: Ring, frames: int, late: int = 0) -> list[int]:
+    """Write a frame and pull a frame, `frames` times; then pull `late` frames without writing."""
+    heard: list[int] = []
+    for _ in range(frames):
+        ring.write(struct.pack("<h", 1000) * FRAME)
+        heard += values(playout.pull(FRAME))
+    for _ in range(late):
+        heard += values(playout.pull(FRAME))
+    return heard
+
+
+def test_a_gap_within_sound_is_an_underrun_and_the_end_of_a_call_is_none() -> None:
+    ring = Ring(RATE)
+    playout = Playout(ring, RATE)
+    play(playout, ring, 20, late=5)
+    play(playout, ring, 20, late=100)
+    assert playout.underruns == 1
+    play(playout, ring, 20)
+    assert playout.underruns == 1
+
+
+def test_an_underrun_fades_instead_of_breaking_off() -> None:
+    ring = Ring(RATE)
+    playout = Playout(ring, RATE)
+    play(playout, ring, 5)
+    last = values(playout.pull(400))
+    assert last[0] == 1000
+    assert max(here - there for here, there in pairwise(last)) < 10
+    assert last[-1] == 0
+
+
+def test_what_piles_up_is_shed_without_a_step() -> None:
+    ring = Ring(RATE)
+    playout = Playout(ring, RATE)
+    play(playout, ring, 5)
+    for _ in range(10):
+        ring.write(struct.pack("<h", 1000) * FRAME)
+    heard = play(playout, ring, 3)
+    assert playout.overruns == 1
+    assert playout.ahead_ms <= MOST_MS // 2
+    assert min(heard) > 990
+
+
+def test_delay_that_is_never_needed_goes_away() -> None:
+    ring = Ring(RATE)
+    playout = Playout(ring, RATE)
+    play(playout, ring, 5)
+    for _ in range(4):
+        ring.write(struct.pack("<h", 1000) * FRAME)
+    assert playout.ahead_ms >= 80
+    play(playout, ring, 250)
+    assert playout.ahead_ms <= 40
+
+
+def test_capture_gives_frames_in_order() -> None:
+    capture = Capture(RATE)
+    assert capture.read() is None
+    capture.ring.write(count_up(0, 250))
+    assert capture.read() == (count_up(0, 160), 0)
+    assert capture.read() is None
+    capture.ring.write(count_up(250, 70))
+    assert capture.read() == (count_up(160, 160), 160)
+    assert capture.underruns == 1
+
+
+def test_capture_begins_with_now() -> None:
+    capture = Capture(RATE)
+    capture.ring.write(count_up(0, 4000))
+    assert capture.read() == (count_up(3840, 160), 3840)
+
+
+def test_capture_sheds_what_piles_up() -> None:
+    capture = Capture(RATE)
+    capture.ring.write(count_up(0, 160))
+    capture.read()
+    capture.ring.write(count_up(160, 2000))
+    capture.read()
+    assert capture.overruns == 1
+    assert capture.ahead_ms <= 20
+
+
+def test_reference_keeps_one_difference_whatever_the_callbacks_do() -> None:
+    reference, capture = Reference(RATE), Ring(RATE)
+    reference.ring.write(count_up(0, 400))
+    capture.write(bytes(2 * 160))
+    first = values(reference.beside(capture, 0, 160))
+    at = 0
+    for turn in range(200):
+        reference.ring.write(count_up(reference.ring.written, 80 if turn % 3 else 240))  # uneven, but never late
+        reference.ring.write(count_up(reference.ring.written, 160 - 133))
+        capture.write(bytes(2 * 160))
+        at += 160
+    second = values(reference.beside(capture, at, 160))
+    assert second[0] - first[0] == 200 * 160 % 30_000
+
+
+def test_reference_follows_a_clock_that_is_slower() -> None:
+    reference, capture = Reference(RATE), Ring(RATE)
+    reference.ring.write(bytes(800))
+    at = 0
+    for turn in range(1000):
+        reference.ring.write(struct.pack("<h", 7) * (160 if turn % 20 else 159))
+        capture.write(bytes(320))
+        heard = values(reference.beside(capture, at, 160))
+        at += 160
+        assert turn < 10 or set(heard) == {7}, turn  # never asks for what has not been played

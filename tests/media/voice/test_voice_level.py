@@ -1,0 +1,76 @@
+"""Noise turned down, speech at an even level."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import pytest
+from rooms import FRAME, RATE, as_pcm, cleaned, decibels, hiss, numpy, spoken, talker
+
+from offhook.media.card_messages import VoiceProcessing
+from offhook.media.voice.chain import GainVoice, OwnVoice
+from offhook.media.voice.gain import MOST_UP, PEAK, TARGET_DB, GainControl, level_db
+
+NOISE = VoiceProcessing(noise_suppression=True)
+
+
+def test_noise_is_turned_down_and_speech_is_not() -> None:
+    speech = talker(6, 5)
+    noise = hiss(len(speech), -45)
+    silent = cleaned(noise, None, NOISE)
+    assert decibels(noise, 3) - decibels(silent, 3) > 10
+    both = cleaned(speech + noise, None, NOISE)
+    assert abs(decibels(both, 3) - decibels(speech, 3)) < 1.5
+    wrong_before, wrong_after = decibels(noise, 3), decibels(both - speech[: len(both)], 3)
+    assert wrong_after < wrong_before - 3
+
+
+def test_parts_are_switched_while_it_runs() -> None:
+    noise = hiss(6 * RATE, -45)
+    voice = OwnVoice(RATE, NOISE)
+    cleaned(noise, None, NOISE, voice)
+    voice.change(VoiceProcessing())
+    frame = as_pcm(noise[:FRAME])
+    assert voice.process(frame, None) is frame
+
+
+def test_speech_comes_to_one_level() -> None:
+    speech = talker(30, 6)
+    levels = [spoken(raised(speech * 10 ** ((level - spoken(speech)) / 20)), 20) for level in (-40, -30, -15)]
+    assert max(levels) - min(levels) < 3
+    assert sum(levels) / 3 == pytest.approx(TARGET_DB, abs=4)
+
+
+def test_what_is_very_quiet_is_raised_as_far_as_it_may_be() -> None:
+    speech = talker(30, 6)
+    speech *= 10 ** ((-52 - spoken(speech)) / 20)
+    assert spoken(raised(speech), 20) == pytest.approx(-52 + MOST_UP, abs=3)
+
+
+def raised(speech: Any) -> Any:
+    control = GainControl()
+    made = b"".join(control.process(as_pcm(speech[start : start + FRAME])) for start in range(0, len(speech), FRAME))
+    return numpy.frombuffer(made, "<i2").astype(numpy.float32) / 32768
+
+
+def test_silence_and_noise_are_not_raised() -> None:
+    control = GainControl()
+    noise = as_pcm(hiss(10 * RATE, -50))
+    for start in range(0, len(noise), 640):
+        control.process(noise[start : start + 640])
+        control.process(bytes(640))
+    assert control.gain_db < 1.0
+
+
+def test_a_sudden_peak_is_limited() -> None:
+    control = GainControl()
+    control.gain_db = 20.0
+    frame = control.process(struct.pack("<hh", 30_000, -30_000) * 160)
+    assert max(map(abs, struct.unpack("<320h", frame))) <= PEAK + 1
+
+
+def test_levels() -> None:
+    assert level_db(bytes(640)) == -96.0
+    assert level_db(struct.pack("<hh", 32767, -32767) * 160) == pytest.approx(0.0, abs=0.01)
+    assert GainVoice().process(bytes(640), None) == bytes(640)
