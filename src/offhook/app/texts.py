@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import structs
 
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from offhook.storage.texts import TextFile
 
 
+MAX_WAITING: Final = 1000
+"""Texts that may wait for a file that cannot be opened."""
+
+
 class KeptTexts:
     """Writes texts down and reads them. Without a file there are none, and every question for them raises NotFound."""
 
@@ -29,7 +35,7 @@ class KeptTexts:
         self._file: TextFile | None = None
         self._one_at_a_time = threading.Lock()  # a question opens the file on another thread
         self._opening: asyncio.Task[None] | None = None
-        self._early: list[Envelope] = []  # what came before the file was open
+        self._waiting: deque[Envelope] = deque(maxlen=MAX_WAITING)  # what came before the file was open
 
     def start(self) -> None:
         """Keep texts from now on."""
@@ -59,27 +65,29 @@ class KeptTexts:
                 from offhook.storage.texts import TextFile  # most phones write no texts
 
                 self._file = TextFile(self._path, trouble=self._trouble)
+            self._write(self._file)
             return self._file
 
     def _see(self, envelope: Envelope) -> None:
         if not isinstance(envelope.event, MessageReceived | MessageSent | MessageFailed):
             return
+        self._waiting.append(envelope)
         if self._file is not None:
-            _keep(self._file, envelope)
-            return
-        self._early.append(envelope)
-        if self._opening is None:
+            self._write(self._file)
+        elif self._opening is None:
             self._opening = asyncio.get_running_loop().create_task(self._open_for_writing())
 
     async def _open_for_writing(self) -> None:
         try:
-            file = await asyncio.get_running_loop().run_in_executor(None, self._open)
+            await asyncio.get_running_loop().run_in_executor(None, self._open)
         except SetupError as error:
             self._trouble(f"texts are not kept: {error}")
-            return
-        for envelope in self._early:
-            _keep(file, envelope)
-        self._early.clear()
+
+    def _write(self, file: TextFile) -> None:
+        """Hand over what waits; two threads may be here at once, and each text is taken by one of them."""
+        with contextlib.suppress(IndexError):
+            while True:
+                _keep(file, self._waiting.popleft())
 
 
 def _keep(file: TextFile, envelope: Envelope) -> None:
