@@ -93,7 +93,22 @@ def test_tls_is_tried_as_the_phone_would(case: Case, tmp_path: Path) -> None:
         assert "TLS" in clear.text
         assert clear.level == "wrong"
         web = look(case, replace(settings, transport="wss", proxy=f"sip:127.0.0.1:{ports['wss']}"))["WSS"]
-        assert "is not tried here" in web.text
+        assert (web.level, "answers 200 OK after" in web.text) == ("ok", True)
+        plain = look(case, replace(settings, transport="ws", proxy=f"sip:127.0.0.1:{ports['ws']}"))["WS"]
+        assert plain.level == "ok"
+        none = look(case, replace(settings, transport="ws", proxy=f"sip:127.0.0.1:{address[1]}"))["WS"]
+        assert none.level == "wrong"
+        assert f"no WebSocket at 127.0.0.1:{address[1]}/" in none.text
+        stranger = look(case, replace(settings, transport="wss", tls_ca="", proxy=f"sip:127.0.0.1:{ports['wss']}"))["WSS"]
+        assert "nobody this machine trusts has signed the certificate" in stranger.text
+
+
+def test_a_connection_without_signs_of_life_is_pointed_out(case: Case, exchange: Address) -> None:
+    found = look(case, account(exchange, transport="tcp", keep_alive=0))["keep-alive"]
+    assert found.level == "warning"
+    assert "for up to 300 s" in found.text
+    for fine in (account(exchange, transport="tcp"), account(exchange, keep_alive=0)):
+        assert "keep-alive" not in look(case, fine)
 
 
 def test_a_wrong_password_and_an_unknown_user_are_told_apart(case: Case, exchange: Address) -> None:

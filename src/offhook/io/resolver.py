@@ -82,7 +82,7 @@ class Resolver:
     async def _find(self, query: Resolve) -> list[Target]:
         """Return addresses to try. The host's own addresses are asked for beside the records, which may not exist."""
         transport = usable(query.transport, secure=query.secure)
-        if not _may_have_records(query):
+        if not may_have_records(query):
             return [(transport, host, _port(query, transport)) for host in await self._names.addresses(query.host)]
         plain = asyncio.ensure_future(self._names.addresses(query.host))
         try:
@@ -144,7 +144,7 @@ def _port(query: Resolve, transport: TransportName) -> int:
     return default_port(transport) if query.port is None else query.port
 
 
-def _may_have_records(query: Resolve) -> bool:
+def may_have_records(query: Resolve) -> bool:
     """Say whether SRV records are to be asked for: only for names of the name service, and without a port (RFC 3263 4.2)."""
     host = query.host.rstrip(".").lower()
     local = "." not in host or host.endswith((".localhost", ".local"))

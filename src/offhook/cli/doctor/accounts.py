@@ -11,7 +11,7 @@ from msgspec import structs
 from offhook.cli.doctor import way
 from offhook.cli.doctor.asking import Asked, ask_bindings, options_request
 from offhook.cli.doctor.case import Case
-from offhook.cli.doctor.finding import Finding, listed
+from offhook.cli.doctor.finding import Finding, Level, listed
 from offhook.cli.doctor.meaning import meaning, quoted
 from offhook.errors import CommandError, ParseError
 from offhook.io.probe import Reply
@@ -101,7 +101,8 @@ class _Patient:
         self.hop: Hop = hop_to(identity.proxy or identity.address.uri, identity.transport)
 
     def examine(self) -> Iterator[Finding]:
-        remotes = yield from way.remotes(self.case, self.name, self.hop)
+        yield from self._signs_of_life()
+        self.hop, remotes = yield from way.remotes(self.case, self.name, self.hop)
         if remotes:
             yield from self._ask(remotes)
 
@@ -110,7 +111,7 @@ class _Patient:
     def _ask(self, remotes: list[Address]) -> Iterator[Finding]:
         used: TransportName = way.spoken(self.hop)
         if used in ("ws", "wss"):
-            yield self._web(used, remotes[0])
+            yield from self._web(used, remotes[0])
             return
         other: TransportName = "udp" if used == "tcp" else "tcp"
         # The port of TLS is not the one of TCP: what is beside it is asked where it usually is.
@@ -144,10 +145,33 @@ class _Patient:
         terms = self.identity.terms or ConnectionTerms()
         return terms if terms.name else structs.replace(terms, name=self.hop.host)
 
-    def _web(self, used: TransportName, remote: Address) -> Finding:
-        name = f"{self.name}, {used.upper()}"
-        text = f"a WebSocket at {host_port(remote)}{self.terms.path} is not tried here"
-        return Finding(name, "ok", text, f"the phone tells what became of it: `offhook accounts get {self.account.id}`")
+    def _signs_of_life(self) -> Iterator[Finding]:
+        settings = self.account
+        if settings.register and not settings.keep_alive and way.spoken(self.hop) != "udp":
+            yield Finding(f"{self.name}, keep-alive", "warning",
+                          f"keep_alive is 0: a connection that dies unnoticed costs calls for up to {settings.expires} s",
+                          f"leave keep_alive out of [account.{settings.id}], or set it to 60")
+
+    def _web(self, used: TransportName, remote: Address) -> Iterator[Finding]:
+        """Open a WebSocket as the phone does, and ask over it."""
+        from offhook.io.web_probe import ask_over_web
+
+        name, identity = f"{self.name}, {used.upper()}", self.identity
+        target = Uri("sip", None, identity.address.uri.host, identity.address.uri.port)
+        reply = ask_over_web(
+            used, remote, lambda local: options_request(target, local, used, sender=identity.address, route=identity.proxy),
+            self.terms, patience=self.case.patience,
+        )  # fmt: skip
+        where = f"{host_port(remote)}{self.terms.path}"
+        if reply.response is not None:
+            yield Finding(name, "ok", way.answer_text(remote, reply, reply.response))
+        elif reply.how == "refused":
+            yield Finding(name, "wrong", f"no WebSocket at {where}: {reply.detail}",
+                          "ws_path, the port and tls_ca of the account decide about it (docs/network.md); Asterisk has /ws")
+        else:
+            text, advice = way.no_answer(self.case, used, remote, reply)
+            level: Level = "warning" if self.registered else "wrong"
+            yield Finding(name, level, text, advice)
 
     def _used_transport(self, used: TransportName, remote: Address, reply: Reply, asked: Asked | None, *,
                         other_works: bool) -> Finding:

@@ -49,7 +49,7 @@ def look_at_target(case: Case, to: str) -> Iterator[Finding]:
     if account is not None and (finding := _unregistered(name, account, view)) is not None:
         yield finding
     hop = first_hop(identity, target)
-    remotes = yield from way.remotes(case, name, hop)
+    hop, remotes = yield from way.remotes(case, name, hop)
     for remote in remotes:
         with way.probe(case, way.spoken(hop), remote) as probe:
             asked = ask_options(probe, identity, target)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from ipaddress import ip_address
 
 from offhook.cli.doctor import codecs, nat
@@ -12,6 +13,7 @@ from offhook.cli.doctor.finding import Finding, listed, milliseconds
 from offhook.cli.doctor.meaning import quoted
 from offhook.cli.doctor.names import look_up, name_finding
 from offhook.cli.doctor.ports import bind_trouble
+from offhook.cli.doctor.records import look_up_records, records_finding
 from offhook.io.probe import Build, Probe, Reply
 from offhook.sip.events import Address, ConnectionTerms, TransportName
 from offhook.sip.locating import usable
@@ -25,8 +27,29 @@ MOST_ADDRESSES = 3
 """Addresses of one name that are tried: each that is silent takes the whole patience."""
 
 
-def remotes(case: Case, name: str, hop: Hop) -> Generator[Finding, None, list[Address]]:
-    """Look up where a hop is; return the addresses that can be asked, none where that is hopeless."""
+def remotes(case: Case, name: str, hop: Hop) -> Generator[Finding, None, tuple[Hop, list[Address]]]:
+    """Look up where a hop is; return it with the transport that is spoken, and the addresses that can be asked: none where
+    that is hopeless."""
+    records = look_up_records(hop, case.config.sip.nameservers)
+    if records is not None and (finding := records_finding(f"{name}, SRV", hop.host, records)) is not None:
+        yield finding
+    if records is None or not records.found:
+        return hop, (yield from _by_name(case, name, hop))
+    hosts = list(dict.fromkeys(host for _, (host, _) in records.targets))
+    usable_hosts = case.usable(hosts)
+    if hosts and not usable_hosts:
+        yield _other_family(case, name, hop.host, listed(hosts))
+    places = [(transport, address) for transport, address in records.targets if address[0] in usable_hosts]
+    if not places:
+        return hop, []
+    if (finding := _bound_wrongly(case, name, places[0][1][0])) is not None:
+        yield finding
+        return hop, []
+    first = places[0][0]
+    return replace(hop, transport=first), [address for transport, address in places if transport == first][:MOST_ADDRESSES]
+
+
+def _by_name(case: Case, name: str, hop: Hop) -> Generator[Finding, None, list[Address]]:
     found = look_up(hop.host)
     yield name_finding(f"{name}, name", found)
     addresses = case.usable(found.addresses)
