@@ -13,11 +13,12 @@ from offhook.media.sources import FRAME_BYTES
 
 
 def frame(value: int, samples: int = 160) -> bytes:
-    return array("h", [value] * samples).tobytes()
+    """Return a loud frame: a pause would be shortened or lengthened at once."""
+    return array("h", [4000 + 20 * value] * samples).tobytes()
 
 
 def value(played: bytes | None) -> int | None:
-    return None if played is None else array("h", played)[0]
+    return None if played is None else (array("h", played)[0] - 4000) // 20
 
 
 def unwrap(packet: bytes) -> bytes:
@@ -105,10 +106,11 @@ def test_a_lost_packet_leaves_one_gap_in_its_place() -> None:
 
 def test_other_packet_lengths() -> None:
     for samples in (80, 240, 320, 480, 100):
-        total = 100 * samples
-        audio = array("h", [index % 30000 + 1 for index in range(total)])
+        count = 32_000 // samples
+        total = count * samples
+        audio = array("h", [index % 20000 + 10000 for index in range(total)])
         arrivals = [
-            (samples * n / 8.0, 77 + samples * n, audio[samples * n : samples * (n + 1)].tobytes()) for n in range(100)
+            (samples * n / 8.0, 77 + samples * n, audio[samples * n : samples * (n + 1)].tobytes()) for n in range(count)
         ]
         played = [found for found in play(arrivals, total // 160 + 20) if found is not None]
         out = array("h", b"".join(played))
@@ -140,12 +142,12 @@ def test_the_delay_shrinks_when_the_network_calms_down() -> None:
 
 def test_speech_is_shortened_too_when_there_is_no_silence() -> None:
     buffer = new_buffer()
-    loud = frame(5000)
+    loud = frame(50)
     # 300 ms arrive at once, as after a hole in the network.
     burst = [(300.0 if n < 15 else 20.0 * n, 160 * n, loud) for n in range(300)]
     play(burst, 300, buffer)
     assert buffer.delay_ms < 320
-    assert buffer.dropped > 0
+    assert buffer.stretched > 5
 
 
 def test_a_far_clock_that_runs_fast_or_slow_is_followed() -> None:
@@ -173,7 +175,7 @@ def test_a_jump_of_the_timestamp_needs_two_packets_and_then_plays_on() -> None:
 
 def test_single_stray_timestamps_change_nothing() -> None:
     arrivals = [(20.0 * n, 160 * n, frame(n + 1)) for n in range(100)]
-    arrivals += [(20.0 * n + 1, 1_000_000_000 + 77_777 * n, frame(9999)) for n in range(10, 90, 5)]
+    arrivals += [(20.0 * n + 1, 1_000_000_000 + 77_777 * n, frame(999)) for n in range(10, 90, 5)]
     assert heard(play(arrivals, 110)) == list(range(1, 101))
 
 
@@ -212,17 +214,18 @@ def test_whatever_comes_frames_are_whole_and_bounded(packets: list[tuple[float, 
         now += gap
         feeder.put(timestamp, bytes(2 * samples), now / 1000)
         played = pcm(buffer.pull(now / 1000))
-        assert played is None or len(played) == FRAME_BYTES
+        assert played is None or 0 < len(played) <= FRAME_BYTES
         assert len(buffer) <= MAX_FRAMES + 1
         assert 1000 * MIN_TARGET_S <= buffer.target_ms <= 1000 * MAX_TARGET_S
 
 
 @settings(max_examples=settings().max_examples, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(0, 60), st.floats(0, 0.2))
-def test_no_frame_plays_twice_or_out_of_order(seed: int, jitter: float, loss: float) -> None:
+def test_no_frame_plays_out_of_order_or_twice_unless_time_is_stretched(seed: int, jitter: float, loss: float) -> None:
     chance = random.Random(seed)
     arrivals = [(20.0 * n + chance.uniform(0, jitter), 160 * n, frame(n + 1)) for n in range(200) if chance.random() >= loss]
     buffer = new_buffer()
     played = heard(play(arrivals, 220, buffer))
-    # A shortened pair is a mixture that begins with the first of both.
-    assert played == sorted(set(played))
+    # A period that is doubled is heard twice, and one that is left out is a mixture that begins with the first of both.
+    assert played == sorted(played)
+    assert len(played) - len(set(played)) <= buffer.stretched

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from offhook.media.pitch import LONGEST_MS, Samples, continued, fade, ramp, samples
-from offhook.media.sources import FRAME_MS, FRAMES_A_SECOND, SILENCE
+from offhook.media.sources import FRAMES_A_SECOND, SILENCE
 
 PAST_FRAMES: Final = 3  # what has to be remembered: three of the longest periods and a quarter
 FULL_MS: Final = 10  # made up as loud as before
@@ -18,7 +18,6 @@ GONE_MS: Final = 80  # silent
 EXIT_MS: Final = (4, 10)  # how long old and new sound overlap where it goes on: after one lost frame, and at most
 SHORT_MS: Final = 10  # the longest period that is looked for in a single frame
 OWN_LIMIT: Final = 25  # frames a codec conceals by itself: what it makes up after half a second is no speech any more
-_GONE_FRAMES: Final = GONE_MS // FRAME_MS
 
 
 class Concealment(Protocol):
@@ -32,8 +31,16 @@ class Concealment(Protocol):
         """Return a stand-in for one that did not; `sources.SILENCE` itself once there is nothing more to be made up."""
         ...
 
+    def partial(self, piece: bytes) -> bytes:
+        """Take the beginning of a frame of which the rest did not come, and return a whole one."""
+        ...
+
     def bridge(self, following: bytes) -> bytes:
         """Return a stand-in for one that did not, when the next frame, `following`, is here already."""
+        ...
+
+    def between(self, before: bytes, following: bytes) -> bytes:
+        """Return the frame between what was heard, with `before` behind it, and `following`; b"" where that is not known."""
         ...
 
 
@@ -51,9 +58,18 @@ class OwnConcealer:
         self._missing = 0
         return frame
 
+    def partial(self, piece: bytes) -> bytes:
+        """Return the beginning and what the codec makes up."""
+        self._missing = 0
+        return piece + self._conceal()[len(piece) :]
+
     def bridge(self, following: bytes) -> bytes:
         """Return what the codec makes up: it knows best how it will go on."""
         return self.lost()
+
+    def between(self, before: bytes, following: bytes) -> bytes:
+        """Return nothing: the codec says it when its time has come."""
+        return b""
 
     def lost(self) -> bytes:
         """Return what the codec makes up, for half a second."""
@@ -70,18 +86,18 @@ class Concealer:
     here already, the gap is filled from both of its ends. The idea of repeating is that of ITU-T G.711 Appendix I.
     """
 
-    __slots__ = ("_bridged", "_going_on", "_missing", "_past", "_rate")
+    __slots__ = ("_bridged", "_going_on", "_made", "_past", "_rate")
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
         self._past: list[bytes] = []
-        self._missing = 0
+        self._made = 0  # samples made up since the gap began
         self._bridged = False
-        self._going_on: Samples = array("h")  # how the sound would have gone on since the gap began
+        self._going_on: Samples = array("h")  # how the sound would have gone on since then
 
     def good(self, frame: bytes) -> bytes:
         """Take a frame that came and return what is to be heard: the frame, its beginning joined to what filled a gap."""
-        if self._missing:
+        if self._made:
             frame = self._resume(frame)
         past = self._past
         past.append(frame)
@@ -91,36 +107,55 @@ class Concealer:
 
     def lost(self) -> bytes:
         """Return what is heard in place of a missing frame; `sources.SILENCE` itself where that is nothing."""
-        sound = self._fading(self._missing)
-        self._missing += 1
+        sound = self._fading(self._rate // FRAMES_A_SECOND)
         self._bridged = False
         return sound.tobytes() if sound else SILENCE
+
+    def partial(self, piece: bytes) -> bytes:
+        """Return a whole frame of which only the beginning came."""
+        piece = self.good(piece)
+        count = self._rate // FRAMES_A_SECOND - len(piece) // 2
+        self._bridged = False
+        return piece + (self._fading(count).tobytes() or bytes(2 * count))
 
     def bridge(self, following: bytes) -> bytes:
         """Return what is heard in place of a missing frame of which the next one, `following`, is here."""
         count = self._rate // FRAMES_A_SECOND
+        forwards = self._fading(count) or array("h", bytes(2 * count))
+        self._bridged = True
+        return fade(forwards, self._towards(following)).tobytes()
+
+    def between(self, before: bytes, following: bytes) -> bytes:
+        """Return the frame between what was heard, with `before` behind it, and `following`."""
+        past, count = array("h", b"".join((*self._past, before))), self._rate // FRAMES_A_SECOND
+        if self._made or len(past) < 2 * count:
+            return b""
+        return fade(continued(past, count, self._rate), self._towards(following)).tobytes()
+
+    def _towards(self, following: bytes) -> Samples:
+        """Return the frame before this one, if all was as it is in this one."""
         backwards = samples(following)
         backwards.reverse()
-        backwards = continued(backwards, count, self._rate, SHORT_MS)
+        backwards = continued(backwards, self._rate // FRAMES_A_SECOND, self._rate, SHORT_MS)
         backwards.reverse()
-        forwards = self._fading(self._missing) or array("h", bytes(2 * count))
-        self._missing += 1
-        self._bridged = True
-        return fade(forwards, backwards).tobytes()
+        return backwards
 
-    def _fading(self, frame: int) -> Samples:
-        """Return one frame of how the sound would have gone on, getting quieter; nothing when it has faded out."""
-        if not self._past or frame >= _GONE_FRAMES:
+    def _fading(self, count: int) -> Samples:
+        """Return how the sound would have gone on next, getting quieter; nothing when it has faded out."""
+        start, self._made = self._made, self._made + count
+        if not start:
+            self._going_on = self._beyond()
+        if start >= GONE_MS * self._rate // 1000 or not self._going_on:
             return array("h")
-        count = self._rate // FRAMES_A_SECOND
-        if not frame:
-            past = array("h", b"".join(self._past))
-            if not any(past[-count:]):
-                self._going_on = array("h")
-                return array("h")
-            longest_ms = LONGEST_MS if len(self._past) > 1 else SHORT_MS
-            self._going_on = continued(past, (_GONE_FRAMES + 1) * count, self._rate, longest_ms)
-        return self._quieter(frame * count, count)
+        return self._quieter(start, count)
+
+    def _beyond(self) -> Samples:
+        """Return how the sound would go on from here, until it is inaudible; nothing where it is silent."""
+        past, frame = array("h", b"".join(self._past)), self._rate // FRAMES_A_SECOND
+        if len(past) < frame or not any(past[-frame:]):
+            return array("h")
+        longest_ms = LONGEST_MS if len(past) >= 2 * frame else SHORT_MS
+        return continued(past, GONE_MS * self._rate // 1000 + frame, self._rate, longest_ms)
 
     def _quieter(self, start: int, count: int) -> Samples:
         piece = self._going_on[start : start + count]
@@ -130,14 +165,13 @@ class Concealer:
         return piece[:loud] + ramp(piece[loud:], first, last)
 
     def _resume(self, frame: bytes) -> bytes:
-        missing, self._missing = self._missing, 0
+        made, self._made = self._made, 0
         if self._bridged:
             return frame
-        start = missing * (self._rate // FRAMES_A_SECOND)
-        least, most = EXIT_MS
-        count = min(most, least * missing) * self._rate // 1000
-        old = self._quieter(start, count) if missing < _GONE_FRAMES else array("h")
-        old.extend([0] * (count - len(old)))
         sound = samples(frame)
+        least, most = (each * self._rate // 1000 for each in EXIT_MS)
+        count = min(max(least, made // 5), most, len(sound))
+        old = self._quieter(made, count) if self._going_on else array("h")
+        old.extend([0] * (count - len(old)))
         sound[:count] = fade(old, sound[:count])
         return sound.tobytes()

@@ -8,30 +8,38 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from offhook.media import pcm
-from offhook.media.pitch import fade, samples
-from offhook.media.sources import FRAMES_A_SECOND, SAMPLE_RATE, frame_bytes, silence
+from offhook.media.lateness import LEAST_S, Lateness
+from offhook.media.sources import FRAMES_A_SECOND, SAMPLE_RATE, frame_bytes
+from offhook.media.stretch import lengthen, shorten, with_twice, without
 
-MIN_TARGET_S: Final = 0.020
+MIN_TARGET_S: Final = 0.004
 MAX_TARGET_S: Final = 0.200
-FIRST_PEAK_S: Final = 0.030  # start cautiously; a quiet network brings it down within seconds
-HEADROOM_S: Final = 0.005  # a tick may come this much early against the packets
-SURPLUS_S: Final = 0.030  # more than a frame beyond the target: play faster
+HEADROOM_S: Final = 0.003  # a tick may come this much early against the packets
+SURPLUS_S: Final = 0.021  # a frame and a little more than needed: play faster
+SHORTAGE_S: Final = 0.002  # less than needed by this: play slower
+HURRY_S: Final = 0.060  # so far from where it should be, each frame is changed and not one of three
+PACE_TICKS: Final = 2  # frames that are left alone in between otherwise
+TAKE_TWO_S: Final = 0.020  # how much longer to wait where packets are lost: with the one behind it here a gap is hardly heard
 JUMP_S: Final = 2  # a wider step of the timestamp is a new timeline
 LEAP_S: Final = 1.0  # as much against the clock is one too: a sender that stood still and went on where it was
 MAX_FRAMES: Final = 60  # 1.2 s of audio; a flood gets no further
 LATE_RESTART: Final = 12  # so many late packets in a row are a clock set back, not lateness
 STARVED: Final = 10  # after 200 ms without anything the talkspurt is over
-SURPLUS_TICKS: Final = 25  # wait half a second for a quiet frame to drop before dropping one that speaks
-QUIET_RMS: Final = 150  # about -47 dBov
+PAUSE_TICKS: Final = 3  # so many quiet frames are a pause, and not a stop within a word
+PATIENCE_TICKS: Final = 250  # five seconds without a pause: then speech is shortened, too
+QUIET_RMS: Final = 150  # about -47 dBov: there anything may be left out or doubled
+HUSHED: Final = 8  # times quieter than it was: as good as quiet, between two syllables
+_VOLUME_DECAY: Final = 0.98  # a frame: a second
+LOSSY: Final = 1.5  # packets missing of late: one alone is an accident
 REVIEW_TICKS: Final = 10  # how often `review` is to be called
-_PEAK_DECAY: Final = REVIEW_TICKS / 256  # five seconds
+_FORGIVE: Final = 0.96  # of the missing packets are still held against the network at the next review: five seconds
 _DRIFT_S: Final = REVIEW_TICKS * 0.000_01  # what the far clock may lose from review to review: 500 ppm
 _FRAME_S: Final = 0.020
 
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """Audio that is decoded already, because it was not one whole frame when it came."""
+    """Audio that is decoded already, because it was not just one frame when it came; where it is less, the rest is missing."""
 
     pcm: bytes
 
@@ -46,24 +54,34 @@ Item: TypeAlias = bytes | Linear  # a whole packet of exactly one frame, decoded
 
 
 class JitterBuffer:
-    """Orders packets, chooses how long to wait for them, and stretches or shortens silence to keep to it.
+    """Orders packets, chooses how long to wait for them, and plays a little faster or slower to keep to it.
 
     Works on a straight line: a packet of timestamp t ideally arrives at `base + t`; how much later the packets really come
-    (their lag), with a memory of some seconds, is the delay that playing should have (20-200 ms). `now` is in seconds,
+    (their lag, see `lateness`), is the delay that playing should have (4-200 ms), up to a frame more. `now` is in seconds,
     timestamps count the codec's RTP clock (which need not be the rate of its PCM); audio may come in pieces of any length.
 
     While packets come in order and in time they wait in a queue, and neither end of it counts anything. Whatever disturbs
-    that spreads the queue out into a dictionary by timestamp, where all cases are dealt with; calm brings it back.
+    that spreads the queue out into a dictionary by timestamp, where all cases are dealt with; calm brings it back, once a
+    quiet moment has brought what is played back to the grid of the packets.
     """
 
     __slots__ = (
-        "_decode", "_frame_bytes", "_frames", "_jump", "_jump_at", "_lag", "_late_run", "_next", "_peak", "_playing",
-        "_previous", "_reviewed", "_starved", "_steady", "_step", "_surplus", "_top", "_unit_s", "clock", "delay", "dropped",
-        "duplicate", "following", "jitter", "late", "missing", "queue", "rate", "resyncs",
+        "_begins", "_between", "_blind", "_decode", "_frame_bytes", "_frames", "_grain", "_hush", "_jump", "_jump_at",
+        "_lag", "_late_run", "_lateness", "_loss", "_next", "_paced", "_playing", "_previous", "_recover", "_reviewed",
+        "_shift", "_starved", "_steady", "_step", "_surplus", "_top", "_unit_s", "_volume", "_worst", "clock", "delay",
+        "dropped", "duplicate", "following", "jitter", "late", "missing", "queue", "rate", "reordered", "resyncs",
+        "stretched",
     )  # fmt: skip
 
-    def __init__(self, decode: Callable[[bytes], bytes], clock: int = SAMPLE_RATE, rate: int = SAMPLE_RATE) -> None:
+    def __init__(
+        self, decode: Callable[[bytes], bytes], clock: int = SAMPLE_RATE, rate: int = SAMPLE_RATE, *,
+        recover: Callable[[bytes], bytes] = lambda _: b"", between: Callable[[bytes, bytes], bytes] = lambda *_: b"",
+    ) -> None:  # fmt: skip
         self._decode = decode  # from packet to PCM
+        self._recover = recover  # from packet to the PCM before it, b"" if it holds none
+        self._between = between  # from the PCM on both sides of a missing frame to that frame, b"" if there is none
+        self._volume = 0.0  # of the latest loud frame
+        self._hush = 0  # quiet frames in a row
         self._set(clock, rate)
         self.queue: deque[bytes] = deque()  # up to `_top`, while `_steady`
         self._frames: dict[int, Item] = {}  # by extended timestamp, otherwise
@@ -71,16 +89,23 @@ class JitterBuffer:
         self._top = -1  # extended timestamp of the newest packet, -1: none yet
         self._previous = 0.0  # when a packet of the last one's lag would have come in the place of the newest
         self._lag = 0.0  # how much later than ideal the last packet came
-        self._peak = FIRST_PEAK_S
+        self._lateness = Lateness()
+        self._worst = LEAST_S  # the greatest lag since the last review
+        self._loss = 0.0  # packets missing of late
+        self._blind = 0  # frames given up with nothing behind them: a loss or a pause, the next packet tells
+        self._shift = 0  # how far after the grid of the packets the next frame begins, in timestamps
+        self._begins: set[int] = set()  # of `_frames`, those before which nothing is missing
         self._next = 0  # what to play next, unless `_steady`
         self._reviewed = 0.0
         self.delay = 0.0  # seconds from the ideal arrival of a frame until it was played, as of the last review
         self._playing = False
-        self._starved = self._surplus = self._late_run = 0
+        self._starved = self._surplus = self._late_run = self._paced = 0
         self._jump_at = -1
         self.following: bytes | None = None  # the packet behind the frame that `pull` has just given up
         self.jitter = 0.0  # seconds
-        self.late = self.duplicate = self.missing = self.dropped = self.resyncs = 0
+        self.late = self.duplicate = self.reordered = self.missing = self.resyncs = 0
+        self.dropped = 0  # frames not played because there was too much in hand
+        self.stretched = 0  # times that a period was left out or doubled
 
     def _set(self, clock: int, rate: int) -> None:
         self.clock, self.rate = clock, rate
@@ -88,6 +113,7 @@ class JitterBuffer:
         self._unit_s = 1 / clock
         self._jump = JUMP_S * clock
         self._frame_bytes = frame_bytes(rate)
+        self._grain = max(1, rate // clock)  # samples that the clock cannot tell apart
 
     def tune(self, clock: int, rate: int) -> None:
         """Count another RTP clock, or be about PCM of another rate: what is here is forgotten then."""
@@ -115,12 +141,16 @@ class JitterBuffer:
 
     @property
     def target_ms(self) -> float:
-        """Return the delay to aim at, 20-200 ms."""
+        """Return the least delay to aim at, 4-200 ms."""
         return 1000.0 * self._target
 
     @property
     def _target(self) -> float:
-        return min(MAX_TARGET_S, max(MIN_TARGET_S, self._peak + HEADROOM_S))
+        peak = self._lateness.peak
+        wanted = peak + HEADROOM_S
+        if self._loss > LOSSY:
+            wanted = max(wanted, TAKE_TWO_S + HEADROOM_S + 0.75 * peak)
+        return min(MAX_TARGET_S, max(MIN_TARGET_S, wanted))
 
     def _delay_of(self, at: int, now: float) -> float:
         return now - self._previous + self._lag + (self._top - at) * self._unit_s
@@ -129,10 +159,11 @@ class JitterBuffer:
         """Forget audio and timeline (another source speaks), keep counters and what was learnt of the network."""
         self.queue.clear()
         self._frames.clear()
+        self._begins.clear()
         self._top = self._jump_at = -1
         self.following = None
         self._steady = self._playing = False
-        self._starved = self._surplus = self._late_run = 0
+        self._starved = self._surplus = self._late_run = self._paced = self._blind = self._shift = 0
 
     def decode_all(self) -> None:
         """Decode what is here: the types of payload are about to change."""
@@ -143,15 +174,22 @@ class JitterBuffer:
 
     def review(self, now: float) -> None:
         """Forget a little of what was learnt; to be called after every tenth `pull`, with its time."""
-        if self._steady:
-            self.delay = self._delay_of(self._top - self._step * len(self.queue), now)
         if self._previous == self._reviewed:
             return  # nothing came, nothing was learnt
         self._reviewed = self._previous
-        self._lag = max(0.0, self._lag - _DRIFT_S)
-        if self._lag < self._peak:
-            self._peak += (self._lag - self._peak) * _PEAK_DECAY
-        if self._steady and self.delay > self._peak + HEADROOM_S + SURPLUS_S:
+        self._lateness.review(self._worst)
+        drift = min(self._lag, _DRIFT_S)
+        self._lag -= drift
+        self._lateness.move(-drift)
+        self._worst = LEAST_S
+        self._loss *= _FORGIVE
+        if self._steady:
+            self.delay = self._delay_of(self._top - self._step * len(self.queue), now)
+            self._settle_down()
+
+    def _settle_down(self) -> None:
+        """Go on with care where there is too little in hand, or too much."""
+        if not -SHORTAGE_S <= self.delay - self._target <= SURPLUS_S:
             self._spread()
 
     # --- in --------------------------------------------------------------------------------------------------------
@@ -160,30 +198,42 @@ class JitterBuffer:
         """Take a packet of one frame that follows the newest one without a gap, as nearly all do."""
         step = now - self._previous - _FRAME_S
         lag = self._lag + step
-        if self._steady and 0.0 <= lag <= self._peak:
+        if self._steady and 0.0 <= lag <= self._worst:
             self._lag = lag
-        elif not self._steady or not self._adapt(lag, step):
+            self._previous = now
+            self._top += self._step
+            # RFC 3550 6.4.1: J(i) = J(i-1) + (|D(i-1,i)| - J(i-1))/16
+            self.jitter += ((step if step > 0.0 else -step) - self.jitter) * 0.0625
+            self.queue.append(packet)
+        elif not self._steady or len(self.queue) >= MAX_FRAMES or not -LEAP_S < step < LEAP_S:
             self.put((self._top + self._step) & 0xFFFFFFFF, packet, now)
-            return
-        self._previous = now
-        self._top += self._step
-        # RFC 3550 6.4.1: J(i) = J(i-1) + (|D(i-1,i)| - J(i-1))/16
-        self.jitter += ((step if step > 0.0 else -step) - self.jitter) * 0.0625
-        self.queue.append(packet)
+        else:
+            self._previous = now
+            self._top += self._step
+            self.jitter += (abs(step) - self.jitter) * 0.0625
+            self.queue.append(packet)
+            self._learn(lag)
+            self._settle_down()
 
-    def _adapt(self, lag: float, step: float) -> bool:
-        """Learn of a packet that was earlier or later than all; False: that is more than lateness."""
-        if not -LEAP_S < step < LEAP_S or len(self.queue) >= MAX_FRAMES:
-            return False
+    def _learn(self, lag: float) -> None:
+        """Learn of a packet that was earlier than all, or the latest since the last review."""
         if lag < 0.0:
             self._lag = 0.0  # the ideal packet is as early as this one
-        else:
-            self._lag = lag
-            self._peak += (lag - self._peak) * 0.5
-        return True
+            if self._worst > LEAST_S:
+                self._worst -= lag
+            self.delay -= lag
+            self._lateness.move(-lag)
+            return
+        self._lag = lag
+        if lag > self._worst:
+            self._worst = lag
+            self._lateness.late(lag)
 
-    def put(self, timestamp: int, item: Item, now: float) -> bool:
-        """Take audio that arrived at `now`. False: it is late, doubled or out of all order, and dropped."""
+    def put(self, timestamp: int, item: Item, now: float, *, begins: bool = False) -> bool:
+        """Take audio that arrived at `now`. False: it is late, doubled or out of all order, and dropped.
+
+        `begins`: it is known that nothing is missing before it, whatever its timestamp says: the far end was silent.
+        """
         if self._steady:
             self._spread()
         step = (timestamp - self._top) & 0xFFFFFFFF
@@ -201,10 +251,24 @@ class JitterBuffer:
         else:
             self._previous = now - step * self._unit_s
         self.jitter += (abs(difference) - self.jitter) * 0.0625
-        self._lag = lag = max(0.0, self._lag + difference)
-        if lag > self._peak:
-            self._peak += (lag - self._peak) * 0.5
-        return self._store(timestamp, at, item, now)
+        self._learn(self._lag + difference)
+        if not self._store(timestamp, at, item, now):
+            return False
+        if step < 0:
+            self.reordered += 1
+        self._note_gap(at, begins, step)
+        return True
+
+    def _note_gap(self, at: int, begins: bool, step: int) -> None:
+        """Find out what the frames were that were given up with nothing behind them."""
+        if not begins:
+            self.missing += self._blind
+            self._loss += self._blind
+        elif step > self._step:
+            if len(self._begins) >= MAX_FRAMES:
+                self._begins.clear()
+            self._begins.add(at)
+        self._blind = 0
 
     def _store(self, timestamp: int, at: int, item: Item, now: float) -> bool:
         frames = self._frames
@@ -266,19 +330,21 @@ class JitterBuffer:
         if len(whole) == len(packets):
             self.queue.extend(whole)
             frames.clear()
+            self._begins.clear()
             self._steady = True
-            self._late_run = 0
+            self._late_run = self._surplus = 0
 
     # --- out -------------------------------------------------------------------------------------------------------
 
-    def pull(self, now: float) -> Item | None:
+    def pull(self, now: float, *, heard: bool = True) -> Item | None:
         """Return the frame to play at `now`, or None where there is none: conceal it.
 
-        While there is something in the `queue`, that is what comes; the caller may take it from there.
+        While there is something in the `queue`, that is what comes; the caller may take it from there. `heard`: somebody
+        listens, so that what is left out or doubled has to be chosen with care.
         """
-        return self.queue.popleft() if self.queue else self._pull_with_care(now)
+        return self.queue.popleft() if self.queue else self._pull_with_care(now, heard)
 
-    def _pull_with_care(self, now: float) -> Item | None:
+    def _pull_with_care(self, now: float, heard: bool) -> Item | None:
         self.following = None
         if self._steady:
             self._spread()
@@ -292,19 +358,25 @@ class JitterBuffer:
                 return None
             self._playing = True
             self._next = at
+            self._shift = 0
         item = frames.pop(at, None)
         self.delay = delay = self._delay_of(at, now)
         if item is None:
             item = self._find(at, delay)
-            if item is None:
-                return None
         elif isinstance(item, bytes):
             self._next = at + self._step
         else:
-            item = self._gather(item.pcm, at)
+            item = self._gather(item.pcm, at, delay)
+        if item is None:
+            return None
+        self._begins.discard(at)
         self._starved = 0
-        if delay > self._peak + (HEADROOM_S + SURPLUS_S):
-            return self._hasten(item, delay)
+        spare = delay - self._target
+        off = self._shift
+        if not heard and isinstance(item, bytes):
+            return self._skip(item, at, spare)
+        if off or not -SHORTAGE_S <= spare <= SURPLUS_S:
+            return self._pace(item, spare, off)
         self._surplus = 0
         self._line_up()
         return item
@@ -319,25 +391,42 @@ class JitterBuffer:
     def _find(self, at: int, delay: float) -> Item | None:
         """Nothing begins at `at`: play what begins a little later, wait for it, or give it up."""
         frames = self._frames
-        if frames and (first := min(frames)) < at + self._step:
-            # Off the grid (another packet length, a digit in between): the grid moves to the packets.
+        first = min(frames) if frames else at + self._step
+        if first in self._begins:
+            self._playing = False  # a pause: what comes now may wait as long as is best
+            return None
+        if first < at + self._step:
+            # Off the grid (another packet length, a digit in between, a period doubled): the grid moves to the packets.
+            if first > at and delay - (first - at) * self._unit_s < self._target:
+                self._next = first
+                self._shift = 0
+                return None
             audio = self._linear(frames.pop(first))
-            if first < at:
+            if first > at:
+                self._shift = 0
+            elif first < at:
                 audio = audio[(at - first) * self._frame_bytes // self._step & ~1 :]
-            return self._gather(audio, max(at, first))
+            return self._gather(audio, max(at, first), delay)
         self._starved += 1
         if not frames and self._starved > STARVED:
             self._playing = False
             return None
-        if delay < self._target:
+        if delay < self._target - (_FRAME_S / 2 if frames else 0.0):
             return None  # it may still come: play everything 20 ms later from here on
-        self.missing += 1
-        self._next = at + self._step
-        following = frames.get(self._next)
-        self.following = following if isinstance(following, bytes) else None
+        self._give_up(at)
         if frames and delay > MAX_TARGET_S + self._target:
             self._next = min(frames)  # the sender left a hole in its timeline
         return None
+
+    def _give_up(self, at: int) -> None:
+        if self._frames:
+            self.missing += 1
+            self._loss += 1.0
+        else:
+            self._blind += 1
+        self._next = at + self._step
+        following = self._frames.get(self._next)
+        self.following = following if isinstance(following, bytes) else None
 
     def look_ahead(self) -> bytes | None:
         """Return the PCM of the frame behind the one that `pull` has just given up; None where it is not here, or not whole."""
@@ -348,38 +437,121 @@ class JitterBuffer:
         self._frames[self._next] = Linear(audio)  # a codec with a memory hears each packet once
         return audio if len(audio) == self._frame_bytes else None
 
-    def _gather(self, audio: bytes, at: int) -> Linear:
+    def _gather(self, audio: bytes, at: int, delay: float) -> Linear | None:
         """Make one frame of packets that are shorter or longer than one; what is over stays for the next."""
-        frames, size = self._frames, self._frame_bytes
-        self._next = at + self._step
+        audio, end = self._collect(audio, at, self._frame_bytes)
+        if len(audio) < self._frame_bytes and delay >= self._target - _FRAME_S / 2 and (filled := self._fill(audio, end)):
+            audio, end = self._collect(audio + filled, at, self._frame_bytes)
+        if len(audio) < self._frame_bytes:
+            # The rest is missing. There is time for it if we wait, else it is made up and left out.
+            if delay < self._target + SURPLUS_S - _FRAME_S / 2:
+                self._next, self._shift = end, 0
+            else:
+                self._next = at + self._step
+            return Linear(audio) if audio else None
+        return self._play(audio, end)
+
+    def _fill(self, before: bytes, at: int) -> bytes:
+        """Return the frame that is missing at `at`, if the one behind it is here; b"" if it is not, or is no whole one."""
+        item = self._frames.get(at + self._step)
+        if item is None or not before:
+            return b""
+        filled = self._recover(item) if isinstance(item, bytes) else b""
+        if not filled:
+            audio = self._linear(item)
+            self._frames[at + self._step] = Linear(audio)
+            filled = self._between(before, audio) if len(audio) == self._frame_bytes else b""
+        if filled:
+            self.missing += 1
+            self._loss += 1.0
+        return filled
+
+    def _collect(self, audio: bytes, at: int, size: int) -> tuple[bytes, int]:
+        """Return what is heard from `at` on, `audio` first, until it is `size` bytes or more; and the timestamp of its end."""
+        frames = self._frames
         while len(audio) < size:
             more = frames.pop(at + self._units(audio), None)
             if more is None or not (piece := self._linear(more)):
-                return Linear(audio + silence(self.rate)[len(audio) :])
+                break
             audio += piece
-        if len(audio) > size:
-            frames[self._next] = Linear(audio[size:])
-        return Linear(audio[:size])
+        return audio, at + self._units(audio)
 
-    def _hasten(self, item: Item, delay: float) -> Item:
-        """Lose 20 ms when there is more in hand than needed: a quiet frame, or after half a second any."""
-        if delay <= self._target + SURPLUS_S:
-            return item
+    def _play(self, audio: bytes, end: int) -> Linear:
+        """Return the first frame of audio; what is over stays for the next."""
+        rest = audio[self._frame_bytes :]
+        self._next = end - self._units(rest)
+        if rest:
+            self._frames[self._next] = Linear(rest)
+        return Linear(audio[: self._frame_bytes])
+
+    # --- pace ------------------------------------------------------------------------------------------------------
+
+    def _skip(self, packet: bytes, at: int, spare: float) -> bytes | None:
+        """Leave out a frame or wait for 20 ms, while nobody listens: without a look at the sound."""
+        if spare < -SHORTAGE_S:
+            self._frames[at] = packet
+            self._next = at
+            return None
+        if spare > SURPLUS_S and isinstance(following := self._frames.get(self._next), bytes):
+            del self._frames[self._next]
+            self._next += self._step
+            self.dropped += 1
+            packet = following
+        self._shift = 0
+        self._line_up()
+        return packet
+
+    def _pace(self, item: Item, spare: float, off: int) -> Item:
+        """Play faster, slower, or in a quiet moment just as much as brings it back to the grid of the packets.
+
+        `spare` is what there is beyond the target, `off` how far after the grid the next frame begins, in timestamps.
+        """
+        audio = self._linear(item)  # from here on it stays decoded: a codec with a memory hears each packet once
+        if len(audio) < self._frame_bytes:
+            return Linear(audio)
+        volume = pcm.rms(audio)
+        self._volume = max(volume, self._volume * _VOLUME_DECAY)
+        self._hush = self._hush + 1 if volume <= max(QUIET_RMS, self._volume / HUSHED) else 0
         self._surplus += 1
-        far_behind = delay > MAX_TARGET_S + 2 * SURPLUS_S
-        # From here on it stays decoded: a codec with a memory hears each packet once.
-        frame = self._linear(item)
-        if not far_behind and self._surplus < SURPLUS_TICKS and pcm.rms(frame) > QUIET_RMS:
-            return Linear(frame)
-        following = self._frames.get(self._next)
-        if following is None:
-            return Linear(frame)
-        second = self._linear(following)
-        if len(second) != self._frame_bytes:
-            self._frames[self._next] = Linear(second)
-            return Linear(frame)
-        del self._frames[self._next]
-        self._next += self._step
-        self._surplus = 0
-        self.dropped += 1
-        return Linear(fade(samples(frame), samples(second)).tobytes())
+        hurried = not -HURRY_S < spare < HURRY_S
+        pressed = hurried or self._surplus > PATIENCE_TICKS
+        if self._hush >= (1 if pressed or spare < -SHORTAGE_S else PAUSE_TICKS):
+            return self._pace_quiet(audio, spare, off)
+        self._paced += 1
+        if -SHORTAGE_S <= spare <= SURPLUS_S or (self._paced <= PACE_TICKS and not hurried):
+            return Linear(audio)
+        if spare < 0.0:
+            longer = lengthen(audio, self.rate, self._grain, force=spare < -_FRAME_S)
+            return self._changed(longer, self._next, audio) if longer else Linear(audio)
+        if not pressed:
+            return Linear(audio)
+        if spare > MAX_TARGET_S:
+            return self._leave_out(audio, self._step)
+        sound, end = self._collect(audio, self._next - self._step, 2 * self._frame_bytes)
+        shorter = shorten(sound, self.rate, self._grain, force=self._surplus > PATIENCE_TICKS + 25)
+        return self._changed(shorter, end, sound) if shorter else self._play(sound, end)
+
+    def _changed(self, audio: bytes, end: int, before: bytes) -> Linear:
+        self._paced = self._surplus = 0
+        self.stretched += 1
+        self._shift = (self._shift + self._units(before) - self._units(audio)) % self._step
+        return self._play(audio, end)
+
+    def _pace_quiet(self, audio: bytes, spare: float, off: int) -> Linear:
+        units = self._step - off  # to the grid, or one frame
+        if spare - units * self._unit_s >= 0.0 and (off or spare > SURPLUS_S):
+            return self._leave_out(audio, units)
+        if off or spare < -SHORTAGE_S:
+            # Half a frame at most can be doubled in one.
+            double = min(off or self._step, self._step // 2) * self._frame_bytes // self._step // 2
+            return self._changed(with_twice(audio, double, self.rate), self._next, audio)
+        return Linear(audio)
+
+    def _leave_out(self, audio: bytes, units: int) -> Linear:
+        """Leave out so much, which is at most a frame, if there is enough behind it."""
+        sound, end = self._collect(audio, self._next - self._step, 2 * self._frame_bytes)
+        if len(sound) < 2 * self._frame_bytes:
+            return self._play(sound, end)
+        if units == self._step:
+            self.dropped += 1
+        return self._changed(without(sound, units * self._frame_bytes // self._step // 2, self.rate), end, sound)

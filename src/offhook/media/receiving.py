@@ -12,7 +12,7 @@ from offhook.media.conceal import Concealer, Concealment, OwnConcealer
 from offhook.media.dtmf import EventReceiver
 from offhook.media.jitter import Gap, Item, JitterBuffer, Linear
 from offhook.media.pauses import Pause
-from offhook.media.sources import FRAMES_A_SECOND, SAMPLE_RATE, SILENCE
+from offhook.media.sources import FRAMES_A_SECOND, SAMPLE_RATE, SILENCE, frame_bytes
 
 Address: TypeAlias = tuple[str, int]
 
@@ -36,11 +36,11 @@ class Receiver:
     """
 
     __slots__ = (
-        "_candidate", "_codecs", "_conceal", "_configured", "_counted", "_decoded", "_decoders", "_event_in", "_expected",
-        "_frame", "_head", "_ids", "_item", "_kind", "_length", "_measure", "_next_frame", "_on_control", "_on_event",
-        "_on_flow", "_on_peer", "_past_expected", "_past_lost", "_pause", "_proof", "_put_next", "_queue", "_reception",
-        "_size", "_speaks_again", "_stranger", "_tail", "_trusting", "buffer", "bytes", "events", "flowing", "foreign",
-        "garbage", "heard", "heard_from", "hears", "losses", "packets", "ssrc",
+        "_candidate", "_codecs", "_conceal", "_configured", "_counted", "_decoded", "_decoders", "_event_in",
+        "_expected", "_frame", "_head", "_ids", "_item", "_kind", "_length", "_lost_before", "_measure", "_next_frame",
+        "_on_control", "_on_event", "_on_flow", "_on_peer", "_past_expected", "_past_lost", "_pause", "_proof",
+        "_put_next", "_queue", "_reception", "_size", "_speaks_again", "_stranger", "_tail", "_trusting", "buffer",
+        "bytes", "events", "flowing", "foreign", "garbage", "heard", "heard_from", "hears", "losses", "packets", "ssrc",
     )  # fmt: skip
 
     def __init__(
@@ -74,10 +74,10 @@ class Receiver:
         self._proof = 0
         self._reception = rtp.Reception(0)
         self.losses = self._reception.losses
-        self._past_expected = self._past_lost = 0
+        self._past_expected = self._past_lost = self._lost_before = 0
         self.packets = self.bytes = self.garbage = self.foreign = 0
         self.events = EventReceiver()
-        self.buffer = JitterBuffer(self.decode)
+        self.buffer = JitterBuffer(self.decode, recover=self._recovered, between=self._between)
         self._put_next = self.buffer.put_next
         self._queue = self.buffer.queue
         self._conceal: Concealment = Concealer(SAMPLE_RATE)
@@ -234,7 +234,10 @@ class Receiver:
             self.garbage += 1
             return
         late = self.buffer.late
-        fits = self.buffer.put(timestamp, packet if whole else Linear(self.decode(packet)), now)
+        # Silence was not sent where a talkspurt is marked (RFC 3551 4.1), and where time has gone by but no packet is missing.
+        lost, self._lost_before = self._lost_before, self._reception.lost
+        begins = bool(second & rtp.MARKER) or self._lost_before <= lost
+        fits = self.buffer.put(timestamp, packet if whole else Linear(self.decode(packet)), now, begins=begins)
         if self.buffer.late != late:
             self._reception.discard(sequence)
         newest = sequence == self._reception.top & 0xFFFF and timestamp == self.buffer.newest
@@ -325,6 +328,7 @@ class Receiver:
             self.buffer.reset()
             self.events.restart()
         self.ssrc = ssrc
+        self._lost_before = 0
         self._candidate = (-1, -1)
         self._reception = rtp.Reception(sequence, self.losses)
         return True
@@ -340,7 +344,7 @@ class Receiver:
         queue = self._queue
         if queue:
             self._item = queue.popleft()
-        elif (item := self.buffer.pull(now)) is not None:
+        elif (item := self.buffer.pull(now, heard=self._item is self._decoded)) is not None:
             self._item = item
         else:
             self._item = Gap()
@@ -357,6 +361,9 @@ class Receiver:
         """Return the far end's background, with what was said before fading into it."""
         last = self._conceal.lost()
         return pause.frame() if last is SILENCE else pcm.add(pause.frame(), last)
+
+    def _between(self, before: bytes, following: bytes) -> bytes:
+        return self._conceal.between(before, following)
 
     def _recovered(self, packet: bytes) -> bytes:
         """Return the lost frame if the packet after it holds a copy, b"" if not."""
@@ -379,7 +386,8 @@ class Receiver:
             if isinstance(item, bytes):
                 self._frame = self._conceal.good(self.decode(item))
             elif isinstance(item, Linear):
-                self._frame = self._conceal.good(item.pcm)
+                whole = len(item.pcm) == frame_bytes(self.rate)
+                self._frame = self._conceal.good(item.pcm) if whole else self._conceal.partial(item.pcm)
             else:
                 self._frame = self._filled() if self._pause is None else self._resting(self._pause)
                 return self._frame
