@@ -367,3 +367,18 @@ def test_a_stream_that_is_open_but_not_configured_is_silent_and_safe() -> None:
     assert engine.reports() == [DigitsDone("c", "d", "not connected")]
     engine.execute(ConfigureStream("c", CONFIG), 2.0)
     engine.execute(CloseStream("c"), 2.0)
+
+
+def test_calls_are_not_mixed_for_a_card_that_nobody_hears() -> None:
+    """A server's calls keep their phases, and nothing is decoded that nobody asked for."""
+    house = House()
+    house.studio.silent = True
+    names = [f"s{number}" for number in range(2 * PHASES)]
+    house.open(*names)
+    for name in names:
+        house.engine.execute(AttachSound(name, True), house.now)
+    streams = house.engine.streams
+    assert sorted(streams[name].phase for name in names) == sorted([*range(PHASES)] * 2)
+    assert not any(streams[name].sound for name in names)
+    house.engine.execute(AttachSound(names[0], False), house.now)
+    assert house.engine._card is None

@@ -154,6 +154,7 @@ class MemoryStudio:
         self.files: dict[str, ListSource] = {}
         self.addresses: tuple[str, ...] = ("10.0.0.1",)
         self.handshakes: Callable[[DtlsPeer], Handshake] | None = None
+        self.silent = False
         self.fast = importlib.util.find_spec("numpy") is not None
 
     def open_file(self, path: str, loop: bool, rate: int) -> Source:

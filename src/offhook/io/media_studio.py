@@ -188,6 +188,11 @@ class LocalStudio:
 
         return open_recorder(path, channels, rate, form)
 
+    @property
+    def silent(self) -> bool:
+        """Return whether sound is switched off."""
+        return self._sound == "null"
+
     def sound_card(self) -> SoundCard:
         """Return the sound card, which opens in the background."""
         if self._card is None:

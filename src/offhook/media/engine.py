@@ -287,6 +287,8 @@ class Engine:
             self._phases[phase].append(stream)
 
     def _attach(self, stream: Stream, attached: bool) -> None:
+        if self._studio.silent:
+            return
         if attached:
             self._handset.open()
             self._move(stream, SOUND_PHASE)

@@ -41,6 +41,11 @@ class Studio(Protocol):
         """Return a recorder that writes this file, of frames of this rate."""
         ...
 
+    @property
+    def silent(self) -> bool:
+        """Return whether nobody hears the sound card, nor speaks there: then calls need not be decoded and mixed for it."""
+        ...
+
     def sound_card(self) -> SoundCard:
         """Return the sound card; the same object at each call."""
         ...
