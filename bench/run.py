@@ -75,13 +75,14 @@ def installed() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def phone(*arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], int, Path, float]]:
+def phone(*arguments: str, workers: int = 1) -> Iterator[tuple[subprocess.Popen[bytes], int, Path, float]]:
     """Run the phone as people do; gives the process, its SIP port, its socket, and seconds to the first answered OPTIONS."""
     with tempfile.TemporaryDirectory() as home:
         port = free_port()
         config = Path(home, "bench.toml")
         config.write_text(
             f'[sip]\nhost = "127.0.0.1"\nport = {port}\n[phone]\nauto_answer = "all"\n[media]\nsound = "null"\n'
+            f"workers = {workers}\n"
         )
         environment = {**installed(), "OFFHOOK_HOME": home, "OFFHOOK_SOCKET": str(Path(home, "s"))}
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -178,11 +179,24 @@ def printed(name: str) -> str:
     return done.stdout.strip() or done.stderr.strip()[-2000:]
 
 
-PARTS = {"sip": ("SIP", sip), "surfaces": ("Surfaces", surfaces), "windows": ("Windows programs, under Wine", on_windows)}
+def pacing() -> str:
+    """Return how evenly sound is sent."""
+    return f"```\n{printed('bench_pacing.py')}\n```"
+
+
+def beside_peers() -> str:
+    """Return what calls cost here and elsewhere."""
+    return printed("bench_peers.py")
+
+
+PARTS = {
+    "sip": ("SIP", sip), "surfaces": ("Surfaces", surfaces), "windows": ("Windows programs, under Wine", on_windows),
+    "pacing": ("How evenly sound is sent", pacing), "peers": ("Media beside a peer", beside_peers),
+}  # fmt: skip
 
 
 def only(part: str) -> None:
-    """`python bench/run.py surfaces` (or `windows`, `sip`): measure these again and leave the rest of the page as it is."""
+    """`python bench/run.py surfaces` (or another of PARTS): measure these again and leave the rest of the page as it is."""
     title, measure = PARTS[part]
     page = HERE / "RESULTS.md"
     head, _, rest = page.read_text().partition(f"## {title}\n")
@@ -262,6 +276,14 @@ def main() -> None:
         "```",
         media.stdout.strip() or media.stderr.strip()[-2000:],
         "```",
+        "",
+        "## How evenly sound is sent",
+        "",
+        pacing(),
+        "",
+        "## Media beside a peer",
+        "",
+        beside_peers(),
         "",
         "## Encrypted sound",
         "",

@@ -381,4 +381,4 @@ def test_calls_are_not_mixed_for_a_card_that_nobody_hears() -> None:
     assert sorted(streams[name].phase for name in names) == sorted([*range(PHASES)] * 2)
     assert not any(streams[name].sound for name in names)
     house.engine.execute(AttachSound(names[0], False), house.now)
-    assert house.engine._card is None
+    assert house.engine._handset.card is None

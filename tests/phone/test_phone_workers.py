@@ -99,6 +99,15 @@ def test_a_few_calls_say_little_about_many() -> None:
     assert workers.busy() == ""
 
 
+def test_a_worker_without_calls_is_free_at_once() -> None:
+    """Its last report is of the second in which the calls ended; there will be no other."""
+    workers = Workers(0.8)
+    for _ in range(PATIENCE):
+        workers.note(load(0.95))
+    workers.note(load(0.95, streams=0))
+    assert workers.busy() == ""
+
+
 def test_without_a_limit_there_is_none() -> None:
     workers = Workers(0.0)
     for _ in range(10):

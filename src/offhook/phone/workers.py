@@ -47,9 +47,13 @@ class Worker:
 
     def note(self, load: EngineLoad, limit: float) -> None:
         """Take a new measurement."""
-        # One second's figure jumps; a quarter of it makes for a memory of some seconds. An idle worker has none.
-        self.cpu = load.cpu if self.load is None or not load.streams else self.cpu + (load.cpu - self.cpu) * 0.25
         self.load = load
+        if not load.streams:
+            # What the last calls used says nothing about the next one, and there is no further report.
+            self.cpu, self.busy_for, self.full = 0.0, 0, False
+            return
+        # One second's figure jumps; a quarter of it makes for a memory of some seconds.
+        self.cpu += (load.cpu - self.cpu) * (0.25 if self.cpu else 1.0)
         late = load.late > LATE_MOST and load.streams >= LATE_STREAMS
         busy = bool(limit) and (load.cpu >= limit or late)
         well = not busy and (load.cpu < RELIEF * limit or not limit)
@@ -57,7 +61,7 @@ class Worker:
         self.well_for = self.well_for + 1 if well else 0
         if self.busy_for >= PATIENCE:
             self.full = True
-        elif self.well_for >= PATIENCE or not load.streams:
+        elif self.well_for >= PATIENCE:
             self.full = False
 
     def view(self) -> WorkerView:
