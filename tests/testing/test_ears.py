@@ -73,3 +73,13 @@ def test_read_wav(tmp_path: Path) -> None:
     path.write_bytes(b"nothing")
     with pytest.raises(ParseError):
         ears.read_wav(path)
+
+
+def test_the_longest_gap() -> None:
+    sound = tone(440.0)
+    assert ears.longest_gap_ms(sound) == 0
+    assert ears.longest_gap_ms(sound[:4000] + bytes(960) + sound[4000:8000] + bytes(320) + sound[8000:]) == 60
+    quiet = b"".join(bytes(2) if at < 800 else sound[at:at + 2] for at in range(0, len(sound), 2))
+    assert ears.longest_gap_ms(quiet) == 50
+    assert ears.longest_gap_ms(bytes(1600)) == 100
+    assert ears.longest_gap_ms(b"") == 0

@@ -20,6 +20,7 @@ from offhook.media.wav import PCM, read_header
 LOWEST_HZ = 50
 MOST_SAMPLES = 16_000
 SHORT_SAMPLES = 800
+GAP_STEPS = 100  # a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,18 @@ def decode_dtmf(pcm: bytes, rate: int = SAMPLE_RATE) -> str:
     detector = DtmfDetector()
     heard = detector.feed(resample(pcm, rate, SAMPLE_RATE)) + detector.finish()
     return "".join(digit for digit, _ in heard)
+
+
+def longest_gap_ms(pcm: bytes, rate: int = SAMPLE_RATE, below_db: float = 20.0) -> int:
+    """Return the longest time in which it was that much quieter than usual, in steps of 10 ms; the whole of it for silence."""
+    size = rate // GAP_STEPS * 2
+    levels = [level_dbfs(pcm[at:at + size]) for at in range(0, len(pcm) - size + 1, size)]
+    usual = sorted(levels)[len(levels) // 2] if levels else -math.inf
+    longest = run = 0
+    for level in levels:
+        run = run + 1 if level <= usual - below_db or level == -math.inf else 0
+        longest = max(longest, run)
+    return longest * 1000 // GAP_STEPS
 
 
 def read_wav(path: str | os.PathLike[str]) -> WavAudio:

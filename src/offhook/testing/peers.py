@@ -212,7 +212,7 @@ class Sipp:
 @contextmanager
 def sipp(
     scenario: str, folder: Path, *, remote: Address | None = None, service: str = "phone", calls: int = 1,
-    rate: float = 10.0, transport: Literal["udp", "tcp"] = "udp", options: Sequence[str] = (),
+    rate: float = 10.0, transport: Literal["udp", "tcp"] = "udp", options: Sequence[str] = (), host: str = LOOPBACK,
 ) -> Iterator[Sipp]:
     """Run a scenario (XML text; or the name of one that SIPp has built in: "uac", "uas").
 
@@ -228,7 +228,7 @@ def sipp(
         command += ["-sn", scenario]
     port, messages = free_port(), folder / "messages.log"
     command += [
-        "-i", LOOPBACK, "-mi", LOOPBACK, "-p", str(port), "-s", service, "-m", str(calls), "-r", f"{rate:g}",
+        "-i", host, "-mi", host, "-p", str(port), "-s", service, "-m", str(calls), "-r", f"{rate:g}",
         "-t", "u1" if transport == "udp" else "t1", "-nostdin", "-trace_msg", "-message_file", str(messages),
         "-trace_err", "-error_file", str(folder / "errors.log"), *options,
     ]
