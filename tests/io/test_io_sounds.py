@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from offhook.io import sounds
 from offhook.io.sounds import WebSounds
 from offhook.media import wav
 from offhook.phone.commands import Play
@@ -174,6 +176,30 @@ async def test_dropping_and_closing_stop_what_is_under_way(folder: Path) -> None
         fetching.sounds.drop("pb_1")
         await fetching.sounds.close()
     assert fetching.told.empty()
+    assert not left_in(folder)
+
+
+async def test_a_file_that_is_still_read_is_deleted_when_it_no_longer_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlink = os.unlink
+    refused = []
+
+    def busy(path: str) -> None:
+        if len(refused) < 2:
+            refused.append(path)
+            raise PermissionError(13, "somebody has it open", path)
+        unlink(path)
+
+    fetching = Fetching()
+    async with server(says("200 OK", WAV)) as (url, _):
+        found = await fetching.fetch(url)
+    monkeypatch.setattr(os, "unlink", busy)
+    monkeypatch.setattr(sounds, "SWEEP_EVERY", 0.0)
+    fetching.sounds.drop("pb_1")
+    assert left_in(folder) == [Path(found.path)]
+    await fetching.sounds.close()
+    assert refused == [found.path, found.path]
     assert not left_in(folder)
 
 

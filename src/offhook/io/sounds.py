@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import ssl
 import tempfile
@@ -25,6 +24,12 @@ NO_SOUND: Final = "it is no WAV, MP3, FLAC or Ogg file"
 AT_ONCE: Final = 16
 """Sounds that are fetched at a time; further ones wait, within their time."""
 
+SWEEP_EVERY: Final = 0.1
+"""Seconds between attempts to delete a file that is still read: Windows deletes none that somebody has open."""
+
+SWEEP_WITHIN: Final = 5.0
+"""Seconds the end waits for such a file."""
+
 
 class WebSounds:
     """The sounds of one phone. `tell` is how the phone learns that one is here; `parse` says which URLs may be used."""
@@ -41,6 +46,8 @@ class WebSounds:
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._fetching: dict[str, asyncio.Task[None]] = {}
         self._files: dict[str, str] = {}
+        self._read_still: set[str] = set()
+        self._sweeping: asyncio.Task[None] | None = None
 
     def fetch(self, wish: FetchSound) -> None:
         """Get it, beside everything else."""
@@ -51,7 +58,11 @@ class WebSounds:
         task = self._fetching.pop(playback, None)
         if task is not None:
             task.cancel()
-        _delete(self._files.pop(playback, ""))
+        path = self._files.pop(playback, "")
+        if path and not _delete(path):
+            self._read_still.add(path)
+            if self._sweeping is None:
+                self._sweeping = asyncio.get_running_loop().create_task(self._sweep())
 
     async def close(self) -> None:
         """Leave nothing behind."""
@@ -60,6 +71,16 @@ class WebSounds:
             self.drop(playback)
         if tasks:
             await asyncio.wait(tasks)
+        if sweeping := self._sweeping:
+            await asyncio.wait({sweeping}, timeout=SWEEP_WITHIN)
+            sweeping.cancel()
+
+    async def _sweep(self) -> None:
+        """Delete what the media process had open when it was dropped."""
+        while self._read_still:
+            await asyncio.sleep(SWEEP_EVERY)
+            self._read_still -= {path for path in self._read_still if _delete(path)}
+        self._sweeping = None
 
     async def _fetch(self, wish: FetchSound) -> None:
         handle, path = await asyncio.get_running_loop().run_in_executor(None, _new_file)
@@ -103,7 +124,12 @@ def _new_file() -> tuple[int, str]:
     return tempfile.mkstemp(prefix="offhook-", suffix=".sound")
 
 
-def _delete(path: str) -> None:
-    if path:
-        with contextlib.suppress(OSError):
-            os.unlink(path)
+def _delete(path: str) -> bool:
+    """Delete a file; False where that has to wait until nobody has it open."""
+    try:
+        os.unlink(path)
+    except PermissionError:
+        return False
+    except OSError:
+        pass
+    return True
