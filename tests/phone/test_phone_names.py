@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import timeit
 
 import pytest
@@ -129,9 +128,10 @@ def test_ten_thousand_contacts_cost_a_call_no_more_than_ten() -> None:
     uris = [Uri.parse("sip:+49300000005@pbx"), Uri.parse("sip:0301234567890@pbx")]  # one that is there, one that is not
 
     def cost(contacts: int) -> float:
-        """Return the processor's seconds for one look-up (measured: 3 µs)."""
+        """Return the seconds for one look-up (measured: 3 µs)."""
         index = names(*(f"+49 30 {number:07}" for number in range(contacts)), country="49")
         ask = lambda: [index.known(Party("x"), uri) for uri in uris]  # noqa: E731
-        return min(timeit.repeat(ask, number=500, repeat=7, timer=time.process_time)) / 1000
+        # The best of several, by the fine clock: Windows counts the processor's time in steps of 16 ms.
+        return min(timeit.repeat(ask, number=100, repeat=20)) / 200
 
     assert cost(10_000) < 4 * cost(10)

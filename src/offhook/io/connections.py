@@ -231,15 +231,17 @@ class Connections:
     async def _connect_socket(self, sock: socket.socket, flow: Flow) -> socket.socket:
         """Connect, from another port if the former connection between the same two ports still lingers in the kernel."""
         loop = asyncio.get_running_loop()
+        # In full (flow label, scope), and no look-up: Windows' event loop takes every address of two parts for one of IPv4.
+        remote = socket.getaddrinfo(*flow.remote, sock.family, socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0][4]
         try:
-            await loop.sock_connect(sock, flow.remote)
+            await loop.sock_connect(sock, remote)
         except OSError as error:
             if error.errno not in (errno.EADDRNOTAVAIL, errno.EADDRINUSE):
                 raise
             sock.close()
             self._ports.pop(key_of(flow), None)
             sock = bound(sock.family, socket.SOCK_STREAM, flow.local[0], 0)
-            await loop.sock_connect(sock, flow.remote)
+            await loop.sock_connect(sock, remote)
         return sock
 
     def _port_of(self, flow: Flow, sock: socket.socket) -> int:
