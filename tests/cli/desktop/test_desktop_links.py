@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from offhook.cli import main
-from offhook.cli.desktop import SCHEMES, asking, command, this_desktop
+from offhook.cli.desktop import SCHEMES, command, this_desktop
 from offhook.cli.desktop.asking import ID_YES, Asker
 from offhook.cli.desktop.windows import APPLICATIONS, CLASSES, DDE, OPEN, OURS, Windows
 from offhook.cli.desktop.xdg import NAME, Xdg
@@ -109,15 +109,6 @@ def test_nothing_but_calls_reaches_the_phone(phone: FakeBackend, text: str) -> N
 # --- asking --------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def no_screen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take away what this machine would ask with: a test must not wait for a person."""
-    monkeypatch.setattr(asking, "_message_box", lambda: None)
-    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.mark.usefixtures("no_screen")
 def test_without_anybody_to_ask_nobody_is_called(phone: FakeBackend, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["open", "tel:1001"]) == 1
     assert "nobody to ask" in capsys.readouterr().err
@@ -135,7 +126,6 @@ def test_the_configuration_may_say_not_to_ask(phone: FakeBackend, tmp_path: Path
     ({"zenity": "/z"}, ["/z", "--question", "--no-markup"]), ({"kdialog": "/k"}, ["/k", "--title", "offhook", "--yesno"]),
 ])
 @pytest.mark.parametrize("answer", [0, 1])
-@pytest.mark.usefixtures("no_screen")
 def test_the_desktops_own_dialog_asks(there: dict[str, str], begins: list[str], answer: int) -> None:
     ran: list[list[str]] = []
 
@@ -164,7 +154,6 @@ def test_a_message_box_asks_on_windows() -> None:
     assert asked == ["Call sip:bob@pbx?", "busy"]
 
 
-@pytest.mark.usefixtures("no_screen")
 def test_a_dialog_without_a_screen_is_none() -> None:
     with pytest.raises(Ended, match="nobody to ask"):
         Asker(dialog=True, environ={}, find=lambda name: f"/bin/{name}").confirm("1001")

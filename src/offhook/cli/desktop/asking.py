@@ -87,4 +87,8 @@ def _message_box() -> Callable[[str, int], int] | None:
     import ctypes
 
     user32 = ctypes.WinDLL("user32")
-    return lambda text, kind: int(user32.MessageBoxW(None, ctypes.c_wchar_p(text), ctypes.c_wchar_p("offhook"), kind))
+    title = ctypes.c_wchar_p("offhook")
+    # Known to every Windows since XP; its older sister waits for a person until there is one.
+    return lambda text, kind: int(
+        user32.MessageBoxTimeoutW(None, ctypes.c_wchar_p(text), title, kind, 0, ctypes.c_uint32(1000 * PATIENCE))
+    )
