@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,13 +87,13 @@ SENT: list[tuple[str, Command]] = [
     ("forward 1002 --delay 5", c.SetForwarding(to="1002", delay=5.0)),
     ("forward off", c.SetForwarding(to="")),
     ("auto-answer all", c.SetAutoAnswer(mode="all")),
-    ("play /tmp/a.wav --loop --gain -3", c.Play(file="/tmp/a.wav", loop=True, gain_db=-3.0)),
+    ("play /tmp/a.wav --loop --gain -3", c.Play(file=os.path.abspath("/tmp/a.wav"), loop=True, gain_db=-3.0)),
     ("play --tone 440 --duration 500 --call c_1", c.Play(call="c_1", tone="440", duration_ms=500)),
     ("play --stop", c.StopPlay()),
     ("play --pause", c.PausePlay()),
     ("play --resume", c.PausePlay(paused=False)),
     ("record --file /tmp/r.wav --stereo --max 60 --beep",
-     c.Record(file="/tmp/r.wav", channels="stereo", max_seconds=60.0, beep=True)),
+     c.Record(file=os.path.abspath("/tmp/r.wav"), channels="stereo", max_seconds=60.0, beep=True)),
     ("record stop", c.StopRecord()),
     ("record pause", c.PauseRecord()),
     ("record resume", c.PauseRecord(paused=False)),

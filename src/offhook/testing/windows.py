@@ -39,7 +39,7 @@ LINGER = 900
 """Seconds a session outlives a test run that was killed before it could end it."""
 
 TEST_PACKAGES = (
-    "pytest", "pytest-asyncio", "pytest-timeout", "pytest-xdist", "hypothesis", "httpx", "jsonschema", "openapi-spec-validator",
+    "pytest", "pytest-asyncio", "pytest-timeout", "pytest-xdist", "hypothesis", "httpx", "sniffio", "jsonschema", "openapi-spec-validator",
     "mcp>=2.3", "aioice>=0.10", "pyOpenSSL>=24.2", "cryptography>=42",
     "numpy<2.2",  # Wine 8's C runtime lacks functions that newer ones call
     "colorama", "pywin32",  # pip decides by this machine's system what pytest and mcp need on Windows
