@@ -33,6 +33,16 @@ settings.register_profile("few", deadline=None, max_examples=8, suppress_health_
 settings.load_profile("fast")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _nobody_to_ask() -> Iterator[None]:
+    """Take away the boxes and dialogs that this machine would ask a person with: a test would wait for one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("offhook.cli.desktop.asking._message_box", lambda: None)
+        for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+            patch.delenv(name, raising=False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def windows() -> Iterator[Windows]:
     """Return a Windows session, one for the whole run; the test is skipped where there can be none."""

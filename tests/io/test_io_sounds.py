@@ -183,7 +183,7 @@ async def test_a_file_that_is_still_read_is_deleted_when_it_no_longer_is(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unlink = os.unlink
-    refused = []
+    refused: list[str] = []
 
     def busy(path: str) -> None:
         if len(refused) < 2:

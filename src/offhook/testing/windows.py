@@ -39,8 +39,8 @@ LINGER = 900
 """Seconds a session outlives a test run that was killed before it could end it."""
 
 TEST_PACKAGES = (
-    "pytest", "pytest-asyncio", "pytest-timeout", "pytest-xdist", "hypothesis", "httpx", "sniffio", "jsonschema", "openapi-spec-validator",
-    "mcp>=2.3", "aioice>=0.10", "pyOpenSSL>=24.2", "cryptography>=42",
+    "pytest", "pytest-asyncio", "pytest-timeout", "pytest-xdist", "hypothesis", "httpx", "sniffio",
+    "jsonschema", "openapi-spec-validator", "mcp>=2.3", "aioice>=0.10", "pyOpenSSL>=24.2", "cryptography>=42",
     "numpy<2.2",  # Wine 8's C runtime lacks functions that newer ones call
     "colorama", "pywin32",  # pip decides by this machine's system what pytest and mcp need on Windows
 )  # fmt: skip
@@ -51,7 +51,7 @@ PROGRAMS = (".dll", ".exe", ".drv", ".sys", ".nls", ".ttf", ".fon", ".tlb", ".oc
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
-OURS_ALONE = ("PYTHON", "VIRTUAL_ENV", "DISPLAY", "PYTEST_")
+OURS_ALONE = ("PYTHON", "VIRTUAL_ENV", "DISPLAY", "PYTEST_", "SSL_CERT_")
 """Beginnings of the names that a program in a session does not inherit."""
 
 SITE = "import os, site\nsite.addsitedir(os.path.dirname(os.path.abspath(__file__)))\n"
