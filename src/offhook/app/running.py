@@ -104,7 +104,7 @@ class RunningPhone:
         )
         options = MediaOptions(
             host=config.sip.host, port_range=config.media.rtp_ports, sound=config.media.sound,
-            dtls=may_encrypt(config) and available(),
+            voice=config.media.voice, dtls=may_encrypt(config) and available(),
         )
         check_workers(config.media)
         self.media = media_host(config.media.workers, config.media.mode, options, self._media_reports)

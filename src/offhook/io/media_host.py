@@ -212,7 +212,8 @@ class MediaHost:
 
         emit: Emit = lambda reports: self._deliver(list(reports))  # noqa: E731 - typed in place
         try:
-            loop = MediaLoop(self._options, LocalStudio(self._options.sound, self._options.host), emit)
+            options = self._options
+            loop = MediaLoop(options, LocalStudio(options.sound, options.host, voice=options.voice), emit)
             with self._lock:
                 self._loop = loop
                 for command in self._unsent:

@@ -152,8 +152,9 @@ class LateCard:
 class LocalStudio:
     """The engine's `Studio` on this machine."""
 
-    def __init__(self, sound: str, host: str = "0.0.0.0") -> None:
+    def __init__(self, sound: str, host: str = "0.0.0.0", voice: str = "own") -> None:
         self._sound = sound
+        self._voice = voice
         self._host = host
         self._card: LateCard | None = None
         self._numpy: bool | None = None  # None: nobody has asked
@@ -246,4 +247,4 @@ class LocalStudio:
     def _open_card(self) -> SoundCard:
         from offhook.io.audio.sound import open_sound_card
 
-        return open_sound_card(self._sound)
+        return open_sound_card(self._sound, self._voice)

@@ -20,13 +20,14 @@ Emit: TypeAlias = Callable[[Sequence[MediaReport]], object]
 @dataclass(frozen=True, slots=True)
 class MediaOptions:
     """Where media runs: the local address to bind ("::": all of IPv6 and of IPv4), the ports (inclusive; None: the system
-    chooses), how many pairs to keep ready, the sound backend (`io.audio.sound.open_sound_card`), whether to have DTLS
-    ready before a call needs it, and which of how many workers this is."""
+    chooses), how many pairs to keep ready, the sound backend (`io.audio.sound.open_sound_card`), who cleans the microphone
+    (`io.audio.voices`), whether to have DTLS ready before a call needs it, and which of how many workers this is."""
 
     host: str = "0.0.0.0"
     port_range: tuple[int, int] | None = None
     pool: int = 8
     sound: str = "auto"
+    voice: str = "own"
     dtls: bool = False
     worker: int = 0
     workers: int = 1

@@ -110,7 +110,7 @@ def main() -> None:
 
 def _run_polled(options: MediaOptions, source: IO[bytes], target: IO[bytes]) -> None:
     parent = ParentPipe(source.fileno(), target.fileno())
-    loop = MediaLoop(options, LocalStudio(options.sound, options.host), parent)
+    loop = MediaLoop(options, LocalStudio(options.sound, options.host, voice=options.voice), parent)
     keep_collector_quiet()
     claim_resources()
     loop.run()
@@ -119,7 +119,7 @@ def _run_polled(options: MediaOptions, source: IO[bytes], target: IO[bytes]) -> 
 
 def _run_with_threads(options: MediaOptions, source: IO[bytes], target: IO[bytes]) -> None:
     writer = _Writer(target)
-    loop = MediaLoop(options, LocalStudio(options.sound, options.host), writer.put)
+    loop = MediaLoop(options, LocalStudio(options.sound, options.host, voice=options.voice), writer.put)
     threading.Thread(target=_read_commands, args=(source, loop), daemon=True).start()
     keep_collector_quiet()
     claim_resources()  # after the other threads have started: only this one is in a hurry

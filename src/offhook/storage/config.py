@@ -59,7 +59,8 @@ class MediaSettings:
     """How sound is carried. `rtp_ports` is the first and the last port; RTP takes the even ones, RTCP the next.
 
     `workers` is the number of processes that calls are spread over, for more calls than one core carries; more than one need
-    mode "process" and sound "null".
+    mode "process" and sound "null". `voice` is what cleans the microphone: "own", or "webrtc" (needs the extra packages
+    `offhook[aec]`).
     """
 
     mode: Literal["process", "thread"] = "process"
@@ -67,6 +68,7 @@ class MediaSettings:
     rtp_ports: tuple[int, int] = (40000, 40999)
     codecs: tuple[str, ...] = CODECS
     workers: int = 1
+    voice: Literal["own", "webrtc"] = "own"
 
 
 class Program(tuple[str, ...]):

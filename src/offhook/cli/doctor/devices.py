@@ -65,7 +65,12 @@ def _voice(case: Case) -> Finding:
     if not wanted:
         return Finding("voice", "ok", "the microphone is used as it is")
     text = f"{listed(wanted)} on"
-    if importlib.util.find_spec("numpy") is None and wanted != [VOICE["gain_control"]]:
+    if wanted != [VOICE["gain_control"]] and case.config.media.voice == "webrtc":
+        if importlib.util.find_spec("livekit") is None:
+            return Finding("voice", "warning", f"{text}, but livekit is missing for it: the microphone is used as it is",
+                           "pip install 'offhook[aec]', or set media.voice = \"own\"")
+        text += ", by WebRTC"
+    elif importlib.util.find_spec("numpy") is None and wanted != [VOICE["gain_control"]]:
         advice = "pip install 'offhook[voice]', or switch it off: offhook voice echo=off noise=off"
         return Finding("voice", "warning", f"{text}, but numpy is missing for it: the microphone is used as it is", advice)
     return Finding("voice", "ok", text)

@@ -38,12 +38,12 @@ CLOSE_WAIT: Final = 0.5  # seconds
 LIST_WAIT: Final = 2.0  # seconds the caller of devices() waits before it gets the last known list
 
 
-def open_sound_card(backend: str = "auto") -> SoundCard:
+def open_sound_card(backend: str = "auto", voice: str = "own") -> SoundCard:
     """Return the sound card: 'auto' (the system's), 'miniaudio' or 'sounddevice' (the same, by this library), 'null' (silence)
     or 'file:IN.wav,OUT.wav' (either may be empty).
 
-    The system's never fails here: without sound there is one DeviceFailed from `poll`, and silence. Raises InvalidArgument for
-    another word.
+    `voice` says who cleans the microphone (`voices.make_voice`). The system's card never fails here: without sound there is one
+    DeviceFailed from `poll`, and silence. Raises InvalidArgument for another word.
     """
     if backend == "null":
         return NullCard()
@@ -53,7 +53,7 @@ def open_sound_card(backend: str = "auto") -> SoundCard:
     makers = {"auto": system_backend, "miniaudio": _miniaudio, "sounddevice": _sounddevice}
     if backend not in makers:
         raise InvalidArgument.field("audio", "write auto, miniaudio, sounddevice, null or file:IN.wav,OUT.wav")
-    return SystemCard(makers[backend])
+    return SystemCard(makers[backend], voice=voice)
 
 
 def system_backend() -> Backend:
@@ -80,9 +80,11 @@ class SystemCard:
     """The devices of this machine. Takes a function that gives the backend, so that its import costs the tick nothing."""
 
     def __init__(
-        self, make_backend: Callable[[], Backend], clock: Callable[[], float] = time.monotonic, *, rate: int = CARD_RATE
-    ) -> None:
+        self, make_backend: Callable[[], Backend], clock: Callable[[], float] = time.monotonic, *, rate: int = CARD_RATE,
+        voice: str = "own",
+    ) -> None:  # fmt: skip
         self.rate = rate
+        self._voice_engine = voice
         self._make_backend = make_backend
         self._clock = clock
         self._backend: Backend | None = None
@@ -234,7 +236,7 @@ class SystemCard:
     def _change_voice(self, wanted: VoiceProcessing) -> None:
         self._made_voice = wanted
         try:
-            self._voice = make_voice(self.rate, wanted, self._voice)
+            self._voice = make_voice(self.rate, wanted, self._voice, self._voice_engine)
         except ImportError as problem:
             self._voice = None
             self._reports.append(VoiceFailed(str(problem)))

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from offhook.media.card_messages import VoiceProcessing
 from offhook.media.voice.chain import GainVoice, OwnVoice, Voice
 
-MISSING = "echo cancellation and noise suppression need numpy: pip install 'offhook[voice]'"
+MISSING: Final = "echo cancellation and noise suppression need numpy: pip install 'offhook[voice]'"
+MISSING_WEBRTC: Final = "WebRTC's voice processing is not installed: pip install 'offhook[aec]', or set media.voice = \"own\""
 
 
-def make_voice(rate: int, wanted: VoiceProcessing, former: Voice | None) -> Voice | None:
+def make_voice(rate: int, wanted: VoiceProcessing, former: Voice | None, engine: str = "own") -> Voice | None:
     """Return what cleans in these ways (`former`, changed, where that can), None where nothing is to be done.
 
-    Raises ImportError, with the sentence for people, where the packages for it are not installed.
+    `engine` is "own" or "webrtc". Raises ImportError, with the sentence for people, where its packages are not installed.
     """
     if not (wanted.echo_cancellation or wanted.noise_suppression):
         return GainVoice() if wanted.gain_control else None
     if former is not None and not isinstance(former, GainVoice):
         former.change(wanted)
         return former
+    if engine == "webrtc":
+        return _webrtc(rate, wanted)
     try:
         return OwnVoice(rate, wanted)
     except ImportError as problem:
         raise ImportError(MISSING) from problem
+
+
+def _webrtc(rate: int, wanted: VoiceProcessing) -> Voice:
+    try:
+        from offhook.io.audio.webrtc import WebrtcVoice
+
+        return WebrtcVoice(rate, wanted)
+    except ImportError as problem:
+        raise ImportError(MISSING_WEBRTC) from problem
