@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from baresips import THEIR_TONE, hear_each_other, over, recorded, says, started, tell
 
+from offhook.media.codecs.kinds import missing
 from offhook.media.security import Keying
 from offhook.phone.commands import AcceptTransfer, Answer, Dial, Hangup, Hold, ListCalls, Resume, SendDtmf, Transfer
 from offhook.phone.settings import AccountSettings, SrtpSettings
@@ -40,6 +41,7 @@ async def bob(proxy: Kamailio, certificates: Path, folder: Path, mediaenc: str =
     async with started(
         folder / "bob", user="1002", password=PASSWORDS["1002"], registrar=("127.0.0.1", proxy.tls_port), transport="tls",
         certificate=certificates / "peer.pem", trusted=certificates / "ca.pem", mediaenc=mediaenc,
+        codecs="opus/48000/2,PCMU/8000/1", settings="module opus.so",
         account=f';outbound="sip:127.0.0.1:{proxy.tls_port};transport=tls"',
     ) as peer:  # fmt: skip
         yield peer
@@ -59,14 +61,21 @@ async def registered(
         yield running
 
 
-@pytest.mark.parametrize(("mediaenc", "keying"), [("srtp-mand", "sdes"), ("dtls_srtp", "dtls")])
-async def test_we_call_baresip(proxy: Kamailio, certificates: Path, tmp_path: Path, mediaenc: str, keying: Keying) -> None:
+@pytest.mark.parametrize(("mediaenc", "keying", "codec"), [
+    ("srtp-mand", "sdes", "PCMU"), ("dtls_srtp", "dtls", "PCMU"), ("srtp-mand", "sdes", "OPUS"), ("dtls_srtp", "dtls", "OPUS"),
+])  # fmt: skip
+async def test_we_call_baresip(
+    proxy: Kamailio, certificates: Path, tmp_path: Path, mediaenc: str, keying: Keying, codec: str
+) -> None:
+    if reason := missing(codec):
+        pytest.skip(reason)
     async with bob(proxy, certificates, tmp_path, mediaenc) as peer, registered(proxy, certificates, keying=keying) as phone:
-        phone.execute(Dial(to="1002"))
+        phone.execute(Dial(to="1002", codecs=(codec, "PCMA")))
         await phone.reaches(2)
         await says(peer, "CALL_ESTABLISHED")
         await phone.event("media.started")
-        assert phone.execute(ListCalls()).value[0].media.srtp == keying
+        media = phone.execute(ListCalls()).value[0].media
+        assert (media.srtp, media.codec) == (keying, codec)
         assert (await phone.event("transport.up")).data["transport"] == "tls"
         await hear_each_other(phone, peer, tmp_path)
 

@@ -55,6 +55,12 @@ class Linphone:
         number = self.command(f"register sip:{user}@{domain} {proxy} {password}")["id"]
         self._wait(lambda: self.command(f"register-status {number}")["state"] == "LinphoneRegistrationOk", "registered")
 
+    def use(self, *codecs: str) -> None:
+        """Have it use these codecs and no other, by names such as "opus/48000/2"."""
+        self.command("audio-codec-disable ALL")
+        for codec in codecs:
+            self.command(f"audio-codec-enable {codec}")
+
     def call(self, uri: str) -> str:
         """Call somebody; returns the call's number."""
         return self.command(f"call {uri}")["id"]
@@ -150,9 +156,7 @@ def linphone(
                 control.settimeout(START_TIMEOUT)
                 process.wait_until(lambda: control.connect_ex(str(way)) == 0, "listening")
                 peer = Linphone(process, port, control, pulse)
-                peer.command("audio-codec-disable ALL")
-                for codec in codecs:
-                    peer.command(f"audio-codec-enable {codec}")
+                peer.use(*codecs)
                 yield peer
         finally:
             process.stop()
