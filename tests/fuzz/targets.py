@@ -22,11 +22,13 @@ from offhook.control.session import Session
 from offhook.errors import ConfigError, MediaNegotiationFailed, ParseError, UnreadableFile
 from offhook.media import rtcp, rtp, stun
 from offhook.media.codecs import codec
+from offhook.media.codecs.kinds import usable
 from offhook.media.containers import look, tag_bytes
 from offhook.media.negotiate import LocalMedia, accept_answer, make_answer, make_offer, remote_direction
 from offhook.media.receiving import Receiver
 from offhook.media.sdes import parse_crypto
 from offhook.media.sdp import parse_sdp
+from offhook.media.sources import SILENCE, frame_bytes
 from offhook.media.wav import read_header
 from offhook.phone.model import CallState
 from offhook.sip.events import Datagram, Flow, StreamChunk
@@ -41,13 +43,15 @@ from offhook.storage.takeover.people import people_of
 from offhook.storage.takeover.texts import decode
 from offhook.storage.takeover.xml import read_xml
 from offhook.testing.backend import FakeBackend
+from offhook.testing.ids import SeededIds
 from offhook.testing.phones import VirtualPhone, talk, two_phones
 from offhook.testing.wire import Wire
 
 Target = Callable[[bytes], object]
 
 STRANGER = ("203.0.113.9", 5060)
-LOCAL = LocalMedia("10.0.0.1", 40000)
+LOCAL = LocalMedia("10.0.0.1", 40000, ("OPUS", "G722", "PCMU", "PCMA", "L16/16000"), comfort_noise=True)
+CODECS = usable()
 OFFER = make_offer(LOCAL, 1, 1)
 
 
@@ -128,8 +132,8 @@ def media_rtp(data: bytes) -> None:
     """The receiving side of a stream takes any packets: nothing is raised, and there is always a frame of 20 ms to hear."""
     span = rtp.payload_span(data)
     assert span is None or 12 <= span[0] <= span[1] <= len(data)
-    receiver = Receiver(_nothing, lambda: None, _nothing, lambda *_: None)
-    receiver.configure({0: codec("PCMU"), 8: codec("PCMA")}, 101)
+    receiver = Receiver(_nothing, lambda: None, _nothing, lambda *_: None, SeededIds("fuzz"))
+    receiver.configure({0: codec("PCMU"), 8: codec("PCMA"), **{96 + n: codec(name) for n, name in enumerate(CODECS)}}, 101)
     receiver.listen(True)
     # The first two bytes of each piece say how long it is: several packets are one input.
     at, now = 0, 0.0
@@ -137,6 +141,28 @@ def media_rtp(data: bytes) -> None:
         length = int.from_bytes(data[at:at + 2], "big") & 0x3FF
         receiver.receive(data[at + 2:at + 2 + length], ("203.0.113.9", 4000), now)
         at, now = at + 2 + length, now + 0.02
+        receiver.hear(now)
+        assert receiver.far is SILENCE or len(receiver.far) == frame_bytes(receiver.rate)
+
+
+def media_payload(data: bytes) -> None:
+    """Every codec takes any payloads: a length in words it can keep, PCM of just that length, nothing raised, no crash.
+
+    The first byte chooses the codec; before each payload stands its length.
+    """
+    chosen = codec(CODECS[data[0] % len(CODECS)]) if data else codec("PCMU")
+    at = 1
+    while at + 2 <= len(data):
+        length = int.from_bytes(data[at:at + 2], "big") & 0xFFF
+        payload = data[at + 2:at + 2 + length]
+        at += 2 + length
+        units = chosen.units(payload)
+        if payload and units:
+            assert len(chosen.decode(payload)) == units * chosen.rate // chosen.clock_rate * 2
+        if chosen.recover is not None:
+            assert len(chosen.recover(payload)) in (0, frame_bytes(chosen.rate))
+        if chosen.conceal is not None:
+            assert len(chosen.conceal()) == frame_bytes(chosen.rate)
 
 
 def _nothing(*_: object) -> None:
@@ -273,6 +299,6 @@ def takeover_calls(data: bytes) -> None:
 
 
 TARGETS: dict[str, Target] = {target.__name__: target for target in (
-    sip_message, sip_stream, sip_phone, sdp, sdp_crypto, media_rtp, media_rtcp, media_stun, media_srtp, local_json,
-    http_request, sound_file, config_toml, takeover_ini, takeover_people, takeover_calls,
+    sip_message, sip_stream, sip_phone, sdp, sdp_crypto, media_rtp, media_payload, media_rtcp, media_stun, media_srtp,
+    local_json, http_request, sound_file, config_toml, takeover_ini, takeover_people, takeover_calls,
 )}

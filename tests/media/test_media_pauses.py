@@ -164,3 +164,16 @@ def test_it_takes_both(ours: bool, theirs: bool, codecs: tuple[str, ...], agreed
     assert (b"a=rtpmap:13 CN/8000" in offer) == (ours and codecs != ("L16/16000",))
     answer, at_theirs = make_answer(other, offer, 1, 1)
     assert accept_answer(mine, offer, answer).comfort_noise == at_theirs.comfort_noise == agreed
+
+
+def test_a_pause_before_the_first_word_of_another_rate() -> None:
+    pair = Pair(direction="recvonly")
+    pair.configure(1, codec="L16/16000", payload_type=96, receive_types=((96, "L16/16000"),), clock_rate=16000)
+    pair.do(1, StartRecording("c", "/rec", "/rec", "stereo"))
+    packets = [HEADER.pack(0x80, 13, 0, 0, 7) + b"\x30"]
+    packets += [HEADER.pack(0x80, 96, number, 320 * number, 7) + bytes(640) for number in range(1, 20)]
+    for packet in packets:
+        pair.inject(1, 4000, packet, ("10.0.0.1", 4000))
+        assert len(pair.engines[1].streams["c"].far) in (320, pair.engines[1].streams["c"].far_rate // 25)
+        pair.run(0.020)
+    assert {len(frame) for frame in pair.studios[1].recorders["/rec"].far} == {640}

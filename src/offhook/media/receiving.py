@@ -256,7 +256,7 @@ class Receiver:
         if self._item is not None:
             self._item = self._decoded = Linear(self.far)
         if (codec.clock_rate, codec.rate) != (self.buffer.clock, self.buffer.rate):
-            self._item = self._decoded = None
+            self._item = self._decoded = self._pause = None
             self._frame = SILENCE
         self.buffer.decode_all()
         self.buffer.tune(codec.clock_rate, codec.rate)
