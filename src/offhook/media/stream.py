@@ -74,10 +74,9 @@ class Stream:
     __slots__ = (
         "_config", "_control_peer", "_ear", "_echoes", "_expects", "_far_shares", "_handshake", "_has_work", "_ids",
         "_keypad", "_loopback", "_near_shares", "_next_stats", "_outbox", "_path", "_pauses", "_receiver", "_report",
-        "_reporter",
-        "_said_shares", "_same_codec", "_sender", "_sends", "_stalled", "_tapped", "_voices", "bridge", "muted", "name",
-        "near", "phase", "playlist", "port", "rate", "receive", "receive_control", "recordings", "said", "sound", "tapping",
-        "taps",
+        "_reporter", "_said_shares", "_same_codec", "_sender", "_sends", "_shared", "_stalled", "_tapped", "_voices",
+        "bridge", "muted", "name", "near", "phase", "playlist", "port", "rate", "receive", "receive_control", "recordings",
+        "said", "sound", "tapping", "taps",
     )  # fmt: skip
 
     def __init__(
@@ -123,6 +122,7 @@ class Stream:
         self.rate = SAMPLE_RATE
         self._far_shares, self._near_shares = Shares(rates), Shares(rates)
         self._said_shares = Shares(rates)
+        self._shared = False  # one of these is in use
         self.recordings = Recordings(name, report, archive)
         self.taps: tuple[Tap, ...] = ()  # streams that hear what is said here, and may speak here
         self.tapping: Tap | None = None  # the stream this one listens to so
@@ -155,17 +155,22 @@ class Stream:
         if receiver.rate == rate:
             return receiver.far
         self._has_work = True
+        self._shared = True
         return self._far_shares.at(receiver.far, receiver.rate, rate)
 
     def near_at(self, rate: int) -> bytes:
         """Return `near` at this rate, `SILENCE` itself where there was nothing."""
         if self.rate == rate:
             return self.near
+        self._shared = True
         return self._near_shares.at(self.near, self.rate, rate)
 
     def said_at(self, rate: int) -> bytes:
         """Return what is said here at this rate, without what taps say: nobody hears themselves."""
-        return self.said if self.rate == rate else self._said_shares.at(self.said, self.rate, rate)
+        if self.rate == rate:
+            return self.said
+        self._shared = True
+        return self._said_shares.at(self.said, self.rate, rate)
 
     def heard_at(self, rate: int) -> bytes:
         """Return `far` at this rate, with what taps say to our side."""
@@ -384,7 +389,7 @@ class Stream:
     def hear(self, now: float) -> None:
         """Bring `far` up to date: the frame that is to be heard in this tick."""
         self._receiver.hear(now)
-        if self._far_shares or self._near_shares or self._said_shares:
+        if self._shared:
             self._turn_shares()
         self.said = SILENCE
         if self._ear is not None:
@@ -395,6 +400,7 @@ class Stream:
         self._near_shares.turn()
         self._said_shares.turn()
         if not self._far_shares:
+            self._shared = bool(self._near_shares or self._said_shares)
             self._note_work()
 
     def speak(self, mic: bytes) -> None:
