@@ -21,7 +21,7 @@ from offhook import api
 from offhook.api.pairs import Pairs
 from offhook.api.phone import ConfigSource, Event, Sound
 from offhook.api.portal import Portal, Twin, bare, made
-from offhook.media.messages import AudioRate, DeviceInfo
+from offhook.media.messages import AudioRate, Detection, DeviceInfo, PlayMode, RecordingFormat, Side
 from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.model import (
@@ -35,11 +35,14 @@ from offhook.phone.model import (
     ContactDetails,
     ImportedView,
     Party,
+    PlaybackView,
+    RecordingView,
     Snapshot,
     StatsView,
     StatusView,
     StreamDialect,
     StreamTrack,
+    TapView,
     WatchKind,
     WatchView,
 )
@@ -128,6 +131,9 @@ class Softphone(Twin[api.Softphone]):
         id: str = "",
         beside: str = "",
         codecs: Sequence[str] = (),
+        detect: Sequence[Detection] = (),
+        record: bool = False,
+        play: str | os.PathLike[str] = "",
     ) -> CallHandle:
         """Call a number or URI; returns the call at once: `call.wait_active()`.
 
@@ -137,10 +143,11 @@ class Softphone(Twin[api.Softphone]):
         call of the same name is refused, so a program that does not know whether its request arrived (ConnectionLost) can
         repeat it with the same `id`. `beside` is the id of a running call that this one is to be joined with, where there are
         several media workers. `codecs` are offered in place of the account's or the phone's ("opus", "G722", "PCMA" …).
-        Cancelling `dial` hangs up.
+        `detect` is what to listen for (see `CallHandle.detect`; "amd" begins with the answer), `record` and `play` what to do
+        once it is answered. Cancelling `dial` hangs up.
         """
         found: CallHandle = self._wrap(self._run(self._inner.dial(
-            to, account=account, headers=headers, user_to_user=user_to_user, ring_timeout=ring_timeout, hold_others=hold_others, digits=digits, tags=tags, id=id, beside=beside, codecs=codecs,
+            to, account=account, headers=headers, user_to_user=user_to_user, ring_timeout=ring_timeout, hold_others=hold_others, digits=digits, tags=tags, id=id, beside=beside, codecs=codecs, detect=detect, record=record, play=play,
         )))
         return found
 
@@ -160,6 +167,10 @@ class Softphone(Twin[api.Softphone]):
         """Return a running call by its id; raises NotFound."""
         found: CallHandle = self._wrap(self._call(lambda: self._inner.call(call_id)))
         return found
+
+    def taps(self) -> tuple[TapView, ...]:
+        """Return which calls hear others (`CallHandle.tap`)."""
+        return self._run(self._inner.taps())
 
     def hangup_all(self) -> None:
         """End all calls."""
@@ -467,12 +478,25 @@ class CallHandle(Twin[api.CallHandle]):
         """Wait until the call is over; returns its last view, whose `end` says by whom and why. Raises TimeoutError."""
         return self._run(self._inner.wait_ended(timeout=timeout))
 
-    def answer(self, *, headers: Pairs = (), user_to_user: str = "", codecs: Sequence[str] = ()) -> None:
-        """Answer it; another active call is put on hold.
+    def answer(
+        self,
+        *,
+        headers: Pairs = (),
+        user_to_user: str = "",
+        codecs: Sequence[str] = (),
+        hold_others: bool = True,
+        detect: Sequence[Detection] = (),
+        record: bool = False,
+        play: str | os.PathLike[str] = "",
+    ) -> None:
+        """Answer it; another active call is put on hold, unless `hold_others` is False.
 
-        `headers` and `user_to_user` as in `dial`, for the answer. `codecs` in place of the account's or the phone's.
+        `headers` and `user_to_user` as in `dial`, for the answer. `codecs` in place of the account's or the phone's. `detect`,
+        `record` and `play` as in `dial`.
         """
-        self._run(self._inner.answer(headers=headers, user_to_user=user_to_user, codecs=codecs))
+        self._run(self._inner.answer(
+            headers=headers, user_to_user=user_to_user, codecs=codecs, hold_others=hold_others, detect=detect, record=record, play=play,
+        ))
 
     def reject(self, status: int = 0, *, headers: Pairs = (), user_to_user: str = "") -> None:
         """Refuse it, as busy (486) unless `status` says otherwise (300-699)."""
@@ -554,15 +578,24 @@ class CallHandle(Twin[api.CallHandle]):
         duration_ms: int = 0,
         loop: bool = False,
         gain_db: float = 0.0,
+        mode: PlayMode = "replace",
     ) -> Playback:
-        """Play a WAV file, one from the web (`url`), or a tone ("440", "350+440" Hz), to the far end; without any, silence.
+        """Play a sound file, one from the web (`url`), or a tone ("440", "350+440" Hz), to the far end; without any, silence.
 
-        Returns at once; `playback.wait()`.
+        `mode` "replace" ends what plays, "queue" waits for it, "mix" plays beside it. Returns at once; `playback.wait()`.
         """
         found: Playback = self._wrap(self._run(self._inner.play(
-            file, url=url, tone=tone, duration_ms=duration_ms, loop=loop, gain_db=gain_db,
+            file, url=url, tone=tone, duration_ms=duration_ms, loop=loop, gain_db=gain_db, mode=mode,
         )))
         return found
+
+    def stop_playing(self) -> None:
+        """Stop all that plays and waits to be played. Harmless when there is nothing."""
+        self._run(self._inner.stop_playing())
+
+    def playbacks(self) -> tuple[PlaybackView, ...]:
+        """Return what plays into the call, and what waits."""
+        return self._run(self._inner.playbacks())
 
     def record(
         self,
@@ -571,13 +604,47 @@ class CallHandle(Twin[api.CallHandle]):
         channels: Literal['mono', 'stereo'] = "mono",
         max_seconds: float = 0.0,
         beep: bool = False,
+        format: RecordingFormat | Literal[''] = "",
     ) -> Recording:
-        """Record both ends into a new WAV file; `path = recording.stop()`.
+        """Record both ends into a new file; `path = recording.stop()`.
 
-        "" makes a name in the configuration's recordings folder (the current one, where there is no configuration).
+        "" makes a name in the configuration's recordings folder (the current one, where there is no configuration). `format` is
+        wav, flac, mp3 or opus; "" is what the file's suffix says, else the setting's.
         """
-        found: Recording = self._wrap(self._run(self._inner.record(file, channels=channels, max_seconds=max_seconds, beep=beep)))
+        found: Recording = self._wrap(self._run(self._inner.record(
+            file, channels=channels, max_seconds=max_seconds, beep=beep, format=format,
+        )))
         return found
+
+    def recordings(self) -> tuple[RecordingView, ...]:
+        """Return the call's recordings, also those that are over."""
+        return self._run(self._inner.recordings())
+
+    def detect(self, *what: Detection) -> None:
+        """Listen to the far end for "dtmf", "tones", "beep", "vad" and "amd", and for nothing else; without any, end it.
+
+        What is heard comes as events: dtmf.received, tone.detected, vad.speech_started, vad.speech_stopped, amd.result.
+        """
+        self._run(self._inner.detect(*what))
+
+    def wait_amd(self, *, timeout: float | None = None) -> e.AmdResult:
+        """Wait until it is known whether a person or a machine answered: `result` is human, machine or unknown.
+
+        Ask for it by `dial(…, detect=["amd"])`. Raises CallFailed if the call ends first, TimeoutError.
+        """
+        return self._run(self._inner.wait_amd(timeout=timeout))
+
+    def tap(self, call: CallHandle, *, hear: Side = "both", speak: Side = "none") -> None:
+        """Let this call's far end hear what is said in another call, and speak into it.
+
+        `near` is this phone with the person or program at it, `far` the other call's far end. speak="near" whispers to us,
+        "far" to the far end, "both" speaks to all. Again changes it.
+        """
+        self._run(self._inner.tap(bare(call), hear=hear, speak=speak))
+
+    def stop_tap(self) -> None:
+        """End what `tap` began; both calls go on."""
+        self._run(self._inner.stop_tap())
 
     @property
     def audio(self) -> Audio:

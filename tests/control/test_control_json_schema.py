@@ -142,7 +142,8 @@ def answers() -> Iterator[tuple[Command, c.Accepted]]:
         c.Status(), c.ListCalls(), c.GetCall(), c.CallStats(), c.GetAudio(), c.ListDevices(), c.ListAccounts(), c.GetSnapshot(),
         c.SetVolume(volume=3), c.VolumeUp(), c.VolumeDown(steps=2), c.SetMicVolume(volume=4), c.ToggleMute(), c.Mute(),
         c.Unmute(), c.Mute(call=call), c.Unmute(call=call), c.SetDevice(kind="input", device="mic-2"), c.Play(tone="440"),
-        c.PausePlay(), c.StopPlay(), c.Record(), c.PauseRecord(), c.StopRecord(), c.Loopback(),
+        c.PausePlay(), c.ListPlaybacks(), c.StopPlay(), c.Record(), c.PauseRecord(), c.StopRecord(), c.ListRecordings(),
+        c.Loopback(), c.Detect(what=("vad",)), c.ListTaps(), c.SetVoice(),
         c.OpenAudio(), c.CloseAudio(audio="aud_1"), c.StreamAudio(url="wss://bot.example.org"), c.ListAudioStreams(),
         c.StopAudioStream(stream="as_1"), c.CreateConference(id="r", calls=(call,)), c.ListConferences(),
         c.MuteMember(call=call), c.UnmuteMember(call=call), c.LeaveConference(call=call), c.CreateConference(id="r"),
@@ -158,6 +159,12 @@ def answers() -> Iterator[tuple[Command, c.Accepted]]:
     ):  # fmt: skip
         yield command, alice.execute(command)
         wire.run(wire.now + 1)
+    bob.execute(c.Dial(to="sip:alice@10.0.0.1", hold_others=False))
+    wire.run(wire.now + 1)
+    by = alice.execute(c.Answer(hold_others=False)).call
+    wire.run(wire.now + 1)
+    for tap in (c.Tap(by=by, call=call), c.ListTaps(), c.StopTap(by=by)):
+        yield tap, alice.execute(tap)
     yield from answers_about_contacts(alice)
     yield c.HangupAll(), alice.execute(c.HangupAll())
     yield c.TestDevice(), alice.execute(c.TestDevice())

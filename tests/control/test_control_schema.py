@@ -38,6 +38,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "details": {"details": {"name": "Ada"}},
     "contacts": {"contacts": [{"name": "Ada", "number": "1001"}]},
     "url": {"url": "wss://bot.example.org"}, "stream": {"stream": "as_1"}, "changes": {"changes": {"label": "A"}},
+    "by": {"by": "c_2"}, "what": {"what": ["vad"]},
 }  # fmt: skip
 
 

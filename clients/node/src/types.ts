@@ -65,7 +65,8 @@ export interface AccountRemoved {
  * `mwi` watches the account's mailbox, `publish_presence` tells the server whether we are on the phone.
  * An account with `register` False can still place calls, and receive those sent to our address. `srtp` and `keying` are
  * as in the section [srtp], `nat` as `policy` in [nat]; "default" takes what that says. `codecs` are the account's own, the
- * preferred one first (empty: those of [media]).
+ * preferred one first (empty: those of [media]). `hold_music` is as in
+ * [phone], "" takes that.
  */
 export interface AccountSettings {
   /** Its name in this phone: letters, digits, _ . -, and not `local`. */
@@ -128,6 +129,8 @@ export interface AccountSettings {
   keying?: "default" | "dtls" | "sdes";
   /** How sound gets through NATs, as `policy` in [nat] says it; `default`: as there. */
   nat?: "address" | "default" | "ice" | "off" | "stun" | "turn";
+  /** What the far end hears on hold: a sound file, or tone:440; empty: as [phone] says. */
+  hold_music?: string;
   /** Its own codecs, the preferred one first; empty: the phone's. */
   codecs?: string[];
 }
@@ -166,10 +169,25 @@ export interface AddContactParams {
 }
 
 /**
- * Answer the ringing incoming call (the oldest, unless named); an active call is put on hold first.
+ * Whether a person or a machine answered, why that is believed, and how many ms of listening it took.
+ *
+ * `greeting_ms` and `words` are the first words as far as they were heard. Only where Detect asked for amd, once.
+ */
+export interface AmdResult {
+  call: CallView;
+  result: "human" | "machine" | "unknown";
+  reason: "fax" | "long_greeting" | "many_words" | "no_speech" | "short_greeting" | "undecided";
+  after_ms: number;
+  greeting_ms: number;
+  words: number;
+}
+
+/**
+ * Answer the ringing incoming call (the oldest, unless named); with `hold_others` an active call is put on hold first.
  *
  * `headers` and `user_to_user` as in Dial, for the answer. With `codecs` only these are accepted, and not the account's or
  * the phone's.
+ * `headers` and `user_to_user` as in Dial, for the answer; `detect`, `record` and `play` as there.
  */
 export interface AnswerParams {
   /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
@@ -180,6 +198,14 @@ export interface AnswerParams {
   user_to_user?: string;
   /** Codecs to accept, and no others; empty: the account's or the phone's. */
   codecs?: string[];
+  /** Put the active call on hold first. */
+  hold_others?: boolean;
+  /** What to listen for: digits in the sound, tones, beeps, speech (vad), who answered (amd). */
+  detect?: ("amd" | "beep" | "dtmf" | "tones" | "vad")[];
+  /** Record the call once it is answered. */
+  record?: boolean;
+  /** A sound file on the phone's machine to play once it is answered. */
+  play?: string;
 }
 
 /** The audio link. */
@@ -704,6 +730,20 @@ export interface DeleteWatchParams {
   watch: string;
 }
 
+/**
+ * Listen to the far end for these things from now on, and for nothing else; an empty list ends it.
+ *
+ * dtmf: digits sent as sound (dtmf.received) · tones: signals of the network and of fax machines (tone.detected) · beep: any
+ * short tone (tone.detected) · vad: speech (vad.speech_started, vad.speech_stopped) · amd: whether a person or a machine
+ * answered, judged by the first words (amd.result); after a machine, its beep is told, too.
+ */
+export interface DetectParams {
+  /** What to listen for; an empty list ends it. */
+  what: ("amd" | "beep" | "dtmf" | "tones" | "vad")[];
+  /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
+  call?: string;
+}
+
 /** A sound device was plugged in, or appeared otherwise. */
 export interface DeviceAdded {
   device: DeviceInfo;
@@ -771,6 +811,7 @@ export interface DeviceTested {
  * can be joined in a conference. The call that is put on hold is meant where nothing is said.
  * `headers` are X-… and those that the setting `sent_headers` allows; `user_to_user` is handed to the far end (RFC 7433).
  * `codecs` are offered in this order, in place of the account's or the phone's.
+ * `detect` is what to listen for (see Detect; amd begins with the answer), `record` and `play` what to do once it is answered.
  */
 export interface DialParams {
   /** A number, or an address such as sip:1001@example.org. */
@@ -797,6 +838,12 @@ export interface DialParams {
   beside?: string;
   /** Codecs to offer, the preferred one first, in place of the account's or the phone's: `opus`, `PCMA` … */
   codecs?: string[];
+  /** What to listen for: digits in the sound, tones, beeps, speech (vad), who answered (amd). */
+  detect?: ("amd" | "beep" | "dtmf" | "tones" | "vad")[];
+  /** Record the call once it is answered. */
+  record?: boolean;
+  /** A sound file on the phone's machine to play once it is answered. */
+  play?: string;
 }
 
 /** One call of somebody whose dialogs we watch. `direction` is seen from there, "" if untold; tags and Call-ID name it. */
@@ -1058,6 +1105,21 @@ export interface ListContactsParams {
 /** Answer the sound devices. */
 export type ListDevicesParams = { [name: string]: never };
 
+/** Answer the PlaybackViews of a call ("": of all calls): what plays, what waits, and what is only being fetched. */
+export interface ListPlaybacksParams {
+  /** A call's id, or a word for one; empty: all calls. */
+  call?: string;
+}
+
+/** Answer the RecordingViews of a call ("": of all calls), the latest 100 of finished ones included. */
+export interface ListRecordingsParams {
+  /** A call's id (also of one that is over), or a word for one; empty: all calls. */
+  call?: string;
+}
+
+/** Answer the TapViews. */
+export type ListTapsParams = { [name: string]: never };
+
 /** Answer the WatchViews. */
 export type ListWatchesParams = { [name: string]: never };
 
@@ -1293,20 +1355,24 @@ export interface Party {
   contact: string;
 }
 
-/** Pause what plays into the call, or go on. */
+/** Pause what plays into the call, or go on: all of it, or one `playback`. */
 export interface PausePlayParams {
   /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
   call?: string;
   /** False goes on. */
   paused?: boolean;
+  /** A playback's id; empty: all of the call. */
+  playback?: string;
 }
 
-/** Pause the recording, or go on. */
+/** Pause a recording of the call, or go on: the only one, or the one that is named. */
 export interface PauseRecordParams {
   /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
   call?: string;
   /** False goes on. */
   paused?: boolean;
+  /** A recording's id; empty or `current`: the only one of the call. */
+  recording?: string;
 }
 
 /**
@@ -1328,17 +1394,19 @@ export interface PingAnswer {
 }
 
 /**
- * Play a WAV file, a tone (`tone` "440" or "350+440" Hz, `duration_ms` 0: endless) or silence into the call.
+ * Play a sound file, a tone (`tone` "440" or "350+440" Hz, `duration_ms` 0: endless) or silence into the call.
  *
- * `url` is a WAV file on the web, which is fetched first; clients without the scope admin may use only addresses that the
- * setting `outgoing.urls` names. Answers the playback's id. Succeeds when it has played to its end.
+ * WAV, MP3, FLAC and Ogg are played; `url` is such a file on the web, which is fetched first; clients without the scope admin
+ * may use only addresses that the setting `outgoing.urls` names. `mode` says what becomes of what plays already: it is
+ * replaced, with all that waits (replace), or waited for (queue), or both are heard (mix). Answers the playback's id. Succeeds
+ * when it has played to its end.
  */
 export interface PlayParams {
   /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
   call?: string;
-  /** A WAV file on the phone's machine. */
+  /** A sound file on the phone's machine: WAV, MP3, FLAC, Ogg. */
   file?: string;
-  /** A WAV file on the web: https://, http://. */
+  /** A sound file on the web: https://, http://. */
   url?: string;
   /** One to four frequencies of 50-3800 Hz: 440, 350+440. */
   tone?: string;
@@ -1348,6 +1416,8 @@ export interface PlayParams {
   loop?: boolean;
   /** Decibels louder, or quieter if negative. */
   gain_db?: number;
+  /** In place of what plays already, after it, or beside it. */
+  mode?: "mix" | "queue" | "replace";
 }
 
 /** The playback that begins. */
@@ -1374,6 +1444,17 @@ export interface PlaybackFinished {
 export interface PlaybackStarted {
   call: CallView;
   playback: string;
+}
+
+/** Something that plays into a call, or is going to. `source` is the file, the address without its query, or the tone. */
+export interface PlaybackView {
+  id: string;
+  call: string;
+  kind: "file" | "silence" | "tone" | "url";
+  source: string;
+  state: "fetching" | "paused" | "playing" | "waiting";
+  loop: boolean;
+  gain_db: number;
 }
 
 /** How somebody is: open, busy (there, but on the phone, in a meeting …) or closed. `activities` are RFC 4480's words. */
@@ -1403,11 +1484,16 @@ export interface Problem {
 /** Hang up every call, unregister, stop. New commands are refused meanwhile. */
 export type QuitParams = { [name: string]: never };
 
-/** Record the call into a new WAV file. `file` "" makes a name in the recordings folder. Answers {recording, file}. */
+/**
+ * Record the call into a new file, at the call's own rate. Answers {recording, file}.
+ *
+ * `file` "" makes a name in the recordings folder. `format` "" is what the file's suffix says (.wav .flac .mp3 .opus .ogg),
+ * else the setting `recording_format`. Several recordings of one call may run at once.
+ */
 export interface RecordParams {
   /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
   call?: string;
-  /** The WAV file to write on the phone's machine; empty: a new name in the recordings folder. */
+  /** The file to write on the phone's machine; empty: a new name in the recordings folder. */
   file?: string;
   /** Both sides mixed, or us left and the far end right. */
   channels?: "mono" | "stereo";
@@ -1415,6 +1501,8 @@ export interface RecordParams {
   max_seconds?: number;
   /** Let the far end hear that it is recorded. */
   beep?: boolean;
+  /** How it is written; empty: as the file's suffix says, else as the setting says. */
+  format?: "flac" | "mp3" | "opus" | "wav" | "";
 }
 
 /** The recording, and the file on the phone's machine. */
@@ -1431,13 +1519,15 @@ export interface RecordingFailed {
   reason: string;
 }
 
-/** A recording's file is complete. */
+/** A recording's file is complete. `size` is its length in bytes. */
 export interface RecordingFinished {
   call: CallView;
   recording: string;
   file: string;
   reason: string;
   duration_ms: number;
+  size: number;
+  format: "flac" | "mp3" | "opus" | "wav";
 }
 
 /** A recording waits. */
@@ -1457,6 +1547,21 @@ export interface RecordingStarted {
   call: CallView;
   recording: string;
   file: string;
+  format: "flac" | "mp3" | "opus" | "wav";
+}
+
+/** A recording. `size` (bytes) and `duration_ms` are known when it is over; `reason` says how it ended. */
+export interface RecordingView {
+  id: string;
+  call: string;
+  file: string;
+  format: "flac" | "mp3" | "opus" | "wav";
+  channels: "mono" | "stereo";
+  state: "failed" | "finished" | "opening" | "paused" | "recording";
+  started: string;
+  duration_ms: number;
+  size: number;
+  reason: string;
 }
 
 /** Send the ringing incoming call elsewhere (302 with Diversion). */
@@ -1709,16 +1814,26 @@ export interface StopAudioStreamParams {
   stream: string;
 }
 
-/** Stop what plays into the call. */
+/** Stop what plays into the call and what waits to be played: all of it, or one `playback`. */
 export interface StopPlayParams {
   /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
   call?: string;
+  /** A playback's id; empty: all of the call. */
+  playback?: string;
 }
 
-/** Finish the recording. */
+/** Finish a recording of the call: the only one, or the one that is named. */
 export interface StopRecordParams {
   /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
   call?: string;
+  /** A recording's id; empty or `current`: the only one of the call. */
+  recording?: string;
+}
+
+/** End the tap of the call `by`; both calls go on. */
+export interface StopTapParams {
+  /** The call that listens. */
+  by: string;
 }
 
 /**
@@ -1897,6 +2012,49 @@ export interface SystemView {
 }
 
 /**
+ * Let the call `by` hear what is said on some sides of another call, and speak to some: monitor, whisper, barge in.
+ *
+ * `near` is this phone (the person, programs, others in a conference), `far` the far end. The call `by` is off the sound card
+ * meanwhile. A call taps one other at most; again changes what it hears. Answers the TapView.
+ */
+export interface TapParams {
+  /** The call that listens: its id, or a word for it. */
+  by: string;
+  /** The call that is listened to; empty: the current call. */
+  call?: string;
+  /** Whose words it hears: near is this phone, far the far end. */
+  hear?: "both" | "far" | "near" | "none";
+  /** Who hears what it says. */
+  speak?: "both" | "far" | "near" | "none";
+}
+
+/** It hears other sides now, or speaks to others. */
+export interface TapChanged {
+  call: CallView;
+  tap: TapView;
+}
+
+/** It hears this call no more. */
+export interface TapEnded {
+  call: CallView;
+  tap: TapView;
+}
+
+/** Another call hears this one. */
+export interface TapStarted {
+  call: CallView;
+  tap: TapView;
+}
+
+/** The call `by` hears what is said on some sides of `call`, and speaks to some. */
+export interface TapView {
+  by: string;
+  call: string;
+  hear: "both" | "far" | "near" | "none";
+  speak: "both" | "far" | "near" | "none";
+}
+
+/**
  * Let the loudspeaker or the ring device be heard for two seconds, while there is no call. Succeeds when it was.
  *
  * `input`: record the microphone for a second, tell its level (`device.tested`) and play the recording; fails if there was
@@ -1920,6 +2078,14 @@ export interface ToggleHoldParams {
 
 /** Mute or unmute the microphone (the legacy Mute). */
 export type ToggleMuteParams = { [name: string]: never };
+
+/** A signal of the network, of a fax machine, or a beep: its frequency in Hz (the lower of two), how long it sounded. */
+export interface ToneDetected {
+  call: CallView;
+  tone: "beep" | "busy" | "congestion" | "dial" | "fax_answer" | "fax_calling" | "ringback" | "special_information";
+  frequency: number;
+  duration_ms: number;
+}
 
 /** The SIP messages of a call that are still kept, in the form that was asked for; the other forms are empty. */
 export interface TraceAnswer {
@@ -2085,6 +2251,17 @@ export interface UpdateWebhookRequest {
   /** On or off. */
   enabled?: boolean | null;
   skip?: boolean;
+}
+
+/** The far end began to speak. Only where Detect asked for vad. */
+export interface VadSpeechStarted {
+  call: CallView;
+}
+
+/** The far end has been silent for a quarter of a second. `duration_ms` is how long it spoke, with that. */
+export interface VadSpeechStopped {
+  call: CallView;
+  duration_ms: number;
 }
 
 /** Lower the loudspeaker by 1-10 steps of 10. */
@@ -2285,6 +2462,13 @@ export interface EventData {
   "recording.resumed": RecordingResumed;
   "recording.finished": RecordingFinished;
   "recording.failed": RecordingFailed;
+  "vad.speech_started": VadSpeechStarted;
+  "vad.speech_stopped": VadSpeechStopped;
+  "amd.result": AmdResult;
+  "tone.detected": ToneDetected;
+  "tap.started": TapStarted;
+  "tap.changed": TapChanged;
+  "tap.ended": TapEnded;
   "conference.created": ConferenceCreated;
   "conference.joined": ConferenceJoined;
   "conference.left": ConferenceLeft;
@@ -2420,9 +2604,15 @@ export interface Operations {
   play: { params: PlayParams; result: Accepted<PlaybackAnswer> };
   stop_play: { params: StopPlayParams; result: Accepted<null> };
   pause_play: { params: PausePlayParams; result: Accepted<null> };
+  list_playbacks: { params: ListPlaybacksParams; result: Accepted<PlaybackView[]> };
   record: { params: RecordParams; result: Accepted<RecordingAnswer> };
   stop_record: { params: StopRecordParams; result: Accepted<RecordingAnswer> };
   pause_record: { params: PauseRecordParams; result: Accepted<null> };
+  list_recordings: { params: ListRecordingsParams; result: Accepted<RecordingView[]> };
+  detect: { params: DetectParams; result: Accepted<null> };
+  tap: { params: TapParams; result: Accepted<TapView> };
+  stop_tap: { params: StopTapParams; result: Accepted<null> };
+  list_taps: { params: ListTapsParams; result: Accepted<TapView[]> };
   loopback: { params: LoopbackParams; result: Accepted<null> };
   create_conference: { params: CreateConferenceParams; result: Accepted<ConferenceView> };
   join_conference: { params: JoinConferenceParams; result: Accepted<ConferenceView> };

@@ -15,11 +15,11 @@ from offhook.api.outgoing import AudioStream
 from offhook.api.pairs import Pairs, as_pairs
 from offhook.api.playing import Playback, Recording
 from offhook.api.streams import Bell, DigitStream, Stream, Streams, wait_until
-from offhook.errors import CommandError
-from offhook.media.messages import AudioRate
+from offhook.errors import CommandError, InvalidState
+from offhook.media.messages import AudioRate, Detection, PlayMode, RecordingFormat, Side
 from offhook.phone import commands as c
 from offhook.phone import events as e
-from offhook.phone.model import CallState, CallView, Party, StatsView, StreamDialect, StreamTrack
+from offhook.phone.model import CallState, CallView, Party, PlaybackView, RecordingView, StatsView, StreamDialect, StreamTrack
 from offhook.phone.settings import Decision, DtmfMethod
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class CallHandle:
         self._finished: dict[str, e.CallEvent] = {}
         self._error: PhoneGone | None = None
         self._audio: Audio | None = None
+        self._amd: e.AmdResult | None = None
 
     def __repr__(self) -> str:
         return f"<CallHandle {self.id} {self.view.direction} {self.view.remote.uri} {self.state}>"
@@ -133,12 +134,19 @@ class CallHandle:
 
     # --- doing
 
-    async def answer(self, *, headers: Pairs = (), user_to_user: str = "", codecs: Sequence[str] = ()) -> None:
-        """Answer it; another active call is put on hold.
+    async def answer(
+        self, *, headers: Pairs = (), user_to_user: str = "", codecs: Sequence[str] = (), hold_others: bool = True,
+        detect: Sequence[Detection] = (), record: bool = False, play: str | os.PathLike[str] = "",
+    ) -> None:  # fmt: skip
+        """Answer it; another active call is put on hold, unless `hold_others` is False.
 
-        `headers` and `user_to_user` as in `dial`, for the answer. `codecs` in place of the account's or the phone's.
+        `headers` and `user_to_user` as in `dial`, for the answer. `codecs` in place of the account's or the phone's. `detect`,
+        `record` and `play` as in `dial`.
         """
-        answer = c.Answer(call=self.id, headers=as_pairs(headers), user_to_user=user_to_user, codecs=tuple(codecs))
+        answer = c.Answer(
+            call=self.id, headers=as_pairs(headers), user_to_user=user_to_user, codecs=tuple(codecs), hold_others=hold_others,
+            detect=tuple(detect), record=record, play=os.path.abspath(play) if play else "",
+        )  # fmt: skip
         await self._do(answer, wait=True)
         with contextlib.suppress(CallFailed):  # it was answered; what comes later is seen in the state
             await self.wait_active()
@@ -223,29 +231,76 @@ class CallHandle:
 
     async def play(
         self, file: str | os.PathLike[str] = "", *, url: str = "", tone: str = "", duration_ms: int = 0, loop: bool = False,
-        gain_db: float = 0.0,
+        gain_db: float = 0.0, mode: PlayMode = "replace",
     ) -> Playback:  # fmt: skip
-        """Play a WAV file, one from the web (`url`), or a tone ("440", "350+440" Hz), to the far end; without any, silence.
+        """Play a sound file, one from the web (`url`), or a tone ("440", "350+440" Hz), to the far end; without any, silence.
 
-        Returns at once; `await playback.wait()`.
+        `mode` "replace" ends what plays, "queue" waits for it, "mix" plays beside it. Returns at once; `await playback.wait()`.
         """
         path = os.path.abspath(file) if file else ""
-        command = c.Play(call=self.id, file=path, url=url, tone=tone, duration_ms=duration_ms, loop=loop, gain_db=gain_db)
-        accepted = await self._do(command)
+        accepted = await self._do(c.Play(
+            call=self.id, file=path, url=url, tone=tone, duration_ms=duration_ms, loop=loop, gain_db=gain_db, mode=mode
+        ))  # fmt: skip
         return Playback(self, accepted.value["playback"])
+
+    async def stop_playing(self) -> None:
+        """Stop all that plays and waits to be played. Harmless when there is nothing."""
+        with contextlib.suppress(InvalidState):
+            await self._do(c.StopPlay(call=self.id))
+
+    async def playbacks(self) -> tuple[PlaybackView, ...]:
+        """Return what plays into the call, and what waits."""
+        found: tuple[PlaybackView, ...] = (await self._do(c.ListPlaybacks(call=self.id))).value
+        return found
 
     async def record(
         self, file: str | os.PathLike[str] = "", *, channels: Literal["mono", "stereo"] = "mono",
-        max_seconds: float = 0.0, beep: bool = False,
+        max_seconds: float = 0.0, beep: bool = False, format: RecordingFormat | Literal[""] = "",
     ) -> Recording:  # fmt: skip
-        """Record both ends into a new WAV file; `path = await recording.stop()`.
+        """Record both ends into a new file; `path = await recording.stop()`.
 
-        "" makes a name in the configuration's recordings folder (the current one, where there is no configuration).
+        "" makes a name in the configuration's recordings folder (the current one, where there is no configuration). `format` is
+        wav, flac, mp3 or opus; "" is what the file's suffix says, else the setting's.
         """
         path = os.path.abspath(file) if file else ""
-        command = c.Record(call=self.id, file=path, channels=channels, max_seconds=max_seconds, beep=beep)
+        command = c.Record(
+            call=self.id, file=path, channels=channels, max_seconds=max_seconds, beep=beep, format=format
+        )
         accepted = await self._do(command)
         return Recording(self, accepted.value["recording"], Path(accepted.value["file"]))
+
+    async def recordings(self) -> tuple[RecordingView, ...]:
+        """Return the call's recordings, also those that are over."""
+        found: tuple[RecordingView, ...] = (await self._do(c.ListRecordings(call=self.id))).value
+        return found
+
+    async def detect(self, *what: Detection) -> None:
+        """Listen to the far end for "dtmf", "tones", "beep", "vad" and "amd", and for nothing else; without any, end it.
+
+        What is heard comes as events: dtmf.received, tone.detected, vad.speech_started, vad.speech_stopped, amd.result.
+        """
+        await self._do(c.Detect(call=self.id, what=what))
+
+    async def wait_amd(self, *, timeout: float | None = None) -> e.AmdResult:
+        """Wait until it is known whether a person or a machine answered: `result` is human, machine or unknown.
+
+        Ask for it by `dial(…, detect=["amd"])`. Raises CallFailed if the call ends first, TimeoutError.
+        """
+        await self._wait(lambda: self._amd is not None, timeout)
+        assert self._amd is not None
+        return self._amd
+
+    async def tap(self, call: CallHandle, *, hear: Side = "both", speak: Side = "none") -> None:
+        """Let this call's far end hear what is said in another call, and speak into it.
+
+        `near` is this phone with the person or program at it, `far` the other call's far end. speak="near" whispers to us,
+        "far" to the far end, "both" speaks to all. Again changes it.
+        """
+        await self._do(c.Tap(call=call.id, by=self.id, hear=hear, speak=speak))
+
+    async def stop_tap(self) -> None:
+        """End what `tap` began; both calls go on."""
+        await self._do(c.StopTap(by=self.id))
 
     @property
     def audio(self) -> Audio:
@@ -304,6 +359,8 @@ class CallHandle:
         match event:
             case e.DtmfReceived():
                 self._digits._digits._put(event.digit)
+            case e.AmdResult():
+                self._amd = event
             case e.PlaybackFinished() | e.PlaybackFailed():
                 self._finished[event.playback] = event
             case e.RecordingFinished() | e.RecordingFailed():

@@ -21,7 +21,7 @@ from offhook.api.remote import RemotePhone
 from offhook.api.streams import EventStream, Stream, wait_until
 from offhook.control.access import Client
 from offhook.errors import NotFound
-from offhook.media.messages import DeviceInfo
+from offhook.media.messages import Detection, DeviceInfo
 from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.model import (
@@ -33,6 +33,7 @@ from offhook.phone.model import (
     ImportedView,
     Snapshot,
     StatusView,
+    TapView,
     WatchKind,
     WatchView,
 )
@@ -159,7 +160,7 @@ class Softphone:
     async def dial(
         self, to: str, *, account: str = "", headers: Pairs = (), user_to_user: str = "", ring_timeout: float = 0.0,
         hold_others: bool = True, digits: str = "", tags: Pairs = (), id: str = "", beside: str = "",
-        codecs: Sequence[str] = (),
+        codecs: Sequence[str] = (), detect: Sequence[Detection] = (), record: bool = False, play: str | os.PathLike[str] = "",
     ) -> CallHandle:  # fmt: skip
         """Call a number or URI; returns the call at once: `await call.wait_active()`.
 
@@ -169,12 +170,14 @@ class Softphone:
         call of the same name is refused, so a program that does not know whether its request arrived (ConnectionLost) can
         repeat it with the same `id`. `beside` is the id of a running call that this one is to be joined with, where there are
         several media workers. `codecs` are offered in place of the account's or the phone's ("opus", "G722", "PCMA" …).
-        Cancelling `dial` hangs up.
+        `detect` is what to listen for (see `CallHandle.detect`; "amd" begins with the answer), `record` and `play` what to do
+        once it is answered. Cancelling `dial` hangs up.
         """
         return await self._book.dial(c.Dial(
             to=to, account=account, id=id or f"c_{secrets.token_hex(8)}", headers=as_pairs(headers),
             user_to_user=user_to_user, hold_others=hold_others,
             ring_timeout=ring_timeout, digits=digits, tags=as_pairs(tags), beside=beside, codecs=tuple(codecs),
+            detect=tuple(detect), record=record, play=os.path.abspath(play) if play else "",
         ))  # fmt: skip
 
     @property
@@ -190,6 +193,11 @@ class Softphone:
     def call(self, call_id: str) -> CallHandle:
         """Return a running call by its id; raises NotFound."""
         return self._book.call(call_id)
+
+    async def taps(self) -> tuple[TapView, ...]:
+        """Return which calls hear others (`CallHandle.tap`)."""
+        found: tuple[TapView, ...] = (await self.execute(c.ListTaps())).value
+        return found
 
     async def hangup_all(self) -> None:
         """End all calls."""

@@ -46,16 +46,16 @@ class Playback:
         """Stop it; returns how many milliseconds were played. Harmless when it is over."""
         if not self.is_finished:
             with contextlib.suppress(InvalidState, NotFound):  # it ended a moment ago
-                await self._call._do(c.StopPlay(call=self._call.id))
+                await self._call._do(c.StopPlay(call=self._call.id, playback=self.id))
         return await self.wait()
 
     async def pause(self) -> None:
         """Pause it."""
-        await self._call._do(c.PausePlay(call=self._call.id, paused=True))
+        await self._call._do(c.PausePlay(call=self._call.id, paused=True, playback=self.id))
 
     async def go_on(self) -> None:
         """Go on after `pause`."""
-        await self._call._do(c.PausePlay(call=self._call.id, paused=False))
+        await self._call._do(c.PausePlay(call=self._call.id, paused=False, playback=self.id))
 
 
 class Recording:
@@ -92,13 +92,13 @@ class Recording:
         """Finish it; returns the complete file. Harmless when it is over."""
         if not (self.is_finished or self._call._is_over):
             with contextlib.suppress(NotFound):  # it ended a moment ago
-                await self._call._do(c.StopRecord(call=self._call.id))
+                await self._call._do(c.StopRecord(call=self._call.id, recording=self.id))
         return await self.wait()
 
     async def pause(self) -> None:
         """Write nothing until `go_on`."""
-        await self._call._do(c.PauseRecord(call=self._call.id, paused=True))
+        await self._call._do(c.PauseRecord(call=self._call.id, paused=True, recording=self.id))
 
     async def go_on(self) -> None:
         """Go on after `pause`."""
-        await self._call._do(c.PauseRecord(call=self._call.id, paused=False))
+        await self._call._do(c.PauseRecord(call=self._call.id, paused=False, recording=self.id))

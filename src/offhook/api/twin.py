@@ -51,7 +51,7 @@ from offhook import api
 from offhook.api.pairs import Pairs
 from offhook.api.phone import ConfigSource, Event, Sound
 from offhook.api.portal import Portal, Twin, bare, made
-from offhook.media.messages import AudioRate, DeviceInfo
+from offhook.media.messages import AudioRate, Detection, DeviceInfo, PlayMode, RecordingFormat, Side
 from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.model import (
@@ -65,11 +65,14 @@ from offhook.phone.model import (
     ContactDetails,
     ImportedView,
     Party,
+    PlaybackView,
+    RecordingView,
     Snapshot,
     StatsView,
     StatusView,
     StreamDialect,
     StreamTrack,
+    TapView,
     WatchKind,
     WatchView,
 )

@@ -83,6 +83,24 @@ def stream_line(stream: dict[str, Any]) -> str:
     return f"{stream['id']}  {stream['state']}  {stream['call']} to {stream['url']}  ({stream['dialect']}, {stream['track']})"
 
 
+def playback_line(playback: dict[str, Any]) -> str:
+    """Return one line about a playback."""
+    what = playback["source"] or playback["kind"]
+    again = "  (loop)" if playback["loop"] else ""
+    return plain(f"{playback['id']}  {playback['state']}  {what} into {playback['call']}{again}")
+
+
+def recording_line(recording: dict[str, Any]) -> str:
+    """Return one line about a recording."""
+    length = f"  {recording['duration_ms'] / 1000:.1f} s, {recording['size']} bytes" if recording["size"] else ""
+    return plain(f"{recording['id']}  {recording['state']}  {recording['call']} into {recording['file']}{length}")
+
+
+def tap_line(tap: dict[str, Any]) -> str:
+    """Return one line about a tap."""
+    return plain(f"{tap['by']} hears {tap['hear']} of {tap['call']}, speaks to {tap['speak']}")
+
+
 def party(remote: dict[str, Any]) -> str:
     """Return a far end's name and address."""
     display = remote.get("display")

@@ -14,6 +14,8 @@ CONTACT_FIELDS = ("name", "number", "first_name", "last_name", "phone", "mobile"
                   "comment", "info", "external_id")  # fmt: skip
 """The options of `contacts` that are a contact's fields (a test compares them with the phone's)."""
 
+_ONCE_ANSWERED = {"detect": "WHAT", "record": "flag", "play": "FILE"}
+
 VERBS: dict[str, Verb] = {
     verb.name: verb
     for verb in (
@@ -34,13 +36,13 @@ VERBS: dict[str, Verb] = {
              host="ADDRESS", port="PORT", tls="flag", verbose="flag"),
         Verb("dial", "to", "call a number or URI", calls.dial, group="calls", **_WAIT, account="ACCOUNT", no_hold="flag",
              **_EXTRA, digits="DIGITS", ring_timeout="SECONDS", id="CALL", beside="CALL",
-             codecs="NAMES"),
+             codecs="NAMES", **_ONCE_ANSWERED),
         Verb("calls", "", "list the calls", calls.list_calls, group="calls"),
         Verb("call", "[call] [id] [file]", "show one call (call ID), all (call list), how good its sound is (call stats ID), "
              "or its SIP messages: call trace ID, call pcap ID FILE", calls.get_call,
              group="calls"),
         Verb("answer", "[call]", "answer the ringing call", calls.answer, group="calls", **_WAIT, **_EXTRA,
-             codecs="NAMES"),
+             codecs="NAMES", no_hold="flag", **_ONCE_ANSWERED),
         Verb("reject", "[call]", "refuse the ringing call", calls.reject, group="calls", status="STATUS", **_EXTRA),
         Verb("redirect", "to [call]", "send the ringing call elsewhere", simple("redirect", "redirected", fields="to call"),
              group="calls"),
@@ -65,14 +67,22 @@ VERBS: dict[str, Verb] = {
              "devices test input|output|ring", sound.devices, group="sound", **_WAIT),
         Verb("voice", "[parts...]", "show or choose what is done to the microphone: voice echo=on noise=off gain=off",
              sound.voice, group="sound"),
-        Verb("play", "[file]", "play a WAV file (also https://…) or a tone into the call", sound.play, group="sound", **_WAIT,
-             call="CALL", tone="HZ", duration="MS", loop="flag", gain="DB", stop="flag", pause="flag", resume="flag"),
+        Verb("play", "[file]", "play a sound file (also https://…) or a tone into the call", sound.play, group="sound", **_WAIT,
+             call="CALL", tone="HZ", duration="MS", loop="flag", gain="DB", queue="flag", mix="flag", stop="flag", pause="flag",
+             resume="flag", playback="PLAYBACK"),
+        Verb("playbacks", "[call]", "list what plays into calls, and what waits", sound.playbacks, group="sound"),
         Verb("stream", "[url]", "carry the call's sound to a program's WebSocket, or end that: --stop STREAM", sound.stream,
              group="sound", **_WAIT, call="CALL", dialect="twilio|pcm", rate="HZ", track="inbound|outbound|both",
              listen_only="flag", parameter="NAME=VALUE...", control="flag", end_call="flag", stop="STREAM"),
         Verb("streams", "", "list what is carried to programs", sound.streams, group="sound"),
         Verb("record", "[action]", "record the call: start, stop, pause, resume", sound.record, group="sound", call="CALL",
-             file="FILE", stereo="flag", max="SECONDS", beep="flag"),
+             file="FILE", format="wav|flac|mp3|opus", stereo="flag", max="SECONDS", beep="flag", recording="RECORDING"),
+        Verb("recordings", "[call]", "list recordings, the latest finished ones included", sound.recordings, group="sound"),
+        Verb("listen", "[what...]", "listen for dtmf, tones, beep, vad (speech), amd (who answered); `listen off` ends it",
+             sound.listen, group="sound", call="CALL"),
+        Verb("tap", "[by] [call]", "let the call BY hear another, whisper or barge in: --speak near|far|both; or: --stop BY",
+             sound.tap, group="sound", hear="near|far|both|none", speak="near|far|both|none", stop="CALL"),
+        Verb("taps", "", "list which calls hear others", sound.taps, group="sound"),
         Verb("conference", "[action] [what...]", "list conferences, or: create CALL..., join CONFERENCE CALL, leave CALL, "
              "mute CALL, unmute CALL, end CONFERENCE", calls.conference, group="sound", id="CONFERENCE"),
         Verb("watches", "[action] [what...]", "list what is watched, or: presence WHOM, dialog WHOM, mwi [MAILBOX], "

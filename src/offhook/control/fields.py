@@ -18,8 +18,10 @@ from offhook.phone.headers import MAX_HEADERS, MAX_USER_TO_USER
 from offhook.phone.model import ContactDetails
 from offhook.phone.outgoing import MAX_RING
 from offhook.phone.phone import MAX_DELAY
+from offhook.phone.playing import MAX_GAIN_DB, MAX_PLAY_MS, MIN_GAIN_DB
+from offhook.phone.recording import MAX_RECORD
 from offhook.phone.settings import AccountSettings
-from offhook.phone.sound import MAX_GAIN_DB, MAX_PLAY_MS, MAX_RECORD, MAX_STEPS, MIN_GAIN_DB
+from offhook.phone.sound import MAX_STEPS
 from offhook.phone.streams import MAX_PARAMETERS
 from offhook.phone.texts import MAX_TEXT
 from offhook.phone.urls import MAX_URL
@@ -109,6 +111,10 @@ _MEANINGS: Final[Mapping[str, str]] = {
     "device": "A sound device: its id, its index, or a unique part of its name; empty: the system's default.",
     "paused": "False goes on.",
     "enabled": "On or off.",
+    "detect": "What to listen for: digits in the sound, tones, beeps, speech (vad), who answered (amd).",
+    "record": "Record the call once it is answered.",
+    "play": "A sound file on the phone's machine to play once it is answered.",
+    "hold_others": "Put the active call on hold first.",
     "delay": "Seconds to wait first.",
     "conference": "A conference's id.",
     "contact": "A contact's id.",
@@ -149,19 +155,35 @@ _SPECIAL: Final[Mapping[type, Mapping[str, str]]] = {
     c.SendInfo: {"body": "The text to send.", "content_type": "What kind of text it is."},
     c.SendMessage: {"text": "The text to send.", "account": "The account to send with; empty: the one that fits."},
     c.Play: {
-        "file": "A WAV file on the phone's machine.",
-        "url": "A WAV file on the web: https://, http://.",
+        "file": "A sound file on the phone's machine: WAV, MP3, FLAC, Ogg.",
+        "url": "A sound file on the web: https://, http://.",
         "tone": "One to four frequencies of 50-3800 Hz: 440, 350+440.",
         "duration_ms": "Milliseconds of a tone or of silence; 0: until stopped.",
         "loop": "Begin again at the end of the file.",
         "gain_db": "Decibels louder, or quieter if negative.",
+        "mode": "In place of what plays already, after it, or beside it.",
     },
+    c.StopPlay: {"playback": "A playback's id; empty: all of the call."},
+    c.PausePlay: {"playback": "A playback's id; empty: all of the call."},
+    c.ListPlaybacks: {"call": "A call's id, or a word for one; empty: all calls."},
     c.Record: {
-        "file": "The WAV file to write on the phone's machine; empty: a new name in the recordings folder.",
+        "file": "The file to write on the phone's machine; empty: a new name in the recordings folder.",
         "channels": "Both sides mixed, or us left and the far end right.",
         "max_seconds": "Seconds after which it ends by itself; 0: never.",
         "beep": "Let the far end hear that it is recorded.",
+        "format": "How it is written; empty: as the file's suffix says, else as the setting says.",
     },
+    c.StopRecord: {"recording": "A recording's id; empty or `current`: the only one of the call."},
+    c.PauseRecord: {"recording": "A recording's id; empty or `current`: the only one of the call."},
+    c.ListRecordings: {"call": "A call's id (also of one that is over), or a word for one; empty: all calls."},
+    c.Detect: {"what": "What to listen for; an empty list ends it."},
+    c.Tap: {
+        "call": "The call that is listened to; empty: the current call.",
+        "by": "The call that listens: its id, or a word for it.",
+        "hear": "Whose words it hears: near is this phone, far the far end.",
+        "speak": "Who hears what it says.",
+    },
+    c.StopTap: {"by": "The call that listens."},
     c.Loopback: {"enabled": "False ends it."},
     c.OpenAudio: {
         "rate": "Samples a second.",
@@ -258,6 +280,7 @@ _SPECIAL: Final[Mapping[type, Mapping[str, str]]] = {
         "publish_presence": "Tell its server whether we are on the phone.",
         "pickup_prefix": "What the PBX wants before the number whose ringing call is to be taken.",
         "srtp": "Encrypted sound: never, where the far end can, or no call without; `default`: as the section [srtp] says.",
+        "hold_music": "What the far end hears on hold: a sound file, or tone:440; empty: as [phone] says.",
         "nat": "How sound gets through NATs, as `policy` in [nat] says it; `default`: as there.",
         "keying": "Where keys come from: signalling (`sdes`) or a handshake in the media (`dtls`); `default`: as [srtp] says.",
     },

@@ -18,7 +18,15 @@ from offhook.phone.commands import Scope
 from offhook.phone.contacts import MAX_PAGE, MAX_SEARCH
 from offhook.phone.events import EVENTS as ALL_EVENTS
 from offhook.phone.events import CallEvent
-from offhook.phone.model import AccountView, CallState, CallView, ConferenceView, WatchView
+from offhook.phone.model import (
+    AccountView,
+    CallState,
+    CallView,
+    ConferenceView,
+    PlaybackView,
+    RecordingView,
+    WatchView,
+)
 from offhook.phone.records import HistoryEntry
 
 REF: Final = "#/components/schemas/"
@@ -48,7 +56,7 @@ TAGS: Final[Mapping[str, str]] = {
 _TAG_OF: Final[Mapping[str, str]] = {
     "calls": "calls", "pickup": "calls", "conferences": "conferences", "watches": "watching",
     "status": "phone", "metrics": "phone", "snapshot": "phone", "system": "phone",
-    "audio": "sound", "devices": "sound", "streams": "sound",
+    "audio": "sound", "devices": "sound", "streams": "sound", "playbacks": "sound", "recordings": "sound", "taps": "sound",
     "accounts": "accounts", "settings": "accounts", "messages": "messages", "history": "history", "events": "events",
     "socket": "events", "operations": "events", "dde": "older interfaces", "copydata": "older interfaces",
 }  # fmt: skip
@@ -57,10 +65,15 @@ _NAMES: Final[Mapping[tuple[str, str], str]] = {
     ("DELETE", "/v1/calls/{call}"): "end_call",
     ("POST", "/v1/calls/{call}/mute"): "mute_call",
     ("POST", "/v1/calls/{call}/unmute"): "unmute_call",
-    ("POST", "/v1/calls/{call}/playbacks/current/pause"): "pause_playback",
-    ("POST", "/v1/calls/{call}/playbacks/current/resume"): "resume_playback",
-    ("POST", "/v1/calls/{call}/recordings/current/pause"): "pause_recording",
-    ("POST", "/v1/calls/{call}/recordings/current/resume"): "resume_recording",
+    ("GET", "/v1/playbacks"): "list_all_playbacks",
+    ("DELETE", "/v1/calls/{call}/playbacks"): "stop_playbacks",
+    ("POST", "/v1/calls/{call}/playbacks/pause"): "pause_playbacks",
+    ("POST", "/v1/calls/{call}/playbacks/resume"): "resume_playbacks",
+    ("POST", "/v1/calls/{call}/playbacks/{playback}/pause"): "pause_playback",
+    ("POST", "/v1/calls/{call}/playbacks/{playback}/resume"): "resume_playback",
+    ("GET", "/v1/recordings"): "list_all_recordings",
+    ("POST", "/v1/calls/{call}/recordings/{recording}/pause"): "pause_recording",
+    ("POST", "/v1/calls/{call}/recordings/{recording}/resume"): "resume_recording",
     ("POST", "/v1/audio/mute"): "mute_microphone",
     ("POST", "/v1/audio/unmute"): "unmute_microphone",
 }
@@ -79,6 +92,9 @@ _PATH_TEXTS: Final[Mapping[str, str]] = {
     "webhook": "A webhook's id.",
     "contact": "A contact's id.",
     "stream": "An audio stream's id.",
+    "playback": "A playback's id.",
+    "recording": "A recording's id; where only one runs, also `current`.",
+    "by": "The call that listens.",
 }
 
 _BOUNDS: Final[Mapping[tuple[str, str], Schema]] = {
@@ -108,6 +124,8 @@ _HANDLER_ANSWERS: Final[Mapping[str, Any]] = {
     "get_account": AccountView,
     "get_conference": ConferenceView,
     "get_watch": WatchView,
+    "get_playback": PlaybackView,
+    "get_recording": RecordingView,
     "settings": shapes.SettingsView,
     "get_history": HistoryEntry,
     "get_operation": shapes.OperationView,

@@ -19,14 +19,14 @@ SAMPLES: Final[Mapping[str, Any]] = {
     "mode": "header", "condition": "active", "code": 4, "id": "office", "domain": "sip.example.org", "username": "1001",
     "kind": "presence", "watch": "watch_1", "name": "Ada", "contact": "ct_1", "contacts": [{"name": "Ada", "number": "1001"}],
     "message": "See you at nine", "action": "answer", "url": "https://crm.example.org/calls",
-    "stream": "as_1",
+    "stream": "as_1", "what": ["vad"], "by": "c_2",
 }  # fmt: skip
 """A value for each field that must be given."""
 
 PATH_SAMPLES: Final[Mapping[str, str]] = {
     "call": "active", "account": "office", "kind": "output", "entry": "c_1", "operation": "op_1", "item": "Status",
     "code": "not-found", "conference": "conf_1", "webhook": "wh_1", "stream": "as_1", "watch": "watch_1",
-    "contact": "ct_1",
+    "contact": "ct_1", "playback": "pb_1", "recording": "rec_1", "by": "c_2",
 }  # fmt: skip
 
 _OF_RINGING: Final = frozenset({"answer", "decide", "reject", "redirect"})

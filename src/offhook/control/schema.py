@@ -27,9 +27,12 @@ from offhook.phone.model import (
     ConferenceView,
     Contact,
     ImportedView,
+    PlaybackView,
+    RecordingView,
     Snapshot,
     StatsView,
     StatusView,
+    TapView,
     WatchView,
 )
 
@@ -58,6 +61,10 @@ RESULTS: dict[type[Command], Any] = {
     c.ListAccounts: tuple[AccountView, ...],
     c.StreamAudio: AudioStreamView,
     c.ListAudioStreams: tuple[AudioStreamView, ...],
+    c.ListPlaybacks: tuple[PlaybackView, ...],
+    c.ListRecordings: tuple[RecordingView, ...],
+    c.Tap: TapView,
+    c.ListTaps: tuple[TapView, ...],
     c.ListContacts: tuple[Contact, ...],
     **dict.fromkeys((c.GetContact, c.AddContact, c.UpdateContact), Contact),
     c.ImportContacts: ImportedView,

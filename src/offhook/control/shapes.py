@@ -21,9 +21,12 @@ from offhook.phone.model import (
     Contact,
     ImportedView,
     LoadView,
+    PlaybackView,
+    RecordingView,
     Snapshot,
     StatsView,
     StatusView,
+    TapView,
     WatchView,
 )
 from offhook.phone.records import HistoryEntry, MessageEntry
@@ -89,6 +92,10 @@ VALUES: Final[Mapping[type[c.Command], Any]] = {
     c.Play: PlaybackAnswer,
     c.Record: RecordingAnswer,
     c.StopRecord: RecordingAnswer,
+    c.ListPlaybacks: tuple[PlaybackView, ...],
+    c.ListRecordings: tuple[RecordingView, ...],
+    c.Tap: TapView,
+    c.ListTaps: tuple[TapView, ...],
     c.ToggleMute: AudioView,
     c.SetVolume: AudioView,
     c.VolumeUp: AudioView,

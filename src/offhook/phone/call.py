@@ -8,8 +8,10 @@ from enum import IntEnum, auto
 from functools import lru_cache
 from typing import Final
 
+from msgspec import Struct
+
 from offhook.errors import InvalidState
-from offhook.media.messages import Candidate, Direction, StreamConfig, StreamStats
+from offhook.media.messages import Candidate, Detection, Direction, StreamConfig, StreamStats
 from offhook.media.security import Security
 from offhook.phone.model import CallDirection, CallEnd, CallMedia, CallState, CallView, Diversion, HeaderList, Party, wall
 from offhook.sip.events import Body
@@ -66,13 +68,23 @@ LOCALLY_HELD: Final = frozenset({_S.HELD_LOCAL, _S.HELD_BOTH})
 CONNECTED: Final = HELD | {_S.ACTIVE}
 
 
+class Wishes(Struct, frozen=True):
+    """What is to be done once a call is answered: record it, play a file."""
+
+    record: bool = False
+    play: str = ""
+
+
+NOTHING_WISHED: Final = Wishes()
+
+
 @dataclass(slots=True)
 class Call:
     """A call's record. Times are Unix seconds; `order` rises with every activation, so that the latest is known.
 
     `waiting` holds what an outgoing call still lacks before its INVITE: "registration", "address", "port".
     `on_step` is told the state before. `want_hold` is what the person wants, `offered_hold` what our open offer says; the
-    machine's state is what was agreed.
+    machine's state is what was agreed. `recording` is the oldest that runs. A call that is `off_card` taps another.
     """
 
     id: str
@@ -138,9 +150,12 @@ class Call:
     stats: StreamStats | None = None
     media_seen: bool = False
     digits_after_answer: str = ""
-    playback: str = ""
     recording: str = ""
-    recording_file: str = ""
+    off_card: bool = False
+    detects: tuple[Detection, ...] | None = None
+    listening: bool = False
+    keys_as_events: bool = False
+    wishes: Wishes = NOTHING_WISHED
     # kept by the desk
     serial: int = 0
     on_step: Callable[[Call, CallState], None] | None = None

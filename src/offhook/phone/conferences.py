@@ -60,7 +60,7 @@ class Conferences:
         if command.id and not _ID.fullmatch(command.id):
             raise InvalidArgument.field("id", "1-64 letters, digits, '-' and '_'")
         calls = [self._free(name) for name in dict.fromkeys(command.calls)]
-        _check_together(calls)
+        check_together(calls)
         room = Conference(command.id or f"conf_{self.desk.next_order()}")
         self.rooms[room.id] = room
         self.desk.emit(ConferenceCreated(conference=room.view()))
@@ -71,7 +71,7 @@ class Conferences:
     def join(self, command: JoinConference) -> Accepted:
         """Let a call in."""
         room, call = self._room(command.conference), self._free(command.call)
-        _check_together([call, *(self.desk.calls[member] for member in room.members)])
+        check_together([call, *(self.desk.calls[member] for member in room.members)])
         self._enter(room, call)
         return Accepted(call=call.id, value=room.view())
 
@@ -156,7 +156,7 @@ class Conferences:
         self.desk.media(SetBridge(room.id, tuple(room.members), tuple(sorted(room.muted))))
 
 
-def _check_together(calls: list[Call]) -> None:
+def check_together(calls: list[Call]) -> None:
     """Refuse calls whose sound is in different processes: no frame gets from one to the other in time."""
     apart = next((call for call in calls if call.worker != calls[0].worker), None)
     if apart is not None:

@@ -76,6 +76,7 @@ class Desk:
         self.calls: dict[str, Call] = {}
         self._by_state: dict[CallState, dict[str, Call]] = {state: {} for state in CallState}
         self.ended: dict[str, CallView] = {}
+        self.on_stepped: list[Callable[[Call, CallState], None]] = []  # told of each step of a call, with the state before
         self.ended_stats: dict[str, StreamStats] = {}
         self.accounts: dict[str, Account] = {}
         self.names = Names()
@@ -181,6 +182,8 @@ class Desk:
         self._by_state[before].pop(call.id, None)
         if call.id in self.calls:
             self._by_state[call.state][call.id] = call
+        for follow in self.on_stepped:
+            follow(call, before)
 
     def in_state(self, states: frozenset[CallState]) -> list[Call]:
         """Return the running calls in one of these states, oldest first. Costs what they are, however many others there are."""

@@ -192,7 +192,11 @@ class Digits:
             self.desk.emit(DtmfReceived(call=call.view(), digit=self._told(key[0]), method="info", duration_ms=key[1]))
 
     def received(self, report: DigitReceived, call: Call) -> None:
-        """A key pressed in the media."""
+        """A key pressed in the media. Once keys come as events (RFC 4733), what leaks into the sound is no second press."""
+        if report.method == "rtp":
+            call.keys_as_events = True
+        elif call.keys_as_events:
+            return
         self.desk.emit(
             DtmfReceived(call=call.view(), digit=self._told(report.digit), method=report.method, duration_ms=report.duration_ms)
         )

@@ -16,6 +16,7 @@ from offhook.phone.dialplan import target_uri
 from offhook.phone.diversion import diversions
 from offhook.phone.events import CallDecided, CallIncoming, CallRedirected, CallReplaced, SystemError
 from offhook.phone.headers import extra_headers, shown_headers, user_to_user
+from offhook.phone.listening import check_detections, wish
 from offhook.phone.model import CallState, HeaderList, Party
 from offhook.phone.offers import Offers, check_codecs
 from offhook.phone.outgoing import LOCAL_IDENTITY, Outgoing
@@ -332,11 +333,13 @@ class Incoming:
             raise InvalidState(f"call {call.id} is {call.state}, not a ringing incoming call")
         return call
 
-    def answer(self, command: Answer, *, hold_others: bool = True) -> Accepted:
+    def answer(self, command: Answer) -> Accepted:
         """Answer; a call whose offer has nothing in common with us is refused with 488."""
         extra = extra_headers(command.headers, command.user_to_user, self.desk.settings.sent_headers)
         check_codecs(command.codecs)
+        check_detections(command.detect, "detect")
         call = self._ringing(command.call)
+        wish(call, command)
         call.codecs = command.codecs or call.codecs
         call.answer_with = extra or call.answer_with
         if not call.port and not self.desk.has_port(call):
@@ -345,7 +348,7 @@ class Incoming:
             return Accepted(call=call.id, operation=self.desk.begin("answer", call))
         if self.offers.prepare(call):
             call.waiting.add("candidates")
-            call.hold_others = hold_others
+            call.hold_others = command.hold_others
             return Accepted(call=call.id, operation=self.desk.begin("answer", call))
         try:
             body = self.offers.answer(call, call.remote_offer) if call.remote_offer is not None else self.offers.offer(call)
@@ -353,7 +356,7 @@ class Incoming:
             self.closing.refuse(call, 488, str(error))
             kind = type(error) if isinstance(error, MediaNegotiationFailed) else MediaNegotiationFailed
             raise kind(f"call {call.id}: {error}") from None
-        if hold_others:
+        if command.hold_others:
             self.offers.hold_others(but=call)
         self.desk.signal(Accept(call.id, body, call.answer_with))
         self.outgoing.became_active(call)
@@ -379,7 +382,7 @@ class Incoming:
 
     def _answer_by_itself(self, call: Call, *, hold_others: bool) -> None:
         try:
-            self.answer(Answer(call=call.id), hold_others=hold_others)
+            self.answer(Answer(call=call.id, hold_others=hold_others))
         except CommandError as error:
             self.desk.emit(SystemError(reason=f"auto answer of call {call.id}: {error.detail}"))
 

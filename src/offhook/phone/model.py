@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct, field
 
-from offhook.media.messages import DeviceInfo, StreamStats
+from offhook.media.messages import DeviceInfo, RecordingFormat, Side, StreamStats
 
 CallDirection: TypeAlias = Literal["outgoing", "incoming"]
 RegistrationState: TypeAlias = Literal["unregistered", "registering", "registered", "failed"]
@@ -249,6 +249,42 @@ class AudioStreamView(Struct, frozen=True):
     rate: int
     track: StreamTrack
     state: Literal["connecting", "connected", "ended"] = "connecting"
+
+
+class PlaybackView(Struct, frozen=True):
+    """Something that plays into a call, or is going to. `source` is the file, the address without its query, or the tone."""
+
+    id: str
+    call: str
+    kind: Literal["file", "url", "tone", "silence"]
+    source: str
+    state: Literal["fetching", "waiting", "playing", "paused"]
+    loop: bool = False
+    gain_db: float = 0.0
+
+
+class RecordingView(Struct, frozen=True):
+    """A recording. `size` (bytes) and `duration_ms` are known when it is over; `reason` says how it ended."""
+
+    id: str
+    call: str
+    file: str
+    format: RecordingFormat
+    channels: Literal["mono", "stereo"]
+    state: Literal["opening", "recording", "paused", "finished", "failed"]
+    started: datetime
+    duration_ms: int = 0
+    size: int = 0
+    reason: str = ""
+
+
+class TapView(Struct, frozen=True):
+    """The call `by` hears what is said on some sides of `call`, and speaks to some."""
+
+    by: str
+    call: str
+    hear: Side
+    speak: Side
 
 
 class PresenceView(Struct, frozen=True):

@@ -35,6 +35,7 @@ from offhook.phone.events import (
     CallUpdated,
 )
 from offhook.phone.headers import extra_headers, user_to_user
+from offhook.phone.listening import check_detections, wish
 from offhook.phone.model import CallState, HeaderList, Party
 from offhook.phone.offers import Offers, check_codecs
 from offhook.sip.calling import first_hop
@@ -93,6 +94,7 @@ class Outgoing:
         call_id = self._new_id(command.id)
         if not 0 <= command.ring_timeout <= MAX_RING:  # NaN is refused too
             raise InvalidArgument.field("ring_timeout", f"0-{MAX_RING} seconds, 0 for no limit")
+        check_detections(command.detect, "detect")
         if command.only_if_idle and desk.calls:
             raise LineBusy("a call is ringing, active or on hold")
         if reason := self.capacity.lacks_room():
@@ -106,6 +108,7 @@ class Outgoing:
             account = None  # a whole address of somewhere else needs no account
         call = self._create(call_id, account, target, command, parent)
         call.digits_after_answer = digits
+        wish(call, command)
         if command.hold_others and beside is None:
             beside = next(reversed(desk.active()), None)  # who is put on hold for a call may well be joined with it
         desk.add(call, beside)

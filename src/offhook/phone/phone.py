@@ -30,14 +30,18 @@ from offhook.phone.dialplan import target_uri
 from offhook.phone.digits import Digits
 from offhook.phone.headers import extra_headers
 from offhook.phone.incoming import Incoming
+from offhook.phone.listening import Listening
 from offhook.phone.model import CallState, CallView, Snapshot, StatsView
 from offhook.phone.offers import Offers
 from offhook.phone.outgoing import Outgoing
+from offhook.phone.playing import Playing
 from offhook.phone.reach import NatServers, Reach
+from offhook.phone.recording import Recordings
 from offhook.phone.secrecy import NoCertificate, OwnCertificate, Secrecy
 from offhook.phone.settings import NatSettings, PhoneSettings, SrtpSettings, WatchedBy
 from offhook.phone.sound import Sound
 from offhook.phone.streams import Streams
+from offhook.phone.taps import Taps
 from offhook.phone.texts import Texts
 from offhook.phone.transfers import Transfers
 from offhook.phone.ways import Ways
@@ -124,10 +128,14 @@ class Phone:
         self.ways = Ways(self.desk, self.outgoing)
         self.texts = Texts(self.desk, self.outgoing)
         self.sound = Sound(self.desk)
+        self.playing = Playing(self.desk)
+        self.recordings = Recordings(self.desk)
+        self.listening = Listening(self.desk)
+        self.taps = Taps(self.desk)
         self.conferences = Conferences(self.desk)
         self.streams = Streams(self.desk, self.closing)
         self.incoming.on_replaced.append(self.conferences.replaced)
-        self.outgoing.on_active += [self.incoming.took_over, self.sound.record_by_itself]
+        self.outgoing.on_active += [self.incoming.took_over, self.recordings.record_by_itself, self.playing.play_by_itself]
         self.accounts.on_registered.append(self._account_registered)
         self.accounts.on_removed.append(self._account_removed)
         self.contacts = Contacts(self.desk)
@@ -137,6 +145,8 @@ class Phone:
             self.digits.forget,
             self.transfers.closed,
             self.sound.call_closed,
+            self.playing.call_closed,
+            self.taps.call_closed,
             self.conferences.closed,
             lambda _: self.capacity.look(),
         ]
@@ -287,12 +297,18 @@ class Phone:
             c.GetCall: self._get_call,
             c.CallStats: self._call_stats,
             c.ListCalls: lambda _: c.Accepted(value=tuple(call.view() for call in self.desk.calls.values())),
-            c.Play: sound.play,
-            c.StopPlay: sound.stop_play,
-            c.PausePlay: sound.pause_play,
-            c.Record: sound.record,
-            c.StopRecord: sound.stop_record,
-            c.PauseRecord: sound.pause_record,
+            c.Play: self.playing.play,
+            c.StopPlay: self.playing.stop,
+            c.PausePlay: self.playing.pause,
+            c.ListPlaybacks: self.playing.list,
+            c.Record: self.recordings.record,
+            c.StopRecord: self.recordings.stop,
+            c.PauseRecord: self.recordings.pause,
+            c.ListRecordings: self.recordings.list,
+            c.Detect: self.listening.detect,
+            c.Tap: self.taps.start,
+            c.StopTap: self.taps.stop,
+            c.ListTaps: self.taps.list,
             c.Loopback: sound.loopback,
             c.CreateConference: rooms.create,
             c.JoinConference: rooms.join,
@@ -405,12 +421,16 @@ class Phone:
             media.StreamSecured: for_stream(lambda r, call: self.secrecy.secured(call, r.cipher)),
             media.StreamClosed: self._stream_closed,
             media.DigitReceived: for_stream(self.digits.received),
+            media.SpeechStarted: for_stream(self.listening.speech_started),
+            media.SpeechStopped: for_stream(self.listening.speech_stopped),
+            media.ToneHeard: for_stream(self.listening.tone_heard),
+            media.AnswerJudged: for_stream(self.listening.judged),
             media.DigitSent: for_stream(self.digits.sent),
             media.DigitsDone: for_stream(self.digits.done),
-            media.PlaybackStarted: for_stream(sound.playback_began),
-            media.PlaybackDone: for_stream(sound.playback_done),
-            media.RecordingStarted: for_stream(sound.recording_began),
-            media.RecordingDone: lambda r: sound.recording_done(r, self.desk.calls.get(r.stream)),
+            media.PlaybackStarted: for_stream(self.playing.began),
+            media.PlaybackDone: for_stream(self.playing.done),
+            media.RecordingStarted: for_stream(self.recordings.began),
+            media.RecordingDone: self.recordings.done,
             media.DevicesListed: sound.devices.listed,
             media.DeviceFailed: sound.devices.failed,
             media.DeviceRecovered: sound.devices.works,
@@ -427,7 +447,7 @@ class Phone:
             media.AudioClosed: self.audio.closed,
             StreamConnected: self.streams.connected,
             StreamOver: self.streams.over,
-            SoundFetched: sound.fetched,
+            SoundFetched: self.playing.fetched,
         }
 
     def _sip_input(self, item: s.SipInput) -> None:

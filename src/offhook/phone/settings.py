@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+from offhook.media.messages import RecordingFormat
 from offhook.media.security import Keying, SrtpPolicy
 
 DtmfMethod: TypeAlias = Literal["auto", "rtp", "info", "inband"]
@@ -45,7 +46,9 @@ class PhoneSettings:
     `mask_digits` keeps keys out of all events, both ways, and so out of the journal, of webhooks and programs: all are "*".
     With `decide` a program may say what becomes of an incoming call (Decide) before it rings or is answered by itself; it
     has 2 seconds. `sent_headers` are SIP headers that clients may add beside X-…, `shown_headers` those of a caller's INVITE
-    that the call shows: names, beginnings as "X-*", or "*" for all. `instance_id` is the URN by which registrars tell this
+    that the call shows: names, beginnings as "X-*", or "*" for all. `recording_format` is that of recordings whose name
+    does not say it. `hold_music` is what the far end hears while we hold: a file, "tone:440", or "" for silence. `detect` is
+    what every call is listened to for (see Detect). `instance_id` is the URN by which registrars tell this
     phone from others of the same user ("": none is told).
     """
 
@@ -79,6 +82,9 @@ class PhoneSettings:
     comfort_noise: bool = False
     auto_recording: bool = False
     recording_dir: str = ""
+    recording_format: RecordingFormat = "wav"
+    hold_music: str = ""
+    detect: tuple[str, ...] = ()
     local_tones: bool = True
     default_account: str = ""
     instance_id: str = ""
@@ -140,7 +146,8 @@ class AccountSettings:
     `mwi` watches the account's mailbox, `publish_presence` tells the server whether we are on the phone.
     An account with `register` False can still place calls, and receive those sent to our address. `srtp` and `keying` are
     as in the section [srtp], `nat` as `policy` in [nat]; "default" takes what that says. `codecs` are the account's own, the
-    preferred one first (empty: those of [media]).
+    preferred one first (empty: those of [media]). `hold_music` is as in
+    [phone], "" takes that.
     """
 
     id: str
@@ -173,6 +180,7 @@ class AccountSettings:
     srtp: AccountSrtp = "default"
     keying: AccountKeying = "default"
     nat: AccountNat = "default"
+    hold_music: str = ""
     codecs: tuple[str, ...] = ()
 
 

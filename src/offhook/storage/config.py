@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
-from offhook.errors import ConfigError
+from offhook.errors import ConfigError, InvalidArgument
+from offhook.media.messages import Detection
 from offhook.media.sdes import SUITES
 from offhook.phone.settings import AccountSettings, ContactSettings, NatSettings, PhoneSettings, SrtpSettings
 
@@ -335,7 +336,24 @@ _VOLUME = _between(0, 100)
 _DAY = _between(0, 86400, " seconds")
 _TOKEN = re.compile(r"[^\s@<>\"]+")
 
+def _detections(value: tuple[str, ...]) -> str:
+    return "" if set(value) <= set(get_args(Detection)) else 'write a list of "dtmf", "tones", "beep", "vad" and "amd"'
+
+
+def _music(value: str) -> str:
+    from offhook.phone.playing import music_of
+
+    try:
+        music_of("", value)
+    except InvalidArgument:
+        return 'write the path of a sound file, or a tone, as "tone:440" or "tone:350+440"'
+    return ""
+
+
 CHECKS: Mapping[tuple[str, str], Check] = {
+    ("phone", "detect"): _detections,
+    ("phone", "hold_music"): _music,
+    ("account", "hold_music"): _music,
     ("phone", "status_linger"): _between(0, 3600, " seconds"),
     ("phone", "register_timeout"): _between(0, 600, " seconds"),
     ("phone", "reject_status"): _between(400, 699),

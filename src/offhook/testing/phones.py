@@ -75,19 +75,15 @@ class MediaStandIn:
                 self._close(stream)
             case media.SendDigits():
                 self._digits(command)
-            case media.StartPlayback(stream=stream, playback=playback):
-                self._end_playback(stream, "replaced")
-                self.playbacks[stream] = playback
-                self._say(media.PlaybackStarted(stream, playback))
-                if self.play_ms:
-                    self.report(media.PlaybackDone(stream, playback, "finished", self.play_ms), self.play_ms / 1000)
-            case media.StopPlayback(stream=stream):
-                self._end_playback(stream, "stopped")
+            case media.StartPlayback():
+                self._start_playback(command)
+            case media.StopPlayback(playback=playback):
+                self._end_playback(playback, "stopped")
             case media.StartRecording(stream=stream, recording=recording, path=path):
-                self.recordings[stream] = recording, path
+                self.recordings[recording] = stream, path
                 self._say(media.RecordingStarted(stream, recording))
-            case media.StopRecording(stream=stream):
-                self._end_recording(stream, "stopped")
+            case media.StopRecording(recording=recording):
+                self._end_recording(recording, "stopped")
             case media.ListDevices():
                 self._say(media.DevicesListed((
                     media.DeviceInfo("mic-1", "input", "Desk microphone", 0, True),
@@ -123,19 +119,33 @@ class MediaStandIn:
             at += command.gap_ms / 1000
         self.report(media.DigitsDone(command.stream, command.request), at)
 
-    def _end_playback(self, stream: str, reason: str) -> None:
-        playback = self.playbacks.pop(stream, "")
-        if playback:
+    def _start_playback(self, command: media.StartPlayback) -> None:
+        stream, playback = command.stream, command.playback
+        if command.mode == "replace":
+            self._end_playbacks(stream, "replaced")
+        self.playbacks[playback] = stream
+        self._say(media.PlaybackStarted(stream, playback))
+        if self.play_ms:
+            self.report(media.PlaybackDone(stream, playback, "finished", self.play_ms), self.play_ms / 1000)
+
+    def _end_playbacks(self, stream: str, reason: str) -> None:
+        for playback in [playback for playback, owner in self.playbacks.items() if owner == stream]:
+            self._end_playback(playback, reason)
+
+    def _end_playback(self, playback: str, reason: str) -> None:
+        stream = self.playbacks.pop(playback, "")
+        if stream:
             self._say(media.PlaybackDone(stream, playback, reason, 20))  # type: ignore[arg-type]  # one of the listed reasons
 
-    def _end_recording(self, stream: str, reason: str) -> None:
-        recording, path = self.recordings.pop(stream, ("", ""))
-        if recording:
+    def _end_recording(self, recording: str, reason: str) -> None:
+        stream, path = self.recordings.pop(recording, ("", ""))
+        if stream:
             self._say(media.RecordingDone(stream, recording, path, reason, 1000))  # type: ignore[arg-type]  # as above
 
     def _close(self, stream: str) -> None:
-        self._end_playback(stream, "closed")
-        self._end_recording(stream, "closed")
+        self._end_playbacks(stream, "closed")
+        for recording in [recording for recording, (owner, _) in self.recordings.items() if owner == stream]:
+            self._end_recording(recording, "closed")
         if self.streams.pop(stream, None) is not None:
             self._say(media.StreamClosed(stream, no_figures(stream)))
         self._say(self.fresh_ports(1))
@@ -301,7 +311,7 @@ class VirtualPhone:
         assert not self.media.streams, f"{self.name}: {self.media.streams}"
         phone = self.phone
         left = [part for part in (
-            phone.streams._streams, phone.sound._fetching, phone.sound._fetched,
+            phone.streams._streams, phone.playing._all, phone.taps._taps,
             phone.outgoing._targets, phone.offers.routes._asked, phone.digits._runs, phone.digits._infos,
             phone.digits._inband,            phone.transfers._placed_for, phone.texts.sent, phone.audio.links,
         ) if part]

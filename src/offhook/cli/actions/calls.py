@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from offhook.cli import render
-from offhook.cli.actions.common import listing, perform, show
+from offhook.cli.actions.common import absolute, listing, perform, show
 from offhook.cli.outcome import REFUSED, Ended
 from offhook.cli.parsing import usage_error
 
@@ -35,8 +35,20 @@ def dial(use: Invocation) -> int:
         params["ring_timeout"] = ring
     if use.flag("no-hold"):
         params["hold_others"] = False
-    params |= _extra(use)
+    params |= _extra(use) | _once_answered(use)
     return perform(use, "dial", params, f"calling {use.text('to')}".replace("{", "{{").replace("}", "}}"), "answered")
+
+
+def _once_answered(use: Invocation) -> Params:
+    """Return what is to be done with the call once it is answered."""
+    params: Params = {}
+    if use.text("detect"):
+        params["detect"] = use.text("detect").replace(",", " ").split()
+    if use.flag("record"):
+        params["record"] = True
+    if use.text("play"):
+        params["play"] = absolute(use.text("play"))
+    return params
 
 
 def _extra(use: Invocation) -> Params:
@@ -51,7 +63,10 @@ def _extra(use: Invocation) -> Params:
 
 def answer(use: Invocation) -> int:
     """Answer the ringing call."""
-    return perform(use, "answer", {"call": use.text("call"), **_extra(use), **_codecs(use)}, "answering", "answered")
+    params = {"call": use.text("call"), **_extra(use), **_codecs(use), **_once_answered(use)}
+    if use.flag("no-hold"):
+        params["hold_others"] = False
+    return perform(use, "answer", params, "answering", "answered")
 
 
 def _codecs(use: Invocation) -> Params:

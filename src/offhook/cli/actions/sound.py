@@ -8,6 +8,7 @@ from offhook.cli.parsing import usage_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from offhook.cli.parsing import Invocation
@@ -85,14 +86,56 @@ def play(use: Invocation) -> int:
     )
     for flag, operation, extra in others:
         if use.flag(flag):
-            return perform(use, operation, {**call, **extra}, f"play: {flag}")
+            return perform(use, operation, {**call, **extra, "playback": use.text("playback")}, f"play: {flag}")
     if bool(use.text("file")) == bool(use.text("tone")):
-        raise usage_error(use.verb, "name a WAV file or a --tone")
+        raise usage_error(use.verb, "name a sound file or a --tone")
     file = use.text("file")
     source = {"url": file} if file.startswith(("https://", "http://")) else {"file": absolute(file)}
     params: Params = {**call, **source, "tone": use.text("tone")}
     params |= {"duration_ms": use.whole("duration"), "loop": use.flag("loop"), "gain_db": use.number("gain") or 0.0}
+    params["mode"] = "queue" if use.flag("queue") else "mix" if use.flag("mix") else "replace"
     return perform(use, "play", params, "playing", "played")
+
+
+def _of_calls(use: Invocation, operation: str, line: Callable[[Params], str], nothing: str) -> int:
+    found = use.client.request(operation, call=use.text("call"))["value"]
+    return show(use, found, "\n".join(map(line, found)) or nothing)
+
+
+def playbacks(use: Invocation) -> int:
+    """List what plays."""
+    return _of_calls(use, "list_playbacks", render.playback_line, "nothing plays")
+
+
+def recordings(use: Invocation) -> int:
+    """List recordings."""
+    return _of_calls(use, "list_recordings", render.recording_line, "no recordings")
+
+
+def listen(use: Invocation) -> int:
+    """Listen to the far end for something."""
+    what = [word for word in use.text("what").replace(",", " ").split() if word]
+    if not what:
+        raise usage_error(use.verb, "write what to listen for: dtmf, tones, beep, vad, amd, or off")
+    params: Params = {"what": [] if what == ["off"] else what}
+    if use.text("call"):
+        params["call"] = use.text("call")
+    return perform(use, "detect", params, "listening" if params["what"] else "not listening")
+
+
+def tap(use: Invocation) -> int:
+    """Let one call hear another, or end that."""
+    if use.text("stop"):
+        return perform(use, "stop_tap", {"by": use.text("stop")}, "tap ended")
+    if not use.text("by"):
+        raise usage_error(use.verb, "name the call that is to listen, or --stop CALL")
+    params = {name: use.text(name) for name in ("by", "call", "hear", "speak") if use.text(name)}
+    return perform(use, "tap", params, f"{use.text('by')} listens")
+
+
+def taps(use: Invocation) -> int:
+    """List taps."""
+    return listing("list_taps", render.tap_line, "no taps")(use)
 
 
 def stream(use: Invocation) -> int:
@@ -125,7 +168,7 @@ def record(use: Invocation) -> int:
     call: Params = {"call": use.text("call")} if use.text("call") else {}
     if action == "start":
         params: Params = {**call, "file": absolute(use.text("file")), "channels": "stereo" if use.flag("stereo") else "mono"}
-        params |= {"max_seconds": use.number("max") or 0.0, "beep": use.flag("beep")}
+        params |= {"max_seconds": use.number("max") or 0.0, "beep": use.flag("beep"), "format": use.text("format")}
         result = use.client.request("record", **params)
         value = result["value"] or {}
         return show(use, result, f"recording into {value['file']}" if "file" in value else "recording")
@@ -137,4 +180,4 @@ def record(use: Invocation) -> int:
     if action not in other:
         raise usage_error(use.verb, "write: record, record stop, record pause or record resume")
     operation, extra = other[action]
-    return perform(use, operation, {**call, **extra}, f"recording: {action}")
+    return perform(use, operation, {**call, **extra, "recording": use.text("recording")}, f"recording: {action}")

@@ -19,7 +19,17 @@ from offhook.control.operations import EXTRA, accepted_json, traced
 from offhook.control.schema import EVENT_TYPES, OPERATIONS, command_from_json, to_json
 from offhook.control.spreadsheet import as_csv
 from offhook.errors import CommandTimeout, InvalidArgument, InvalidState, NotFound
-from offhook.phone.commands import Accepted, Command, GetCall, GetSnapshot, ListAccounts, ListConferences, ListWatches
+from offhook.phone.commands import (
+    Accepted,
+    Command,
+    GetCall,
+    GetSnapshot,
+    ListAccounts,
+    ListConferences,
+    ListPlaybacks,
+    ListRecordings,
+    ListWatches,
+)
 from offhook.phone.events import CallEvent
 from offhook.phone.model import CallState, CallView
 
@@ -78,6 +88,29 @@ async def get_watch(request: Request) -> Answer:
         if view.id == name:
             return Answer(200, to_json(view))
     raise NotFound(f"there is no watch {name[:64]!r}")
+
+
+async def get_playback(request: Request) -> Answer:
+    """One playback."""
+    name = request.path_value("playback")
+    for view in _execute(request, ListPlaybacks(call=_call_named(request))).value:
+        if view.id == name:
+            return Answer(200, to_json(view))
+    raise NotFound(f"there is no playback {name[:64]!r} in that call")
+
+
+async def get_recording(request: Request) -> Answer:
+    """One recording, which may be over."""
+    name = request.path_value("recording")
+    for view in _execute(request, ListRecordings(call=_call_named(request))).value:
+        if view.id == name:
+            return Answer(200, to_json(view))
+    raise NotFound(f"there is no recording {name[:64]!r} of that call")
+
+
+def _call_named(request: Request) -> str:
+    """Return the call's id. An empty one would mean all calls."""
+    return str(_view(request).id)
 
 
 async def get_history(request: Request) -> Answer:
@@ -188,6 +221,8 @@ HANDLERS: Final[dict[str, Handler]] = {
     "get_account": get_account,
     "create_account": create_account,
     "get_conference": get_conference,
+    "get_playback": get_playback,
+    "get_recording": get_recording,
     "get_watch": get_watch,
     "get_history": get_history,
     "history_csv": history_csv,

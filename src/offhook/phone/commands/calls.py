@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from offhook.media.messages import Detection
 from offhook.phone.commands.base import Command, Scope
 from offhook.phone.model import HeaderList
 from offhook.phone.settings import Decision, DtmfMethod
@@ -19,6 +20,7 @@ class Dial(Command, frozen=True, kw_only=True):
     can be joined in a conference. The call that is put on hold is meant where nothing is said.
     `headers` are X-… and those that the setting `sent_headers` allows; `user_to_user` is handed to the far end (RFC 7433).
     `codecs` are offered in this order, in place of the account's or the phone's.
+    `detect` is what to listen for (see Detect; amd begins with the answer), `record` and `play` what to do once it is answered.
     """
 
     to: str
@@ -33,19 +35,27 @@ class Dial(Command, frozen=True, kw_only=True):
     tags: HeaderList = ()
     beside: str = ""
     codecs: tuple[str, ...] = ()
+    detect: tuple[Detection, ...] = ()
+    record: bool = False
+    play: str = ""
 
 
 class Answer(Command, frozen=True, kw_only=True):
-    """Answer the ringing incoming call (the oldest, unless named); an active call is put on hold first.
+    """Answer the ringing incoming call (the oldest, unless named); with `hold_others` an active call is put on hold first.
 
     `headers` and `user_to_user` as in Dial, for the answer. With `codecs` only these are accepted, and not the account's or
     the phone's.
+    `headers` and `user_to_user` as in Dial, for the answer; `detect`, `record` and `play` as there.
     """
 
     call: str = ""
     headers: HeaderList = ()
     user_to_user: str = ""
     codecs: tuple[str, ...] = ()
+    hold_others: bool = True
+    detect: tuple[Detection, ...] = ()
+    record: bool = False
+    play: str = ""
 
 
 class Reject(Command, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from offhook.media.messages import AudioRate
+from offhook.media.messages import AudioRate, Detection, PlayMode, RecordingFormat, Side
 from offhook.phone.commands.base import Command, Scope
 from offhook.phone.model import HeaderList, StreamDialect, StreamTrack
 
@@ -73,10 +73,12 @@ class ListAudioStreams(Command, frozen=True, kw_only=True):
 
 
 class Play(Command, frozen=True, kw_only=True):
-    """Play a WAV file, a tone (`tone` "440" or "350+440" Hz, `duration_ms` 0: endless) or silence into the call.
+    """Play a sound file, a tone (`tone` "440" or "350+440" Hz, `duration_ms` 0: endless) or silence into the call.
 
-    `url` is a WAV file on the web, which is fetched first; clients without the scope admin may use only addresses that the
-    setting `outgoing.urls` names. Answers the playback's id. Succeeds when it has played to its end.
+    WAV, MP3, FLAC and Ogg are played; `url` is such a file on the web, which is fetched first; clients without the scope admin
+    may use only addresses that the setting `outgoing.urls` names. `mode` says what becomes of what plays already: it is
+    replaced, with all that waits (replace), or waited for (queue), or both are heard (mix). Answers the playback's id. Succeeds
+    when it has played to its end.
     """
 
     call: str = ""
@@ -86,48 +88,115 @@ class Play(Command, frozen=True, kw_only=True):
     duration_ms: int = 0
     loop: bool = False
     gain_db: float = 0.0
+    mode: PlayMode = "replace"
     scope: ClassVar[Scope] = "media"
 
 
 class StopPlay(Command, frozen=True, kw_only=True):
-    """Stop what plays into the call."""
+    """Stop what plays into the call and what waits to be played: all of it, or one `playback`."""
 
     call: str = ""
+    playback: str = ""
     scope: ClassVar[Scope] = "media"
 
 
 class PausePlay(Command, frozen=True, kw_only=True):
-    """Pause what plays into the call, or go on."""
+    """Pause what plays into the call, or go on: all of it, or one `playback`."""
 
     call: str = ""
     paused: bool = True
+    playback: str = ""
     scope: ClassVar[Scope] = "media"
 
 
+class ListPlaybacks(Command, frozen=True, kw_only=True):
+    """Answer the PlaybackViews of a call ("": of all calls): what plays, what waits, and what is only being fetched."""
+
+    call: str = ""
+    scope: ClassVar[Scope] = "read"
+
+
 class Record(Command, frozen=True, kw_only=True):
-    """Record the call into a new WAV file. `file` "" makes a name in the recordings folder. Answers {recording, file}."""
+    """Record the call into a new file, at the call's own rate. Answers {recording, file}.
+
+    `file` "" makes a name in the recordings folder. `format` "" is what the file's suffix says (.wav .flac .mp3 .opus .ogg),
+    else the setting `recording_format`. Several recordings of one call may run at once.
+    """
 
     call: str = ""
     file: str = ""
     channels: Literal["mono", "stereo"] = "mono"
     max_seconds: float = 0.0
     beep: bool = False
+    format: RecordingFormat | Literal[""] = ""
     scope: ClassVar[Scope] = "record"
 
 
 class StopRecord(Command, frozen=True, kw_only=True):
-    """Finish the recording."""
+    """Finish a recording of the call: the only one, or the one that is named."""
 
     call: str = ""
+    recording: str = ""
     scope: ClassVar[Scope] = "record"
 
 
 class PauseRecord(Command, frozen=True, kw_only=True):
-    """Pause the recording, or go on."""
+    """Pause a recording of the call, or go on: the only one, or the one that is named."""
 
     call: str = ""
     paused: bool = True
+    recording: str = ""
     scope: ClassVar[Scope] = "record"
+
+
+class ListRecordings(Command, frozen=True, kw_only=True):
+    """Answer the RecordingViews of a call ("": of all calls), the latest 100 of finished ones included."""
+
+    call: str = ""
+    scope: ClassVar[Scope] = "read"
+
+
+# --- listening -----------------------------------------------------------------------------------------------------
+
+
+class Detect(Command, frozen=True, kw_only=True):
+    """Listen to the far end for these things from now on, and for nothing else; an empty list ends it.
+
+    dtmf: digits sent as sound (dtmf.received) · tones: signals of the network and of fax machines (tone.detected) · beep: any
+    short tone (tone.detected) · vad: speech (vad.speech_started, vad.speech_stopped) · amd: whether a person or a machine
+    answered, judged by the first words (amd.result); after a machine, its beep is told, too.
+    """
+
+    what: tuple[Detection, ...]
+    call: str = ""
+    scope: ClassVar[Scope] = "media"
+
+
+class Tap(Command, frozen=True, kw_only=True):
+    """Let the call `by` hear what is said on some sides of another call, and speak to some: monitor, whisper, barge in.
+
+    `near` is this phone (the person, programs, others in a conference), `far` the far end. The call `by` is off the sound card
+    meanwhile. A call taps one other at most; again changes what it hears. Answers the TapView.
+    """
+
+    by: str
+    call: str = ""
+    hear: Side = "both"
+    speak: Side = "none"
+    scope: ClassVar[Scope] = "media"
+
+
+class StopTap(Command, frozen=True, kw_only=True):
+    """End the tap of the call `by`; both calls go on."""
+
+    by: str
+    scope: ClassVar[Scope] = "media"
+
+
+class ListTaps(Command, frozen=True, kw_only=True):
+    """Answer the TapViews."""
+
+    scope: ClassVar[Scope] = "read"
 
 
 class Loopback(Command, frozen=True, kw_only=True):

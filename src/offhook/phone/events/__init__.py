@@ -42,6 +42,7 @@ from offhook.phone.events.people import (
     WatchPresence,
 )
 from offhook.phone.events.sound import (
+    AmdResult,
     AudioCleared,
     AudioMarkReached,
     AudioOverrun,
@@ -74,6 +75,13 @@ from offhook.phone.events.sound import (
     RecordingPaused,
     RecordingResumed,
     RecordingStarted,
+    TapChanged,
+    TapEnded,
+    TapEvent,
+    TapStarted,
+    ToneDetected,
+    VadSpeechStarted,
+    VadSpeechStopped,
 )
 from offhook.phone.events.system import (
     AccountFailover,
@@ -128,6 +136,7 @@ EVENTS: tuple[type[Event], ...] = (
     MediaSecurity, MediaCandidates, MediaRoute,
     PlaybackStarted, PlaybackFinished, PlaybackFailed, RecordingStarted, RecordingPaused, RecordingResumed,
     RecordingFinished, RecordingFailed,
+    VadSpeechStarted, VadSpeechStopped, AmdResult, ToneDetected, TapStarted, TapChanged, TapEnded,
     ConferenceCreated, ConferenceJoined, ConferenceLeft, ConferenceUpdated, ConferenceEnded,
     WatchPresence, WatchDialog, WatchMwi, WatchEnded,
     AccountRegistering, AccountRegistered, AccountRegisterFailed, AccountFailover, AccountUnregistered, AccountRemoved,

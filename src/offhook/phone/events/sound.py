@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from offhook.media.messages import StreamStats
+from offhook.media.messages import RecordingFormat, StreamStats, ToneName, Verdict, VerdictReason
 from offhook.phone.events.base import CallEvent, Event
-from offhook.phone.model import AudioStreamView, ConferenceView
+from offhook.phone.model import AudioStreamView, ConferenceView, TapView
 
 # --- programs that hear and speak in a call ------------------------------------------------------------------------
 
@@ -170,6 +170,7 @@ class RecordingStarted(CallEvent, frozen=True, kw_only=True):
 
     recording: str
     file: str
+    format: RecordingFormat
 
 
 class RecordingPaused(CallEvent, frozen=True, kw_only=True):
@@ -185,12 +186,14 @@ class RecordingResumed(CallEvent, frozen=True, kw_only=True):
 
 
 class RecordingFinished(CallEvent, frozen=True, kw_only=True):
-    """A recording's file is complete."""
+    """A recording's file is complete. `size` is its length in bytes."""
 
     recording: str
     file: str
     reason: str
     duration_ms: int
+    size: int
+    format: RecordingFormat
 
 
 class RecordingFailed(CallEvent, frozen=True, kw_only=True):
@@ -199,6 +202,58 @@ class RecordingFailed(CallEvent, frozen=True, kw_only=True):
     recording: str
     file: str
     reason: str
+
+
+# --- what is heard -------------------------------------------------------------------------------------------------
+
+
+class VadSpeechStarted(CallEvent, frozen=True, kw_only=True):
+    """The far end began to speak. Only where Detect asked for vad."""
+
+
+class VadSpeechStopped(CallEvent, frozen=True, kw_only=True):
+    """The far end has been silent for a quarter of a second. `duration_ms` is how long it spoke, with that."""
+
+    duration_ms: int
+
+
+class AmdResult(CallEvent, frozen=True, kw_only=True):
+    """Whether a person or a machine answered, why that is believed, and how many ms of listening it took.
+
+    `greeting_ms` and `words` are the first words as far as they were heard. Only where Detect asked for amd, once.
+    """
+
+    result: Verdict
+    reason: VerdictReason
+    after_ms: int
+    greeting_ms: int
+    words: int
+
+
+class ToneDetected(CallEvent, frozen=True, kw_only=True):
+    """A signal of the network, of a fax machine, or a beep: its frequency in Hz (the lower of two), how long it sounded."""
+
+    tone: ToneName
+    frequency: int
+    duration_ms: int
+
+
+class TapEvent(CallEvent, frozen=True, kw_only=True):
+    """An event about the call that is listened to, with the tap."""
+
+    tap: TapView
+
+
+class TapStarted(TapEvent, frozen=True, kw_only=True):
+    """Another call hears this one."""
+
+
+class TapChanged(TapEvent, frozen=True, kw_only=True):
+    """It hears other sides now, or speaks to others."""
+
+
+class TapEnded(TapEvent, frozen=True, kw_only=True):
+    """It hears this call no more."""
 
 
 # --- conferences ---------------------------------------------------------------------------------------------------

@@ -1,0 +1,86 @@
+"""Recordings by their names: formats, several of one call, and what is known of them when they are over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from offhook.errors import InvalidArgument, InvalidState, NotFound
+from offhook.media import messages as media
+from offhook.phone import commands as c
+from offhook.phone import events as e
+from offhook.phone.recording import MOST_AT_ONCE
+from offhook.phone.settings import PhoneSettings
+from offhook.testing.phones import over, settle, talk, two_phones
+from offhook.testing.wire import Wire
+
+
+@pytest.mark.parametrize(("command", "form"), [
+    (c.Record(), "mp3"), (c.Record(file="/a.wav"), "wav"), (c.Record(file="/a.FLAC"), "flac"),
+    (c.Record(file="/a.ogg"), "opus"), (c.Record(file="/a.bin"), "mp3"),
+    (c.Record(file="/a.wav", format="opus"), "opus"), (c.Record(format="flac"), "flac"),
+])  # fmt: skip
+def test_the_format_is_what_is_asked_for_or_the_suffix_or_the_setting(command: c.Record, form: str) -> None:
+    alice, bob = two_phones(Wire(), one=PhoneSettings(recording_dir="/rec", recording_format="mp3"))
+    talk(alice, bob)
+    file = alice.execute(command).value["file"]
+    (start,) = alice.did(media.StartRecording)
+    assert (start.form, start.path) == (form, file)
+    assert Path(file).suffix == (f".{form}" if not command.file else Path(command.file).suffix)
+
+
+def test_several_at_once() -> None:
+    alice, bob = two_phones(Wire(), one=PhoneSettings(recording_dir="/rec"))
+    call, _ = talk(alice, bob)
+    first = alice.execute(c.Record()).value
+    second = alice.execute(c.Record(channels="stereo", format="flac")).value
+    third = alice.execute(c.Record()).value
+    assert len({first["file"], second["file"], third["file"]}) == 3
+    assert alice.only.view().recording == first["recording"]
+    assert isinstance(alice.refuses(c.StopRecord()), InvalidArgument), "which of them?"
+    assert isinstance(alice.refuses(c.Record(file=first["file"])), InvalidState)
+    alice.execute(c.Record(file="/b.wav"))
+    assert MOST_AT_ONCE == 4
+    assert isinstance(alice.refuses(c.Record(file="/c.wav")), InvalidState)
+    alice.execute(c.PauseRecord(recording=second["recording"]))
+    states = {view.id: view.state for view in alice.execute(c.ListRecordings()).value}
+    assert states[second["recording"]] == "paused"
+    alice.execute(c.StopRecord(recording=first["recording"]))
+    settle(alice.wire, 1)
+    assert alice.only.view().recording == second["recording"]
+    assert isinstance(alice.refuses(c.StopRecord(recording="rec_9")), NotFound)
+    alice.execute(c.Hangup())
+    over(alice, bob)
+    assert {view.state for view in alice.execute(c.ListRecordings(call=call)).value} == {"finished"}
+
+
+def test_what_is_known_of_one_that_is_over() -> None:
+    alice, bob = two_phones(Wire(), one=PhoneSettings(recording_dir="/rec"))
+    call, _ = talk(alice, bob)
+    accepted = alice.execute(c.Record(file="/a.flac"))
+    alice.receive(media.RecordingDone(call, accepted.value["recording"], "/a.flac", "stopped", 1500, size=4096))
+    (finished,) = alice.of(e.RecordingFinished)
+    assert (finished.file, finished.format, finished.duration_ms, finished.size) == ("/a.flac", "flac", 1500, 4096)
+    accepted = alice.execute(c.Record(file="/b.wav"))
+    alice.receive(media.RecordingDone(call, accepted.value["recording"], "/b.wav", "failed", 20, "No space left on device"))
+    (failed,) = alice.of(e.RecordingFailed)
+    assert failed.reason == "No space left on device"
+    done, broken = alice.execute(c.ListRecordings()).value
+    assert (done.state, done.size, broken.state, broken.reason) == ("finished", 4096, "failed", "No space left on device")
+    assert alice.only.state == "active", "the call goes on"
+
+
+def test_the_only_one_may_be_called_current() -> None:
+    alice, bob = two_phones(Wire())
+    talk(alice, bob)
+    assert isinstance(alice.refuses(c.StopRecord(recording="current")), NotFound)
+    name = alice.execute(c.Record(file="/a.wav")).value["recording"]
+    assert alice.execute(c.StopRecord(recording="current")).value["recording"] == name
+
+
+def test_bad_wishes_are_refused() -> None:
+    alice, bob = two_phones(Wire())
+    talk(alice, bob)
+    assert isinstance(alice.refuses(c.Record(format="aiff")), InvalidArgument)  # type: ignore[arg-type]
+    assert isinstance(alice.refuses(c.Record(max_seconds=-1)), InvalidArgument)
