@@ -54,6 +54,46 @@ def test_order_is_kept_and_changed_where_asked() -> None:
     assert len(headers) == 3
 
 
+NAMES = ("Via", "v", "X-One", "x-one", "To", "Unknown")
+STEPS = ("add", "set", "insert_first", "replace_first", "remove", "look")
+changes = st.lists(st.tuples(st.sampled_from(STEPS), st.sampled_from(NAMES), st.sampled_from("abc")))
+
+
+@given(changes)
+def test_headers_are_as_a_plain_list_would_have_them(steps: list[tuple[str, str, str]]) -> None:
+    headers, plain = Headers(), list[tuple[str, str]]()
+
+    def key(name: str) -> str:
+        return {"v": "via"}.get(name.lower(), name.lower())
+
+    for step, name, value in steps:
+        places = [place for place, (have, _) in enumerate(plain) if have == key(name)]
+        if step == "add":
+            headers.add(name, value)
+            plain.append((key(name), value))
+        elif step == "insert_first":
+            headers.insert_first(name, value)
+            plain.insert(places[0] if places else 0, (key(name), value))
+        elif step == "replace_first" and places:
+            headers.replace_first(name, value)
+            plain[places[0]] = key(name), value
+        elif step in ("set", "remove"):
+            plain = [item for item in plain if item[0] != key(name)]
+            if step == "remove":
+                headers.remove(name)
+            else:
+                headers.set(name, value)
+                plain.insert(places[0] if places else len(plain), (key(name), value))
+        elif step == "look":
+            headers.get_all(name).append("nobody else sees this")
+        for each in NAMES:
+            values = [have for other, have in plain if other == key(each)]
+            assert headers.get_all(each) == values
+            assert headers.get(each) == (values[0] if values else None)
+            assert headers.count(each) == len(values)
+    assert [(key(name), value) for name, value in headers] == plain
+
+
 def test_a_copy_is_independent() -> None:
     headers = Headers([("To", "a")])
     twin = headers.copy()
@@ -70,6 +110,10 @@ def test_nothing_can_be_smuggled_into_a_value(value: str) -> None:
         with pytest.raises(ValueError, match="line break"):
             change("Subject", value)
     assert len(headers) == 0
+    headers.add("Subject", "fine")
+    with pytest.raises(ValueError, match="line break"):
+        headers.replace_first("Subject", value)
+    assert headers.get("Subject") == "fine"
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a:", "a\r\nb", "é"])

@@ -386,8 +386,10 @@ class Endpoint:
         else:
             changed, back = via, via.port or 5060
         if changed is not via:
-            rest = request.headers.values("Via")[1:]
-            request.headers.set("Via", ", ".join([str(changed), *rest]) if rest else str(changed))
+            if "," in (request.headers.get("Via") or ""):
+                request.headers.set("Via", ", ".join([str(changed), *request.headers.values("Via")[1:]]))
+            else:
+                request.headers.replace_first("Via", str(changed))
             request.headers.parsed["top via"] = changed
         return flow if flow.transport != "udp" or back == port else Flow("udp", flow.local, (host, back))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -70,12 +70,14 @@ class Headers:
     Known names take their canonical spelling, unknown ones keep theirs. Values are one line each, stripped.
     """
 
-    __slots__ = ("_first", "_items", "parsed")
+    __slots__ = ("_all", "_first", "_items", "parsed")
 
     def __init__(self, items: Iterable[tuple[str, str]] = ()) -> None:
         self._items: list[tuple[str, str]] = []
         # The first value of each name in lower case; as long as the list above where no name comes twice.
         self._first: dict[str, str] = {}
+        # All values of each name, made when they are asked for and some name comes twice.
+        self._all: dict[str, list[str]] | None = None
         # Typed values already parsed, by header; a change of a header takes its values out, so what is in it is never stale.
         self.parsed: dict[str, Any] = {}
         for name, value in items:
@@ -87,6 +89,7 @@ class Headers:
         headers = cls.__new__(cls)
         headers._items = items
         headers._first = _first_values(items)
+        headers._all = None
         headers.parsed = {}
         return headers
 
@@ -96,13 +99,15 @@ class Headers:
 
     def get_all(self, name: str) -> list[str]:
         """Return the value of every `name` line, unsplit."""
-        key = _key(name)
+        key = _KEYS.get(name) or _key(name)
         first = self._first.get(key)
         if first is None:
             return []
         if len(self._first) == len(self._items):
             return [first]
-        return [value for have, value in self._items if _key(have) == key]
+        if self._all is None:
+            self._all = _all_values(self._items)
+        return self._all[key].copy()
 
     def values(self, name: str) -> list[str]:
         """Return all elements of a comma-separated header over all its lines; empty elements are left out.
@@ -131,6 +136,15 @@ class Headers:
         key = _key(name)
         places = [place for place, (have, _) in enumerate(self._items) if _key(have) == key]
         self._insert(places[0] if places else 0, name, value)
+
+    def replace_first(self, name: str, value: str) -> None:
+        """Give the first field of this name, which must be there, another value; ValueError as for `add`."""
+        item = _checked(name, value)
+        key = _key(name)
+        place = next(place for place, (have, _) in enumerate(self._items) if have == item[0] or _key(have) == key)
+        self._items[place] = item
+        self._first[key] = item[1]
+        self._forget(key)
 
     def set(self, name: str, value: str) -> None:
         """Replace all fields of this name by one, in the first one's place (last if there is none)."""
@@ -178,6 +192,7 @@ class Headers:
         self._forget(_key(item[0]))
 
     def _forget(self, key: str) -> None:
+        self._all = None
         self.parsed.pop(key, None)
         if key == "via":
             self.parsed.pop("top via", None)
@@ -217,6 +232,14 @@ def _first_values(items: list[tuple[str, str]]) -> dict[str, str]:
     known = _KEYS
     # From the last to the first, so that the first one stays.
     return {known.get(name) or name.lower(): value for name, value in reversed(items)}
+
+
+def _all_values(items: list[tuple[str, str]]) -> dict[str, list[str]]:
+    known = _KEYS
+    found: dict[str, list[str]] = {}
+    for name, value in items:
+        found.setdefault(known.get(name) or name.lower(), []).append(value)
+    return found
 
 
 def _checked(name: str, value: str) -> tuple[str, str]:
@@ -274,7 +297,7 @@ class Via:
 
     def with_param(self, name: str, value: str | None = None) -> Via:
         """Return a copy with the parameter set; None makes a flag."""
-        return replace(self, params=set_param(self.params, name, value))
+        return Via(self.protocol, self.host, self.port, set_param(self.params, name, value))
 
 
 # Other versions are read too, so that a request of one can be answered with 505.
