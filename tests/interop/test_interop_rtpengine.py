@@ -12,6 +12,7 @@ from typing import Literal
 
 import pytest
 
+from offhook.media.codecs.kinds import missing
 from offhook.phone.commands import Answer, Dial, Hangup, Hold, ListCalls, Play, Record, Resume, SendDtmf, StopPlay
 from offhook.phone.settings import AccountSettings, NatSettings, SrtpSettings
 from offhook.testing import peers
@@ -24,10 +25,11 @@ pytestmark = pytest.mark.interop
 
 USERS = {
     "plain": PLAIN, "sdes": SDES, "dtls": DTLS,
+    "opus": f"{DTLS} codec-mask-PCMU codec-transcode-opus", "g711": f"{PLAIN} codec-mask-opus codec-transcode-PCMU",
     "ice": PLAIN.replace("remove", "force"), "dtls-ice": DTLS.replace("remove", "force"),
 }  # fmt: skip
 PASSWORDS = {user: f"secret-{user}" for user in USERS}
-KEYING: dict[str, Literal["sdes", "dtls"]] = {"sdes": "sdes", "dtls": "dtls", "dtls-ice": "dtls"}
+KEYING: dict[str, Literal["sdes", "dtls"]] = {"sdes": "sdes", "dtls": "dtls", "opus": "dtls", "dtls-ice": "dtls"}
 TONES = (500.0, 800.0)
 
 
@@ -44,9 +46,9 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kamailio]:
 
 
 @asynccontextmanager
-async def phone_of(proxy: Kamailio, user: str) -> AsyncIterator[LivePhone]:
+async def phone_of(proxy: Kamailio, user: str, *codecs: str) -> AsyncIterator[LivePhone]:
     """Run the phone of a user, who speaks what the name says and nothing else."""
-    account = AccountSettings(id="kam", domain=proxy.domain, username=user, password=PASSWORDS[user])
+    account = AccountSettings(id="kam", domain=proxy.domain, username=user, password=PASSWORDS[user], codecs=codecs)
     config = replace(quiet_config(status_linger=0.2), accounts=(account,))
     config = replace(
         config,
@@ -70,7 +72,8 @@ async def heard(phone: LivePhone, file: Path) -> float:
     since = len(phone.events)
     phone.execute(Record(file=str(file), channels="stereo", max_seconds=0.6))
     await phone.event("recording.finished", since)
-    return dominant_frequency(read_wav(file).channels[1][4000:])
+    sound = read_wav(file)
+    return dominant_frequency(sound.channels[1][sound.rate // 2:], sound.rate)
 
 
 async def hear_each_other(ann: LivePhone, bob: LivePhone, folder: Path) -> None:
@@ -108,6 +111,19 @@ async def test_two_who_speak_differently_hear_each_other(proxy: Kamailio, tmp_pa
         for phone, user in ((ann, one), (bob, other)):
             assert phone.execute(ListCalls()).value[0].media.srtp == KEYING.get(user, "")
             assert {(low <= port <= high, profile) for port, profile in received(phone)} == {(True, USERS[user].split()[0])}
+        await hear_each_other(ann, bob, tmp_path)
+        ann.execute(Hangup())
+        await over(ann, bob)
+
+
+@pytest.mark.parametrize("caller", ["opus", "g711"])
+async def test_a_phone_with_opus_and_one_with_g711_hear_each_other(proxy: Kamailio, tmp_path: Path, caller: str) -> None:
+    """rtpengine decodes and encodes: Opus over SRTP at one side, G.711 in the clear at the other."""
+    if reason := missing("OPUS"):
+        pytest.skip(reason)
+    async with phone_of(proxy, "opus", "OPUS") as ann, phone_of(proxy, "g711", "PCMU") as bob:
+        await (call(ann, bob, "g711") if caller == "opus" else call(bob, ann, "opus"))
+        assert [phone.execute(ListCalls()).value[0].media.codec for phone in (ann, bob)] == ["OPUS", "PCMU"]
         await hear_each_other(ann, bob, tmp_path)
         ann.execute(Hangup())
         await over(ann, bob)
