@@ -81,6 +81,12 @@ def test_other_clocks_and_channels_are_other_codecs() -> None:
         make_answer(local("OPUS", "L16/16000", "L16/8000", "PCMA"), proposed, 1, 1)
 
 
+def test_a_g722_by_its_sampling_rate_is_g722() -> None:
+    answer, config = make_answer(local("G722"), offer("rtpmap:9 G722/16000", formats="9"), 1, 1)
+    assert (config.codec, config.clock_rate) == ("G722", 8000)
+    assert b"a=rtpmap:9 G722/8000" in answer
+
+
 def test_events_run_on_the_codecs_clock_or_else_at_8000() -> None:
     both = offer("rtpmap:96 opus/48000/2", "rtpmap:101 telephone-event/8000", "rtpmap:110 telephone-event/48000",
                  formats="96 101 110")  # fmt: skip

@@ -52,7 +52,10 @@ def formats_of(line: MediaDescription) -> list[Format]:
     for number in dict.fromkeys(line.payload_types):
         entry = maps.get(number)
         if entry is not None:
-            found.append(Format(number, entry.encoding.upper(), entry.clock_rate, entry.channels))
+            encoding = entry.encoding.upper()
+            # Some phones write the sampling rate, G722/16000, and count 8000 all the same (RFC 3551 4.5.2).
+            clock = 8000 if encoding == "G722" else entry.clock_rate
+            found.append(Format(number, encoding, clock, entry.channels))
         elif number in STATIC:
             found.append(Format(number, *STATIC[number]))
     return found
