@@ -94,7 +94,7 @@ def test_two_workers_and_one_that_dies() -> None:
         assert {listener.wait(StreamResumed).stream for _ in "ab"} == {"a", "b"}
         loads = [listener.wait(EngineLoad, lambda report, n=number: report.worker == n) for number in range(2)]  # type: ignore[misc]
         assert [load.streams for load in loads] == [1, 1]
-        assert all(0 < load.cpu < 1 and load.ticks > 100 for load in loads)
+        assert all(0 < load.cpu < 1 and load.ticks > 20 for load in loads)
         workers.send(ListDevices())
         listener.wait(DevicesListed)
         process = workers.hosts[1]._worker

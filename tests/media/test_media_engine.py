@@ -8,7 +8,8 @@ import pytest
 from virtual_media import CONFIG, ListSource, MemoryStudio, Pair, SeededIds, level
 
 from offhook.errors import ParseError
-from offhook.media.engine import PHASES, Engine
+from offhook.media import engine
+from offhook.media.engine import PHASES, TOGETHER, Engine
 from offhook.media.messages import (
     AttachSound,
     CloseStream,
@@ -346,13 +347,22 @@ def test_devices() -> None:
     assert card.closed
 
 
-def test_streams_are_spread_over_the_phases() -> None:
+def test_the_more_streams_the_more_phases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "IN_TWO", 2 * TOGETHER)
     house = House()
-    house.open(*"abcdefgh")
-    assert [len(phase) for phase in house.engine._phases] == [2] * PHASES
+
+    def spread(count: int) -> list[int]:
+        house.open(*(f"s{number}" for number in range(len(house.engine.streams), count)))
+        return [len(phase) for phase in house.engine._phases]
+
+    assert spread(TOGETHER) == [TOGETHER, 0, 0, 0]
+    assert [house.engine.works_in(phase) for phase in range(PHASES)] == [True, False, False, False]
+    assert spread(2 * TOGETHER) == [TOGETHER, 0, TOGETHER, 0]
+    assert [house.engine.works_in(phase) for phase in range(PHASES)] == [True, False, True, False]
+    assert spread(4 * TOGETHER) == [TOGETHER] * PHASES
     house.engine.close(house.now)
-    assert [len(phase) for phase in house.engine._phases] == [0] * PHASES
-    assert sum(isinstance(report, StreamClosed) for report in house.engine.reports()) == 8
+    assert spread(0) == [0] * PHASES
+    assert sum(isinstance(report, StreamClosed) for report in house.engine.reports()) == 4 * TOGETHER
 
 
 def test_a_stream_that_is_open_but_not_configured_is_silent_and_safe() -> None:
@@ -373,12 +383,12 @@ def test_calls_are_not_mixed_for_a_card_that_nobody_hears() -> None:
     """A server's calls keep their phases, and nothing is decoded that nobody asked for."""
     house = House()
     house.studio.silent = True
-    names = [f"s{number}" for number in range(2 * PHASES)]
+    names = [f"s{number}" for number in range(TOGETHER + PHASES)]
     house.open(*names)
     for name in names:
         house.engine.execute(AttachSound(name, True), house.now)
     streams = house.engine.streams
-    assert sorted(streams[name].phase for name in names) == sorted([*range(PHASES)] * 2)
+    assert {streams[name].phase for name in names} == {0, 2}
     assert not any(streams[name].sound for name in names)
     house.engine.execute(AttachSound(names[0], False), house.now)
     assert house.engine._handset.card is None

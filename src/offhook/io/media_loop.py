@@ -17,7 +17,7 @@ from offhook.io.media_load import LoadMeter
 from offhook.io.media_ports import MAX_DATAGRAM, PortPool, Twins
 from offhook.io.media_wire import Emit, MediaOptions
 from offhook.io.poller import Poller
-from offhook.media.engine import PHASES, Engine
+from offhook.media.engine import PHASES, TOGETHER, Engine
 from offhook.media.messages import (
     CloseStream,
     ConfigureStream,
@@ -38,7 +38,7 @@ from offhook.media.stream import Stream
 
 PHASE_S: Final = 0.020 / PHASES
 TOO_LATE_S: Final = 0.200  # further behind than this, the missed frames are given up
-FEW: Final = 16  # so few streams can afford a wake-up for each packet, which measures jitter to the microsecond
+FEW: Final = TOGETHER  # so few streams can afford a wake-up for each packet, which measures jitter to the microsecond
 READ_PASSES: Final = 8  # packets taken from one socket in 20 ms, and one in each other phase: the kernel drops the rest
 IDLE_S: Final = 0.5  # how often an idle loop asks the sound card for news
 ATTENTIVE_S: Final = 1.0  # after a question about devices the answer of the card (a list of devices) is not kept waiting
@@ -177,6 +177,9 @@ class MediaLoop:
             self._pump(now)
             deadline += PHASE_S
             phase = (phase + 1) % PHASES
+            while not engine.works_in(phase):
+                deadline += PHASE_S
+                phase = (phase + 1) % PHASES
 
     def _tell_load(self, now: float) -> None:
         self._own.append(self._meter.report(now, len(self._ports)))
@@ -196,7 +199,8 @@ class MediaLoop:
                 patience = min(patience, max(0.0, due - now))
             self._read_ready(self._poller.ready(patience), now)
         now = time.perf_counter()
-        if any(isinstance(command, ListDevices | SelectDevice) for command in self._commands):
+        # A copy, made in one step: other threads add commands at any moment.
+        if any(isinstance(command, ListDevices | SelectDevice) for command in tuple(self._commands)):
             self._attentive_until = now + ATTENTIVE_S
         self._obey(now)
         self.engine.poll_sound()
@@ -227,13 +231,19 @@ class MediaLoop:
         clock = time.perf_counter
         if len(self._ports) <= FEW:
             # epoll counts whole milliseconds; the rest is slept.
-            while (left := deadline - clock()) > 0.001:
-                ready = self._poller.ready(int(left * 1000) / 1000)
+            while (left := deadline - (now := clock())) > 0.001:
+                due = self._parent.due if self._parent is not None else None
+                if due is not None and due <= now:
+                    self._pump(now)
+                    continue
+                patience = left if due is None else min(left, due - now)
+                ready = self._poller.ready(max(1, int(patience * 1000)) / 1000)
                 if ready:
                     now = clock()
                     self._read_ready(ready, now)
                     if self._commands and self._obey_early(now):
                         return
+                    self._flush()  # a digit, say: it need not wait for the tick
         left = deadline - clock()
         if left > 0:
             time.sleep(left)

@@ -345,8 +345,9 @@ class WatchView(Struct, frozen=True):
 class WorkerView(Struct, frozen=True):
     """A media worker: the `calls` placed in it, its `streams` when it was last measured (each second), and how it fared then.
 
-    `cpu` is the share of one core that it used, `late` the share of its ticks (200 a second) that came more than 10 ms late,
-    `latest_ms` the latest of them. `cpu_s`, `ticks` and `late_ticks` are totals. A worker that is `full` gets no new calls.
+    `cpu` is the share of one core that it used, `late` the share of its ticks (50 to 200 a second) that came more than 10 ms
+    late, `latest_ms` the latest of them. `cpu_s`, `ticks` and `late_ticks` are totals. A worker that is `full` gets no new
+    calls.
     """
 
     worker: int

@@ -23,7 +23,7 @@ _WORKERS: Final[tuple[tuple[str, str, str, Callable[[WorkerView], float]], ...]]
     ("calls", "gauge", "Calls by media worker.", lambda worker: worker.calls),
     ("worker_cpu_seconds_total", "counter", "Processor time of a media worker's packet loop.", lambda worker: worker.cpu_s),
     ("worker_load", "gauge", "Share of a core that a media worker used in the last second.", lambda worker: worker.cpu),
-    ("ticks_total", "counter", "Ticks of a media worker, 200 a second while it has calls.", lambda worker: worker.ticks),
+    ("ticks_total", "counter", "Ticks of a media worker, 50 to 200 a second while it has calls.", lambda worker: worker.ticks),
     ("late_ticks_total", "counter", "Ticks that came more than 10 ms late.", lambda worker: worker.late_ticks),
     ("lateness_max_seconds", "gauge", "The latest tick of the last second.", lambda worker: worker.latest_ms / 1000),
     ("worker_full", "gauge", "1 while a media worker takes no new calls.", lambda worker: int(worker.full)),
