@@ -10,9 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from msgspec import structs
-
-from offhook.errors import Draining, InvalidArgument, InvalidState
+from offhook.errors import Draining, InvalidArgument
 from offhook.ids import Ids
 from offhook.media import card_messages as card
 from offhook.media import messages as media
@@ -20,7 +18,8 @@ from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.accounts import Accounts
 from offhook.phone.audio import Audio
-from offhook.phone.call import OUTGOING_UNANSWERED, Call
+from offhook.phone.call import Call
+from offhook.phone.calls import Calls
 from offhook.phone.capacity import Capacity
 from offhook.phone.closing import Closing
 from offhook.phone.conferences import Conferences
@@ -28,15 +27,15 @@ from offhook.phone.contacts import Contacts, ContactsLoaded, DirectoryListed
 from offhook.phone.desk import Account, Desk, PhoneOutput
 from offhook.phone.dialplan import target_uri
 from offhook.phone.digits import Digits
-from offhook.phone.headers import extra_headers
 from offhook.phone.incoming import Incoming
 from offhook.phone.listening import Listening
-from offhook.phone.model import CallState, CallView, Snapshot, StatsView
+from offhook.phone.model import Snapshot
 from offhook.phone.offers import Offers
 from offhook.phone.outgoing import Outgoing
 from offhook.phone.playing import Playing
 from offhook.phone.reach import NatServers, Reach
 from offhook.phone.recording import Recordings
+from offhook.phone.reports import Reports
 from offhook.phone.secrecy import NoCertificate, OwnCertificate, Secrecy
 from offhook.phone.settings import NatSettings, PhoneSettings, SrtpSettings, WatchedBy
 from offhook.phone.sound import Sound
@@ -119,6 +118,8 @@ class Phone:
         self.secrecy = Secrecy(self.desk, srtp, certificate)
         self.reach = Reach(self.desk, nat)
         self.offers = Offers(self.desk, codecs, self.secrecy, self.reach)
+        self.calls = Calls(self.desk, self.offers, self.closing)
+        self.reports = Reports(self.desk, self.closing)
         self.digits = Digits(self.desk)
         self.audio = Audio(self.desk)
         self.outgoing = Outgoing(self.desk, self.offers, self.digits, self.closing, self.capacity)
@@ -278,11 +279,11 @@ class Phone:
             c.Answer: self.incoming.answer,
             c.Reject: self.incoming.reject,
             c.Redirect: self.incoming.redirect,
-            c.Hangup: self._hangup,
-            c.HangupAll: self._hangup_all,
-            c.Hold: self._hold,
-            c.Resume: self._resume,
-            c.ToggleHold: self._toggle_hold,
+            c.Hangup: self.calls.hangup,
+            c.HangupAll: self.calls.hangup_all,
+            c.Hold: self.calls.hold,
+            c.Resume: self.calls.resume,
+            c.ToggleHold: self.calls.toggle_hold,
             c.Mute: sound.mute,
             c.Unmute: sound.mute,
             c.ToggleMute: sound.toggle_mute,
@@ -294,8 +295,8 @@ class Phone:
             c.SendInfo: self.texts.send_info,
             c.SendMessage: self.texts.send,
             c.Decide: self.incoming.decide,
-            c.GetCall: self._get_call,
-            c.CallStats: self._call_stats,
+            c.GetCall: self.calls.get_call,
+            c.CallStats: self.calls.call_stats,
             c.ListCalls: lambda _: c.Accepted(value=tuple(call.view() for call in self.desk.calls.values())),
             c.Play: self.playing.play,
             c.StopPlay: self.playing.stop,
@@ -409,17 +410,17 @@ class Phone:
             ContactsLoaded: self.contacts.loaded,
             DirectoryListed: self.contacts.directory,
             media.PortsReady: self._ports_ready,
-            media.StreamFailed: for_stream(self._stream_failed),
+            media.StreamFailed: for_stream(self.reports.stream_failed),
             media.StreamStalled: for_stream(
                 lambda r, call: self.desk.emit(e.MediaStalled(call=call.view(), silent_ms=r.silent_ms))
             ),
-            media.StreamResumed: for_stream(self._stream_resumed),
-            media.StreamStats: for_stream(self._stream_stats),
+            media.StreamResumed: for_stream(self.reports.stream_resumed),
+            media.StreamStats: for_stream(self.reports.stream_stats),
             NatServers: self._nat_servers,
             media.CandidatesGathered: for_stream(self._gathered),
             media.StreamRouted: for_stream(self.reach.routed),
             media.StreamSecured: for_stream(lambda r, call: self.secrecy.secured(call, r.cipher)),
-            media.StreamClosed: self._stream_closed,
+            media.StreamClosed: self.reports.stream_closed,
             media.DigitReceived: for_stream(self.digits.received),
             media.SpeechStarted: for_stream(self.listening.speech_started),
             media.SpeechStopped: for_stream(self.listening.speech_stopped),
@@ -482,57 +483,6 @@ class Phone:
         if not self.outgoing.offers_otherwise(event, call):
             self.closing.session_ended(event, call)
 
-    def _hangup(self, command: c.Hangup) -> c.Accepted:
-        extra = extra_headers(command.headers, command.user_to_user, self.desk.settings.sent_headers)
-        call = self.desk.find(command.call)
-        self.closing.hangup(call, headers=extra)
-        return c.Accepted(call=call.id)
-
-    def _hangup_all(self, command: c.HangupAll) -> c.Accepted:
-        chosen: dict[str, Callable[[Call], bool]] = {
-            "all": lambda call: True,
-            "incoming": lambda call: call.state is CallState.INCOMING,
-            "calling": lambda call: call.state in OUTGOING_UNANSWERED,
-            "not_incoming": lambda call: call.state is not CallState.INCOMING,
-        }
-        calls = [call for call in self.desk.calls.values() if chosen[command.which](call)]
-        for call in calls:
-            self.closing.hangup(call)
-        return c.Accepted(value={"ended": len(calls)})
-
-    def _changeable(self, name: str) -> Call:
-        call = self.desk.find(name)
-        if not self.offers.may_change(call):
-            raise InvalidState(f"call {call.id} is {call.state}, not connected")
-        return call
-
-    def _hold(self, command: c.Hold) -> c.Accepted:
-        call = self._changeable(command.call)
-        return c.Accepted(call=call.id, operation=self.offers.want(call, True))
-
-    def _resume(self, command: c.Resume) -> c.Accepted:
-        call = self._changeable(command.call)
-        if not call.want_hold and not call.held_by_us:
-            return c.Accepted(call=call.id)
-        self.offers.hold_others(but=call)
-        return c.Accepted(call=call.id, operation=self.offers.want(call, False))
-
-    def _toggle_hold(self, command: c.ToggleHold) -> c.Accepted:
-        call = self._changeable(command.call)
-        return self._resume(c.Resume(call=call.id)) if call.want_hold else self._hold(c.Hold(call=call.id))
-
-    def _get_call(self, command: c.GetCall) -> c.Accepted:
-        if command.call in self.desk.ended:
-            return c.Accepted(call=command.call, value=self.desk.ended[command.call])
-        call = self.desk.find(command.call)
-        return c.Accepted(call=call.id, value=call.view())
-
-    def _call_stats(self, command: c.CallStats) -> c.Accepted:
-        view: CallView = self._get_call(c.GetCall(call=command.call)).value
-        running = self.desk.calls.get(view.id)
-        stats = running.stats if running is not None else self.desk.ended_stats.get(view.id)
-        return c.Accepted(call=view.id, value=StatsView(view.id, view.state, view.muted, view.media, stats))
-
     def _progress(self, event: s.SessionProgress, call: Call) -> None:
         self.outgoing.progress(event, call)
         self.transfers.tell(call, event.status, event.reason)
@@ -555,32 +505,6 @@ class Phone:
             self.desk.workers.gone(report.worker)
             self.audio.lost(report.streams)
         self.desk.emit(e.SystemError(reason=report.reason))
-
-    def _stream_failed(self, report: media.StreamFailed, call: Call) -> None:
-        self.desk.emit(e.MediaFailed(call=call.view(), reason=report.reason))
-        self.closing.hangup(call, reason=f"media failed: {report.reason}")
-
-    def _stream_resumed(self, _report: media.StreamResumed, call: Call) -> None:
-        event = e.MediaResumed if call.media_seen else e.MediaStarted
-        call.media_seen = True
-        self.desk.emit(event(call=call.view()))
-
-    def _stream_stats(self, report: media.StreamStats, call: Call) -> None:
-        call.stats = report
-        self.desk.emit(e.MediaStats(call=call.view(), stats=report))
-
-    def _stream_closed(self, report: media.StreamClosed) -> None:
-        """Complete an ended call with its final figures: they come after the end, which nobody should wait for."""
-        view = self.desk.ended.get(report.stream)
-        if view is not None:
-            s = report.stats
-            figures = structs.replace(
-                view.media, mos=s.mos, loss=s.loss, jitter_ms=s.jitter_ms, rtt_ms=s.rtt_ms, remote_mos=s.remote_mos
-            )
-            view = self.desk.ended[report.stream] = structs.replace(view, media=figures)
-            if s.packets_received:
-                self.desk.ended_stats[report.stream] = s
-                self.desk.emit(e.MediaStats(call=view, stats=s, final=True))
 
     def _list_devices(self, _command: c.ListDevices) -> c.Accepted:
         self.desk.media(media.ListDevices())
