@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import pytest
 
 from offhook.testing import ears
 from offhook.testing.peers import PeerMissing
-from offhook.testing.pulse import PulseServer
+from offhook.testing.pulse import PulseServer, Recording
 
 pytest.importorskip("miniaudio")
 EDGE = 1600
@@ -44,10 +43,12 @@ def select(kind, text):
     card.select(kind, found.id if found else "")
 
 def run(seconds, half=None):
+    if half:  # looked up before: the loop below has to keep its time
+        found = resolve_device(card.devices().devices, half[0], half[1])
     due = time.perf_counter()
     for turn in range(int(seconds * 50)):
         if half and turn == seconds * 25:
-            select(*half)
+            card.select(half[0], found.id)
         card.play(tone.read())
         heard.append(solid(card.capture(), card.rate))
         due += 0.02
@@ -112,40 +113,6 @@ def phone(server: PulseServer) -> Iterator[Phone]:
     process = start_phone(server)
     yield Phone(process)
     process.communicate("", timeout=20)
-
-
-class Recording:
-    """What a sink plays, from now on: 16-bit samples, 8000 a second. A pipe alone would hold four seconds and then stop."""
-
-    def __init__(self, server: PulseServer, sink: str) -> None:
-        self._process = server.record(sink)
-        self._heard = bytearray()
-        self._more = threading.Condition()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        while piece := os.read(self._process.stdout.fileno(), 4096):
-            with self._more:
-                self._heard += piece
-                self._more.notify_all()
-
-    def first(self, seconds: float) -> bytes:
-        """Wait until so much has been recorded, and return it."""
-        with self._more:
-            assert self._more.wait_for(lambda: len(self._heard) >= 16_000 * seconds, timeout=30)
-            return bytes(self._heard[: int(16_000 * seconds)])
-
-    def end(self, seconds: float) -> bytes:
-        """Stop, and return the latest seconds."""
-        self._process.terminate()
-        self._process.wait(10)
-        self._reader.join(10)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-        with self._more:
-            return bytes(self._heard[len(self._heard) % 2 :][-int(16_000 * seconds):])
 
 
 def edge_of_end(tone: bytes) -> bytes:

@@ -179,6 +179,18 @@ def test_input_passes_from_one_device_to_the_next_without_a_step(library: Librar
     assert max(abs(here - there) for here, there in pairwise(heard)) < 20
 
 
+def test_an_input_that_dies_before_its_first_frame_is_passed_over(library: Library) -> None:
+    card = card_of(library)
+    card.capture()
+    library.wait(card, 1.0, calling_back=True)
+    library.opened[0].closed = True  # it is silent from now on, and so is the next one
+    library.wait(card, 20.0)
+    assert isinstance(failed := card.poll(), DeviceFailed)
+    assert failed.kind == "input"
+    library.wait(card, 5.0, calling_back=True)
+    assert card.capture()[-2:] == frame(2)[:2]  # faded in
+
+
 def test_busy_device_is_taken_after_the_old_one_was_let_go(library: Library) -> None:
     card = card_of(library)
     card.play(SILENCE)

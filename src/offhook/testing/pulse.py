@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import Final
@@ -72,3 +73,37 @@ class PulseServer:
         """End it."""
         self.process.terminate()
         self.process.wait(10)
+
+
+class Recording:
+    """What a sink plays, from now on: 16-bit samples, 8000 a second. A pipe alone would hold four seconds and then stop."""
+
+    def __init__(self, server: PulseServer, sink: str) -> None:
+        self._process = server.record(sink)
+        self._heard = bytearray()
+        self._more = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        while piece := os.read(self._process.stdout.fileno(), 4096):
+            with self._more:
+                self._heard += piece
+                self._more.notify_all()
+
+    def first(self, seconds: float) -> bytes:
+        """Wait (it blocks) until so much has been recorded, and return it."""
+        with self._more:
+            assert self._more.wait_for(lambda: len(self._heard) >= 16_000 * seconds, timeout=30)
+            return bytes(self._heard[: int(16_000 * seconds)])
+
+    def end(self, seconds: float) -> bytes:
+        """Stop, and return the latest seconds."""
+        self._process.terminate()
+        self._process.wait(10)
+        self._reader.join(10)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        with self._more:
+            return bytes(self._heard[len(self._heard) % 2 :][-int(16_000 * seconds):])

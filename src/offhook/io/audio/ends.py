@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 from offhook.io.audio.rings import Capture, Playout, Reference, Ring
 from offhook.media import pcm
 from offhook.media.fades import crossfade
@@ -59,14 +57,14 @@ class Microphone:
     """Frames from whichever input device is in use; who comes next is faded in as soon as it has something to say."""
 
     def __init__(self) -> None:
-        self.coming: deque[Capture] = deque()
+        self.coming: Capture | None = None  # set by the card: who is to be heard as soon as possible
         self._current: Capture | None = None
 
     def read(self) -> tuple[bytes, Ring, int] | None:
         """Return a frame, the device's ring and the frame's position in it; None stands for silence."""
-        current = self._current
-        if self.coming and (current is None or self.coming[0].ready):
-            return self._change(self.coming.popleft())
+        current, coming = self._current, self.coming
+        if coming is not None and coming is not current and (current is None or coming.ready):
+            return self._change(coming)
         if current is None:
             return None
         got = current.read()

@@ -87,7 +87,8 @@ class Playout:
     def pull(self, count: int) -> bytes | None:
         """Return this many samples; None stands for silence."""
         ahead = self._ring.written - self._at
-        if not self._running:
+        begins = not self._running
+        if begins:
             if self._at == 0 or ahead > self._most:  # what was said before anybody listened
                 self._at = max(0, self._ring.written - self._start)
                 ahead = self._ring.written - self._at
@@ -105,6 +106,8 @@ class Playout:
             self._running, self._dry = False, count - ahead
         else:
             samples = self._shed(samples, ahead - count, count)
+        if begins:
+            samples = ramp(samples, 0.0, 1.0)  # after a gap, too
         return self._faded(samples, count)
 
     def _shed(self, samples: bytes, left: int, count: int) -> bytes:

@@ -298,7 +298,7 @@ class SystemCard:
         if line.kind != "ring":
             self._reference.restart()
         if isinstance(opened.end, Capture):
-            self._microphone.coming.append(opened.end)
+            self._microphone.coming = opened.end
         elif isinstance(opened.end, Speaker):
             if line.kind == "output":
                 opened.end.reference = self._reference

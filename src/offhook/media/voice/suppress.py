@@ -55,7 +55,7 @@ class Suppressor:
         self._heard[:block] = self._heard[block:]
         self._heard[block:] = samples
         spectrum = numpy.fft.rfft(self._heard * self._window)
-        power = numpy.abs(spectrum) ** 2
+        power = spectrum.real**2 + spectrum.imag**2
         unwanted, least = self._unwanted(power, taken, doubt)
         ratio = power / unwanted
         likely = LEAN * self._passed / unwanted + (1 - LEAN) * numpy.maximum(ratio - 1, 0)
@@ -90,7 +90,8 @@ class Suppressor:
         numpy, block = self._np, self.block
         self._taken[:block] = self._taken[block:]
         self._taken[block:] = taken
-        echo = numpy.abs(numpy.fft.rfft(self._taken * self._window)) ** 2
+        spectrum = numpy.fft.rfft(self._taken * self._window)
+        echo = spectrum.real**2 + spectrum.imag**2
         self._power += 0.4 * (power - self._power)
         self._echo_power += 0.4 * (echo - self._echo_power)
         loud = self._echo_power > 4 * self._floor.level + 1e-6
