@@ -143,6 +143,11 @@ def media_rtp(data: bytes) -> None:
         at, now = at + 2 + length, now + 0.02
         receiver.hear(now)
         assert receiver.far is SILENCE or len(receiver.far) == frame_bytes(receiver.rate)
+        receiver.buffer.review(now)
+    for _ in range(12):
+        now += 0.02
+        receiver.hear(now)
+        assert receiver.far is SILENCE or len(receiver.far) == frame_bytes(receiver.rate)
 
 
 def media_payload(data: bytes) -> None:
