@@ -12,12 +12,15 @@ from types import SimpleNamespace
 
 import pytest
 
+from offhook.app.settings import check_workers
 from offhook.cli import main, microsip_main
 from offhook.cli.outcome import EXIT_CODES
 from offhook.cli.parsing import default_socket_path
 from offhook.cli.verbs import VERBS
+from offhook.errors import SetupError
 from offhook.phone.commands import COMMANDS
 from offhook.phone.events import EVENTS
+from offhook.storage.config import MediaSettings
 from offhook.storage.paths import socket_path
 from offhook.testing.backend import FakeBackend
 from offhook.testing.served import served
@@ -28,6 +31,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("OFFHOOK_HOME", str(tmp_path))
     monkeypatch.delenv("OFFHOOK_SOCKET", raising=False)
     return tmp_path
+
+
+def test_more_media_workers_need_processes_and_no_sound_card() -> None:
+    check_workers(MediaSettings())
+    check_workers(MediaSettings(workers=4, sound="null"))
+    with pytest.raises(SetupError, match=r'needs media\.sound = "null": every call is heard'):
+        check_workers(MediaSettings(workers=2))
+    with pytest.raises(SetupError, match=r'needs media\.mode = "process"'):
+        check_workers(MediaSettings(workers=2, mode="thread", sound="null"))
 
 
 def test_the_overview_names_every_verb_and_exit_code(capsys: pytest.CaptureFixture[str]) -> None:

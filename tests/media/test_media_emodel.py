@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from offhook.media.codecs.kinds import KINDS
 from offhook.media.emodel import (
     BASE,
     EQUIPMENT,
     MOST_WIDE,
+    UNKNOWN,
     Equipment,
     burst_ratio,
     delay_impairment,
@@ -76,8 +78,15 @@ def test_the_common_shortcut_is_near() -> None:
 
 def test_an_unlisted_codec_is_judged_with_caution() -> None:
     assert rating(equipment("NEWEST"), 0.0, 0.0) < rating(equipment("PCMA"), 0.0, 0.0)
-    assert equipment("L16") is equipment("pcmu")
+    assert not equipment("opus/8000").wide
     assert equipment("L16/16000").wide
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_each_of_our_codecs_is_known_and_wide_where_it_is(name: str) -> None:
+    assert equipment(name) is not UNKNOWN
+    narrow = name in ("PCMU", "PCMA") or name.endswith("/8000")
+    assert equipment(name).wide is not narrow
 
 
 def test_wide_speech_is_better_than_narrow_speech_can_be() -> None:

@@ -45,19 +45,22 @@ EQUIPMENT: Final[dict[str, Equipment]] = {
     "AMR-WB": Equipment(7, 13.0, wide=True),
     # G.113 lists none of these. What has no coding loses nothing to it; the rest are our own cautious estimates.
     "L16": Equipment(0, 10.0, wide=True),
+    "L16/8000": Equipment(0, 25.1),
     "OPUS": Equipment(5, 15.0, wide=True),
+    "OPUS/8000": Equipment(8, 15.0),
     "SPEEX": Equipment(11, 15.0),
 }
-"""By encoding name in capitals. Where the appendices have no Bpl for a codec, that of its nearest relative stands here."""
+"""By encoding name in capitals, with a rate where that makes the difference.
+
+Where the appendices have no Bpl for a codec, that of its nearest relative stands here.
+"""
 UNKNOWN: Final = Equipment(10, 10.0)
 
 
 def equipment(codec: str) -> Equipment:
-    """Return a codec's figures, "L16/16000" with its clock rate; for one that is not in the table cautious ones."""
-    name, _, clock_rate = codec.upper().partition("/")
-    if name == "L16" and clock_rate in ("", "8000"):
-        return EQUIPMENT["PCMU"]  # linear PCM of 8 kHz has lost all that is above 4 kHz, and no more
-    return EQUIPMENT.get(name, UNKNOWN)
+    """Return the figures of a codec ("PCMU", "L16/16000"); for one that is not in the table cautious ones."""
+    name = codec.upper()
+    return EQUIPMENT.get(name) or EQUIPMENT.get(name.partition("/")[0], UNKNOWN)
 
 
 def effective_equipment(codec: Equipment, loss: float, burst_ratio: float = 1.0) -> float:
