@@ -24,9 +24,10 @@ pytestmark = pytest.mark.interop
 # Our name, baresip's, and the module it needs.
 CODECS: Final = {
     "OPUS": ("opus/48000/2", "opus"), "OPUS/16000": ("opus/48000/2", "opus"), "G722": ("G722/16000/1", "g722"),
+    "AMR/OCTETS": ("AMR/8000/1", "amr"),  # "octet-align mode is required", says baresip
     "L16/16000": ("L16/16000/1", "l16"),  # at 8000 baresip 1.0 loses every fortieth sample by itself
 }  # fmt: skip
-MODULES: Final = "".join(f"module {name}.so\n" for name in ("opus", "g722", "l16"))
+MODULES: Final = "".join(f"module {name}.so\n" for name in ("opus", "g722", "l16", "amr"))
 
 
 @pytest.fixture(autouse=True)

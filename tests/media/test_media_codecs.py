@@ -104,6 +104,8 @@ def test_names_of_others_are_understood() -> None:
 
 def test_what_is_not_installed_is_said_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "G722", None)
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert missing("amr") == "AMR needs a package that is not installed: pip install 'offhook[codecs]'"
     assert missing("g722") == "G722 needs a package that is not installed: pip install 'offhook[g722]'"
     assert "G722" not in usable()
 
@@ -214,6 +216,47 @@ def test_durations_are_those_of_the_rfc() -> None:
     assert opus_module.DURATIONS[:4] == (480, 960, 1920, 2880)
     assert opus_module.DURATIONS[12:16] == (480, 960, 480, 960)
     assert opus_module.DURATIONS[28:] == (120, 240, 480, 960)
+
+
+# --- AMR -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["AMR", "AMR/OCTETS"])
+@pytest.mark.parametrize(("fmtp", "size"), [("", 31.75), ("mode-set=0,2,4", 19.75), ("mode-set=0", 13.125)])
+def test_amr_packets_are_as_long_as_the_rfc_says(name: str, fmtp: str, size: float) -> None:
+    """RFC 4867 4.3.5: 10 bits before the speech; 4.4.5: 16, and the speech is filled up to octets."""
+    out = chosen(name, fmtp)
+    payload = out.encode(sine(440.0, 20, 8000))
+    bits = {31.75: 244, 19.75: 148, 13.125: 95}[size]
+    assert len(payload) == (-(-(bits + 10) // 8) if name == "AMR" else 2 + -(-bits // 8))
+    assert payload[0] >> 4 == 15, "no mode is requested"
+    assert out.units(payload) == 160
+
+
+def test_both_forms_of_amr_carry_the_same_speech() -> None:
+    plain, aligned = chosen("AMR"), chosen("AMR/OCTETS")
+    audio = frames(voice(1000, 8000), 8000)
+    heard = [[each.decode(each.encode(frame)) for frame in audio] for each in (plain, aligned)]
+    assert heard[0] == heard[1]
+
+
+@pytest.mark.parametrize("name", ["AMR", "AMR/OCTETS"])
+def test_amr_frames_that_go_together(name: str) -> None:
+    out, back, single = chosen(name), chosen(name), chosen(name)
+    audio = voice(600, 8000)
+    together = b"".join(back.decode(out.encode(audio[start:start + 960])) for start in range(0, len(audio), 960))
+    alone = b"".join(single.decode(payload) for payload in map(chosen(name).encode, frames(audio, 8000)))
+    assert together == alone
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"\xf0", b"\xf0\x3c", b"\xf0\xbc" * 20, b"\xf4\xbc", b"\xff" * 40, b"\xf0\x48" + bytes(40)]
+)
+@pytest.mark.parametrize("name", ["AMR", "AMR/OCTETS"])
+def test_broken_amr_is_told(name: str, payload: bytes) -> None:
+    back = chosen(name)
+    assert back.units(payload) == len(back.decode(payload)) // 2
+    assert back.units(payload) in (0, 160)
 
 
 # --- in streams ----------------------------------------------------------------------------------------------------

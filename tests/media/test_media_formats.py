@@ -81,6 +81,17 @@ def test_other_clocks_and_channels_are_other_codecs() -> None:
         make_answer(local("OPUS", "L16/16000", "L16/8000", "PCMA"), proposed, 1, 1)
 
 
+@pytest.mark.parametrize(("fmtp", "name"), [
+    ("", "AMR"), ("octet-align=0;mode-set=0,7", "AMR"), ("octet-align=1", "AMR/OCTETS"), ("octet-align=1; crc=1", ""),
+    ("interleaving=30", ""), ("robust-sorting=1", ""), ("mode-change-period=2", "AMR"),
+])  # fmt: skip
+def test_the_form_of_amr_is_the_offers(fmtp: str, name: str) -> None:
+    proposed = offer("rtpmap:97 AMR/8000/1", *([f"fmtp:97 {fmtp}"] if fmtp else []), formats="97 8")
+    answer, config = make_answer(local("AMR", "PCMA"), proposed, 1, 1)
+    assert (config.codec, config.receive_types[0]) == ((name, (97, name)) if name else ("PCMA", (8, "PCMA")))
+    assert (b"a=fmtp:97 octet-align=1" in answer) == (name == "AMR/OCTETS")
+
+
 def test_a_g722_by_its_sampling_rate_is_g722() -> None:
     answer, config = make_answer(local("G722"), offer("rtpmap:9 G722/16000", formats="9"), 1, 1)
     assert (config.codec, config.clock_rate) == ("G722", 8000)

@@ -67,17 +67,24 @@ def names_of(line: MediaDescription) -> str:
 
 
 @lru_cache
-def _ours(codecs: tuple[str, ...]) -> dict[Coding, str]:
-    """Return our codecs by what SDP calls them; of two by the same name the preferred one."""
-    kinds = [kind_of(name) for name in codecs]
-    return {kind.format: kind.name for kind in reversed(kinds)}
+def _ours(codecs: tuple[str, ...]) -> dict[Coding, list[str]]:
+    """Return our codecs by what SDP calls them, the preferred ones first."""
+    found: dict[Coding, list[str]] = {}
+    for kind in map(kind_of, codecs):
+        found.setdefault(kind.format, []).extend((kind.name, *kind.forms))
+    return found
 
 
 def speakable(codecs: tuple[str, ...], formats: list[Format], line: MediaDescription) -> list[Format]:
     """Return those formats of a line that we can speak, in its order."""
     ours = _ours(codecs)
-    known = [entry for entry in formats if entry.coding in ours]
-    return [replace(entry, codec=ours[entry.coding], fmtp=line.fmtp(entry.payload_type)) for entry in known]
+    found = []
+    for entry in formats:
+        if entry.coding in ours:
+            fmtp = line.fmtp(entry.payload_type)
+            name = next((name for name in ours[entry.coding] if KINDS[name].suits(fmtp)), "")
+            found += [replace(entry, codec=name, fmtp=fmtp)] if name else []
+    return found
 
 
 def events_for(formats: list[Format], codec: Format) -> list[Format]:

@@ -20,7 +20,8 @@ class Kind:
     """One codec as configuration and StreamConfig name it (`name`).
 
     `text` is its rtpmap (RFC 8866 6.6), `payload_type` the static one or -1, `fmtp` what we ask of who sends it to us, `extra`
-    the extra packages it needs, "" for none. `make` takes the far end's format parameters.
+    the extra packages it needs, "" for none. `make` takes the far end's format parameters; `suits` says whether those are of
+    this form of the codec, `forms` are others that who names this one takes as well.
     """
 
     name: str
@@ -29,6 +30,8 @@ class Kind:
     payload_type: int = -1
     fmtp: str = ""
     extra: str = ""
+    suits: Callable[[str], bool] = lambda _fmtp: True
+    forms: tuple[str, ...] = ()
 
     @property
     def format(self) -> tuple[str, int, int]:
@@ -67,6 +70,24 @@ def _opus_kind(name: str, rate: int) -> Kind:
     return Kind(name, "opus/48000/2", _opus(rate), fmtp=f"{hints}useinbandfec=1", extra="opus")
 
 
+def _amr(aligned: bool) -> Callable[[str], Codec]:
+    def make(fmtp: str) -> Codec:
+        from offhook.media.codecs.amr import Amr
+
+        return Amr(aligned, fmtp)
+
+    return make
+
+
+def _amr_suits(aligned: bool) -> Callable[[str], bool]:
+    def suits(fmtp: str) -> bool:
+        from offhook.media.codecs.amr import is_aligned, is_plain
+
+        return (is_aligned if aligned else is_plain)(fmtp)
+
+    return suits
+
+
 KINDS: Final[dict[str, Kind]] = {
     kind.name: kind
     for kind in (
@@ -77,6 +98,8 @@ KINDS: Final[dict[str, Kind]] = {
         _opus_kind("OPUS/24000", 24_000),
         _opus_kind("OPUS/16000", 16_000),
         _opus_kind("OPUS/8000", 8_000),
+        Kind("AMR", "AMR/8000", _amr(False), extra="codecs", suits=_amr_suits(False), forms=("AMR/OCTETS",)),
+        Kind("AMR/OCTETS", "AMR/8000", _amr(True), fmtp="octet-align=1", extra="codecs", suits=_amr_suits(True)),
         Kind("L16/8000", "L16/8000", _l16(8_000)),
         Kind("L16/16000", "L16/16000", _l16(16_000)),
         Kind("L16/48000", "L16/48000", _l16(48_000)),
@@ -85,7 +108,7 @@ KINDS: Final[dict[str, Kind]] = {
 # What others write for the same: other phones' lists have NAME/RATE/CHANNELS, with the sampling rate for G.722.
 OTHER_NAMES: Final = {
     "PCMU/8000": "PCMU", "PCMA/8000": "PCMA", "G722/8000": "G722", "G722/16000": "G722", "OPUS/48000": "OPUS",
-    "L16": "L16/16000", "ULAW": "PCMU", "ALAW": "PCMA", "G.722": "G722",
+    "L16": "L16/16000", "AMR/8000": "AMR", "ULAW": "PCMU", "ALAW": "PCMA", "G.722": "G722",
 }  # fmt: skip
 
 
