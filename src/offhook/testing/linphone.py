@@ -23,6 +23,8 @@ TONE: Final = 430.7
 """Hz: what the sound server makes of it, whose tones are 21.5 Hz apart."""
 LOOK_AGAIN: Final = 0.05
 """Seconds between two looks at what has changed: the daemon tells nothing by itself."""
+LATENCY_MS: Final = 40
+"""What it asks the sound server for: it would be two seconds otherwise, both ways."""
 MOST_CALLS: Final = 50
 OVER: Final = frozenset({"", "LinphoneCallEnd", "LinphoneCallReleased", "LinphoneCallError"})
 
@@ -147,7 +149,7 @@ def linphone(
         process = Process(
             [command, "--config", str(folder / "linphonerc"), "--log", str(folder / "messages.log"), "--pipe", name,
              "--disable-stats-events"],
-            folder / "linphone.log", environment=pulse.environment,
+            folder / "linphone.log", environment={**pulse.environment, "PULSE_LATENCY_MSEC": str(LATENCY_MS)},
         )  # fmt: skip
         way = Path("/tmp", name)  # noqa: S108 - where the daemon puts it
         try:
@@ -156,6 +158,7 @@ def linphone(
                 control.settimeout(START_TIMEOUT)
                 process.wait_until(lambda: control.connect_ex(str(way)) == 0, "listening")
                 peer = Linphone(process, port, control, pulse)
+                peer.command("ipv6 disable")
                 peer.use(*codecs)
                 yield peer
         finally:
@@ -180,6 +183,7 @@ media_encryption_mandatory={int(encryption != "none")}
 {f"root_ca={trusted}" if trusted else ""}
 [rtp]
 audio_rtp_port=-1
+rtcp_mux=1
 [sound]
 echocancellation=0
 [misc]
