@@ -12,6 +12,7 @@ import hmac
 import http.client
 import json
 import math
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -23,6 +24,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.server import serve
 
+import amd_dialer
 import answering_bot
 import call_logger
 import click_to_dial
@@ -33,12 +35,14 @@ import ivr
 import media_streams_bot
 import recorder
 import screen_pop
+import supervisor
 import transfer
 import voicemail
 import webhook_receiver
 from offhook import AccountSettings, CallHandle, Softphone, sync
 from offhook.exchange.server import Exchange
-from offhook.testing.ears import dominant_frequency
+from offhook.media import wav
+from offhook.testing.ears import dominant_frequency, read_wav
 from offhook.testing.http import serving
 from offhook.testing.live import live_phone, quiet_config
 from offhook.testing.softphones import own_phone, own_uri, served_phone
@@ -367,3 +371,56 @@ async def test_click_to_dial(peer: Peer, tmp_path: Path) -> None:
             assert (await in_thread(click, {"to": "no account for this"}))[0] in (409, 422)
             assert (await in_thread(click, {"to": peer[1]}, "text/plain"))[0] == 404
         assert click_to_dial.dial("http://127.0.0.1:9", "x", "1")[0] == 502
+
+
+def spoken(folder: Path, *, machine: bool) -> Path:
+    """Return a greeting as a file: of a machine with its beep, or of a person."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "media" / "detect"))
+    from detect_material import quiet, tone, vowels
+
+    audio = quiet(300) + vowels(4000) + quiet(500) + tone((1000.0,), 400) + quiet(300) if machine else quiet(300) + vowels(600)
+    path = folder / f"{machine}.wav"
+    path.write_bytes(wav.header(1, 8000, len(audio)) + audio)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("machine", "tone", "became"), [
+    (True, 660, "left a message"), (False, 880, "spoke to a person (human, short_greeting)"),
+])  # fmt: skip
+async def test_people_and_machines_hear_different_messages(
+    phone: Softphone, machine: bool, tone: int, became: str, tmp_path: Path
+) -> None:
+    async with own_phone() as (other, uri):
+        incoming = other.incoming
+        dialling = asyncio.create_task(amd_dialer.reach(phone, uri, "", ""))
+        theirs = await anext(incoming)
+        await theirs.answer(play=spoken(tmp_path, machine=machine))
+        recording = await theirs.record(tmp_path / "heard.wav", channels="stereo")
+        assert await dialling == became
+        heard = read_wav(await recording.wait(timeout=5)).channels[1]
+        said = heard[-16 * 1000 : -16 * 400]
+        assert abs(dominant_frequency(said) - tone) < 5
+
+
+@pytest.mark.slow
+async def test_a_supervisor_whispers_by_keys(phone: Softphone, tmp_path: Path) -> None:
+    async with own_phone() as (customer, uri), own_phone() as (boss, boss_uri):
+        incoming, boss_incoming = customer.incoming, boss.incoming
+        call = await phone.dial(uri)
+        theirs = await anext(incoming)
+        await theirs.answer()
+        await theirs.play(tone="440")
+        supervising = asyncio.create_task(supervisor.supervise(phone, call, boss_uri))
+        listening = await anext(boss_incoming)
+        await listening.answer()
+        recording = await listening.record(tmp_path / "boss.wav", channels="stereo")
+        await asyncio.sleep(0.5)
+        await listening.dtmf("1")
+        await asyncio.sleep(0.3)
+        assert [view.speak for view in await phone.taps()] == ["near"]
+        await listening.hangup()
+        assert await supervising == "1"
+        heard = read_wav(await recording.wait(timeout=5)).channels[1]
+        assert abs(dominant_frequency(heard[len(heard) // 2 & ~1 :]) - 440) < 5
+        assert call.state == "active"

@@ -528,7 +528,7 @@ class DigitReceived(Struct, frozen=True):
 
 
 class SpeechStarted(Struct, frozen=True):
-    """The far end began to speak, some 60 ms ago."""
+    """The far end began to speak, some 80 ms ago."""
 
     stream: StreamId
 

@@ -16,7 +16,7 @@ from offhook.media.tones import DTMF
 BLOCK: Final = 102
 BLOCK_BYTES: Final = 2 * BLOCK
 MIN_LEVEL_DBFS: Final = -36.0
-MAX_TWIST_DB: Final = 9.0  # between row and column, either way; Q.24 asks for 8 where the row is the louder one, else for 4
+MAX_TWIST_DB: Final = 9.5  # between row and column, either way; Q.24 asks for 8 where the row is the louder one, else for 4
 DOMINANCE: Final = 6.3  # each of the two is 8 dB above every other frequency of its group
 PURITY: Final = 0.65  # share of all power that lies in the two: speech seldom has it, a digit on G.711 over 0.9
 MAX_DRIFT: Final = 0.025  # Q.24: 1.5 % off must be a digit, 3.5 % off must not; a voice glides

@@ -26,8 +26,8 @@ from offhook.media.sources import FRAME_MS
 BEEP_WITHIN_MS: Final = 60_000
 """After a machine was recognised: longer announcements are rare, and every note of music could be a beep."""
 QUIET_RMS: Final = 40
-TONE_FRAMES: Final = 3
-"""A steady tone of so many frames is not somebody speaking."""
+TONE_FRAMES: Final = 1
+"""Frames of a steady tone after which it is nobody who speaks."""
 
 
 class Ear:

@@ -132,7 +132,7 @@ SETTINGS: Final[tuple[Key, ...]] = (
         "cmdOutgoingCall", "cmdIncomingCall", "cmdCallRing", "cmdCallAnswer", "cmdCallAnswerVideo", "cmdCallStart",
         "cmdCallBusy", "cmdCallEnd",
     )),
-    *_unsupported("recordings are WAV files here", "recordingFormat"),
+    *_unsupported("recordings are WAV files unless `recording_format` says otherwise (docs/sound.md)", "recordingFormat"),
     *_unsupported("there is no silence detection; a level that is too low is raised by phone.gain_control, or in the system's "
                   "sound settings", "VAD", "micAmplification", "swLevelAdjustment"),
     *_unsupported("no choice of callers here: `[hooks] decide` or an answering program can do it (docs/hooks.md)",
