@@ -42,6 +42,7 @@ EQUIPMENT: Final[dict[str, Equipment]] = {
     "GSM-EFR": Equipment(5, 10.0),
     "ILBC": Equipment(11, 32.0),
     "G722": Equipment(13, 10.0, wide=True),
+    "AMR": Equipment(5, 10.0),
     "AMR-WB": Equipment(7, 13.0, wide=True),
     # G.113 lists none of these. What has no coding loses nothing to it; the rest are our own cautious estimates.
     "L16": Equipment(0, 10.0, wide=True),
