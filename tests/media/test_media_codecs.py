@@ -120,6 +120,25 @@ def test_what_is_not_installed_is_said_with_what_to_install(monkeypatch: pytest.
     assert [report.reason for report in pair.of(0, StreamFailed)] == [missing("OPUS")]
 
 
+@pytest.mark.parametrize("place", range(3))
+def test_any_libopus_will_do(place: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one of the package, the system's, PyAV's: each that is here."""
+    places = list(opus_library._places())
+    if place >= len(places):
+        pytest.skip("fewer places on this machine")
+    monkeypatch.setattr(opus_library, "_places", lambda: iter(["/nowhere/libopus.so", places[place]]))
+    opus_library.library.cache_clear()
+    try:
+        if reason := missing("OPUS"):
+            pytest.skip(reason)
+        both = codec("OPUS/16000")
+        frame = sine(440.0, 20, 16000)
+        assert len(both.decode(both.encode(frame))) == len(frame)
+        assert "opus" in opus_library.version().lower()
+    finally:
+        opus_library.library.cache_clear()
+
+
 # --- Opus ----------------------------------------------------------------------------------------------------------
 
 
