@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any, Literal
 import pytest
 from baresips import OUR_TONE, THEIR_TONE, hear_each_other, loudest_frequency, over, recorded, says, started, tell
 
+from offhook.media.detect.digits import power_at
 from offhook.phone.commands import (
     AcceptTransfer,
     Answer,
@@ -26,6 +28,7 @@ from offhook.phone.commands import (
     Resume,
     SendDtmf,
     StopPlay,
+    Tap,
     Transfer,
 )
 from offhook.phone.settings import AccountSettings
@@ -36,7 +39,7 @@ from offhook.testing.peers import Baresip, Kamailio, PeerMissing, kamailio
 
 pytestmark = pytest.mark.interop
 
-PASSWORDS = {"1001": "secret-1", "1002": "secret-2", "1003": "secret-3"}
+PASSWORDS = {"1001": "secret-1", "1002": "secret-2", "1003": "secret-3", "1004": "secret-4"}
 TRANSPORTS: tuple[Literal["udp", "tcp"], ...] = ("udp", "tcp")
 
 
@@ -273,6 +276,33 @@ async def test_two_baresips_hear_each_other_in_our_conference(proxy: Kamailio, t
             await says(peer, "CALL_CLOSED")
             heard = read_wav(peer.heard()[-1])
             assert loudest_frequency(heard.channels[0], heard.rate) == pytest.approx(other, abs=5)
+
+
+async def test_a_baresip_listens_to_another_and_whispers_to_a_third(proxy: Kamailio, tmp_path: Path) -> None:
+    """1003 taps the side of 1002 in a conference of ours with 1004: it hears both, and only 1002 hears it."""
+    async with (
+        bob(proxy, tmp_path, "1002") as agent,
+        bob(proxy, tmp_path, "1003", source="ausine,700") as boss,
+        bob(proxy, tmp_path, "1004", source="ausine,1900") as customer,
+        registered(proxy, "1001") as phone,
+    ):
+        numbers = ("1002", "1003", "1004")
+        calls = tuple(phone.execute(Dial(to=number, hold_others=False)).call for number in numbers)
+        await phone.until(lambda: phone.types.count("call.active") == 3, "all active")
+        phone.execute(CreateConference(id="room", calls=(calls[0], calls[2])))
+        phone.execute(Tap(call=calls[0], by=calls[1], hear="both", speak="far"))
+        await recorded(phone, tmp_path / "one.wav", calls[0])
+        phone.execute(HangupAll())
+        await over(phone)
+        tones = (THEIR_TONE, 700.0, 1900.0)
+        for peer, expected in ((agent, {700.0, 1900.0}), (boss, {THEIR_TONE, 1900.0}), (customer, {THEIR_TONE})):
+            await says(peer, "CALL_CLOSED")
+            heard = read_wav(peer.heard()[-1])
+            side = heard.channels[0]
+            middle = array("h", side[len(side) // 3 & ~1 : len(side) * 2 // 3 & ~1])
+            powers = {tone: power_at(middle, tone, heard.rate) for tone in tones}
+            loud = {tone for tone, power in powers.items() if power > max(powers.values()) / 100}
+            assert loud == expected, powers
 
 
 async def test_baresip_and_a_phone_whose_sound_has_its_own_process(proxy: Kamailio, tmp_path: Path) -> None:
