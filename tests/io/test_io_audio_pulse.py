@@ -64,9 +64,15 @@ for line in sys.stdin:
         say()
     elif order == "run":  # SECONDS, and perhaps KIND DEVICE to be selected half way
         heard.clear()
+        known = [(d.name, d.default) for d in card.devices().devices]
         run(float(words[0]), words[1:])
         reports = []
         while (report := card.poll()) is not None:
+            if type(report).__name__ == "DevicesListed":  # also told when only figures are others
+                names = [(d.name, d.default) for d in report.devices]
+                if names == known:
+                    continue
+                known = names
             reports.append([type(report).__name__, getattr(report, "kind", "")])
         say(reports=reports, heard=b"".join(heard).hex(), rate=card.rate)
 card.close()

@@ -183,6 +183,8 @@ def event_line(event: dict[str, Any]) -> str:
         about = account_line(account)
     elif isinstance(data.get("watch"), dict):
         about = watch_line(data["watch"])
+    elif isinstance(data.get("device"), dict):
+        about = device_line(data["device"])
     else:
         about = ""
     rest = {name: value for name, value in data.items() if not isinstance(value, dict | list) and value not in (None, "")}

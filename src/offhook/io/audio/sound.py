@@ -33,6 +33,7 @@ CHECK_EVERY: Final = 0.2  # seconds, while a device is in use …
 CHECK_SOON: Final = 0.02  # … and while one takes over from another
 LOOK_EVERY: Final = 2.0  # seconds between two looks for devices that came or went while one is in use …
 LOOK_IDLE: Final = 5.0  # … and while none is
+FIGURES_EVERY: Final = 5.0  # seconds between two reports of latency and what was missed, while a device is in use
 LOOK_SHARE: Final = 200  # … but no more than this fraction of the time: without a sound server a look takes 60 ms
 CLOSE_WAIT: Final = 0.5  # seconds
 LIST_WAIT: Final = 2.0  # seconds the caller of devices() waits before it gets the last known list
@@ -100,6 +101,8 @@ class SystemCard:
         self._told: tuple[DeviceInfo, ...] | None = None  # None: nobody has asked yet
         self._defaults: dict[str, str] = {}
         self._look_at = 0.0
+        self._figures: tuple[DeviceInfo, ...] = ()
+        self._figures_at = 0.0
         self._askers: deque[threading.Event] = deque()
         self._wake = threading.Event()
         self._closing = False
@@ -228,10 +231,21 @@ class SystemCard:
                 self._look()
         if self._wanted_voice != self._made_voice and self._lines["input"].wanted:
             self._change_voice(self._wanted_voice)
+        self._tell_figures()
         for kind, line in self._lines.items():
             if line.wanted:
                 side = "input" if kind == "input" else "output"
                 line.tend(self._clock(), Choice(line.selected, "" if line.selected else self._defaults.get(side, "")))
+
+    def _tell_figures(self) -> None:
+        now = self._clock()
+        if self._told is None or now < self._figures_at:
+            return
+        self._figures_at = now + FIGURES_EVERY
+        figures = tuple(device for device in self._with_figures() if device.latency_ms)
+        if figures != self._figures:
+            self._figures = figures
+            self._reports.append(self._listed())
 
     def _change_voice(self, wanted: VoiceProcessing) -> None:
         self._made_voice = wanted
