@@ -36,8 +36,8 @@ def look_at_codecs(case: Case) -> Iterator[Finding]:
     there = usable()
     more = [name for name in there if name not in offered and "/" not in name]
     text = f"on this machine: {listed(there)}"
-    if "OPUS" in there:
-        text += f" ({opus_library.version()})"
+    if "OPUS" in there and "unknown" not in (version := opus_library.version()):
+        text += f" ({version})"
     lacking = [missing(name) for name in KINDS if name not in there and "/" not in name]
     yield Finding("codecs that are here", "ok", text, "; ".join(
         [*([f"media.codecs may name {listed(more)} too"] if more else []), *lacking]))
