@@ -1,7 +1,7 @@
 """What the microphone's cleaning is worth: echo taken away in rooms made of numbers, two who speak at once, and what it costs.
 
 Run: python bench/bench_echo.py [--webrtc] [--noise]. Speech is made by espeak-ng (a Debian package); quality is PESQ, wide band
-(pip install pesq; without it that column is empty). With --webrtc the canceller of the package livekit is measured beside ours.
+(the extra quality; without it that column is empty). With --webrtc the other canceller (the extra aec) is measured beside ours.
 """
 
 from __future__ import annotations
