@@ -308,6 +308,27 @@ def test_voice_is_cleaned_with_what_was_played(library: Library) -> None:
     assert card.capture() == frame(500)
 
 
+def test_voice_processing_that_gives_up_is_left_out(library: Library) -> None:
+    class Broken:
+        def process(self, frame: bytes, played: bytes | None) -> bytes:
+            raise RuntimeError("no more")
+
+        def change(self, wanted: VoiceProcessing) -> None: ...
+
+    card = card_of(library)
+    card.capture()
+    card.check()
+    card._voice = Broken()
+    push = library.opened[0].push
+    assert push is not None
+    push(frame(5))
+    assert card.capture()[-2:] == frame(4)[:2]
+    push(frame(6))
+    assert card.capture() == frame(6)
+    failures = [report for report in iter(card.poll, None) if isinstance(report, VoiceFailed)]
+    assert [failure.reason for failure in failures] == ["voice processing has stopped: no more"]
+
+
 def test_missing_numpy_is_told_once(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     def without(*_: object) -> None:
         raise ImportError("pip install 'offhook[voice]'")

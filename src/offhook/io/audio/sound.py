@@ -121,7 +121,12 @@ class SystemCard:
         if voice is None:
             return frame
         played = self._reference.beside(ring, at, len(frame) // 2) if self._lines["output"].current is not None else None
-        return voice.process(frame, played)
+        try:
+            return voice.process(frame, played)
+        except (RuntimeError, ValueError) as problem:  # a library that gives up must not take the call with it
+            self._voice = None
+            self._reports.append(VoiceFailed(f"voice processing has stopped: {problem}"))
+            return frame
 
     def play(self, frame: bytes) -> None:
         """Queue one frame for the loudspeaker."""
