@@ -57,7 +57,7 @@ class Amr:
         try:
             self._encoder: Any = av.CodecContext.create("libopencore_amrnb", "w")
             self._decoder: Any = av.CodecContext.create("libopencore_amrnb", "r")
-        except FFmpegError as error:
+        except self._errors as error:  # what is unknown to it is a ValueError
             raise ImportError(f"this PyAV has no AMR: {error}") from error
         for context in (self._encoder, self._decoder):
             context.sample_rate = SAMPLE_RATE
