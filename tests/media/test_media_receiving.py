@@ -185,6 +185,27 @@ def test_a_lost_frame_is_found_in_the_next_packet_or_made_up_by_the_codec() -> N
     assert heard.codec.concealed >= 1
 
 
+def test_a_codec_makes_a_frame_up_before_it_hears_the_next_one() -> None:
+    heard = HeardVarying()
+    told: list[int] = []
+    decode, conceal = heard.codec.decode, heard.codec.conceal
+
+    def concealing() -> bytes:
+        told.append(-1)
+        return conceal()
+
+    def decoding(payload: bytes) -> bytes:
+        told.append(payload[1])
+        return decode(payload)
+
+    heard.codec.conceal, heard.codec.decode = concealing, decoding  # type: ignore[method-assign]
+    heard.receiver.configure({96: heard.codec}, 101)
+    came = [number for number in range(80) if number not in (40, 55, 56)]
+    heard.frames([(1.0 + 0.020 * n, varying(n, 160 * n, b"\x01" + bytes((n, 1)))) for n in came], 78)
+    start = told.index(0)
+    assert told[start : start + 76] == [-1 if number in (40, 55, 56) else number for number in range(76)]
+
+
 def test_a_codec_stops_making_things_up() -> None:
     heard = HeardVarying()
     seen = heard.frames([(1.0 + 0.020 * n, varying(n, 160 * n, b"\x01ab")) for n in range(10)], 100)

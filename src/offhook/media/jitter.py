@@ -68,8 +68,8 @@ class JitterBuffer:
     __slots__ = (
         "_begins", "_between", "_blind", "_decode", "_frame_bytes", "_frames", "_grain", "_hush", "_jump", "_jump_at",
         "_lag", "_late_run", "_lateness", "_loss", "_next", "_paced", "_playing", "_previous", "_recover", "_reviewed",
-        "_shift", "_starved", "_steady", "_step", "_surplus", "_top", "_unit_s", "_volume", "_worst", "clock", "delay",
-        "dropped", "duplicate", "following", "jitter", "late", "missing", "queue", "rate", "reordered", "resyncs",
+        "_shift", "_starved", "_steady", "_step", "_surplus", "_top", "_unit_s", "_volume", "_worst", "bridges", "clock",
+        "delay", "dropped", "duplicate", "following", "jitter", "late", "missing", "queue", "rate", "reordered", "resyncs",
         "stretched",
     )  # fmt: skip
 
@@ -80,6 +80,7 @@ class JitterBuffer:
         self._decode = decode  # from packet to PCM
         self._recover = recover  # from packet to the PCM before it, b"" if it holds none
         self._between = between  # from the PCM on both sides of a missing frame to that frame, b"" if there is none
+        self.bridges = True  # gaps are filled from both ends; else by the codec, which must not hear what is behind one before
         self._volume = 0.0  # of the latest loud frame
         self._hush = 0  # quiet frames in a row
         self._set(clock, rate)
@@ -431,7 +432,7 @@ class JitterBuffer:
     def look_ahead(self) -> bytes | None:
         """Return the PCM of the frame behind the one that `pull` has just given up; None where it is not here, or not whole."""
         item = self._frames.get(self._next)
-        if self.following is None or item is None:
+        if self.following is None or item is None or not self.bridges:
             return None
         audio = self._linear(item)
         self._frames[self._next] = Linear(audio)  # a codec with a memory hears each packet once
@@ -457,7 +458,7 @@ class JitterBuffer:
         if item is None or not before:
             return b""
         filled = self._recover(item) if isinstance(item, bytes) else b""
-        if not filled:
+        if not filled and self.bridges:
             audio = self._linear(item)
             self._frames[at + self._step] = Linear(audio)
             filled = self._between(before, audio) if len(audio) == self._frame_bytes else b""

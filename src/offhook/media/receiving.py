@@ -260,6 +260,7 @@ class Receiver:
             self._frame = SILENCE
         self.buffer.decode_all()
         self.buffer.tune(codec.clock_rate, codec.rate)
+        self.buffer.bridges = codec.conceal is None
         self._conceal = OwnConcealer(codec.conceal) if codec.conceal is not None else Concealer(codec.rate)
 
     def _is_frame(self, packet: bytes) -> bool:
