@@ -3,9 +3,9 @@
 import { Connection, type ConnectOptions, type Listener } from "./connection.js";
 import { CallOver, Closed, ConnectionLost, OperationError, TimedOut, TooSlow } from "./errors.js";
 import type {
-  Accepted, AccountView, AudioView, CallState, CallView, DeviceInfo, DialParams, Envelope, EventData, EventType, HistoryEntry,
-  NoteType, OperationName, Operations, PhoneEvent, PlayParams, RecordParams, RecordingAnswer, SendDtmfParams, SendInfoParams,
-  StatusView, StreamNote,
+  Accepted, AccountView, AnswerParams, AudioView, CallState, CallView, DeviceInfo, DialParams, Envelope, EventData, EventType,
+  HangupParams, HistoryEntry, NoteType, OperationName, Operations, PhoneEvent, PlayParams, RecordParams, RecordingAnswer,
+  RejectParams, SendDtmfParams, SendInfoParams, StatusView, StreamNote,
 } from "./types.js";
 
 /** The types of events that are about one call and carry it. */
@@ -388,21 +388,21 @@ export class Call {
 
   // --- doing; what needs the far end resolves when it has done its part, or throws OperationError
 
-  async answer(): Promise<this> {
-    await this.#phone.perform("answer", { call: this.id });
+  async answer(options: Omit<AnswerParams, "call"> = {}): Promise<this> {
+    await this.#phone.perform("answer", { ...options, call: this.id });
     return this.state === "active" ? this : this.active();
   }
 
-  async reject(status = 0): Promise<void> {
-    await this.#phone.perform("reject", { call: this.id, status });
+  async reject(status = 0, options: Omit<RejectParams, "call" | "status"> = {}): Promise<void> {
+    await this.#phone.perform("reject", { ...options, call: this.id, status });
   }
 
   async redirect(to: string): Promise<void> {
     await this.#phone.perform("redirect", { call: this.id, to });
   }
 
-  async hangup(): Promise<this> {
-    await this.#phone.perform("hangup", { call: this.id });
+  async hangup(options: Omit<HangupParams, "call"> = {}): Promise<this> {
+    await this.#phone.perform("hangup", { ...options, call: this.id });
     return this.ended();
   }
 
