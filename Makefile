@@ -52,7 +52,7 @@ lint: $(READY) ## style, types, layers, generated pages up to date
 fix: $(READY) ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
 
-interop: $(READY) ## calls with SIPp, baresip and Kamailio, a browser, Node.js, a sound server (system packages)
+interop: $(READY) ## calls with SIPp, baresip, linphone, Kamailio and rtpengine, a browser, Node.js, a sound server (system packages)
 	$(PYTEST) -q -m "(interop or sound) and not windows" $(ARGS)
 
 windows: winfast winlive ## the phone as a Windows program, under Wine (system packages): the fast suite, then calls, sound, window, DDE

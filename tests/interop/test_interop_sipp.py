@@ -13,6 +13,7 @@ import pytest
 from offhook.phone.commands import Dial, Hangup, ListCalls
 from offhook.testing.ipv6 import NO_IPV6, has_ipv6
 from offhook.testing.live import live_phone, quiet_config
+from offhook.testing.peers import free_pair
 
 pytestmark = pytest.mark.interop
 
@@ -172,7 +173,7 @@ async def test_digits_of_a_capture_are_heard(sipp: str, tmp_path: Path, testdata
     async with live_phone(auto_answer="all") as phone:
         code, out = await run(
             sipp, "-sf", str(scenario), f"127.0.0.1:{phone.running.transports.port}", "-s", "offhook", "-m", "1",
-            "-p", str(free_port()), "-mp", str(free_port() & ~1), cwd=tmp_path,
+            "-p", str(free_port()), "-mp", str(free_pair()), cwd=tmp_path,
         )  # fmt: skip
         assert code == 0, out
         digits = "".join(e.data["digit"] for e in phone.events if e.type == "dtmf.received")

@@ -135,6 +135,21 @@ def free_port() -> int:
                 return port
 
 
+def free_pair() -> int:
+    """Return an even UDP port on loopback that is free, as is the next: one for RTP, one for RTCP."""
+    while True:
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sound,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control,
+        ):
+            sound.bind((LOOPBACK, 0))
+            port = int(sound.getsockname()[1])
+            if port % 2 == 0:
+                with contextlib.suppress(OSError):
+                    control.bind((LOOPBACK, port + 1))
+                    return port
+
+
 def port_taken(port: int, kind: socket.SocketKind) -> bool:
     """Say whether somebody has this loopback port."""
     with socket.socket(socket.AF_INET, kind) as probe:
