@@ -125,7 +125,8 @@ class Connection(asyncio.Protocol):
         self.heard = True
         self.used_at = clock.now()
         if self.flow is not None and not self.closing:
-            self.owner.deliver(StreamChunk(self.flow, data))
+            # Windows' event loop hands over a bytearray, slices of which are no keys of a dictionary.
+            self.owner.deliver(StreamChunk(self.flow, bytes(data)))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.owner.unmade(self)
