@@ -59,8 +59,8 @@ windows: winfast winlive ## the phone as a Windows program, under Wine (system p
 
 # Exit code 5 is "nothing to run", as --last-failed may find it.
 winfast: $(READY)
-	$(BIN)/python -m offhook.testing.windows --within 480 -m pytest -q -n 2 --hypothesis-profile=few -o cache_dir=.pytest_cache/windows \
-	  -m "not interop and not sound and not windows and not slow" $(ARGS) || test $$? = 5
+	$(BIN)/python -m offhook.testing.windows --within 600 -m pytest -q -n 2 --capture=sys --hypothesis-profile=few \
+	  -o cache_dir=.pytest_cache/windows -m "not interop and not sound and not windows and not slow" $(ARGS) || test $$? = 5
 
 winlive: $(READY)
 	$(PYTEST) -q -m windows tests/windows $(ARGS) || test $$? = 5

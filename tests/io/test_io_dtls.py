@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from offhook.io.certificate import Certificate, available, fingerprint_of, make_certificate
@@ -74,7 +74,6 @@ def test_the_wrong_certificate_is_no_success() -> None:
 
 
 @given(rubbish=st.lists(st.binary(max_size=300), max_size=20), head=st.booleans())
-@settings(max_examples=30, deadline=None)
 def test_rubbish_in_between_is_passed_over(rubbish: list[bytes], head: bool) -> None:
     client, server = pair()
     for datagram in rubbish:

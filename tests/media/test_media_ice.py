@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 from virtual_media import SeededIds
@@ -197,7 +197,6 @@ def test_both_components_get_their_way() -> None:
     one=st.sampled_from(KINDS[:3]), other=st.sampled_from(KINDS[:3]), loss=st.floats(0, 0.3), seed=st.integers(0, 10_000),
     after=st.floats(0, 1.0),
 )
-@settings(max_examples=40, deadline=None)
 def test_loss_delays_and_does_not_prevent(one: str, other: str, loss: float, seed: int, after: float) -> None:
     net, alice, bob = two(one, other, loss=loss, relay="5.5.5.5", seed=seed)
     begin(net, alice, bob, after)

@@ -126,7 +126,7 @@ def test_keys_that_are_none_fail_the_stream_and_nothing_leaves_in_the_clear() ->
 
 
 @given(rubbish=st.lists(st.tuples(st.sampled_from([4000, 4001]), st.binary(max_size=1600)), max_size=40))
-@settings(max_examples=60)
+@settings(max_examples=2 * settings().max_examples)
 def test_rubbish_is_counted_and_nothing_else(rubbish: list[tuple[int, bytes]]) -> None:
     pair = sealed_pair()
     for port, packet in rubbish:

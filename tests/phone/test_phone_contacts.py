@@ -232,4 +232,4 @@ def details_of(contact: Contact) -> ContactDetails:
 
 
 TestBook = Book.TestCase
-TestBook.settings = hypothesis_settings(max_examples=40, stateful_step_count=15, deadline=None)
+TestBook.settings = hypothesis_settings(stateful_step_count=15)

@@ -33,7 +33,7 @@ def watched(wire: Wire) -> tuple[Node, Node]:
             elif isinstance(event, events.WatcherRefreshed):
                 bob.execute(events.TellWatcher(event.watcher, BODY, "timeout" if event.ends else ""))
         answered = len(bob.outputs)
-        wire.at(wire.now + 0.05, answer)
+        wire.at(wire.now + 0.25, answer)
     wire.at(0.05, answer)
     alice.execute(events.Subscribe("s", "alice", BOB, "presence", BODY.content_type, 600))
     return alice, bob

@@ -41,7 +41,7 @@ CONTACTS = st.builds(Contact, id=TEXT, name=TEXT, number=TEXT, comment=TEXT, pre
 
 
 @given(st.lists(CONTACTS, unique_by=lambda contact: contact.id))
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text_is_kept(tmp_path_factory: pytest.TempPathFactory, contacts: list[Contact]) -> None:
     file = ContactFile(tmp_path_factory.mktemp("c") / "c.sqlite3")
     file.keep(Unsaved(tuple(contacts), ()))

@@ -41,7 +41,7 @@ LINGER = 900
 TEST_PACKAGES = (
     "pytest", "pytest-asyncio", "pytest-timeout", "pytest-xdist", "hypothesis", "httpx", "sniffio",
     "jsonschema", "openapi-spec-validator", "mcp>=2.3", "aioice>=0.10", "pyOpenSSL>=24.2", "cryptography>=42",
-    "numpy<2.2",  # Wine 8's C runtime lacks functions that newer ones call
+    "numpy<2.1",  # Wine 8's C runtime lacks functions that newer ones call
     "colorama", "pywin32",  # pip decides by this machine's system what pytest and mcp need on Windows
 )  # fmt: skip
 """What the tests need, beside what offhook itself needs."""

@@ -99,7 +99,7 @@ def phone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeBacke
 
 
 @given(st.sampled_from(HOSTILE) | st.text(max_size=20))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_nothing_but_calls_reaches_the_phone(phone: FakeBackend, text: str) -> None:
     main(["open", "--yes", "--", text])
     assert all(command == Dial(to=command.to) for command in phone.commands if isinstance(command, Dial))
@@ -212,7 +212,6 @@ LINES = st.sampled_from([
 
 
 @given(st.lists(LINES, max_size=8))
-@settings(deadline=None, max_examples=80)
 def test_any_list_stays_what_it_was_but_for_us(tmp_path_factory: pytest.TempPathFactory, lines: list[str]) -> None:
     home = tmp_path_factory.mktemp("home")
     mime = home / ".config" / "mimeapps.list"
