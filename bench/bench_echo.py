@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offhook.io.audio.voices import make_voice
-from offhook.media.card_messages import VoiceProcessing
+from offhook.media.messages.card import VoiceProcessing
 from offhook.media.resample import resample
 from offhook.media.voice.chain import Voice
 

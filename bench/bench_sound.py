@@ -22,8 +22,8 @@ import numpy as np
 
 from offhook.io.audio.backend import FoundDevice, OpenDevice, Pull, Push
 from offhook.io.audio.sound import SystemCard, system_backend
-from offhook.media.card_messages import VoiceProcessing
 from offhook.media.devices import resolve_device
+from offhook.media.messages.card import VoiceProcessing
 from offhook.media.sources import solid
 from offhook.testing.pulse import PulseServer
 

@@ -15,9 +15,9 @@ from offhook.io.audio.backend import BackendError, FoundDevice, OpenDevice, Pull
 from offhook.io.audio.files import FileCard
 from offhook.io.audio.null import NullCard
 from offhook.io.audio.sound import LOOK_EVERY, SystemCard, open_sound_card
-from offhook.media.card_messages import VoiceFailed, VoiceProcessing
 from offhook.media.devices import resolve_device
 from offhook.media.messages import DeviceFailed, DeviceInfo, DeviceRecovered, DevicesListed
+from offhook.media.messages.card import VoiceFailed, VoiceProcessing
 from offhook.media.sources import SILENCE
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from offhook.io.audio.voices import make_voice
-from offhook.media.card_messages import VoiceProcessing
+from offhook.media.messages.card import VoiceProcessing
 from offhook.media.voice.chain import GainVoice, OwnVoice
 
 ALL = VoiceProcessing(True, True, True)

@@ -7,10 +7,9 @@ import struct
 import pytest
 from virtual_media import FakeCard, MemoryStudio
 
-from offhook.media import card_messages as card
-from offhook.media.card_messages import LevelsMeasured, MeterLevels, MicrophoneTested, VoiceProcessing
 from offhook.media.handset import OPENING_FRAMES, Handset
-from offhook.media.messages import MediaReport, PlayLocalTone, SetLevels
+from offhook.media.messages import MediaReport, PlayLocalTone, SetLevels, card
+from offhook.media.messages.card import LevelsMeasured, MeterLevels, MicrophoneTested, VoiceProcessing
 from offhook.media.sources import SILENCE
 
 

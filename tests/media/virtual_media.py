@@ -14,7 +14,6 @@ from typing import Any, Literal, TypeVar
 from msgspec import structs
 
 from offhook.errors import SetupError
-from offhook.media.card_messages import VoiceProcessing
 from offhook.media.engine import PHASES, Engine
 from offhook.media.handshakes import Handshake
 from offhook.media.messages import (
@@ -31,6 +30,7 @@ from offhook.media.messages import (
     StreamConfig,
     TurnServer,
 )
+from offhook.media.messages.card import VoiceProcessing
 from offhook.media.route import RelayLink
 from offhook.media.sources import SAMPLE_RATE, SILENCE, Recorder, SoundCard, Source, frame_bytes
 from offhook.media.tones import cadence_source, dtmf_frames, tone_source

@@ -8,8 +8,8 @@ import pytest
 from msgspec import structs
 
 from offhook.errors import InvalidArgument, InvalidState
-from offhook.media import card_messages as card
 from offhook.media import messages as media
+from offhook.media.messages import card
 from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.settings import PhoneSettings

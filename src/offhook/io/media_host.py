@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import offhook
 from offhook.io.media_wire import Emit, MediaOptions, read_message, write_message
-from offhook.media.card_messages import VoiceProcessing
 from offhook.media.messages import (
     AudioFrames,
     AudioId,
@@ -33,6 +32,7 @@ from offhook.media.messages import (
     StreamFailed,
     StreamId,
 )
+from offhook.media.messages.card import VoiceProcessing
 
 if TYPE_CHECKING:
     from offhook.io.media_loop import MediaLoop

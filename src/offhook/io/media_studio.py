@@ -11,7 +11,6 @@ from offhook.errors import OffhookError, SetupError
 from offhook.io.audio.backend import CARD_RATE
 from offhook.io.audio.null import NullCard
 from offhook.io.ports import families_of
-from offhook.media.card_messages import VoiceProcessing
 from offhook.media.messages import (
     CardReport,
     DeviceFailed,
@@ -22,6 +21,7 @@ from offhook.media.messages import (
     RecordingFormat,
     TurnServer,
 )
+from offhook.media.messages.card import VoiceProcessing
 from offhook.media.sources import SAMPLE_RATE, SILENCE, Recorder, SoundCard, Source
 from offhook.media.tones import cadence_source, dtmf_frames, tone_source
 

@@ -6,7 +6,6 @@ from typing import Final, Literal
 
 from offhook.io.media_host import AudioCallback, MediaHost, ReportCallback
 from offhook.io.media_wire import MediaOptions
-from offhook.media.card_messages import MeterLevels, TestMicrophone, VoiceProcessing
 from offhook.media.messages import (
     CloseStream,
     ListDevices,
@@ -18,6 +17,7 @@ from offhook.media.messages import (
     SetLevels,
     StreamId,
 )
+from offhook.media.messages.card import MeterLevels, TestMicrophone, VoiceProcessing
 
 MOST_WORKERS: Final = 64
 

@@ -12,7 +12,6 @@ from typing import Final, assert_never
 from offhook.errors import OffhookError, ParseError
 from offhook.ids import Ids
 from offhook.media import pcm
-from offhook.media.card_messages import MeterLevels, TestMicrophone, VoiceProcessing
 from offhook.media.codecs.kinds import missing
 from offhook.media.handset import Handset
 from offhook.media.jitter import REVIEW_TICKS
@@ -52,6 +51,7 @@ from offhook.media.messages import (
     StreamId,
     WriteAudio,
 )
+from offhook.media.messages.card import MeterLevels, TestMicrophone, VoiceProcessing
 from offhook.media.playlist import HOLD_MUSIC
 from offhook.media.rates import Rates, Shares
 from offhook.media.receiving import Address

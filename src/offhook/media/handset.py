@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from offhook.media import pcm
-from offhook.media.card_messages import (
+from offhook.media.messages import ListDevices, MediaReport, PlayLocalTone, SelectDevice, SetLevels
+from offhook.media.messages.card import (
     SILENT_DB,
     CardCommand,
     LevelsMeasured,
@@ -16,7 +17,6 @@ from offhook.media.card_messages import (
     TestMicrophone,
     VoiceProcessing,
 )
-from offhook.media.messages import ListDevices, MediaReport, PlayLocalTone, SelectDevice, SetLevels
 from offhook.media.reels import Studio
 from offhook.media.sources import FRAME_MS, SILENCE, SoundCard, Source, solid
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Protocol
 
-from offhook.media.card_messages import VoiceProcessing
 from offhook.media.messages import CardReport, DeviceKind, DevicesListed
+from offhook.media.messages.card import VoiceProcessing
 
 SAMPLE_RATE = 8000  # of the telephone network, and of everything that does not say another
 FRAME_MS = 20

@@ -9,7 +9,10 @@ from typing import Final, TypeAlias
 from msgspec import structs
 
 from offhook.errors import CommandError, InvalidArgument, InvalidState
-from offhook.media.card_messages import (
+from offhook.media.devices import resolve_device
+from offhook.media.messages import DeviceFailed, DeviceInfo, DeviceKind, DevicesListed, ListDevices, PlayLocalTone, SelectDevice
+from offhook.media.messages import DeviceRecovered as DeviceWorks
+from offhook.media.messages.card import (
     SILENT_DB,
     LevelsMeasured,
     MeterLevels,
@@ -18,9 +21,6 @@ from offhook.media.card_messages import (
     VoiceFailed,
     VoiceProcessing,
 )
-from offhook.media.devices import resolve_device
-from offhook.media.messages import DeviceFailed, DeviceInfo, DeviceKind, DevicesListed, ListDevices, PlayLocalTone, SelectDevice
-from offhook.media.messages import DeviceRecovered as DeviceWorks
 from offhook.phone.commands import Accepted, MeterAudio, SetDevice, SetVoice, TestDevice
 from offhook.phone.desk import Desk
 from offhook.phone.events import (

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from offhook.errors import Draining, InvalidArgument
 from offhook.ids import Ids
-from offhook.media import card_messages as card
 from offhook.media import messages as media
+from offhook.media.messages import card
 from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.accounts import Accounts

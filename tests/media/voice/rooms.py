@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from offhook.media.card_messages import VoiceProcessing
+from offhook.media.messages.card import VoiceProcessing
 from offhook.media.voice.chain import OwnVoice
 
 numpy = pytest.importorskip("numpy")

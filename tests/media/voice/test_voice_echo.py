@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rooms import RATE, cleaned, decibels, hiss, numpy, room, talker, through
 
-from offhook.media.card_messages import VoiceProcessing
+from offhook.media.messages.card import VoiceProcessing
 from offhook.media.voice.chain import OwnVoice
 from offhook.media.voice.delay import DelayFinder
 from offhook.media.voice.echo import EchoFilter

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rooms import FRAME, RATE, as_pcm, cleaned, decibels, hiss, numpy, spoken, talker
 
-from offhook.media.card_messages import VoiceProcessing
+from offhook.media.messages.card import VoiceProcessing
 from offhook.media.voice.chain import GainVoice, OwnVoice
 from offhook.media.voice.gain import MOST_UP, PEAK, TARGET_DB, GainControl, level_db
 

@@ -7,8 +7,8 @@ from collections import deque
 from offhook.errors import OffhookError
 from offhook.io.audio.reading import open_source
 from offhook.io.audio.writing import open_recorder
-from offhook.media.card_messages import VoiceProcessing
 from offhook.media.messages import CardReport, DeviceFailed, DeviceKind, DevicesListed
+from offhook.media.messages.card import VoiceProcessing
 from offhook.media.sources import SAMPLE_RATE, SILENCE, Recorder, Source
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from offhook.media.card_messages import VoiceProcessing
 from offhook.media.messages import CardReport, DeviceInfo, DeviceKind, DevicesListed
+from offhook.media.messages.card import VoiceProcessing
 from offhook.media.sources import SAMPLE_RATE, SILENCE
 
 _DEVICES = (

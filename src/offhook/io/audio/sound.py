@@ -24,8 +24,8 @@ from offhook.io.audio.lines import Choice, Line, Opened, counting, counting_push
 from offhook.io.audio.null import NullCard
 from offhook.io.audio.rings import Capture, Playout, Reference, Ring
 from offhook.io.audio.voices import make_voice
-from offhook.media.card_messages import VoiceFailed, VoiceProcessing
 from offhook.media.messages import CardReport, DeviceInfo, DeviceKind, DevicesListed
+from offhook.media.messages.card import VoiceFailed, VoiceProcessing
 from offhook.media.sources import SILENCE, SoundCard
 from offhook.media.voice.chain import Voice
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from offhook.media.card_messages import VoiceProcessing
+from offhook.media.messages.card import VoiceProcessing
 from offhook.media.voice.chain import GainVoice, OwnVoice, Voice
 
 MISSING: Final = "echo cancellation and noise suppression need numpy: pip install 'offhook[voice]'"

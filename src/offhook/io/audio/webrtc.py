@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from offhook.media.card_messages import VoiceProcessing
+from offhook.media.messages.card import VoiceProcessing
 
 BLOCKS_A_SECOND: Final = 100
 DELAY_MS: Final = 80

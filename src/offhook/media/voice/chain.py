@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final, Protocol
 
-from offhook.media.card_messages import VoiceProcessing
+from offhook.media.messages.card import VoiceProcessing
 from offhook.media.voice.gain import GainControl
 
 if TYPE_CHECKING:
