@@ -184,6 +184,10 @@ media_encryption_mandatory={int(encryption != "none")}
 [rtp]
 audio_rtp_port=-1
 rtcp_mux=1
+rtcp_xr_enabled=1
+rtcp_xr_rcvr_rtt_mode=all
+rtcp_xr_rcvr_rtt_max_size=10000
+rtcp_xr_voip_metrics_enabled=1
 [sound]
 echocancellation=0
 [misc]
