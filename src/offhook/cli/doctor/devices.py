@@ -71,7 +71,7 @@ def _voice(case: Case) -> Finding:
                            "pip install 'offhook[aec]', or set media.voice = \"own\"")
         text += ", by WebRTC"
     elif importlib.util.find_spec("numpy") is None and wanted != [VOICE["gain_control"]]:
-        advice = "pip install 'offhook[voice]', or switch it off: offhook voice echo=off noise=off"
+        advice = "pip install numpy, or switch it off: offhook voice echo=off noise=off"
         return Finding("voice", "warning", f"{text}, but numpy is missing for it: the microphone is used as it is", advice)
     return Finding("voice", "ok", text)
 

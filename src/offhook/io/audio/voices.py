@@ -7,7 +7,7 @@ from typing import Final
 from offhook.media.messages.card import VoiceProcessing
 from offhook.media.voice.chain import GainVoice, OwnVoice, Voice
 
-MISSING: Final = "echo cancellation and noise suppression need numpy: pip install 'offhook[voice]'"
+MISSING: Final = "echo cancellation and noise suppression need numpy: pip install numpy"
 MISSING_WEBRTC: Final = "WebRTC's voice processing is not installed: pip install 'offhook[aec]', or set media.voice = \"own\""
 
 
