@@ -12,12 +12,13 @@ import pytest
 
 from offhook.media.resample import resample
 from offhook.phone.commands import Hangup, ListCalls, Play, Record
-from offhook.testing.ears import dominant_frequency, level_dbfs, read_wav
+from offhook.testing.ears import WavAudio, dominant_frequency, level_dbfs, read_wav
 from offhook.testing.live import LivePhone
 from offhook.testing.peers import Baresip, baresip
 
 THEIR_TONE = 440.0
 OUR_TONE = 600.0
+RIFF_HEADER, WAV_HEADER = 8, 44
 
 
 @asynccontextmanager
@@ -64,8 +65,20 @@ async def hear_each_other(phone: LivePhone, peer: Baresip, folder: Path) -> None
     phone.execute(Hangup())
     await over(phone)
     await says(peer, "CALL_CLOSED")
-    heard = read_wav(peer.heard()[-1])
+    heard = await heard_by(peer)
     assert loudest_frequency(heard.channels[0], heard.rate) == pytest.approx(OUR_TONE, abs=5)
+
+
+async def heard_by(peer: Baresip) -> WavAudio:
+    """Return what it heard in its last call, which is over: it says so a moment before it closes the file."""
+    file = peer.heard()[-1]
+
+    def closed() -> bool:
+        data = file.read_bytes()
+        return int.from_bytes(data[4:8], "little") + RIFF_HEADER == len(data) > WAV_HEADER
+
+    await asyncio.to_thread(peer.process.wait_until, closed, "done with its recording")
+    return read_wav(file)
 
 
 def loudest_frequency(pcm: bytes, rate: int) -> float:

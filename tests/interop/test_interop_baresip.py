@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from baresips import OUR_TONE, THEIR_TONE, hear_each_other, loudest_frequency, over, recorded, says, started, tell
+from baresips import OUR_TONE, THEIR_TONE, hear_each_other, heard_by, loudest_frequency, over, recorded, says, started, tell
 
 from offhook.media.detect.digits import power_at
 from offhook.phone.commands import (
@@ -33,7 +33,7 @@ from offhook.phone.commands import (
 )
 from offhook.phone.settings import AccountSettings
 from offhook.testing import peers
-from offhook.testing.ears import decode_dtmf, dominant_frequency, read_wav
+from offhook.testing.ears import decode_dtmf, dominant_frequency
 from offhook.testing.live import LivePhone, live_phone, quiet_config
 from offhook.testing.peers import Baresip, Kamailio, PeerMissing, kamailio
 
@@ -240,7 +240,7 @@ async def test_digits_as_tones_are_in_the_sound_baresip_hears(proxy: Kamailio, t
         phone.execute(Hangup())
         await over(phone)
         await says(peer, "CALL_CLOSED")
-        heard = read_wav(peer.heard()[-1])
+        heard = await heard_by(peer)
         assert decode_dtmf(heard.channels[0], heard.rate) == ours
 
 
@@ -256,7 +256,7 @@ async def test_an_echo_line_gives_baresip_its_own_tone(proxy: Kamailio, tmp_path
         phone.execute(Hangup())
         await over(phone)
         await says(peer, "CALL_CLOSED")
-        heard = read_wav(peer.heard()[-1])
+        heard = await heard_by(peer)
         assert loudest_frequency(heard.channels[0], heard.rate) == pytest.approx(THEIR_TONE, abs=5)
 
 
@@ -274,7 +274,7 @@ async def test_two_baresips_hear_each_other_in_our_conference(proxy: Kamailio, t
         await over(phone)
         for peer, other in ((low, 700.0), (high, THEIR_TONE)):
             await says(peer, "CALL_CLOSED")
-            heard = read_wav(peer.heard()[-1])
+            heard = await heard_by(peer)
             assert loudest_frequency(heard.channels[0], heard.rate) == pytest.approx(other, abs=5)
 
 
@@ -297,7 +297,7 @@ async def test_a_baresip_listens_to_another_and_whispers_to_a_third(proxy: Kamai
         tones = (THEIR_TONE, 700.0, 1900.0)
         for peer, expected in ((agent, {700.0, 1900.0}), (boss, {THEIR_TONE, 1900.0}), (customer, {THEIR_TONE})):
             await says(peer, "CALL_CLOSED")
-            heard = read_wav(peer.heard()[-1])
+            heard = await heard_by(peer)
             side = heard.channels[0]
             middle = array("h", side[len(side) // 3 & ~1 : len(side) * 2 // 3 & ~1])
             powers = {tone: power_at(middle, tone, heard.rate) for tone in tones}

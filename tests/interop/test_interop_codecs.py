@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from baresips import OUR_TONE, THEIR_TONE, hear_each_other, recorded, says, started, tell
+from baresips import OUR_TONE, THEIR_TONE, hear_each_other, heard_by, recorded, says, started, tell
 
 from offhook.media.codecs import codec
 from offhook.media.codecs.kinds import missing
@@ -123,7 +123,7 @@ async def test_a_conference_of_three_codecs(tmp_path: Path) -> None:
         await phone.until(lambda: not phone.execute(ListCalls()).value, "no calls")
         for name, peer in (("OPUS", one), ("G722", two), ("PCMU", three)):
             await says(peer, "CALL_CLOSED")
-            heard = read_wav(peer.heard()[-1])
+            heard = await heard_by(peer)
             middle = heard.channels[0][len(heard.channels[0]) // 2 & ~1 :]
             found = {other: _level(middle, frequency, heard.rate) for other, frequency in tones.items()}
             for other in tones:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from baresips import OUR_TONE, THEIR_TONE, loudest_frequency, says, started
+from baresips import OUR_TONE, THEIR_TONE, heard_by, loudest_frequency, says, started
 
 from offhook.phone.commands import Dial, Hangup, ListCalls, Play, Record
 from offhook.sip.message import Response, parse_message
@@ -123,7 +123,7 @@ async def test_forged_requests_change_nothing_in_a_call(tmp_path: Path) -> None:
         assert phone.status == 2
         phone.execute(Hangup())
         await says(peer, "CALL_CLOSED")
-        theirs = read_wav(peer.heard()[-1])
+        theirs = await heard_by(peer)
         assert loudest_frequency(theirs.channels[0], theirs.rate) == pytest.approx(OUR_TONE, abs=5)
 
 
