@@ -26,14 +26,13 @@ from offhook.control.client import LocalClient
 from offhook.control.http.routes import ONLY_ELSEWHERE, ROUTES
 from offhook.control.mcp import PhoneTools, chosen_types
 from offhook.control.operations import Operations
-from offhook.control.prose import SAMPLES
-from offhook.control.schema import command_help
 from offhook.control.windows.messages import Answer, Messages
 from offhook.control.windows.reach import REQUEST
 from offhook.phone import events
 from offhook.phone.commands import COMMANDS
 from offhook.phone.events import EVENTS
 from offhook.testing.backend import FakeBackend
+from offhook.testing.least import least
 from offhook.testing.served import served
 from offhook.testing.softphones import own_phone
 
@@ -61,22 +60,6 @@ class Surface:
 
 
 # --- what each of them has -----------------------------------------------------------------------------------------
-
-
-def least(operation: str) -> dict[str, Any]:
-    """Return the least JSON that makes this command."""
-    if operation == "add_account":
-        return {"account": {name: SAMPLES[name] for name in ("id", "domain", "username")}}
-    if operation in ("add_contact", "update_contact"):
-        return {"details": {"name": SAMPLES["name"]}, **({"contact": SAMPLES["contact"]} if operation[0] == "u" else {})}
-    if operation == "create_watch":
-        return {"kind": "presence", "to": "1002"}
-    fields = next(found.fields for found in command_help() if found.operation == operation)
-    needed = [each.name for each in fields if each.required]
-    more = {"kind": "output", "account": "office", "conference": "conf_1", "audio": "aud_1", "changes": {"label": "Desk"}}
-    if operation == "stream_audio":
-        more["url"] = "wss://bot.example.org/calls"
-    return {name: {**SAMPLES, **more}[name] for name in needed}
 
 
 def done(backend: FakeBackend) -> set[str]:

@@ -19,7 +19,6 @@ from offhook.control.operations import EXTRA
 from offhook.control.schema import OPERATIONS
 from offhook.errors import LineBusy, SetupError
 from offhook.phone import commands as c
-from offhook.phone.commands import COMMANDS
 from offhook.phone.events import AuditCommand, SettingsChanged, SystemReady
 from offhook.testing.backend import FakeBackend
 
@@ -94,25 +93,6 @@ async def test_a_mistake_of_ours_does_not_end_the_connection(
     assert "ZeroDivisionError" in caplog.text
     backend.refuse = None
     assert (await peer.ask(op="status"))["ok"]
-
-
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.operation)
-async def test_every_command_is_reachable(peer: Peer, backend: FakeBackend, command: type[c.Command]) -> None:
-    needed = {
-        "to": "1", "digits": "1", "body": "x", "text": "x", "conference": "r", "volume": 5, "kind": "input", "device": "d",
-        "account": "a", "enabled": True, "mode": "off", "audio": "aud_1", "action": "ring",
-        "contact": "ct_1", "watch": "w", "details": {"name": "Ada"}, "contacts": [{"name": "Ada"}],
-        "stream": "as_1", "changes": {"label": "A"}, **({"url": "wss://bot.example.org"} if command is c.StreamAudio else {}),
-    }  # fmt: skip
-    if command is c.TestDevice:
-        needed["kind"] = "ring"
-    if command is c.AddAccount:
-        needed["account"] = {"id": "a", "domain": "d", "username": "u"}
-    if command is c.CreateWatch:
-        needed["kind"] = "mwi"
-    fields = {name: value for name, value in needed.items() if name in command.__struct_fields__}
-    await peer.ask(id=1, op=command.operation, **fields)
-    assert [type(found) for found in backend.commands] == [command]
 
 
 async def test_a_phone_says_what_it_is(peer: Peer, backend: FakeBackend) -> None:

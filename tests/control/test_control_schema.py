@@ -25,35 +25,15 @@ from offhook.phone.commands import COMMANDS, AddAccount, CreateConference, Dial,
 from offhook.phone.events import CallEnded, DtmfReceived, SystemReady
 from offhook.phone.model import CallEnd, CallState, CallView, Party, wall
 from offhook.phone.settings import AccountSettings
+from offhook.testing.least import least
 
 CALL = CallView(
     "c_1", "a_1", "incoming", CallState.ENDED, Party("sip:me@h"), Party("sip:you@h"), "x@y", wall(0), end=CallEnd("remote"),
 )  # fmt: skip
 
-SAMPLES: dict[str, dict[str, Any]] = {
-    "to": {"to": "1001"}, "digits": {"digits": "1"}, "body": {"body": "x"}, "text": {"text": "x"},
-    "conference": {"conference": "r"}, "volume": {"volume": 5}, "kind": {"kind": "input"}, "device": {"device": "d"},
-    "account": {"account": "a"}, "enabled": {"enabled": True}, "mode": {"mode": "off"}, "audio": {"audio": "aud_1"},
-    "action": {"action": "ring"}, "contact": {"contact": "ct_1"}, "watch": {"watch": "w"},
-    "details": {"details": {"name": "Ada"}},
-    "contacts": {"contacts": [{"name": "Ada", "number": "1001"}]},
-    "url": {"url": "wss://bot.example.org"}, "stream": {"stream": "as_1"}, "changes": {"changes": {"label": "A"}},
-    "by": {"by": "c_2"}, "what": {"what": ["vad"]},
-}  # fmt: skip
-
-
-def sample(operation: str) -> dict[str, Any]:
-    """Return the least JSON that makes this command."""
-    if operation == "add_account":
-        return {"account": {"id": "a", "domain": "d", "username": "u"}}
-    if operation == "create_watch":
-        return {"kind": "presence"}
-    return {field.name: SAMPLES[field.name][field.name] for field in fields_of(OPERATIONS[operation]) if field.required}
-
-
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.operation)
 def test_every_command_comes_from_json_and_goes_back(command: type) -> None:
-    made = command_from_json(command.operation, sample(command.operation))  # type: ignore[attr-defined]
+    made = command_from_json(command.operation, least(command.operation))  # type: ignore[attr-defined]
     assert type(made) is command
     assert command_from_json(made.operation, to_json(made)) == made
 
