@@ -1,4 +1,4 @@
-"""Plays prepared RTP into real peers, to the millisecond, and brings back what they play to their user."""
+"""Plays prepared RTP into a real peer, to the millisecond, and brings back what it plays to its user."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from typing import Final
 from offhook.media.codecs import codec
 from offhook.media.codecs.kinds import kind_of
 from offhook.media.rtp import HEADER, HEADER_BYTES
-from offhook.testing.linphone import Linphone, linphone
 from offhook.testing.peers import LOOPBACK, baresip
 
 ANSWER_S: Final = 10.0
@@ -159,34 +158,3 @@ def baresip_hears(name: str, kind: int, cells: Sequence[tuple[Sequence[bytes], S
             calls.append(fed)
         feed(calls)
         return [returned(call, name) for call in calls]
-
-
-def linphone_hears(name: str, kind: int, cells: Sequence[tuple[Sequence[bytes], Sequence[tuple[float, int]]]]) -> list[bytes]:
-    """Return what linphone plays to a sound server of its own, 8000 samples a second, call after call."""
-    heard = []
-    with tempfile.TemporaryDirectory() as folder, linphone(Path(folder), encryption="none") as peer:
-        for packets, arrivals in cells:
-            fed = Fed(packets, arrivals)
-            with fed.rtp:
-                heard.append(_answered(peer, fed, name, kind))
-    return heard
-
-
-def _answered(peer: Linphone, fed: Fed, name: str, kind: int) -> bytes:
-
-    def answer() -> None:
-        peer.wait_state("IncomingReceived")
-        peer.command("answer")
-
-    answering = threading.Thread(target=answer)
-    answering.start()
-    with called(peer.uri, peer.port, name, kind, fed):
-        answering.join()
-        sound: list[bytes] = []
-        seconds = fed.arrivals[-1][0] + 1.0
-        hearing = threading.Thread(target=lambda: sound.append(peer.hear(seconds)))
-        hearing.start()
-        feed([fed])
-        hearing.join()
-    peer.wait_over()
-    return sound[0]

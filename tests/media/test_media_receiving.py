@@ -181,7 +181,7 @@ def test_a_lost_frame_is_found_in_the_next_packet_or_made_up_by_the_codec() -> N
     seen = heard.frames(sent, 64)
     first = next(place for place, frame in enumerate(seen) if frame is not SILENCE)
     assert seen[first + 20] == b"RR" * 160
-    assert seen[first + 40] == b"CC" * 160
+    assert b"CC" * 160 in seen[first + 40 : first + 44], "after a loss it is waited a little longer"
     assert heard.codec.concealed >= 1
 
 
@@ -202,8 +202,10 @@ def test_a_codec_makes_a_frame_up_before_it_hears_the_next_one() -> None:
     heard.receiver.configure({96: heard.codec}, 101)
     came = [number for number in range(80) if number not in (40, 55, 56)]
     heard.frames([(1.0 + 0.020 * n, varying(n, 160 * n, b"\x01" + bytes((n, 1)))) for n in came], 78)
-    start = told.index(0)
-    assert told[start : start + 76] == [-1 if number in (40, 55, 56) else number for number in range(76)]
+    decoded = [number for number in told if number >= 0]
+    assert decoded == [number for number in came if number <= decoded[-1]]
+    assert (told[told.index(41) - 1], told[told.index(57) - 1]) == (-1, -1)
+    assert (told[told.index(39) + 1], told[told.index(54) + 1]) == (-1, -1)
 
 
 def test_a_codec_stops_making_things_up() -> None:

@@ -30,9 +30,9 @@ PATIENCE_TICKS: Final = 250  # five seconds without a pause: then speech is shor
 QUIET_RMS: Final = 150  # about -47 dBov: there anything may be left out or doubled
 HUSHED: Final = 8  # times quieter than it was: as good as quiet, between two syllables
 _VOLUME_DECAY: Final = 0.98  # a frame: a second
-LOSSY: Final = 1.5  # packets missing of late: one alone is an accident
+LOSSY: Final = 0.5  # packets missing of late: one in five seconds is enough
 REVIEW_TICKS: Final = 10  # how often `review` is to be called
-_FORGIVE: Final = 0.96  # of the missing packets are still held against the network at the next review: five seconds
+_FORGIVE: Final = 0.97  # of the missing packets are still held against the network at the next review
 _DRIFT_S: Final = REVIEW_TICKS * 0.000_01  # what the far clock may lose from review to review: 500 ppm
 _FRAME_S: Final = 0.020
 
