@@ -239,6 +239,10 @@ async def test_too_many_are_said_once(backend: FakeBackend, run: Callable[..., R
     gate = tmp_path / "gate"
     waits = python(f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.01)")
     running = run(Hook("waits", (*waits, "{event}"), ("*",)), at_once=1, waiting=2)
+    backend.emit(e.SystemReady(address="x"))
+    async with asyncio.timeout(PATIENCE):
+        while not running.hooks._programs._running:  # noqa: ASYNC110 - else there is room again when it begins
+            await asyncio.sleep(0.001)
     for _ in range(20):
         backend.emit(e.SystemReady(address="x"))
     gate.touch()
