@@ -34,10 +34,12 @@ def _object(schema: dict[str, Any], defs: Defs) -> st.SearchStrategy[Any]:
     assert more is False, schema
     parts = {name: examples(part, defs) for name, part in schema["properties"].items()}
     required = set(schema.get("required", ()))
-    return st.fixed_dictionaries(
+    found = st.fixed_dictionaries(
         {name: part for name, part in parts.items() if name in required},
         optional={name: part for name, part in parts.items() if name not in required},
     )
+    least = schema.get("minProperties", 0)
+    return found.filter(lambda made: len(made) >= least) if least else found
 
 
 def _array(schema: dict[str, Any], defs: Defs) -> st.SearchStrategy[Any]:

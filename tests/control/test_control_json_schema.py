@@ -33,7 +33,7 @@ from offhook.testing.wire import Weather, Wire
 
 DEFS = components()
 
-LIMIT_WORDS = {"minimum", "maximum", "pattern", "minLength", "maxLength", "maxItems", "maxProperties", "not"}
+LIMIT_WORDS = {"minimum", "maximum", "pattern", "minLength", "maxLength", "maxItems", "maxProperties", "minProperties", "not"}
 
 CALL = CallView(
     "c_1", "a_1", "incoming", CallState.ENDED, Party("sip:me@h"), Party("sip:you@h"), "x@y", wall(0), answered=wall(1),

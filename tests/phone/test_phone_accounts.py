@@ -30,7 +30,7 @@ def test_unknown_names() -> None:
     settle(alice.wire, 1)
     for name in ("", "nobody"):
         for command in (c.RemoveAccount(account=name), c.RegisterAccount(account=name), c.UnregisterAccount(account=name),
-                        c.SelectAccount(account=name), c.UpdateAccount(account=name, changes={})):
+                        c.SelectAccount(account=name), c.UpdateAccount(account=name, changes={"label": "x"})):
             assert isinstance(alice.refuses(command), NotFound)
 
 
@@ -44,6 +44,7 @@ def test_a_change_keeps_what_it_does_not_name() -> None:
 
 
 @pytest.mark.parametrize(("changes", "pointer"), [
+    ({}, "/changes"),
     ({"id": "other"}, "/changes/id"), ({"colour": "red"}, "/changes/colour"), ({"label": 5}, "/changes/label"),
     ({"label": "x", "transport": "pigeon"}, "/changes/transport"), ({"label": "x", "expires": 0}, "/account/expires"),
 ])

@@ -74,7 +74,7 @@ def _partly(part: Schema, *without: str) -> Schema:
     """Return the description of some fields of a record, none of which has to be there."""
     fields = {name: {key: value for key, value in field.items() if key != "default"}
               for name, field in part["properties"].items() if name not in without}  # fmt: skip
-    return {"type": "object", "properties": fields, "additionalProperties": False}
+    return {"type": "object", "properties": fields, "additionalProperties": False, "minProperties": 1}
 
 
 def _described(types: Iterable[Any], finish: Callable[[Schema, type], Schema]) -> dict[str, Schema]:

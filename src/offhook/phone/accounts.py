@@ -89,6 +89,8 @@ def check_account(settings: AccountSettings) -> None:
 def _checked_changes(changes: dict[str, Any]) -> dict[str, Any]:
     """Return the settings as they are to be; raises InvalidArgument naming the first that cannot be."""
     known = {name: kind for name, kind in get_type_hints(AccountSettings).items() if name != "id"}
+    if not changes:
+        raise InvalidArgument.field("changes", f"name at least one of {', '.join(known)}")
     found = {}
     for name, value in changes.items():
         if name not in known:
