@@ -214,7 +214,7 @@ def _operation(route: Route, name: str) -> Schema:
     body = body_schema(route)
     if body is not None:
         whole = components(REF)[body["$ref"].removeprefix(REF)] if "$ref" in body else body
-        required = bool(whole.get("required"))
+        required = bool(whole.get("required") or whole.get("minProperties"))
         found["requestBody"] = {"required": required, "content": {"application/json": {"schema": body}}}
     return found
 
@@ -286,8 +286,10 @@ def body_schema(route: Route) -> Schema | None:
         return None
     command = OPERATIONS.get(route.operation)
     if route.body_field:
-        owner = "ContactDetails" if route.body_field == "details" else "AccountSettings"
-        return _without(components(REF)[owner], {name.partition(".")[2] for name in route.path_fields.values()})
+        parts = components(REF)
+        field = parts[command.__name__]["properties"][route.body_field] if command is not None else {"$ref": "AccountSettings"}
+        owner = parts[field["$ref"].rpartition("/")[2]] if "$ref" in field else field
+        return _without(owner, {name.partition(".")[2] for name in route.path_fields.values()})
     if command is not None:
         found = components(REF)[command.__name__]
         if set(found["properties"]) == set(route.command_fields) and found["properties"]:
@@ -306,7 +308,7 @@ def _without(schema: Schema, names: set[str]) -> Schema:
     """Return an object's schema less some of its fields, which are known from the path."""
     found = {key: value for key, value in schema.items() if key not in ("title", "description")}
     found["properties"] = {name: field for name, field in schema["properties"].items() if name not in names}
-    found["required"] = [name for name in schema["required"] if name not in names]
+    found["required"] = [name for name in schema.get("required", ()) if name not in names]
     return found
 
 
