@@ -18,7 +18,7 @@ SAMPLES: Final[Mapping[str, Any]] = {
     "to": "1001", "digits": "12#", "text": "[Status]", "body": "hello", "volume": 80, "device": "", "enabled": True,
     "mode": "header", "condition": "active", "code": 4, "id": "office", "domain": "sip.example.org", "username": "1001",
     "kind": "presence", "watch": "watch_1", "name": "Ada", "contact": "ct_1", "contacts": [{"name": "Ada", "number": "1001"}],
-    "message": "See you at nine", "action": "answer", "url": "https://crm.example.org/calls",
+    "label": "Desk", "message": "See you at nine", "action": "answer", "url": "https://crm.example.org/calls",
     "stream": "as_1", "what": ["vad"], "by": "c_2",
 }  # fmt: skip
 """A value for each field that must be given."""
@@ -124,7 +124,7 @@ def example_body(route: Route) -> dict[str, Any] | None:
     """Return the least body a route takes; None if it takes none, or needs none."""
     schema = resolved(body_schema(route) or {})
     found = {}
-    for name in schema.get("required", ()):
+    for name in schema.get("required") or ("label",) * schema.get("minProperties", 0):
         sample = SAMPLES["message"] if route.operation == "send_message" and name == "text" else SAMPLES[name]
         found[name] = sample
     return found or None
