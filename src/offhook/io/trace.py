@@ -16,6 +16,9 @@ RUNNING_BYTES: Final = 12_000_000
 CALL_MESSAGES: Final = 200
 """Of one call, so that one alone does not push out the others; what goes is from its middle."""
 CALL_BYTES: Final = 400_000
+SORT_EVERY: Final = 256
+SORT_BYTES: Final = 1_000_000
+"""So many new messages, or bytes of them, wait at most until they are put to their calls."""
 FIRST_KEPT: Final = 20
 """Messages of a call's beginning that stay."""
 
@@ -77,9 +80,11 @@ class _Group:
 class Trace:
     """Keeps messages by their Call-ID. Those of running calls stay, whatever else comes; of the others the oldest go first."""
 
-    __slots__ = ("_others", "_running", "received", "sent")
+    __slots__ = ("_new", "_new_bytes", "_others", "_running", "received", "sent")
 
     def __init__(self) -> None:
+        self._new: list[_Kept] = []  # not sorted by call yet: many at once cost a fraction of one at a time
+        self._new_bytes = 0
         self._running = _Group()
         self._others = _Group()
         self.sent = 0
@@ -91,27 +96,40 @@ class Trace:
             self.sent += 1
         else:
             self.received += 1
+        self._new.append((at, sent, flow, data))
+        self._new_bytes += len(data)
+        if len(self._new) >= SORT_EVERY or self._new_bytes >= SORT_BYTES:
+            self._sort()
+
+    def _sort(self) -> None:
+        """Put the new messages to their calls, and forget what is too much."""
+        for item in self._new:
+            self._put(item)
+        self._new.clear()
+        self._new_bytes = 0
+        self._running.limit(RUNNING_BYTES, RUNNING_BYTES)
+        self._others.limit(MAX_MESSAGES, MAX_BYTES)
+
+    def _put(self, item: _Kept) -> None:
+        data = item[3]
         call_id = _call_id(data)
         running, others = self._running, self._others
         runs = call_id in running.calls
-        group = running if runs else others
         if data.startswith(b"INVITE ") and not runs:
-            for item in others.take(call_id):  # a challenge before, say
-                running.add(call_id, item)
-            group = running
-        group.add(call_id, (at, sent, flow, data))
-        if group is running:
-            if _is_end(data):
-                for item in running.take(call_id):
-                    others.add(call_id, item)
-            running.limit(RUNNING_BYTES, RUNNING_BYTES)
-        others.limit(MAX_MESSAGES, MAX_BYTES)
+            for earlier in others.take(call_id):  # a challenge before, say
+                running.add(call_id, earlier)
+            runs = True
+        (running if runs else others).add(call_id, item)
+        if runs and _is_end(data):
+            for earlier in running.take(call_id):
+                others.add(call_id, earlier)
 
     def about(self, sip_call_id: str, offset: float) -> list[TracedMessage]:
         """Return the messages with this Call-ID, oldest first, without the keys of their sound.
 
         `offset` is Unix time minus monotonic time.
         """
+        self._sort()
         wanted = sip_call_id.encode("utf-8", "surrogateescape")
         kept = (self._running.calls.get(wanted) or self._others.calls.get(wanted) or []) if wanted else []
         return [TracedMessage(at + offset, sent, flow, without_keys(data)) for at, sent, flow, data in kept]
