@@ -1,4 +1,4 @@
-"""Sound files as sources: WAV by ourselves, MP3, FLAC and Ogg by miniaudio or soundfile; threads of this file read them."""
+"""Sound files as sources: WAV by ourselves, MP3 and FLAC by miniaudio, Ogg by soundfile; threads of this file read them."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def open_samples(path: str) -> Samples:
 
 
 def _decoded(path: str, found: Container) -> Samples:
-    if found.kind != "opus":  # which miniaudio does not know
+    if found.kind in ("flac", "mp3"):  # miniaudio knows no Opus, and a damaged Vorbis file makes it end the process
         try:
             return _MiniaudioSamples(path, found)
         except ImportError:
@@ -120,7 +120,7 @@ class _WavSamples:
 
 
 class _MiniaudioSamples:
-    """MP3, FLAC and Vorbis."""
+    """MP3 and FLAC."""
 
     def __init__(self, path: str, found: Container) -> None:
         import miniaudio  # raises ImportError where there is no wheel of it
@@ -166,7 +166,7 @@ class _MiniaudioSamples:
 
 
 class _SoundfileSamples:
-    """Opus, and everything else where there is no miniaudio."""
+    """Ogg, and everything else where there is no miniaudio."""
 
     def __init__(self, path: str) -> None:
         import soundfile
