@@ -22,6 +22,8 @@ from offhook.cli.doctor.configuration import look_at_configuration, look_at_pass
 from offhook.cli.doctor.finding import Finding, listed, milliseconds, within
 from offhook.cli.doctor.nat import look_through_stun
 from offhook.io.audio.backend import BackendError, FoundDevice, OpenDevice, Pull, Push
+from offhook.io.media_ports import PortPool
+from offhook.io.media_wire import MediaOptions
 from offhook.media import stun
 from offhook.media.messages import DeviceInfo
 from offhook.phone.settings import AccountSettings
@@ -32,6 +34,7 @@ from offhook.storage.config import Config
 from offhook.storage.paths import paths
 from offhook.storage.privacy import keep_private, private_again
 from offhook.testing.backend import FakeBackend
+from offhook.testing.ipv6 import NO_IPV6, has_ipv6
 from offhook.testing.served import answering, served
 from offhook.testing.sharing import share
 from offhook.testing.threaded import UdpPeer, sip_peer
@@ -441,7 +444,22 @@ def test_open_files_are_compared_with_the_calls(case: Case) -> None:
     case.phone = PhoneFacts(about={"pid": os.getpid(), "max_calls": 90000})
     found = only(ports.look_at_descriptors(case))
     assert found.level == "warning"
-    assert "ulimit -n 270064" in found.advice
+    assert "ulimit -n 360064" in found.advice
+    case.phone = PhoneFacts(about={"pid": os.getpid(), "max_calls": 90000, "sip_host": "::"})
+    assert "ulimit -n 540064" in only(ports.look_at_descriptors(case)).advice
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("::", marks=pytest.mark.skipif(not has_ipv6(), reason=NO_IPV6))])
+def test_a_call_is_counted_with_the_sockets_it_really_has(host: str) -> None:
+    pool = PortPool(MediaOptions(host=host, pool=1))
+    try:
+        sockets = [end for pair in pool.take(pool.fill()[0]) for end in pair]
+        for end in sockets:
+            end.close()
+        beside = 2 if sys.platform == "linux" else 1  # a file, and what `io.media_ports.Twins` opens
+        assert ports.descriptors_a_call(host) == len(sockets) + beside
+    finally:
+        pool.close()
 
 
 def test_a_datagram_to_ourselves_arrives(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,7 +73,7 @@ def _read_commands(pipe: IO[bytes], loop: MediaLoop) -> None:
 
 
 def claim_resources() -> None:
-    """Ask for what many calls need: three descriptors each, and a turn at once when a packet is due.
+    """Ask for what many calls need: several descriptors each, and a turn at once when a packet is due.
 
     On a busy machine a thread of usual priority waits 3 to 40 ms for one; where the system grants none better, so it stays.
     """

@@ -19,8 +19,10 @@ from offhook.sip.stack import host_port
 
 SAMPLE = 16
 """Port pairs of the RTP range that are tried."""
-DESCRIPTORS_A_CALL = 3
-"""Sockets for RTP and RTCP, and a file that is played or recorded."""
+DESCRIPTORS_A_FAMILY = 2
+"""Sockets of a call in each address family: RTP and RTCP. With `sip.host = "::"` they stay open in both."""
+DESCRIPTORS_A_CALL = 2 if sys.platform == "linux" else 1
+"""Besides: a file that is played or recorded, and on Linux the socket that is connected to the far end."""
 DESCRIPTORS_BESIDE = 64
 """What the phone has open besides calls: SIP, the local socket and its clients, the history, ports made ready."""
 LOOPBACK_WITHIN = 1.0
@@ -131,14 +133,20 @@ def look_at_descriptors(case: Case) -> Iterator[Finding]:
     limit = _descriptors(case)
     if limit is None:
         return
-    calls = max(0, (limit - DESCRIPTORS_BESIDE) // DESCRIPTORS_A_CALL)
+    each = descriptors_a_call(case.sip_host)
+    calls = max(0, (limit - DESCRIPTORS_BESIDE) // each)
     wanted = int(case.fact("max_calls", case.config.phone.max_calls))
     text = f"{limit} may be open at once, enough for about {calls} calls"
     if wanted > calls or calls < 1:
         yield Finding("open files", "warning", f"{text}, but phone.max_calls is {wanted}",
-                      f"raise it before the start: ulimit -n {DESCRIPTORS_BESIDE + DESCRIPTORS_A_CALL * max(wanted, 1)}")
+                      f"raise it before the start: ulimit -n {DESCRIPTORS_BESIDE + each * max(wanted, 1)}")
     else:
         yield Finding("open files", "ok", text)
+
+
+def descriptors_a_call(host: str) -> int:
+    """Return how many files and sockets one call has open, where `host` is listened on."""
+    return DESCRIPTORS_A_FAMILY * len(families_of(host)) + DESCRIPTORS_A_CALL
 
 
 def _descriptors(case: Case) -> int | None:
