@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from offhook.sip import events
+from offhook.sip import auth, events
+from offhook.sip.events import Body
 from offhook.sip.outgoing import FAILOVER_AFTER, INVITE_FAILOVER_AFTER
 from offhook.sip.uri import Uri
 from offhook.testing.endpoints import ANSWER, OFFER, Peer, add_endpoint
@@ -212,12 +213,179 @@ def test_a_registered_flow_is_waited_for_where_there_is_no_other() -> None:
     assert len({each.via.branch for each in only.requests("INVITE")}) == 1
 
 
-def test_a_new_offer_in_a_call_stays_where_it_is() -> None:
-    wire, alice, (first, second) = stage()
+def talking(contact: str = "<sip:peer@pbx.example>") -> tuple[Wire, Node, list[Peer]]:
+    """Return a call that stands, by way of the first of two addresses; what was said until then is forgotten."""
+    wire, alice, peers = stage()
     alice.execute(events.Invite("c", "alice", TARGET, OFFER))
     wire.run(0.1)
-    first.answer(first.requests("INVITE")[0], 200, tag="a", body=ANSWER, contact="<sip:peer@pbx.example>")
+    peers[0].answer(peers[0].requests("INVITE")[0], 200, tag="a", body=ANSWER, contact=contact)
     wire.run(0.2)
+    peers[0].got.clear()
+    return wire, alice, peers
+
+
+def test_a_new_offer_in_a_call_goes_on_to_the_next_address_and_so_does_all_that_follows() -> None:
+    wire, alice, (dead, alive) = talking()
+    alice.execute(events.Reoffer("c", OFFER))
+    wire.run(wire.now + INVITE_FAILOVER_AFTER + 0.1)
+    first, second = dead.requests("INVITE"), alive.requests("INVITE")
+    assert len(first) == 4
+    (again,) = second
+    assert (again.cseq, again.to.tag) == (first[0].cseq, "a")  # RFC 3263 4.3: the same request under another branch
+    assert again.via.branch != first[0].via.branch
+    alive.answer(again, 200, body=ANSWER)
+    wire.run(wire.now + 0.2)
+    assert alice.of(events.OfferAnswered)
+    assert methods(alive) == ["INVITE", "ACK"]
+    alice.execute(events.End("c"))
+    wire.run(wire.now + 0.2)
+    assert methods(dead) == ["INVITE"] * 4, "the address that was silent is not asked again"
+    alive.answer(alive.requests("BYE")[0], 200)
+    assert settled(wire, alice)
+
+
+def test_a_new_offer_that_is_answered_late_is_acknowledged_and_counts_once() -> None:
+    wire, alice, (slow, quick) = talking()
+    alice.execute(events.Reoffer("c", OFFER))
+    wire.run(wire.now + INVITE_FAILOVER_AFTER + 0.1)
+    second = quick.requests("INVITE")[0]
+    quick.answer(second, 100)
+    wire.run(wire.now + 0.2)
+    answer = slow.answer(slow.requests("INVITE")[0], 200, body=ANSWER)
+    wire.run(wire.now + 0.2)
+    assert len(alice.of(events.OfferAnswered)) == 1, "whichever way it comes, the far end of a call is one"
+    quick.answer(second, 491)
+    slow.send(answer)
+    wire.run(wire.now + 6)
+    assert len(alice.of(events.OfferAnswered)) == 1
+    assert [each.cseq.number for each in quick.requests("ACK") + slow.requests("ACK")] == [2, 2, 2]
+    assert len(quick.requests("INVITE")) == 1
+    assert not alice.of(events.SessionEnded)
+
+
+def test_a_late_answer_to_an_offer_that_was_made_again_is_not_that_of_the_new_one() -> None:
+    wire, alice, (slow, quick) = talking()
+    alice.execute(events.Reoffer("c", OFFER))
+    wire.run(wire.now + INVITE_FAILOVER_AFTER + 0.1)
+    quick.answer(quick.requests("INVITE")[0], 491)
+    wire.run_until(lambda: len(quick.requests("INVITE")) == 2, 5)
+    slow.answer(slow.requests("INVITE")[0], 200, body=ANSWER)
+    wire.run(wire.now + 0.2)
+    assert not alice.of(events.OfferAnswered)
+    assert [each.cseq.number for each in slow.requests("ACK")] == [2]  # where its Contact says it is
+    quick.answer(quick.requests("INVITE")[1], 200, body=ANSWER)
+    wire.run(wire.now + 0.2)
+    assert len(alice.of(events.OfferAnswered)) == 1
+    assert not alice.of(events.SessionEnded)
+
+
+def test_a_new_offer_waits_where_the_far_end_has_one_address() -> None:
+    wire, alice, (first, second) = talking("<sip:peer@10.0.0.7>")
     alice.execute(events.Reoffer("c", OFFER))
     wire.run(20)
     assert not second.got
+    assert len({each.via.branch for each in first.requests("INVITE")}) == 1
+    wire.run(40)
+    assert [(each.by, each.status) for each in alice.of(events.SessionEnded)] == [("network", 408)]
+
+
+def test_any_other_request_in_a_call_goes_on_to_the_next_address() -> None:
+    wire, alice, (dead, alive) = talking()
+    alice.execute(events.SendInfo("c", "i", Body("text/plain", b"x")))
+    wire.run(wire.now + FAILOVER_AFTER + 0.1)
+    alive.answer(alive.requests("INFO")[0], 100)
+    wire.run(wire.now + 0.2)
+    dead.answer(dead.requests("INFO")[0], 200)  # too late: the other one has begun
+    alive.answer(alive.requests("INFO")[0], 200)
+    wire.run(wire.now + 0.2)
+    assert [(each.request, each.status) for each in alice.of(events.RequestDone)] == [("i", 200)]
+    dead.answer(dead.requests("INFO")[0], 200)  # now it says so, too
+    wire.run(wire.now + 0.2)
+    assert len(alice.of(events.RequestDone)) == 1
+    alice.execute(events.End("c"))
+    wire.run(wire.now + 0.2)
+    alive.answer(alive.requests("BYE")[0], 200)
+    assert settled(wire, alice)
+
+
+# --- two addresses of one server
+
+
+def test_a_server_that_has_the_call_from_its_other_address_is_waited_for_there() -> None:
+    wire, alice, (slow, other) = stage()
+    dial(wire, alice)
+    other.answer(other.requests("INVITE")[0], 482, tag="m")
+    wire.run(5)
+    assert not alice.of(events.SessionEnded)
+    invite = slow.requests("INVITE")[0]
+    assert len(slow.requests("INVITE")) == 5, "one copy more, in case an answer was lost"
+    slow.answer(invite, 180, tag="a")
+    wire.run(6)
+    slow.answer(invite, 200, tag="a", body=ANSWER)
+    wire.run(6.1)
+    assert [event.fork for event in alice.of(events.SessionAnswered)] == ["a"]
+    assert methods(other) == ["INVITE", "ACK"]
+    alice.execute(events.End("c"))
+    wire.run(7)
+    slow.answer(slow.requests("BYE")[0], 200)
+    assert settled(wire, alice)
+
+
+def test_merged_at_the_third_address_and_answered_by_the_second() -> None:
+    wire, alice, (dead, slow, other) = stage(3)
+    dial(wire, alice)
+    wire.run(2 * INVITE_FAILOVER_AFTER + 0.1)
+    other.answer(other.requests("INVITE")[0], 482, tag="m")
+    wire.run(9)
+    slow.answer(slow.requests("INVITE")[0], 200, tag="a", body=ANSWER)
+    wire.run(9.1)
+    assert [event.fork for event in alice.of(events.SessionAnswered)] == ["a"]
+    alice.execute(events.End("c"))
+    wire.run(9.2)
+    slow.answer(slow.requests("BYE")[0], 200)
+    assert not dead.requests("BYE")
+    assert settled(wire, alice)
+
+
+def test_a_merged_call_that_stays_silent_ends_in_a_time_out_and_a_loop_at_once() -> None:
+    wire, alice, (_, other) = stage()
+    dial(wire, alice)
+    other.answer(other.requests("INVITE")[0], 482, tag="m")
+    wire.run(31)
+    assert not alice.of(events.SessionEnded)
+    wire.run(33)
+    assert [(each.by, each.status) for each in alice.of(events.SessionEnded)] == [("network", 408)]
+    assert settled(wire, alice)
+    alice.execute(events.Invite("d", "alice", Uri.sip("peer", ADDRESSES[1]), OFFER))
+    wire.run(wire.now + 0.1)
+    other.answer(other.requests("INVITE")[-1], 482, tag="m")
+    wire.run(wire.now + 0.1)
+    assert alice.of(events.SessionEnded)[-1].status == 482
+
+
+def test_a_text_that_both_addresses_of_a_server_got_is_not_told_as_failed() -> None:
+    wire, alice, (slow, other) = stage()
+    alice.execute(events.SendRequest("m", "alice", "MESSAGE", TARGET, Body("text/plain", b"hello")))
+    wire.run(FAILOVER_AFTER + 0.1)
+    other.answer(other.requests("MESSAGE")[0], 482, tag="m")
+    wire.run(7)
+    slow.answer(slow.requests("MESSAGE")[0], 200, tag="a")
+    wire.run(8)
+    assert [each.status for each in alice.of(events.RequestDone)] == [200]
+    assert settled(wire, alice)
+
+
+def test_a_challenge_that_comes_late_does_not_end_the_call() -> None:
+    wire = Wire()
+    alice = add_endpoint(wire, "alice", "10.0.0.1", password="secret")
+    slow, quick = (Peer(wire, "pbx.example", host) for host in ADDRESSES[:2])
+    asks = (("Proxy-Authenticate", auth.make_challenge("pbx", "n")),)
+    dial(wire, alice)
+    quick.answer(quick.requests("INVITE")[0], 407, tag="q", headers=asks)
+    wire.run(wire.now + 0.015)  # the answer to it is on its way
+    slow.answer(slow.requests("INVITE")[0], 407, tag="s", headers=asks)
+    wire.run(wire.now + 0.1)
+    assert not alice.of(events.SessionEnded)
+    quick.answer(quick.requests("INVITE")[-1], 200, tag="b", body=ANSWER)
+    wire.run(wire.now + 0.1)
+    assert [event.fork for event in alice.of(events.SessionAnswered)] == ["b"]

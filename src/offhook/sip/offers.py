@@ -161,8 +161,8 @@ class Offers:
         dialog.refresh(response)
         if not by_update:
             session.ack(dialog, out.cseq, None, now)
-        if self.state is not OfferState.SENT:
-            return
+        if self.state is not OfferState.SENT or (not by_update and self.sent is not None and self.sent.cseq != out.cseq):
+            return  # the late answer of an address that was given up, to an earlier offer than the one that is open
         self.state = OfferState.NONE
         if by_update:
             self.renewed = True

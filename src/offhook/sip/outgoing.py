@@ -33,14 +33,15 @@ class Outgoing:
     """A request that keeps trying until it has an answer. ACK (to a 2xx) has no answer: it is sent, and sent again on demand.
 
     `headers` holds From, To, Call-ID, Route and whatever else is fixed; Via, CSeq, Contact and credentials are made for
-    each attempt, because they depend on the flow and on how often we were challenged. `late` marks the twin that hears what is
-    left of an INVITE that was given up for another address.
+    each attempt, because they depend on the flow and on how often we were challenged. `late` marks the twin that hears what an
+    address still says that was given up for another one.
     """
 
     __slots__ = (
         "_answered",
         "_challenges",
         "_flows",
+        "_left",
         "_payload",
         "_reconnected",
         "_resolved",
@@ -99,6 +100,7 @@ class Outgoing:
         self._reconnected = False
         self._answered: set[tuple[str, bool]] = set()
         self._challenges = 0
+        self._left: list[Outgoing] = []  # twins, each at an address that was given up
         self._payload = b""
 
     def start(self, now: float) -> None:
@@ -111,6 +113,7 @@ class Outgoing:
         self.over = True
         if self.client is not None:
             self.client.step(Input.ABANDON, 0.0)
+        self._forget_left(0.0)
 
     @property
     def sent(self) -> bool:
@@ -225,11 +228,16 @@ class Outgoing:
             # RFC 3263 4.3: this server has no time for us, the next one may have
             self.stack.suspect(self.flow, now)
             self._try_next(response.reason, now)
+        elif response.status == 482 and not self.over and self._return(now):
+            pass
         elif response.status >= 300:
             self._finish(response.status, response.reason, response, now)
-        elif self.on_answer is not None:
-            # 2xx too: copies and forks of a 2xx to INVITE go on arriving
-            self.on_answer(self, response.status, response.reason, response, now)
+        else:
+            if response.status >= 200 and self.method != "INVITE":
+                self._forget_left(now)
+            if self.on_answer is not None:
+                # 2xx too: copies and forks of a 2xx to INVITE go on arriving
+                self.on_answer(self, response.status, response.reason, response, now)
 
     def _on_failure(self, status: int, reason: str, now: float) -> None:
         broken = self.client.broken if self.client is not None else None
@@ -246,12 +254,7 @@ class Outgoing:
 
     @property
     def _may_go_elsewhere(self) -> bool:
-        """Whether another address may do: one is known, or the name we came here by may have more.
-
-        A new offer inside a call stays where it is: its far end would take the second copy for a second offer.
-        """
-        if self.method == "INVITE" and self.request is not None and self.request.to.tag:
-            return False
+        """Whether another address may do: one is known, or the name we came here by may have more."""
         return bool(self._flows) or not (self._resolved or _is_number(self.hop.host))
 
     def _limit_silence(self, client: ClientTransaction, now: float) -> None:
@@ -276,16 +279,16 @@ class Outgoing:
     def _pass_over(self, client: ClientTransaction, now: float) -> None:
         """Ask the next address, this one being silent (RFC 3263 4.3)."""
         self.stack.suspect(client.flow, now)
-        if self.method == "INVITE":
-            self._leave(client, now)
-        else:
-            client.step(Input.ABANDON, now)
+        self._leave(client, now)
         self._try_next("", now)
 
     def _leave(self, client: ClientTransaction, now: float) -> None:
-        """Stop asking an address for a call, and have a twin hear what it may still say."""
+        """Stop asking an address, and have a twin hear what it may still say."""
         twin = copy(self)
         twin.over = twin.late = True
+        if self.method != "INVITE":
+            twin.on_answer = None  # one answer is enough; a second call would have to be ended
+        self._left.append(twin)
         client.on_response = lambda response, then: self._on_late_response(twin, client, response, then)
         client.on_failure = _ignore_failure
         client.step(Input.HUSH, now)
@@ -293,19 +296,48 @@ class Outgoing:
     def _on_late_response(self, twin: Outgoing, client: ClientTransaction, response: Response, now: float) -> None:
         """Take the address that answers first. One that comes too late is the twin's: it does not ring at two places."""
         asked = self.client
-        if self.over or asked is None or asked.state not in _UNHEARD:
+        if self.over or asked is None or asked.state not in _UNHEARD or twin.cseq != self.cseq:
             twin._on_response(response, now)
             return
         self._leave(asked, now)
+        self._take_back(twin, client)
+        self._on_response(response, now)
+
+    def _take_back(self, twin: Outgoing, client: ClientTransaction) -> None:
+        """Go on where this twin was."""
+        self._left.remove(twin)
         client.on_response, client.on_failure = self._on_response, self._on_failure
         self.client, self.flow, self.request, self.branch = client, twin.flow, twin.request, twin.branch
         self.cseq, self._payload = twin.cseq, twin._payload
-        self._on_response(response, now)
+
+    def _return(self, now: float) -> bool:
+        """Go back to an address that was given up: who answers 482 has the request from there (RFC 3261 8.2.2.2).
+
+        Two addresses of one server, or two proxies before one phone; the answer comes the way the first copy went.
+        """
+        waiting = [(twin, twin.client) for twin in self._left
+                   if twin.client is not None and twin.client.state in _UNHEARD and twin.cseq == self.cseq]
+        if not waiting:
+            return False
+        for _, client in waiting:
+            client.step(Input.RETRY, now)  # an answer that was lost is said again
+        self._take_back(*waiting[-1])
+        self._flows = []
+        return True
+
+    def _forget_left(self, now: float) -> None:
+        """What silent addresses may still say is of no interest any more."""
+        for twin in self._left:
+            if twin.client is not None:
+                twin.client.step(Input.ABANDON, now)
+        self._left = []
 
     def _finish(self, status: int, reason: str, response: Response | None, now: float) -> None:
         if self.over:
             return
         self.over = True
+        if self.method != "INVITE":
+            self._forget_left(now)
         if self.on_answer is not None:
             self.on_answer(self, status, reason, response, now)
 

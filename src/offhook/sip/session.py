@@ -324,7 +324,13 @@ class Session:
             dialog.flow, dialog.hop = out.flow, out.hop
             if method == "INVITE":
                 self.offers.sent = out
-        return Outgoing(self.stack, method, uri, items + headers, hop=hop, next_cseq=next_cseq, on_answer=on_answer,
+
+        def answered(out: Outgoing, status: int, reason: str, response: Response | None, now: float) -> None:
+            if response is not None and not out.late:
+                dialog.flow, dialog.hop = out.flow, out.hop  # it may be another address than the one that was asked first
+            if on_answer is not None:
+                on_answer(out, status, reason, response, now)
+        return Outgoing(self.stack, method, uri, items + headers, hop=hop, next_cseq=next_cseq, on_answer=answered,
                         identity=self.identity, contact_user=self.contact_user if contact else None, body=body, flow=flow,
                         on_sent=remember)
 

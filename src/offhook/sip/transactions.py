@@ -125,6 +125,7 @@ CLIENT: Final[Table] = {
     (State.TRYING, Input.END): _TIMED_OUT,
     (State.TRYING, Input.TRANSPORT_ERROR): _BROKEN,
     (State.TRYING, Input.ABANDON): _GONE,
+    (State.TRYING, Input.HUSH): (State.TRYING, (Action.STOP_RETRY,)),
     (State.TRYING, Input.RECEIVE_1XX): (State.PROCEEDING, (Action.DELIVER,)),
     (State.TRYING, Input.RECEIVE_2XX): _DONE,
     (State.TRYING, Input.RECEIVE_FAILURE): _DONE,
