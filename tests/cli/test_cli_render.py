@@ -37,6 +37,11 @@ def test_bursts_and_what_came_late() -> None:
     assert "(1.0 %), late 7, 3 bursts of 240 ms with 50 % lost, jitter" in text
 
 
+def test_packets_out_of_order_and_played_longer_or_shorter() -> None:
+    text = shown(structs.replace(FIGURES, packets_reordered=5, stretched=2, shrunk=3))
+    assert "(1.0 %), reordered 5, stretched 2, shrunk 3, jitter" in text
+
+
 def test_a_far_end_that_reports_nothing() -> None:
     text = shown(structs.replace(FIGURES, remote_mos=None, remote_rating=None, rtt_ms=None))
     assert "they hear    nothing heard of it yet\ndelay        mouth to ear 72 ms" in text

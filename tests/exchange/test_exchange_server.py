@@ -125,7 +125,7 @@ class RealPhone(asyncio.DatagramProtocol):
         self.rtp.sendto(struct.pack(">BBHII", 0x80, kind, self._sequence, stamp, 77) + payload, self.remote)
 
     async def press(self, digit: str) -> None:
-        for payload, _end in event_packets(digit, 100):
+        for payload, _since, _end in event_packets(digit, 100):
             await asyncio.sleep(0.02)
             self.say(payload, 101, timestamp=50_000)
 

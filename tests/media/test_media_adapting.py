@@ -105,7 +105,7 @@ def test_where_packets_are_lost_the_next_one_is_waited_for() -> None:
 def test_a_tone_has_no_seam_while_the_delay_is_changed(name: str) -> None:
     rate = codec(name).rate
     heard, used, _ = hear(tone(24.0, rate), BadNetwork(jitter_s=0.050, seed=5), name=name)
-    assert used.buffer.stretched >= 1
+    assert used.buffer.shrunk >= 1
     start, end = rate // 2, rate * 23
     bend = max(abs(heard[at + 1] - 2 * heard[at] + heard[at - 1]) for at in range(start, end))
     exact = 9000 * (math.tau * 300 / rate) ** 2
@@ -198,6 +198,6 @@ def test_two_clocks_apart_for_an_hour(skew_ppm: float) -> None:
             worst = max(worst, used.buffer.delay_ms)
         before = frame[-2:]
     assert used.buffer.missing == used.buffer.late == used.buffer.resyncs == quiet == 0
-    assert used.buffer.stretched >= 3600 * 200e-6 / 0.020
+    assert used.buffer.stretched + used.buffer.shrunk >= 3600 * 200e-6 / 0.020
     assert worst + 20.0 <= 50.0
     assert bend <= 1.6 * 9000 * (math.tau * 300 / RATE) ** 2 + 600

@@ -278,6 +278,86 @@ def test_broken_amr_is_told(name: str, payload: bytes) -> None:
     assert back.units(payload) in (0, 160)
 
 
+def mode_of(payload: bytes, name: str) -> int:
+    """Return the mode of the first frame (RFC 4867 4.3.2, 4.4.2)."""
+    bits = int.from_bytes(payload[:2], "big")
+    return bits >> (3 if name == "AMR/OCTETS" else 7) & 0x0F
+
+
+def requesting(payload: bytes, mode: int) -> bytes:
+    return bytes((mode << 4 | payload[0] & 0x0F,)) + payload[1:]
+
+
+def modes_after(name: str, fmtp: str, request: int, count: int = 1) -> list[int]:
+    """Return the modes of `count` frames that are sent after a payload with this request was heard."""
+    speaking, hearing, far = chosen(name, fmtp), chosen(name), chosen(name)
+    assert hearing.steer is not None
+    hearing.steer(speaking)
+    sound = sine(440.0, 20, 8000)
+    speaking.encode(sound)
+    hearing.units(requesting(far.encode(sound), request))
+    return [mode_of(speaking.encode(sound), name) for _ in range(count)]
+
+
+@pytest.mark.parametrize("name", ["AMR", "AMR/OCTETS"])
+@pytest.mark.parametrize(
+    ("fmtp", "request_", "mode"),
+    [("", 0, 0), ("", 4, 4), ("", 7, 7), ("", 15, 7), ("mode-set=0,2,4", 7, 4), ("mode-set=0,2,4", 3, 2),
+     ("mode-set=2,4", 1, 2), ("mode-set=0,2,4", 15, 4), ("", 8, 7), ("", 14, 7)],
+)  # fmt: skip
+def test_amr_is_sent_in_no_better_mode_than_the_far_end_requests(name: str, fmtp: str, request_: int, mode: int) -> None:
+    assert modes_after(name, fmtp, request_) == [mode]
+
+
+def test_an_amr_request_holds_until_the_next_one_and_what_is_none_is_ignored() -> None:
+    speaking, hearing = chosen("AMR"), chosen("AMR")
+    assert hearing.steer is not None
+    hearing.steer(speaking)
+    sound = sine(440.0, 20, 8000)
+    said = []
+    for request in (1, 9, 13, 5, 15):
+        hearing.units(requesting(chosen("AMR").encode(sound), request))
+        said.append(mode_of(speaking.encode(sound), "AMR"))
+    assert said == [1, 1, 1, 5, 7]
+    hearing.units(bytes((2 << 4,)))  # no payload at all
+    assert mode_of(speaking.encode(sound), "AMR") == 7
+    hearing.steer(chosen("PCMU"))
+    hearing.units(requesting(chosen("AMR").encode(sound), 0))
+
+
+def test_the_mode_of_amr_changes_as_the_far_end_can_follow() -> None:
+    """RFC 4867 8.1: only in every other frame, and only to the next mode of the set."""
+    assert modes_after("AMR", "mode-change-period=2", 0, 4) == [7, 0, 0, 0]
+    assert modes_after("AMR", "mode-change-neighbor=1;mode-set=0,2,4,7", 0, 4) == [4, 2, 0, 0]
+    assert modes_after("AMR", "mode-change-period=2; mode-change-neighbor=1", 5, 6) == [7, 6, 6, 5, 5, 5]
+
+
+@pytest.mark.parametrize("name", ["AMR", "AMR/OCTETS"])
+def test_amr_asks_for_slower_modes_while_much_is_lost(name: str) -> None:
+    out, back = chosen(name, "mode-set=0,2,4"), chosen(name)
+    assert out.ask is not None
+    sound = sine(440.0, 20, 8000)
+    asked = []
+    for lost in (0.0, 0.06, 0.5, 0.5, 0.03, 0.0, 0.01, 0.0):
+        out.ask(lost)
+        payload = out.encode(sound)
+        asked.append(payload[0] >> 4)
+        assert back.units(payload) == 160
+    assert asked == [15, 2, 0, 0, 0, 2, 15, 15]
+
+
+def test_two_phones_with_amr_slow_down_on_a_bad_line_and_come_back() -> None:
+    """What side 0 loses makes it ask; side 1 obeys in what it sends, and only that."""
+    pair = Pair(Weather(loss=0.15), **speaking("AMR"))
+    pair.run(25.0)
+    bad = [mode_of(packet[12:], "AMR") for side, port, packet in pair.sent if side == 1 and port == 4000][-20:]
+    assert max(bad) < 7
+    pair.weather = Weather()
+    pair.run(70.0)
+    good = [mode_of(packet[12:], "AMR") for side, port, packet in pair.sent if side == 1 and port == 4000][-20:]
+    assert set(good) == {7}
+
+
 # --- in streams ----------------------------------------------------------------------------------------------------
 
 

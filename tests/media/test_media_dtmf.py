@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from virtual_media import Pair, Weather
 
+from offhook.media.codecs.kinds import missing
 from offhook.media.dtmf import DIGITS, END, EVENT, EventReceiver, event_packets, normal
 from offhook.media.messages import DigitReceived, DigitsDone, DigitSent, SendDigits, StartPlayback
 from offhook.media.rtp import HEADER
@@ -30,14 +31,57 @@ def event(digit: str, units: int, *, end: bool = False) -> bytes:
 
 def test_packets_of_an_event_grow_and_end_three_times() -> None:
     packets = list(event_packets("#", 100))
-    assert [EVENT.unpack(payload) for payload, _ in packets] == [
+    assert [EVENT.unpack(payload) for payload, _, _ in packets] == [
         (11, 10, 160), (11, 10, 320), (11, 10, 480), (11, 10, 640), (11, 0x8A, 800), (11, 0x8A, 800), (11, 0x8A, 800),
     ]  # fmt: skip
-    assert [is_end for _, is_end in packets] == [False] * 4 + [True] * 3
+    assert [is_end for _, _, is_end in packets] == [False] * 4 + [True] * 3
+    assert {since for _, since, _ in packets} == {0}
 
 
-def test_an_endless_key_stays_within_sixteen_bits() -> None:
-    assert all(EVENT.unpack(payload)[2] <= 0xFFFF for payload, _ in event_packets("1", 60_000))
+@pytest.mark.parametrize(("clock", "segments"), [(8000, 2), (48_000, 8)])
+def test_a_long_event_comes_in_segments(clock: int, segments: int) -> None:
+    """RFC 4733 2.5.1.3: each but the last ends with 0xFFFF and no end bit, three times; the next begins where it stopped."""
+    packets = [(*EVENT.unpack(payload), since, is_end) for payload, since, is_end in event_packets("1", 10_000, clock)]
+    assert len(packets) == 500 + 2
+    starts = sorted({since for _, _, _, since, _ in packets})
+    assert starts == [number * 0xFFFF for number in range(segments)]
+    for start in starts:
+        lengths = [units for _, _, units, since, _ in packets if since == start]
+        assert lengths == sorted(lengths)
+        assert lengths[-3:] == [0xFFFF if start != starts[-1] else 10 * clock - start] * 3
+    frame = clock // 50
+    told = [(units, units + since) for _, _, units, since, _ in packets[:500]]
+    assert all(sum_ == elapsed * frame for elapsed, (units, sum_) in enumerate(told, 1) if units != 0xFFFF)
+    assert [(flags >> 7, is_end) for _, flags, _, _, is_end in packets] == [(0, False)] * 499 + [(1, True)] * 3
+
+
+@pytest.mark.parametrize("duration_ms", range(1300, 1480, 20))
+def test_an_event_that_ends_about_where_its_segment_does(duration_ms: int) -> None:
+    receiver, told = EventReceiver(), []
+    for step, (payload, since, _) in enumerate(event_packets("5", duration_ms, 48_000)):
+        receiver.clock = receiver.timeline = 48_000
+        told += receiver.receive(1000 + since, payload, 20.0 * step)
+    assert told == [("5", duration_ms)]
+
+
+@pytest.mark.parametrize(
+    ("name", "clock", "events"), [("PCMU", 8000, 8000), ("OPUS", 48_000, 48_000), ("OPUS", 48_000, 8000)]
+)
+@pytest.mark.parametrize("weather", [Weather(), Weather(loss=0.05, double=0.1, jitter=0.030)])
+def test_keys_held_for_long_arrive_as_one_press_each(name: str, clock: int, events: int, weather: Weather) -> None:
+    if reason := missing(name):
+        pytest.skip(reason)
+    pair = Pair(weather, 3)
+    for side in (0, 1):
+        pair.configure(side, codec=name, payload_type=111, receive_types=((111, name),), clock_rate=clock, event_clock=events)
+    pair.run(0.5)
+    pair.do(0, SendDigits("c", "r", "5*", duration_ms=20_000))
+    pair.run(42.0)
+    assert [(report.digit, report.duration_ms) for report in pair.of(1, DigitReceived)] == [("5", 20_000), ("*", 20_000)]
+    marked = [header for side, port, packet in pair.sent if side == 0 and port == 4000
+              if (header := HEADER.unpack_from(packet))[1] == 0x80 | 101]
+    assert len(marked) == 2
+    assert [report.error for report in pair.of(0, DigitsDone)] == [""]
 
 
 def test_normal() -> None:
@@ -112,6 +156,17 @@ def test_lost_ends_are_replaced_by_patience() -> None:
     assert receiver.expire(200.0) == []
     assert receiver.expire(400.0) == [("7", 160)]
     assert receiver.receive(1000, event("7", 1440, end=True), 410.0) == []  # a straggler
+
+
+def test_a_press_that_was_cut_short_is_not_heard_again_in_its_next_segments() -> None:
+    receiver = EventReceiver()
+    receiver.receive(100, event("7", 60_000), 0.0)
+    assert receiver.expire(300.0) == [("7", 7500)]
+    for number in (1, 2):
+        assert receiver.receive(100 + number * 0xFFFF, event("7", 1600), 1000.0 * number) == []
+        assert receiver.expire(1000.0 * number + 300.0) == []
+    assert receiver.receive(100 + 3 * 0xFFFF, event("7", 800, end=True), 4000.0) == []
+    assert receiver.receive(100 + 4 * 0xFFFF + 1, event("7", 800, end=True), 5000.0) == [("7", 100)], "a new press"
 
 
 def test_a_new_key_ends_the_old_one() -> None:

@@ -147,7 +147,7 @@ def test_speech_is_shortened_too_when_there_is_no_silence() -> None:
     burst = [(300.0 if n < 15 else 20.0 * n, 160 * n, loud) for n in range(300)]
     play(burst, 300, buffer)
     assert buffer.delay_ms < 320
-    assert buffer.stretched > 5
+    assert buffer.stretched + buffer.shrunk > 5
 
 
 def test_a_far_clock_that_runs_fast_or_slow_is_followed() -> None:
@@ -228,4 +228,4 @@ def test_no_frame_plays_out_of_order_or_twice_unless_time_is_stretched(seed: int
     played = heard(play(arrivals, 220, buffer))
     # A period that is doubled is heard twice, and one that is left out is a mixture that begins with the first of both.
     assert played == sorted(played)
-    assert len(played) - len(set(played)) <= buffer.stretched
+    assert len(played) - len(set(played)) <= buffer.stretched + buffer.shrunk

@@ -112,7 +112,7 @@ class Varying:
         self.decoded: list[bytes] = []
         self.concealed = 0
 
-    expect_loss = None
+    expect_loss = steer = ask = None
 
     def encode(self, pcm: bytes) -> bytes:
         return b"\x01" + pcm[:4]

@@ -80,11 +80,25 @@ def test_figures_agree_with_the_weather() -> None:
     assert last.loss == pytest.approx(0.10, abs=0.02)
     assert last.packets_received + last.packets_lost == pytest.approx(50 * 60, abs=260)
     assert last.packets_duplicate > 50
+    assert last.packets_reordered > 100
+    assert last.stretched == last.shrunk == 0, "nobody listens"
     assert 5 < last.jitter_ms < 15
     assert last.rtt_ms == pytest.approx(2 * 55, abs=45)
     assert last.remote_loss == pytest.approx(0.1, abs=0.08)
     assert last.remote_jitter_ms == pytest.approx(10, abs=5)
     assert 1.5 < last.mos < 3.6
+
+
+def test_sound_that_is_played_longer_and_shorter_is_counted() -> None:
+    pair = Pair(Weather(jitter=0.080))
+    tone(pair)
+    record(pair)
+    pair.run(30)
+    pair.weather = Weather()
+    pair.run(30)
+    last = pair.of(1, StreamStats)[-1]
+    assert last.stretched >= 1
+    assert last.shrunk >= 1
 
 
 def test_a_clean_line_is_excellent() -> None:

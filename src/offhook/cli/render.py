@@ -41,7 +41,8 @@ def stats_text(found: dict[str, Any]) -> str:
     expected = stats["packets_received"] + stats["packets_lost"]
     share = 100 * stats["packets_lost"] / expected if expected else 0.0
     here = [f"MOS {stats['mos']:.2f} (R {stats['rating']:.0f})", f"lost {stats['packets_lost']} of {expected} ({share:.1f} %)"]
-    here += [f"late {stats['packets_late']}"] if stats["packets_late"] else []
+    seldom = (("late", "packets_late"), ("reordered", "packets_reordered"), ("stretched", "stretched"), ("shrunk", "shrunk"))
+    here += [f"{word} {stats[name]}" for word, name in seldom if stats[name]]
     if stats["bursts"]:
         here.append(f"{stats['bursts']} bursts of {stats['burst_ms']} ms with {100 * stats['burst_density']:.0f} % lost")
     here += [f"jitter {stats['jitter_ms']:.1f} ms", f"buffer {stats['buffer_ms']:.0f} ms"]

@@ -27,20 +27,29 @@ def normal(digits: str) -> str:
     return digits.upper()
 
 
-def event_packets(digit: str, duration_ms: int, clock: int = SAMPLE_RATE) -> Iterator[tuple[bytes, bool]]:
-    """Yield one (payload, is_end) for each 20 ms of the digit, then the end packet twice again.
+def event_packets(digit: str, duration_ms: int, clock: int = SAMPLE_RATE) -> Iterator[tuple[bytes, int, bool]]:
+    """Yield one (payload, since, is_end) for each 20 ms of the digit, then the end packet twice again.
 
-    Durations count the `clock` of the payload type; what its 16 bits cannot say (8 s at 8 kHz, 1.3 s at 48 kHz) is cut off.
-
-    The caller sends all of them with the timestamp of the first, the marker on the first.
+    Durations count the `clock` of the payload type. What its 16 bits cannot say (8 s at 8 kHz, 1.4 s at 48 kHz) comes in
+    segments; `since` is how far a packet's segment is behind the beginning of the digit, by that clock. The caller sends each
+    with the timestamp of its segment, the marker on the very first.
     """
     event = DIGITS.index(digit)
     frame = clock // FRAMES_A_SECOND
-    units = min(MAX_UNITS - MAX_UNITS % frame, max(1, round(duration_ms / 20)) * frame)
+    units = max(1, round(duration_ms / 20)) * frame
+    since = repeated = 0
     for elapsed in range(frame, units, frame):
-        yield EVENT.pack(event, VOLUME, elapsed), False
+        if elapsed - since < MAX_UNITS:
+            yield EVENT.pack(event, VOLUME, elapsed - since), since, False
+            continue
+        # RFC 4733 2.5.1.3: the segment's longest duration, without the end bit; 2.5.1.4: its last packet three times, too.
+        yield EVENT.pack(event, VOLUME, MAX_UNITS), since, False
+        repeated += 1
+        if repeated == END_PACKETS:
+            since, repeated = since + MAX_UNITS, 0
+    since += MAX_UNITS * (units - since > MAX_UNITS)
     for _ in range(END_PACKETS):
-        yield EVENT.pack(event, END | VOLUME, units), True
+        yield EVENT.pack(event, END | VOLUME, units - since), since, True
 
 
 @dataclass(slots=True)
@@ -61,12 +70,14 @@ class EventReceiver:
     doubled, late or out of order never does. The marker bit is not believed.
     """
 
-    __slots__ = ("_done", "_press", "clock")
+    __slots__ = ("_cut", "_done", "_press", "clock", "timeline")
 
     def __init__(self) -> None:
         self.clock = SAMPLE_RATE  # of the payload type
+        self.timeline = SAMPLE_RATE  # of the timestamps: the codec's clock, where a far end has all events on 8 kHz
         self._press: _Press | None = None
         self._done: int | None = None  # timestamp of the last press that was reported
+        self._cut: _Press | None = None  # reported without its end: what of it comes later is no new press
 
     @property
     def active(self) -> bool:
@@ -89,8 +100,12 @@ class EventReceiver:
                 press.before += MAX_UNITS
                 press.timestamp = timestamp
                 press.units = 0
+            elif self._cut is not None and self._continues(self._cut, event, timestamp):
+                self._cut.timestamp = self._done = timestamp
+                return []
             else:
                 ended += self.finish()
+                self._cut = None
                 press = self._press = _Press(event, timestamp, now)
         press.heard = now
         press.units = max(press.units, units)  # an older packet overtaken on the way does not shorten it
@@ -101,6 +116,7 @@ class EventReceiver:
     def expire(self, now: float) -> list[tuple[str, int]]:
         """Return the press whose end packets were all lost."""
         if self._press is not None and now - self._press.heard > PATIENCE_MS:
+            self._cut = self._press
             return self.finish()
         return []
 
@@ -114,7 +130,7 @@ class EventReceiver:
 
     def restart(self) -> None:
         """The sender chose new timestamps: nothing counts as old any more."""
-        self._done = None
+        self._done = self._cut = None
 
     def _is_old(self, timestamp: int) -> bool:
         latest = self._press.timestamp if self._press is not None else self._done
@@ -122,9 +138,10 @@ class EventReceiver:
             return False
         # Within ten seconds behind the newest press it is a straggler; further off the sender has restarted.
         behind = (latest - timestamp) & 0xFFFFFFFF
-        return behind < 10 * self.clock
+        return behind < 10 * max(self.clock, self.timeline)
 
-    @staticmethod
-    def _continues(press: _Press, event: int, timestamp: int) -> bool:
-        # RFC 4733 2.5.1.3: the next segment starts where the one of maximum length stopped.
-        return press.event == event and (press.timestamp + MAX_UNITS) & 0xFFFFFFFF == timestamp
+    def _continues(self, press: _Press, event: int, timestamp: int) -> bool:
+        # RFC 4733 2.5.1.3: the next segment starts where the one of maximum length stopped. Where the clocks differ, far ends
+        # are not of one mind which of them that is said by.
+        step = (timestamp - press.timestamp) & 0xFFFFFFFF
+        return press.event == event and step in (MAX_UNITS, MAX_UNITS * self.timeline // self.clock)

@@ -70,7 +70,7 @@ class JitterBuffer:
         "_lag", "_late_run", "_lateness", "_loss", "_next", "_paced", "_playing", "_previous", "_recover", "_reviewed",
         "_shift", "_starved", "_steady", "_step", "_surplus", "_top", "_unit_s", "_volume", "_worst", "bridges", "clock",
         "delay", "dropped", "duplicate", "following", "jitter", "late", "missing", "queue", "rate", "reordered", "resyncs",
-        "stretched",
+        "shrunk", "stretched",
     )  # fmt: skip
 
     def __init__(
@@ -106,7 +106,7 @@ class JitterBuffer:
         self.jitter = 0.0  # seconds
         self.late = self.duplicate = self.reordered = self.missing = self.resyncs = 0
         self.dropped = 0  # frames not played because there was too much in hand
-        self.stretched = 0  # times that a period was left out or doubled
+        self.stretched = self.shrunk = 0  # times that a period was heard twice, and left out
 
     def _set(self, clock: int, rate: int) -> None:
         self.clock, self.rate = clock, rate
@@ -534,7 +534,10 @@ class JitterBuffer:
 
     def _changed(self, audio: bytes, end: int, before: bytes) -> Linear:
         self._paced = self._surplus = 0
-        self.stretched += 1
+        if len(audio) > len(before):
+            self.stretched += 1
+        else:
+            self.shrunk += 1
         self._shift = (self._shift + self._units(before) - self._units(audio)) % self._step
         return self._play(audio, end)
 

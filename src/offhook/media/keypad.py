@@ -10,8 +10,9 @@ from offhook.media.dtmf import END_PACKETS, PAUSE, event_packets, normal
 from offhook.media.messages import DigitsDone, DigitSent, MediaReport, SendDigits, StreamId
 from offhook.media.sources import SAMPLE_RATE, SILENCE
 
-# An event payload and whether it is the first of its digit; or PCM to send in place of the audio; or None: audio as usual.
-Step: TypeAlias = tuple[bytes, bool] | bytes | None
+# An event payload, whether it is the first of its digit, and how many seconds after that its segment begins; or PCM to send in
+# place of the audio; or None: audio as usual.
+Step: TypeAlias = tuple[bytes, bool, float] | bytes | None
 
 
 class Keypad:
@@ -72,8 +73,9 @@ class Keypad:
 
     def _key(self, request: SendDigits, digit: str) -> Iterator[Step]:
         first = told = False
-        for payload, is_end in event_packets(digit, request.duration_ms, self.clock):
-            yield payload, not first
+        clock = self.clock
+        for payload, since, is_end in event_packets(digit, request.duration_ms, clock):
+            yield payload, not first, since / clock
             first = True
             if is_end and not told:
                 told = True

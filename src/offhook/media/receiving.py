@@ -253,6 +253,7 @@ class Receiver:
         codec = self._codecs[kind]
         self._kind = kind
         self._next_frame = codec.clock_rate // FRAMES_A_SECOND << 32
+        self.events.timeline = codec.clock_rate
         if self._item is not None:
             self._item = self._decoded = Linear(self.far)
         if (codec.clock_rate, codec.rate) != (self.buffer.clock, self.buffer.rate):

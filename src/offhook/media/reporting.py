@@ -127,6 +127,8 @@ class Reporter:
             octets=octets,
             blocks=(self._block(now),) if self._receiver.ssrc >= 0 else (),
         )
+        if report.blocks and (ask := sender.codec.ask) is not None:
+            ask(report.blocks[0].fraction)
         packet = rtcp.print_report(report) + rtcp.print_description(sender.ssrc, self._cname)
         blocks = self._extended(now, sending)
         if blocks:
@@ -226,6 +228,9 @@ class Reporter:
             burst_ms=_milliseconds(bursts.burst_packets),
             gap_density=round(bursts.gap_density, 4),
             gap_ms=_milliseconds(bursts.gap_packets),
+            packets_reordered=buffer.reordered,
+            stretched=buffer.stretched,
+            shrunk=buffer.shrunk,
             remote_packets_lost=None if remote is None else max(0, remote.lost),
             remote_mos=remote_mos,
             remote_rating=remote_rating,

@@ -155,16 +155,17 @@ class Sender:
             self._emit(self._made(payload_type, timestamp, payload))
         self.mark()
 
-    def press(self, payload_type: int, payload: bytes, first: bool) -> None:
+    def press(self, payload_type: int, payload: bytes, first: bool, since: float = 0.0) -> None:
         """Send a packet of a telephone event: all have the timestamp of its beginning, the first one the marker.
 
-        RFC 4733 2.5.1.1.
+        RFC 4733 2.5.1.1. 2.5.1.3: those of a later segment have the timestamp of that, `since` seconds after the beginning.
         """
         self._pending.clear()
         if first:
             self._timestamp_event = self.timestamp
         self.skip()
-        self._post(self._made(payload_type | (rtp.MARKER if first else 0), self._timestamp_event, payload))
+        timestamp = self._timestamp_event + round(since * self.codec.clock_rate)
+        self._post(self._made(payload_type | (rtp.MARKER if first else 0), timestamp, payload))
         self._second = self.payload_type
 
     def _made(self, second: int, timestamp: int, payload: bytes) -> bytes:

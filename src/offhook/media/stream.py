@@ -220,6 +220,9 @@ class Stream:
             self._control_peer = config.remote_rtcp
         self._receiver.configure(codecs, config.telephone_event_in, config.event_clock)
         self._receiver.expect(config.remote, config.security is not None or config.ice is not None)
+        for other in codecs.values():
+            if other.steer is not None:
+                other.steer(chosen)
         self._sender.configure(chosen, config.payload_type, max(1, round(config.ptime_ms / FRAME_MS)))
         self._keypad.clock = config.event_clock
         self.rate = chosen.rate

@@ -18,8 +18,8 @@ from offhook.sip.events import Body, InfoReceived, RequestDone, SendInfo
 
 MAX_DIGITS: Final = 256
 """Digits in one command: a minute and more of pressing keys."""
-DURATION_MS: Final = range(40, 6001)
-"""A key press shorter than 40 ms is not recognised everywhere (ITU-T Q.24)."""
+DURATION_MS: Final = range(40, 30_001)
+"""A key press shorter than 40 ms is not recognised everywhere (ITU-T Q.24); doors and radios want keys that are held."""
 GAP_MS: Final = range(30, 6001)
 
 _DIGITS = re.compile(r"[0-9*#A-D,]+")

@@ -5,13 +5,20 @@ from __future__ import annotations
 import re
 
 import httpx
+from msgspec import structs
 
-from offhook.phone.events import CallEnded
+from offhook.control.http.metrics import FIGURES_KEPT, Metrics
+from offhook.media.messages import StreamStats
+from offhook.phone.events import CallEnded, MediaStats
 from offhook.phone.model import CallEnd, CallState, CallView, Party, wall
 from offhook.testing.backend import FakeBackend
 from offhook.testing.http import Served
 
 LINE = re.compile(r'^(#.*|[a-z_]+(\{([a-z_]+="[^"]*",?)*\})? -?[0-9.e+]+)$')
+FIGURES = StreamStats(
+    stream="c_1", packets_sent=0, packets_received=0, bytes_sent=0, bytes_received=0, packets_lost=0, packets_late=0,
+    packets_duplicate=0, loss=0.0, jitter_ms=0.0, buffer_ms=0.0, remote_loss=None, remote_jitter_ms=None, rtt_ms=None, mos=4.4,
+)  # fmt: skip
 
 
 def call(state: CallState = CallState.ENDED) -> CallView:
@@ -32,6 +39,34 @@ async def test_metrics_are_text_that_prometheus_reads(http: httpx.AsyncClient, b
     assert 'offhook_sip_messages_total{direction="sent"} 7' in lines
     names = [line.split()[2] for line in lines if line.startswith("# TYPE")]
     assert len(names) == len(set(names))
+
+
+async def test_packets_of_running_and_ended_calls_are_counted_once(http: httpx.AsyncClient, backend: FakeBackend) -> None:
+    running = structs.replace(FIGURES, packets_received=100, packets_reordered=3, stretched=2)
+    later = structs.replace(running, packets_received=350, packets_reordered=4, stretched=2, shrunk=7)
+    backend.emit(MediaStats(call=call(CallState.ACTIVE), stats=running))
+    backend.emit(MediaStats(call=call(CallState.ACTIVE), stats=later))
+    backend.emit(CallEnded(call=call(), duration=8.0))
+    backend.emit(MediaStats(call=call(), stats=structs.replace(later, packets_received=400), final=True))
+    other = structs.replace(call(CallState.ACTIVE), id="c_2")
+    backend.emit(MediaStats(call=other, stats=structs.replace(FIGURES, packets_received=50, packets_late=1)))
+    lines = (await http.get("/metrics")).text.splitlines()
+    found = {line for line in lines if line.startswith(("offhook_media_packets_total", "offhook_media_time_scaled_total"))}
+    assert found == {
+        'offhook_media_packets_total{kind="received"} 450', 'offhook_media_packets_total{kind="sent"} 0',
+        'offhook_media_packets_total{kind="lost"} 0', 'offhook_media_packets_total{kind="late"} 1',
+        'offhook_media_packets_total{kind="duplicate"} 0', 'offhook_media_packets_total{kind="reordered"} 4',
+        'offhook_media_time_scaled_total{kind="stretched"} 2', 'offhook_media_time_scaled_total{kind="shrunk"} 7',
+    }  # fmt: skip
+
+
+def test_figures_of_calls_that_never_had_final_ones_are_forgotten(backend: FakeBackend) -> None:
+    metrics = Metrics(backend)
+    for number in range(FIGURES_KEPT + 10):
+        one = structs.replace(call(), id=f"c_{number}")
+        backend.emit(MediaStats(call=one, stats=FIGURES))
+        backend.emit(CallEnded(call=one, duration=1.0))
+    assert len(metrics._figures) == FIGURES_KEPT
 
 
 async def test_metrics_need_a_token(served: Served) -> None:

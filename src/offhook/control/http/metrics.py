@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import mmap
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from offhook.control.backend import Backend, Envelope
+from offhook.media.messages import StreamStats
 from offhook.phone.commands import GetSnapshot
-from offhook.phone.events import CallEnded
+from offhook.phone.events import CallEnded, MediaStats
 from offhook.phone.model import CallState, Snapshot, WorkerView
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -30,6 +31,13 @@ _WORKERS: Final[tuple[tuple[str, str, str, Callable[[WorkerView], float]], ...]]
 )
 """What is told of each media worker: name, kind, meaning, and where it comes from."""
 
+_PACKETS: Final = ("received", "sent", "lost", "late", "duplicate", "reordered")
+"""Kinds of packets that are counted: the fields packets_… of the figures."""
+_SCALED: Final = ("stretched", "shrunk")
+FIGURES_KEPT: Final = 200
+"""Ended calls whose latest figures are kept for the final ones to be counted against; those come within a second."""
+_NO_FIGURES: Final[Mapping[str, int]] = dict.fromkeys((*(f"packets_{kind}" for kind in _PACKETS), *_SCALED), 0)
+
 
 class Metrics:
     """Counts events, and prints everything when asked. One for each HTTP surface."""
@@ -41,6 +49,9 @@ class Metrics:
         self.lengths: Counter[int] = Counter()
         self.talked = 0.0
         self.calls = 0
+        self.heard: Counter[str] = Counter()
+        self._figures: dict[str, Mapping[str, int]] = {}
+        self._over: deque[str] = deque()
         self._unsubscribe = backend.subscribe(self._count)
 
     def close(self) -> None:
@@ -52,9 +63,23 @@ class Metrics:
         self.events[event.type] += 1
         if isinstance(event, CallEnded):
             self._count_end(event)
+        elif isinstance(event, MediaStats):
+            self._count_figures(event.call.id, event.stats, event.final)
+
+    def _count_figures(self, call: str, stats: StreamStats, final: bool) -> None:
+        """Add what is new since the call's figures before these."""
+        before = self._figures.pop(call, _NO_FIGURES)
+        now = {name: int(getattr(stats, name)) for name in _NO_FIGURES}
+        for name, count in now.items():
+            self.heard[name] += max(0, count - before[name])
+        if not final:
+            self._figures[call] = now
 
     def _count_end(self, event: CallEnded) -> None:
         call = event.call
+        self._over.append(call.id)
+        if len(self._over) > FIGURES_KEPT:
+            self._figures.pop(self._over.popleft(), None)
         outcome = "answered" if call.answered is not None else str(call.end.sip_status) if call.end is not None else "0"
         self.ended[call.direction, outcome] += 1
         if call.answered is not None:
@@ -99,6 +124,11 @@ class Metrics:
             values = [value for call in found.calls if (value := getattr(call.media, name)) is not None]
             rows: list[tuple[Mapping[str, str], float]] = [({}, sum(values) / len(values))] if values else []
             _metric(lines, f"offhook_media_{name}_average", "gauge", f"{text} The mean of the running calls.", rows)
+
+        _metric(lines, "offhook_media_packets_total", "counter", "RTP packets, counted each five seconds and at a call's end.",
+                [({"kind": kind}, self.heard[f"packets_{kind}"]) for kind in _PACKETS])
+        _metric(lines, "offhook_media_time_scaled_total", "counter", "Pieces of sound that were played longer, or shorter.",
+                [({"kind": kind}, self.heard[kind]) for kind in _SCALED])
 
     def _load(self, lines: list[str]) -> None:
         load = self._backend.load()

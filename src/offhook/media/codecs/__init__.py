@@ -66,6 +66,18 @@ class Codec(Protocol):
         ...
 
     @property
+    def steer(self) -> Callable[[Codec], object] | None:
+        """Return the function to be told which codec speaks in the same stream; None: nothing that is heard concerns it."""
+        ...
+
+    @property
+    def ask(self) -> Callable[[float], object] | None:
+        """Return the function to be told how much of what comes was lost of late (0-1), so that what is sent asks the far end
+        for what gets through better; None: it cannot.
+        """
+        ...
+
+    @property
     def conceal(self) -> Callable[[], bytes] | None:
         """Return the function that makes a frame up in place of one that did not come; None: others have to."""
         ...

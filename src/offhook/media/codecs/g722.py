@@ -21,7 +21,7 @@ class G722:
     frame_payload = 160
     remembers = True
     units = staticmethod(len)
-    expect_loss = conceal = recover = None
+    expect_loss = steer = ask = conceal = recover = None
 
     def __init__(self) -> None:
         import G722 as package  # noqa: N811 - it is called like its only class

@@ -41,6 +41,7 @@ class Opus:
     clock_rate = CLOCK
     frame_payload = 0
     remembers = True
+    steer = ask = None
 
     def __init__(self, rate: int = CLOCK, fmtp: str = "") -> None:
         wishes = parameters(fmtp)
