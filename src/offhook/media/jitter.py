@@ -116,11 +116,36 @@ class JitterBuffer:
         self._frame_bytes = frame_bytes(rate)
         self._grain = max(1, rate // clock)  # samples that the clock cannot tell apart
 
-    def tune(self, clock: int, rate: int) -> None:
-        """Count another RTP clock, or be about PCM of another rate: what is here is forgotten then."""
-        if (clock, rate) != (self.clock, self.rate):
-            self.reset()
-            self._set(clock, rate)
+    def tune(self, clock: int, rate: int, timestamp: int, missing: int = 0) -> None:
+        """Count another RTP clock, or be about PCM of another rate, from the packet of this timestamp on.
+
+        That packet follows the newest one here, with `missing` frames between them; what is here is heard before it. (What a
+        far end adds to its timestamps where their clock changes is its own affair, RFC 7160 3.)
+        """
+        if (clock, rate) == (self.clock, self.rate):
+            return
+        self.decode_all()
+        top, step, rate_before, whole_before = self._top, self._step, self.rate, self._frame_bytes
+        self._set(clock, rate)
+        if top < 0:
+            return
+        first, old_first = timestamp + 0x100000000, top + step * (1 + missing)
+
+        def moved(at: int) -> int:
+            return first + (at - old_first) * self._step // step
+
+        state: object | None = None
+        frames, self._frames = self._frames, {}
+        for at in sorted(frames):
+            audio = self._linear(frames[at])
+            made, state = pcm.change_rate(audio, rate_before, rate, state)
+            if len(audio) == whole_before:  # the first line has no sample to begin at
+                made = made[:2] * ((self._frame_bytes - len(made)) // 2) + made[: self._frame_bytes]
+            self._frames[moved(at)] = Linear(made)
+        self._begins = {moved(at) for at in self._begins}
+        self._top, self._next = moved(top), moved(self._next)
+        self._shift = self._shift * self._step // step
+        self._jump_at = -1
 
     def __len__(self) -> int:
         return len(self.queue) + len(self._frames)

@@ -224,7 +224,7 @@ class Receiver:
         _, second, sequence, timestamp, ssrc = _unpack(packet)
         kind = second & 0x7F
         if kind != self._kind:
-            self._hear_kind(kind)
+            self._hear_kind(kind, timestamp, max(0, self._reception.lost - self._lost_before))
         codec = self._codecs[kind]
         plain = packet[0] == rtp.PLAIN
         if not plain:
@@ -248,8 +248,8 @@ class Receiver:
             self._head = self._counted = (rtp.PLAIN << 24 | kind << 16 | sequence) + 1
             self._tail = (timestamp << 32 | ssrc) + self._next_frame
 
-    def _hear_kind(self, kind: int) -> None:
-        """The far end uses another codec. What is in the buffer stays if the new one has the same clock and rate."""
+    def _hear_kind(self, kind: int, timestamp: int, missing: int) -> None:
+        """The far end uses another codec from this packet on. What is in the buffer is heard before it."""
         codec = self._codecs[kind]
         self._kind = kind
         self._next_frame = codec.clock_rate // FRAMES_A_SECOND << 32
@@ -260,7 +260,7 @@ class Receiver:
             self._item = self._decoded = self._pause = None
             self._frame = SILENCE
         self.buffer.decode_all()
-        self.buffer.tune(codec.clock_rate, codec.rate)
+        self.buffer.tune(codec.clock_rate, codec.rate, timestamp, missing)
         self.buffer.bridges = codec.conceal is None
         self._conceal = OwnConcealer(codec.conceal) if codec.conceal is not None else Concealer(codec.rate)
 
