@@ -1891,8 +1891,8 @@ export interface StreamSlowConsumer {
  * `mos` 1.0-4.5 and `rating` (R; 0-100, wideband 0-129) are the E-model's (ITU-T G.107, G.107.1) for what we hear: by codec,
  * by what was lost or late, and by the delay from mouth to ear, `delay_ms`. `mos_listening` leaves the delay out. Losses that
  * lie together are `bursts` (RFC 3611): `burst_ms` is their mean length, `burst_density` the share lost in them; between them
- * are gaps. `packets_reordered` were overtaken on their way, but came in time. `stretched` and `shrunk` count how often a piece
- * of sound was played longer or shorter, so that the buffer follows the network; only while somebody listens.
+ * are gaps. `packets_reordered` were overtaken, but came in time. `stretched` and `shrunk` count how often a piece of sound
+ * was played longer or shorter, so that the buffer follows the network; only while somebody listens.
  * All that is `remote_` is what the far end hears of us, by its RTCP, and None until there was some: `remote_loss` since its
  * last report, `remote_packets_lost` of all. `remote_mos` and `remote_rating` are its own where it sends extended reports,
  * else ours by its loss; `remote_burst_density`, `remote_burst_ms`, `remote_buffer_ms` are in extended reports alone.
