@@ -24,6 +24,8 @@ from offhook.media import rtcp, rtp, stun
 from offhook.media.codecs import codec
 from offhook.media.codecs.kinds import usable
 from offhook.media.containers import look, tag_bytes
+from offhook.media.handshakes import ATTEMPT_S, MAX_ATTEMPTS, PATIENCE_S
+from offhook.media.messages import DtlsPeer, MediaReport, StreamConfig, StreamSecured
 from offhook.media.negotiate import LocalMedia, accept_answer, make_answer, make_offer, remote_direction
 from offhook.media.receiving import Receiver
 from offhook.media.sdes import parse_crypto
@@ -201,6 +203,68 @@ class _Quiet(FakeBackend):
     """A backend of which nothing is kept."""
 
 
+@functools.cache
+def _certificates() -> tuple[bytes, bytes]:
+    from offhook.io.certificate import make_certificate
+
+    return make_certificate(), make_certificate()
+
+
+def _shown(certificate: bytes) -> tuple[tuple[str, str], ...]:
+    from offhook.io.certificate import fingerprint_of
+
+    name, text = fingerprint_of(certificate).split()
+    return ((name, text),)
+
+
+def media_handshake(data: bytes) -> None:
+    """Strangers' datagrams at a stream that waits for keys (RFC 7983): they get none, nothing leaves in the clear.
+
+    As the server it agrees with the far end afterwards all the same.
+    """
+    from offhook.io.dtls import DtlsHandshake  # after the other targets: these pay for OpenSSL
+    from offhook.media.path import DTLS_FIRST, Path
+
+    ours, theirs = _certificates()
+    agreed, started = ("203.0.113.1", 4000), list[str]()
+    for role in ("server", "client"):
+        outbox, reports = list[tuple[int, bytes, tuple[str, int]]](), list[MediaReport]()
+
+        def begin(peer: DtlsPeer) -> DtlsHandshake:
+            started.append(peer.role)
+            return DtlsHandshake(peer)
+
+        path = Path(
+            "c", 4000, outbox, _nothing, _nothing, report=reports.append, handshake=begin, move_to=_nothing,
+            move_control_to=_nothing,
+        )  # fmt: skip
+        peer = DtlsPeer(role, _shown(theirs), ours)
+        path.configure(StreamConfig(agreed, (agreed[0], 4001), "PCMU", 0, ((0, "PCMU"),), security=peer), 0.0)
+        path.append((4000, b"\x80\0" + bytes(170), agreed))
+        at, now = 0, 0.0
+        while at + 3 <= len(data):  # of each piece: from whom and where it comes and how long it takes, and its length
+            kind, length = data[at], int.from_bytes(data[at + 1:at + 3], "big") & 0x7FF
+            source = ("203.0.113.9", 4000 + (kind >> 1 & 7))
+            take = path.receive_control if kind & 1 else path.receive
+            take(data[at + 3:at + 3 + length], source, now)
+            at, now = at + 3 + length, now + (kind >> 4) / 32
+            path.timeout(now)
+        assert started.count(role) <= 2 * (1 + MAX_ATTEMPTS + int(now / ATTEMPT_S) * MAX_ATTEMPTS)
+        assert all(datagram[0] in DTLS_FIRST for _, datagram, _ in outbox)
+        assert not any(isinstance(report, StreamSecured) for report in reports)
+        if role == "server" and now < PATIENCE_S:
+            outbox.clear()
+            far_end = DtlsHandshake(DtlsPeer("client", _shown(ours), theirs))
+            waiting = far_end.timeout()
+            while waiting:
+                for datagram in waiting:
+                    path.receive(datagram, agreed, now)
+                answers = [datagram for port, datagram, to in outbox if (port, to) == (4000, agreed)]
+                outbox.clear()
+                waiting = [more for datagram in answers for more in far_end.receive(datagram)]
+            assert isinstance(reports[-1], StreamSecured)
+
+
 def local_json(data: bytes) -> None:
     """A line on the local socket gets one answer in JSON: a result, or the problem in words; nothing is raised."""
     session = Session(Operations(_Quiet()), local_client(), lambda: None)
@@ -305,5 +369,5 @@ def takeover_calls(data: bytes) -> None:
 
 TARGETS: dict[str, Target] = {target.__name__: target for target in (
     sip_message, sip_stream, sip_phone, sdp, sdp_crypto, media_rtp, media_payload, media_rtcp, media_stun, media_srtp,
-    local_json, http_request, sound_file, config_toml, takeover_ini, takeover_people, takeover_calls,
+    media_handshake, local_json, http_request, sound_file, config_toml, takeover_ini, takeover_people, takeover_calls,
 )}

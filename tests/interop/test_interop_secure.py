@@ -115,3 +115,21 @@ async def test_baresip_calls_us_with_dtls(tmp_path: Path, keying: Literal["sdes"
         await phone.reaches(2)
         assert (await phone.event("media.security")).data["srtp"] == "dtls"
         await hear_each_other(phone, peer, tmp_path)
+
+
+@pytest.mark.parametrize("caller", ["we", "they"])
+async def test_reports_pass_where_rtcp_has_a_handshake_of_its_own(tmp_path: Path, caller: str) -> None:
+    """baresip keeps RTCP on its own port; whoever calls is the server of both handshakes (RFC 5763 5)."""
+    async with bob(tmp_path, mediaenc="dtls_srtp") as peer, phone_with("required", "dtls", auto_answer="all") as phone:
+        if caller == "we":
+            phone.execute(Dial(to=peer.uri))
+        else:
+            await asyncio.to_thread(peer.command, "dial", phone.uri)
+        await phone.reaches(2)
+        said = phone.running.traced(phone.execute(ListCalls()).value[0].sip_call_id)
+        assert any(b"a=fingerprint:" in message.data for message in said if not message.sent)
+        assert not any(b"a=rtcp-mux" in message.data for message in said if not message.sent)
+        stats = await phone.event("media.stats")
+        while stats.data["stats"]["rtt_ms"] is None:
+            stats = await phone.event("media.stats", len(phone.events))
+        assert stats.data["stats"]["rtt_ms"] < 1000

@@ -9,13 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offhook.errors import SetupError
-from offhook.media.handshakes import ATTEMPT_S, MAX_ATTEMPTS, PATIENCE_S, Handshake, Handshakes
+from offhook.media.handshakes import ATTEMPT_S, HELD, MAX_ATTEMPTS, PATIENCE_S, PREFER_S, Handshake, Handshakes
 from offhook.media.messages import DtlsPeer, SdesKeys
 from offhook.media.receiving import Address
 
 KEYS = SdesKeys("AEAD_AES_128_GCM", b"out", b"in")
 FRIEND: Address = ("10.0.0.2", 4000)
+ELSEWHERE: Address = ("203.0.113.5", 999)
 HELLO, PROOF, LIE = b"\x16hello", b"\x16proof", b"\x16lie"
+ANSWER = b"\x16\xfe\xfd" + bytes(8) + b"\0\1" + b"\x02"  # as far as anybody looks: a handshake record with a ServerHello
 SERVER = DtlsPeer("server", (("sha-256", "AA"),))
 CLIENT = DtlsPeer("client", (("sha-256", "AA"),))
 
@@ -43,6 +45,7 @@ class Toy:
 class World:
     sent: list[tuple[bytes, Address]] = field(default_factory=list)
     keys: list[SdesKeys] = field(default_factory=list)
+    sources: list[Address] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     started: list[Toy] = field(default_factory=list)
 
@@ -52,8 +55,12 @@ class World:
 
     def handshakes(self) -> Handshakes:
         return Handshakes(
-            self.start, lambda data, to: self.sent.append((data, to)), self.keys.append, self.failures.append
+            self.start, lambda data, to: self.sent.append((data, to)), self._agreed, self.failures.append
         )
+
+    def _agreed(self, keys: SdesKeys, source: Address) -> None:
+        self.keys.append(keys)
+        self.sources.append(source)
 
 
 def test_the_client_begins_and_repeats() -> None:
@@ -68,13 +75,61 @@ def test_the_client_begins_and_repeats() -> None:
     assert world.failures == []
 
 
-def test_a_client_listens_to_nobody_else() -> None:
+def test_a_client_listens_to_nobody_else_once_the_agreed_address_has_answered() -> None:
     world = World()
     shakes = world.handshakes()
     shakes.expect(CLIENT, FRIEND, 0.0)
+    shakes.receive(ANSWER, ELSEWHERE, 0.1)  # came first, and has to wait
+    shakes.receive(ANSWER, FRIEND, 0.2)
     for number in range(20):
-        shakes.receive(PROOF, ("10.9.9.9", number), 0.1)
+        shakes.receive(ANSWER, ("10.9.9.9", number), 0.3)
+    shakes.timeout(PREFER_S + 1.0)
     assert (world.keys, shakes.refused, len(world.started)) == ([], 20, 1)
+    assert {to for _, to in world.sent} == {FRIEND}
+    shakes.receive(PROOF, FRIEND, 1.5)
+    assert world.sources == [FRIEND]
+
+
+def test_a_client_follows_the_far_end_that_answers_from_another_address() -> None:
+    world = World()
+    shakes = world.handshakes()
+    shakes.expect(CLIENT, FRIEND, 0.0)
+    shakes.receive(ANSWER, ELSEWHERE, 0.1)
+    shakes.receive(PROOF, ELSEWHERE, 0.15)
+    assert world.keys == []  # the agreed address has its time first
+    shakes.timeout(PREFER_S + 0.01)
+    assert (world.keys, world.sources, len(world.started)) == ([KEYS], [ELSEWHERE], 1)
+    assert world.sent[-1][1] == ELSEWHERE
+    shakes.receive(PROOF, FRIEND, 1.0)
+    assert (len(world.keys), shakes.refused) == (1, 1)
+
+
+def test_a_client_asks_the_agreed_address_again_when_a_stranger_has_lied() -> None:
+    world = World()
+    shakes = world.handshakes()
+    shakes.expect(CLIENT, FRIEND, 0.0)
+    for number in range(2 * MAX_ATTEMPTS):
+        now = 1.0 + number
+        shakes.receive(ANSWER, ("10.9.9.9", number), now)
+        shakes.receive(LIE, ("10.9.9.9", number), now)
+    assert world.failures == []
+    assert len(world.started) == 1 + MAX_ATTEMPTS  # so many strangers are heard, no more
+    shakes.receive(ANSWER, FRIEND, 19.0)
+    shakes.receive(PROOF, FRIEND, 19.1)
+    assert world.sources == [FRIEND]
+
+
+def test_what_a_stranger_says_to_a_client_has_to_look_like_an_answer() -> None:
+    world = World()
+    shakes = world.handshakes()
+    shakes.expect(CLIENT, FRIEND, 0.0)
+    for datagram in (PROOF, HELLO, ANSWER[:13], b"\x17" + ANSWER[1:], ANSWER[:3] + b"\0\1" + ANSWER[5:], ANSWER[:13] + b"\x0b"):
+        shakes.receive(datagram, ELSEWHERE, 0.4)
+    shakes.receive(ANSWER, ELSEWHERE, 0.1)
+    for _ in range(HELD):
+        shakes.receive(b"\x16more", ELSEWHERE, 0.1)
+    shakes.timeout(0.5)
+    assert shakes.refused == 6 + 1  # and the last one, for which there was no room
 
 
 def test_the_server_takes_the_far_end_from_wherever_it_comes() -> None:
@@ -86,6 +141,7 @@ def test_the_server_takes_the_far_end_from_wherever_it_comes() -> None:
     shakes.receive(PROOF, behind_nat, 0.2)
     assert world.keys == [KEYS]
     assert {to for _, to in world.sent} == {behind_nat}
+    assert world.sources == [behind_nat]
     shakes.receive(HELLO, FRIEND, 0.3)  # too late
     assert (len(world.keys), shakes.refused) == (1, 1)
 
@@ -168,7 +224,7 @@ def test_what_is_not_installed_is_said() -> None:
         raise SetupError("install it")
 
     with pytest.raises(SetupError):
-        Handshakes(start, lambda *_: None, lambda _: None, lambda _: None).expect(CLIENT, FRIEND, 0.0)
+        Handshakes(start, lambda *_: None, lambda *_: None, lambda _: None).expect(CLIENT, FRIEND, 0.0)
 
 
 sources = st.sampled_from([FRIEND, *(("10.9.9.9", number) for number in range(8))])
@@ -176,7 +232,7 @@ sources = st.sampled_from([FRIEND, *(("10.9.9.9", number) for number in range(8)
 
 @given(
     role=st.sampled_from([CLIENT, SERVER]),
-    steps=st.lists(st.tuples(sources, st.sampled_from([HELLO, PROOF, LIE, b"\x17", b"time"])), max_size=60),
+    steps=st.lists(st.tuples(sources, st.sampled_from([HELLO, PROOF, LIE, ANSWER, b"\x17", b"time"])), max_size=60),
 )
 def test_at_most_one_outcome_whatever_comes(role: DtlsPeer, steps: list[tuple[Address, bytes]]) -> None:
     world = World()

@@ -2,6 +2,9 @@
 
 Whoever knows our port may try; only who shows the certificate that the signalling named gets anywhere. So attempts from
 elsewhere than the agreed address are few, are forgotten without a word, and never disturb the one that counts.
+
+As the client we begin, at the agreed address. A far end with several addresses, or behind a NAT, may answer from another one:
+where the agreed address stays silent, who answers elsewhere is listened to in its stead, one at a time.
 """
 
 from __future__ import annotations
@@ -18,6 +21,15 @@ MAX_ATTEMPTS: Final = 4
 ATTEMPT_S: Final = 5.0
 # The answer may still be on its way when the far end begins; OpenSSL repeats after 1, 2, 4 and 8 seconds.
 PATIENCE_S: Final = 20.0
+# An answer from elsewhere waits so long for one from the agreed address, which then is the only one that counts.
+PREFER_S: Final = 0.25
+# Datagrams kept of one that answers from elsewhere: a first flight with a long chain of certificates.
+HELD: Final = 8
+# RFC 6347 4.1, 4.2.2: a record of type handshake and epoch 0, and in it one of the two messages a server begins with.
+_RECORD_HANDSHAKE: Final = 22
+_EPOCH: Final = slice(3, 5)
+_MESSAGE: Final = 13
+_FIRST_WORDS: Final = (2, 3)  # ServerHello, HelloVerifyRequest
 
 
 class Handshake(Protocol):
@@ -36,13 +48,14 @@ class Handshake(Protocol):
 
 
 class Handshakes:
-    """All attempts of a stream. `on_keys` is called once for each success, `on_failure` when there will be none."""
+    """All attempts of a stream. `on_keys` is called once for each success, with the address that the far end really has;
+    `on_failure` when there will be none."""
 
     def __init__(
         self,
         start: Callable[[DtlsPeer], Handshake],
         send: Callable[[bytes, Address], object],
-        on_keys: Callable[[SdesKeys], object],
+        on_keys: Callable[[SdesKeys, Address], object],
         on_failure: Callable[[str], object],
     ) -> None:
         self.refused = 0
@@ -54,7 +67,11 @@ class Handshakes:
         self._remote: Address = ("", 0)
         self._attempts: dict[Address, tuple[Handshake, float]] = {}
         self._done: Address | None = None
+        self._answering: Address | None = None  # who answers us as the client: nobody else does from then on
+        self._held: dict[Address, list[bytes]] = {}  # who else may be answering, and with what
+        self._tried: set[Address] = set()  # who answered from elsewhere and was not the far end
         self._since = 0.0
+        self._asked = 0.0  # when the agreed address was sent a hello
         self._over = False
 
     def expect(self, peer: DtlsPeer, remote: Address, now: float) -> None:
@@ -65,9 +82,11 @@ class Handshakes:
             return
         self._peer, self._remote = peer, remote
         self._attempts.clear()
-        self._done = None
+        self._held.clear()
+        self._tried.clear()
+        self._done = self._answering = None
         self._over = False
-        self._since = now
+        self._since = self._asked = now
         if peer.role == "client" and remote[1]:
             self._attempt(remote, now)
 
@@ -77,12 +96,54 @@ class Handshakes:
             self.refused += 1
             return
         known = self._attempts.get(source)
+        if known is None and self._peer.role == "client":
+            if self._hold(datagram, source):
+                self._listen_elsewhere(now)
+            else:
+                self.refused += 1
+            return
         if known is None:
-            if self._done is not None or self._peer.role == "client" or not self._make_room(source, now):
+            if self._done is not None or not self._make_room(source, now):
                 self.refused += 1
                 return
             known = self._attempt(source, now)
-        self._follow(source, known[0], known[0].receive(datagram))
+        if self._answering is None and self._peer.role == "client" and _begins_an_answer(datagram):
+            self._answering = source
+            self._held.clear()
+        self._follow(source, known[0], known[0].receive(datagram), now)
+
+    def _hold(self, datagram: bytes, source: Address) -> bool:
+        """Keep what may be an answer to us from another address than the agreed one; False for what is not."""
+        if self._answering is not None or self._done is not None or source in self._tried:
+            return False
+        held = self._held.get(source)
+        if held is None:
+            if len(self._held) + len(self._tried) >= MAX_ATTEMPTS or not _begins_an_answer(datagram):
+                return False
+            held = self._held[source] = []
+        if len(held) >= HELD:
+            return False
+        held.append(datagram)
+        return True
+
+    def _listen_elsewhere(self, now: float) -> None:
+        """Let the first who answered from elsewhere have the handshake, once the agreed address has had its time.
+
+        It is the same handshake: a server that has our hello takes no other one. What a stranger spoils so is begun anew.
+        """
+        if not self._held or self._answering is not None or now - self._asked < PREFER_S:
+            return
+        source, datagrams = next(iter(self._held.items()))
+        attempt = self._attempts.pop(self._remote, None)
+        if attempt is None:
+            return
+        self._held.clear()
+        self._tried.add(source)
+        self._answering = source
+        self._attempts[source] = attempt
+        for datagram in datagrams:
+            if source in self._attempts and attempt[0] is self._attempts[source][0]:
+                self._follow(source, attempt[0], attempt[0].receive(datagram), now)
 
     def timeout(self, now: float) -> None:
         """Send again what was lost; give up after PATIENCE_S."""
@@ -90,8 +151,9 @@ class Handshakes:
             return
         if now - self._since > PATIENCE_S:
             self._give_up("the far end did not agree on keys in time")
+        self._listen_elsewhere(now)
         for source, (handshake, _) in tuple(self._attempts.items()):
-            self._follow(source, handshake, handshake.timeout())
+            self._follow(source, handshake, handshake.timeout(), now)
 
     def _attempt(self, source: Address, now: float) -> tuple[Handshake, float]:
         if self._peer is None:
@@ -99,7 +161,7 @@ class Handshakes:
         attempt = (self._start(self._peer), now)
         self._attempts[source] = attempt
         if self._peer.role == "client":
-            self._follow(source, attempt[0], attempt[0].timeout())
+            self._follow(source, attempt[0], attempt[0].timeout(), now)
         return attempt
 
     def _make_room(self, source: Address, now: float) -> bool:
@@ -112,7 +174,7 @@ class Handshakes:
                 return True
         return False
 
-    def _follow(self, source: Address, handshake: Handshake, datagrams: list[bytes]) -> None:
+    def _follow(self, source: Address, handshake: Handshake, datagrams: list[bytes], now: float) -> None:
         for datagram in datagrams:
             self._send(datagram, source)
         if self._done is not None:
@@ -121,14 +183,27 @@ class Handshakes:
             # It stays: should our last flight be lost, the far end asks for it again.
             self._attempts = {source: self._attempts[source]}
             self._done = source
-            self._on_keys(handshake.keys)
+            self._held.clear()
+            self._on_keys(handshake.keys, source)
         elif handshake.failure:
             del self._attempts[source]
             self.refused += 1
             if source == self._remote:
                 self._give_up(handshake.failure)
+            elif self._peer is not None and self._peer.role == "client":
+                self._answering = None
+                self._asked = now  # the agreed address has its time again; how often is bounded by MAX_ATTEMPTS
+                self._attempt(self._remote, now)
 
     def _give_up(self, reason: str) -> None:
         self._over = True
         self._attempts.clear()
         self._on_failure(reason)
+
+
+def _begins_an_answer(datagram: bytes) -> bool:
+    """Tell whether a datagram begins as a server's answer to a first hello does."""
+    return (
+        len(datagram) > _MESSAGE and datagram[0] == _RECORD_HANDSHAKE and datagram[_EPOCH] == b"\0\0"
+        and datagram[_MESSAGE] in _FIRST_WORDS
+    )

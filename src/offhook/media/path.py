@@ -39,18 +39,48 @@ DTLS_FIRST: Final = range(20, 64)
 CONTROL_KINDS: Final = range(192, 224)
 
 
+class Cipher:
+    """What seals and opens the packets of a component (or of both), as far as there are keys."""
+
+    __slots__ = ("_keys", "opening", "sealing")
+
+    def __init__(self) -> None:
+        self._keys: SdesKeys | None = None
+        self.sealing: Sealing | None = None
+        self.opening: Opening | None = None
+
+    def take(self, keys: SdesKeys) -> None:
+        """Use these keys. Raises ParseError for keys that are none; then nothing has changed."""
+        from offhook.media.srtp import Opening, Sealing  # a route alone needs no keys
+
+        old = self._keys
+        # RFC 4568 7.1.4, RFC 3711 3.3.1: a key that stays keeps its count of packets, else the far end could not follow.
+        sealing, opening = self.sealing, self.opening
+        if sealing is None or old is None or (old.suite, old.send) != (keys.suite, keys.send):
+            sealing = Sealing(keys.suite, keys.send)
+        if opening is None or old is None or (old.suite, old.receive) != (keys.suite, keys.receive):
+            opening = Opening(keys.suite, keys.receive)
+        self._keys, self.sealing, self.opening = keys, sealing, opening
+
+
 class Path:
-    """The way of one stream's packets. `handshake` begins a DTLS handshake (or raises OffhookError)."""
+    """The way of one stream's packets. `handshake` begins a DTLS handshake (or raises OffhookError).
+
+    `move_to` and `move_control_to` are told where the far end has proved to be, if that is not where the signalling says.
+    """
 
     def __init__(
         self, name: StreamId, port: int, outbox: Outbox, receive: Take, receive_control: Take, *,
         report: Callable[[MediaReport], object], handshake: Callable[[DtlsPeer], Handshake],
-    ) -> None:
+        move_to: Callable[[Address], object], move_control_to: Callable[[Address], object],
+    ) -> None:  # fmt: skip
         self._refused = 0
+        self._move_to = move_to
+        self._move_control_to = move_control_to
         self._name = name
         self._report = report
         self._handshake = handshake
-        self._handshakes: Handshakes | None = None
+        self._handshakes: dict[int, Handshakes] = {}  # by component
         self._config: StreamConfig | None = None
         self._route: Route | None = None
         self._port = port
@@ -58,9 +88,8 @@ class Path:
         self._receive = receive
         self._receive_control = receive_control
         self._secure = False
-        self._keys: SdesKeys | None = None
-        self._sealing: Sealing | None = None
-        self._opening: Opening | None = None
+        # RFC 5764 4.1: RTCP on a port of its own has keys of its own, if DTLS agrees on them; else these are one and the same.
+        self._cipher = self._control_cipher = Cipher()
 
     @property
     def straight(self) -> bool:
@@ -68,14 +97,14 @@ class Path:
 
         A handshake is no business for one: its packets are few, and longer than those of sound.
         """
-        shaking = self._handshakes is not None and self._opening is None
+        shaking = bool(self._handshakes) and self._cipher.opening is None
         return not shaking and (self._route is None or self._route.straight)
 
     @property
     def refused(self) -> int:
         """Return how many datagrams came that the far end has not sealed, or that are nothing we know."""
-        others = (self._handshakes, self._route)
-        return self._refused + sum(other.refused for other in others if other is not None)
+        shaken = sum(shakes.refused for shakes in self._handshakes.values())
+        return self._refused + shaken + (self._route.refused if self._route is not None else 0)
 
     def gather(
         self, request: GatherCandidates, addresses: tuple[str, ...], ids: Ids, link: Callable[[TurnServer], RelayLink],
@@ -95,18 +124,19 @@ class Path:
         """Take what came over the relay."""
         if packet[0] in RTP_FIRST and len(packet) > 1:
             if component == RTCP or packet[1] in CONTROL_KINDS:
-                self._open_control(packet, source, now)
+                self._open_control(component, packet, source, now)
             else:
                 self._open(packet, source, now)
         else:
-            self._receive_other(packet, source, now)
+            self._receive_other(component, packet, source, now)
 
     def configure(self, config: StreamConfig, now: float) -> None:
         """Take the keys, or begin to agree on some. Raises ParseError for keys that are none; then nothing has changed."""
         security = config.security
         if isinstance(security, SdesKeys):
-            self._take_keys(security)
-            self._handshakes = None
+            self._cipher.take(security)
+            self._control_cipher = self._cipher
+            self._handshakes.clear()
         self._secure = security is not None
         if self._route is not None:
             self._route.configure(config, now)
@@ -116,8 +146,8 @@ class Path:
 
     def timeout(self, now: float) -> None:
         """Do what is due; to be called a few times a second."""
-        if self._handshakes is not None:
-            self._handshakes.timeout(now)
+        for shakes in self._handshakes.values():
+            shakes.timeout(now)
 
     @property
     def route(self) -> Route | None:
@@ -126,45 +156,55 @@ class Path:
 
     def _shake_hands(self, now: float) -> None:
         """Begin to agree on keys, once there is a way to the far end."""
-        if self._config is None or not isinstance(self._config.security, DtlsPeer):
+        config = self._config
+        if config is None or not isinstance(config.security, DtlsPeer):
             return
-        peer = self._config.security
-        remote = self._config.remote if self._route is None else self._route.far_end
-        if self._handshakes is None:
-            self._keys = self._sealing = self._opening = None
-            self._handshakes = Handshakes(self._handshake, self._post, self._agreed, self._failed)
+        if not self._handshakes:
+            self._cipher = Cipher()
+            self._handshakes[RTP] = self._handshakes_of(RTP)
+        far_ends = (config.remote, config.remote_rtcp) if self._route is None else self._route.far_ends
         try:
-            self._handshakes.expect(peer, remote, now)
+            self._handshakes[RTP].expect(config.security, far_ends[0], now)
+            if config.rtcp_mux:
+                self._handshakes.pop(RTCP, None)
+                self._control_cipher = self._cipher
+            else:
+                # RFC 5764 4.1: two ports are two associations, each with a handshake and keys of its own.
+                if RTCP not in self._handshakes:
+                    self._control_cipher = Cipher()
+                    self._handshakes[RTCP] = self._handshakes_of(RTCP)
+                self._handshakes[RTCP].expect(config.security, far_ends[1], now)
         except OffhookError as error:
-            self._failed(str(error))
+            self._failed(RTP, str(error))
 
-    def _agreed(self, keys: SdesKeys) -> None:
-        self._take_keys(keys)
-        self._report(StreamSecured(self._name, keys.suite))
+    def _handshakes_of(self, component: int) -> Handshakes:
+        return Handshakes(
+            self._handshake,
+            lambda datagram, address: self._leave(component, datagram, address),
+            lambda keys, source: self._agreed(component, keys, source),
+            lambda reason: self._failed(component, reason),
+        )
 
-    def _failed(self, reason: str) -> None:
-        self._report(StreamFailed(self._name, f"no encryption: {reason}"))
+    def _agreed(self, component: int, keys: SdesKeys, source: Address) -> None:
+        cipher = self._cipher if component == RTP else self._control_cipher
+        cipher.take(keys)
+        if self._route is None and self._config is not None:  # RFC 5764 3: sound goes the way its keys came
+            if component == RTCP:
+                self._move_control_to(source)
+            elif source != self._config.remote:
+                self._move_to(source)
+        if component == RTP:
+            self._report(StreamSecured(self._name, keys.suite))
 
-    def _post(self, datagram: bytes, address: Address) -> None:
-        self._leave(RTP, datagram, address)
+    def _failed(self, component: int, reason: str) -> None:
+        if component == RTP:  # without keys for RTCP the call lacks its reports, no more
+            self._report(StreamFailed(self._name, f"no encryption: {reason}"))
 
     def _leave(self, component: int, datagram: bytes, address: Address) -> None:
         if self._route is None:
             self._outbox.append((self._port + component - 1, datagram, address))
         else:
             self._route.send(component, datagram, address)
-
-    def _take_keys(self, keys: SdesKeys) -> None:
-        from offhook.media.srtp import Opening, Sealing  # a route alone needs no keys
-
-        old = self._keys
-        # RFC 4568 7.1.4, RFC 3711 3.3.1: a key that stays keeps its count of packets, else the far end could not follow.
-        sealing, opening = self._sealing, self._opening
-        if sealing is None or old is None or (old.suite, old.send) != (keys.suite, keys.send):
-            sealing = Sealing(keys.suite, keys.send)
-        if opening is None or old is None or (old.suite, old.receive) != (keys.suite, keys.receive):
-            opening = Opening(keys.suite, keys.receive)
-        self._keys, self._sealing, self._opening = keys, sealing, opening
 
     # --- in --------------------------------------------------------------------------------------------------------
 
@@ -173,9 +213,9 @@ class Path:
         if self._route is not None:
             self._arrive(RTP, packet, source, now)
         elif len(packet) < 2 or packet[0] not in RTP_FIRST:
-            self._receive_other(packet, source, now)
+            self._receive_other(RTP, packet, source, now)
         elif packet[1] in CONTROL_KINDS:
-            self._open_control(packet, source, now)
+            self._open_control(RTP, packet, source, now)
         else:
             self._open(packet, source, now)
 
@@ -192,15 +232,17 @@ class Path:
 
     def _open(self, packet: bytes, source: Address, now: float) -> None:
         if self._secure:
-            packet = self._opening.open(packet) if self._opening is not None else b""
+            opening = self._cipher.opening
+            packet = opening.open(packet) if opening is not None else b""
             if not packet:
                 self._refused += 1
                 return
         self._receive(packet, source, now)
 
-    def _receive_other(self, packet: bytes, source: Address, now: float) -> None:
-        if packet and packet[0] in DTLS_FIRST and self._handshakes is not None:
-            self._handshakes.receive(packet, source, now)
+    def _receive_other(self, component: int, packet: bytes, source: Address, now: float) -> None:
+        shakes = self._handshakes.get(component)
+        if packet and packet[0] in DTLS_FIRST and shakes is not None:
+            shakes.receive(packet, source, now)
         else:
             self._refused += 1
 
@@ -208,12 +250,15 @@ class Path:
         """Take a datagram from the RTCP port."""
         if self._route is not None:
             self._arrive(RTCP, packet, source, now)
+        elif packet and packet[0] in DTLS_FIRST:
+            self._receive_other(RTCP, packet, source, now)
         else:
-            self._open_control(packet, source, now)
+            self._open_control(RTCP, packet, source, now)
 
-    def _open_control(self, packet: bytes, source: Address, now: float) -> None:
+    def _open_control(self, component: int, packet: bytes, source: Address, now: float) -> None:
         if self._secure:
-            packet = self._opening.open_control(packet) if self._opening is not None else b""
+            opening = (self._cipher if component == RTP else self._control_cipher).opening
+            packet = opening.open_control(packet) if opening is not None else b""
             if not packet:
                 self._refused += 1
                 return
@@ -226,10 +271,10 @@ class Path:
         port, packet, address = item
         if self._secure:
             control = port != self._port or packet[1] in CONTROL_KINDS
-            # RFC 5764 4.1: RTCP on a port of its own has a handshake of its own, which we do not do; so it is left out.
-            if self._sealing is None or (port != self._port and self._handshakes is not None):
+            sealing = (self._cipher if port == self._port else self._control_cipher).sealing
+            if sealing is None:
                 return
-            packet = self._sealing.seal_control(packet) if control else self._sealing.seal(packet)
+            packet = sealing.seal_control(packet) if control else sealing.seal(packet)
             if not packet:
                 return
         self._leave(port - self._port + 1, packet, address)
@@ -239,7 +284,8 @@ class Path:
 
         def send(packet: bytes) -> None:
             if self._secure:
-                packet = self._sealing.seal(packet) if self._sealing is not None else b""
+                sealing = self._cipher.sealing
+                packet = sealing.seal(packet) if sealing is not None else b""
             if packet:
                 transmit(packet)
 

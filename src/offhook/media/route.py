@@ -194,9 +194,9 @@ class Route:
                     self._turns[component].bind(address, now)
 
     @property
-    def far_end(self) -> Address:
-        """Return what the far end is called."""
-        return self._names[0]
+    def far_ends(self) -> tuple[Address, Address]:
+        """Return what the far end is called, for RTP and for RTCP."""
+        return self._names
 
     @property
     def open(self) -> bool:

@@ -256,12 +256,16 @@ class Stream:
         if self._path is None:
             path = Path(
                 self.name, self.port, self._outbox, self._receiver.receive, self._receive_control,
-                report=self._report, handshake=self._handshake,
+                report=self._report, handshake=self._handshake, move_to=self._sender.move_to,
+                move_control_to=self._move_control_to,
             )  # fmt: skip
             self._path = self._outbox = path
             self._sender.reroute(path)
             self.receive, self.receive_control = path.receive, path.receive_control
         return self._path
+
+    def _move_control_to(self, address: Address) -> None:
+        self._control_peer = address
 
     def _turn(self, direction: str, now: float) -> None:
         """Obey the direction: RFC 3264 5.1."""

@@ -1,0 +1,114 @@
+"""Streams that agree on keys by DTLS with the real library: RTCP with keys of its own, and far ends that are elsewhere."""
+
+from __future__ import annotations
+
+import pytest
+from virtual_media import Pair, Weather
+
+from offhook.io.certificate import fingerprint_of, make_certificate
+from offhook.io.dtls import DtlsHandshake
+from offhook.media.messages import DtlsPeer, StreamFailed, StreamSecured, StreamStats
+
+CERTIFICATES = make_certificate(), make_certificate()
+ROLES = ("client", "server")
+DTLS = range(20, 64)
+
+
+def peer(side: int, role: str) -> DtlsPeer:
+    """Return whom this side expects, and in which role itself."""
+    name, text = fingerprint_of(CERTIFICATES[1 - side]).split()
+    return DtlsPeer(role, ((name, text.replace(":", "")),), CERTIFICATES[side])  # type: ignore[arg-type]
+
+
+class Shaken(Pair):
+    """Two streams that agree on keys; side 0 is the client unless it is said otherwise."""
+
+    def __init__(self, *, mux: bool, client: int = 0, weather: Weather | None = None, **config: object) -> None:
+        super().__init__(weather)
+        self.sent.clear()
+        for side in (0, 1):
+            self.studios[side].handshakes = DtlsHandshake
+            host = f"10.0.0.{2 - side}"
+            self.configure(
+                side, security=peer(side, ROLES[side != client]), rtcp_mux=mux,
+                remote_rtcp=(host, 4000 if mux else 4001), **config,
+            )  # fmt: skip
+
+    def statistics(self, side: int) -> StreamStats:
+        return self.engines[side].streams["c"].statistics()
+
+    def shaking(self, side: int, port: int) -> list[bytes]:
+        """Return the datagrams of handshakes that a side has sent to a port."""
+        return [packet for who, target, packet in self.sent if (who, target) == (side, port) and packet[0] in DTLS]
+
+
+@pytest.mark.parametrize("client", [0, 1])
+@pytest.mark.parametrize("weather", [Weather(), Weather(double=0.5)])
+def test_rtcp_on_a_port_of_its_own_has_a_handshake_of_its_own(client: int, weather: Weather) -> None:
+    pair = Shaken(mux=False, client=client, weather=weather)
+    pair.run(12.0)
+    for side in (0, 1):
+        assert len(pair.of(side, StreamSecured)) == 1
+        assert pair.of(side, StreamFailed) == []
+        assert pair.statistics(side).rtt_ms is not None  # reports came through, and were read
+        assert pair.shaking(side, 4001)
+    reports = [packet for _, port, packet in pair.sent if port == 4001 and packet[0] not in DTLS]
+    assert len(reports) > 4
+    assert not any(b"side0@test" in packet or b"side1@test" in packet for packet in reports)
+    # Two handshakes make two sets of keys: what is sealed for one port opens nothing at the other.
+    before = pair.engines[0].streams["c"].garbage
+    latest = next(packet for who, port, packet in reversed(pair.sent) if (who, port) == (1, 4001) and packet[0] not in DTLS)
+    pair.inject(0, 4000, latest, ("10.0.0.2", 4000))
+    assert pair.engines[0].streams["c"].garbage == before + 1
+
+
+def test_rtcp_on_the_port_of_rtp_needs_one_handshake_only() -> None:
+    pair = Shaken(mux=True)
+    pair.run(12.0)
+    assert pair.shaking(0, 4001) == pair.shaking(1, 4001) == []
+    assert pair.statistics(0).rtt_ms is not None
+
+
+def test_a_far_end_that_agrees_on_keys_for_rtp_alone_is_heard_all_the_same() -> None:
+    pair = Shaken(mux=False)
+    real = pair.engines[1].receive
+
+    def deaf(port: int, packet: bytes, source: tuple[str, int], now: float) -> None:
+        if port == 4000:
+            real(port, packet, source, now)
+
+    pair.engines[1].receive = deaf  # type: ignore[method-assign]
+    pair.run(30.0)
+    for side in (0, 1):
+        assert pair.of(side, StreamFailed) == []
+        assert pair.statistics(side).packets_received > 1000
+        assert pair.statistics(side).rtt_ms is None
+    assert all(packet[0] in DTLS for _, port, packet in pair.sent if port == 4001)
+
+
+@pytest.mark.parametrize("client", [0, 1])
+@pytest.mark.parametrize("mux", [False, True])
+def test_a_far_end_that_is_not_where_it_says_is_found_by_its_handshake(client: int, mux: bool) -> None:
+    """Side 0 was told another address of side 1, at which nobody answers; that side 1's packets come from 10.0.0.2 shows."""
+    pair = Elsewhere(mux=mux, client=client)
+    pair.run(12.0)
+    for side in (0, 1):
+        assert len(pair.of(side, StreamSecured)) == 1
+        assert pair.statistics(side).packets_received > 400
+        assert pair.statistics(side).rtt_ms is not None
+    assert pair.engines[0].streams["c"].peer == ("10.0.0.2", 4000)
+
+
+class Elsewhere(Shaken):
+    """As Shaken, but side 0 knows side 1 by 10.0.0.9, from where packets reach it though it answers by 10.0.0.2."""
+
+    def configure(self, side: int, **changes: object) -> None:
+        if side == 0:
+            port = 4000 if changes.get("rtcp_mux") else 4001
+            changes |= {"remote": ("10.0.0.9", 4000), "remote_rtcp": ("10.0.0.9", port)}
+        super().configure(side, **changes)
+
+    def _collect(self, side: int) -> None:
+        outbox = self.engines[side].outbox
+        outbox[:] = [(port, packet, ("10.0.0.2" if host == "10.0.0.9" else host, to)) for port, packet, (host, to) in outbox]
+        super()._collect(side)
