@@ -7,11 +7,12 @@ import pytest
 from offhook.phone.closing import sip_cause
 from offhook.phone.diversion import MOST, diversions
 from offhook.phone.model import Diversion
+from offhook.sip.headers import Headers
 
 
 def test_diversions_latest_first() -> None:
     headers = (("Diversion", '"Bob" <sip:bob@h>;reason=no-answer, <tel:+123>;reason=user-busy'), ("diversion", "<sip:c@h>"))
-    assert diversions(headers) == (
+    assert diversions(Headers(headers).items()) == (
         Diversion("sip:bob@h", "Bob", "no-answer"), Diversion("tel:+123", "", "user-busy"), Diversion("sip:c@h", "", "unknown"))
 
 

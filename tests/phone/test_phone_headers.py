@@ -12,6 +12,7 @@ from offhook.phone import events as e
 from offhook.phone.headers import MAX_USER_TO_USER, PROTOCOL, check_headers, shown_headers, user_to_user, with_user_to_user
 from offhook.phone.model import HeaderList
 from offhook.phone.settings import USUAL_HEADERS, PhoneSettings
+from offhook.sip.headers import Headers
 from offhook.testing.phones import over, rings, settle, talk, two_phones
 from offhook.testing.wire import Wire
 
@@ -65,7 +66,7 @@ def test_what_is_no_user_to_user(text: str) -> None:
 
 
 def test_too_much_of_theirs_is_nothing() -> None:
-    assert user_to_user((("User-to-User", "a"), ("user-to-user", "b;encoding=hex"))) == "a, b;encoding=hex"
+    assert user_to_user(Headers([("User-to-User", "a"), ("user-to-user", "b;encoding=hex")]).items()) == "a, b;encoding=hex"
     assert user_to_user((("User-to-User", "a" * (MAX_USER_TO_USER + 1)),)) == ""
 
 

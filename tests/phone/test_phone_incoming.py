@@ -11,6 +11,7 @@ from offhook.phone.incoming import RING_LONGEST, asked_delay, asserted_identity
 from offhook.phone.model import CallState, HeaderList
 from offhook.phone.settings import PhoneSettings
 from offhook.sip.events import Datagram, Flow
+from offhook.sip.headers import Headers
 from offhook.testing.phones import VirtualPhone, over, rings, settle, talk, two_phones
 from offhook.testing.wire import Wire
 
@@ -32,12 +33,12 @@ ACTIVE = CallState.ACTIVE
     ((("Subject", "auto answer"),), None),
 ])
 def test_who_asks_to_be_answered(headers: HeaderList, delay: float | None) -> None:
-    assert asked_delay(headers) == delay
+    assert asked_delay(Headers(headers).items()) == delay
 
 
 def test_the_identity_the_network_vouches_for() -> None:
     assert asserted_identity((("Remote-Party-ID", "<sip:2@x>"), ("P-Asserted-Identity", " <sip:1@x> "))) == "<sip:1@x>"
-    assert asserted_identity((("remote-party-id", "<sip:2@x>"),)) == "<sip:2@x>"
+    assert asserted_identity(Headers([("remote-party-id", "<sip:2@x>")]).items()) == "<sip:2@x>"
     assert asserted_identity(()) == ""
 
 

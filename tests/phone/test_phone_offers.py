@@ -15,7 +15,8 @@ def test_the_stream_follows_the_call() -> None:
     alice, bob = two_phones(Wire())
     call, _ = talk(alice, bob)
     assert [type(command).__name__ for command in alice.media.commands if getattr(command, "stream", "") == call] == [
-        "OpenStream", "AttachSound", "ConfigureStream"]
+        "OpenStream", "ConfigureStream"]
+    assert alice.did(media.OpenStream)[0].sound
     config = alice.did(media.ConfigureStream)[-1].config
     assert (config.codec, config.direction, config.remote[0], config.telephone_event) == ("PCMU", "sendrecv", "10.0.0.2", 101)
     assert config.remote[1] == bob.did(media.OpenStream)[0].port

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,16 +26,15 @@ FINISHED_KEPT: Final = 256
 class CallHistory:
     """Writes past calls down and reads them. Without a file there is none, and every question for it raises NotFound."""
 
-    def __init__(self, engine: Engine, file: Path | None, later: Callable[..., object], trouble: Callable[[str], None]) -> None:
+    def __init__(self, engine: Engine, file: Path | None, trouble: Callable[[str], None]) -> None:
         self._engine = engine
-        self._later = later  # calls a function after the event is on its way to everybody
         self._finished: dict[str, CallEnded] = {}  # those whose final figures may still come
         self._history = History(file, trouble=trouble) if file else None
 
     def start(self) -> None:
         """Keep calls from now on."""
         if self._history is not None:
-            self._engine.subscribe(self._see)
+            self._engine.subscribe(self._see, CallIncoming, CallCreated, CallActive, CallEnded, MediaStats)
 
     def close(self) -> None:
         """Write what is left; waits for the disk."""
@@ -69,23 +69,21 @@ class CallHistory:
     def _see(self, envelope: Envelope) -> None:
         """Even a crash leaves a trace of the call."""
         event = envelope.event
-        if isinstance(event, CallIncoming | CallCreated | CallActive | CallEnded):
-            self._later(self._keep, event)
-            if isinstance(event, CallEnded):
+        match event:
+            case CallEnded():
                 self._finished[event.call.id] = event
                 if len(self._finished) > FINISHED_KEPT:
                     del self._finished[next(iter(self._finished))]
-        elif isinstance(event, MediaStats) and event.final:
-            # The final figures come after the end, which did not wait for them.
-            ended = self._finished.pop(event.call.id, None)
-            if ended is not None:
-                self._later(self._kept().add, _record(structs.replace(ended, call=event.call)))
-
-    def _keep(self, event: CallEvent) -> None:
-        record = _record(event)
-        self._kept().add(record)
-        if isinstance(event, CallEnded):
-            self._engine.say(HistoryAdded(entry=_entry(record)))
+                record = _record(event)
+                self._kept().add(record)
+                self._engine.say(HistoryAdded(entry=_entry(record)))
+            case MediaStats(final=True):
+                # The final figures come after the end, which did not wait for them.
+                ended = self._finished.pop(event.call.id, None)
+                if ended is not None:
+                    self._kept().keep(event.call.id, lambda: _record(structs.replace(ended, call=event.call)))
+            case CallIncoming() | CallCreated() | CallActive():
+                self._kept().keep(event.call.id, partial(_record, event))
 
 
 def _record(event: CallEvent) -> HistoryEntry:

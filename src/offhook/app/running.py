@@ -29,10 +29,7 @@ from offhook.io.transport import Listeners, Transports
 from offhook.media.messages import AudioRate, MediaReport
 from offhook.phone.commands import Accepted, AddAccount, CloseAudio, Command, OpenAudio, Quit
 from offhook.phone.contacts import DirectoryListed
-from offhook.phone.events import (
-    Event,
-    SystemError,
-)
+from offhook.phone.events import CallEnded, Event, SystemError
 from offhook.phone.model import LoadView, wall
 from offhook.phone.phone import Phone
 from offhook.phone.settings import AccountSettings
@@ -114,7 +111,7 @@ class RunningPhone:
         self.transports = Transports(
             config.sip.host, config.sip.port, self.engine.deliver, any_port=True, listen=_listen_for_tls(config.sip)
         )
-        self._history = CallHistory(self.engine, files.history, self._loop.call_soon, self._trouble)
+        self._history = CallHistory(self.engine, files.history, self._trouble)
         self._texts = KeptTexts(self.engine, files.texts, self._trouble)
         self._config = config
         self._since = clock.wall()
@@ -127,7 +124,7 @@ class RunningPhone:
         self.people = People(self.engine, self.phone.contacts, files.contacts, self._trouble)
         self._audio = AudioLinks(self.media.send, self.engine.report)
         self.media.set_audio_callback(self._audio.take)
-        self.engine.subscribe(self._audio.see)
+        self.engine.subscribe(self._audio.see, CallEnded)
         self.file: Path | None = None  # what `reload` reads
         self._as_read = config
         self.engine.on_web_request = self._web_request

@@ -40,7 +40,7 @@ class KeptTexts:
     def start(self) -> None:
         """Keep texts from now on."""
         if self._path is not None:
-            self._engine.subscribe(self._see)
+            self._engine.subscribe(self._see, MessageReceived, MessageSent, MessageFailed)
 
     async def close(self) -> None:
         """Write what is left."""
@@ -69,8 +69,6 @@ class KeptTexts:
             return self._file
 
     def _see(self, envelope: Envelope) -> None:
-        if not isinstance(envelope.event, MessageReceived | MessageSent | MessageFailed):
-            return
         self._waiting.append(envelope)
         if self._file is not None:
             self._write(self._file)

@@ -111,7 +111,7 @@ class LocalServer:
 
     def _news(self) -> None:
         # One turn later: what a burst of packets brought goes out in one write for each client.
-        if not self._announced:
+        if self._clients and not self._announced:
             self._announced = True
             yield_later(self._pump)
 

@@ -34,6 +34,7 @@ from offhook.media.messages import (
     StreamFailed,
     WriteAudio,
 )
+from offhook.phone.events import CallEnded
 
 FRAME_MS: Final = 20
 HEAR_LIMIT_MS: Final = 1000
@@ -326,9 +327,9 @@ class AudioLinks:
                 pass
 
     def see(self, envelope: Envelope) -> None:
-        """Look at an event: the links of a call end with it, not when its media has been wound up."""
-        if self._links and envelope.type == "call.ended":
-            self._finish_call(envelope.data["call"]["id"])
+        """Look at the end of a call: its links end with it, not when its media has been wound up."""
+        if isinstance(envelope.event, CallEnded):
+            self._finish_call(envelope.event.call.id)
 
     def _finish_call(self, call: str, error: MediaLost | None = None) -> None:
         for link in [link for link in self._links.values() if link.call == call]:

@@ -66,8 +66,8 @@ class Engine:
         self._maker = EnvelopeMaker(epoch, clock.wall, instance)
         self.journal: Journal = journal or MemoryJournal(epoch)
         self._causes: dict[str, Cause] = {}
-        self._subscribers: dict[int, Subscriber] = {}
-        self._next_subscriber = 0
+        self._subscribers: dict[object, tuple[Subscriber, tuple[type[Event], ...]]] = {}
+        self._wanted_by: dict[type[Event], tuple[Subscriber, ...]] = {}  # by the kind of event, once there was one
         self._later: list[Envelope] = []
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for: float | None = None
@@ -135,16 +135,25 @@ class Engine:
         """Add an event that does not come from the phone itself (the journal's, a surface's), after those that wait."""
         self._say_later([event], cause)
 
-    def subscribe(self, callback: Subscriber) -> Callable[[], None]:
-        """Call `callback` with every event from now on; the returned function ends that."""
-        number = self._next_subscriber
-        self._next_subscriber += 1
-        self._subscribers[number] = callback
+    def subscribe(self, callback: Subscriber, *kinds: type[Event]) -> Callable[[], None]:
+        """Call `callback` with every event from now on, or with those of some kinds; the returned function ends that."""
+        key = object()
+        self._subscribers[key] = callback, kinds or (Event,)
+        self._wanted_by = {}
 
         def unsubscribe() -> None:
-            self._subscribers.pop(number, None)
+            self._subscribers.pop(key, None)
+            self._wanted_by = {}
 
         return unsubscribe
+
+    def _wanting(self, event: Event) -> tuple[Subscriber, ...]:
+        kind = type(event)
+        found = self._wanted_by.get(kind)
+        if found is None:
+            found = tuple(callback for callback, kinds in self._subscribers.values() if issubclass(kind, kinds))
+            self._wanted_by[kind] = found
+        return found
 
     def _remember(self, cause: Cause) -> None:
         self._causes[cause.op] = cause
@@ -170,7 +179,7 @@ class Engine:
         envelopes, self._later = self._later, []
         self.journal.announce()  # first: who waits for events has them before what else they bring about is done
         for envelope in envelopes:
-            for callback in tuple(self._subscribers.values()):
+            for callback in self._wanting(envelope.event):
                 self._tell(callback, envelope)
         if any(isinstance(envelope.event, SystemStopped) for envelope in envelopes):
             self.stopped.set()

@@ -84,7 +84,9 @@ class Envelope(Struct, frozen=True, dict=True):
     seconds: float
     event: Event
     cause: Cause | None
-    instance: str = ""
+    instance: str
+    json: bytes
+    """The envelope as one JSON object without a newline, for all readers."""
 
     @property
     def epoch(self) -> str:
@@ -127,14 +129,6 @@ class Envelope(Struct, frozen=True, dict=True):
         found: dict[str, Any] = msgspec.to_builtins(self.event)
         return found
 
-    @cached_property
-    def json(self) -> bytes:
-        """The envelope as one JSON object without a newline; encoded at first use and kept for all readers."""
-        (epoch, seq), event = self.cursor, self.event
-        return _encoder.encode(_Printed(
-            ENVELOPE_VERSION, epoch, seq, f"{epoch}-{seq}", event.type, rfc3339(self.seconds), self.instance, event.subject,
-            _account_of(event), self.cause, event,
-        ))  # fmt: skip
 
 
 class _Printed(Struct):
@@ -165,7 +159,12 @@ class EnvelopeMaker:
     def make(self, event: Event, cause: Cause | None = None) -> Envelope:
         """Return the envelope of `event`; each call takes the next sequence number."""
         self.seq += 1
-        return Envelope(Cursor(self.epoch, self.seq), self._clock(), event, cause, self._instance)
+        epoch, seq, seconds = self.epoch, self.seq, self._clock()
+        json = _encoder.encode(_Printed(
+            ENVELOPE_VERSION, epoch, seq, f"{epoch}-{seq}", event.type, rfc3339(seconds), self._instance, event.subject,
+            _account_of(event), cause, event,
+        ))  # fmt: skip
+        return Envelope(Cursor(epoch, seq), seconds, event, cause, self._instance, json)
 
 
 @dataclass(frozen=True, slots=True)

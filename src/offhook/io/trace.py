@@ -66,15 +66,22 @@ class _Group:
             self.messages -= 1
             self.bytes -= len(gone[3])
 
-    def take(self, call_id: bytes) -> list[_Kept]:
-        kept = self.calls.pop(call_id, [])
+    def move(self, call_id: bytes, to: _Group | None = None) -> None:
+        """Forget a call, or put it to the end of another group."""
+        kept = self.calls.pop(call_id, None)
+        if kept is None:
+            return
+        size = sum([len(item[3]) for item in kept])
         self.messages -= len(kept)
-        self.bytes -= sum(len(item[3]) for item in kept)
-        return kept
+        self.bytes -= size
+        if to is not None:
+            to.calls[call_id] = [*to.calls.pop(call_id, ()), *kept]
+            to.messages += len(kept)
+            to.bytes += size
 
     def limit(self, messages: int, size: int) -> None:
         while self.bytes > size or self.messages > messages:
-            self.take(next(iter(self.calls)))
+            self.move(next(iter(self.calls)))
 
 
 class Trace:
@@ -116,13 +123,11 @@ class Trace:
         running, others = self._running, self._others
         runs = call_id in running.calls
         if data.startswith(b"INVITE ") and not runs:
-            for earlier in others.take(call_id):  # a challenge before, say
-                running.add(call_id, earlier)
+            others.move(call_id, running)  # a challenge before, say
             runs = True
         (running if runs else others).add(call_id, item)
         if runs and _is_end(data):
-            for earlier in running.take(call_id):
-                others.add(call_id, earlier)
+            running.move(call_id, others)
 
     def about(self, sip_call_id: str, offset: float) -> list[TracedMessage]:
         """Return the messages with this Call-ID, oldest first, without the keys of their sound.

@@ -256,6 +256,9 @@ class Engine:
         stream.phase = min(phases, key=lambda phase: len(self._phases[phase]))
         self._phases[stream.phase].append(stream)
         self._links.open_stream(stream)
+        stream.muted = command.muted
+        if command.sound:
+            self._attach(stream, True)
 
     def _configure(self, stream: Stream, command: ConfigureStream, now: float) -> None:
         try:

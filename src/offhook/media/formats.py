@@ -83,7 +83,8 @@ def speakable(codecs: tuple[str, ...], formats: list[Format], line: MediaDescrip
         if entry.coding in ours:
             fmtp = line.fmtp(entry.payload_type)
             name = next((name for name in ours[entry.coding] if KINDS[name].suits(fmtp)), "")
-            found += [replace(entry, codec=name, fmtp=fmtp)] if name else []
+            if name:
+                found.append(Format(entry.payload_type, entry.encoding, entry.clock_rate, entry.channels, name, fmtp))
     return found
 
 

@@ -10,7 +10,7 @@ from offhook.media.messages import CloseStream
 from offhook.phone.call import Call, CallInput
 from offhook.phone.desk import Desk
 from offhook.phone.events import CallEnded, TransferCompleted
-from offhook.phone.headers import user_to_user
+from offhook.phone.headers import user_to_user, values
 from offhook.phone.model import CallEnd, CallState, EndedBy, HeaderList
 from offhook.sip.events import End, Refuse, SessionEnded
 
@@ -23,21 +23,19 @@ _Q850 = re.compile(r"Q\.850\s*;.*?cause\s*=\s*(\d{1,3})", re.IGNORECASE)
 
 def q850_cause(headers: HeaderList) -> int:
     """Return the Q.850 cause of a Reason header (RFC 3326), 0 without one."""
-    for name, value in headers:
-        if name.lower() == "reason":
-            found = _Q850.search(value)
-            if found:
-                return int(found.group(1))
-    return 0
+    return _cause(headers, _Q850)
 
 
 def sip_cause(headers: HeaderList) -> int:
     """Return the SIP status of a Reason header (RFC 3326), 0 without one: 200 in a CANCEL means answered elsewhere."""
-    for name, value in headers:
-        if name.lower() == "reason":
-            found = _SIP.search(value)
-            if found:
-                return int(found.group(1))
+    return _cause(headers, _SIP)
+
+
+def _cause(headers: HeaderList, protocol: re.Pattern[str]) -> int:
+    for value in values(headers, "Reason"):
+        found = protocol.search(value)
+        if found:
+            return int(found.group(1))
     return 0
 
 

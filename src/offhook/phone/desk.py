@@ -205,6 +205,10 @@ class Desk:
         """Return the ringing incoming calls, oldest first."""
         return self.in_state(_INCOMING)
 
+    def rings(self) -> bool:
+        """Return whether a call waits for a person to answer it."""
+        return any("auto" not in call.timers for call in self._by_state[CallState.INCOMING].values())
+
     def current(self) -> Call | None:
         """Return the call STATUS speaks of: the active one, else a ringing one (incoming first), else the one held last."""
         active = self.active()

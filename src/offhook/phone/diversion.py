@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from offhook.errors import ParseError
+from offhook.phone.headers import values
 from offhook.phone.model import Diversion, HeaderList
 from offhook.sip.abnf import split_list, unescape
 from offhook.sip.uri import NameAddr
@@ -21,18 +22,13 @@ _CAUSES: Final = {
 
 def diversions(headers: HeaderList) -> tuple[Diversion, ...]:
     """Return who diverted the call, the latest first; what cannot be read is left out."""
-    found: list[Diversion] = []
-    history: list[Diversion] = []
-    for name, value in headers:
-        if len(name) not in (9, 12):
-            continue  # neither of the two, which most calls are without
-        key = name.lower()
-        if key == "diversion":
-            found += [each for text in _elements(value) if (each := _diversion(text)) is not None]
-        elif key == "history-info":
-            history += [each for text in _elements(value) if (each := _target(text)) is not None]
+    said, history = values(headers, "Diversion"), values(headers, "History-Info")
+    found = [each for value in said for text in _elements(value) if (each := _diversion(text)) is not None]
+    if not found and not history:
+        return ()
+    targets = [each for value in history for text in _elements(value) if (each := _target(text)) is not None]
     # RFC 7044: the targets in order, each with why the call went on from it; the last is where it is now
-    return tuple(found or [each for each in history[:-1] if each.reason][::-1])[:MOST]
+    return tuple(found or [each for each in targets[:-1] if each.reason][::-1])[:MOST]
 
 
 def _elements(value: str) -> list[str]:

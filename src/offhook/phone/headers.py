@@ -40,6 +40,11 @@ _QUOTED = r'"(?:[^"\\\x00-\x1f\x7f]|\\[ -~])*"'
 _USER_TO_USER = re.compile(rf"(?:{_TOKEN}|{_QUOTED})(?:[ \t]*;[ \t]*{_TOKEN}(?:[ \t]*=[ \t]*(?:{_TOKEN}|{_QUOTED}))?)*")
 
 
+def values(headers: HeaderList, name: str) -> list[str]:
+    """Return the values of a header of the far end, "Allow", say: known names have their usual spelling by now."""
+    return [value for have, value in headers if have == name]
+
+
 def is_name(text: str) -> bool:
     """Say whether this can be a header's name that somebody else than the phone sets."""
     return _NAME.fullmatch(text) is not None and text.lower() not in PROTOCOL
@@ -83,18 +88,22 @@ def extra_headers(headers: HeaderList, user_to_user: str, allowed: tuple[str, ..
 
 def user_to_user(headers: HeaderList) -> str:
     """Return what the far end hands over (RFC 7433), "" if it is nothing or too much; several are separated by commas."""
-    found = ", ".join(value for name, value in headers if name.lower() == "user-to-user")
+    found = ", ".join(values(headers, "User-to-User"))
     return found if len(found) <= MAX_USER_TO_USER else ""
 
 
 def shown_headers(headers: HeaderList, wanted: tuple[str, ...]) -> HeaderList:
     """Return those headers of the far end that are told: `wanted` are names, beginnings ("X-*"), or "*" for all."""
+    return tuple([headers[place] for place in _shown(tuple([name for name, _ in headers]), wanted)])
+
+
+@lru_cache(16)  # a peer sends the same names in all its messages
+def _shown(names: tuple[str, ...], wanted: tuple[str, ...]) -> list[int]:
+    """Return the places of the names that are told."""
     exact, beginnings = _patterns(wanted)
-    found = tuple(
-        (name, value) for name, value in headers
-        if (lower := name.lower()) not in _SECRET and (lower in exact or lower.startswith(beginnings))
-    )  # fmt: skip
-    return found[:SHOWN]
+    lowered = [name.lower() for name in names]
+    told = [name not in _SECRET and (name in exact or name.startswith(beginnings)) for name in lowered]
+    return [place for place, tell in enumerate(told) if tell][:SHOWN]
 
 
 @lru_cache(8)

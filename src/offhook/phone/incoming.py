@@ -15,19 +15,19 @@ from offhook.phone.desk import Account, Desk
 from offhook.phone.dialplan import target_uri
 from offhook.phone.diversion import diversions
 from offhook.phone.events import CallDecided, CallIncoming, CallRedirected, CallReplaced, SystemError
-from offhook.phone.headers import extra_headers, shown_headers, user_to_user
+from offhook.phone.headers import extra_headers, shown_headers, user_to_user, values
 from offhook.phone.listening import check_detections, wish
 from offhook.phone.model import CallState, HeaderList, Party
 from offhook.phone.offers import Offers, check_codecs
 from offhook.phone.outgoing import LOCAL_IDENTITY, Outgoing
 from offhook.phone.settings import Decision
-from offhook.sip.events import Accept, Body, Progress, Refuse, SessionConfirmed, SessionIncoming
+from offhook.sip.events import Accept, Progress, Refuse, SessionConfirmed, SessionIncoming
 from offhook.sip.uri import NameAddr, Uri
 
 DECISION_WITHIN: Final = 2.0
 """Seconds a program has to decide about a call; the caller hears nothing meanwhile (the server's 100 stops its retries)."""
 
-_ASKING: Final = frozenset({"call-info", "alert-info", "x-autoanswer"})
+_ASKING: Final = frozenset({"Call-Info", "Alert-Info", "X-AUTOANSWER"})
 _ANSWER_AFTER = re.compile(r"answer-after\s*=\s*\"?(\d{1,3})", re.IGNORECASE)
 
 
@@ -45,6 +45,13 @@ def _quotable(text: str) -> str:
     return "".join(each for each in text[:120] if " " <= each <= "~" and each not in '"\\')
 
 
+def _unsuitable(error: CommandError | ParseError) -> tuple[int, str, HeaderList]:
+    """Return how an offer is refused that has nothing in common with us, or is none."""
+    # RFC 3261 20.43: 305, no format in common; the text is for people
+    status, code = (400, 399) if isinstance(error, ParseError) else (488, 305)
+    return status, error.detail, (("Warning", f'{code} {WARN_AGENT} "{_quotable(error.detail)}"'),)
+
+
 def asked_delay(headers: HeaderList) -> float | None:
     """Return after how many seconds the caller asks to be answered without a person, None if it does not ask.
 
@@ -52,11 +59,10 @@ def asked_delay(headers: HeaderList) -> float | None:
     TRUE or 1: the forms that PBXs send for intercom and paging.
     """
     for name, value in headers:
-        key = name.lower()
-        if key not in _ASKING:
+        if name not in _ASKING:
             continue
         lowered = value.lower()
-        if key != "x-autoanswer":
+        if name != "X-AUTOANSWER":
             found = _ANSWER_AFTER.search(value)
             if found:
                 return float(found.group(1))
@@ -69,11 +75,8 @@ def asked_delay(headers: HeaderList) -> float | None:
 
 def asserted_identity(headers: HeaderList) -> str:
     """Return the identity the network vouches for: P-Asserted-Identity (RFC 3325), else Remote-Party-ID, else ""."""
-    for wanted in ("p-asserted-identity", "remote-party-id"):
-        for name, value in headers:
-            if name.lower() == wanted:
-                return value.strip()[:512]
-    return ""
+    found = values(headers, "P-Asserted-Identity") or values(headers, "Remote-Party-ID") or [""]
+    return found[0].strip()[:512]
 
 
 class Incoming:
@@ -88,6 +91,7 @@ class Incoming:
         self.outgoing = outgoing
         self.capacity = capacity
         self.on_replaced: list[Callable[[Call, Call], None]] = []
+        self._without_port: dict[str, Call] = {}  # answered as soon as there is one
 
     def received(self, event: SessionIncoming) -> None:
         """Decide about a new call: refuse, forward, or let it ring."""
@@ -108,11 +112,15 @@ class Incoming:
 
     def _consider(self, event: SessionIncoming, call: Call) -> None:
         desk = self.desk
-        if event.offer is not None and (unsuitable := self._unsuitable(call, event.offer)) is not None:
-            # RFC 3261 13.3.1.3: what nobody could answer is refused before it rings
-            desk.emit(CallIncoming(call=call.view(), rings=False))
-            self.closing.refuse(call, *unsuitable)
-            return
+        at_once = self._answers_at_once(call) and not desk.settings.decide and not self._forwards_at_once
+        if event.offer is not None and not at_once:  # else the answer shows whether it suits
+            try:
+                self.offers.check(call, event.offer.data)
+            except (MediaNegotiationFailed, ParseError) as error:
+                # RFC 3261 13.3.1.3: what nobody could answer is refused before it rings
+                desk.emit(CallIncoming(call=call.view(), rings=False))
+                self.closing.refuse(call, *_unsuitable(error))
+                return
         if desk.has_port(call) and self.offers.reach.searches(call):
             self.offers.prepare(call)  # while it rings, so that the answer need not wait for it
         if self._forwards_at_once and not desk.settings.decide:
@@ -123,7 +131,6 @@ class Incoming:
             desk.emit(CallIncoming(call=call.view(), rings=False))
             desk.after(call, "decide", DECISION_WITHIN, self._undecided)
             return
-        at_once = self._answers_at_once(call)
         self._ring(call, silently=at_once)
         desk.emit(CallIncoming(call=call.view(), rings=not at_once))
         self._arm(call)
@@ -185,20 +192,9 @@ class Incoming:
             return 486, "Busy Here", ()
         return None
 
-    def _unsuitable(self, call: Call, offer: Body) -> tuple[int, str, HeaderList] | None:
-        """Say how an offer is refused that has nothing in common with us, or is none."""
-        try:
-            self.offers.check(call, offer.data)
-        except MediaNegotiationFailed as error:
-            # RFC 3261 20.43: 305, no format in common; the text is for people
-            return 488, error.detail, (("Warning", f'305 {WARN_AGENT} "{_quotable(error.detail)}"'),)
-        except ParseError as error:
-            return 400, error.detail, (("Warning", f'399 {WARN_AGENT} "{_quotable(error.detail)}"'),)
-        return None
-
     def _create(self, event: SessionIncoming) -> Call:
         desk = self.desk
-        allow = ",".join(value for name, value in event.headers if name.lower() == "allow")
+        allow = ",".join(values(event.headers, "Allow"))
         return Call(
             id=event.session,
             account=event.identity or LOCAL_IDENTITY,
@@ -345,6 +341,7 @@ class Incoming:
         if not call.port and not self.desk.has_port(call):
             # The media engine is still starting (or just restarted): the answer goes out as soon as it has a port.
             call.waiting.add("port")
+            self._without_port[call.id] = call
             return Accepted(call=call.id, operation=self.desk.begin("answer", call))
         if self.offers.prepare(call):
             call.waiting.add("candidates")
@@ -353,7 +350,7 @@ class Incoming:
         try:
             body = self.offers.answer(call, call.remote_offer) if call.remote_offer is not None else self.offers.offer(call)
         except (MediaNegotiationFailed, ParseError) as error:
-            self.closing.refuse(call, 488, str(error))
+            self.closing.refuse(call, *_unsuitable(error))
             kind = type(error) if isinstance(error, MediaNegotiationFailed) else MediaNegotiationFailed
             raise kind(f"call {call.id}: {error}") from None
         if command.hold_others:
@@ -365,10 +362,13 @@ class Incoming:
 
     def ports_ready(self) -> None:
         """Answer the calls that waited for a port."""
-        for call in self.desk.incoming():
-            if "port" in call.waiting and self.desk.has_port(call):
+        for call in tuple(self._without_port.values()):
+            over = call.state is not CallState.INCOMING
+            if over or self.desk.has_port(call):
+                del self._without_port[call.id]
                 call.waiting.discard("port")
-                self._auto_answer(call)
+                if not over:
+                    self._auto_answer(call)
 
     def gathered(self, call: Call) -> None:
         """Answer the call that waited for its addresses."""
@@ -384,7 +384,8 @@ class Incoming:
         try:
             self.answer(Answer(call=call.id, hold_others=hold_others))
         except CommandError as error:
-            self.desk.emit(SystemError(reason=f"auto answer of call {call.id}: {error.detail}"))
+            if call.state is not CallState.ENDED:  # else its end tells why
+                self.desk.emit(SystemError(reason=f"auto answer of call {call.id}: {error.detail}"))
 
     def confirmed(self, event: SessionConfirmed, call: Call) -> None:
         """The ACK came; without an offer in the INVITE it carries the answer to ours."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from offhook.errors import CommandError, InvalidArgument, InvalidState, MediaNegotiationFailed, ParseError, TooManyCalls
 from offhook.media.codecs.kinds import missing
-from offhook.media.messages import AttachSound, ConfigureStream, OpenStream, SetStreamMute, StreamConfig
+from offhook.media.messages import ConfigureStream, OpenStream, StreamConfig
 from offhook.media.negotiate import (
     LocalMedia,
     accept_answer,
@@ -80,10 +80,7 @@ class Offers:
         if not self.desk.has_port(call):
             raise TooManyCalls("no media port is free; end a call, or widen the range of RTP ports")
         call.port = self.desk.workers.take_port(call.worker)
-        self.desk.media(OpenStream(call.id, call.port, f"{call.id}@offhook"))
-        self.desk.media(AttachSound(call.id, True))
-        if call.muted:
-            self.desk.media(SetStreamMute(call.id, True))
+        self.desk.media(OpenStream(call.id, call.port, f"{call.id}@offhook", sound=True, muted=call.muted))
 
     def prepare(self, call: Call) -> bool:
         """Take a port and have its addresses found out; say whether that takes a while (CandidatesGathered)."""

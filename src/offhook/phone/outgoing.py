@@ -34,7 +34,7 @@ from offhook.phone.events import (
     CallRinging,
     CallUpdated,
 )
-from offhook.phone.headers import extra_headers, user_to_user
+from offhook.phone.headers import extra_headers, user_to_user, values
 from offhook.phone.listening import check_detections, wish
 from offhook.phone.model import CallState, HeaderList, Party
 from offhook.phone.offers import Offers, check_codecs
@@ -340,7 +340,7 @@ class Outgoing:
         except (MediaNegotiationFailed, ParseError) as error:
             self.closing.hangup(call, reason=f"no media: {error}")
             return
-        allow = [value for name, value in event.headers if name.lower() == "allow"]
+        allow = values(event.headers, "Allow")
         call.user_to_user = user_to_user(event.headers)
         call.allows_info = not allow or "INFO" in ",".join(allow).upper()
         said, contact = event.remote.display, call.remote.contact

@@ -147,7 +147,7 @@ class Sound:
         desk = self.desk
         if not desk.calls:
             return "busy" if desk.now < self._busy_until else "none"
-        if any("auto" not in call.timers for call in desk.incoming()):
+        if desk.rings():
             return "waiting" if desk.any_in(CONNECTED) else "ring"
         if desk.any_in(_RINGING) and not desk.any_in(_ACTIVE):
             return "ringback"

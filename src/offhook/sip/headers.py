@@ -40,7 +40,7 @@ P-Preferred-Identity Path Priority Priv-Answer-Mode Privacy Proxy-Authenticate P
 Reason Record-Route Recv-Info Refer-Sub Refer-To Referred-By Reject-Contact Remote-Party-ID Replaces Reply-To
 Request-Disposition Require Resource-Priority Retry-After Route SIP-ETag SIP-If-Match Server Service-Route
 Session-Expires Subject Subscription-State Supported Target-Dialog Timestamp To Unsupported User-Agent User-to-User Via
-WWW-Authenticate Warning
+WWW-Authenticate Warning X-AUTOANSWER
 """.split()  # noqa: SIM905  # a list of quoted words would be three times as long
 
 # RFC 3261 7.3.3 and the compact forms registered later.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from ipaddress import IPv6Address
 
@@ -282,6 +282,12 @@ class NameAddr:
     uri: Uri
     display: str = ""
     params: Params = ()
+    tag: str | None = field(init=False, repr=False, compare=False, default=None)
+    """The tag parameter, None if absent: read several times for each message."""
+
+    def __post_init__(self) -> None:
+        if self.params:
+            object.__setattr__(self, "tag", find_param(self.params, "tag"))
 
     @classmethod
     def parse(cls, text: str) -> NameAddr:
@@ -293,11 +299,6 @@ class NameAddr:
             return f"<{self.uri}>{format_params(self.params)}"
         display = self.display if is_bare_display(self.display) else quote(self.display)
         return f"{display} <{self.uri}>{format_params(self.params)}"
-
-    @property
-    def tag(self) -> str | None:
-        """The tag parameter, None if absent."""
-        return find_param(self.params, "tag")
 
     def param(self, name: str) -> str | None:
         """Return a header parameter without quotes, '' for a flag, None if absent."""

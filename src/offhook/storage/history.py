@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from msgspec import structs
 
@@ -35,6 +35,8 @@ _ADDED = ("codec TEXT NOT NULL DEFAULT ''", "mos REAL", "remote_mos REAL", "loss
 _INSERT = f"INSERT OR REPLACE INTO calls ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM calls"  # noqa: S608 - column names of our own dataclass
 
+_Waiting: TypeAlias = tuple[str, Callable[[], HistoryEntry]]
+
 
 class History:
     """The finished calls, newest first.
@@ -46,14 +48,18 @@ class History:
     def __init__(self, path: Path, *, trouble: Trouble = lambda _: None) -> None:
         """Open or create. Raises SetupError if the folder cannot be used; a damaged file is moved aside and reported."""
         self._trouble = trouble
-        self._database: Database[HistoryEntry] = Database(
+        self._database: Database[_Waiting] = Database(
             path, "call history", _SCHEMA, _store, batch_seconds=BATCH_SECONDS, max_waiting=MAX_QUEUED, trouble=trouble,
             upgrade=_upgrade,
         )  # fmt: skip
 
     def add(self, record: HistoryEntry) -> None:
         """Keep a record, within BATCH_SECONDS. The same id again replaces it."""
-        if not self._database.add(record):
+        self.keep(record.id, lambda: record)
+
+    def keep(self, record: str, make: Callable[[], HistoryEntry]) -> None:
+        """Keep the record with this id as `add` does; `make` runs in the writer thread, and not if it is replaced before."""
+        if not self._database.add((record, make)):
             self._trouble("the disk is too slow: a call is missing in the history")
 
     def list(self, limit: int = 100, before: str = "") -> tuple[HistoryEntry, ...]:
@@ -90,9 +96,8 @@ def _upgrade(database: sqlite3.Connection) -> None:
     database.execute(f"PRAGMA user_version = {_VERSION}")
 
 
-def _store(database: sqlite3.Connection, batch: Sequence[HistoryEntry]) -> None:
-    latest = {record.id: record for record in batch}
-    database.executemany(_INSERT, [structs.astuple(record) for record in latest.values()])
+def _store(database: sqlite3.Connection, batch: Sequence[_Waiting]) -> None:
+    database.executemany(_INSERT, [structs.astuple(make()) for make in dict(batch).values()])
 
 
 def _record(row: tuple[Any, ...]) -> HistoryEntry:

@@ -34,7 +34,7 @@ class People:
         if self._path is None:
             self.loaded.set()
             return
-        self._engine.subscribe(self._see)
+        self._engine.subscribe(self._see, ContactChanged, ContactsImported)
         if self._path.exists():
             self._open()
         else:
@@ -48,12 +48,11 @@ class People:
             self._file.keep(self._book.unsaved())
             await asyncio.get_running_loop().run_in_executor(None, self._file.close)
 
-    def _see(self, envelope: Envelope) -> None:
-        if isinstance(envelope.event, ContactChanged | ContactsImported):
-            if self._file is not None:
-                self._file.keep(self._book.unsaved())
-            else:
-                self._open()
+    def _see(self, _envelope: Envelope) -> None:
+        if self._file is not None:
+            self._file.keep(self._book.unsaved())
+        else:
+            self._open()
 
     def _open(self) -> None:
         if self._opening is None:

@@ -118,11 +118,16 @@ class PlaceStream(Struct, frozen=True):
 
 
 class OpenStream(Struct, frozen=True):
-    """Take the already bound RTP port `port` (from PortsReady; RTCP is port + 1) for a stream. It is idle until Configure."""
+    """Take the already bound RTP port `port` (from PortsReady; RTCP is port + 1) for a stream. It is idle until Configure.
+
+    `sound` and `muted` are as in AttachSound and SetStreamMute.
+    """
 
     stream: StreamId
     port: int
     cname: str
+    sound: bool = False
+    muted: bool = False
 
 
 class ConfigureStream(Struct, frozen=True):
