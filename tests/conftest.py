@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
@@ -31,6 +32,21 @@ settings.register_profile("ci", deadline=None, max_examples=100, suppress_health
 # Under Wine each test takes longer, and what it is about there is the system and not the input.
 settings.register_profile("few", deadline=None, max_examples=8, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("fast")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Read the tests without looking for garbage, of which there is none yet, and leave them out when it is looked for later.
+
+    Thousands of tests and what they import are there until the end: going through them again and again was a tenth of the time.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -122,12 +138,12 @@ async def http(served: Served) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture(
-    params=[(loss, seed) for loss in (0.0, 0.1, 0.3) for seed in (1, 2, 3)], ids=lambda at: f"{at[0]:.0%}-{at[1]}"
+    params=[(0.0, 1), *((loss, seed) for loss in (0.1, 0.3) for seed in (1, 2, 3))], ids=lambda at: f"{at[0]:.0%}-{at[1]}"
 )
 def wire(request: pytest.FixtureRequest) -> Wire:
     """Return the networks every journey goes through: one that loses nothing, a tenth, nearly a third.
 
-    What is lost is sent again, so that the outcome is the same in all of them.
+    What is lost is sent again: the outcome is the same in all of them. Where nothing is lost every seed is the same run.
     """
     loss, seed = request.param
     return Wire(seed, Weather(loss=loss, duplicate=loss / 2, jitter=0.03 if loss else 0.0))

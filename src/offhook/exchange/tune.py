@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from array import array
+from functools import cache
 from typing import Final
 
 from offhook.media.wav import header
@@ -21,6 +22,7 @@ _NOTES: Final[tuple[tuple[int | None, int], ...]] = (
 )
 
 
+@cache
 def melody() -> bytes:
     """Return the melody: a WAV file, 8 kHz 16-bit mono, about eight seconds that can be repeated."""
     samples = array("h")

@@ -142,6 +142,14 @@ def _refined(shaped: list[float], rate: int, near: float, step: float) -> float:
 
 
 def _power(samples: list[float], frequency: float, rate: int) -> float:
+    if len(samples) > SHORT_SAMPLES:
+        try:
+            import numpy
+        except ImportError:
+            pass
+        else:
+            turns = numpy.exp(-1j * math.tau * frequency / rate * numpy.arange(len(samples)))
+            return float(abs(numpy.dot(numpy.asarray(samples), turns)) ** 2)
     factor = 2.0 * math.cos(math.tau * frequency / rate)
     last = before = 0.0
     for sample in samples:

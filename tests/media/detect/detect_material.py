@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from array import array
+from functools import cache
 from random import Random
 
 from offhook.media import pcm
 from offhook.media.tones import tone_source
 
 
+@cache
 def tone(frequencies: tuple[float, ...], duration_ms: int, gain_db: float = -3.0) -> bytes:
     return b"".join(iter(tone_source(frequencies, duration_ms, gain_db).read, None))[: 16 * duration_ms]
 
@@ -22,6 +24,7 @@ def cadence(frequencies: tuple[float, ...], *pattern: tuple[int, int], times: in
     return b"".join(tone(frequencies, on) + quiet(off) for _ in range(times) for on, off in pattern)
 
 
+@cache
 def noise(duration_ms: int, rms: float, seed: int = 1) -> bytes:
     chance = Random(seed)
     return array("h", (int(chance.gauss(0, rms)) for _ in range(8 * duration_ms))).tobytes()
@@ -31,10 +34,12 @@ def with_noise(audio: bytes, rms: float) -> bytes:
     return pcm.add(audio, noise(len(audio) // 16, rms))
 
 
+@cache
 def vowels(duration_ms: int, level: float = 2500.0, pitch: float = 120.0) -> bytes:
     """Pulses of a gliding pitch through three resonances that move: what makes a voice one."""
     samples, phase = [], 0.0
     states = [[0.0, 0.0] for _ in range(3)]
+    radius = math.exp(-math.pi * 90 / 8000)
     for place in range(8 * duration_ms):
         second = place / 8000
         phase += pitch * (1 + 0.15 * math.sin(math.tau * 2.1 * second)) / 8000
@@ -45,7 +50,6 @@ def vowels(duration_ms: int, level: float = 2500.0, pitch: float = 120.0) -> byt
         value = 0.0
         for state, base, swing in zip(states, (550, 1500, 2500), (250, 500, 200), strict=True):
             frequency = base + swing * math.sin(math.tau * 2.7 * second)
-            radius = math.exp(-math.pi * 90 / 8000)
             now = pulse + 2 * radius * math.cos(math.tau * frequency / 8000) * state[0] - radius**2 * state[1]
             state[1], state[0] = state[0], now
             value += now
