@@ -79,7 +79,7 @@ class Door:
         self.rules = rules
         self._accepted = _networks(name for name in rules.accept_from if name not in ("anyone", "accounts"))
         self._unlimited = _networks(rules.unlimited_from)
-        self._servers: dict[IdentityId, frozenset[str]] = {}
+        self._servers: dict[IdentityId, dict[str, frozenset[str]]] = {}  # by the name under which they were looked up
         self._sources: dict[str, Source] = {}
         self._all = Source("", Standing.STRANGER, rules.rate * BURST * ALL_STRANGERS)
         self._told: dict[tuple[str, str], int] = {}
@@ -93,16 +93,17 @@ class Door:
     # --- who is who
 
     def learn(self, identity: Identity, hop: Hop | None = None, flows: tuple[Flow, ...] = ()) -> None:
-        """Take over where an account's server is: its literal address, or what its name was resolved to."""
-        server = (identity.proxy or identity.address.uri).hostname.lower()
+        """Take over where an account's servers are: their literal addresses, or what a name was resolved to."""
+        uris = (identity.proxy, *identity.proxies)
+        names = {(uri or identity.address.uri).hostname.lower() for uri in uris}
+        known = self._servers.get(identity.id, {})
+        servers = {name: hosts for name, hosts in known.items() if name in names}
         if hop is None:
-            hosts = frozenset({server}) if _is_literal(server) else frozenset()
-        elif hop.host.strip("[]").lower() == server and flows:
-            hosts = frozenset(flow.remote[0] for flow in flows)
-        else:
-            return
-        if hosts and self._servers.get(identity.id) != hosts:
-            self._servers[identity.id] = hosts
+            servers |= {name: frozenset({name}) for name in names if _is_literal(name)}
+        elif (name := hop.host.strip("[]").lower()) in names and flows:
+            servers[name] = frozenset(flow.remote[0] for flow in flows)
+        if servers != known:
+            self._servers[identity.id] = servers
             self._sources.clear()
 
     def forget(self, identity: IdentityId) -> None:
@@ -125,7 +126,8 @@ class Door:
 
     def _standing(self, host: str) -> Standing:
         address = ip_address(host.partition("%")[0])
-        if any(host in hosts for hosts in self._servers.values()) or any(address in each for each in self._unlimited):
+        servers = (hosts for names in self._servers.values() for hosts in names.values())
+        if any(host in hosts for hosts in servers) or any(address in each for each in self._unlimited):
             return Standing.KNOWN
         if "anyone" in self.rules.accept_from or any(address in each for each in self._accepted):
             return Standing.STRANGER

@@ -29,8 +29,8 @@ from offhook.sip.message import (
     response_fields,
     sent_by_port,
 )
+from offhook.sip.outbound import Flows
 from offhook.sip.outgoing import Outgoing
-from offhook.sip.registration import Registration
 from offhook.sip.reliable import asks_reliable
 from offhook.sip.replaces import REFUSALS, Replaces, read_replaces, refer_target, standing_of
 from offhook.sip.session import Session, Sessions
@@ -74,7 +74,7 @@ class Endpoint:
         self._size = 0  # bytes of the message at hand
         self._sessions = Sessions(self._stack)
         self._gate = None if self._stack.door.is_open else Gate(self._stack, self._sessions, self._answer_fault)
-        self._registrations: dict[IdentityId, Registration] = {}
+        self._registrations: dict[IdentityId, Flows] = {}
         self._stack.flow_failed = self._flow_failed
         self._streams = Streams(self._stack, self._receive_message, self._answer_fault, self._pong)
 
@@ -220,7 +220,7 @@ class Endpoint:
             raise InvalidArgument.field("expires", "seconds, at least 1")
         registration = self._registrations.get(command.identity)
         if registration is None:
-            registration = self._registrations[command.identity] = Registration(self._stack, command.identity)
+            registration = self._registrations[command.identity] = Flows(self._stack, command.identity)
         registration.register(command.expires, now)
 
     def _unregister(self, command: events.Unregister, now: float) -> None:

@@ -40,6 +40,8 @@ class KeepAlive:
         self._on_dead = on_dead
         self._stun = stun and flow.transport == "udp"
         self._strict = strict  # the far end has promised an answer; from others it is expected once they have given one
+        self.answered = False
+        """Whether the far end has given a sign of life."""
         self._waiting = False
         self._transaction = b""
         self._mapped = b""
@@ -93,7 +95,7 @@ class KeepAlive:
 
     def pong(self, now: float) -> None:
         """The far end has answered a ping, or pinged by itself."""
-        self._strict = True
+        self._strict = self.answered = True
         if self._waiting:
             self._waiting = False
             self._again(now)
@@ -103,6 +105,7 @@ class KeepAlive:
         if data[:2] != _BINDING_SUCCESS or data[8:20] != self._transaction:
             return
         self._transaction = b""
+        self.answered = True
         mapped = _mapped_address(data)
         if self._mapped and mapped and mapped != self._mapped:
             self.stop()

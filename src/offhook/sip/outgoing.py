@@ -10,7 +10,7 @@ from offhook.sip.auth import CHALLENGE_LIMIT, read_challenges
 from offhook.sip.events import Body, ConnectionTerms, Flow, HeaderList, Identity, Resolved
 from offhook.sip.headers import Headers
 from offhook.sip.message import Request, Response
-from offhook.sip.stack import Hop, Items, Stack, contact_uri, host_port
+from offhook.sip.stack import Hop, Items, Stack, contact_uri, host_port, is_number
 from offhook.sip.timers import TIMEOUT
 from offhook.sip.transactions import MAGIC_COOKIE, ClientTransaction, Input, State, same_path
 from offhook.sip.uri import Uri
@@ -24,6 +24,9 @@ FAILOVER_AFTER: Final = 6.0
 INVITE_FAILOVER_AFTER: Final = 4.0
 """Seconds: the same for an INVITE, for which somebody waits; four copies have left after 3.5 s, and who got one says 100 within
 0.2 s. The call goes to the address that answers first; where it rings later it is cancelled, an answer gets ACK and BYE."""
+
+NO_OTHER_ADDRESS: Final = "it has no other address"
+"""The reason where all addresses are to be avoided."""
 
 OnAnswer: TypeAlias = Callable[["Outgoing", int, str, Response | None, float], None]
 """Called with (outgoing, status, reason, response, now); response is None for a status made here (408, 503)."""
@@ -46,6 +49,7 @@ class Outgoing:
         "_reconnected",
         "_resolved",
         "_tcp_asked",
+        "avoids",
         "body",
         "branch",
         "cancelled",
@@ -84,6 +88,7 @@ class Outgoing:
         self.identity = identity
         self.contact_user = contact_user
         self.contact_params = contact_params
+        self.avoids: Callable[[Flow], bool] | None = None  # addresses that will not do
         self.former_contact = ""  # of a REGISTER: the binding to take away if ours is another one now
         self.body = body
         self.flow: Flow | None = None
@@ -168,10 +173,15 @@ class Outgoing:
         return self.identity.terms if self.identity is not None else None
 
     def _on_resolved(self, answer: Resolved, now: float) -> None:
-        self._flows = [*self.stack.trusted_first(answer.flows, now), *self._flows]
         if self.identity is not None:
             self.stack.door.learn(self.identity, self.hop, answer.flows)
-        self._try_next(answer.reason or "no address", now)
+        flows = self._usable(answer.flows)
+        self._flows = [*self.stack.trusted_first(flows, now), *self._flows]
+        self._try_next(answer.reason or (NO_OTHER_ADDRESS if answer.flows and not flows else "no address"), now)
+
+    def _usable(self, flows: tuple[Flow, ...]) -> tuple[Flow, ...]:
+        avoids = self.avoids
+        return flows if avoids is None else tuple(flow for flow in flows if not avoids(flow))
 
     def _send(self, flow: Flow, now: float) -> None:
         request = self._build(flow)
@@ -255,7 +265,7 @@ class Outgoing:
     @property
     def _may_go_elsewhere(self) -> bool:
         """Whether another address may do: one is known, or the name we came here by may have more."""
-        return bool(self._flows) or not (self._resolved or _is_number(self.hop.host))
+        return bool(self._flows) or not (self._resolved or is_number(self.hop.host))
 
     def _limit_silence(self, client: ClientTransaction, now: float) -> None:
         """Where there are further addresses, a silent one is not waited for as long as a transaction lives."""
@@ -271,7 +281,7 @@ class Outgoing:
 
     def _look_further(self, client: ClientTransaction, answer: Resolved, now: float) -> None:
         """Take the other addresses of a name of which we knew only the flow that is silent now."""
-        others = [each for each in answer.flows if not same_path(each, client.flow)]
+        others = [each for each in self._usable(answer.flows) if not same_path(each, client.flow)]
         if others and client.state in _UNHEARD and client is self.client and not self.over:
             self._flows = others
             self._pass_over(client, now)
@@ -366,11 +376,6 @@ class Outgoing:
 
 _UNHEARD: Final = frozenset({State.CALLING, State.TRYING})
 """States of a transaction that has had no answer at all."""
-
-
-def _is_number(host: str) -> bool:
-    """Whether this is an IP address, of which there is only one."""
-    return ":" in host or host.replace(".", "").isdigit()
 
 
 def _ignore_response(_response: Response, _now: float) -> None:

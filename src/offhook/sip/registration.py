@@ -1,9 +1,11 @@
-"""One identity's registration: register, refresh, survive refusals, silence and lost flows (RFC 3261 10.2, RFC 5626)."""
+"""A registration over one flow: register, refresh, survive refusals, silence and lost flows (RFC 3261 10.2, RFC 5626)."""
 
 from __future__ import annotations
 
 from enum import IntEnum, auto
-from typing import Final
+from typing import Final, Protocol
+
+from msgspec import structs
 
 from offhook.errors import ParseError
 from offhook.sip import events
@@ -12,13 +14,15 @@ from offhook.sip.headers import parse_number
 from offhook.sip.keepalive import KeepAlive
 from offhook.sip.message import Response
 from offhook.sip.outgoing import Outgoing
-from offhook.sip.stack import Items, Stack, hop_to
+from offhook.sip.stack import Items, Stack, Way, hop_to
 from offhook.sip.timers import Timer
 from offhook.sip.transactions import same_path
 from offhook.sip.uri import NameAddr, Uri
 
 BACKOFF_FIRST: Final = 30.0
 """Seconds before the second attempt; doubles with each failure (RFC 5626 4.5)."""
+BACKOFF_BESIDE: Final = 90.0
+"""Seconds: the same while another flow stands (RFC 5626 4.5: base-time-not-failed)."""
 BACKOFF_LONGEST: Final = 1800.0
 """Seconds: RFC 5626 4.5."""
 UNREACHABLE_LONGEST: Final = 120.0
@@ -26,6 +30,8 @@ UNREACHABLE_LONGEST: Final = 120.0
 no use, and unlike a wrong password a question that finds nobody disturbs nobody."""
 RECONNECT_WITHIN: Final = (0.1, 1.0)
 """Seconds until a lost flow is replaced, drawn by chance: all phones of a restarted registrar lose theirs at once."""
+PROVEN_AFTER: Final = 120.0
+"""Seconds after which a flow has proved itself even if nothing answered a keep-alive."""
 UDP_PAUSE: Final = 25.0
 """Seconds: address translation forgets a silent UDP flow after 30 seconds at the earliest (RFC 4787 4.3 asks for 120)."""
 FLOW_TIMER_LONGEST: Final = 3600
@@ -53,16 +59,56 @@ class RegistrationState(IntEnum):
     UNREGISTERING = auto()
 
 
+class Owner(Protocol):
+    """Whom a registration tells what became of it, and asks about the others of its identity (`sip.outbound.Flows`)."""
+
+    def registering(self, flow: Registration) -> None:
+        """A REGISTER has left."""
+        ...
+
+    def registered(self, flow: Registration, granted: int, moved: bool, now: float) -> None:
+        """It is accepted."""
+        ...
+
+    def lost(self, flow: Registration, reason: str, wait: float) -> None:
+        """It was registered, and its flow is gone."""
+        ...
+
+    def failed(self, flow: Registration, status: int, reason: str, wait: float, now: float) -> None:
+        """It is refused, or got no answer."""
+        ...
+
+    def ended(self, flow: Registration) -> None:
+        """It was to end, and has."""
+        ...
+
+    def beside(self, flow: Registration) -> Registration | None:
+        """Return the other one, None if this is the only one."""
+        ...
+
+    def moves_on(self, flow: Registration) -> bool:
+        """Give it another server that nobody uses; False if there is none that was not tried."""
+        ...
+
+
 class Registration:
-    """Keeps one identity registered from `register()` until `unregister()`."""
+    """Keeps one identity registered over one flow from `register()` until `unregister()`.
+
+    `number` is its reg-id (RFC 5626 4.2), `server` which of the identity's proxies it goes through.
+    """
 
     __slots__ = ("_bound", "_contact", "_cseq", "_expires", "_failures", "_flow", "_keeper", "_out", "_plain",
-                 "_rewrites", "_timer", "_too_brief", "call_id", "identity", "stack", "state", "tag")
+                 "_rewrites", "_since", "_timer", "_too_brief", "_unproven", "by_outbound", "call_id", "identity", "number",
+                 "owner", "server", "stack", "state", "tag")
 
-    def __init__(self, stack: Stack, identity: IdentityId) -> None:
+    def __init__(self, stack: Stack, identity: IdentityId, owner: Owner, number: int = 1) -> None:
         self.stack = stack
         self.identity = identity
+        self.owner = owner
+        self.number = number
+        self.server = 0
         self.state = RegistrationState.IDLE
+        self.by_outbound = False  # the registrar says that it reaches us over the flow (RFC 5626 6)
         # RFC 3261 10.2: one Call-ID for all registrations of this start, with a rising CSeq
         self.call_id = stack.ids.token(24)
         self.tag = stack.tag()
@@ -75,6 +121,8 @@ class Registration:
         self._plain = False  # without RFC 5626: the registrar says that something on the way does not know it
         self._contact = ""  # what is bound now
         self._flow: Flow | None = None
+        self._since = 0.0  # when that flow was first used
+        self._unproven = False  # the flow before it was lost before it had proved itself
         self._keeper: KeepAlive | None = None
         self._out: Outgoing | None = None
         self._timer: Timer | None = None
@@ -83,7 +131,7 @@ class Registration:
         """Register now, and keep it up."""
         self._expires = expires
         self._failures = self._too_brief = 0
-        self._plain = False
+        self._plain = self._unproven = False
         self._send(RegistrationState.SENDING, now)
 
     def unregister(self, now: float) -> None:
@@ -92,7 +140,7 @@ class Registration:
             return
         if not self._bound and self.state is not RegistrationState.SENDING:
             self.stop()
-            self.stack.emit(events.RegistrationEnded(self.identity))
+            self.owner.ended(self)
         else:
             self._send(RegistrationState.UNREGISTERING, now)
 
@@ -102,10 +150,20 @@ class Registration:
         self._bound = False
         self._contact = ""
         self._leave_flow()
-        self.stack.forget_registration(self.identity)
+        self.stack.forget_way(self.identity, self.number)
         self._quiet()
 
     # --- flows
+
+    @property
+    def stands(self) -> bool:
+        """Whether calls come in over it now."""
+        return self.state is RegistrationState.REGISTERED
+
+    @property
+    def flow(self) -> Flow | None:
+        """The flow it is registered over, None while there is none."""
+        return self._flow
 
     def flow_failed(self, failed: FlowFailed, now: float) -> None:
         """The flow we are registered on is gone: nothing reaches us there. Register on another one."""
@@ -116,17 +174,39 @@ class Registration:
         """Our address may be another one: register at once, whatever was planned."""
         if self.state in (RegistrationState.REGISTERED, RegistrationState.SENDING, RegistrationState.WAITING):
             self._failures = self._too_brief = 0
+            self._unproven = False
             self._leave_flow()
-            self.stack.emit(events.RegistrationLost(self.identity, reason, 0.0))
+            self._quiet()
+            self.state = RegistrationState.WAITING
+            self.owner.lost(self, reason, 0.0)
             self._send(RegistrationState.SENDING, now)
 
     def _lost(self, reason: str, now: float) -> None:
+        # RFC 5626 4.5: a flow counts as a success once a keep-alive was answered. One that breaks sooner is replaced at once
+        # the first time (the registrar restarts, say), then as after a failure.
+        proven = now - self._since >= PROVEN_AFTER or (self._keeper is not None and self._keeper.answered)
+        wait = self.stack.ids.uniform(*RECONNECT_WITHIN)
+        if proven:
+            self._failures = 0
+        elif self._unproven:
+            wait = self._back_off(unreachable=True)
+        self._unproven = not proven
         self._leave_flow()
         self._quiet()
         self.state = RegistrationState.WAITING
-        wait = self.stack.ids.uniform(*RECONNECT_WITHIN)
         self._timer = self.stack.timers.start(now + wait, self._again)
-        self.stack.emit(events.RegistrationLost(self.identity, reason, wait))
+        self.owner.lost(self, reason, wait)
+
+    def _back_off(self, *, unreachable: bool) -> float:
+        """Count a failure and return the seconds until the next attempt (RFC 5626 4.5)."""
+        beside = self.owner.beside(self)
+        base, power = BACKOFF_FIRST, self._failures
+        if beside is not None:
+            # RFC 5626 4.5: the first failure counts already, and there is no hurry while another flow stands.
+            base, power = BACKOFF_BESIDE if beside.stands else BACKOFF_FIRST, self._failures + 1
+        most = UNREACHABLE_LONGEST if unreachable and not (beside is not None and beside.stands) else BACKOFF_LONGEST
+        self._failures += 1
+        return min(base * 2.0 ** min(power, 10), most) * self.stack.ids.uniform(*BACKOFF_JITTER)
 
     def _dead(self, reason: str, now: float) -> None:
         """The keep-alive found the flow dead. Its connection may not know yet."""
@@ -152,6 +232,7 @@ class Registration:
 
     def _leave_flow(self) -> None:
         self._flow = None
+        self.stack.forget_way_flow(self.identity, self.number)
         if self._keeper is not None:
             self._keeper.stop()
             self._keeper = None
@@ -169,6 +250,8 @@ class Registration:
             period = min(period, UDP_PAUSE) if _is_translated(out, response) else 0.0
         if self._flow == flow and self._keeper is not None:
             return
+        if self._flow != flow:
+            self._since = now
         self._leave_flow()
         self._flow = flow
         if period > 0:
@@ -190,22 +273,30 @@ class Registration:
             return
         self.state = state
         expires = self._expires if state is RegistrationState.SENDING else 0
+        proxy = identity.proxies[self.server] if self.server < len(identity.proxies) else identity.proxy
+        if proxy != identity.proxy:
+            identity = structs.replace(identity, proxy=proxy)
         address = identity.address.without_tag()
         items: Items = []
-        if identity.proxy is not None:
-            proxy = identity.proxy if identity.proxy.is_loose else identity.proxy.with_param("lr")
-            items.append(("Route", f"<{proxy}>"))
+        if proxy is not None:
+            items.append(("Route", f"<{proxy if proxy.is_loose else proxy.with_param('lr')}>"))
         told = bool(identity.instance) and not self._plain
         items += [("From", str(address.with_tag(self.tag))), ("To", str(address)), ("Call-ID", self.call_id),
                   ("Expires", str(expires)), ("Supported", "path, outbound" if told else "path")]
         self._out = Outgoing(self.stack, "REGISTER", _registrar(identity), items,
-                             hop=hop_to(identity.proxy or address.uri, identity.transport), next_cseq=self._next_cseq,
+                             hop=hop_to(proxy or address.uri, identity.transport), next_cseq=self._next_cseq,
                              on_answer=self._answered, identity=identity, contact_user=identity.contact_user,
-                             contact_params=f';reg-id=1;+sip.instance="<{identity.instance}>"' if told else "",
+                             contact_params=f';reg-id={self.number};+sip.instance="<{identity.instance}>"' if told else "",
                              on_sent=self._sent)
+        self._out.avoids = self._is_taken
         if self.identity not in self.stack.outbound:
             self._out.former_contact = self._contact  # where calls would ring for nobody once our address is another one
         self._out.start(now)
+
+    def _is_taken(self, flow: Flow) -> bool:
+        """Whether the other flow leads there. Two to the same address would fail together (RFC 5626 4.2.1)."""
+        beside = self.owner.beside(self)
+        return beside is not None and beside.flow is not None and beside.flow.remote == flow.remote
 
     def _next_cseq(self) -> int:
         self._cseq += 1
@@ -213,7 +304,7 @@ class Registration:
 
     def _sent(self, _out: Outgoing, _now: float) -> None:
         if self.state is RegistrationState.SENDING and not self._rewrites:
-            self.stack.emit(events.Registering(self.identity))
+            self.owner.registering(self)
 
     def _answered(self, out: Outgoing, status: int, reason: str, response: Response | None, now: float) -> None:
         if out is not self._out or status < 200:
@@ -222,13 +313,13 @@ class Registration:
             # Whatever the answer: we have stopped, and the binding runs out
             self._out = None
             self.stop()
-            self.stack.emit(events.RegistrationEnded(self.identity))
+            self.owner.ended(self)
         elif status < 300 and response is not None:
             self._registered(out, response, now)
         elif status == 423 and response is not None and self._raise_expires(response):
             self._send(RegistrationState.SENDING, now)
-        elif status == 439 and not self._plain:
-            # RFC 5626 11.6: something on the way does not know outbound
+        elif status == 439 and not self._plain and self.number == 1:
+            # RFC 5626 11.6: something on the way does not know outbound, so there is no second flow either
             self._plain = True
             self._send(RegistrationState.SENDING, now)
         else:
@@ -248,18 +339,18 @@ class Registration:
             self._send(RegistrationState.SENDING, now)
             return
         self._out = None
-        self._failures = self._too_brief = self._rewrites = 0
+        self._too_brief = self._rewrites = 0
+        if not self._unproven:
+            self._failures = 0
         self._bound = True
-        if out.flow is not None:
-            self.stack.registrars[self.identity] = out.flow.remote[0]
         self.state = RegistrationState.REGISTERED
         former = self._contact
         self._learn_way(out, response, now)
-        self.stack.emit(events.Registered(self.identity, granted, former not in ("", self._contact)))
         margin = min(max(granted * MARGIN_FRACTION, MARGIN_LEAST), granted / 2)
         # a little earlier by chance, so that a thousand phones do not refresh in one second
         wait = (granted - margin) * self.stack.ids.uniform(0.95, 1.0)
         self._timer = self.stack.timers.start(now + max(wait, 1.0), self._again)
+        self.owner.registered(self, granted, former not in ("", self._contact), now)
 
     def _reached_elsewhere(self, out: Outgoing, response: Response) -> bool:
         """Whether the registrar sees us under another address than the Contact that it has taken, and will call us there."""
@@ -276,12 +367,14 @@ class Registration:
             routes = tuple(NameAddr.parse(value) for value in response.headers.values("Service-Route"))
         except ParseError:
             routes = ()  # RFC 3608 6.1: it was an offer, not a duty
-        if _asks_outbound(response):
+        self.by_outbound = _asks_outbound(response)
+        if self.by_outbound:
             stack.outbound.add(self.identity)
-        stack.service_routes[self.identity] = routes
-        if out.flow is not None:
-            stack.flows[self.identity] = out.hop, out.flow
+        elif self.number == 1:
+            stack.outbound.discard(self.identity)
         self._keep_alive(out, response, now)
+        if out.flow is not None:
+            stack.learn_way(self.identity, self.number, Way(out.hop, out.flow, routes, out.flow.remote[0]))
 
     def _again(self, now: float) -> None:
         self._timer = None
@@ -301,14 +394,18 @@ class Registration:
         self.state = RegistrationState.WAITING
         self._leave_flow()
         unreachable = response is None or status in (408, 503)
-        longest = min(BACKOFF_FIRST * 2.0 ** min(self._failures, 10), UNREACHABLE_LONGEST if unreachable else BACKOFF_LONGEST)
-        self._failures += 1
-        wait = longest * self.stack.ids.uniform(*BACKOFF_JITTER)
+        if unreachable and self.owner.moves_on(self):
+            self._unproven = False  # that was another server
+            self.owner.failed(self, status, reason, 0.0, now)
+            if self.state is RegistrationState.WAITING:
+                self._send(RegistrationState.SENDING, now)
+            return
+        wait = self._back_off(unreachable=unreachable)
         asked = _number(response, "Retry-After") if response is not None else None
         if asked is not None:
             wait = max(min(float(asked), RETRY_AFTER_LONGEST), wait if self._failures > 1 else 1.0)
         self._timer = self.stack.timers.start(now + wait, self._again)
-        self.stack.emit(events.RegistrationFailed(self.identity, status, reason, wait))
+        self.owner.failed(self, status, reason, wait, now)
 
 
 def _registrar(identity: Identity) -> Uri:
@@ -351,10 +448,17 @@ def _contact_of(out: Outgoing) -> str:
 
 def _granted(out: Outgoing, response: Response, asked: int) -> int:
     """Return what our binding was granted: its own expires, else the Expires header, else what we asked for."""
-    ours = out.request.contacts[0].uri if out.request is not None else None
+    ours = out.request.contacts[0] if out.request is not None else None
     for contact in response.contacts:
-        if ours is not None and (contact.uri.user, contact.uri.host, contact.uri.port) == (ours.user, ours.host, ours.port):
+        if ours is not None and _same_binding(contact, ours):
             text = contact.param("expires") or ""
             if text.isascii() and text.isdigit():
                 return min(int(text[:10]), EXPIRES_LONGEST)
     return min(response.expires if response.expires is not None else asked, EXPIRES_LONGEST)
+
+
+def _same_binding(contact: NameAddr, ours: NameAddr) -> bool:
+    """Whether this is what we have registered; the other flow of ours has the same address (RFC 5626 6: reg-id tells)."""
+    one, other = contact.uri, ours.uri
+    number = contact.param("reg-id")
+    return (one.user, one.host, one.port) == (other.user, other.host, other.port) and number in (None, ours.param("reg-id"))

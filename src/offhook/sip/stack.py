@@ -83,6 +83,16 @@ _ENCRYPTED: Final[dict[TransportChoice, TransportChoice]] = {
 }
 
 
+@dataclass(slots=True)
+class Way:
+    """What one registration has shown of the way to us: next hop and flow (None: lost), Service-Route, who accepted it."""
+
+    hop: Hop
+    flow: Flow | None
+    routes: tuple[NameAddr, ...]
+    registrar: str
+
+
 def hop_to(uri: Uri, default: TransportChoice = "udp") -> Hop:
     """Return the next hop a URI names (RFC 3261 8.1.2); without a transport parameter, `default`."""
     if uri.transport is None and uri.scheme == "sip":
@@ -140,6 +150,11 @@ def plain_address(host: str) -> str:
         return ""
 
 
+def is_number(host: str) -> bool:
+    """Whether this is an IP address, of which there is only one."""
+    return ":" in host or host.replace(".", "").isdigit()
+
+
 def _nobody(_failed: FlowFailed, _now: float) -> None:
     pass
 
@@ -155,11 +170,9 @@ class Stack:
         self.transactions = Transactions(self.timers, self.transmit)
         self.identities: dict[IdentityId, Identity] = {}
         self.set_policy(SetPolicy())
-        self.registrars: dict[IdentityId, str] = {}  # the addresses that accepted a registration last
         self._credentials: dict[IdentityId, Credentials] = {}
-        self.service_routes: dict[IdentityId, tuple[NameAddr, ...]] = {}
         self.outbound: set[IdentityId] = set()  # those whose registrar reaches us over the flow alone (RFC 5626)
-        self.flows: dict[IdentityId, tuple[Hop, Flow]] = {}  # over which each is registered
+        self.ways: dict[IdentityId, dict[int, Way]] = {}  # by which each is registered, by reg-id
         self._seen: dict[tuple[Address, Address], Address] = {}  # how those far ends see our UDP socket from outside
         self.pinged: set[Flow] = set()  # connections on which an answer to a ping is due
         self.flow_failed: Callable[[FlowFailed, float], None] = _nobody
@@ -246,7 +259,12 @@ class Stack:
 
     def service_route(self, identity: Identity | None) -> tuple[NameAddr, ...]:
         """Return the way the registrar wants requests of this identity to take, empty if it said nothing."""
-        return self.service_routes.get(identity.id, ()) if identity is not None else ()
+        ways = self.ways.get(identity.id) if identity is not None else None
+        if not ways or identity is None:
+            return ()
+        hop = hop_to(identity.proxy or identity.address.uri, identity.transport)
+        fitting = [way for way in ways.values() if way.hop == hop] or list(ways.values())
+        return next((way for way in fitting if way.flow is not None), fitting[0]).routes
 
     def set_identity(self, identity: Identity) -> None:
         """Add or replace an identity. Its nonces survive unless user or password changed."""
@@ -260,26 +278,42 @@ class Stack:
     def remove_identity(self, identity: IdentityId) -> None:
         """Forget an identity and its nonces."""
         self.identities.pop(identity, None)
-        self.registrars.pop(identity, None)
         self._credentials.pop(identity, None)
         self.door.forget(identity)
-        self.forget_registration(identity)
-
-    def forget_registration(self, identity: IdentityId) -> None:
-        """Forget what the registrar told of the way for this identity."""
-        self.service_routes.pop(identity, None)
-        self.flows.pop(identity, None)
+        self.ways.pop(identity, None)
         self.outbound.discard(identity)
 
+    def learn_way(self, identity: IdentityId, number: int, way: Way) -> None:
+        """Take over what a registration has shown of the way to us; `number` tells two of one identity apart."""
+        self.ways.setdefault(identity, {})[number] = way
+
+    def forget_way(self, identity: IdentityId, number: int) -> None:
+        """Forget what the registrar told of one way for this identity."""
+        ways = self.ways.get(identity, {})
+        ways.pop(number, None)
+        if not ways:
+            self.ways.pop(identity, None)
+            self.outbound.discard(identity)
+
+    def forget_way_flow(self, identity: IdentityId, number: int) -> None:
+        """Send nothing more over the flow of this way."""
+        way = self.ways.get(identity, {}).get(number)
+        if way is not None:
+            way.flow = None
+
     def registered_flow(self, identity: Identity | None, hop: Hop) -> Flow | None:
-        """Return the flow over which the identity is registered, where it leads to the same next hop (RFC 5626 4.3)."""
-        known = self.flows.get(identity.id) if identity is not None else None
-        return known[1] if known is not None and (known[0] == hop or hop.reached_by(known[1])) else None
+        """Return a flow over which the identity is registered, where it leads to the same next hop (RFC 5626 4.3)."""
+        for way in self.ways.get(identity.id, {}).values() if identity is not None else ():
+            if way.flow is not None and (way.hop == hop or hop.reached_by(way.flow)):
+                return way.flow
+        return None
 
     def forget_flow(self, failed: Callable[[Flow], bool]) -> None:
         """Send nothing more over flows of which `failed` says that they are gone."""
-        for identity in [each for each, (_, flow) in self.flows.items() if failed(flow)]:
-            del self.flows[identity]
+        for ways in self.ways.values():
+            for way in ways.values():
+                if way.flow is not None and failed(way.flow):
+                    way.flow = None
 
     def set_policy(self, policy: SetPolicy) -> None:
         """Take over how calls are made, and with it which extensions are understood (`supported`, `extensions`)."""
@@ -293,9 +327,10 @@ class Stack:
     def is_server(self, identity: Identity, flow: Flow) -> bool:
         """Whether what comes this way comes from the identity's own registrar or proxy, whose word counts for more."""
         host = flow.remote[0]
-        if self.registrars.get(identity.id) == host:
+        if any(way.registrar == host for way in self.ways.get(identity.id, {}).values()):
             return True
-        return host in ((identity.proxy or identity.address.uri).hostname, identity.address.uri.hostname)
+        servers = (identity.proxy, identity.address.uri, *identity.proxies)
+        return any(uri is not None and uri.hostname == host for uri in servers)
 
     def credentials(self, identity: Identity | None) -> Credentials | None:
         """Return what answers challenges for this identity, None without a password."""

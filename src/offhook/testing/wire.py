@@ -148,7 +148,7 @@ class Wire:
         self._random = random.Random(seed)  # noqa: S311  # repeatable is the point
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._order = count()
-        self._connections: dict[frozenset[Address], int] = {}
+        self._connections: dict[frozenset[Address], tuple[int, Address]] = {}  # the number, and who made it
         self._ready: dict[tuple[frozenset[Address], Address], float] = {}
 
     def add(self, name: str, core: FiveVerbs, address: Address, *, on_output: Callable[[Any, float], None] | None = None,
@@ -263,21 +263,29 @@ class Wire:
             self._later(self.now + self.weather.delay, node, FlowFailed(flow, "connection refused"))
             return
         pair = frozenset((node.address, peer.address))
-        number = self._connections.setdefault(pair, len(self._connections) + 1)
+        self._connections.setdefault(pair, (len(self._connections) + 1, node.address))
         ready = max(self.now + self.weather.delay + self._random.random() * self.weather.jitter,
                     self._ready.get((pair, peer.address), 0.0))
         self._ready[pair, peer.address] = ready  # a stream does not overtake itself
+        number = self._number(pair, peer.address)
         self._later(ready, peer, StreamChunk(Flow(flow.transport, peer.address, node.address, number), data))
+
+    def _number(self, pair: frozenset[Address], end: Address) -> int:
+        """Return what a connection is called at this end of it: 0 where it was made, as in `io`."""
+        number, maker = self._connections[pair]
+        return 0 if maker == end else number
 
     def break_connection(self, one: Address, other: Address) -> None:
         """Close the TCP connection between two nodes; both learn of it."""
-        number = self._connections.pop(frozenset((one, other)), None)
-        if number is None:
+        pair = frozenset((one, other))
+        if pair not in self._connections:
             return
+        numbers = {end: self._number(pair, end) for end in pair}
+        del self._connections[pair]
         for here, there in ((one, other), (other, one)):
             node = self.nodes.get(here)
             if node is not None:
-                self._later(self.now, node, FlowFailed(Flow("tcp", here, there, number), "connection closed"))
+                self._later(self.now, node, FlowFailed(Flow("tcp", here, there, numbers[here]), "connection closed", True))
 
     def _later(self, when: float, node: Node, happened: Any) -> None:
         self.at(when, lambda: node.receive(happened))

@@ -41,6 +41,23 @@ class RegistrationFailed(Struct, frozen=True):
     retry_in: float | None
 
 
+class RegistrationFlow(Struct, frozen=True):
+    """One of the two flows of a registration (RFC 5626 4.2) has come or gone.
+
+    `number` is its reg-id, `server` its place in the identity's proxies, `remote` the address it leads to (None: none). It is
+    "failed" when it was refused, lost or not answered; the next attempt follows in `retry_in` seconds. "ended": there is one
+    registration only, or none, from here on.
+    """
+
+    identity: IdentityId
+    number: int
+    server: int
+    state: Literal["registering", "registered", "failed", "ended"]
+    remote: Address | None = None
+    reason: str = ""
+    retry_in: float | None = None
+
+
 class RegistrationEnded(Struct, frozen=True):
     """We are not registered any more, because we asked for it."""
 
@@ -275,7 +292,7 @@ class Refused(Struct, frozen=True):
 
 
 SipEvent: TypeAlias = (
-    Registering | Registered | RegistrationLost | RegistrationFailed | RegistrationEnded | SessionIncoming
+    Registering | Registered | RegistrationLost | RegistrationFailed | RegistrationFlow | RegistrationEnded | SessionIncoming
     | SessionCalling | SessionProgress | SessionRedirected | SessionAnswered | SessionConfirmed | SessionEnded
     | SubscriptionNotified | SubscriptionEnded | WatcherAsks | WatcherRefreshed | WatcherGone | Published | SummaryReceived
     | OfferReceived | OfferWanted | OfferAnswered | OfferFailed | RefreshWanted | ReferRequested | ReferProgress
