@@ -452,6 +452,22 @@ def test_the_state_of_a_registration(case: Case, exchange: Address, state: str, 
     assert text in found.text
 
 
+def test_each_of_two_flows_is_told_in_words(case: Case, exchange: Address) -> None:
+    stands = {"number": 1, "server": "sip:one.example", "state": "registered", "remote": "192.0.2.1:5061", "reason": "",
+              "retry_in": None}  # fmt: skip
+    down = {"number": 2, "server": "", "state": "failed", "remote": "", "reason": "connection refused", "retry_in": 118.4}
+    found = look(case, account(exchange), running(case, "registered", flows=[stands, down]))
+    assert (found["flow 1"].level, found["flow 1"].text) == ("ok", "stands, by sip:one.example at 192.0.2.1:5061")
+    assert found["flow 2"].level == "warning"
+    assert found["flow 2"].text == (
+        "is down, by the domain's server: connection refused, next attempt in 118 s; flow 1 carries the calls meanwhile"
+    )
+    assert "goes on trying by itself" in found["flow 2"].advice
+    found = look(case, account(exchange), running(case, "failed", flows=[{**stands, "state": "registering"}, down]))
+    assert (found["flow 1"].level, found["flow 1"].text) == ("ok", "is being made, by sip:one.example")
+    assert "meanwhile" not in found["flow 2"].text
+
+
 def test_an_account_the_running_phone_does_not_have(case: Case, exchange: Address) -> None:
     case.phone = PhoneFacts()
     found = look(case, account(exchange))

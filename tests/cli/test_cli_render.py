@@ -1,4 +1,4 @@
-"""What people read about the sound of a call."""
+"""What people read about the sound of a call and the flows of an account."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 from msgspec import structs, to_builtins
 
-from offhook.cli.render import stats_text
+from offhook.cli.render import account_line, stats_text
 from offhook.media.messages import StreamStats
-from offhook.phone.model import CallMedia, CallState, StatsView
+from offhook.phone.model import AccountFlow, AccountView, CallMedia, CallState, StatsView
 
 FIGURES = StreamStats(
     stream="c_1", packets_sent=5000, packets_received=4950, bytes_sent=0, bytes_received=0, packets_lost=50, packets_late=0,
@@ -49,3 +49,16 @@ def test_a_far_end_that_reports_nothing() -> None:
 
 def test_no_figures_yet() -> None:
     assert shown(None).endswith("no figures yet")
+
+
+def test_an_account_with_two_flows() -> None:
+    flows = (
+        AccountFlow(1, "sip:one.example", "registered", "192.0.2.1:5061"),
+        AccountFlow(2, "sip:two.example", "failed", reason="connection refused\x1b[2J", retry_in=118.4),
+    )
+    view = AccountView("office", "", "sip:1001@pbx", "", "tls", "registered", flows=flows)
+    assert account_line(to_builtins(view)) == (
+        "office  sip:1001@pbx  registered  (flow 1 stands, by sip:one.example at 192.0.2.1:5061; "
+        "flow 2 is down, by sip:two.example: connection refused\\x1b[2J, next attempt in 118 s)"
+    )
+    assert "flow" not in account_line(to_builtins(structs.replace(view, flows=())))

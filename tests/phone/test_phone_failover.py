@@ -10,7 +10,7 @@ import pytest
 from offhook.errors import InvalidArgument, NotRegistered
 from offhook.phone import commands as c
 from offhook.phone import events as e
-from offhook.phone.settings import AccountSettings
+from offhook.phone.settings import AccountSettings, PhoneSettings
 from offhook.sip import events as s
 from offhook.sip.message import Request
 from offhook.testing.endpoints import Peer
@@ -192,3 +192,123 @@ def test_a_network_change_that_leaves_our_address_disturbs_no_call() -> None:
     alice.receive(s.NetworkChanged("this machine has slept for 60 s"))
     settle(wire, 2)
     assert len(wire.sent) == sent
+
+
+# --- two flows at once (RFC 5626)
+
+URN = "urn:uuid:00000000-0000-1000-8000-000a95a0e128"
+TWO = replace(ACCOUNT, backups=("sip:second.example",), transport="tcp", keep_alive=0)
+
+
+class Edge(Server):
+    """A server that knows outbound, and whose connections can be cut."""
+
+    def play(self, request: Request) -> None:
+        if request.method == "REGISTER":
+            contact = f"{request.contacts[0]};expires=600" if request.expires else ""
+            self.peer.answer(request, self.status, tag="t", contact=contact, headers=(("Require", "outbound"),))
+        elif request.method == "INVITE":
+            self.peer.answer(request, 486, tag="b")
+
+    def dies(self) -> None:
+        self.peer.node.tcp = False
+        self.peer.wire.break_connection(self.peer.node.address, ("10.0.0.1", 5060))
+
+    def returns(self) -> None:
+        self.peer.node.tcp = True
+
+
+def two_edges(account: AccountSettings = TWO) -> tuple[VirtualPhone, list[Edge]]:
+    wire = Wire()
+    edges = [Edge(wire, f"{name}.example", f"10.0.1.{n}") for n, name in enumerate(("first", "second", "third"), 1)]
+    alice = VirtualPhone(wire, "alice", "10.0.0.1", PhoneSettings(instance_id=URN))
+    alice.add_account(account)
+    settle(wire, 1)
+    return alice, edges[: len(account.backups) + 1]
+
+
+def flows(phone: VirtualPhone) -> list[tuple[int, str, str]]:
+    return [(flow.number, flow.server, flow.state) for flow in view(phone).flows]
+
+
+def test_both_flows_are_shown_and_told() -> None:
+    alice, _ = two_edges()
+    assert flows(alice) == [(1, "sip:first.example;lr", "registered"), (2, "sip:second.example", "registered")]
+    assert [flow.remote for flow in view(alice).flows] == ["10.0.1.1:5060", "10.0.1.2:5060"]
+    assert [event.flow.number for event in alice.of(e.AccountFlowUp)] == [1, 2]
+    assert len(alice.of(e.AccountRegistered)) == 1
+    settle(alice.wire, 3000)
+    assert len(alice.of(e.AccountFlowUp)) == 2, "a refresh is not worth an event"
+    assert (view(alice).registration, view(alice).server) == ("registered", "sip:first.example;lr")
+
+
+def test_calls_go_through_the_flow_that_stands_and_back_when_the_first_is_there_again() -> None:
+    alice, (first, second) = two_edges()
+    settle(alice.wire, 130)
+    first.dies()
+    settle(alice.wire, 5)
+    assert view(alice).registration == "registered"
+    assert [event.flow.reason for event in alice.of(e.AccountFlowDown)] == ["connection closed", "connection refused"]
+    assert 90 <= (alice.of(e.AccountFlowDown)[-1].flow.retry_in or 0) <= 180
+    (moved,) = alice.of(e.AccountFailover)
+    assert (moved.account.server, moved.reason) == ("sip:second.example", "connection closed")
+    alice.execute(c.Dial(to="1002"))
+    settle(alice.wire, 1)
+    (invite,) = [each for each in second.peer.requests("INVITE") if each.contacts]
+    assert str(invite.routes[0].uri) == "sip:second.example;lr"
+    first.returns()
+    settle(alice.wire, 180)
+    assert alice.of(e.AccountFailover)[-1].account.server == "sip:first.example;lr"
+    assert alice.of(e.AccountFlowUp)[-1].flow.number == 1
+    alice.execute(c.Dial(to="1002"))
+    settle(alice.wire, 1)
+    assert first.peer.requests("INVITE")
+    assert not alice.of(e.AccountRegisterFailed)
+
+
+def test_when_both_are_down_the_account_has_failed_and_each_attempt_is_told() -> None:
+    alice, edges = two_edges()
+    settle(alice.wire, 130)
+    for edge in edges:
+        edge.dies()
+    settle(alice.wire, 5)
+    assert view(alice).registration == "failed"
+    assert isinstance(alice.refuses(c.Dial(to="1002")), NotRegistered)
+    assert {event.flow.number for event in alice.of(e.AccountFlowDown)} == {1, 2}
+    told = len(alice.of(e.AccountFlowDown))
+    settle(alice.wire, 200)
+    assert len(alice.of(e.AccountFlowDown)) >= told + 4
+    edges[1].returns()
+    settle(alice.wire, 120)
+    assert (view(alice).registration, view(alice).server) == ("registered", "sip:second.example")
+    assert [state for _, _, state in flows(alice)] == ["failed", "registered"]
+
+
+def test_nobody_keeps_two_flows_who_does_not_want_them() -> None:
+    alice, edges = two_edges(replace(TWO, outbound=False))
+    assert not flows(alice)
+    assert not edges[1].peer.got
+    alice.execute(c.UpdateAccount(account="a_1", changes={"outbound": True}))
+    settle(alice.wire, 1)
+    assert len(flows(alice)) == 2
+    alice.execute(c.UpdateAccount(account="a_1", changes={"backups": []}))
+    settle(alice.wire, 1)
+    assert [each.expires for each in edges[1].peer.requests("REGISTER")][-1] == 0
+    assert not flows(alice)
+    assert view(alice).registration == "registered"
+
+
+def test_unregistering_and_removing_ends_both() -> None:
+    alice, edges = two_edges()
+    alice.execute(c.UnregisterAccount(account="a_1"))
+    settle(alice.wire, 1)
+    assert len(alice.of(e.AccountUnregistered)) == 1
+    assert not flows(alice)
+    assert [edge.peer.requests("REGISTER")[-1].expires for edge in edges] == [0, 0]
+    alice.execute(c.RegisterAccount(account="a_1"))
+    settle(alice.wire, 1)
+    assert len(flows(alice)) == 2
+    alice.execute(c.RemoveAccount(account="a_1"))
+    settle(alice.wire, 1)
+    assert [edge.peer.requests("REGISTER")[-1].expires for edge in edges] == [0, 0]
+    assert not alice.phone.desk.sip._registrations

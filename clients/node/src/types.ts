@@ -29,6 +29,38 @@ export interface AccountFailover {
   reason: string;
 }
 
+/**
+ * One of the two ways an account is registered by at the same time (RFC 5626). `number` is its reg-id.
+ *
+ * `server` is the one of the account's servers it goes through ("": the domain's own), `remote` the address it leads to.
+ * `reason` says why it is not there, `retry_in` in how many seconds the next attempt follows.
+ */
+export interface AccountFlow {
+  number: number;
+  server: string;
+  state: "ended" | "failed" | "registered" | "registering";
+  remote: string;
+  reason: string;
+  retry_in: number | null;
+}
+
+/**
+ * One of an account's two flows is lost or does not come about.
+ *
+ * `flow.reason` says why, `flow.retry_in` in how many seconds it is tried again. The account stays registered while the other
+ * one stands. "ended": it has one registration from here on.
+ */
+export interface AccountFlowDown {
+  account: AccountView;
+  flow: AccountFlow;
+}
+
+/** One of the two flows of an account stands (RFC 5626): calls come in over it. */
+export interface AccountFlowUp {
+  account: AccountView;
+  flow: AccountFlow;
+}
+
 /** The registrar refused or did not answer; `account.retry_in` says when the next attempt comes. */
 export interface AccountRegisterFailed {
   account: AccountView;
@@ -53,12 +85,13 @@ export interface AccountRemoved {
  * One SIP account. `domain` is the registrar's domain, `proxy` an outbound proxy URI ("" is none), `expires` seconds.
  *
  * `transport` "auto" leaves the choice to the name service (RFC 3263). `backups` are further servers, written like `proxy`,
- * that are used in this order while the first one cannot be reached. `keep_alive` is seconds between signs of life on a
- * connection (0: none). `tls_ca` is a PEM file or folder of who may vouch for the server ("": the system's),
- * `tls_certificate` and `tls_key` are our own PEM files, `tls_name` is the name the server's certificate must bear ("": the
- * domain's); with `tls_verify` False anybody may answer. `ws_path` is the resource of a WebSocket. `rewrite_contact` tells
- * the server, over UDP, the address it sees us under in place of our own, which behind a NAT nobody can reach. `outbound`
- * tells the registrar which phone this is (RFC 5626).
+ * that are used in this order while the first one cannot be reached, or two at once (see `outbound`). `keep_alive` is seconds
+ * between signs of life on a connection (0: none). `tls_ca` is a PEM file or folder of who may vouch for the server ("": the
+ * system's), `tls_certificate` and `tls_key` are our own PEM files, `tls_name` is the name the server's certificate must bear
+ * ("": the domain's); with `tls_verify` False anybody may answer. `ws_path` is the resource of a WebSocket. `rewrite_contact`
+ * tells the server, over UDP, the address it sees us under in place of our own, which behind a NAT nobody can reach.
+ * `outbound` tells the registrar which phone this is (RFC 5626); one that knows this gets two registrations, by two of the
+ * servers or addresses, and calls come in as long as one of them stands.
  *
  * `dial_plan` is MicroSIP's syntax ("" dials everything); `dialing_prefix` is put before numbers it applies to.
  * `pickup_prefix` is what the PBX wants before the number whose ringing call is to be taken.
@@ -87,11 +120,11 @@ export interface AccountSettings {
   proxy?: string;
   /** How SIP travels; auto: as the name service says. */
   transport?: "auto" | "tcp" | "tls" | "udp" | "ws" | "wss";
-  /** Further servers, used in this order while the first one cannot be reached: URIs, or host:port. */
+  /** Further servers, used in this order while the first one cannot be reached, or two at once (see outbound): URIs, or host:port. */
   backups?: string[];
   /** Seconds between signs of life on a connection; 0: none. */
   keep_alive?: number;
-  /** Tell the registrar which of a user's phones this is (RFC 5626). */
+  /** Tell the registrar which of a user's phones this is, and keep two registrations if it knows that (RFC 5626). */
   outbound?: boolean;
   /** A PEM file or folder of who may vouch for the server; empty: whom the system trusts. */
   tls_ca?: string;
@@ -140,7 +173,11 @@ export interface AccountUnregistered {
   account: AccountView;
 }
 
-/** An account without its secrets. `server` is the one of its servers that is in use, "" while that is the domain's own. */
+/**
+ * An account without its secrets. `server` is the one of its servers that is in use, "" while that is the domain's own.
+ *
+ * `flows` are there where it is registered over two at once, which it is while one of them stands.
+ */
 export interface AccountView {
   id: string;
   label: string;
@@ -154,6 +191,7 @@ export interface AccountView {
   retry_in: number | null;
   default: boolean;
   server: string;
+  flows: AccountFlow[];
 }
 
 /** Add an account, or replace the one with the same id; registers if it says so. */
@@ -2487,6 +2525,8 @@ export interface EventData {
   "account.registered": AccountRegistered;
   "account.register_failed": AccountRegisterFailed;
   "account.failover": AccountFailover;
+  "account.flow_up": AccountFlowUp;
+  "account.flow_down": AccountFlowDown;
   "account.unregistered": AccountUnregistered;
   "account.removed": AccountRemoved;
   "network.changed": NetworkChanged;

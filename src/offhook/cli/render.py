@@ -124,7 +124,20 @@ def account_line(account: dict[str, Any]) -> str:
         state += f" ({account['reason']})"
     if account.get("retry_in"):
         state += f", next attempt in {account['retry_in']:.0f} s"
-    return plain(f"{account['id']}  {account['uri']}  {state}{'  default' if account.get('default') else ''}")
+    flows = "; ".join(flow_text(flow) for flow in account.get("flows") or ())
+    line = f"{account['id']}  {account['uri']}  {state}{'  default' if account.get('default') else ''}"
+    return plain(f"{line}  ({flows})" if flows else line)
+
+
+def flow_text(flow: dict[str, Any]) -> str:
+    """Return how one of an account's two flows is doing, in words."""
+    way = flow["server"] or "the domain's server"
+    if flow["state"] == "registered":
+        return f"flow {flow['number']} stands, by {way} at {flow['remote']}"
+    if flow["state"] == "registering":
+        return f"flow {flow['number']} is being made, by {way}"
+    again = f", next attempt in {flow['retry_in']:.0f} s" if flow.get("retry_in") else ""
+    return f"flow {flow['number']} is down, by {way}: {flow['reason'] or 'not wanted'}{again}"
 
 
 def device_line(device: dict[str, Any]) -> str:

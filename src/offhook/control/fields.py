@@ -261,10 +261,11 @@ _SPECIAL: Final[Mapping[type, Mapping[str, str]]] = {
         "label": "The name you see.",
         "proxy": "An outbound proxy: a URI, or host:port; empty: none.",
         "transport": "How SIP travels; auto: as the name service says.",
-        "backups": "Further servers, used in this order while the first one cannot be reached: URIs, or host:port.",
+        "backups": "Further servers, used in this order while the first one cannot be reached, or two at once (see outbound): "
+                   "URIs, or host:port.",
         "keep_alive": "Seconds between signs of life on a connection; 0: none.",
         "rewrite_contact": "Over UDP, tell the server the address it sees us under in place of our own.",
-        "outbound": "Tell the registrar which of a user's phones this is (RFC 5626).",
+        "outbound": "Tell the registrar which of a user's phones this is, and keep two registrations if it knows that (RFC 5626).",
         "tls_ca": "A PEM file or folder of who may vouch for the server; empty: whom the system trusts.",
         "tls_certificate": "Our own certificate, a PEM file; empty: none is shown.",
         "tls_key": "The key of our certificate, a PEM file; empty: it is in the same file.",

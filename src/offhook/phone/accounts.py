@@ -104,14 +104,14 @@ def _checked_changes(changes: dict[str, Any]) -> dict[str, Any]:
 
 def identity_of(settings: AccountSettings, user_agent: str, instance: str = "", server: int = 0) -> Identity:
     """Return what the SIP endpoint needs to know of an account, to be used with one of its servers."""
-    proxy = (settings.proxy, *settings.backups)[server]
+    servers = tuple(proxy_uri(each) if each else None for each in (settings.proxy, *settings.backups))
     host = Uri.parse(f"sip:{settings.domain}")
     return Identity(
         id=settings.id,
         address=NameAddr(Uri.sip(settings.username, host.host, host.port), settings.display_name),
         auth_username=settings.auth_username or settings.username,
         password=settings.password,
-        proxy=proxy_uri(proxy) if proxy else None,
+        proxy=servers[server],
         transport=settings.transport,
         contact_user=settings.username,
         user_agent=user_agent,
@@ -122,6 +122,7 @@ def identity_of(settings: AccountSettings, user_agent: str, instance: str = "", 
         instance=instance if settings.outbound else "",
         keep_alive=float(settings.keep_alive),
         rewrite_contact=settings.rewrite_contact,
+        proxies=servers if settings.outbound else (),
     )
 
 
@@ -160,6 +161,7 @@ class Accounts:
             retry_in=account.retry_in,
             default=account is default,
             server=account.servers[account.server],
+            flows=tuple(account.flows[number] for number in sorted(account.flows)),
         )
 
     def views(self) -> tuple[AccountView, ...]:
@@ -182,6 +184,7 @@ class Accounts:
             raise InvalidState(f"{MAX_ACCOUNTS} accounts are the limit")
         account = desk.accounts.setdefault(settings.id, Account(settings))
         account.settings, account.server = settings, 0
+        account.flows.clear()  # their servers may be others now
         self.failover.use(account, 0)
         if settings.register:
             self._register(account)
@@ -289,4 +292,5 @@ class Accounts:
             self.desk.attempt(RemoveIdentity(event.identity))
             return
         account.state, account.expires = "unregistered", 0
+        account.flows.clear()
         self.desk.emit(AccountUnregistered(account=self.view(account)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final, TypeAlias
 
@@ -15,7 +15,7 @@ from offhook.ids import Ids
 from offhook.media.messages import DeviceInfo, MediaCommand, PlaceStream, StreamStats
 from offhook.phone.call import HELD, OUTGOING_UNANSWERED, Call
 from offhook.phone.events import Event, OperationFailed, OperationSucceeded
-from offhook.phone.model import STATUS_NAMES, AudioView, CallState, CallView, RegistrationState, StatusView
+from offhook.phone.model import STATUS_NAMES, AccountFlow, AudioView, CallState, CallView, RegistrationState, StatusView
 from offhook.phone.names import Names
 from offhook.phone.settings import AccountSettings, PhoneSettings
 from offhook.phone.web_requests import WebRequest
@@ -49,6 +49,8 @@ class Account:
     """Which of `servers` is in use."""
     looks_back: bool = False
     """A look at the first server is planned."""
+    flows: dict[int, AccountFlow] = field(default_factory=dict)
+    """The two that it is registered over at once, by their numbers; none where it is one."""
     failed: bool = False
     """The latest attempt to register failed, even if the next one is on its way."""
 

@@ -1,4 +1,4 @@
-"""An account's further servers: the next one when one cannot be reached, back to the first when it is well again."""
+"""An account's further servers: the next one when one cannot be reached, back to the first; two at once by RFC 5626."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Final
 from msgspec import structs
 
 from offhook.phone.desk import Account, Desk
-from offhook.phone.events import AccountFailover, AccountRegisterFailed
-from offhook.phone.model import AccountView
-from offhook.sip.events import Register, RemoveIdentity, RequestDone, SendRequest, SetIdentity
+from offhook.phone.events import AccountFailover, AccountFlowDown, AccountFlowUp, AccountRegisterFailed
+from offhook.phone.model import AccountFlow, AccountView
+from offhook.sip.events import Register, RegistrationFlow, RemoveIdentity, RequestDone, SendRequest, SetIdentity
+from offhook.sip.stack import host_port
 from offhook.sip.uri import Uri
 
 LOOK_BACK: Final = 60.0
@@ -41,8 +42,8 @@ class Failover:
 
     def failed(self, account: Account) -> bool:
         """Go on to the next server, if the failure speaks of this one; say whether there was a next one."""
-        if len(account.servers) < 2 or account.sip_status not in UNREACHABLE:
-            return False
+        if len(account.servers) < 2 or account.flows or account.sip_status not in UNREACHABLE:
+            return False  # two flows go on by themselves
         if account.server + 1 == len(account.servers):
             self.use(account, 0)  # none is left: the next attempt, after its wait, begins anew
             return False
@@ -58,6 +59,31 @@ class Failover:
         self.desk.emit(AccountFailover(account=self._view(account), reason=reason))
         self.desk.signal(Register(account.settings.id, account.settings.expires))
 
+    def flow(self, event: RegistrationFlow) -> None:
+        """One of two flows has come or gone: tell it, and let what is new go through a server whose flow stands."""
+        account = self.desk.accounts.get(event.identity)
+        if account is None:
+            return
+        remote = host_port(event.remote) if event.remote is not None else ""
+        server = account.servers[event.server] if event.server < len(account.servers) else ""
+        flow = AccountFlow(event.number, server, event.state, remote, event.reason, event.retry_in)
+        known = account.flows.pop(event.number, None)
+        if event.state != "ended":
+            account.flows[event.number] = flow
+        self._choose(account, event)
+        if event.state == "registered" and (known is None or known.state != "registered" or known.remote != remote):
+            self.desk.emit(AccountFlowUp(account=self._view(account), flow=flow))
+        elif event.state == "failed" or (event.state == "ended" and event.reason):
+            self.desk.emit(AccountFlowDown(account=self._view(account), flow=flow))
+
+    def _choose(self, account: Account, event: RegistrationFlow) -> None:
+        """Use the first server that has a flow; where none has, what is in use stays."""
+        stand = [account.servers.index(flow.server) for flow in account.flows.values() if flow.state == "registered"]
+        if stand and min(stand) != account.server:
+            self.use(account, min(stand))
+            reason = event.reason or f"flow {event.number} stands again"
+            self.desk.emit(AccountFailover(account=self._view(account), reason=reason))
+
     def registered(self, account: Account) -> None:
         """While another server than the first is used, look now and then whether the first is well."""
         if account.server and not account.looks_back:
@@ -67,7 +93,7 @@ class Failover:
     def _look_back(self, account: Account) -> None:
         account.looks_back = False
         name = account.settings.id
-        if not account.server or self.desk.accounts.get(name) is not account or self.desk.stopping:
+        if not account.server or account.flows or self.desk.accounts.get(name) is not account or self.desk.stopping:
             return
         from offhook.phone.accounts import identity_of
 

@@ -155,8 +155,29 @@ class StatsView(Struct, frozen=True):
     stats: StreamStats | None
 
 
+FlowState: TypeAlias = Literal["registering", "registered", "failed", "ended"]
+
+
+class AccountFlow(Struct, frozen=True):
+    """One of the two ways an account is registered by at the same time (RFC 5626). `number` is its reg-id.
+
+    `server` is the one of the account's servers it goes through ("": the domain's own), `remote` the address it leads to.
+    `reason` says why it is not there, `retry_in` in how many seconds the next attempt follows.
+    """
+
+    number: int
+    server: str
+    state: FlowState
+    remote: str = ""
+    reason: str = ""
+    retry_in: float | None = None
+
+
 class AccountView(Struct, frozen=True):
-    """An account without its secrets. `server` is the one of its servers that is in use, "" while that is the domain's own."""
+    """An account without its secrets. `server` is the one of its servers that is in use, "" while that is the domain's own.
+
+    `flows` are there where it is registered over two at once, which it is while one of them stands.
+    """
 
     id: str
     label: str
@@ -170,6 +191,7 @@ class AccountView(Struct, frozen=True):
     retry_in: float | None = None
     default: bool = False
     server: str = ""
+    flows: tuple[AccountFlow, ...] = ()
 
 
 class AudioView(Struct, frozen=True):

@@ -366,6 +366,7 @@ class Phone:
             s.Registered: self.accounts.registered,
             s.RegistrationLost: self.accounts.lost,
             s.RegistrationFailed: self.accounts.failed,
+            s.RegistrationFlow: self.accounts.failover.flow,
             s.RegistrationEnded: self.accounts.ended,
             s.SessionIncoming: self.incoming.received,
             s.SessionCalling: for_call(self.outgoing.calling),

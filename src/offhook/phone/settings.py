@@ -134,12 +134,13 @@ class AccountSettings:
     """One SIP account. `domain` is the registrar's domain, `proxy` an outbound proxy URI ("" is none), `expires` seconds.
 
     `transport` "auto" leaves the choice to the name service (RFC 3263). `backups` are further servers, written like `proxy`,
-    that are used in this order while the first one cannot be reached. `keep_alive` is seconds between signs of life on a
-    connection (0: none). `tls_ca` is a PEM file or folder of who may vouch for the server ("": the system's),
-    `tls_certificate` and `tls_key` are our own PEM files, `tls_name` is the name the server's certificate must bear ("": the
-    domain's); with `tls_verify` False anybody may answer. `ws_path` is the resource of a WebSocket. `rewrite_contact` tells
-    the server, over UDP, the address it sees us under in place of our own, which behind a NAT nobody can reach. `outbound`
-    tells the registrar which phone this is (RFC 5626).
+    that are used in this order while the first one cannot be reached, or two at once (see `outbound`). `keep_alive` is seconds
+    between signs of life on a connection (0: none). `tls_ca` is a PEM file or folder of who may vouch for the server ("": the
+    system's), `tls_certificate` and `tls_key` are our own PEM files, `tls_name` is the name the server's certificate must bear
+    ("": the domain's); with `tls_verify` False anybody may answer. `ws_path` is the resource of a WebSocket. `rewrite_contact`
+    tells the server, over UDP, the address it sees us under in place of our own, which behind a NAT nobody can reach.
+    `outbound` tells the registrar which phone this is (RFC 5626); one that knows this gets two registrations, by two of the
+    servers or addresses, and calls come in as long as one of them stands.
 
     `dial_plan` is MicroSIP's syntax ("" dials everything); `dialing_prefix` is put before numbers it applies to.
     `pickup_prefix` is what the PBX wants before the number whose ringing call is to be taken.

@@ -100,7 +100,8 @@ class Flows:
             self._tell(self._first, "registered" if self._first.stands else "registering")
         if not any(each.stands for each in self._all):
             self.stack.emit(events.Registering(self.identity))
-        self._tell(flow, "registering")
+        if not flow.stands:
+            self._tell(flow, "registering")
 
     def registered(self, flow: Registration, granted: int, moved: bool, now: float) -> None:
         """It is accepted: look whether there is to be another one."""

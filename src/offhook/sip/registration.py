@@ -97,7 +97,7 @@ class Registration:
     `number` is its reg-id (RFC 5626 4.2), `server` which of the identity's proxies it goes through.
     """
 
-    __slots__ = ("_bound", "_contact", "_cseq", "_expires", "_failures", "_flow", "_keeper", "_out", "_plain",
+    __slots__ = ("_bound", "_contact", "_cseq", "_expires", "_failures", "_flow", "_keeper", "_out", "_plain", "_proxy",
                  "_rewrites", "_since", "_timer", "_too_brief", "_unproven", "by_outbound", "call_id", "identity", "number",
                  "owner", "server", "stack", "state", "tag")
 
@@ -120,6 +120,7 @@ class Registration:
         self._bound = False
         self._plain = False  # without RFC 5626: the registrar says that something on the way does not know it
         self._contact = ""  # what is bound now
+        self._proxy: Uri | None = None  # and by way of whom
         self._flow: Flow | None = None
         self._since = 0.0  # when that flow was first used
         self._unproven = False  # the flow before it was lost before it had proved itself
@@ -157,8 +158,8 @@ class Registration:
 
     @property
     def stands(self) -> bool:
-        """Whether calls come in over it now."""
-        return self.state is RegistrationState.REGISTERED
+        """Whether calls come in over it now, as they do while it is refreshed."""
+        return self._flow is not None and self.state in (RegistrationState.REGISTERED, RegistrationState.SENDING)
 
     @property
     def flow(self) -> Flow | None:
@@ -273,7 +274,12 @@ class Registration:
             return
         self.state = state
         expires = self._expires if state is RegistrationState.SENDING else 0
+        if self.number == 1 and self.owner.beside(self) is None and identity.proxy in identity.proxies:
+            self.server = identity.proxies.index(identity.proxy)  # by itself it goes where the room above wants it
         proxy = identity.proxies[self.server] if self.server < len(identity.proxies) else identity.proxy
+        if self._bound and state is RegistrationState.UNREGISTERING:
+            proxy = self._proxy  # a binding is removed where it was made
+        self._proxy = proxy
         if proxy != identity.proxy:
             identity = structs.replace(identity, proxy=proxy)
         address = identity.address.without_tag()

@@ -13,6 +13,7 @@ from offhook.cli.doctor.asking import Asked, ask_bindings, options_request
 from offhook.cli.doctor.case import Case
 from offhook.cli.doctor.finding import Finding, Level, listed
 from offhook.cli.doctor.meaning import meaning, quoted
+from offhook.cli.render import flow_text
 from offhook.errors import CommandError, ParseError
 from offhook.io.probe import Reply
 from offhook.phone.accounts import check_account, identity_of
@@ -55,6 +56,8 @@ def _registration(name: str, case: Case, account: AccountSettings, view: View | 
                       f"start the phone again, or `offhook accounts add {account.id} …`")
         return
     yield _REGISTRATIONS[view["registration"]](name, account, view)
+    for flow in view.get("flows") or ():
+        yield _flow(name, flow, view)
 
 
 def _registered(name: str, account: AccountSettings, view: View) -> Finding:
@@ -77,6 +80,17 @@ def _failed(name: str, account: AccountSettings, view: View) -> Finding:
     again = f"; next attempt in {view['retry_in']:.0f} s" if view.get("retry_in") else ""
     text = f"registration failed: {quoted(status, view.get('reason') or '')}: {what}{again}"
     return Finding(name, "wrong", text, advice.replace("ACCOUNT", account.id))
+
+
+def _flow(name: str, flow: View, view: View) -> Finding:
+    name = f"{name}, flow {flow['number']}"
+    text = flow_text(flow).partition(" ")[2].partition(" ")[2]
+    if flow["state"] != "failed":
+        return Finding(name, "ok", text)
+    others = [each["number"] for each in view["flows"] if each["state"] == "registered"]
+    carries = f"; flow {others[0]} carries the calls meanwhile" if others else ""
+    return Finding(name, "warning", f"{text}{carries}",
+                   "see whether that server runs and can be reached from here; the phone goes on trying by itself")
 
 
 _REGISTRATIONS: dict[str, Callable[[str, AccountSettings, View], Finding]] = {

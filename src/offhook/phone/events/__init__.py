@@ -85,6 +85,8 @@ from offhook.phone.events.sound import (
 )
 from offhook.phone.events.system import (
     AccountFailover,
+    AccountFlowDown,
+    AccountFlowUp,
     AccountRegistered,
     AccountRegisterFailed,
     AccountRegistering,
@@ -139,7 +141,8 @@ EVENTS: tuple[type[Event], ...] = (
     VadSpeechStarted, VadSpeechStopped, AmdResult, ToneDetected, TapStarted, TapChanged, TapEnded,
     ConferenceCreated, ConferenceJoined, ConferenceLeft, ConferenceUpdated, ConferenceEnded,
     WatchPresence, WatchDialog, WatchMwi, WatchEnded,
-    AccountRegistering, AccountRegistered, AccountRegisterFailed, AccountFailover, AccountUnregistered, AccountRemoved,
+    AccountRegistering, AccountRegistered, AccountRegisterFailed, AccountFailover, AccountFlowUp, AccountFlowDown,
+    AccountUnregistered, AccountRemoved,
     NetworkChanged, TransportUp, TransportDown, TransportError,
     MessageReceived, MessageSent, MessageFailed, ContactChanged, ContactsImported, OperationSucceeded, OperationFailed,
     AudioChanged, AudioLevel,

@@ -6,7 +6,7 @@ from typing import Any
 
 from offhook.media.messages import DeviceInfo
 from offhook.phone.events.base import AccountEvent, Event
-from offhook.phone.model import AudioView, Party
+from offhook.phone.model import AccountFlow, AudioView, Party
 
 # --- accounts, messages, devices, the phone ------------------------------------------------------------------------
 
@@ -27,6 +27,22 @@ class AccountFailover(AccountEvent, frozen=True, kw_only=True):
     """The account registers with another of its servers now (`account.server`): one failed, or the first is well again."""
 
     reason: str
+
+
+class AccountFlowUp(AccountEvent, frozen=True, kw_only=True):
+    """One of the two flows of an account stands (RFC 5626): calls come in over it."""
+
+    flow: AccountFlow
+
+
+class AccountFlowDown(AccountEvent, frozen=True, kw_only=True):
+    """One of an account's two flows is lost or does not come about.
+
+    `flow.reason` says why, `flow.retry_in` in how many seconds it is tried again. The account stays registered while the other
+    one stands. "ended": it has one registration from here on.
+    """
+
+    flow: AccountFlow
 
 
 class AccountUnregistered(AccountEvent, frozen=True, kw_only=True):

@@ -64,9 +64,9 @@ class Identity(Struct, frozen=True):
 
     `proxy` is the outbound proxy (a loose route) or None: the domain of `address`. `proxies` are all that may be registered
     through, `proxy` among them (empty: it alone); where the registrar knows RFC 5626 two are, at the same time. `contact_user`
-    is the user part of our Contact, by which incoming requests find this identity. `transport` is what requests to the domain use,
-    `terms` are those of its TLS and WebSocket connections. `instance` is the URN that tells this phone from others of the same
-    user (RFC 5626 4.1; "": not told), `keep_alive` seconds between signs of life on the registered flow (0: none). With
+    is the user part of our Contact, by which incoming requests find this identity. `transport` is what requests to the domain
+    use, `terms` are those of its TLS and WebSocket connections. `instance` is the URN that tells this phone from others of the
+    same user (RFC 5626 4.1; "": not told), `keep_alive` seconds between signs of life on the registered flow (0: none). With
     `rewrite_contact` our Contact over UDP is the address that the far end says it sees us under (Via received and rport), once
     it has said so.
     """
