@@ -124,7 +124,7 @@ export interface AccountSettings {
   backups?: string[];
   /** Seconds between signs of life on a connection; 0: none. */
   keep_alive?: number;
-  /** Tell the registrar which of a user's phones this is, and keep two registrations if it knows that (RFC 5626). */
+  /** Tell the registrar which of a user's phones this is, and register twice if it knows that (RFC 5626). */
   outbound?: boolean;
   /** A PEM file or folder of who may vouch for the server; empty: whom the system trusts. */
   tls_ca?: string;

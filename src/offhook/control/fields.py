@@ -265,7 +265,7 @@ _SPECIAL: Final[Mapping[type, Mapping[str, str]]] = {
                    "URIs, or host:port.",
         "keep_alive": "Seconds between signs of life on a connection; 0: none.",
         "rewrite_contact": "Over UDP, tell the server the address it sees us under in place of our own.",
-        "outbound": "Tell the registrar which of a user's phones this is, and keep two registrations if it knows that (RFC 5626).",
+        "outbound": "Tell the registrar which of a user's phones this is, and register twice if it knows that (RFC 5626).",
         "tls_ca": "A PEM file or folder of who may vouch for the server; empty: whom the system trusts.",
         "tls_certificate": "Our own certificate, a PEM file; empty: none is shown.",
         "tls_key": "The key of our certificate, a PEM file; empty: it is in the same file.",
