@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from offhook.cli import main, microsip_main
@@ -17,7 +18,15 @@ from offhook.cli.verbs import VERBS
 from offhook.errors import CommandTimeout, InvalidState, LineBusy
 from offhook.phone import commands as c
 from offhook.phone.commands import Command
-from offhook.phone.events import CallAnswered, CallRinging, Event, OperationFailed, OperationSucceeded, SystemReady
+from offhook.phone.events import (
+    CallAnswered,
+    CallRinging,
+    DtmfReceived,
+    Event,
+    OperationFailed,
+    OperationSucceeded,
+    SystemReady,
+)
 from offhook.phone.model import AccountView, CallState, CallView, Party, StatusView, wall
 from offhook.phone.settings import AccountSettings
 from offhook.testing.backend import FakeBackend
@@ -235,7 +244,45 @@ def test_events_are_shown_as_they_come(
         assert main(["wait", "system.ready", "--json", "--timeout", "5"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "22:13:20.250  system.ready  address=here"
-    assert json.loads(lines[2])["type"] == "system.ready"
+    assert json.loads(lines[2])["event"]["type"] == "system.ready"
+
+
+@pytest.mark.parametrize(("line", "text"), [
+    ("active", "c_1  active"), ("moon", ""), ("ringing active --call last", "c_1  active"),
+    ("registered", "a_1  sip:me@h  registered"), ("registered --account a_1", "a_1  sip:me@h  registered"),
+    ("call.ended,op_2", "op_2  hold  succeeded"),
+])  # fmt: skip
+def test_what_is_so_already_is_not_waited_for(
+    phone: FakeBackend, capsys: pytest.CaptureFixture[str], line: str, text: str
+) -> None:
+    phone.calls = (msgspec.structs.replace(CALL, state=CallState.ACTIVE),)
+    phone.accounts = (AccountView("a_1", "", "sip:me@h", "", "udp", "registered"),)
+    then(phone, OperationSucceeded(operation="op_2", command="hold"))
+    assert main(["hold", "--wait"]) == 0
+    capsys.readouterr()
+    code = main(["wait", *line.split(), "--timeout", "5"])
+    shown = capsys.readouterr()
+    if not text:
+        assert (code, "conditions/0/state" in shown.err) == (1, True)
+        return
+    assert code == 0
+    assert shown.out.startswith(text)
+    assert main(["wait", *line.split(), "--timeout", "5", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["event"] is None
+
+
+def test_an_event_with_its_fields_is_waited_for(phone: FakeBackend, capsys: pytest.CaptureFixture[str]) -> None:
+    phone.calls = (CALL,)
+    then(phone, *(DtmfReceived(call=CALL, digit=digit, method="rtp", duration_ms=100) for digit in "12#"))
+    assert main(["hold"]) == 0
+    phone.on_execute = lambda command: None
+    assert main(["wait", "dtmf.received", "--after", "t1-0", "--data", "digit=2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["event"]["id"] == "t1-2"
+    assert main(["wait", "dtmf.received", "--after", "t1-0", "--data", "duration_ms:=100", "--call", "c_1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["event"]["id"] == "t1-1"
+    assert main(["wait", "dtmf.received", "--data", "digit"]) == 2
+    assert main(["wait", "dtmf.received", "--data", "digits=2", "--timeout", "5"]) == 1
+    assert "there are: call, digit" in capsys.readouterr().err
 
 
 def test_open_asks_first(phone: FakeBackend, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

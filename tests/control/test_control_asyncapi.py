@@ -51,7 +51,7 @@ def test_it_is_json_and_every_payload_a_schema() -> None:
 
 def test_both_sockets_take_every_operation() -> None:
     assert set(requests("local")) - {"hello"} == set(requests("socket")) - {"authenticate"}
-    assert set(requests("local")) == {*OPERATIONS, *EXTRA, "hello", "subscribe", "unsubscribe"}
+    assert set(requests("local")) == {*OPERATIONS, *EXTRA, "hello", "subscribe", "unsubscribe", "cancel_wait"}
 
 
 @pytest.mark.parametrize(("message", "fits"), [

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from offhook.control import client as client_module
 from offhook.control.client import LocalClient, NoPhone, Refused, TimedOut
 from offhook.errors import LineBusy
 from offhook.phone.commands import Command, Dial
@@ -61,3 +62,34 @@ def test_something_else_listens(tmp_path: Path, answer: bytes) -> None:
     path = str(tmp_path / "s")
     with answering(path, answer), LocalClient(path, timeout=5) as found, pytest.raises(NoPhone):
         found.request("ping")
+
+
+def test_waiting(client: LocalClient, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ready(command: Command) -> None:
+        asyncio.get_running_loop().call_later(0.01, backend.emit, SystemReady(address="x"))
+
+    backend.on_execute = ready
+    monkeypatch.setattr(client_module, "LONGEST_WAIT", 0.001)  # waiting for ever is waiting again and again
+    client.request("hold")
+    found = client.wait({"state": "active"}, {"event": "system.ready"})
+    assert (found["condition"], found["event"]["type"]) == (1, "system.ready")
+    assert client.wait({"event": "*"}, after="t1-0", timeout=0)["event"]["id"] == "t1-1"
+    with pytest.raises(TimedOut, match="no call was active"):
+        client.wait({"state": "active"}, timeout=0)
+    with pytest.raises(Refused, match="there is no event"):
+        client.wait({"event": "moon"})
+
+
+def test_an_answer_may_be_asked_for_again(client: LocalClient, backend: FakeBackend) -> None:
+    backend.on_execute = lambda command: void(backend.emit(SystemReady(address="x")))
+    number = client.ask("wait", conditions=[{"event": "system.ready"}])
+    with pytest.raises(TimedOut):
+        client.answer(number, 0.01)
+    forgotten = client.ask("wait", conditions=[{"event": "system.ready"}])
+    client.request("hold")
+    assert client.answer(number, 5)["event"]["type"] == "system.ready"
+    assert client.request("ping") == {"as_of": "t1-1"}, f"the answer to {forgotten} is passed over"
+
+
+def void(_: object) -> None:
+    return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -325,3 +325,82 @@ async def test_a_second_phone_says_so(server: LocalServer, backend: FakeBackend)
 async def test_a_path_that_cannot_be(backend: FakeBackend, tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="--socket"):
         await LocalServer(backend, tmp_path / ("x" * 300)).start()
+
+
+# --- waiting
+
+
+WAIT: dict[str, Any] = {"op": "wait", "conditions": [{"event": "system.*"}], "timeout": 5}
+
+
+async def test_a_wait_is_answered_when_it_happens_and_others_meanwhile(peer: Peer, backend: FakeBackend) -> None:
+    peer.send(id="w", **WAIT)
+    assert (await peer.ask(id=2, op="ping"))["id"] == 2
+    backend.emit(SystemReady(address="x"))
+    found = await peer.read()
+    assert (found["id"], found["ok"], found["result"]["event"]["type"]) == ("w", True, "system.ready")
+    late = await peer.ask(id=3, **{**WAIT, "timeout": 0})
+    assert (late["id"], late["error"]["code"], late["error"]["status"]) == (3, "timeout", 504)
+    bad = await peer.ask(id=4, op="wait", conditions=[{"event": "moon"}])
+    assert (bad["error"]["code"], bad["error"]["errors"][0]["pointer"]) == ("invalid-argument", "/conditions/0/event")
+
+
+async def test_what_the_next_request_brings_about_is_waited_for_already(peer: Peer, backend: FakeBackend) -> None:
+    backend.on_execute = lambda command: void(backend.emit(SystemReady(address="x")))
+    peer.writer.write(msgspec.json.encode({"id": 1, **WAIT}) + b"\n" + b'{"id":2,"op":"hold"}\n')
+    assert {(await peer.read())["id"], (await peer.read())["id"]} == {1, 2}
+
+
+async def test_a_wait_is_given_up(peer: Peer, backend: FakeBackend) -> None:
+    peer.send(id=[1], **WAIT)
+    peer.send(id=2, op="cancel_wait", wait=[1])
+    answers = [await peer.read(), await peer.read()]
+    assert [answer["id"] for answer in answers] == [2, [1]]
+    assert answers[0]["result"] == {"cancelled": 1}
+    assert answers[1]["error"]["detail"] == "the wait was cancelled"
+    assert (await peer.ask(op="cancel_wait", wait=[1]))["result"] == {"cancelled": 0}
+    assert (await peer.ask(op="cancel_wait"))["error"]["errors"][0]["pointer"] == "/wait"
+
+
+async def test_waits_are_bounded_and_end_with_their_client(
+    peer: Peer, server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "MAX_WAITS", 3)
+    for number in range(4):
+        peer.send(id=number, **WAIT)
+    refused = await peer.read()
+    assert (refused["id"], refused["error"]["code"]) == (3, "rate-limited")
+    assert sum(map(len, server.operations._waits._by_key.values())) >= 3
+    await peer.end()
+    await until(lambda: not (server.operations._waits._by_key or server.clients))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a pipe is closed both ways or not at all")
+async def test_who_only_listens_is_let_go_once_it_is_gone(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "LOOK_SECONDS", 0.01)
+    for request in (WAIT, {"op": "subscribe"}):
+        peer = await Peer.connect(server.path)
+        peer.send(id=1, **request)
+        peer.writer.write_eof()
+        await until(lambda: server.clients == 1)
+        await asyncio.sleep(0.02)
+        assert server.clients == 1, "it reads still"
+        await peer.end()
+        await until(lambda: not server.clients)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    deadline = asyncio.get_running_loop().time() + 5
+    while not condition():
+        assert asyncio.get_running_loop().time() < deadline
+        await asyncio.sleep(0.001)  # nothing tells that a client is gone
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a pipe is closed both ways or not at all")
+async def test_who_asked_and_closed_gets_the_answer_to_a_wait(peer: Peer, backend: FakeBackend) -> None:
+    peer.send(id=1, **WAIT)
+    peer.writer.write_eof()
+    assert await asyncio.sleep(0.02, "nothing yet") == "nothing yet"
+    backend.emit(SystemReady(address="x"))
+    assert (await peer.read())["id"] == 1
+    assert await peer.reader.read() == b""

@@ -24,7 +24,8 @@ from offhook.testing.backend import FakeBackend
 
 
 async def ask(session: Session, **request: Any) -> dict[str, Any]:
-    answer: bytes | Awaitable[bytes] = session.answer(msgspec.json.encode(request))
+    answer: bytes | Awaitable[bytes] | None = session.answer(msgspec.json.encode(request))
+    assert answer is not None
     return msgspec.json.decode(answer if isinstance(answer, bytes) else await answer, type=dict[str, Any])
 
 

@@ -270,6 +270,7 @@ def local_json(data: bytes) -> None:
     session = Session(Operations(_Quiet()), local_client(), lambda: None)
     answer = session.answer(data)
     if not isinstance(answer, bytes):
+        assert answer is not None
         answer.close()  # type: ignore[attr-defined]  # a coroutine that would wait for the disk
         return
     found = json.loads(answer)

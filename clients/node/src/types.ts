@@ -562,6 +562,16 @@ export interface CallView {
   user_to_user: string;
 }
 
+/** How many requests of that name waited; each is answered, with a refusal. */
+export interface CancelWaitAnswer {
+  cancelled: number;
+}
+
+/** Wait no more: `wait` is the `id` of the request that waits. */
+export interface CancelWaitRequest {
+  wait: unknown;
+}
+
 /** Everything this phone can be asked for, every event it may send, and the codecs it offers. */
 export interface Capabilities {
   operations: string[];
@@ -580,6 +590,29 @@ export interface Cause {
 export interface CloseAudioParams {
   /** The link's id. */
   audio: string;
+}
+
+/**
+ * One thing to wait for: one of `state`, `event`, `registered` and `operation`, and what belongs to it.
+ *
+ * `state`: a call is in this state (or has been answered); `call` says which, without it any call.
+ * `event`: an event of this type comes (call.ended, dtmf.*), about the call `call` if that is given, with these `data`.
+ * `registered`: an account is registered, named by its id or label; empty: all accounts that register.
+ * `operation`: what a command began is over, whether it succeeded or failed.
+ */
+export interface Condition {
+  /** The state of a call that is waited for. */
+  state?: "active" | "answered" | "calling" | "early" | "ended" | "held_both" | "held_local" | "held_remote" | "incoming" | "ringing";
+  /** The type of an event: call.ended, dtmf.*, *. */
+  event?: string;
+  /** An account's id or label; empty: all that register. */
+  registered?: string;
+  /** The id of an operation. */
+  operation?: string;
+  /** A call's id, or `active`, `ringing`, `last`, `current`; without it any call. */
+  call?: string;
+  /** Fields of the event and their values: {"digit": "#"}, {"call.muted": true}. */
+  data?: { [name: string]: unknown };
 }
 
 /** A conference exists. */
@@ -2318,6 +2351,33 @@ export interface VolumeUpParams {
   steps?: number;
 }
 
+/**
+ * What was waited for: `condition` counts from 0. `event` made it true; null: it was true already.
+ *
+ * `call`, `account` or `operation` is what it is true of, as it was then. `after` is the place in the journal to go on from.
+ */
+export interface WaitAnswer {
+  condition: number;
+  event: PhoneEvent | null;
+  call: CallView | null;
+  account: AccountView | null;
+  operation: OperationView | null;
+  after: string;
+}
+
+/**
+ * Wait for the first of some conditions. What is true already is an answer at once.
+ *
+ * `timeout` is seconds (over HTTP 60 at most). With `after`, an event's id, what has happened since that event counts, too.
+ */
+export interface WaitRequest {
+  /** The first one that is true is the answer. */
+  conditions: Condition[];
+  /** Seconds to wait; over HTTP 60 at most. */
+  timeout?: number;
+  after?: string | null;
+}
+
 /** Somebody's calls; `watch.line` says idle, ringing or busy. */
 export interface WatchDialog {
   watch: WatchView;
@@ -2711,6 +2771,7 @@ export interface Operations {
   messages: { params: MessagesRequest; result: MessagePage };
   clear_messages: { params: Nothing; result: Nothing };
   reload: { params: Nothing; result: ReloadAnswer };
+  wait: { params: WaitRequest; result: WaitAnswer };
   dde: { params: DdeRequest; result: TextAnswer };
   dde_request: { params: DdeItemRequest; result: TextAnswer };
   copydata: { params: CopydataRequest; result: CopydataAnswer };
@@ -2723,6 +2784,7 @@ export interface Operations {
   test_webhook: { params: WebhookRequest; result: WebhookTest };
   subscribe: { params: SubscribeRequest; result: SubscribeAnswer };
   unsubscribe: { params: UnsubscribeRequest; result: UnsubscribeAnswer };
+  cancel_wait: { params: CancelWaitRequest; result: CancelWaitAnswer };
   hello: { params: HelloRequest; result: HelloAnswer };
   authenticate: { params: AuthenticateRequest; result: AuthenticateAnswer };
 }

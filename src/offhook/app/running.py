@@ -14,6 +14,7 @@ from offhook import __version__
 from offhook.app.history import CallHistory
 from offhook.app.settings import check_workers, complete, may_encrypt
 from offhook.app.texts import KeptTexts
+from offhook.control.outcomes import Outcomes
 from offhook.errors import CommandError, InvalidArgument, InvalidState, NotFound, SetupError
 from offhook.io import clock
 from offhook.io.audio_link import AudioLink, AudioLinks
@@ -115,6 +116,7 @@ class RunningPhone:
         self._texts = KeptTexts(self.engine, files.texts, self._trouble)
         self._config = config
         self._since = clock.wall()
+        self.outcomes = Outcomes(self.engine.subscribe, clock.wall)
         self._webhooks_file = files.webhooks
         self._allow_http = config.webhooks.allow_http
         self._webhooks: Webhooks | None = None

@@ -106,8 +106,10 @@ VERBS: dict[str, Verb] = {
              group="accounts and settings", delay="SECONDS"),
         Verb("events", "", "show events as they come", events.events, group="events and history", types="TYPES...",
              follow="flag", after="EVENT", count="N", timeout="SECONDS"),
-        Verb("wait", "type", "stay until an event comes, e.g. wait call.active --timeout 30", events.wait,
-             group="events and history", timeout="SECONDS", call="CALL"),
+        Verb("wait", "what...", "stay until a call is active, ended … (wait active --call last), an account is registered, an "
+             "operation (op_7) is over, or an event comes (wait dtmf.received --data digit=#); the first of several",
+             events.wait, group="events and history", timeout="SECONDS", call="CALL", account="ACCOUNT", data="FIELD=VALUE...",
+             after="EVENT"),
         Verb("messages", "[action]", "show texts that came and went, or forget them: messages clear", events.messages,
              group="events and history", limit="N", before="MESSAGE"),
         Verb("history", "[action] [entry]", "show past calls, or: history export [FILE] (CSV), delete ENTRY, clear",

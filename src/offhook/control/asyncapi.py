@@ -16,8 +16,9 @@ REF: Final = "#/components/schemas/"
 
 ABOUT: Final = """\
 The sockets of a softphone that programs drive. A request is one JSON object: `{"id": 1, "op": "dial", "to": "1001"}`; its
-answer carries the same `id`. Requests of one connection are answered in their order. After `subscribe` events come between the
-answers, as `{"event": {…}}`; with `after` they go on where they stopped, so that none is lost and none comes twice.
+answer carries the same `id`. Requests of one connection are answered in their order, except `wait`: its answer comes when one
+of its conditions is true (at once, if one is already), and other requests are answered meanwhile. After `subscribe` events come
+between the answers, as `{"event": {…}}`; with `after` they go on where they stopped, so that none is lost and none comes twice.
 """
 
 _CHANNELS: Final[Mapping[str, str]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
+from offhook.control.outcomes import Outcomes
 from offhook.io.audio_link import AudioLink
 from offhook.io.journal import Cause, Cursor, Envelope, EnvelopeMaker, Journal, MemoryJournal, Page, Recorded
 from offhook.io.trace import TracedMessage
@@ -59,6 +60,11 @@ class Backend(Protocol):
     @property
     def journal(self) -> Journal:
         """The events so far, and news of further ones."""
+        ...
+
+    @property
+    def outcomes(self) -> Outcomes:
+        """What became of the work that needs the far end."""
         ...
 
     def execute(self, command: Command, cause: Cause | None = None) -> Accepted:

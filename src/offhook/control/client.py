@@ -16,6 +16,10 @@ MAX_ANSWER = 16 * 1024 * 1024
 """Longest line taken from the phone, in bytes; a history of 1000 calls is far below."""
 
 
+LONGEST_WAIT = 86_400
+"""Longest single wait that a phone takes, in seconds."""
+
+
 class ClientError(Exception):
     """What can go wrong between a client and the phone."""
 
@@ -60,6 +64,27 @@ class LocalClient:
 
     def request(self, op: str, /, **params: Any) -> Any:
         """Return the result of one operation; raise Refused, NoPhone or TimedOut. Events that come meanwhile are kept."""
+        return self.answer(self.ask(op, **params), self._timeout)
+
+    def wait(self, *conditions: dict[str, Any], timeout: float | None = None, after: str = "") -> dict[str, Any]:
+        """Wait for the first of some conditions, as `{"state": "active", "call": "last"}`; for ever without `timeout` seconds.
+
+        Returns what it is true of: `condition` (its number), `event`, `call`, `account`, `operation`. Raises TimedOut, Refused.
+        """
+        after = after or self.request("ping")["as_of"]
+        while True:
+            seconds = LONGEST_WAIT if timeout is None else timeout
+            try:
+                answer = self.answer(self.ask("wait", conditions=conditions, timeout=seconds, after=after), None)
+                return dict(answer)
+            except Refused as refused:
+                if refused.code != "timeout":
+                    raise
+                if timeout is not None:
+                    raise TimedOut(str(refused)) from None
+
+    def ask(self, op: str, /, **params: Any) -> int:
+        """Send a request; `answer` takes its answer by the number that this returns."""
         self._number += 1
         line = json.dumps({"id": self._number, "op": op, "params": params}, ensure_ascii=False)
         try:
@@ -68,11 +93,17 @@ class LocalClient:
             raise TimedOut("the phone does not take the request") from None
         except OSError as error:
             raise NoPhone(f"the phone at {self.path} has gone: {error}") from None
-        deadline = monotonic() + self._timeout
+        return self._number
+
+    def answer(self, number: int, seconds: float | None) -> Any:
+        """Return the result of the request `number`; raises Refused, NoPhone, and TimedOut, after which you may ask again."""
+        deadline = None if seconds is None else monotonic() + seconds
         while True:
             found = self._read(deadline)
             if "event" in found:
                 self._events.append(found["event"])
+            elif found.get("id") not in (number, None):
+                continue  # nobody waited for that one to the end
             elif found.get("ok"):
                 return found.get("result")
             else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
+from offhook.control.conditions import Condition
 from offhook.phone import commands as c
 from offhook.phone.contacts import MAX_BATCH, MAX_COMMENT, MAX_FIELD, MAX_PAGE, MAX_SEARCH
 from offhook.phone.contacts import TEXTS as CONTACT_TEXTS
@@ -209,6 +210,9 @@ _SPECIAL: Final[Mapping[type, Mapping[str, str]]] = {
         "to": "Whom to watch: a number or an address; empty, for mwi: the account's own mailbox.",
         "account": "The account to ask with; empty: the one that fits.",
         "id": "The watch's id, if you want to choose it.",
+    },
+    Condition: {
+        "call": "A call's id, or `active`, `ringing`, `last`, `current`; without it any call.",
     },
     c.DeleteWatch: {"watch": "A watch's id."},
     c.Pickup: {

@@ -62,6 +62,8 @@ def _parts() -> dict[str, Schema]:
     found["UpdateAccount"]["properties"]["changes"] |= _partly(found["AccountSettings"], "id")
     found["SnapshotNow"] = _snapshot_now(found["Snapshot"])
     found["HistoryAdded"]["properties"]["entry"] = {"$ref": _REF + "HistoryEntry"}
+    found["WaitAnswer"]["properties"]["event"] = {"anyOf": [{"$ref": _REF + "Event"}, {"type": "null"}]}
+    found["Condition"]["oneOf"] = [{"required": [name]} for name in ("state", "event", "registered", "operation")]
     found["Problem"] = _problem(found["Problem"])
     found["Envelope"] = _envelope()
     found["Accepted"] = _accepted()

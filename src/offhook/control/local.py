@@ -10,6 +10,7 @@
 The fields of a command stand beside `op`, or in an object `params` (needed for a Dial that chooses its call's `id`, as `id`
 beside `op` names the request). Requests of one client are answered in their order. `subscribe` gives the events from now on,
 or those after the event `after`; a client that reads too slowly is let go, and goes on from its last event when it comes back.
+`wait` is answered when what it waits for has happened; other requests are answered meanwhile.
 `hello` gives the connection a name; `audio` turns it into a call's sound (`audio_lines.py`).
 """
 
@@ -26,7 +27,7 @@ from typing import Any
 from offhook.control.access import local_client
 from offhook.control.audio_lines import AudioLines, open_audio
 from offhook.control.backend import Backend, Unsubscribe
-from offhook.control.channel.serving import Listener, is_same_user
+from offhook.control.channel.serving import Listener, has_gone, is_same_user
 from offhook.control.feed import Reader, stream_event
 from offhook.control.operations import Operations
 from offhook.control.session import (
@@ -51,6 +52,9 @@ MAX_CLIENTS = 256
 
 REQUESTS_A_TURN = 32
 """Requests of one client done before others, and the calls, have their turn."""
+
+LOOK_SECONDS = 1.0
+"""How often it is looked whether a client that only listens is still there."""
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,32}")
 
@@ -128,7 +132,7 @@ class _Client(asyncio.Protocol):
     def __init__(self, server: LocalServer) -> None:
         self._server = server
         own = {"hello": self._hello, "audio": self._open_audio}
-        self._session = Session(server.operations, local_client(), self._subscription_changed, own)
+        self._session = Session(server.operations, local_client(), self._subscription_changed, own, self._tell)
         self._audio: AudioLines | None = None
         self._catching_up: asyncio.Task[None] | None = None
         self._room = asyncio.Event()
@@ -157,6 +161,7 @@ class _Client(asyncio.Protocol):
             self._audio.close()
         self._waiting.clear()
         self._stop_events()
+        self._session.stop_waiting()
         self._server.forget(self)
 
     def close(self) -> None:
@@ -165,6 +170,7 @@ class _Client(asyncio.Protocol):
         if transport is not None and not self._ended:
             self._ended = True
             self._stop_events()
+            self._session.stop_waiting()
             self._waiting.clear()
             transport.close()
             asyncio.get_running_loop().call_later(FLUSH_SECONDS, transport.abort)
@@ -172,7 +178,18 @@ class _Client(asyncio.Protocol):
     def eof_received(self) -> bool:
         # A client that closed its sending side (`echo … | nc -N`) still wants its answers, and events if it subscribed.
         self._no_more = True
-        return bool(self._waiting or self._answering or self._session.reader) and self._audio is None
+        self._look()
+        session = self._session
+        return bool(self._waiting or self._answering or session.reader or session.waits) and self._audio is None
+
+    def _look(self) -> None:
+        """See whether a client that sends nothing more is still there: to one that waits nothing may be written for long."""
+        if self._transport is None or self._ended:
+            return
+        if (self._session.reader or self._session.waits) and has_gone(self._transport):
+            self._transport.abort()
+        else:
+            asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
 
     def pause_writing(self) -> None:
         # Requests wait while their answers are not read, and events stay in the journal.
@@ -221,7 +238,7 @@ class _Client(asyncio.Protocol):
             answer = self._session.answer(line)
             if isinstance(answer, bytes):
                 replies.append(_line(answer))
-            else:
+            elif answer is not None:
                 self._answering = asyncio.get_running_loop().create_task(self._answer_later(answer))
         if replies:
             self._write(b"".join(replies))
@@ -241,10 +258,15 @@ class _Client(asyncio.Protocol):
             return
         if self._waiting or self._full or self._answering:
             transport.pause_reading()
-        elif self._no_more and not self._session.reader:
+        elif self._no_more and not (self._session.reader or self._session.waits):
             self.close()
         elif not transport.is_reading():
             transport.resume_reading()
+
+    def _tell(self, answer: bytes) -> None:
+        """Send the answer to a wait."""
+        self._write(_line(answer))
+        self._steer()
 
     def _hello(self, params: Mapping[str, Any]) -> Any:
         """Give this connection a name, which stands in audit events and causes."""
@@ -261,6 +283,7 @@ class _Client(asyncio.Protocol):
         link = open_audio(self._server.operations, self._session.client, params)
         self._audio = AudioLines(link, self._write, lambda: self._full, self.close)
         self._stop_events()
+        self._session.stop_waiting()
         return {"audio": link.id, "call": link.call, "rate": link.rate}
 
     # --- events

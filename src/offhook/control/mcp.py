@@ -69,6 +69,7 @@ _WAIT: Final = types.Tool(
         "properties": {
             "types": _TYPES, "timeout": {"type": "number", "default": 30, "minimum": 0, "maximum": MAX_WAIT},
             "after": {"type": "string", "description": "an event's id"}, "call": {"type": "string"},
+            "data": {"type": "object", "description": 'fields the event must have, such as {"digit": "#"}'},
         },
     },
     output_schema={"type": "object", "properties": {"event": {"type": ["object", "null"]}, "after": {"type": "string"}}},
@@ -226,15 +227,25 @@ class PhoneTools:
         wanted = float(_value(arguments, "timeout", (int, float), 30))
         if not 0 <= wanted <= MAX_WAIT:
             raise BadArgument(f"timeout: must be 0 to {MAX_WAIT:g} seconds")
-        call = _value(arguments, "call", str, "")
+        call, data = _value(arguments, "call", str, ""), _value(arguments, "data", dict, {})
         place = _value(arguments, "after", str, "") or self._place or self._request("ping", {})["as_of"]
-        params = {"types": _value(arguments, "types", list, ["*"]), "after": place}
-        if call:
-            params["subjects"] = [f"calls/{call}"]
-        for event in self._events(params, wanted, unwanted):
-            if "id" in event:
-                self._go_on_from(event["id"])
-            return {"event": event, "after": event.get("id", place)}
+        about = {**({"call": call} if call else {}), **({"data": data} if data else {})}
+        conditions = [{"event": type_, **about} for type_ in _value(arguments, "types", list, ["*"])]
+        with self._connect() as client:
+            number = client.ask("wait", conditions=conditions, timeout=wanted, after=place)
+            while not unwanted.is_set():
+                try:
+                    found = client.answer(number, SLICE)
+                    self._go_on_from(found["after"])
+                    return {"event": found["event"], "after": found["after"]}
+                except TimedOut:
+                    continue
+                except Refused as refused:
+                    if refused.code == "timeout":
+                        break
+                    if not arguments.get("after"):  # where we were may be what the phone does not know any more
+                        self._place = ""
+                    raise
         return {"event": None, "after": place}
 
     def _since(self, arguments: dict[str, Any], unwanted: threading.Event) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any, Final, get_args
 
 from offhook import __version__
 from offhook.control import shapes
+from offhook.control.conditions import CALL_CONDITIONS
 from offhook.control.feed import PAGE, STREAM_EVENTS
 from offhook.control.http.limits import MAX_KEY, MAX_WAIT
 from offhook.control.http.problems import HTTP_PROBLEMS, MEDIA_TYPE
@@ -16,11 +17,8 @@ from offhook.control.operations import MAX_HISTORY
 from offhook.control.schema import EVENT_TYPES, OPERATIONS, PROBLEM_STATUS, problem_title
 from offhook.phone.commands import Scope
 from offhook.phone.contacts import MAX_PAGE, MAX_SEARCH
-from offhook.phone.events import EVENTS as ALL_EVENTS
-from offhook.phone.events import CallEvent
 from offhook.phone.model import (
     AccountView,
-    CallState,
     CallView,
     ConferenceView,
     PlaybackView,
@@ -58,7 +56,7 @@ _TAG_OF: Final[Mapping[str, str]] = {
     "status": "phone", "metrics": "phone", "snapshot": "phone", "system": "phone",
     "audio": "sound", "devices": "sound", "streams": "sound", "playbacks": "sound", "recordings": "sound", "taps": "sound",
     "accounts": "accounts", "settings": "accounts", "messages": "messages", "history": "history", "events": "events",
-    "socket": "events", "operations": "events", "dde": "older interfaces", "copydata": "older interfaces",
+    "wait": "events", "socket": "events", "operations": "events", "dde": "older interfaces", "copydata": "older interfaces",
 }  # fmt: skip
 
 _NAMES: Final[Mapping[tuple[str, str], str]] = {
@@ -105,9 +103,7 @@ _BOUNDS: Final[Mapping[tuple[str, str], Schema]] = {
     ("history", "limit"): {"minimum": 1, "maximum": MAX_HISTORY},
     ("messages", "limit"): {"minimum": 1, "maximum": MAX_HISTORY},
     ("wait_call", "timeout"): {"minimum": 0, "maximum": MAX_WAIT},
-    ("wait_call", "condition"): {
-        "enum": [*CallState, *(event.type for event in ALL_EVENTS if issubclass(event, CallEvent))],
-    },
+    ("wait_call", "condition"): {"enum": list(CALL_CONDITIONS)},
     ("events", "after"): {"pattern": "^[A-Za-z0-9]+-[0-9]{1,17}$"},
 }
 """What a parameter may be beyond its kind, by handler or operation."""
@@ -295,6 +291,8 @@ def body_schema(route: Route) -> Schema | None:
         if set(found["properties"]) == set(route.command_fields) and found["properties"]:
             return {"$ref": REF + command.__name__}
         return _without(found, set(found["properties"]) - set(route.command_fields)) if route.command_fields else None
+    if route.operation == "wait":
+        return {"$ref": REF + "WaitRequest"}
     if route.body:
         properties = {
             each.name: {**_parameter_schema(route, each), "description": _sentence(each.summary)} for each in route.body
@@ -437,7 +435,7 @@ def problem_statuses(route: Route) -> list[int]:
         found.add(415)
     if route.method == SOCKET:
         found.add(426)
-    if route.handler == "wait_call":
+    if route.handler == "wait_call" or route.operation == "wait":
         found.add(504)
     return sorted(found)
 

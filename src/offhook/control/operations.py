@@ -12,6 +12,7 @@ from typing import Any
 
 from offhook.control.access import Client, Gate, local_client
 from offhook.control.backend import Accepted, Backend, Execute
+from offhook.control.conditions import MAX_SECONDS
 from offhook.control.feed import STREAM_EVENTS
 from offhook.control.legacy.command_line import run_command_line
 from offhook.control.legacy.copydata import run_copydata
@@ -19,6 +20,7 @@ from offhook.control.legacy.dde import run_dde
 from offhook.control.legacy.dde_items import dde_request
 from offhook.control.legacy.steps import SpeakerMemory
 from offhook.control.schema import EVENT_TYPES, OPERATIONS, command_from_json, command_help, to_json
+from offhook.control.waiting import Waits
 from offhook.errors import InvalidArgument
 from offhook.io.audio_link import AudioLink
 from offhook.media.messages import AudioRate
@@ -41,6 +43,7 @@ class Operations:
         self.backend = backend
         self.memory = SpeakerMemory()
         self._gate = Gate(backend, clock)
+        self._waits = Waits(backend)
         self._local = local_client()
 
     def run(self, operation: str, params: Mapping[str, Any], client: Client | None = None, request_id: str = "") -> Any:
@@ -52,7 +55,7 @@ class Operations:
         return accepted_json(self.execute(command_from_json(operation, params), client, request_id))
 
     async def run_aside(self, operation: str, params: Mapping[str, Any], client: Client | None = None) -> Any:
-        """Do what `run` does for one of BLOCKING: the phone's loop waits for no disk."""
+        """Do what `run` does for one of BLOCKING: the phone's loop waits for nothing."""
         extra, request = EXTRA[operation], Request(self, params, client or self._local, "")
         if inspect.iscoroutinefunction(extra):
             return await extra(request)
@@ -60,7 +63,14 @@ class Operations:
 
     def execute(self, command: Command, client: Client, request_id: str = "") -> Accepted:
         """Carry out a command for a client."""
-        return self._gate.execute(command, client, request_id)
+        accepted = self._gate.execute(command, client, request_id)
+        if accepted.operation:
+            self.backend.outcomes.begin(accepted.operation, command.operation, accepted.call)
+        return accepted
+
+    def wait(self, params: Mapping[str, Any], client: Client, longest: float = MAX_SECONDS) -> asyncio.Task[dict[str, Any]]:
+        """Return the task that waits for what the fields of a WaitRequest say; cancel it when nobody wants its answer."""
+        return self._waits.begin(params, client, lambda command: self.execute(command, client), longest=longest)
 
     def open_audio(
         self, client: Client, call: str, rate: AudioRate, *, hear: bool = True, speak: bool = True, near: bool = False
@@ -206,6 +216,11 @@ async def _reload(request: Request) -> Any:
     return changed
 
 
+async def _wait(request: Request) -> Any:
+    """Answers the first condition that is true, and what it is true of."""
+    return await request.operations.wait(request.params, request.client)
+
+
 def _dde(request: Request) -> Any:
     request.only("text")
     return {"text": run_dde(request.execute, request.value("text", str))}
@@ -317,6 +332,7 @@ EXTRA: dict[str, Callable[[Request], Any]] = {
     "messages": _texts_page,
     "clear_messages": _clear_messages,
     "reload": _reload,
+    "wait": _wait,
     "list_webhooks": _list_webhooks,
     "create_webhook": _create_webhook,
     "update_webhook": _update_webhook,
@@ -330,8 +346,8 @@ EXTRA: dict[str, Callable[[Request], Any]] = {
 }
 """Operations that are not commands of the phone."""
 
-BLOCKING = frozenset({"history", "delete_history", "clear_history", "messages", "clear_messages", "reload"})
-"""Those that wait for the disk: `run_aside` is their way. What is no coroutine function touches nothing of the phone's."""
+BLOCKING = frozenset({"history", "delete_history", "clear_history", "messages", "clear_messages", "reload", "wait"})
+"""Those that wait, most for the disk: by `run_aside`. What is no coroutine function touches nothing of the phone's."""
 
 assert not EXTRA.keys() & OPERATIONS.keys()
 

@@ -20,6 +20,7 @@ SAMPLES: Final[Mapping[str, Any]] = {
     "kind": "presence", "watch": "watch_1", "name": "Ada", "contact": "ct_1", "contacts": [{"name": "Ada", "number": "1001"}],
     "label": "Desk", "message": "See you at nine", "action": "answer", "url": "https://crm.example.org/calls",
     "stream": "as_1", "what": ["vad"], "by": "c_2",
+    "conditions": [{"state": "active", "call": "last"}, {"event": "call.ended", "call": "last"}],
 }  # fmt: skip
 """A value for each field that must be given."""
 

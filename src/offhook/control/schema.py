@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from functools import cache
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -117,11 +119,17 @@ def command_from_json(operation: str, params: Mapping[str, Any]) -> Command:
     command = OPERATIONS.get(operation)
     if command is None:
         raise InvalidArgument.field("op", f"there is no operation {operation[:64]!r}; `offhook help ops` lists them")
-    _refuse_unknown(command, params, "")
+    found: Command = record_from_json(command, params)
+    return found
+
+
+def record_from_json(shape: type, params: Mapping[str, Any]) -> Any:
+    """Return the struct `shape` with the JSON object `params` as its fields; raises InvalidArgument as `command_from_json`."""
+    _refuse_unknown(shape, params, "")
     try:
-        return msgspec.convert(_with_pairs(params), command)
+        return msgspec.convert(_with_pairs(params), shape)
     except msgspec.ValidationError as error:
-        raise _invalid(str(error)) from None
+        raise _invalid(str(error), shape) from None
 
 
 def _refuse_unknown(shape: type, params: Mapping[str, Any], prefix: str) -> None:
@@ -146,7 +154,8 @@ def is_record(shape: object) -> bool:
 def hints_of(shape: type) -> dict[str, Any]:
     """Return the fields of a struct or dataclass and their types."""
     hints = get_type_hints(shape)
-    return {field.name: hints[field.name] for field in fields_of(shape)}
+    fields = dataclasses.fields(shape) if dataclasses.is_dataclass(shape) else msgspec.structs.fields(shape)
+    return {field.name: hints[field.name] for field in fields}
 
 
 def _with_pairs(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -165,9 +174,11 @@ def _plain(value: Any) -> Any:
 
 _AT = re.compile(r"(?P<what>.*?) - at `\$(?P<path>.*)`", re.DOTALL)
 _MISSING = re.compile(r"missing required field `(?P<name>[^`]*)`")
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>[^`]*)`")
+_NO_CHOICE = "Invalid enum value"
 
 
-def _invalid(text: str) -> InvalidArgument:
+def _invalid(text: str, shape: type) -> InvalidArgument:
     """Turn msgspec's "Expected `int`, got `str` - at `$.volume`" into an error that points at /volume."""
     found = _AT.fullmatch(text)
     what, path = (found["what"], found["path"]) if found else (text, "")
@@ -175,8 +186,37 @@ def _invalid(text: str) -> InvalidArgument:
     missing = _MISSING.search(what)
     if missing:
         pointer, what = f"{pointer}/{missing['name']}", "is required"
+    elif unknown := _UNKNOWN.search(what):
+        known = ", ".join(hints_of(inner)) if is_record(inner := _at(shape, pointer)) else "none"
+        pointer, what = f"{pointer}/{unknown['name'][:64]}", f"no such field; there are: {known}"
+    elif what.startswith(_NO_CHOICE):
+        choices = ", ".join(json.dumps(choice) for choice in _choices(_at(shape, pointer)))
+        what = f"{what}; there are: {choices}"
     what = what.replace("`", "")
     return InvalidArgument(f"{pointer.lstrip('/') or 'request'}: {what}", errors=(FieldError(pointer, what),))
+
+
+def _at(shape: Any, pointer: str) -> Any:
+    """Return the type of what a JSON pointer leads to."""
+    for name in pointer.split("/")[1:]:
+        records = [part for part in _parts(shape) if is_record(part)]
+        if name == "-" or name.isdecimal():  # the things in a list are of one kind
+            continue
+        shape = next((hints_of(part)[name] for part in records if name in hints_of(part)), object)
+    return next((part for part in _parts(shape) if is_record(part)), shape)
+
+
+def _parts(shape: Any) -> Iterator[Any]:
+    """Yield a type and all that it is made of: `tuple[A, ...] | None` is A, too."""
+    yield shape
+    for inner in get_args(shape):
+        yield from _parts(inner)
+
+
+def _choices(shape: Any) -> list[Any]:
+    enums = [list(part) for part in _parts(shape) if isinstance(part, type) and issubclass(part, Enum)]
+    literals = [get_args(part) for part in _parts(shape) if get_origin(part) is Literal]
+    return [choice for part in (*enums, *literals) for choice in part]
 
 
 # --- views and errors to JSON --------------------------------------------------------------------------------------

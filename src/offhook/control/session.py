@@ -14,7 +14,7 @@ from offhook.control.backend import Cursor, Journal
 from offhook.control.feed import Choice, Reader, cursor_from, event_types
 from offhook.control.operations import BLOCKING, Operations
 from offhook.control.schema import problem
-from offhook.errors import CommandError, InvalidArgument, Unauthenticated
+from offhook.errors import CommandError, InvalidArgument, RateLimited, Unauthenticated
 
 MAX_REQUEST: Final = 64 * 1024
 """Longest request in bytes: no command comes near it, and a client that never ends one must not fill the memory."""
@@ -31,11 +31,15 @@ FLUSH_SECONDS: Final = 2.0
 MAX_SUBJECTS: Final = 100
 """Most subjects one subscription names."""
 
+MAX_WAITS: Final = 100
+"""Waits of one connection at once. A program with more to wait for subscribes to events."""
+
 MAX_SHARED: Final = 64
 """Most places whose bytes are kept for others at the same place."""
 
 Params: TypeAlias = Mapping[str, Any]
 Own: TypeAlias = Callable[[Params], Any]
+Tell: TypeAlias = Callable[[bytes], None]
 
 _log = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
@@ -46,21 +50,41 @@ class Session:
     """What one connection asks and hears. `changed` is called after every change of the subscription.
 
     `own` are operations about the connection itself that only this kind of socket has. While there is no `client`, nothing
-    but these is done.
+    but these is done. `tell` sends what comes out of its order: the answer to a wait; without it nothing is waited for.
+    Call `stop_waiting` when the connection is gone.
     """
 
     def __init__(
-        self, operations: Operations, client: Client | None, changed: Callable[[], None], own: Mapping[str, Own] | None = None
-    ) -> None:
+        self, operations: Operations, client: Client | None, changed: Callable[[], None], own: Mapping[str, Own] | None = None,
+        tell: Tell | None = None,
+    ) -> None:  # fmt: skip
         self.client = client
         self.reader: Reader | None = None
         self._operations = operations
         self._changed = changed
+        self._tell = tell
+        self._waits: dict[asyncio.Task[dict[str, Any]], bytes] = {}
         self._open = frozenset(own or ())
-        self._own = {"subscribe": self._subscribe, "unsubscribe": self._unsubscribe, **(own or {})}
+        self._own = {
+            "subscribe": self._subscribe, "unsubscribe": self._unsubscribe, "cancel_wait": self._cancel_wait, **(own or {}),
+        }  # fmt: skip
 
-    def answer(self, text: bytes | str) -> bytes | Awaitable[bytes]:
-        """Return the answer to one request as JSON; where that waits for the disk, what gives it when awaited."""
+    @property
+    def waits(self) -> bool:
+        """Whether an answer is still to be told."""
+        return bool(self._waits)
+
+    def stop_waiting(self) -> None:
+        """Wait for nothing any more; nobody is told."""
+        waits, self._waits = self._waits, {}
+        for wait in waits:
+            wait.cancel()
+
+    def answer(self, text: bytes | str) -> bytes | Awaitable[bytes] | None:
+        """Return the answer to one request as JSON; where that waits for the disk, what gives it when awaited.
+
+        None: the answer is told when it is there, and other requests are answered meanwhile.
+        """
         name: object = None
         try:
             request = _request(text)
@@ -69,6 +93,9 @@ class Session:
             if not isinstance(operation, str):
                 raise InvalidArgument.field("op", "is required and must be a string")
             params = _params(request)
+            if operation == "wait" and self.client is not None:
+                self._wait(name, params, self.client)
+                return None
             if operation in BLOCKING and self.client is not None:
                 return self._answer_later(name, operation, params)
             return _encode({"id": name, "ok": True, "result": self._run(operation, params, name)})
@@ -90,6 +117,32 @@ class Session:
             return own(params)
         request_id = str(name)[:64] if isinstance(name, str | int) else ""
         return self._operations.run(operation, params, self.client, request_id)
+
+    # --- waiting
+
+    def _wait(self, name: object, params: Params, client: Client) -> None:
+        tell = self._tell
+        if tell is None:
+            raise InvalidArgument.field("op", "nothing can be waited for here; subscribe to events instead")
+        if len(self._waits) >= MAX_WAITS:
+            raise RateLimited(f"at most {MAX_WAITS} waits of a connection at once: subscribe to events instead", retry_after=1)
+        wait = self._operations.wait(params, client)
+        self._waits[wait] = _encode(name)
+
+        def over(wait: asyncio.Task[dict[str, Any]]) -> None:
+            if self._waits.pop(wait, None) is not None:  # else nobody wants to know
+                tell(_outcome(name, wait))
+
+        wait.add_done_callback(over)
+
+    def _cancel_wait(self, params: Params) -> Any:
+        only(params, "wait")
+        if "wait" not in params:
+            raise InvalidArgument.field("wait", "is required: the id of the request that waits")
+        named = [wait for wait, name in self._waits.items() if name == _encode(params["wait"])]
+        for wait in named:
+            wait.cancel()
+        return {"cancelled": len(named)}
 
     # --- events
 
@@ -174,6 +227,16 @@ def refusal(name: object, error: Exception) -> bytes:
         _log.error("a request failed unexpectedly", exc_info=error)
         error = CommandError("something went wrong inside the phone; its log has the details")
     return _encode({"id": name, "ok": False, "error": problem(error)})
+
+
+def _outcome(name: object, wait: asyncio.Task[dict[str, Any]]) -> bytes:
+    """Return the answer to a wait that is over."""
+    if wait.cancelled():
+        return refusal(name, CommandError("the wait was cancelled"))
+    error = wait.exception()
+    if isinstance(error, Exception):
+        return refusal(name, error)
+    return _encode({"id": name, "ok": True, "result": wait.result()})
 
 
 def event_message(event: bytes) -> bytes:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
+from offhook.control.conditions import WaitRequest
 from offhook.media.messages import DeviceInfo
 from offhook.phone import commands as c
 from offhook.phone.model import (
@@ -296,6 +297,38 @@ class ReloadAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class OperationView:
+    """What became of something that needed the far end. `sip_status` is the far end's answer if it failed there, else 0.
+
+    Times are RFC 3339, "" if unknown.
+    """
+
+    id: str
+    command: str
+    state: Literal["pending", "succeeded", "failed"]
+    call: str
+    sip_status: int
+    reason: str
+    began: str
+    ended: str
+
+
+@dataclass(frozen=True, slots=True)
+class WaitAnswer:
+    """What was waited for: `condition` counts from 0. `event` made it true; null: it was true already.
+
+    `call`, `account` or `operation` is what it is true of, as it was then. `after` is the place in the journal to go on from.
+    """
+
+    condition: int
+    event: dict[str, Any] | None
+    call: CallView | None
+    account: AccountView | None
+    operation: OperationView | None
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
 class DdeRequest:
     """The string a DDE client would execute, such as [Dial(1001)]."""
 
@@ -483,6 +516,20 @@ class UnsubscribeAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class CancelWaitRequest:
+    """Wait no more: `wait` is the `id` of the request that waits."""
+
+    wait: Any
+
+
+@dataclass(frozen=True, slots=True)
+class CancelWaitAnswer:
+    """How many requests of that name waited; each is answered, with a refusal."""
+
+    cancelled: int
+
+
+@dataclass(frozen=True, slots=True)
 class Exchange:
     """One operation that is no command: what it is for, what it takes, what it answers."""
 
@@ -503,6 +550,7 @@ EXCHANGES: Final[Mapping[str, Exchange]] = {
     "messages": Exchange("Texts that came and went, newest first.", MessagesRequest, MessagePage),
     "clear_messages": Exchange("Forget all texts.", Nothing, Nothing),
     "reload": Exchange("Read the configuration file again.", Nothing, ReloadAnswer),
+    "wait": Exchange("Wait for the first of some conditions; what is so already is answered at once.", WaitRequest, WaitAnswer),
     "dde": Exchange("Carry out a DDE string.", DdeRequest, TextAnswer),
     "dde_request": Exchange("The answer to a DDE request.", DdeItemRequest, TextAnswer),
     "copydata": Exchange("Carry out a WM_COPYDATA command.", CopydataRequest, CopydataAnswer),
@@ -519,6 +567,7 @@ EXCHANGES: Final[Mapping[str, Exchange]] = {
 SOCKET_EXCHANGES: Final[Mapping[str, Exchange]] = {
     "subscribe": Exchange("Ask for events.", SubscribeRequest, SubscribeAnswer),
     "unsubscribe": Exchange("Ask for fewer events.", UnsubscribeRequest, UnsubscribeAnswer),
+    "cancel_wait": Exchange("Give up a wait.", CancelWaitRequest, CancelWaitAnswer),
 }
 """Those about a connection itself, on every socket."""
 
@@ -570,23 +619,6 @@ STREAM_SHAPES: Final[Mapping[str, type]] = {
 }
 
 # --- what only HTTP answers
-
-
-@dataclass(frozen=True, slots=True)
-class OperationView:
-    """What became of something that needed the far end. `sip_status` is the far end's answer if it failed there, else 0.
-
-    Times are RFC 3339, "" if unknown.
-    """
-
-    id: str
-    command: str
-    state: Literal["pending", "succeeded", "failed"]
-    call: str
-    sip_status: int
-    reason: str
-    began: str
-    ended: str
 
 
 @dataclass(frozen=True, slots=True)

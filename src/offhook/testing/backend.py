@@ -16,6 +16,7 @@ from offhook.control.backend import (
     MemoryJournal,
     WebhookBook,
 )
+from offhook.control.outcomes import Outcomes
 from offhook.control.outgoing import OutgoingUrls
 from offhook.errors import NotFound
 from offhook.io.audio_link import AudioLink
@@ -94,6 +95,8 @@ class FakeBackend:
         self.book: WebhookBook | None = None
         self.journal: Journal = MemoryJournal("t1")
         self._maker = EnvelopeMaker("t1", lambda: 1_700_000_000.25)
+        self._first: list[Callable[[Envelope], None]] = []
+        self.outcomes = Outcomes(self._begin_with, lambda: 1_700_000_000.25)
 
     def execute(self, command: Command, cause: Cause | None = None) -> Accepted:
         self.causes.append(cause)
@@ -147,6 +150,10 @@ class FakeBackend:
             GetSnapshot: Snapshot(self.status, self.accounts, self.calls, self.audio, self.devices, False, "", "off"),
         }
 
+    def _begin_with(self, callback: Callable[[Envelope], None]) -> Callable[[], None]:
+        self._first.append(callback)
+        return lambda: None
+
     def subscribe(self, callback: Callable[[Envelope], None]) -> Callable[[], None]:
         self._subscribers.append(callback)
         return lambda: self._subscribers.remove(callback)
@@ -154,7 +161,7 @@ class FakeBackend:
     def emit(self, event: Event, cause: Cause | None = None) -> Envelope:
         envelope = self._maker.make(event, cause)
         self.journal.append([envelope])
-        for subscriber in tuple(self._subscribers):
+        for subscriber in (*self._first, *self._subscribers):
             subscriber(envelope)
         self.journal.announce()
         return envelope

@@ -11,9 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
+from offhook.control import outcomes
 from offhook.control.backend import Cause
-from offhook.control.http import idempotency, limits, operations
-from offhook.control.http.operations import wait_from
+from offhook.control.http import idempotency, limits
+from offhook.control.http.dispatch import wait_from
+from offhook.control.operations import Operations
 from offhook.errors import LineBusy, RateLimited
 from offhook.phone import commands as c
 from offhook.phone.commands import Command
@@ -60,7 +62,7 @@ async def test_an_operation_knows_its_end(http: httpx.AsyncClient, backend: Fake
 
 
 async def test_operations_are_bounded(http: httpx.AsyncClient, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operations, "MAX_OPERATIONS", 3)
+    monkeypatch.setattr(outcomes, "MAX_OPERATIONS", 3)
     for number in range(5):
         backend.emit(OperationSucceeded(operation=f"op_{number}", command="hold"))
     assert [(await http.get(f"/v1/operations/op_{number}")).status_code for number in range(5)] == [404, 404, 200, 200, 200]
@@ -111,7 +113,7 @@ async def test_who_hangs_up_while_waiting_leaves_nothing(served: Served, backend
     writer.write(f"{head}Prefer: wait=60\r\nContent-Length: 0\r\n\r\n".encode())
     await served.until(lambda: backend.commands)
     writer.transport.abort()
-    await served.until(lambda: not served.server.connections and not served.surface.registry._waiting)
+    await served.until(lambda: not served.server.connections and not served.surface.operations._waits._by_key)
 
 
 async def test_what_is_done_has_no_body(http: httpx.AsyncClient, backend: FakeBackend) -> None:
@@ -214,6 +216,52 @@ async def test_waiting_for_a_call(http: httpx.AsyncClient, backend: FakeBackend)
         assert (await http.post(wait, json={"condition": "active"})).status_code == 409
     for bad in ({}, {"condition": "moon"}, {"condition": 1}, {"condition": "active", "timeout": 61}, {"condition": "", "x": 1}):
         assert (await http.post(wait, json=bad)).status_code == 422, bad
+
+
+async def test_waiting_for_the_first_of_several(served: Served, http: httpx.AsyncClient, backend: FakeBackend) -> None:
+    backend.calls = (call(),)
+    wait = {"conditions": [{"state": "active", "call": "c_7"}, {"state": "incoming"}]}
+    found = (await http.post("/v1/wait", json=wait)).json()
+    assert (found["condition"], found["call"]["id"], found["event"]) == (1, "c_7", None)
+    late = await http.post("/v1/wait", json={"conditions": [{"event": "call.ended"}], "timeout": 0})
+    assert (late.status_code, late.json()["code"], late.json()["op"]) == (504, "timeout", "wait")
+    bad = await http.post("/v1/wait", json={"conditions": [{"state": "moon"}]})
+    assert (bad.status_code, bad.json()["errors"][0]["pointer"]) == (422, "/conditions/0/state")
+    missing = await http.post("/v1/wait", json={"conditions": [{"operation": "op_99"}]})
+    assert (missing.status_code, missing.json()["errors"][0]["pointer"]) == (404, "/conditions/0")
+    dialer = {"Authorization": f"Bearer {served.tokens.create('dialer', ['call'])}"}
+    assert (await http.post("/v1/wait", json=wait, headers=dialer)).status_code == 403
+
+
+async def test_who_hangs_up_waits_no_more_and_the_end_of_the_phone_is_told(
+    served: Served, http: httpx.AsyncClient, backend: FakeBackend
+) -> None:
+    waits = served.surface.operations._waits
+    waiting = asyncio.ensure_future(http.post("/v1/wait", json={"conditions": [{"event": "call.ended"}]}))
+    await served.until(lambda: waits._by_key)
+    waiting.cancel()
+    await served.until(lambda: not waits._by_key)
+    waiting = asyncio.ensure_future(http.post("/v1/wait", json={"conditions": [{"event": "call.ended"}]}))
+    await served.until(lambda: waits._by_key)
+    served.surface.closing.set_result(None)
+    answer = await waiting
+    assert (answer.status_code, answer.json()["code"]) == (503, "draining")
+    assert not waits._by_key
+
+
+async def test_a_token_without_read_may_still_wait_for_what_it_began(
+    served: Served, http: httpx.AsyncClient, backend: FakeBackend
+) -> None:
+    dialer = {"Authorization": f"Bearer {served.tokens.create('dialer', ['call'])}"}
+    done = OperationSucceeded(operation="op_1", command="dial", call="c_1")
+    backend.on_execute = lambda command: void(asyncio.get_running_loop().call_soon(backend.emit, done))
+    answer = await http.post("/v1/calls", json={"to": "1"}, headers={**dialer, "Prefer": "wait=5"})
+    assert answer.json()["outcome"]["state"] == "succeeded"
+
+
+async def test_an_operation_is_known_whichever_surface_began_it(http: httpx.AsyncClient, backend: FakeBackend) -> None:
+    Operations(backend).run("hold", {})
+    assert (await http.get("/v1/operations/op_2")).json()["command"] == "hold"
 
 
 # --- asked twice

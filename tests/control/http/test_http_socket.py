@@ -320,3 +320,24 @@ async def test_http_goes_on_beside_it(served: Served, http: httpx.AsyncClient) -
     async with peer(served) as found:
         assert (await http.get("/v1/status")).status_code == 200
         assert (await found.ask(op="status"))["result"]["value"]["name"] == "IDLE"
+
+
+# --- waiting
+
+
+async def test_a_wait_is_answered_when_it_happens(served: Served, backend: FakeBackend) -> None:
+    wait = {"op": "wait", "conditions": [{"event": "system.ready"}], "timeout": 5}
+    async with peer(served) as found:
+        await found.connection.send(msgspec.json.encode({"id": 1, **wait}).decode())
+        assert (await found.ask(id=2, op="ping"))["id"] == 2
+        backend.emit(SystemReady(address="x"))
+        answer = await found.read()
+        assert (answer["id"], answer["result"]["event"]["id"], answer["result"]["after"]) == (1, "t1-1", "t1-1")
+        await found.connection.send(msgspec.json.encode({"id": 3, **wait}).decode())
+        assert (await found.ask(id=4, op="ping"))["id"] == 4
+    await served.until(lambda: not served.surface.operations._waits._by_key)
+
+
+async def test_who_has_not_said_who_it_is_waits_for_nothing(served: Served) -> None:
+    async with peer(served, token="") as found:
+        assert (await found.ask(id=1, op="wait", conditions=[{"event": "*"}]))["error"]["code"] == "unauthenticated"

@@ -6,10 +6,11 @@ import json
 import sys
 
 from offhook.cli.outcome import DONE, FAR_END, REFUSED, TIMED_OUT
+from offhook.cli.parsing import usage_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     from offhook.cli.parsing import Invocation
@@ -104,6 +105,20 @@ def listing(operation: str, line: Callable[[Params], str], nothing: str) -> Call
         return show(use, found, "\n".join(map(line, found)) or nothing)
 
     return run
+
+
+def fields(use: Invocation, given: Iterable[str]) -> Params:
+    """Return what is written as `name=text`, or `name:=json` for anything else than a text."""
+    found: Params = {}
+    for field in given:
+        name, equals, value = field.partition("=")
+        if not equals:
+            raise usage_error(use.verb, f"a field is written name=text or name:=json, not {field!r}")
+        try:
+            found[name.removesuffix(":")] = json.loads(value) if name.endswith(":") else value
+        except ValueError:
+            raise usage_error(use.verb, f"{value!r} is not JSON") from None
+    return found
 
 
 def ask_password(prompt: str) -> str:

@@ -6,7 +6,7 @@ import json
 import time
 
 from offhook.cli import render
-from offhook.cli.actions.common import say, show
+from offhook.cli.actions.common import fields, say, show
 from offhook.cli.outcome import DONE, REFUSED, Ended
 from offhook.cli.parsing import usage_error
 from offhook.control.client import NoPhone, TimedOut
@@ -126,14 +126,34 @@ def _visit(use: Invocation, after: str, left: _Left) -> Iterator[str]:
 
 
 def wait(use: Invocation) -> int:
-    """Stay until an event comes."""
-    use.client.subscribe(*use.text("type").split(","))
-    call = use.text("call")
-    for event in use.client.events(use.number("timeout")):
-        if not call or event.get("subject") == f"calls/{call}":
-            _show_event(use, event)
-            break
-    return DONE
+    """Stay until the first of some things is so, or happens."""
+    words = use.text("what").replace(",", " ").split()
+    found = use.client.wait(
+        *(_condition(use, word) for word in words), timeout=use.number("timeout"), after=use.text("after"),
+    )  # fmt: skip
+    return show(use, found, _wait_line(found))
+
+
+def _condition(use: Invocation, word: str) -> Params:
+    """Return one word as a condition: `registered`, an operation's id, an event's type, else a call's state."""
+    about = {"call": use.text("call")} if use.text("call") else {}
+    if word == "registered":
+        return {"registered": use.text("account")}
+    if word.startswith("op_"):
+        return {"operation": word}
+    if "." in word or word == "*":
+        data = fields(use, use.texts("data"))
+        return {"event": word, **about, **({"data": data} if data else {})}
+    return {"state": word, **about}
+
+
+def _wait_line(found: Params) -> str:
+    """Return what happened, or what is so already, in one line."""
+    if found["event"]:
+        return render.event_line(found["event"])
+    if found["operation"]:
+        return f"{found['operation']['id']}  {found['operation']['command']}  {found['operation']['state']}"
+    return render.account_line(found["account"]) if found["account"] else render.call_line(found["call"])
 
 
 def _types(use: Invocation) -> Iterable[str]:

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import json
 
-from offhook.cli.actions.common import show
+from offhook.cli.actions.common import fields, show
 from offhook.cli.outcome import DONE, REFUSED
-from offhook.cli.parsing import usage_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from offhook.cli.parsing import Invocation
-
-    Params = dict[str, Any]
-
-
 
 def dde(use: Invocation) -> int:
     """Carry out a DDE string."""
@@ -36,14 +29,6 @@ def copydata(use: Invocation) -> int:
 
 def operation(use: Invocation) -> int:
     """Send any operation; `name=text` gives a text, `name:=json` anything else."""
-    params: Params = {}
-    for field in use.text("fields").split(" ") if use.text("fields") else []:
-        name, equals, value = field.partition("=")
-        if not equals:
-            raise usage_error(use.verb, f"a field is written name=text or name:=json, not {field!r}")
-        try:
-            params[name.removesuffix(":")] = json.loads(value) if name.endswith(":") else value
-        except ValueError:
-            raise usage_error(use.verb, f"{value!r} is not JSON") from None
+    params = fields(use, use.text("fields").split(" ") if use.text("fields") else [])
     result = use.client.request(use.text("name").replace("-", "_"), **params)
     return show(use, result, json.dumps(result, ensure_ascii=False, indent=2))

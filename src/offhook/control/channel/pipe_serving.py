@@ -135,6 +135,11 @@ def is_same_user(transport: asyncio.BaseTransport) -> bool:
     return True
 
 
+def has_gone(transport: asyncio.BaseTransport) -> bool:
+    """Say whether the far end, which will send nothing more, has closed altogether. A pipe has no other end than that."""
+    return True
+
+
 async def open_stream(address: str, limit: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Connect; lines may have `limit` bytes. Raises OSError if no phone listens there."""
     loop = asyncio.get_running_loop()

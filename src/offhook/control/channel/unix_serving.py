@@ -11,6 +11,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import select
 import socket
 import stat
 import struct
@@ -46,6 +47,18 @@ def is_same_user(transport: asyncio.BaseTransport) -> bool:
     """Say whether the far end of a connection runs as this user (or as root, who may do everything anyway)."""
     uid = _peer_uid(transport.get_extra_info("socket"))
     return uid is None or uid in (0, os.geteuid())
+
+
+def has_gone(transport: asyncio.BaseTransport) -> bool:
+    """Say whether the far end, which will send nothing more, has closed altogether: it does not read answers either.
+
+    macOS says of both the same, so there it is taken to read still.
+    """
+    if sys.platform == "darwin":
+        return False
+    poller = select.poll()
+    poller.register(transport.get_extra_info("socket").fileno(), 0)
+    return any(found & select.POLLHUP for _, found in poller.poll(0))
 
 
 async def open_stream(address: str, limit: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from starlette.datastructures import QueryParams
 
-from offhook.control.access import Client
+from offhook.control.access import Client, local_client
 from offhook.control.http import audio, socket
 from offhook.control.http.answers import Answer, Receive, Send
 from offhook.control.http.handlers import HANDLERS
 from offhook.control.http.idempotency import fingerprint, key_from
 from offhook.control.http.limits import MAX_WAIT
-from offhook.control.http.operations import wait_from
 from offhook.control.http.problems import HttpRefusal, problem_answer
 from offhook.control.http.requests import ClientGone, Request, decoded
 from offhook.control.http.routes import ROUTES, SOCKET, Route
 from offhook.control.http.surface import Surface
 from offhook.control.operations import BLOCKING
 from offhook.control.schema import OPERATIONS, to_json
-from offhook.errors import CommandError, FieldError, InvalidArgument, NotFound
+from offhook.errors import CommandError, CommandTimeout, Draining, FieldError, InvalidArgument, NotFound
 from offhook.phone.commands import Status
+
+ANYBODY: Final = local_client()
+"""Who may see what became of the very thing they asked for: no scope is needed for that."""
+
+# RFC 7240 2: preferences are separated by commas, their parameters by semicolons; 4.3: wait is whole seconds.
+_WAIT: Final = re.compile(r'(?:^|,)\s*wait\s*=\s*"?(\d{1,6})"?\s*(?=$|[,;])', re.IGNORECASE)
 
 MICROPHONE_OF_ALL: Final = frozenset({"mute", "unmute"})
 """Commands that without a call mean all calls: in a path the current call must be found first."""
@@ -224,7 +231,9 @@ class Application:
         try:
             params = self._params(request)
             operations = self._surface.operations
-            if route.operation in BLOCKING:
+            if route.operation == "wait":
+                result = await request.wait(params)
+            elif route.operation in BLOCKING:
                 result = await operations.run_aside(route.operation, params, request.client)
             else:
                 result = operations.run(route.operation, params, request.client, request.request_id)
@@ -279,7 +288,6 @@ class Application:
         headers = {}
         status = route.status
         if operation:
-            self._surface.registry.begin(operation, route.operation, result["call"])
             headers["location"] = f"/v1/operations/{operation}"
             status = 202
         if route.status == 201:
@@ -297,13 +305,22 @@ class Application:
         seconds = wait_from(prefer)
         if not seconds:
             return answer
-        registry = self._surface.registry
-        found = await request.until(registry.outcome(answer.operation), min(seconds, MAX_WAIT))
-        if found is None:
-            found = registry.get(answer.operation)
+        over = {"conditions": [{"operation": answer.operation}], "timeout": seconds}
+        try:
+            with contextlib.suppress(CommandTimeout, Draining):
+                await request.wait(over, ANYBODY)
+            found = self._surface.backend.outcomes.get(answer.operation)
+        except NotFound:  # an answer given again, whose operation is forgotten by now
+            return answer
         status = 200 if answer.status == 202 and found.state != "pending" else answer.status
         headers = {**answer.headers, "preference-applied": f"wait={seconds}"}
         return replace(answer, status=status, headers=headers, body={**answer.body, "outcome": to_json(found)})
+
+
+def wait_from(prefer: str | None) -> int:
+    """Return the seconds of `Prefer: wait=…`, at most MAX_WAIT; 0 for none. What is not understood is ignored (RFC 7240 2)."""
+    found = _WAIT.search(prefer or "")
+    return min(int(found[1]), int(MAX_WAIT)) if found else 0
 
 
 def _allowed(routes: Mapping[str, Route]) -> list[str]:

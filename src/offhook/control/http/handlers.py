@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar, get_args
 
-from offhook.control.backend import Envelope
+from offhook.control.conditions import CALL_CONDITIONS, WaitedState
 from offhook.control.feed import STREAM_EVENTS
 from offhook.control.http.answers import Answer
 from offhook.control.http.documents import DOCUMENTS
@@ -18,7 +18,7 @@ from offhook.control.http.requests import Request
 from offhook.control.operations import EXTRA, accepted_json, traced
 from offhook.control.schema import EVENT_TYPES, OPERATIONS, command_from_json, to_json
 from offhook.control.spreadsheet import as_csv
-from offhook.errors import CommandTimeout, InvalidArgument, InvalidState, NotFound
+from offhook.errors import InvalidArgument, InvalidState, NotFound
 from offhook.phone.commands import (
     Accepted,
     Command,
@@ -30,8 +30,7 @@ from offhook.phone.commands import (
     ListRecordings,
     ListWatches,
 )
-from offhook.phone.events import CallEvent
-from offhook.phone.model import CallState, CallView
+from offhook.phone.model import CallView
 
 MAX_EXPORTED: Final = 100_000
 """Calls in one file: some twenty megabytes."""
@@ -164,46 +163,22 @@ async def metrics(request: Request) -> Answer:
 
 async def get_operation(request: Request) -> Answer:
     """What became of it."""
-    return Answer(200, to_json(request.surface.registry.get(request.path_value("operation"))))
+    return Answer(200, to_json(request.surface.backend.outcomes.get(request.path_value("operation"))))
 
 
 async def wait_call(request: Request) -> Answer:
     """Wait for a state of a call, or an event about it."""
     fields = request.own_fields()
     condition, seconds = fields["condition"], fields["timeout"]
-    if condition not in _CONDITIONS:
-        raise InvalidArgument.field("condition", f"one of {', '.join(CallState)}, or the type of an event about calls")
+    if condition not in CALL_CONDITIONS:
+        states = ", ".join(get_args(WaitedState))
+        raise InvalidArgument.field("condition", f"one of {states}, or the type of an event about calls")
     if not 0 <= seconds <= MAX_WAIT:
         raise InvalidArgument.field("timeout", f"0-{MAX_WAIT:g} seconds")
-    call = _view(request)
-    if call.state == condition:
-        return Answer(200, to_json(call))
-    happened: asyncio.Future[CallView | None] = asyncio.get_running_loop().create_future()
-    if call.state is CallState.ENDED:
-        happened.set_result(None)
-    unsubscribe = request.surface.backend.subscribe(_watcher(call.id, condition, happened))
-    try:
-        found = await request.until(happened, seconds)
-    finally:
-        unsubscribe()
-    if found is not None:
-        return Answer(200, to_json(found))
-    if happened.done() and not happened.cancelled():
-        raise InvalidState(f"call {call.id} has ended, and will not be {condition}")
-    raise CommandTimeout(f"call {call.id} was not {condition} within {seconds:g} s")
-
-
-def _watcher(call: str, condition: str, happened: asyncio.Future[CallView | None]) -> Callable[[Envelope], None]:
-    def watch(envelope: Envelope) -> None:
-        event = envelope.event
-        if not isinstance(event, CallEvent) or event.call.id != call or happened.done():
-            return
-        if condition in (event.type, event.call.state):
-            happened.set_result(event.call)
-        elif event.call.state is CallState.ENDED:
-            happened.set_result(None)
-
-    return watch
+    kind = "event" if condition in EVENT_TYPES else "state"
+    wanted = {kind: condition, "call": _call_named(request)}
+    found = await request.wait({"conditions": [wanted], "timeout": seconds})
+    return Answer(200, found["call"])
 
 
 def _view(request: Request) -> CallView:
@@ -212,8 +187,6 @@ def _view(request: Request) -> CallView:
     assert isinstance(found, CallView)
     return found
 
-
-_CONDITIONS: Final = frozenset({*CallState, *EVENT_TYPES})
 
 HANDLERS: Final[dict[str, Handler]] = {
     "system": system,

@@ -58,8 +58,5 @@ KEY_SECONDS: Final = 24 * 3600.0
 MAX_KEY: Final = 255
 """Characters of an Idempotency-Key."""
 
-MAX_OPERATIONS: Final = 10_000
-"""Operations whose outcome is remembered; the oldest make room."""
-
 MAX_REQUEST_ID: Final = 64
 """Characters of an X-Request-Id that are kept."""

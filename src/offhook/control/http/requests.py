@@ -12,10 +12,10 @@ from starlette.datastructures import Headers, QueryParams
 
 from offhook.control.access import Client
 from offhook.control.http.answers import Receive, Send, common_headers
-from offhook.control.http.limits import MAX_BODY, MAX_DEPTH, MAX_DISCARDED, MAX_REQUEST_ID
+from offhook.control.http.limits import MAX_BODY, MAX_DEPTH, MAX_DISCARDED, MAX_REQUEST_ID, MAX_WAIT
 from offhook.control.http.problems import HttpRefusal
 from offhook.control.http.routes import Parameter, Route
-from offhook.errors import FieldError, InvalidArgument
+from offhook.errors import Draining, FieldError, InvalidArgument
 
 if TYPE_CHECKING:
     from offhook.control.http.surface import Surface
@@ -167,7 +167,15 @@ class Request:
         while (await self.receive())["type"] != "http.disconnect":
             pass
 
-    async def until(self, future: asyncio.Future[T], seconds: float) -> T | None:
+    async def wait(self, params: Mapping[str, Any], client: Client | None = None) -> dict[str, Any]:
+        """Wait as the operation `wait` does, at most MAX_WAIT; raises Draining when the surface closes, ClientGone."""
+        task = self.surface.operations.wait(params, client or self.client, longest=MAX_WAIT)
+        found = await self.until(task)
+        if found is None:
+            raise Draining("the phone ends; wait again when it is back")
+        return found
+
+    async def until(self, future: asyncio.Future[T], seconds: float | None = None) -> T | None:
         """Wait for the future at most so long, or until the surface closes (None); raises ClientGone."""
         if not future.done():
             gone = asyncio.ensure_future(self.gone())

@@ -310,6 +310,7 @@ ROUTES: tuple[Route, ...] = (
         Parameter("limit", "whole", "at most so many events on a page, 1-500", default=500),
     )),
     _own(SOCKET, "/socket", "socket", "", "Requests, answers and events as JSON messages, as on the local socket."),
+    _extra("POST", "/wait", "wait", "read", "Wait for a state, an account, an operation or an event: the first of several."),
     _own("GET", "/operations/{operation}", "get_operation", "read", "What became of something that needed the far end."),
     # --- older interfaces
     _extra("POST", "/dde", "dde", "", "Carry out a DDE string such as [Dial(1001)].", body=(

@@ -48,7 +48,9 @@ class _Conversation:
         self._surface = request.surface
         self._wire: SocketConnection = request.scope[EXTENSION]
         self._news = news
-        self._session = Session(self._surface.operations, client, news.set, {"authenticate": self._authenticate})
+        own = {"authenticate": self._authenticate}
+        self._session = Session(self._surface.operations, client, news.set, own, self._tell)
+        self._told: list[bytes] = []
 
     async def run(self) -> None:
         asking = asyncio.ensure_future(self._ask())
@@ -60,6 +62,7 @@ class _Conversation:
                 await self._request.send({"type": "websocket.close", "code": code, "reason": _REASONS[code]})
                 self._wire.cut_soon()
         finally:
+            self._session.stop_waiting()
             for task in (asking, pushing):
                 task.cancel()
             await asyncio.wait({asking, pushing})
@@ -88,10 +91,11 @@ class _Conversation:
             await self._write(refusal(None, Unauthenticated("the token was revoked")))
             return False
         text = message.get("text")
-        answer: bytes | Awaitable[bytes] = (
+        answer: bytes | Awaitable[bytes] | None = (
             self._session.answer(text) if text is not None else refusal(None, InvalidArgument("send text, not bytes"))
         )
-        await self._write(answer if isinstance(answer, bytes) else await answer)
+        if answer is not None:
+            await self._write(answer if isinstance(answer, bytes) else await answer)
         return self._session.client is not None
 
     def _authenticate(self, params: Any) -> Any:
@@ -101,6 +105,11 @@ class _Conversation:
             raise InvalidArgument.field("token", "is required and must be a string")
         self._session.client = self._surface.guard.client_of(token, self._request.peer)
         return {"client": self._session.client.name, "scopes": sorted(self._session.client.scopes)}
+
+    def _tell(self, answer: bytes) -> None:
+        """Have the answer to a wait sent."""
+        self._told.append(answer)
+        self._news.set()
 
     async def _write(self, message: bytes) -> bool:
         return await self._wire.push(text_frames([message]))
@@ -131,7 +140,10 @@ class _Conversation:
                     return POLICY
 
     async def _push_some(self) -> bool:
-        """Write the next events; whether there may be more."""
+        """Write what was waited for, and the next events; whether there may be more."""
+        if self._told:
+            told, self._told = self._told, []
+            await self._wire.push(text_frames(told))
         reader = self._session.reader
         if reader is None:
             return False

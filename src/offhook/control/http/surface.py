@@ -12,7 +12,6 @@ from offhook.control.http.guard import Guard
 from offhook.control.http.idempotency import Replays
 from offhook.control.http.limits import MAX_STREAMS
 from offhook.control.http.metrics import Metrics
-from offhook.control.http.operations import Registry
 from offhook.control.http.problems import HttpRefusal
 from offhook.control.operations import Operations
 from offhook.control.session import Shared, yield_later
@@ -25,7 +24,6 @@ class Surface:
         self.backend = backend
         self.guard = guard
         self.operations = Operations(backend)
-        self.registry = Registry(backend, time.time)
         self.metrics = Metrics(backend)
         self.replays = Replays(time.monotonic)
         self.shared = Shared(backend.journal)
@@ -59,7 +57,6 @@ class Surface:
     def close(self) -> None:
         """Tell every stream to say its last word."""
         self._unwatch()
-        self.registry.close()
         self.metrics.close()
         if not self.closing.done():
             self.closing.set_result(None)

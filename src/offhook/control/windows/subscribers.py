@@ -59,11 +59,11 @@ class Subscribers:
             self._forget(found)
             found = None
         if found is not None:
-            return found.session.answer(text)
+            return _answer(found.session, text)
         # The session calls back only after this function has it: when it has become a subscription.
         made: list[Session] = []
         made.append(Session(self._operations, self._client, lambda: self._changed(window, made[0])))
-        return made[0].answer(text)
+        return _answer(made[0], text)
 
     async def close(self) -> None:
         """Push nothing any more."""
@@ -145,3 +145,9 @@ class Subscribers:
             if not self._reach.send(subscriber.window, SUBSCRIBE, line + b"\0"):
                 return False
         return True
+
+
+def _answer(session: Session, text: bytes) -> bytes | Awaitable[bytes]:
+    answer = session.answer(text)
+    assert answer is not None  # nothing is waited for here: a window's message wants its answer within seconds
+    return answer

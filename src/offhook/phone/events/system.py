@@ -104,6 +104,10 @@ class OperationSucceeded(Event, frozen=True, kw_only=True):
     command: str
     call: str = ""
 
+    @property
+    def subject(self) -> str:
+        return f"operations/{self.operation}"
+
 
 class OperationFailed(Event, frozen=True, kw_only=True):
     """What a command began did not work. `sip_status` is the far end's answer, 0 if it was not the far end."""
@@ -113,6 +117,10 @@ class OperationFailed(Event, frozen=True, kw_only=True):
     call: str = ""
     sip_status: int = 0
     reason: str = ""
+
+    @property
+    def subject(self) -> str:
+        return f"operations/{self.operation}"
 
 
 class AudioChanged(Event, frozen=True, kw_only=True):
