@@ -73,17 +73,26 @@ export class Connection {
     return this.#socket !== null;
   }
 
+  /** It is over, and will not come back. */
+  get isClosed(): boolean {
+    return this.#closed !== null;
+  }
+
   /** Connect for the first time. */
   async start(): Promise<void> {
     await this.#enter();
   }
 
-  /** Ask the phone for something; while the connection is broken, wait for it (within the time for an answer). */
-  async request<Name extends OperationName>(op: Name, params: Operations[Name]["params"]): Promise<Operations[Name]["result"]> {
+  /** Ask the phone for something; while the connection is broken, wait for it (within the time for an answer). `within` is ms. */
+  async request<Name extends OperationName>(
+    op: Name,
+    params: Operations[Name]["params"],
+    within = this.#timeout,
+  ): Promise<Operations[Name]["result"]> {
     if (this.#socket === null && this.#closed === null) await this.#within(this.#open);
     if (this.#closed !== null) throw this.#closed;
     if (this.#socket === null) throw new ConnectionLost();
-    return this.#ask(this.#socket, op, params) as Promise<Operations[Name]["result"]>;
+    return this.#ask(this.#socket, op, params, within) as Promise<Operations[Name]["result"]>;
   }
 
   close(error: Error = new Closed()): void {
@@ -193,13 +202,13 @@ export class Connection {
 
   // --- requests
 
-  #ask(socket: SocketLike, op: string, params: unknown): Promise<unknown> {
+  #ask(socket: SocketLike, op: string, params: unknown, within = this.#timeout): Promise<unknown> {
     const id = (this.#numbers += 1);
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#waiting.delete(id);
-        reject(new TimedOut(`no answer to ${op} within ${this.#timeout} ms`));
-      }, this.#timeout);
+        reject(new TimedOut(`no answer to ${op} within ${within} ms`));
+      }, within);
       this.#waiting.set(id, { resolve, reject, timer });
       try {
         socket.send(JSON.stringify({ id, op, params }));

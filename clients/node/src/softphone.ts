@@ -2,10 +2,11 @@
 
 import { Connection, type ConnectOptions, type Listener } from "./connection.js";
 import { CallOver, Closed, ConnectionLost, OperationError, TimedOut, TooSlow } from "./errors.js";
+import { Timeout } from "./problems.js";
 import type {
-  Accepted, AccountView, AnswerParams, AudioView, CallState, CallView, DeviceInfo, DialParams, Envelope, EventData, EventType,
+  Accepted, AccountView, AnswerParams, AudioView, CallState, CallView, Condition, DeviceInfo, DialParams, Envelope, EventData, EventType,
   HangupParams, HistoryEntry, NoteType, OperationName, Operations, PhoneEvent, PlayParams, RecordParams, RecordingAnswer,
-  RejectParams, SendDtmfParams, SendInfoParams, StatusView, StreamNote,
+  RejectParams, SendDtmfParams, SendInfoParams, StatusView, StreamNote, WaitAnswer,
 } from "./types.js";
 
 /** The types of events that are about one call and carry it. */
@@ -33,6 +34,9 @@ const MOST_OUTCOMES = 1000;
 
 /** Ended calls whose objects are still found. */
 const MOST_ENDED = 200;
+
+/** Milliseconds beyond the time of a wait in which its answer has to come. */
+const ANSWER_WITHIN = 10_000;
 
 /** Milliseconds without an event after which a subscription is taken to have caught up. */
 const QUIET = 500;
@@ -96,6 +100,30 @@ export class Softphone implements Listener {
       this.#awaited.set(operation, waiting);
     }));
     if (found.type === "operation.failed") throw new OperationError(operation, found.data.reason, found.data.sip_status);
+  }
+
+  /**
+   * Wait for the first of some conditions: { state: "active", call: call.id }, { registered: "" }, { operation }, or
+   * { event: "dtmf.received", data: { digit: "#" } }. What is so already is an answer at once. A break of the connection changes
+   * nothing: what happens meanwhile counts. With `after`, an event's id, so does what has happened since. `timeout` is milliseconds,
+   * 30 000 without. Throws TimedOut, or what makes all of them impossible: InvalidState (the call is over), NotRegistered.
+   */
+  async wait(
+    conditions: Condition | readonly Condition[],
+    options: { timeout?: number; after?: string } = {},
+  ): Promise<WaitAnswer> {
+    const deadline = Date.now() + (options.timeout ?? 30_000);
+    const after = options.after ?? (await this.request("ping", {})).as_of;
+    for (;;) {
+      const left = Math.max(0, deadline - Date.now());
+      const wanted = { conditions: [conditions].flat() as Condition[], timeout: left / 1000, after };
+      try {
+        return await this.#connection.request("wait", wanted, left + ANSWER_WITHIN);
+      } catch (error) {
+        if (error instanceof Timeout) throw new TimedOut(error.message);
+        if (!(error instanceof ConnectionLost) || this.#connection.isClosed || left === 0) throw error;
+      }
+    }
   }
 
   /** Call somebody. The call exists at once: `await call.active()` waits for the answer. */

@@ -6,7 +6,7 @@ import { once } from "node:events";
 import { connect as connectPlain, createServer } from "node:net";
 import { after, before, test } from "node:test";
 
-import { CallOver, ConnectionLost, InvalidArgument, NotFound, OffhookError, OperationError, Softphone, Unauthenticated } from "../dist/index.js";
+import { CallOver, ConnectionLost, InvalidArgument, NotFound, OffhookError, OperationError, Softphone, TimedOut, Unauthenticated } from "../dist/index.js";
 
 const { OFFHOOK_URL: url, OFFHOOK_TOKEN: token, OFFHOOK_PEER_URL, OFFHOOK_PEER_TOKEN, OFFHOOK_PEER_SIP, OFFHOOK_CONTROL } = process.env;
 const PATIENCE = 15_000;
@@ -101,6 +101,37 @@ test("the other side declines: the wait says so, and the operation too", async (
   const [again] = await next(peer, "call.incoming");
   await again.reject(486);
   await assert.rejects(phone.outcome(operation), (error) => error instanceof OperationError && error.sipStatus === 486);
+});
+
+test("waiting for the first of several things; what is so already is an answer at once", async () => {
+  const [call, there] = await talk();
+  const answered = await phone.wait({ state: "answered", call: call.id }, { timeout: 0 });
+  assert.equal(answered.event, null);
+  assert.equal(answered.call.id, call.id);
+  const pressed = phone.wait([{ state: "held_both", call: call.id }, { event: "dtmf.received", call: call.id, data: { digit: "2" } }]);
+  await there.dtmf("12");
+  const found = await pressed;
+  assert.equal(found.condition, 1);
+  assert.equal(found.event.data.digit, "2");
+  const { operation } = await phone.request("hold", { call: call.id });
+  assert.equal((await phone.wait({ operation })).operation.state, "succeeded");
+  await assert.rejects(phone.wait({ state: "incoming" }, { timeout: 20 }), (error) => error instanceof TimedOut);
+  const impossible = assert.rejects(phone.wait({ event: "dtmf.*", call: call.id }), (error) => error.code === "invalid-state");
+  await call.hangup();
+  await impossible;
+  const again = await phone.wait({ event: "dtmf.received", data: { digit: "2" } }, { after: answered.after, timeout: 0 });
+  assert.equal(again.event.id, found.event.id);
+  await assert.rejects(phone.wait({ event: "moon" }), (error) => error instanceof InvalidArgument);
+});
+
+test("a wait outlives a phone that is killed and started again", async () => {
+  const waiting = phone.wait({ event: "settings.changed", data: { dnd: true } }, { timeout: PATIENCE });
+  await control("kill");
+  await control("start");
+  await phone.request("set_dnd", { enabled: true });
+  const found = await waiting;
+  assert.equal(found.event.data.dnd, true);
+  await phone.request("set_dnd", { enabled: false });
 });
 
 test("errors have classes and codes", async () => {
