@@ -61,9 +61,9 @@ winfast: $(READY)
 	$(BIN)/python -m offhook.testing.windows --within 600 -m pytest -q -n 2 --capture=sys --hypothesis-profile=few \
 	  -o cache_dir=.pytest_cache/windows -m "not interop and not sound and not windows and not slow" $(ARGS)
 
-# Exit code 5 is "nothing to run", as --last-failed may find it.
+# Where no test is found this fails (pytest ends with 5): nothing has been seen to work then.
 winlive: $(READY)
-	$(PYTEST) -q -m windows tests/windows $(ARGS) || test $$? = 5
+	$(PYTEST) -q -m windows tests/windows $(ARGS)
 
 bench: $(READY) ## measure the phone beside its peers; writes bench/RESULTS.md
 	$(BIN)/python bench/run.py $(ARGS)

@@ -24,7 +24,6 @@ from offhook.control import asyncapi, json_schema, openapi
 from offhook.control.access import ALL_SCOPES, Client
 from offhook.control.client import LocalClient
 from offhook.control.http.routes import ONLY_ELSEWHERE, ROUTES
-from offhook.control.mcp import PhoneTools, chosen_types
 from offhook.control.operations import Operations
 from offhook.control.windows.messages import Answer, Messages
 from offhook.control.windows.reach import REQUEST
@@ -165,6 +164,8 @@ def in_node(interface: str) -> set[str]:
 @cache
 def as_tools() -> set[str]:
     """Call each tool of the server for language models; return what arrived."""
+    from offhook.control.mcp import PhoneTools  # which takes a second to be read: only who runs this does
+
     backend = FakeBackend()
     with tempfile.TemporaryDirectory() as folder, served(backend, Path(folder) / "s") as path:
         tools = PhoneTools(path, ALL_SCOPES)
@@ -173,6 +174,13 @@ def as_tools() -> set[str]:
                 tools.call(tool.name, least(tool.name), threading.Event())
         tools.close()
     return done(backend)
+
+
+def events_for_tools() -> set[str]:
+    """Return the events the server for language models can wait for."""
+    from offhook.control.mcp import chosen_types
+
+    return set(chosen_types(["*"]))
 
 
 @cache
@@ -237,7 +245,7 @@ SURFACES: Final = (
     Surface("AsyncAPI: WebSocket", lambda: asked("socket"), lambda: set(asyncapi.document()["channels"]["events"]["messages"])),
     Surface("docs/commands.md", lambda: headings("Commands"), lambda: headings("Events")),
     Surface("Node.js client", lambda: in_node("Operations"), lambda: in_node("EventData")),
-    Surface("tools for language models", as_tools, lambda: chosen_types(["*"])),
+    Surface("tools for language models", as_tools, events_for_tools),
     Surface("Python", in_python, events_in_python, without={
         "toggle_hold": "hold and resume", "toggle_mute": "mute and unmute", "list_calls": "phone.calls follows the events",
         "list_accounts": "phone.accounts follows the events", "list_conferences": "a Conference follows the events",

@@ -108,11 +108,11 @@ SAMPLE_EVENTS: tuple[Event, ...] = (
 
 @pytest.mark.parametrize("event", SAMPLE_EVENTS, ids=lambda event: event.type)
 def test_events_fit(event: Event) -> None:
+    whole = Draft202012Validator(document())
     for cause in (None, Cause("op_1", "cli", "r1")):
         found = msgspec.json.decode(EnvelopeMaker("k7", lambda: 1.5).make(event, cause).json)
-        Draft202012Validator(document()).validate(found)
-        with pytest.raises(Exception, match="is not valid under any"):
-            Draft202012Validator(document()).validate({**found, "data": {}})
+        whole.validate(found)
+        assert not whole.is_valid({**found, "data": {}})
 
 
 def test_every_event_of_a_call_between_two_phones_fits() -> None:

@@ -191,10 +191,11 @@ async def test_recorder(phone: Softphone, peer: Peer, tmp_path: Path) -> None:
     await peer[0].set_auto_answer("all")
     for _ in range(2):
         call = await phone.dial(peer[1])
-        async with phone.events(["recording.started"]) as events:
+        async with phone.events(["recording.*"]) as events:
             await call.wait_active(timeout=5)
-            await anext(events)
-        await call.hangup()
+            assert (await anext(events)).type == "recording.started"
+            await call.hangup()
+            assert (await anext(events)).type == "recording.finished"
     await phone.close()
     await recording
     assert len(list((tmp_path / "calls").glob("*.wav"))) == 2

@@ -96,9 +96,8 @@ def _classes(types: Iterable[Any]) -> Iterable[type]:
                 yield from _classes(_hints(each).values())
 
 
-def _hints(shape: type) -> dict[str, Any]:
-    """Return the types of a class's fields (and of its class variables, which no schema has)."""
-    return get_type_hints(shape)
+_hints: Final[Callable[[Any], dict[str, Any]]] = cache(get_type_hints)
+"""The types of a class's fields (and of its class variables, which no schema has)."""
 
 
 def _as_input(part: Schema, shape: type) -> Schema:
