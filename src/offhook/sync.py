@@ -526,6 +526,17 @@ class CallHandle(Twin[api.CallHandle]):
         """Take it off hold."""
         self._run(self._inner.resume(wait=wait))
 
+    def set_codecs(self, codecs: Sequence[str], *, wait: bool = True) -> None:
+        """Go on with other codecs, offered in this order; [] stands for the account's or the phone's. Sound goes on meanwhile.
+
+        Waits until the far end has answered; `view.media.codec` is what it chose. Raises OperationFailed where it refuses.
+        """
+        self._run(self._inner.set_codecs(codecs, wait=wait))
+
+    def meter(self, interval_ms: int = 200, seconds: float = 60.0) -> None:
+        """Have CallLevel events for a while: how loud the call is, both ways. 0 seconds ends it."""
+        self._run(self._inner.meter(interval_ms, seconds))
+
     def mute(self) -> None:
         """Send silence in place of the microphone."""
         self._run(self._inner.mute())

@@ -86,7 +86,7 @@ def events_of_the_local_socket() -> set[str]:
 
 LINES: Final = """
 dial 1001 | answer | decide ring | reject | redirect 1002 | hangup | hangup --all | hold | resume | mute | unmute | dtmf 12#
-transfer 1002 | transfer --attended
+transfer 1002 | transfer --attended | codecs PCMU
 info hello | message 1001 hello | call c_1 | call stats c_1 | calls | play --tone 440 | play --stop | play --pause | record
 record stop | record pause | conference create | conference join r c_1 | conference leave | conference mute | conference unmute
 conference end r | conference | volume 80 | volume up | volume down | mic-volume 30 | devices set output d | devices | volume
@@ -99,7 +99,7 @@ op update_contact contact=ct_1 details:={"name":"Ada"} | op import_contacts cont
 watches | watches presence 1002 | watches remove w | pickup 1002
 op open_audio | op close_audio audio=aud_1 | stream wss://bot.example.org/calls | stream --stop as_1 | streams
 devices test ring | voice echo=on noise=off | op meter_audio seconds:=5
-playbacks | recordings | listen vad | tap c_2 | tap --stop c_2 | taps
+playbacks | recordings | listen vad | levels --count 1 --timeout 0.1 | tap c_2 | tap --stop c_2 | taps
 """
 """A command line for each command; `op` where no verb of its own is worth having."""
 

@@ -134,6 +134,34 @@ def test_tone_and_digits_over_real_sockets(listener: Listener, tmp_path: Path) -
     assert len(crossings) == pytest.approx(100, abs=10)  # 200 ms of 500 Hz
 
 
+def test_a_late_loop_records_what_came_before_a_recording_was_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commands wait for the ticks whose time was before them; or a busy machine would lose the end of a recording."""
+    monkeypatch.setattr("offhook.io.media_loop.TOO_LATE_S", 10.0)  # however long this machine stands still
+    listener = Listener("thread")
+    listener.call()
+    engine = listener.host._loop.engine  # type: ignore[union-attr]  # it runs: there are ports
+    tick, stalled, go_on = engine.tick, threading.Event(), threading.Event()
+
+    def stall(phase: int, now: float) -> None:
+        engine.tick = tick  # type: ignore[method-assign]
+        stalled.set()
+        go_on.wait(5)
+        tick(phase, now)
+    engine.tick = stall  # type: ignore[method-assign]
+    assert stalled.wait(5)
+    for command in (StartRecording("b", "r", str(tmp_path / "late.wav"), "mono"), StopRecording("b", "r")):
+        listener.host.send(command)
+    time.sleep(0.14)
+    go_on.set()
+    done = listener.wait(RecordingDone)
+    assert done.duration_ms >= 120
+    with wave.open(str(tmp_path / "late.wav")) as file:
+        assert file.getnframes() == 8 * done.duration_ms
+    listener.host.close()
+
+
 def test_close_leaves_nothing_behind(listener: Listener) -> None:
     listener.call()
     listener.wait(StreamResumed)

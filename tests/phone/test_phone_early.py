@@ -130,3 +130,20 @@ def test_without_acknowledged_early_media_it_is_refused() -> None:
         assert isinstance(early.phone.refuses(command), InvalidState)
     with pytest.raises(InvalidState, match="not connected"):
         early.phone.execute(c.Hold())
+
+
+def test_other_codecs_before_the_answer() -> None:
+    early = Early()
+    phone, peer = early.phone, early.peer
+    operation = phone.execute(c.SetCodecs(codecs=("PCMA",))).operation
+    early.run()
+    assert b"m=audio" in early.update().body
+    assert b" RTP/AVP 8 " in early.update().body
+    peer.answer(early.update(), 488)
+    early.run()
+    failed = phone.outcome(operation)
+    assert isinstance(failed, e.OperationFailed)
+    assert failed.sip_status == 488
+    assert phone.only.config is not None
+    assert phone.only.config.codec == "PCMU"
+    assert early.is_in(CallState.EARLY)

@@ -442,6 +442,11 @@ export class Call {
     await this.#phone.perform("resume", { call: this.id });
   }
 
+  /** Go on with other codecs, offered in this order; resolves when the far end has answered. */
+  async setCodecs(codecs: string[]): Promise<void> {
+    await this.#phone.perform("set_codecs", { call: this.id, codecs });
+  }
+
   async mute(): Promise<void> {
     await this.#phone.perform("mute", { call: this.id });
   }

@@ -459,6 +459,17 @@ export interface CallIncoming {
 }
 
 /**
+ * How loud a call is, in dB against full scale (dBov; -96 is silence): `near_db` what we send, `far_db` what we hear.
+ *
+ * Told while `meter_call` asks for it.
+ */
+export interface CallLevel {
+  call: CallView;
+  near_db: number;
+  far_db: number;
+}
+
+/**
  * The sound of a call. `direction` is seen from us; figures are None until measured.
  *
  * `mos`, `loss` (0-1) and `jitter_ms` are of what we hear, `remote_mos` of what the far end hears; `rtt_ms` is the round trip.
@@ -1341,6 +1352,20 @@ export interface MeterAudioParams {
   seconds?: number;
 }
 
+/**
+ * Tell how loud a call is (`call.level`), both ways, each `interval_ms`, for `seconds`; 0 ends it.
+ *
+ * Say it again to go on; a later one replaces the former. It ends with the call. At most 20 calls are metered at once.
+ */
+export interface MeterCallParams {
+  /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
+  call?: string;
+  /** Milliseconds between two `call.level` events. */
+  interval_ms?: number;
+  /** How long levels are told; 0: no more from now on. */
+  seconds?: number;
+}
+
 /** Send silence in place of the microphone: in one call, or with no `call` in all calls, present and future. */
 export interface MuteParams {
   /** A call's id, or a word for one; empty: all calls, present and future. */
@@ -1757,6 +1782,19 @@ export interface SetAutoAnswerParams {
   mode: "all" | "header" | "off";
   /** Seconds of ringing before it. */
   delay?: number;
+}
+
+/**
+ * Go on with other codecs, offered in this order; sound goes on meanwhile. Succeeds when the far end agrees.
+ *
+ * The far end chooses among them: the call's `media.codec` (`call.updated`) says what it took. Where it refuses, the call goes
+ * on as it was. An empty list stands for the account's or the phone's codecs.
+ */
+export interface SetCodecsParams {
+  /** Codecs to offer, the preferred one first: `opus`, `G722` …; empty: the account's or the phone's. */
+  codecs: string[];
+  /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
+  call?: string;
 }
 
 /**
@@ -2569,6 +2607,7 @@ export interface EventData {
   "vad.speech_stopped": VadSpeechStopped;
   "amd.result": AmdResult;
   "tone.detected": ToneDetected;
+  "call.level": CallLevel;
   "tap.started": TapStarted;
   "tap.changed": TapChanged;
   "tap.ended": TapEnded;
@@ -2687,6 +2726,7 @@ export interface Operations {
   hold: { params: HoldParams; result: Accepted<null> };
   resume: { params: ResumeParams; result: Accepted<null> };
   toggle_hold: { params: ToggleHoldParams; result: Accepted<null> };
+  set_codecs: { params: SetCodecsParams; result: Accepted<null> };
   mute: { params: MuteParams; result: Accepted<AudioView | null> };
   unmute: { params: UnmuteParams; result: Accepted<AudioView | null> };
   toggle_mute: { params: ToggleMuteParams; result: Accepted<AudioView> };
@@ -2715,6 +2755,7 @@ export interface Operations {
   pause_record: { params: PauseRecordParams; result: Accepted<null> };
   list_recordings: { params: ListRecordingsParams; result: Accepted<RecordingView[]> };
   detect: { params: DetectParams; result: Accepted<null> };
+  meter_call: { params: MeterCallParams; result: Accepted<null> };
   tap: { params: TapParams; result: Accepted<TapView> };
   stop_tap: { params: StopTapParams; result: Accepted<null> };
   list_taps: { params: ListTapsParams; result: Accepted<TapView[]> };

@@ -191,6 +191,17 @@ class CallHandle:
         """Take it off hold."""
         await self._do(c.Resume(call=self.id), wait=wait)
 
+    async def set_codecs(self, codecs: Sequence[str], *, wait: bool = True) -> None:
+        """Go on with other codecs, offered in this order; [] stands for the account's or the phone's. Sound goes on meanwhile.
+
+        Waits until the far end has answered; `view.media.codec` is what it chose. Raises OperationFailed where it refuses.
+        """
+        await self._do(c.SetCodecs(call=self.id, codecs=tuple(codecs)), wait=wait)
+
+    async def meter(self, interval_ms: int = 200, seconds: float = 60.0) -> None:
+        """Have CallLevel events for a while: how loud the call is, both ways. 0 seconds ends it."""
+        await self._do(c.MeterCall(call=self.id, interval_ms=interval_ms, seconds=seconds))
+
     async def mute(self) -> None:
         """Send silence in place of the microphone."""
         await self._do(c.Mute(call=self.id))

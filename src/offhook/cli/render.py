@@ -187,6 +187,16 @@ def history_line(entry: dict[str, Any]) -> str:
     return plain("  ".join(f"{name}={value}" for name, value in entry.items() if value not in (None, "", [], {})))
 
 
+def level_line(event: dict[str, Any]) -> str:
+    """Return one line about how loud a call is: a character for each 4 dB above -60."""
+    data = event["data"]
+
+    def bar(level: float) -> str:
+        return ("#" * max(0, min(15, round((level + 60) / 4)))).ljust(15, ".")
+    near, far = data["near_db"], data["far_db"]
+    return plain(f"{data['call']['id']}  we send {near:6.1f} dB {bar(near)}  we hear {far:6.1f} dB {bar(far)}")
+
+
 def event_line(event: dict[str, Any]) -> str:
     """Return one line about an event: when, what, and about what."""
     data = event.get("data") or {}

@@ -26,7 +26,7 @@ PAGE: Final = 500
 STREAM_EVENTS: Final = ("stream.gap", "stream.slow_consumer", "stream.heartbeat", "stream.ended")
 """Events about a subscription itself; only the subscriber concerned sees them, and they have no number."""
 
-COALESCED: Final = frozenset({"media.stats", "audio.level"})
+COALESCED: Final = frozenset({"media.stats", "audio.level", "call.level"})
 """Of these a reader that is behind gets only the latest for each subject."""
 
 _encode = msgspec.json.Encoder().encode

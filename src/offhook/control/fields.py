@@ -16,6 +16,7 @@ from offhook.phone.devices import LEAST_INTERVAL_MS, MOST_INTERVAL_MS, MOST_METE
 from offhook.phone.dialplan import MAX_PLAN, MAX_TARGET
 from offhook.phone.digits import DURATION_MS, GAP_MS, MAX_DIGITS
 from offhook.phone.headers import MAX_HEADERS, MAX_USER_TO_USER
+from offhook.phone.meters import LEAST_CALL_INTERVAL_MS
 from offhook.phone.model import ContactDetails
 from offhook.phone.outgoing import MAX_RING
 from offhook.phone.phone import MAX_DELAY
@@ -71,6 +72,10 @@ LIMITS: Final[Mapping[type, Mapping[str, Keywords]]] = {
     c.SetMicVolume: {"volume": _PERCENT},
     c.MeterAudio: {
         "interval_ms": {"minimum": LEAST_INTERVAL_MS, "maximum": MOST_INTERVAL_MS},
+        "seconds": {"minimum": 0, "maximum": MOST_METERED},
+    },
+    c.MeterCall: {
+        "interval_ms": {"minimum": LEAST_CALL_INTERVAL_MS, "maximum": MOST_INTERVAL_MS},
         "seconds": {"minimum": 0, "maximum": MOST_METERED},
     },
     c.VolumeUp: {"steps": _STEPS},
@@ -135,6 +140,7 @@ _SPECIAL: Final[Mapping[type, Mapping[str, str]]] = {
         "codecs": "Codecs to offer, the preferred one first, in place of the account's or the phone's: `opus`, `PCMA` …",
     },
     c.Answer: {"codecs": "Codecs to accept, and no others; empty: the account's or the phone's."},
+    c.SetCodecs: {"codecs": "Codecs to offer, the preferred one first: `opus`, `G722` …; empty: the account's or the phone's."},
     c.Reject: {"status": "The SIP status to refuse with, 300-699; 0: the setting (486 Busy Here)."},
     c.Decide: {
         "action": "What becomes of the call.",
@@ -228,6 +234,10 @@ _SPECIAL: Final[Mapping[type, Mapping[str, str]]] = {
     },
     c.MeterAudio: {
         "interval_ms": "Milliseconds between two `audio.level` events.",
+        "seconds": "How long levels are told; 0: no more from now on.",
+    },
+    c.MeterCall: {
+        "interval_ms": "Milliseconds between two `call.level` events.",
         "seconds": "How long levels are told; 0: no more from now on.",
     },
     c.TestDevice: {"kind": "What is to be heard, or to hear."},

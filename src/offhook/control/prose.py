@@ -19,7 +19,7 @@ SAMPLES: Final[Mapping[str, Any]] = {
     "mode": "header", "condition": "active", "code": 4, "id": "office", "domain": "sip.example.org", "username": "1001",
     "kind": "presence", "watch": "watch_1", "name": "Ada", "contact": "ct_1", "contacts": [{"name": "Ada", "number": "1001"}],
     "label": "Desk", "message": "See you at nine", "action": "answer", "url": "https://crm.example.org/calls",
-    "stream": "as_1", "what": ["vad"], "by": "c_2",
+    "stream": "as_1", "codecs": ["opus", "PCMU"], "what": ["vad"], "by": "c_2",
     "conditions": [{"state": "active", "call": "last"}, {"event": "call.ended", "call": "last"}],
 }  # fmt: skip
 """A value for each field that must be given."""

@@ -125,7 +125,7 @@ VALUES: Final[Mapping[type[c.Command], Any]] = {
 """The type of `value` in the answer to a command; it is null for all others."""
 
 PENDING: Final[frozenset[type[c.Command]]] = frozenset({
-    c.Dial, c.Answer, c.Hold, c.Resume, c.ToggleHold, c.SendDtmf, c.Transfer, c.TransferAttended, c.AcceptTransfer,
+    c.Dial, c.Answer, c.Hold, c.Resume, c.ToggleHold, c.SetCodecs, c.SendDtmf, c.Transfer, c.TransferAttended, c.AcceptTransfer,
     c.SendInfo, c.SendMessage, c.Pickup, c.Play, c.StreamAudio, c.TestDevice, c.Quit,
 })  # fmt: skip
 """Commands that may need the far end, or time: their answer names an operation unless all is done already."""

@@ -27,8 +27,10 @@ from offhook.media.messages import (
     MediaCommand,
     MediaReport,
     OpenStream,
+    PauseRecording,
     PortsReady,
     SelectDevice,
+    StopRecording,
     StreamFailed,
     StreamId,
 )
@@ -170,7 +172,7 @@ class MediaLoop:
             # What is left after one packet of each socket can wait for 5 ms; asking again costs as much as it brings.
             self._read(now, 1 if phase else READ_PASSES)
             if self._commands:
-                self._obey(now)
+                self._obey(now, behind=now - deadline > PHASE_S)
             # The deadline, not the clock: what was missed is caught up at its own time.
             engine.tick(phase, deadline)
             self._flush()
@@ -294,9 +296,10 @@ class MediaLoop:
         if stream is not None:
             self._twins.follow(end, stream, source[:2], len(packet))
 
-    def _obey(self, now: float) -> None:
+    def _obey(self, now: float, *, behind: bool = False) -> None:
+        """Obey all commands; `behind`: up to one that ends a recording before the ticks that are missing were made up for."""
         commands = self._commands
-        while commands:
+        while commands and not (behind and isinstance(commands[0], StopRecording | PauseRecording)):
             command = commands.popleft()
             if isinstance(command, OpenStream):
                 self._open(command, now)

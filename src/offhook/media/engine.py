@@ -28,6 +28,7 @@ from offhook.media.messages import (
     MarkAudio,
     MediaCommand,
     MediaReport,
+    MeterStream,
     OpenAudio,
     OpenStream,
     PausePlayback,
@@ -204,7 +205,8 @@ class Engine:
         self,
         stream: Stream,
         command: ConfigureStream | GatherCandidates | CloseStream | AttachSound | SetLoopback | SetStreamMute | SendDigits
-        | StartPlayback | PausePlayback | StopPlayback | SetMusic | StartRecording | PauseRecording | StopRecording | Detect,
+        | StartPlayback | PausePlayback | StopPlayback | SetMusic | StartRecording | PauseRecording | StopRecording | Detect
+        | MeterStream,
         now: float,
     ) -> None:  # fmt: skip
         match command:
@@ -238,6 +240,8 @@ class Engine:
                 stream.recordings.stop(command.recording)
             case Detect():
                 stream.detect(frozenset(command.what))
+            case MeterStream():
+                stream.meter(command.interval_ms, command.duration_ms)
             case _:
                 assert_never(command)
 

@@ -103,13 +103,15 @@ def noise_for(formats: list[Format], codec: Format) -> list[Format]:
 
 
 def offered_formats(
-    codecs: tuple[str, ...], telephone_event: bool, previous: MediaDescription | None, noise: bool = False
-) -> list[Format]:
+    codecs: tuple[str, ...], telephone_event: bool, previous: MediaDescription | None, noise: bool = False,
+    earlier: tuple[Format, ...] = (),
+) -> list[Format]:  # fmt: skip
     """Return our codecs with their numbers, and the telephone events on their clocks.
 
-    RFC 3264 8.3.2: within a session a number never stands for two formats, so those of `previous` are kept and avoided.
+    RFC 3264 8.3.2: within a session a number never stands for two formats, so those of `previous` and the `earlier` ones are
+    kept and avoided.
     """
-    before = formats_of(previous) if previous is not None else []
+    before = [*earlier, *(formats_of(previous) if previous is not None else ())]
     numbers = {entry.coding: entry.payload_type for entry in reversed(before)}
     taken = {entry.payload_type for entry in before} | {TELEPHONE_EVENT_TYPE}
     free = iter([number for number in DYNAMIC_TYPES if number not in taken])

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from offhook.media import pcm
 from offhook.media.messages import ListDevices, MediaReport, PlayLocalTone, SelectDevice, SetLevels
 from offhook.media.messages.card import (
-    SILENT_DB,
     CardCommand,
     LevelsMeasured,
     MeterLevels,
@@ -17,6 +15,7 @@ from offhook.media.messages.card import (
     TestMicrophone,
     VoiceProcessing,
 )
+from offhook.media.meter import Meter, decibels
 from offhook.media.reels import Studio
 from offhook.media.sources import FRAME_MS, SILENCE, SoundCard, Source, solid
 
@@ -26,11 +25,6 @@ OPENING_FRAMES: Final = 300
 """A tested microphone gets 6 s to bring the first sound: a device that was asleep wakes after two."""
 LOUDEST_FRAMES: Final = 5
 """A test tells the loudest tenth of a second."""
-
-
-def decibels(power: float) -> float:
-    """Return a mean square of 16-bit samples in dB against full scale."""
-    return max(SILENT_DB, round(10.0 * math.log10(power / 32768.0**2), 1)) if power > 0 else SILENT_DB
 
 
 class Handset:
@@ -44,7 +38,7 @@ class Handset:
         self._tone_rings = False
         self._output = self._mic = 1.0
         self._mic_muted = False
-        self._meter: _Meter | None = None
+        self._meter: Meter | None = None
         self._test: _Test | None = None
 
     @property
@@ -76,7 +70,7 @@ class Handset:
                 self.open().process(command)
             case MeterLevels():
                 self.open()
-                self._meter = _Meter(command) if command.duration_ms > 0 else None
+                self._meter = Meter(command.interval_ms, command.duration_ms) if command.duration_ms > 0 else None
             case TestMicrophone():
                 self.open()
                 self._test = _Test(command) if command.duration_ms > 0 else None
@@ -135,10 +129,10 @@ class Handset:
         card.ring(solid(_at(self._output, frame), card.rate))
         return SILENCE
 
-    def _metered(self, meter: _Meter, said: bytes, heard: bytes) -> None:
+    def _metered(self, meter: Meter, said: bytes, heard: bytes) -> None:
         meter.feed(said, heard)
         if meter.due:
-            self._report(meter.take())
+            self._report(LevelsMeasured(*meter.take()))
         if meter.over:
             self._meter = None
 
@@ -157,35 +151,6 @@ class Handset:
 
 def _at(volume: float, frame: bytes) -> bytes:
     return frame if volume == 1.0 or frame is SILENCE else pcm.scale(frame, volume)
-
-
-class _Meter:
-    """Mean power of both directions."""
-
-    def __init__(self, command: MeterLevels) -> None:
-        self._every = max(1, command.interval_ms // FRAME_MS)
-        self._left = max(1, command.duration_ms // FRAME_MS)
-        self._frames = 0
-        self._said = self._heard = 0.0
-
-    def feed(self, said: bytes, heard: bytes) -> None:
-        self._frames += 1
-        self._left -= 1
-        self._said += 0.0 if said is SILENCE else float(pcm.rms(said)) ** 2
-        self._heard += 0.0 if heard is SILENCE else float(pcm.rms(heard)) ** 2
-
-    @property
-    def due(self) -> bool:
-        return self._frames >= self._every or self.over
-
-    @property
-    def over(self) -> bool:
-        return self._left <= 0
-
-    def take(self) -> LevelsMeasured:
-        levels = LevelsMeasured(decibels(self._said / self._frames), decibels(self._heard / self._frames))
-        self._frames, self._said, self._heard = 0, 0.0, 0.0
-        return levels
 
 
 class _Test:

@@ -116,11 +116,17 @@ class JitterBuffer:
         self._frame_bytes = frame_bytes(rate)
         self._grain = max(1, rate // clock)  # samples that the clock cannot tell apart
 
-    def tune(self, clock: int, rate: int, timestamp: int, missing: int = 0) -> None:
-        """Count another RTP clock, or be about PCM of another rate, from the packet of this timestamp on.
+    def tune(self, clock: int, rate: int) -> None:
+        """Count another RTP clock, or be about PCM of another rate: what is here is forgotten then."""
+        if (clock, rate) != (self.clock, self.rate):
+            self.reset()
+            self._set(clock, rate)
 
-        That packet follows the newest one here, with `missing` frames between them; what is here is heard before it. (What a
-        far end adds to its timestamps where their clock changes is its own affair, RFC 7160 3.)
+    def retune(self, clock: int, rate: int, timestamp: int, missing: int) -> None:
+        """As `tune`, from the packet of this timestamp on, but what is here is heard before it.
+
+        That packet follows the newest one here, with `missing` frames between them. (What a far end adds to its timestamps
+        where their clock changes is its own affair, RFC 7160 3.)
         """
         if (clock, rate) == (self.clock, self.rate):
             return

@@ -82,12 +82,14 @@ def combine(one: Direction, other: Direction) -> Direction:
 
 
 def make_offer(
-    local: LocalMedia, session_id: int, version: int, direction: Direction = "sendrecv", *, previous: bytes = b""
-) -> bytes:
+    local: LocalMedia, session_id: int, version: int, direction: Direction = "sendrecv", *, previous: bytes = b"",
+    earlier: tuple[Format, ...] = (),
+) -> bytes:  # fmt: skip
     """Return an offer of one audio stream.
 
     `version` must grow with every change within a session (RFC 3264 8). Give `previous`, the last offer or answer of either
-    side, for a new offer in a running call: its other m-lines stay, refused, for they may never disappear.
+    side, for a new offer in a running call: its other m-lines stay, refused, for they may never disappear. `earlier` are the
+    formats of those before, whose numbers must not change their meaning.
     """
     protocol, keys = offered(local.security)
     mux = (RTCP_MUX,) if local.rtcp_mux else ()
@@ -96,7 +98,7 @@ def make_offer(
     before = parse_sdp(previous).media if previous else ()
     place = _audio_index(before)
     former = before[place] if place < len(before) else None
-    formats = offered_formats(local.codecs, local.telephone_event, former, local.comfort_noise)
+    formats = offered_formats(local.codecs, local.telephone_event, former, local.comfort_noise, earlier)
     media = [_refusal(line) for line in before]
     media[place:place + 1] = [_our_audio(local, formats, direction, protocol, (*mux, *keys, *reports, *ways))]
     return _describe(local, session_id, version, tuple(media)).encode()
@@ -169,6 +171,24 @@ def accept_answer(local: LocalMedia, offer: bytes, answer: bytes) -> StreamConfi
         events_in[0] if events_out else None,
         keys, mine.attribute("rtcp-mux") is not None and line.attribute("rtcp-mux") is not None,
     )  # fmt: skip
+
+
+def receivable(local: LocalMedia, offer: bytes) -> tuple[tuple[int, str], ...]:
+    """Return the payload types that the far end may use as soon as it has `offer`, which is ours, with their codecs.
+
+    RFC 3264 8.3.2: they have to be understood from then on; its answer may come after its first packets.
+    """
+    described = parse_sdp(offer)
+    line = described.media[_audio_index(described.media)]
+    return tuple((entry.payload_type, entry.codec) for entry in speakable(local.codecs, formats_of(line), line))
+
+
+def used_formats(sdp: bytes, earlier: tuple[Format, ...] = ()) -> tuple[Format, ...]:
+    """Return the formats of the audio line in use after the `earlier` ones, one for each number."""
+    described = parse_sdp(sdp)
+    index = _audio_index(described.media)
+    named = formats_of(described.media[index]) if index < len(described.media) else []
+    return tuple({entry.payload_type: entry for entry in (*named, *earlier)}.values())
 
 
 def ice_name(offer: bytes) -> str:

@@ -17,6 +17,7 @@ from offhook.media.sources import FRAMES_A_SECOND, SAMPLE_RATE, SILENCE, frame_b
 Address: TypeAlias = tuple[str, int]
 
 RELATCH_S: Final = 1.0  # the peer must be silent so long before packets from elsewhere are believed
+SELDOM_S: Final = 0.5  # two changes of codec within this are not a phone's
 PROOF: Final = 3  # packets in sequence from an address that was not agreed on; 60 ms that only a far end behind a NAT loses
 _unpack: Final = rtp.HEADER.unpack_from
 _unpack_words: Final = rtp.WORDS.unpack_from
@@ -36,7 +37,7 @@ class Receiver:
     """
 
     __slots__ = (
-        "_candidate", "_codecs", "_conceal", "_configured", "_counted", "_decoded", "_decoders", "_event_in",
+        "_candidate", "_changed", "_codecs", "_conceal", "_configured", "_counted", "_decoded", "_decoders", "_event_in",
         "_expected", "_frame", "_head", "_ids", "_item", "_kind", "_length", "_lost_before", "_measure", "_next_frame",
         "_on_control", "_on_event", "_on_flow", "_on_peer", "_past_expected", "_past_lost", "_pause", "_proof",
         "_put_next", "_queue", "_reception", "_size", "_speaks_again", "_stranger", "_tail", "_trusting", "buffer",
@@ -62,6 +63,7 @@ class Receiver:
         self._codecs: dict[int, Codec] = {}
         self._decoders: dict[int, Callable[[bytes], bytes]] = {}
         self._kind = _NOTHING  # the payload type of the latest audio
+        self._changed = -SELDOM_S  # when that was another one
         self._event_in = _NOTHING
         self.hears = self.flowing = False
         self.heard = 0.0  # when the latest good packet came
@@ -224,7 +226,11 @@ class Receiver:
         _, second, sequence, timestamp, ssrc = _unpack(packet)
         kind = second & 0x7F
         if kind != self._kind:
-            self._hear_kind(kind, timestamp, max(0, self._reception.lost - self._lost_before))
+            behind = (self._reception.top - sequence) & 0xFFFF
+            if behind and self._kind != _NOTHING:
+                self._put_former(packet, span, behind, now)
+                return
+            self._hear_kind(kind, timestamp, now)
         codec = self._codecs[kind]
         plain = packet[0] == rtp.PLAIN
         if not plain:
@@ -248,8 +254,28 @@ class Receiver:
             self._head = self._counted = (rtp.PLAIN << 24 | kind << 16 | sequence) + 1
             self._tail = (timestamp << 32 | ssrc) + self._next_frame
 
-    def _hear_kind(self, kind: int, timestamp: int, missing: int) -> None:
-        """The far end uses another codec from this packet on. What is in the buffer is heard before it."""
+    def _put_former(self, packet: bytes, span: tuple[int, int], behind: int, now: float) -> None:
+        """Give the jitter buffer a packet that those of another codec have overtaken, so many packets `behind` the newest."""
+        codec, buffer = self._codecs[packet[1] & 0x7F], self.buffer
+        payload = packet[span[0] : span[1]]
+        if not codec.units(payload):
+            self.garbage += 1
+            return
+        audio = codec.decode(payload)
+        if codec.rate != buffer.rate:
+            audio, _ = pcm.change_rate(audio, codec.rate, buffer.rate, None)
+        size, late = frame_bytes(buffer.rate), buffer.late
+        audio = audio[:2] * ((size - len(audio)) // 2) + audio[:size]
+        buffer.put((buffer.newest - behind * buffer.clock // FRAMES_A_SECOND) & 0xFFFFFFFF, Linear(audio), now)
+        if buffer.late != late:
+            self._reception.discard((self._reception.top - behind) & 0xFFFF)
+
+    def _hear_kind(self, kind: int, timestamp: int, now: float) -> None:
+        """The far end uses another codec from this packet on.
+
+        What is in the buffer is heard before it; unless the codec changes all the time, as only nonsense does.
+        """
+        seldom, self._changed = now - self._changed >= SELDOM_S, now
         codec = self._codecs[kind]
         self._kind = kind
         self._next_frame = codec.clock_rate // FRAMES_A_SECOND << 32
@@ -260,7 +286,11 @@ class Receiver:
             self._item = self._decoded = self._pause = None
             self._frame = SILENCE
         self.buffer.decode_all()
-        self.buffer.tune(codec.clock_rate, codec.rate, timestamp, missing)
+        if seldom:
+            missing = max(0, self._reception.lost - self._lost_before)
+            self.buffer.retune(codec.clock_rate, codec.rate, timestamp, missing)
+        else:
+            self.buffer.tune(codec.clock_rate, codec.rate)
         self.buffer.bridges = codec.conceal is None
         self._conceal = OwnConcealer(codec.conceal) if codec.conceal is not None else Concealer(codec.rate)
 

@@ -26,6 +26,7 @@ from offhook.media.messages import (
     StreamClosed,
     StreamConfig,
     StreamId,
+    StreamLevels,
     StreamResumed,
     StreamStalled,
     StreamStats,
@@ -39,10 +40,11 @@ from offhook.media.recordings import Archive, Recordings
 from offhook.media.reels import Playback, Recording, Studio
 from offhook.media.reporting import Reporter
 from offhook.media.sending import Outbox, Sender, Transmit
-from offhook.media.sources import FRAME_MS, SAMPLE_RATE, SILENCE
+from offhook.media.sources import FRAME_MS, SAMPLE_RATE, SILENCE, frame_bytes
 
 if TYPE_CHECKING:
     from offhook.media.detect.ear import Ear
+    from offhook.media.meter import Meter
     from offhook.media.path import Path
     from offhook.media.route import RelayLink, Route
     from offhook.media.taps import Tap
@@ -72,8 +74,8 @@ class Stream:
     """
 
     __slots__ = (
-        "_config", "_control_peer", "_ear", "_echoes", "_expects", "_far_shares", "_handshake", "_has_work", "_ids",
-        "_keypad", "_loopback", "_near_shares", "_next_stats", "_outbox", "_path", "_pauses", "_receiver", "_report",
+        "_config", "_control_peer", "_ear", "_echoes", "_expects", "_far_shares", "_former", "_handshake", "_has_work", "_ids",
+        "_keypad", "_loopback", "_meter", "_near_shares", "_next_stats", "_outbox", "_path", "_pauses", "_receiver", "_report",
         "_reporter", "_said_shares", "_same_codec", "_sender", "_sends", "_shared", "_stalled", "_tapped", "_voices",
         "bridge", "muted", "name", "near", "phase", "playlist", "port", "rate", "receive", "receive_control", "recordings",
         "said", "sound", "tapping", "taps",
@@ -103,6 +105,7 @@ class Stream:
         self._report = report
         self._outbox: Outbox = outbox
         self._config: StreamConfig | None = None
+        self._former: dict[int, str] = {}  # payload types of the codecs before these
         self._sender = Sender(port, ids, outbox)
         self._receiver = Receiver(self._sender.move_to, self._flow, self._report_presses, self._receive_control, ids)
         # These take a datagram (packet, source, now) from the RTP port and from the RTCP port. `configure` may change them.
@@ -115,6 +118,7 @@ class Stream:
         self._same_codec: frozenset[int] = frozenset()
         self._loopback = False
         self.playlist = Playlist(name, report, self._note_work)
+        self._meter: Meter | None = None
         self._ear: Ear | None = None  # what it is listened to for
         self._voices: tuple[Link, ...] = ()  # programs that speak in this call
         self._tapped = False  # programs want to hear what we send
@@ -205,6 +209,10 @@ class Stream:
         same = old is not None and (old.codec, old.fmtp) == (config.codec, config.fmtp)
         chosen = self._sender.codec if same else codec(config.codec, config.fmtp)
         codecs = {number: self._receiver.known(number, name) or codec(name) for number, name in config.receive_types}
+        if old is not None and old.receive_types != config.receive_types:
+            # RFC 3264 8.3.2: what the far end sent before it knew is still under way; the numbers keep their meaning.
+            self._former = {number: name for number, name in old.receive_types if number not in codecs}
+        codecs |= {number: known for number, name in self._former.items() if (known := self._receiver.known(number, name))}
         if config.security is not None or self._path is not None:
             self._path_in_between().configure(config, now)
         self._config = config
@@ -225,7 +233,9 @@ class Stream:
                 other.steer(chosen)
         self._sender.configure(chosen, config.payload_type, max(1, round(config.ptime_ms / FRAME_MS)))
         self._keypad.clock = config.event_clock
-        self.rate = chosen.rate
+        if chosen.rate != self.rate:
+            self.rate = chosen.rate
+            self.near = self.said = SILENCE
         self._pauses = (self._pauses or Pauses()) if config.comfort_noise else None
         self._same_codec = frozenset(
             number for number, other in codecs.items() if other.name == chosen.name and not chosen.remembers
@@ -336,6 +346,13 @@ class Stream:
             self._ear = Ear(self.name, what, self._report)
         self._note_work()
 
+    def meter(self, interval_ms: int, duration_ms: int) -> None:
+        """Tell how loud both directions are, for a while; 0: no more."""
+        from offhook.media.meter import Meter  # only who looks pays for it
+
+        self._meter = Meter(interval_ms, duration_ms) if duration_ms > 0 else None
+        self._note_work()
+
     def record(self, recording: Recording, beep: Playback | None) -> None:
         """Start this recording, with `beep` played into the call."""
         self.recordings.start(recording)
@@ -429,6 +446,8 @@ class Stream:
         """Send the next step of a digit: an event, a tone, or between the digits what is said."""
         step = self._keypad.step()
         if not isinstance(step, tuple):
+            if step is not None and step is not SILENCE and len(step) != frame_bytes(self.rate):
+                step = SILENCE  # the rest of a tone that was made for the codec before this one
             self._say(step if step is not None else self._mix(mic))
         elif self._config is None or self._config.telephone_event is None:
             self._keypad.stop("telephone-event was not negotiated")
@@ -446,7 +465,7 @@ class Stream:
             sender.say(sender.silence if near is SILENCE else sender.codec.encode(near))
         else:
             sender.speak(near)
-        if self.recordings or self._tapped:
+        if self.recordings or self._tapped or self._meter is not None:
             self._record(near)
 
     def _note_work(self) -> None:
@@ -454,7 +473,7 @@ class Stream:
         others = bool(
             self.sound or self.bridge or self._voices or self.playlist or self.recordings or self.taps or self.tapping
             or self._tapped or self._keypad.active or not self._sender.plain or not self._sends
-            or self._pauses is not None
+            or self._pauses is not None or self._meter is not None
         )  # fmt: skip
         self._has_work = others or self._loopback or bool(self._far_shares) or self._ear is not None
         self._echoes = self._loopback and not others
@@ -482,10 +501,20 @@ class Stream:
 
     def _record(self, near: bytes) -> None:
         self.near = near
+        if self._meter is not None:
+            self._measure(self._meter, near)
         if self.recordings:
             self.recordings.take(self)
             if not self.recordings:
                 self._note_work()
+
+    def _measure(self, meter: Meter, near: bytes) -> None:
+        meter.feed(near, self.far)
+        if meter.due:
+            self._report(StreamLevels(self.name, *meter.take()))
+        if meter.over:
+            self._meter = None
+            self._note_work()
 
     # --- now and then ----------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from offhook.errors import InvalidState
+from offhook.media.formats import Format
 from offhook.media.messages import Candidate, Detection, Direction, StreamConfig, StreamStats
 from offhook.media.security import Security
 from offhook.phone.model import CallDirection, CallEnd, CallMedia, CallState, CallView, Diversion, HeaderList, Party, wall
@@ -84,7 +85,8 @@ class Call:
 
     `waiting` holds what an outgoing call still lacks before its INVITE: "registration", "address", "port".
     `on_step` is told the state before. `want_hold` is what the person wants, `offered_hold` what our open offer says; the
-    machine's state is what was agreed. `recording` is the oldest that runs. A call that is `off_card` taps another.
+    machine's state is what was agreed. So with the codecs, where None is "as they are". `formats` are those of our earlier
+    descriptions, where the codecs have changed. `recording` is the oldest that runs. A call that is `off_card` taps another.
     """
 
     id: str
@@ -118,6 +120,9 @@ class Call:
     early_hold: bool = False  # our hold was agreed before the call was answered
     moved: bool = False
     codecs: tuple[str, ...] = ()
+    codecs_wanted: tuple[str, ...] | None = None
+    codecs_offered: tuple[str, ...] | None = None
+    formats: tuple[Format, ...] = ()
     early: dict[str, Body] = field(default_factory=dict)
     remote_offer: bytes | None = None
     local_offer: bytes = b""

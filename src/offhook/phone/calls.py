@@ -7,11 +7,11 @@ from collections.abc import Callable
 from offhook.errors import InvalidState
 from offhook.phone.call import OUTGOING_UNANSWERED, Call
 from offhook.phone.closing import Closing
-from offhook.phone.commands import Accepted, CallStats, GetCall, Hangup, HangupAll, Hold, Resume, ToggleHold
+from offhook.phone.commands import Accepted, CallStats, GetCall, Hangup, HangupAll, Hold, Resume, SetCodecs, ToggleHold
 from offhook.phone.desk import Desk
 from offhook.phone.headers import extra_headers
 from offhook.phone.model import CallState, CallView, StatsView
-from offhook.phone.offers import Offers
+from offhook.phone.offers import Offers, check_codecs
 
 
 class Calls:
@@ -65,6 +65,12 @@ class Calls:
         """Hold or resume."""
         call = self._changeable(command.call)
         return self.resume(Resume(call=call.id)) if call.want_hold else self.hold(Hold(call=call.id))
+
+    def set_codecs(self, command: SetCodecs) -> Accepted:
+        """Offer a call other codecs."""
+        check_codecs(command.codecs)
+        call = self.desk.find(command.call)
+        return Accepted(call=call.id, operation=self.offers.change_codecs(call, command.codecs))
 
     def get_call(self, command: GetCall) -> Accepted:
         """Answer how a call is, or was."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec import structs
+
 from offhook.errors import CommandError, InvalidArgument, InvalidState, MediaNegotiationFailed, ParseError, TooManyCalls
 from offhook.media.codecs.kinds import missing
 from offhook.media.messages import ConfigureStream, OpenStream, StreamConfig
@@ -14,7 +16,9 @@ from offhook.media.negotiate import (
     make_answer,
     make_offer,
     media_address,
+    receivable,
     remote_direction,
+    used_formats,
 )
 from offhook.phone.call import Call, CallInput
 from offhook.phone.desk import Desk
@@ -87,10 +91,11 @@ class Offers:
         self.take_port(call)
         return self.reach.lacks(call)
 
-    def _local(self, call: Call) -> LocalMedia:
+    def _local(self, call: Call, *, offering: bool = False) -> LocalMedia:
         security = self.secrecy.of(call)
+        codecs = call.codecs_offered if offering and call.codecs_offered is not None else call.codecs
         plain = LocalMedia(
-            call.address, call.port, self._codecs(call), security=security, rtcp_mux=security.keying == "dtls",
+            call.address, call.port, codecs or self._usual_codecs(call), security=security, rtcp_mux=security.keying == "dtls",
             extended_reports=self.desk.settings.extended_reports, comfort_noise=self.desk.settings.comfort_noise,
         )
         return self.reach.local(call, plain)
@@ -111,10 +116,10 @@ class Offers:
             then(call)
         self.routes.ask(call, Hop(host, None, "udp"), found)
 
-    def _codecs(self, call: Call) -> tuple[str, ...]:
-        """Return the codecs of the call: its own, else its account's, else the phone's."""
+    def _usual_codecs(self, call: Call) -> tuple[str, ...]:
+        """Return the codecs of a call that has none of its own: its account's, else the phone's."""
         account = self.desk.accounts.get(call.account)
-        return call.codecs or (account.settings.codecs if account is not None else ()) or self.codecs
+        return (account.settings.codecs if account is not None else ()) or self.codecs
 
     def check(self, call: Call, offer: bytes) -> None:
         """Say before anybody is asked whether the call's offer could be answered; raises as `answer` does."""
@@ -131,8 +136,9 @@ class Offers:
         self._new_version(call)
         direction = call.our_direction(hold)
         call.local_offer = make_offer(
-            self._local(call), call.sdp_id, call.sdp_version, direction=direction, previous=call.local_sdp
-        )
+            self._local(call, offering=True), call.sdp_id, call.sdp_version, direction=direction, previous=call.local_sdp,
+            earlier=call.formats,
+        )  # fmt: skip
         call.local_sdp = call.local_offer
         return Body(SDP_TYPE, call.local_offer)
 
@@ -153,7 +159,7 @@ class Offers:
 
     def accept(self, call: Call, answer: bytes) -> None:
         """Set the stream after the far end's `answer` to our latest offer; raises as `answer` does."""
-        self.configure(call, accept_answer(self._local(call), call.local_offer, answer), call.local_offer)
+        self.configure(call, accept_answer(self._local(call, offering=True), call.local_offer, answer), call.local_offer)
 
     def configure(self, call: Call, config: StreamConfig, ours: bytes) -> None:
         """Start the stream, or change it, if anything differs. `ours` is our part of what was agreed."""
@@ -188,18 +194,52 @@ class Offers:
             return
         if call.want_hold == call.held_by_us and not call.moved:
             self._conclude(call)
-            return
-        wanted = call.want_hold
+            if call.codecs_wanted is None:
+                return
+            call.codecs_offered = call.codecs_wanted  # one change in each offer: so it is clear what a refusal refuses
+        wanted, before = call.want_hold, (call.local_offer, call.local_sdp)
         refusal = self.desk.attempt(Reoffer(call.id, self.offer(call, hold=wanted)))
-        if refusal is None:
-            call.offered_hold, call.moved = wanted, False
-        else:
+        if refusal is not None:
+            call.codecs_offered = None
+            call.local_offer, call.local_sdp = before
             self.desk.after(call, "offer", RETRY_OFFER, self.reconcile)
+            return
+        call.offered_hold, call.moved = wanted, False
+        if call.codecs_offered is not None:
+            self._hear_offered(call, before[1])
 
     def move(self, call: Call) -> None:
         """Tell the far end, by an offer that changes nothing else, that the call goes on at our new address."""
         call.moved = True
         self.reconcile(call)
+
+    # --- another list of codecs
+
+    def change_codecs(self, call: Call, codecs: tuple[str, ...]) -> str:
+        """Offer other codecs, () those the call has by itself; returns the operation's id. Refused unless it may change."""
+        if not self.may_change(call):
+            raise InvalidState(f"call {call.id} is {call.state}, not connected")
+        self.desk.finish(call, "codecs", error="overtaken by a later command")
+        started = self.desk.begin("set_codecs", call, "codecs")
+        call.codecs_wanted = codecs
+        self.reconcile(call)
+        return started
+
+    def _hear_offered(self, call: Call, before: bytes) -> None:
+        """Understand what we have just offered: packets of it may come before the answer."""
+        call.formats = used_formats(before, call.formats)
+        if call.config is None:
+            return
+        known = dict(call.config.receive_types)
+        more = tuple(each for each in receivable(self._local(call, offering=True), call.local_offer) if each[0] not in known)
+        call.config = structs.replace(call.config, receive_types=(*call.config.receive_types, *more))
+        self.desk.media(ConfigureStream(call.id, call.config))
+
+    def _codecs_decided(self, call: Call, codecs: tuple[str, ...], *, error: str = "", status: int = 0) -> None:
+        """The far end has taken these codecs, or has not; the command that asked for them is over, unless it was overtaken."""
+        if call.codecs_wanted == codecs:
+            call.codecs_wanted = None
+            self.desk.finish(call, "codecs", error=error, sip_status=status)
 
     def _conclude(self, call: Call) -> None:
         """What is wanted is agreed: end the operations that asked for it, and those that a later command overtook."""
@@ -222,15 +262,25 @@ class Offers:
     def answered(self, event: OfferAnswered, call: Call) -> None:
         """Our offer was answered: hold or resume is agreed."""
         offered, call.offered_hold = call.offered_hold, None
+        codecs = call.codecs_offered
         try:
             self.accept(call, event.body.data)
         except (MediaNegotiationFailed, ParseError) as error:
-            self._failed(call, offered, 488, str(error))
+            call.codecs_offered = None
+            if codecs is None:
+                self._failed(call, offered, 488, str(error))
+            else:  # the far end believes in something else now: say again what holds
+                self._codecs_decided(call, codecs, error=str(error), status=488)
+                self.move(call)
             return
+        if codecs is not None:
+            call.codecs, call.codecs_offered = codecs, None
         if offered is not None and offered == call.held_by_us:
             self.desk.emit(CallUpdated(call=call.view()))
         elif offered is not None:
             self._agreed(call, offered)
+        if codecs is not None:
+            self._codecs_decided(call, codecs)
         call.early.clear()  # what was agreed before is outdated
         self._follow_remote(call, event.body.data)
         self.reconcile(call)
@@ -260,6 +310,11 @@ class Offers:
     def failed(self, event: OfferFailed, call: Call) -> None:
         """Our offer was refused: the call is as before."""
         offered, call.offered_hold = call.offered_hold, None
+        codecs, call.codecs_offered = call.codecs_offered, None
+        if codecs is not None:
+            self._codecs_decided(call, codecs, error=event.reason or "refused", status=event.status)
+            self.reconcile(call)
+            return
         if offered is not None and offered == call.held_by_us and call.want_hold == offered:
             if event.status == 503:  # nobody can be reached at this moment: the network may not be there yet
                 self.desk.after(call, "offer", MOVE_AGAIN, self.move)
@@ -271,7 +326,7 @@ class Offers:
         self.desk.emit(CallHoldFailed(call=call.view(), sip_status=status, reason=reason))
         if offered is not None:
             self.desk.finish(call, "hold" if offered else "resume", error=reason or "refused", sip_status=status)
-        self._conclude(call)
+        self.reconcile(call)
 
     # --- what the far end offers
 

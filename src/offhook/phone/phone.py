@@ -29,6 +29,7 @@ from offhook.phone.dialplan import target_uri
 from offhook.phone.digits import Digits
 from offhook.phone.incoming import Incoming
 from offhook.phone.listening import Listening
+from offhook.phone.meters import Meters
 from offhook.phone.model import Snapshot
 from offhook.phone.offers import Offers
 from offhook.phone.outgoing import Outgoing
@@ -132,6 +133,7 @@ class Phone:
         self.playing = Playing(self.desk)
         self.recordings = Recordings(self.desk)
         self.listening = Listening(self.desk)
+        self.meters = Meters(self.desk)
         self.taps = Taps(self.desk)
         self.conferences = Conferences(self.desk)
         self.streams = Streams(self.desk, self.closing)
@@ -284,6 +286,7 @@ class Phone:
             c.Hold: self.calls.hold,
             c.Resume: self.calls.resume,
             c.ToggleHold: self.calls.toggle_hold,
+            c.SetCodecs: self.calls.set_codecs,
             c.Mute: sound.mute,
             c.Unmute: sound.mute,
             c.ToggleMute: sound.toggle_mute,
@@ -307,6 +310,7 @@ class Phone:
             c.PauseRecord: self.recordings.pause,
             c.ListRecordings: self.recordings.list,
             c.Detect: self.listening.detect,
+            c.MeterCall: self.meters.meter,
             c.Tap: self.taps.start,
             c.StopTap: self.taps.stop,
             c.ListTaps: self.taps.list,
@@ -427,6 +431,7 @@ class Phone:
             media.SpeechStopped: for_stream(self.listening.speech_stopped),
             media.ToneHeard: for_stream(self.listening.tone_heard),
             media.AnswerJudged: for_stream(self.listening.judged),
+            media.StreamLevels: for_stream(self.meters.measured),
             media.DigitSent: for_stream(self.digits.sent),
             media.DigitsDone: for_stream(self.digits.done),
             media.PlaybackStarted: for_stream(self.playing.began),

@@ -74,6 +74,12 @@ def _codecs(use: Invocation) -> Params:
     return {"codecs": names} if names else {}
 
 
+def codecs(use: Invocation) -> int:
+    """Change the codecs of a call."""
+    names = [name for name in use.text("names").replace(",", " ").split() if name]
+    return perform(use, "set_codecs", {"codecs": names, "call": use.text("call")}, "changing codecs", "changed")
+
+
 def _pair(use: Invocation, header: str) -> list[str]:
     name, colon, value = header.partition(":")
     if not colon or not name.strip():

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+
 from offhook.cli import render
-from offhook.cli.actions.common import absolute, listing, perform, show
+from offhook.cli.actions.common import absolute, listing, perform, say, show
+from offhook.cli.outcome import DONE
 from offhook.cli.parsing import usage_error
+from offhook.control.client import NoPhone, Refused, TimedOut
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +20,8 @@ if TYPE_CHECKING:
 
     Params = dict[str, Any]
 
+MOST_SHOWN = 3600.0
+"""Seconds that a meter runs at most."""
 
 
 def volume(use: Invocation) -> int:
@@ -95,6 +102,33 @@ def play(use: Invocation) -> int:
     params |= {"duration_ms": use.whole("duration"), "loop": use.flag("loop"), "gain_db": use.number("gain") or 0.0}
     params["mode"] = "queue" if use.flag("queue") else "mix" if use.flag("mix") else "replace"
     return perform(use, "play", params, "playing", "played")
+
+
+def levels(use: Invocation) -> int:
+    """Show how loud a call is, one line for each interval, until the call or the time is over."""
+    seconds = use.number("timeout")
+    use.client.subscribe("call.level", "call.ended")
+    wanted = {"call": use.text("call"), "interval_ms": use.whole("interval", 200)}
+    call = use.client.request("meter_call", **wanted, seconds=MOST_SHOWN if seconds is None else seconds)["call"]
+    shown = 0
+    try:
+        for event in use.client.events(seconds):
+            if event.get("subject") != f"calls/{call}":
+                continue
+            if event["type"] == "call.ended":
+                break
+            say(json.dumps(event, ensure_ascii=False) if use.json else render.level_line(event))
+            shown += 1
+            if shown == use.whole("count"):
+                break
+    except TimedOut:
+        if not shown:
+            raise
+        return DONE
+    finally:
+        with contextlib.suppress(Refused, NoPhone):  # the call may be over, and the phone gone
+            use.client.request("meter_call", call=call, seconds=0)
+    return DONE
 
 
 def _of_calls(use: Invocation, operation: str, line: Callable[[Params], str], nothing: str) -> int:

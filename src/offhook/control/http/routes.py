@@ -156,6 +156,8 @@ ROUTES: tuple[Route, ...] = (
     _call("hangup", "hangup"),
     _call("hold", "hold"),
     _call("resume", "resume"),
+    _call("codecs", "set_codecs"),
+    _call("meter", "meter_call"),
     _call("mute", "mute", "Send silence in place of the microphone in this call."),
     _call("unmute", "unmute", "Undo mute in this call."),
     _call("dtmf", "send_dtmf"),

@@ -50,6 +50,7 @@ from offhook.media.messages.sound import (
     AnswerJudged,
     Detect,
     Judgement,
+    MeterStream,
     PausePlayback,
     PauseRecording,
     PlaybackDone,
@@ -64,6 +65,7 @@ from offhook.media.messages.sound import (
     StartRecording,
     StopPlayback,
     StopRecording,
+    StreamLevels,
     ToneHeard,
 )
 from offhook.media.messages.streams import (
@@ -117,14 +119,14 @@ from offhook.media.messages.vocabulary import (
 MediaCommand: TypeAlias = (
     PlaceStream | OpenStream | ConfigureStream | GatherCandidates | CloseStream | AttachSound | SetLoopback | SetBridge
     | SetStreamMute | SendDigits | StartPlayback | PausePlayback | StopPlayback | SetMusic | SetTap | StartRecording
-    | PauseRecording | StopRecording | Detect | SetLevels | SelectDevice | PlayLocalTone | ListDevices | AudioCommand
-    | CardCommand
+    | PauseRecording | StopRecording | Detect | MeterStream | SetLevels | SelectDevice | PlayLocalTone | ListDevices
+    | AudioCommand | CardCommand
 )
 MediaReport: TypeAlias = (
     PortsReady | StreamFailed | StreamStalled | StreamResumed | StreamStats | StreamSecured | CandidatesGathered | StreamRouted
     | StreamClosed | DigitReceived | SpeechStarted | SpeechStopped | ToneHeard | AnswerJudged | DigitSent | DigitsDone
     | PlaybackStarted | PlaybackDone | RecordingStarted | RecordingDone | DevicesListed | DeviceFailed | DeviceRecovered
-    | EngineTrouble | EngineLoad | AudioFrames | AudioReport | VoiceReport
+    | EngineTrouble | EngineLoad | AudioFrames | AudioReport | VoiceReport | StreamLevels
 )
 
 __all__ = [
@@ -176,6 +178,7 @@ __all__ = [
     "MediaCommand",
     "MediaReport",
     "MeterLevels",
+    "MeterStream",
     "MicrophoneTested",
     "OpenAudio",
     "OpenStream",
@@ -210,6 +213,7 @@ __all__ = [
     "StreamConfig",
     "StreamFailed",
     "StreamId",
+    "StreamLevels",
     "StreamResumed",
     "StreamRouted",
     "StreamSecured",

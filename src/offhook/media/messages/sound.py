@@ -51,6 +51,22 @@ class StopPlayback(Struct, frozen=True):
     playback: str
 
 
+class MeterStream(Struct, frozen=True):
+    """Report StreamLevels each `interval_ms` for `duration_ms`; 0 stops it. A later one replaces the former."""
+
+    stream: StreamId
+    interval_ms: int
+    duration_ms: int
+
+
+class StreamLevels(Struct, frozen=True):
+    """How loud what was sent (`near`) and what was heard (`far`) were since the last report, in dBov, -96 for silence."""
+
+    stream: StreamId
+    near_db: float
+    far_db: float
+
+
 class SetMusic(Struct, frozen=True):
     """Let the far end hear this, over and over, as long as nothing else is played (while it is on hold); none ends it.
 

@@ -27,6 +27,7 @@ from offhook.phone.commands.calls import (
     SendDtmf,
     SendInfo,
     SendMessage,
+    SetCodecs,
     ToggleHold,
     ToggleMute,
     Transfer,
@@ -61,6 +62,7 @@ from offhook.phone.commands.sound import (
     ListTaps,
     Loopback,
     MeterAudio,
+    MeterCall,
     MuteMember,
     OpenAudio,
     PausePlay,
@@ -100,11 +102,11 @@ from offhook.phone.commands.system import (
 )
 
 COMMANDS: tuple[type[Command], ...] = (
-    Dial, Answer, Reject, Redirect, Hangup, HangupAll, Hold, Resume, ToggleHold, Mute, Unmute, ToggleMute, SendDtmf, Transfer,
-    TransferAttended, AcceptTransfer, RejectTransfer, SendInfo, SendMessage, GetCall, CallStats, ListCalls, Decide, OpenAudio,
-    CloseAudio, StreamAudio, StopAudioStream, ListAudioStreams,
-    Play, StopPlay, PausePlay, ListPlaybacks, Record, StopRecord, PauseRecord, ListRecordings, Detect, Tap, StopTap, ListTaps,
-    Loopback,
+    Dial, Answer, Reject, Redirect, Hangup, HangupAll, Hold, Resume, ToggleHold, SetCodecs, Mute, Unmute, ToggleMute, SendDtmf,
+    Transfer, TransferAttended, AcceptTransfer, RejectTransfer, SendInfo, SendMessage, GetCall, CallStats, ListCalls, Decide,
+    OpenAudio, CloseAudio, StreamAudio, StopAudioStream, ListAudioStreams,
+    Play, StopPlay, PausePlay, ListPlaybacks, Record, StopRecord, PauseRecord, ListRecordings, Detect, MeterCall,
+    Tap, StopTap, ListTaps, Loopback,
     CreateConference, JoinConference, LeaveConference, MuteMember, UnmuteMember, EndConference, ListConferences,
     CreateWatch, DeleteWatch, ListWatches, Pickup,
     SetVolume, VolumeUp, VolumeDown, SetMicVolume, SetDevice, SetVoice, MeterAudio, TestDevice, ListDevices, GetAudio,

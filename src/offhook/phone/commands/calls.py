@@ -115,6 +115,17 @@ class ToggleHold(Command, frozen=True, kw_only=True):
     call: str = ""
 
 
+class SetCodecs(Command, frozen=True, kw_only=True):
+    """Go on with other codecs, offered in this order; sound goes on meanwhile. Succeeds when the far end agrees.
+
+    The far end chooses among them: the call's `media.codec` (`call.updated`) says what it took. Where it refuses, the call goes
+    on as it was. An empty list stands for the account's or the phone's codecs.
+    """
+
+    codecs: tuple[str, ...]
+    call: str = ""
+
+
 class Mute(Command, frozen=True, kw_only=True):
     """Send silence in place of the microphone: in one call, or with no `call` in all calls, present and future."""
 

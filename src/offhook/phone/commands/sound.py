@@ -172,6 +172,18 @@ class Detect(Command, frozen=True, kw_only=True):
     scope: ClassVar[Scope] = "media"
 
 
+class MeterCall(Command, frozen=True, kw_only=True):
+    """Tell how loud a call is (`call.level`), both ways, each `interval_ms`, for `seconds`; 0 ends it.
+
+    Say it again to go on; a later one replaces the former. It ends with the call. At most 20 calls are metered at once.
+    """
+
+    call: str = ""
+    interval_ms: int = 200
+    seconds: float = 60.0
+    scope: ClassVar[Scope] = "media"
+
+
 class Tap(Command, frozen=True, kw_only=True):
     """Let the call `by` hear what is said on some sides of another call, and speak to some: monitor, whisper, barge in.
 

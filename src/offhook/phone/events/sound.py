@@ -238,6 +238,16 @@ class ToneDetected(CallEvent, frozen=True, kw_only=True):
     duration_ms: int
 
 
+class CallLevel(CallEvent, frozen=True, kw_only=True):
+    """How loud a call is, in dB against full scale (dBov; -96 is silence): `near_db` what we send, `far_db` what we hear.
+
+    Told while `meter_call` asks for it.
+    """
+
+    near_db: float
+    far_db: float
+
+
 class TapEvent(CallEvent, frozen=True, kw_only=True):
     """An event about the call that is listened to, with the tap."""
 
