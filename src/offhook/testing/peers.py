@@ -441,15 +441,16 @@ def kamailio(
     )
     try:
         process.wait_until(lambda: port_taken(port, socket.SOCK_DGRAM), "listening")
-        process.wait_until(lambda: _accepts(port), "listening")
+        process.wait_until(lambda: accepts(port), "listening")
         if certificate is not None:
-            process.wait_until(lambda: _accepts(port + 1), "listening for TLS")
+            process.wait_until(lambda: accepts(port + 1), "listening for TLS")
         yield Kamailio(process, port, port + 1 if certificate is not None else 0)
     finally:
         process.stop()
 
 
-def _accepts(port: int) -> bool:
+def accepts(port: int) -> bool:
+    """Say whether something takes TCP connections there."""
     try:
         socket.create_connection((LOOPBACK, port), 1.0).close()
     except OSError:
@@ -582,7 +583,7 @@ def coturn(
     try:
         if inside is None:
             process.wait_until(lambda: port_taken(port, socket.SOCK_DGRAM), "listening")
-            process.wait_until(lambda: _accepts(port), "listening")
+            process.wait_until(lambda: accepts(port), "listening")
         else:
             process.wait_until(lambda: "SQLite DB connection success" in process.log.read_text("utf-8", "replace"), "listening")
         yield Coturn(process, port, user, password)
