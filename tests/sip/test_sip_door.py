@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from offhook.sip import events
 from offhook.sip.door import RINGING_ALL, RINGING_EACH, TELL_EVERY, TOLD_APART, Rules
@@ -189,6 +190,23 @@ def test_a_server_is_known_by_what_its_name_was_resolved_to() -> None:
     target.core.receive(Resolved(query.query, flows), target.now)
     target.drain()
     assert statuses(target.shoot()) == [200]
+
+
+def test_each_server_of_an_account_is_known_and_none_that_it_has_no_more() -> None:
+    target = Target(CLOSED)
+    named, literal = Uri.parse("sip:one.example;lr"), Uri.parse("sip:198.51.100.8;lr")
+    identity = events.Identity("a", NameAddr.parse("<sip:alice@pbx.example>"), contact_user="abc", proxy=named,
+                               proxies=(named, literal))
+    target.core.execute(events.SetIdentity(identity), 0.0)
+    target.core.execute(events.Register("a"), 0.0)
+    (query,) = [each for each in target.drain() if isinstance(each, events.Resolve)]
+    target.core.receive(Resolved(query.query, (Flow("udp", OURS, ("198.51.100.7", 5060)),)), 0.0)
+    target.drain()
+    for host in ("198.51.100.7", "198.51.100.8"):
+        assert statuses(target.shoot(host=host)) == [200]
+    target.core.execute(events.SetIdentity(structs.replace(identity, proxies=(named,))), 0.0)
+    assert statuses(target.shoot(host="198.51.100.7")) == [200]
+    assert statuses(target.shoot(host="198.51.100.8")) == []
 
 
 @pytest.mark.parametrize("method", ["BYE", "NOTIFY", "REFER", "INFO", "UPDATE", "INVITE"])
