@@ -11,6 +11,7 @@ from offhook.sip.dialog import Dialog, key_of
 from offhook.sip.events import Body
 from offhook.sip.message import Request, Response
 from offhook.sip.outgoing import Outgoing
+from offhook.sip.part import Part
 from offhook.sip.session_timer import is_too_small
 from offhook.sip.stack import ALLOW, body_of
 from offhook.sip.timers import TIMEOUT, Timer
@@ -42,16 +43,16 @@ class OfferState(IntEnum):
 _FOR_US_TO_ANSWER: Final = frozenset({OfferState.RECEIVED, OfferState.UPDATE_RECEIVED, OfferState.WANTED})
 
 
-class Offers:
+class Offers(Part):
     """The offers of one session: one open at a time."""
 
     __slots__ = (
-        "_agreed_in", "_by_update", "_glare", "_glare_count", "_refresh", "_server", "owner", "renewed", "sent", "session",
+        "_agreed_in", "_by_update", "_glare", "_glare_count", "_refresh", "_server", "owner", "renewed", "sent",
         "settled", "state",
     )  # fmt: skip
 
     def __init__(self, session: Session) -> None:
-        self.session = session
+        super().__init__(session)
         self.state = OfferState.NONE
         self.owner = False  # whether we chose the Call-ID
         self.settled = False  # the INVITE's own offer was answered before its final answer, and acknowledged

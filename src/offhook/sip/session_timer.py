@@ -10,6 +10,7 @@ from offhook.sip.events import HeaderList
 from offhook.sip.headers import parse_number
 from offhook.sip.message import Request, Response
 from offhook.sip.outgoing import Outgoing
+from offhook.sip.part import Part
 from offhook.sip.timers import Timer
 
 if TYPE_CHECKING:
@@ -63,13 +64,13 @@ def is_too_small(request: Request, least: int) -> bool:
     return asked is not None and asked[0] < least and supports_timer(request)
 
 
-class SessionTimer:
+class SessionTimer(Part):
     """The timer of one session. Every INVITE and UPDATE, from either side, agrees upon it anew."""
 
-    __slots__ = ("_expires_at", "_too_small", "interval", "is_refresher", "least", "peer_takes_update", "session", "timer")
+    __slots__ = ("_expires_at", "_too_small", "interval", "is_refresher", "least", "peer_takes_update", "timer")
 
     def __init__(self, session: Session) -> None:
-        self.session = session
+        super().__init__(session)
         policy = session.stack.policy
         self.interval = policy.session_expires
         self.least = LEAST

@@ -10,6 +10,7 @@ from offhook.sip import events
 from offhook.sip.events import Body, HeaderList, RequestId
 from offhook.sip.message import REASON_PHRASES, Request, Response
 from offhook.sip.outgoing import Outgoing
+from offhook.sip.part import Part
 from offhook.sip.timers import TIMEOUT, Timer
 from offhook.sip.transactions import ServerTransaction
 from offhook.sip.uri import NameAddr, Uri
@@ -34,13 +35,13 @@ def parse_sipfrag(body: bytes) -> tuple[int, str]:
     return int(match[1]), match[2].decode("utf-8", "replace").strip()
 
 
-class Transfers:
+class Transfers(Part):
     """The transfers of one session: at most one of ours at a time, any number asked of us."""
 
-    __slots__ = ("_accepted", "_asked", "_count", "_timer", "_unsent", "_waiting", "session")
+    __slots__ = ("_accepted", "_asked", "_count", "_timer", "_unsent", "_waiting")
 
     def __init__(self, session: Session) -> None:
-        self.session = session
+        super().__init__(session)
         self._waiting = False  # our REFER is under way and its last word not heard
         self._unsent: HeaderList = ()  # the REFER that waits for the ACK
         self._timer: Timer | None = None
