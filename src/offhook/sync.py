@@ -631,6 +631,17 @@ class CallHandle(Twin[api.CallHandle]):
         """Return the call's recordings, also those that are over."""
         return self._run(self._inner.recordings())
 
+    def capture(self, *, seconds: float = 600.0, keys: bool = False) -> None:
+        """Keep the packets of the call's sound as they are on the wire: `offhook call pcap ID FILE --media` writes them.
+
+        They stay in memory, 16 MB of them at most. With `keys`, those that open an encrypted call's packets are kept, too.
+        """
+        self._run(self._inner.capture(seconds=seconds, keys=keys))
+
+    def stop_capture(self) -> None:
+        """End a capture; what there is of it can still be had. Raises NotFound where there is none."""
+        self._run(self._inner.stop_capture())
+
     def detect(self, *what: Detection) -> None:
         """Listen to the far end for "dtmf", "tones", "beep", "vad" and "amd", and for nothing else; without any, end it.
 

@@ -99,7 +99,7 @@ op update_contact contact=ct_1 details:={"name":"Ada"} | op import_contacts cont
 watches | watches presence 1002 | watches remove w | pickup 1002
 op open_audio | op close_audio audio=aud_1 | stream wss://bot.example.org/calls | stream --stop as_1 | streams
 devices test ring | voice echo=on noise=off | op meter_audio seconds:=5
-playbacks | recordings | listen vad | levels --count 1 --timeout 0.1 | tap c_2 | tap --stop c_2 | taps
+playbacks | recordings | listen vad | capture | capture stop | levels --count 1 --timeout 0.1 | tap c_2 | tap --stop c_2 | taps
 """
 """A command line for each command; `op` where no verb of its own is worth having."""
 

@@ -19,10 +19,10 @@ def gate(backend: FakeBackend, now: list[float]) -> Gate:
 
 
 def test_every_command_has_a_scope_that_exists() -> None:
-    assert {command.scope for command in COMMANDS} == ALL_SCOPES
+    assert {command.scope for command in COMMANDS} == ALL_SCOPES - {"keys"}  # which is asked for besides: `capture`, `trace`
 
 
-@pytest.mark.parametrize("scope", sorted(ALL_SCOPES))
+@pytest.mark.parametrize("scope", sorted(ALL_SCOPES - {"keys"}))
 def test_a_scope_allows_its_commands_and_no_others(scope: c.Scope, backend: FakeBackend) -> None:
     client = Client("crm", frozenset({scope}))
     for command in (c.Status(), c.Dial(to="1"), c.Mute(), c.SetVolume(volume=1), c.Record(), c.SetDnd(enabled=True), c.Quit()):
@@ -60,6 +60,19 @@ def test_every_change_is_audited_and_reading_is_not(backend: FakeBackend) -> Non
         AuditCommand(client="crm", command="dial", outcome="line-busy", to="1002", detail="a call is in the way"),
     ]
     assert backend.causes[:2] == [Cause(client="crm"), Cause(client="crm", request_id="r1")]
+
+
+def test_keys_have_a_scope_of_their_own_and_their_capture_is_told(backend: FakeBackend) -> None:
+    door, recorder, owner = gate(backend, [0.0]), Client("crm", frozenset({"read", "record"})), Client("owner")
+    door.execute(c.Capture(), recorder)
+    with pytest.raises(Forbidden, match="keys"):
+        door.execute(c.Capture(keys=True), recorder)
+    with pytest.raises(Forbidden, match="record"):
+        door.execute(c.Capture(keys=True), Client("k", frozenset({"keys"})))
+    door.execute(c.Capture(keys=True), owner)
+    said = [(event.client, event.outcome, event.detail) for event in backend.said if isinstance(event, AuditCommand)]
+    assert [each[:2] for each in said] == [("crm", "accepted"), ("crm", "forbidden"), ("k", "forbidden"), ("owner", "accepted")]
+    assert (said[0][2], said[3][2]) == ("", "with keys")
 
 
 def test_no_audit_event_shows_a_secret(backend: FakeBackend) -> None:

@@ -143,7 +143,7 @@ def answers() -> Iterator[tuple[Command, c.Accepted]]:
         c.SetVolume(volume=3), c.VolumeUp(), c.VolumeDown(steps=2), c.SetMicVolume(volume=4), c.ToggleMute(), c.Mute(),
         c.Unmute(), c.Mute(call=call), c.Unmute(call=call), c.SetDevice(kind="input", device="mic-2"), c.Play(tone="440"),
         c.PausePlay(), c.ListPlaybacks(), c.StopPlay(), c.Record(), c.PauseRecord(), c.StopRecord(), c.ListRecordings(),
-        c.Loopback(), c.Detect(what=("vad",)), c.MeterCall(), c.ListTaps(), c.SetVoice(),
+        c.Capture(), c.StopCapture(), c.Loopback(), c.Detect(what=("vad",)), c.MeterCall(), c.ListTaps(), c.SetVoice(),
         c.OpenAudio(), c.CloseAudio(audio="aud_1"), c.StreamAudio(url="wss://bot.example.org"), c.ListAudioStreams(),
         c.StopAudioStream(stream="as_1"), c.CreateConference(id="r", calls=(call,)), c.ListConferences(),
         c.MuteMember(call=call), c.UnmuteMember(call=call), c.LeaveConference(call=call), c.CreateConference(id="r"),

@@ -9,7 +9,7 @@ import pytest
 
 from offhook.errors import SetupError
 from offhook.storage import tokens as tokens_module
-from offhook.storage.tokens import SCOPES, TokenFile, token_for_user
+from offhook.storage.tokens import SCOPES, USUAL, TokenFile, token_for_user
 from offhook.testing.sharing import read_by_others, share
 
 
@@ -121,7 +121,8 @@ def test_the_user_gets_a_token_once(tokens: TokenFile, tmp_path: Path) -> None:
     secret = file.read_text().strip()
     found = tokens.find(secret)
     assert found is not None
-    assert (found.name, found.scopes) == ("user", SCOPES)
+    assert (found.name, found.scopes) == ("user", USUAL)
+    assert set(SCOPES) - set(USUAL) == {"keys"}
     assert not read_by_others(file)
     assert token_for_user(tokens, file)
     assert file.read_text().strip() == secret

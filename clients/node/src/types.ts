@@ -372,7 +372,7 @@ export interface AuditDenied {
 /** Whose token it is, and what it allows. */
 export interface AuthenticateAnswer {
   client: string;
-  scopes: ("admin" | "call" | "config" | "media" | "read" | "record")[];
+  scopes: ("admin" | "call" | "config" | "keys" | "media" | "read" | "record")[];
 }
 
 /** Say who you are, where no header could. */
@@ -588,6 +588,63 @@ export interface Capabilities {
   operations: string[];
   events: string[];
   codecs: string[];
+}
+
+/**
+ * Keep the packets of the call's sound as they are on the wire, for `trace` with `media`. The call is heard as before.
+ *
+ * It ends by itself after `seconds`, with 16 MB, and with the call. The packets stay in memory: of the latest captures, as
+ * many as fit in 64 MB. With `keys` those of an encrypted call are kept, too, which needs the scope keys, as does reading
+ * them (`capture_keys`). Once it is over (`capture.finished`) another one may take its place.
+ */
+export interface CaptureParams {
+  /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
+  call?: string;
+  /** Seconds after which it ends by itself. */
+  seconds?: number;
+  /** Keep the keys that open the packets of an encrypted call, too; needs the scope keys. */
+  keys?: boolean;
+}
+
+/** A capture is over: `packets` are kept, of `size` bytes with their headers of IP and UDP. */
+export interface CaptureFinished {
+  call: CallView;
+  reason: "call ended" | "engine failed" | "full" | "stopped" | "time";
+  packets: number;
+  size: number;
+}
+
+/** The keys of a call's sound, a secret; `text` has them as lines of a file. */
+export interface CaptureKeysAnswer {
+  call: string;
+  keys: CapturedKey[];
+  text: string;
+}
+
+/** Ask for the keys of a captured call. */
+export interface CaptureKeysRequest {
+  /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
+  call?: string;
+}
+
+/** The packets of the call's sound are kept from now on, for `seconds` at most; with `keys`, so are those that open them. */
+export interface CaptureStarted {
+  call: CallView;
+  seconds: number;
+  keys: boolean;
+}
+
+/**
+ * A key of encrypted sound: `key` is base64 of master key and salt, as after `inline:` in a=crypto (RFC 4568).
+ *
+ * It holds from `time` on; that of rtp is that of rtcp, too, where there is none for it.
+ */
+export interface CapturedKey {
+  time: string;
+  component: "rtcp" | "rtp";
+  direction: "received" | "sent";
+  suite: string;
+  key: string;
 }
 
 /** What brought an event about: the operation it belongs to, the client that asked and its own name for the request. */
@@ -1923,6 +1980,12 @@ export interface StopAudioStreamParams {
   stream: string;
 }
 
+/** End a capture; what there is of it can still be had. */
+export interface StopCaptureParams {
+  /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
+  call?: string;
+}
+
 /** Stop what plays into the call and what waits to be played: all of it, or one `playback`. */
 export interface StopPlayParams {
   /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
@@ -2209,11 +2272,18 @@ export interface TraceAnswer {
   pcap: string;
 }
 
-/** Ask for the SIP messages of a call, as objects, as a ladder of text, or as a pcap file in base64. */
+/**
+ * Ask for the SIP messages of a call, as objects, as a ladder of text, or as a pcap file in base64.
+ *
+ * `media`: the file holds the captured packets of its sound, too (scope record); `opened`: those that were encrypted in the
+ * clear, as far as keys were captured (scope keys).
+ */
 export interface TraceRequest {
   /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
   call?: string;
   format?: "json" | "pcap" | "text";
+  media?: boolean;
+  opened?: boolean;
 }
 
 /** One SIP message. Digest answers, SRTP keys and ICE passwords in `text` are masked. */
@@ -2603,6 +2673,8 @@ export interface EventData {
   "recording.resumed": RecordingResumed;
   "recording.finished": RecordingFinished;
   "recording.failed": RecordingFailed;
+  "capture.started": CaptureStarted;
+  "capture.finished": CaptureFinished;
   "vad.speech_started": VadSpeechStarted;
   "vad.speech_stopped": VadSpeechStopped;
   "amd.result": AmdResult;
@@ -2754,6 +2826,8 @@ export interface Operations {
   stop_record: { params: StopRecordParams; result: Accepted<RecordingAnswer> };
   pause_record: { params: PauseRecordParams; result: Accepted<null> };
   list_recordings: { params: ListRecordingsParams; result: Accepted<RecordingView[]> };
+  capture: { params: CaptureParams; result: Accepted<null> };
+  stop_capture: { params: StopCaptureParams; result: Accepted<null> };
   detect: { params: DetectParams; result: Accepted<null> };
   meter_call: { params: MeterCallParams; result: Accepted<null> };
   tap: { params: TapParams; result: Accepted<TapView> };
@@ -2806,6 +2880,7 @@ export interface Operations {
   help: { params: Nothing; result: HelpAnswer };
   snapshot: { params: Nothing; result: SnapshotNow };
   trace: { params: TraceRequest; result: TraceAnswer };
+  capture_keys: { params: CaptureKeysRequest; result: CaptureKeysAnswer };
   history: { params: HistoryRequest; result: HistoryPage };
   delete_history: { params: EntryRequest; result: Nothing };
   clear_history: { params: Nothing; result: Nothing };

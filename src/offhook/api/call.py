@@ -285,6 +285,17 @@ class CallHandle:
         found: tuple[RecordingView, ...] = (await self._do(c.ListRecordings(call=self.id))).value
         return found
 
+    async def capture(self, *, seconds: float = 600.0, keys: bool = False) -> None:
+        """Keep the packets of the call's sound as they are on the wire: `offhook call pcap ID FILE --media` writes them.
+
+        They stay in memory, 16 MB of them at most. With `keys`, those that open an encrypted call's packets are kept, too.
+        """
+        await self._do(c.Capture(call=self.id, seconds=seconds, keys=keys))
+
+    async def stop_capture(self) -> None:
+        """End a capture; what there is of it can still be had. Raises NotFound where there is none."""
+        await self._do(c.StopCapture(call=self.id))
+
     async def detect(self, *what: Detection) -> None:
         """Listen to the far end for "dtmf", "tones", "beep", "vad" and "amd", and for nothing else; without any, end it.
 

@@ -18,6 +18,7 @@ from offhook.control.outcomes import Outcomes
 from offhook.errors import CommandError, InvalidArgument, InvalidState, NotFound, SetupError
 from offhook.io import clock
 from offhook.io.audio_link import AudioLink, AudioLinks
+from offhook.io.captures import Captured, Captures
 from offhook.io.certificate import Certificate, available
 from offhook.io.engine import Engine, Subscriber
 from offhook.io.journal import Cause, Journal
@@ -27,7 +28,7 @@ from offhook.io.names import Names
 from offhook.io.system_ids import SystemIds
 from offhook.io.trace import TracedMessage
 from offhook.io.transport import Listeners, Transports
-from offhook.media.messages import AudioRate, MediaReport
+from offhook.media.messages import AudioRate, MediaReport, StreamCaptured, StreamKeys
 from offhook.phone.commands import Accepted, AddAccount, CloseAudio, Command, OpenAudio, Quit
 from offhook.phone.contacts import DirectoryListed
 from offhook.phone.events import CallEnded, Event, SystemError
@@ -124,6 +125,7 @@ class RunningPhone:
         self._closed = False
         self._searching: asyncio.Task[None] | None = None
         self.people = People(self.engine, self.phone.contacts, files.contacts, self._trouble)
+        self._captures = Captures()
         self._audio = AudioLinks(self.media.send, self.engine.report)
         self.media.set_audio_callback(self._audio.take)
         self.engine.subscribe(self._audio.see, CallEnded)
@@ -221,6 +223,9 @@ class RunningPhone:
         self._longest_lag = max(self._lag, self._longest_lag)
         if not self._closed:
             for report in found[1]:
+                if isinstance(report, StreamCaptured | StreamKeys):
+                    self._captures.take(report)
+                    continue
                 self._audio.note(report)
                 self.engine.report(report)
 
@@ -336,6 +341,10 @@ class RunningPhone:
     def traced(self, sip_call_id: str) -> list[TracedMessage]:
         """Return the SIP messages of a call that are still kept, oldest first."""
         return self.engine.trace.about(sip_call_id, clock.wall() - clock.now())
+
+    def captured(self, call: str) -> Captured | None:
+        """Return the captured packets of a call, None if there are none."""
+        return self._captures.about(call)
 
     def sip_messages(self) -> tuple[int, int]:
         """Return how many SIP messages were sent and received in this run."""

@@ -9,7 +9,7 @@ from offhook.cli.outcome import DONE, REFUSED, Ended
 from offhook.cli.parsing import Invocation, usage_error
 from offhook.errors import SetupError
 from offhook.storage.paths import paths
-from offhook.storage.tokens import SCOPES, Token, TokenFile
+from offhook.storage.tokens import USUAL, Token, TokenFile
 
 
 def run(use: Invocation) -> int:
@@ -25,7 +25,7 @@ def run(use: Invocation) -> int:
 
 def _create(use: Invocation, tokens: TokenFile) -> int:
     name = _name(use)
-    scopes = [scope for scope in use.text("scopes").replace(" ", "").split(",") if scope] or SCOPES
+    scopes = [scope for scope in use.text("scopes").replace(" ", "").split(",") if scope] or USUAL
     token = tokens.create(
         name, scopes, use.whole("calls-per-minute"), max_calls=use.whole("max-calls"), allow=use.texts("allow"),
         deny=use.texts("deny"),

@@ -39,8 +39,9 @@ VERBS: dict[str, Verb] = {
              codecs="NAMES", **_ONCE_ANSWERED),
         Verb("calls", "", "list the calls", calls.list_calls, group="calls"),
         Verb("call", "[call] [id] [file]", "show one call (call ID), all (call list), how good its sound is (call stats ID), "
-             "or its SIP messages: call trace ID, call pcap ID FILE", calls.get_call,
-             group="calls"),
+             "or its SIP messages: call trace ID, call pcap ID FILE; with captured sound: --media, in the clear: --opened; "
+             "the keys of a capture: call keys ID FILE", calls.get_call,
+             group="calls", media="flag", opened="flag"),
         Verb("answer", "[call]", "answer the ringing call", calls.answer, group="calls", **_WAIT, **_EXTRA,
              codecs="NAMES", no_hold="flag", **_ONCE_ANSWERED),
         Verb("reject", "[call]", "refuse the ringing call", calls.reject, group="calls", status="STATUS", **_EXTRA),
@@ -80,6 +81,8 @@ VERBS: dict[str, Verb] = {
         Verb("record", "[action]", "record the call: start, stop, pause, resume", sound.record, group="sound", call="CALL",
              file="FILE", format="wav|flac|mp3|opus", stereo="flag", max="SECONDS", beep="flag", recording="RECORDING"),
         Verb("recordings", "[call]", "list recordings, the latest finished ones included", sound.recordings, group="sound"),
+        Verb("capture", "[action]", "keep the packets of the call's sound for `call pcap`: start, stop; --keys: and what opens "
+             "them", sound.capture, group="sound", call="CALL", seconds="SECONDS", keys="flag"),
         Verb("listen", "[what...]", "listen for dtmf, tones, beep, vad (speech), amd (who answered); `listen off` ends it",
              sound.listen, group="sound", call="CALL"),
         Verb("levels", "[call]", "show how loud a call is, both ways, as it goes on", sound.levels, group="sound",

@@ -14,6 +14,7 @@ from offhook.errors import CommandError, DialPlanDenied, Forbidden, RateLimited,
 from offhook.io.audio_link import AudioLink
 from offhook.phone.commands import (
     AcceptTransfer,
+    Capture,
     Decide,
     Dial,
     ListCalls,
@@ -125,6 +126,8 @@ class Gate:
         """Carry out a command for a client; raises CommandError (Forbidden, RateLimited, or what the phone says)."""
         with self._audited(command, client) as outcome:
             client.check(command.scope)
+            if isinstance(command, Capture) and command.keys:
+                client.check("keys")
             if isinstance(command, REACHING) and command.url:
                 self._check_reach(command, client)
             costly = isinstance(command, COSTLY) or (isinstance(command, Decide) and command.action == "redirect")
@@ -167,7 +170,8 @@ class Gate:
         except CommandError as error:
             self._audit(command, client, error.code, "", error.detail)
             raise
-        self._audit(command, client, "accepted", outcome[0])
+        detail = "with keys" if isinstance(command, Capture) and command.keys else ""
+        self._audit(command, client, "accepted", outcome[0], detail)
 
     def _audit(self, command: Command, client: Client, outcome: str, call: str, detail: str = "") -> None:
         if command.scope == "read":

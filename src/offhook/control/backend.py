@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeAlias
 
 from offhook.control.outcomes import Outcomes
 from offhook.io.audio_link import AudioLink
+from offhook.io.captures import Captured
 from offhook.io.journal import Cause, Cursor, Envelope, EnvelopeMaker, Journal, MemoryJournal, Page, Recorded
 from offhook.io.trace import TracedMessage
 from offhook.media.messages import AudioRate
@@ -115,6 +116,10 @@ class Backend(Protocol):
 
     def traced(self, sip_call_id: str) -> list[TracedMessage]:
         """Return the SIP messages of a call that are still kept, oldest first."""
+        ...
+
+    def captured(self, call: str) -> Captured | None:
+        """Return the captured packets of a call's sound, None if there are none."""
         ...
 
     def sip_messages(self) -> tuple[int, int]:

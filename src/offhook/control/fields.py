@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 
 from offhook.control.conditions import Condition
 from offhook.phone import commands as c
+from offhook.phone.captures import MOST_SECONDS
 from offhook.phone.contacts import MAX_BATCH, MAX_COMMENT, MAX_FIELD, MAX_PAGE, MAX_SEARCH
 from offhook.phone.contacts import TEXTS as CONTACT_TEXTS
 from offhook.phone.devices import LEAST_INTERVAL_MS, MOST_INTERVAL_MS, MOST_METERED
@@ -64,6 +65,7 @@ LIMITS: Final[Mapping[type, Mapping[str, Keywords]]] = {
         "url": {"maxLength": MAX_URL},
     },
     c.Record: {"max_seconds": {"minimum": 0, "maximum": MAX_RECORD}},
+    c.Capture: {"seconds": {"minimum": 1, "maximum": MOST_SECONDS}},
     c.StreamAudio: {"url": {"minLength": 1, "maxLength": MAX_URL}, "parameters": {"maxItems": MAX_PARAMETERS}},
     c.CreateConference: {"id": {"pattern": "^([A-Za-z0-9_-]{1,64})?$"}},
     c.CreateWatch: {"to": {"maxLength": MAX_TARGET}, "id": {"pattern": "^([A-Za-z0-9_-]{1,64})?$"}},
@@ -183,6 +185,10 @@ _SPECIAL: Final[Mapping[type, Mapping[str, str]]] = {
     c.StopRecord: {"recording": "A recording's id; empty or `current`: the only one of the call."},
     c.PauseRecord: {"recording": "A recording's id; empty or `current`: the only one of the call."},
     c.ListRecordings: {"call": "A call's id (also of one that is over), or a word for one; empty: all calls."},
+    c.Capture: {
+        "seconds": "Seconds after which it ends by itself.",
+        "keys": "Keep the keys that open the packets of an encrypted call, too; needs the scope keys.",
+    },
     c.Detect: {"what": "What to listen for; an empty list ends it."},
     c.Tap: {
         "call": "The call that is listened to; empty: the current call.",

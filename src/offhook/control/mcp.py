@@ -182,6 +182,8 @@ class PhoneTools:
                 has = ", ".join(sorted(self._scopes))
                 raise BadArgument(f"{name} needs the scope {OPERATIONS[name].scope!r}; this server was started with {has}")
             raise BadArgument(f"there is no tool {name!r}")
+        if name == "capture" and arguments.get("keys") and "keys" not in self._scopes:
+            raise BadArgument("keys needs the scope 'keys', which this server was not started with")
         if name == _WAIT.name:
             return self._wait(arguments, unwanted)
         if name == _SINCE.name:

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import inspect
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +21,10 @@ from offhook.control.legacy.dde_items import dde_request
 from offhook.control.legacy.steps import SpeakerMemory
 from offhook.control.schema import EVENT_TYPES, OPERATIONS, command_from_json, command_help, to_json
 from offhook.control.waiting import Waits
-from offhook.errors import InvalidArgument
+from offhook.errors import InvalidArgument, NotFound
 from offhook.io.audio_link import AudioLink
-from offhook.media.messages import AudioRate
+from offhook.io.captures import Captured
+from offhook.media.messages import AudioRate, CapturedPacket
 from offhook.phone.commands import Command, GetCall, GetSnapshot, OpenAudio
 from offhook.phone.events import AuditCommand
 from offhook.phone.model import CallView
@@ -60,6 +61,10 @@ class Operations:
         if inspect.iscoroutinefunction(extra):
             return await extra(request)
         return await asyncio.get_running_loop().run_in_executor(None, extra, request)
+
+    def audit(self, client: Client, operation: str, call: str, detail: str = "") -> None:
+        """Let everybody know who has seen what is secret of a call."""
+        self.backend.say(AuditCommand(client=client.name, command=operation, outcome="accepted", call=call, detail=detail))
 
     def execute(self, command: Command, client: Client, request_id: str = "") -> Accepted:
         """Carry out a command for a client."""
@@ -144,28 +149,76 @@ def _snapshot(request: Request) -> Any:
 
 
 def _trace(request: Request) -> Any:
-    """Answers the SIP messages of a call, secrets masked: objects, a ladder as text, or a pcap file in base64."""
-    request.only("call", "format")
+    """Answers the SIP messages of a call, secrets masked: objects, a ladder as text, or a pcap file in base64.
+
+    `media` adds the captured packets of its sound to the file, which needs the scope record; `opened` shows those that were
+    encrypted in the clear, which needs the scope keys.
+    """
+    request.only("call", "format", "media", "opened")
     request.client.check("read")
-    return traced(request.backend, request.execute(GetCall(call=request.value("call", str, ""))).value,
-                  request.value("format", str, "json"))
+    call = request.execute(GetCall(call=request.value("call", str, ""))).value
+    form = request.value("format", str, "json")
+    media, opened = (request.value(name, bool, False) for name in ("media", "opened"))
+    check_media(request.operations, request.client, call, form, media=media, opened=opened)
+    return traced(request.backend, call, form, media=media, opened=opened)
 
 
-def traced(backend: Backend, call: CallView, form: str) -> dict[str, Any]:
-    """Return a call's SIP messages in one of the forms; raises InvalidArgument for another."""
+def check_media(
+    operations: Operations, client: Client, call: CallView, form: str, *, media: bool, opened: bool
+) -> None:
+    """Let a client see the sound of a call in a trace, or not (Forbidden); what was encrypted is not shown without a word."""
+    if opened and not media:
+        raise InvalidArgument.field("opened", "goes with media")
+    if media and form != "pcap":
+        raise InvalidArgument.field("media", "goes with format pcap")
+    if media:
+        client.check("record")
+    if opened:
+        client.check("keys")
+        operations.audit(client, "trace", call.id, "opened with its keys")
+
+
+def traced(backend: Backend, call: CallView, form: str, *, media: bool = False, opened: bool = False) -> dict[str, Any]:
+    """Return a call's SIP messages in one of the forms; raises InvalidArgument for another, NotFound without a capture."""
     from offhook.control import tracing  # read by who looks at calls, which most phones are spared
 
     if form not in TRACE_FORMS:
         raise InvalidArgument.field("format", f"one of {', '.join(TRACE_FORMS)}")
+    packets: Sequence[CapturedPacket] = ()
+    if media:
+        found = captured(backend, call, keys=opened)
+        packets = tracing.opened(found) if opened else found.packets
     messages = backend.traced(call.sip_call_id)
-    found: dict[str, Any] = {"call": call.id, "sip_call_id": call.sip_call_id, "messages": [], "text": "", "pcap": ""}
+    answer: dict[str, Any] = {"call": call.id, "sip_call_id": call.sip_call_id, "messages": [], "text": "", "pcap": ""}
     if form == "json":
-        found["messages"] = tracing.as_json(messages)
+        answer["messages"] = tracing.as_json(messages)
     elif form == "text":
-        found["text"] = tracing.ladder(messages)
+        answer["text"] = tracing.ladder(messages)
     else:
-        found["pcap"] = base64.b64encode(tracing.pcap(messages)).decode()
+        answer["pcap"] = base64.b64encode(tracing.pcap(messages, packets)).decode()
+    return answer
+
+
+def captured(backend: Backend, call: CallView, *, keys: bool) -> Captured:
+    """Return what was captured of a call; raises NotFound."""
+    found = backend.captured(call.id)
+    if found is None:
+        raise NotFound(f"nothing of the sound of call {call.id} was captured (`capture` does that)")
+    if keys and not found.keys:
+        raise NotFound(f"no keys of call {call.id} were captured: it has none, or they were not asked for with `capture`")
     return found
+
+
+def _capture_keys(request: Request) -> Any:
+    """Answers the keys of a captured call whose sound is encrypted: who has them can listen."""
+    from offhook.control import tracing
+
+    request.only("call")
+    request.client.check("keys")
+    call = request.backend.execute(GetCall(call=request.value("call", str, ""))).value
+    keys = captured(request.backend, call, keys=True).keys
+    request.operations.audit(request.client, "capture_keys", call.id)
+    return {"call": call.id, "keys": tracing.keys_json(keys), "text": tracing.keys_text(call.id, keys)}
 
 
 def _history(request: Request) -> Any:
@@ -326,6 +379,7 @@ EXTRA: dict[str, Callable[[Request], Any]] = {
     "help": _help,
     "snapshot": _snapshot,
     "trace": _trace,
+    "capture_keys": _capture_keys,
     "history": _history,
     "delete_history": _delete_history,
     "clear_history": _clear_history,

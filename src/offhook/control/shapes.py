@@ -247,10 +247,46 @@ class MessagesRequest:
 
 @dataclass(frozen=True, slots=True)
 class TraceRequest:
-    """Ask for the SIP messages of a call, as objects, as a ladder of text, or as a pcap file in base64."""
+    """Ask for the SIP messages of a call, as objects, as a ladder of text, or as a pcap file in base64.
+
+    `media`: the file holds the captured packets of its sound, too (scope record); `opened`: those that were encrypted in the
+    clear, as far as keys were captured (scope keys).
+    """
 
     call: str = ""
     format: Literal["json", "text", "pcap"] = "json"
+    media: bool = False
+    opened: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureKeysRequest:
+    """Ask for the keys of a captured call."""
+
+    call: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CapturedKey:
+    """A key of encrypted sound: `key` is base64 of master key and salt, as after `inline:` in a=crypto (RFC 4568).
+
+    It holds from `time` on; that of rtp is that of rtcp, too, where there is none for it.
+    """
+
+    time: datetime
+    component: Literal["rtp", "rtcp"]
+    direction: Literal["sent", "received"]
+    suite: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureKeysAnswer:
+    """The keys of a call's sound, a secret; `text` has them as lines of a file."""
+
+    call: str
+    keys: tuple[CapturedKey, ...]
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -544,6 +580,7 @@ EXCHANGES: Final[Mapping[str, Exchange]] = {
     "help": Exchange("What can be asked for.", Nothing, HelpAnswer),
     "snapshot": Exchange("Everything at one moment, and the event after which it is true.", Nothing, SnapshotNow),
     "trace": Exchange("The SIP messages of a call.", TraceRequest, TraceAnswer),
+    "capture_keys": Exchange("The keys of a captured call.", CaptureKeysRequest, CaptureKeysAnswer),
     "history": Exchange("Past calls, newest first.", HistoryRequest, HistoryPage),
     "delete_history": Exchange("Forget one past call.", EntryRequest, Nothing),
     "clear_history": Exchange("Forget all past calls.", Nothing, Nothing),

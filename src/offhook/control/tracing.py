@@ -1,15 +1,22 @@
-"""A call's SIP messages for people and programs: without secrets, as a ladder, as JSON, as a pcap file for Wireshark."""
+"""A call's SIP messages for people and programs: without secrets, as a ladder, as JSON, as a pcap file for Wireshark.
+
+The file may hold the packets of the call's sound, too. Only who asks for keys, or for what they open, gets that.
+"""
 
 from __future__ import annotations
 
+import base64
+import heapq
 import ipaddress
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from offhook.io.captures import Captured
 from offhook.io.trace import TracedMessage
+from offhook.media.messages import CapturedPacket, StreamKeys
 
 _SECRETS: Final = (
     # digest responses and what else could be tried against a password, RFC 3261 22
@@ -77,17 +84,66 @@ def ladder(messages: Sequence[TracedMessage]) -> str:
     return "\n".join(lines)
 
 
-def pcap(messages: Sequence[TracedMessage]) -> bytes:
+def pcap(messages: Sequence[TracedMessage], packets: Sequence[CapturedPacket] = ()) -> bytes:
     """Return a capture file. Whatever the transport was, each message is one UDP packet, for nothing else of it is known."""
+    signalling: Iterator[CapturedPacket] = (
+        (message.at, message.sent, message.flow.local, message.flow.remote, without_secrets(message.data)[:MOST_IN_PACKET])
+        for message in messages
+    )
     out = [_PCAP_HEADER.pack(0xA1B2C3D4, 2, 4, 0, 0, 262144, LINKTYPE_RAW)]
-    for message in messages:
-        source, target = message.flow.local, message.flow.remote
-        if not message.sent:
-            source, target = target, source
-        packet = _packet(source, target, without_secrets(message.data)[:MOST_IN_PACKET])
-        micros = round(message.at * 1_000_000)
+    for at, sent, local, remote, payload in heapq.merge(signalling, packets, key=lambda each: each[0]):
+        packet = _packet(local, remote, payload) if sent else _packet(remote, local, payload)
+        micros = round(at * 1_000_000)
         out += [_RECORD.pack(micros // 1_000_000, micros % 1_000_000, len(packet), len(packet)), packet]
     return b"".join(out)
+
+
+def opened(found: Captured) -> list[CapturedPacket]:
+    """Return the packets of a capture with those in the clear that its keys open; the others stay as they were."""
+    from offhook.media.path import CONTROL_KINDS, RTP_FIRST
+    from offhook.media.route import RTCP, RTP
+    from offhook.media.srtp import Opening
+
+    openings: dict[tuple[int, bool], list[tuple[float, Opening]]] = {}
+    for each in found.keys:
+        for sent, key in ((True, each.keys.send), (False, each.keys.receive)):
+            openings.setdefault((each.component, sent), []).append((each.at, Opening(each.keys.suite, key)))
+    clear: list[CapturedPacket] = []
+    for at, sent, local, remote, data in found.packets:
+        component = RTCP if local[1] % 2 else RTP  # RFC 3550 11
+        keys = openings.get((component, sent)) or openings.get((RTP, sent), [])
+        if len(data) > 1 and data[0] in RTP_FIRST:
+            control = data[1] in CONTROL_KINDS
+            # The newest that can be meant, then the others: a packet may come after the word about its key, or before it.
+            for _, opening in sorted(keys, key=lambda key: (key[0] > at, -key[0])):
+                text = opening.open_control(data) if control else opening.open(data)
+                if text:
+                    data = text
+                    break
+        clear.append((at, sent, local, remote, data))
+    return clear
+
+
+def keys_json(keys: Sequence[StreamKeys]) -> list[dict[str, Any]]:
+    """Return keys as objects: `key` is base64 of master key and salt, as after `inline:` in a=crypto."""
+    return [
+        {
+            "time": datetime.fromtimestamp(each.at, UTC).isoformat().replace("+00:00", "Z"),
+            "component": "rtcp" if each.component == 2 else "rtp", "direction": direction, "suite": each.keys.suite,
+            "key": base64.b64encode(key).decode(),
+        }
+        for each in keys for direction, key in (("sent", each.keys.send), ("received", each.keys.receive))
+    ]  # fmt: skip
+
+
+def keys_text(call: str, keys: Sequence[StreamKeys]) -> str:
+    """Return keys as lines of a file: since when, component, direction, and the value of a=crypto (RFC 4568 9.1)."""
+    lines = [f"# SRTP keys of call {call}: who has them can listen. rtp is rtcp as well, where that has none of its own."]
+    lines += [
+        f"{each['time']} {each['component']} {each['direction']} 1 {each['suite']} inline:{each['key']}"
+        for each in keys_json(keys)
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _packet(source: tuple[str, int], target: tuple[str, int], payload: bytes) -> bytes:

@@ -13,14 +13,19 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol, TypeAlias
 
+from offhook.io.media_capture import Capture, CapturedEnd, End
 from offhook.io.media_load import LoadMeter
 from offhook.io.media_ports import MAX_DATAGRAM, PortPool, Twins
 from offhook.io.media_wire import Emit, MediaOptions
 from offhook.io.poller import Poller
 from offhook.media.engine import PHASES, TOGETHER, Engine
 from offhook.media.messages import (
+    CaptureEnd,
+    CaptureEnded,
+    CaptureStream,
     CloseStream,
     ConfigureStream,
+    EndCapture,
     EngineTrouble,
     GatherCandidates,
     ListDevices,
@@ -31,6 +36,7 @@ from offhook.media.messages import (
     PortsReady,
     SelectDevice,
     StopRecording,
+    StreamCaptured,
     StreamFailed,
     StreamId,
 )
@@ -47,7 +53,7 @@ ATTENTIVE_S: Final = 1.0  # after a question about devices the answer of the car
 SEND_FAILURES: Final = 250  # five seconds in which nothing could be sent
 
 _Handler: TypeAlias = Callable[[bytes, tuple[str, int], float], object]
-_Input: TypeAlias = tuple[socket.socket, _Handler]
+_Input: TypeAlias = tuple[End, _Handler]
 
 
 class SystemIds:
@@ -107,11 +113,12 @@ class MediaLoop:
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
         # By family, which is told by the colon in an IPv6 address, then by port.
-        self._sockets: dict[bool, dict[int, socket.socket]] = {False: {}, True: {}}
+        self._sockets: dict[bool, dict[int, socket.socket | CapturedEnd]] = {False: {}, True: {}}
         self._inputs: dict[int, _Input] = {}
-        self._talkers: dict[int, Stream] = {}  # by the descriptor of the RTP port
+        self._talkers: dict[int, tuple[socket.socket, Stream]] = {}  # by the descriptor of the RTP port
         self._ports: dict[StreamId, int] = {}
         self._failures: dict[int, int] = {}
+        self._captures: dict[StreamId, Capture] = {}
         self._own: list[MediaReport] = []
         self._attentive_until = 0.0
 
@@ -292,9 +299,9 @@ class MediaLoop:
         except OSError:
             return  # nothing there after all, or (Windows) the far end's port was closed
         handle(packet, source, now)
-        stream = self._talkers.get(descriptor)
-        if stream is not None:
-            self._twins.follow(end, stream, source[:2], len(packet))
+        talker = self._talkers.get(descriptor)
+        if talker is not None:
+            self._twins.follow(*talker, source[:2], len(packet))
 
     def _obey(self, now: float, *, behind: bool = False) -> None:
         """Obey all commands; `behind`: up to one that ends a recording before the ticks that are missing were made up for."""
@@ -306,7 +313,12 @@ class MediaLoop:
             elif isinstance(command, CloseStream):
                 self.engine.execute(command, now)
                 self._flush()
+                self._end_capture(command.stream, "call ended")
                 self._release(command.stream)
+            elif isinstance(command, CaptureStream):
+                self._capture(command)
+            elif isinstance(command, EndCapture):
+                self._end_capture(command.stream, command.reason)
             elif isinstance(command, ConfigureStream):
                 self._configure(command, now)
             elif isinstance(command, GatherCandidates):
@@ -342,9 +354,46 @@ class MediaLoop:
             for offset, end in enumerate(pair):
                 self._sockets[end.family == socket.AF_INET6][command.port + offset] = end
                 self._poller.add(end.fileno())
-            self._talkers[pair[0].fileno()] = stream
+            self._talkers[pair[0].fileno()] = pair[0], stream
         self._listen(stream)
         self._fill_pool()
+
+    def _capture(self, wish: CaptureStream) -> None:
+        """Put captures in the place of a stream's sockets. No twin carries anything past them."""
+        self._end_capture(wish.stream, "stopped")
+        port = self._ports.get(wish.stream)
+        if port is None:
+            self._own.append(CaptureEnded(wish.stream, "engine failed", 0, 0))
+            return
+        stream = self.engine.streams[wish.stream]
+        self._own.append(StreamCaptured(wish.stream, ()))
+        capture = self._captures[wish.stream] = Capture(wish, lambda report: self._own.append(report))
+        self._twins.close(port)
+        for sockets in self._sockets.values():
+            for number in (port, port + 1):
+                if isinstance(end := sockets.get(number), socket.socket):
+                    self._talkers.pop(end.fileno(), None)
+                    sockets[number] = CapturedEnd(end, capture)
+        if wish.keys:
+            stream.watch_keys(capture.take_keys)
+        self._listen(stream)
+
+    def _end_capture(self, name: StreamId, reason: CaptureEnd) -> None:
+        capture, port = self._captures.pop(name, None), self._ports.get(name)
+        if capture is None:
+            return
+        capture.end(reason)
+        stream = self.engine.streams.get(name)
+        if stream is None or port is None:
+            return
+        stream.watch_keys(None)
+        for sockets in self._sockets.values():
+            for number in (port, port + 1):
+                if isinstance(end := sockets.get(number), CapturedEnd):
+                    sockets[number] = end.plain
+                    if number == port:
+                        self._talkers[end.fileno()] = end.plain, stream
+        self._listen(stream)
 
     def _listen(self, stream: Stream) -> None:
         """Have what comes to the stream's ports go where it wants it now."""

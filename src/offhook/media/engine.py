@@ -18,11 +18,13 @@ from offhook.media.jitter import REVIEW_TICKS
 from offhook.media.link import Links
 from offhook.media.messages import (
     AttachSound,
+    CaptureStream,
     ClearAudio,
     CloseAudio,
     CloseStream,
     ConfigureStream,
     Detect,
+    EndCapture,
     GatherCandidates,
     ListDevices,
     MarkAudio,
@@ -185,8 +187,8 @@ class Engine:
                 self._open(command)
             case SetBridge():
                 self._set_bridge(command)
-            case PlaceStream():
-                pass  # whoever sends it here means this worker
+            case PlaceStream() | CaptureStream() | EndCapture():
+                pass  # these are for who runs the engine
             case SetTap():
                 self._set_tap(command)
             case OpenAudio() | WriteAudio() | ClearAudio() | MarkAudio() | CloseAudio():

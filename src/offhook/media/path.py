@@ -42,10 +42,10 @@ CONTROL_KINDS: Final = range(192, 224)
 class Cipher:
     """What seals and opens the packets of a component (or of both), as far as there are keys."""
 
-    __slots__ = ("_keys", "opening", "sealing")
+    __slots__ = ("keys", "opening", "sealing")
 
     def __init__(self) -> None:
-        self._keys: SdesKeys | None = None
+        self.keys: SdesKeys | None = None
         self.sealing: Sealing | None = None
         self.opening: Opening | None = None
 
@@ -53,14 +53,14 @@ class Cipher:
         """Use these keys. Raises ParseError for keys that are none; then nothing has changed."""
         from offhook.media.srtp import Opening, Sealing  # a route alone needs no keys
 
-        old = self._keys
+        old = self.keys
         # RFC 4568 7.1.4, RFC 3711 3.3.1: a key that stays keeps its count of packets, else the far end could not follow.
         sealing, opening = self.sealing, self.opening
         if sealing is None or old is None or (old.suite, old.send) != (keys.suite, keys.send):
             sealing = Sealing(keys.suite, keys.send)
         if opening is None or old is None or (old.suite, old.receive) != (keys.suite, keys.receive):
             opening = Opening(keys.suite, keys.receive)
-        self._keys, self.sealing, self.opening = keys, sealing, opening
+        self.keys, self.sealing, self.opening = keys, sealing, opening
 
 
 class Path:
@@ -90,6 +90,7 @@ class Path:
         self._secure = False
         # RFC 5764 4.1: RTCP on a port of its own has keys of its own, if DTLS agrees on them; else these are one and the same.
         self._cipher = self._control_cipher = Cipher()
+        self._watcher: Callable[[int, SdesKeys], object] | None = None
 
     @property
     def straight(self) -> bool:
@@ -134,15 +135,26 @@ class Path:
         """Take the keys, or begin to agree on some. Raises ParseError for keys that are none; then nothing has changed."""
         security = config.security
         if isinstance(security, SdesKeys):
+            before = self._cipher.keys
             self._cipher.take(security)
             self._control_cipher = self._cipher
             self._handshakes.clear()
+            if self._watcher is not None and security != before:
+                self._watcher(RTP, security)
         self._secure = security is not None
         if self._route is not None:
             self._route.configure(config, now)
         self._config = config
         if self._route is None or self._route.open:
             self._shake_hands(now)
+
+    def watch_keys(self, take: Callable[[int, SdesKeys], object] | None) -> None:
+        """Tell of the keys of each component (RTP's alone, where they are the same), now and whenever there are new ones."""
+        self._watcher = take
+        if take is not None:
+            for component, cipher in ((RTP, self._cipher), (RTCP, self._control_cipher)):
+                if cipher.keys is not None and (component == RTP or cipher is not self._cipher):
+                    take(component, cipher.keys)
 
     def timeout(self, now: float) -> None:
         """Do what is due; to be called a few times a second."""
@@ -188,6 +200,8 @@ class Path:
     def _agreed(self, component: int, keys: SdesKeys, source: Address) -> None:
         cipher = self._cipher if component == RTP else self._control_cipher
         cipher.take(keys)
+        if self._watcher is not None:
+            self._watcher(component, keys)
         if self._route is None and self._config is not None:  # RFC 5764 3: sound goes the way its keys came
             if component == RTCP:
                 self._move_control_to(source)

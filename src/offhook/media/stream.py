@@ -22,6 +22,7 @@ from offhook.media.messages import (
     DigitsDone,
     GatherCandidates,
     MediaReport,
+    SdesKeys,
     SendDigits,
     StreamClosed,
     StreamConfig,
@@ -258,6 +259,11 @@ class Stream:
     def route(self) -> Route | None:
         """Return what wants its `timeout` in every tick, if there is any."""
         return self._path.route if self._path is not None else None
+
+    def watch_keys(self, take: Callable[[int, SdesKeys], object] | None) -> None:
+        """Tell of the keys of a component, present and future ones; None ends it. `receive` and the like may change."""
+        if take is not None or self._path is not None:
+            self._path_in_between().watch_keys(take)
 
     def _path_in_between(self) -> Path:
         """Put a path between the stream and its sockets, if none is there."""

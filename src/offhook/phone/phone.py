@@ -21,6 +21,7 @@ from offhook.phone.audio import Audio
 from offhook.phone.call import Call
 from offhook.phone.calls import Calls
 from offhook.phone.capacity import Capacity
+from offhook.phone.captures import Captures
 from offhook.phone.closing import Closing
 from offhook.phone.conferences import Conferences
 from offhook.phone.contacts import Contacts, ContactsLoaded, DirectoryListed
@@ -132,6 +133,7 @@ class Phone:
         self.sound = Sound(self.desk)
         self.playing = Playing(self.desk)
         self.recordings = Recordings(self.desk)
+        self.captures = Captures(self.desk)
         self.listening = Listening(self.desk)
         self.meters = Meters(self.desk)
         self.taps = Taps(self.desk)
@@ -309,6 +311,8 @@ class Phone:
             c.StopRecord: self.recordings.stop,
             c.PauseRecord: self.recordings.pause,
             c.ListRecordings: self.recordings.list,
+            c.Capture: self.captures.start,
+            c.StopCapture: self.captures.stop,
             c.Detect: self.listening.detect,
             c.MeterCall: self.meters.meter,
             c.Tap: self.taps.start,
@@ -438,6 +442,7 @@ class Phone:
             media.PlaybackDone: for_stream(self.playing.done),
             media.RecordingStarted: for_stream(self.recordings.began),
             media.RecordingDone: self.recordings.done,
+            media.CaptureEnded: self.captures.ended,
             media.DevicesListed: sound.devices.listed,
             media.DeviceFailed: sound.devices.failed,
             media.DeviceRecovered: sound.devices.works,
@@ -447,6 +452,8 @@ class Phone:
             media.EngineTrouble: self._engine_trouble,
             media.EngineLoad: self.capacity.note,
             media.AudioFrames: lambda _: None,  # they go straight to who opened the link
+            media.StreamCaptured: lambda _: None,  # as they do, and these, to who keeps them
+            media.StreamKeys: lambda _: None,
             media.AudioMarkReached: for_stream(self.audio.mark_reached),
             media.AudioCleared: for_stream(self.audio.cleared),
             media.AudioUnderrun: for_stream(self.audio.underrun),
@@ -510,6 +517,7 @@ class Phone:
             # The engine was started again: the ports it had made ready went with it, and the audio links of its calls.
             self.desk.workers.gone(report.worker)
             self.audio.lost(report.streams)
+            self.captures.lost(report.streams)
         self.desk.emit(e.SystemError(reason=report.reason))
 
     def _list_devices(self, _command: c.ListDevices) -> c.Accepted:

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 ATTEMPTS: Final = 25
 BETWEEN: Final = 0.02
@@ -105,6 +105,16 @@ def private_file(path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
         if sys.platform == "win32":
             keep_private(path)
+
+
+def open_private(path: Path) -> BinaryIO:
+    """Open a new file for this user alone, in the place of one that is there; a pipe or device as it is. Raises OSError."""
+    if path.is_file() and not path.is_symlink():
+        path.unlink()
+    stream = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o600), "wb")
+    if sys.platform == "win32" and path.is_file():
+        keep_private(path)
+    return stream
 
 
 def write_private(path: Path, text: str) -> None:

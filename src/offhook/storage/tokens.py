@@ -18,6 +18,8 @@ from offhook.phone.commands import Scope
 from offhook.storage.privacy import others_read, private_again, write_private
 
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
+USUAL: Final[tuple[Scope, ...]] = tuple(scope for scope in SCOPES if scope != "keys")
+"""What a token allows that is made without a word about it: keys of encrypted sound have to be named."""
 
 MAX_TOKENS: Final = 1000
 """Each is compared with what a client sends."""
@@ -60,7 +62,7 @@ class TokenFile:
         self._tokens: tuple[Token, ...] = ()
 
     def create(
-        self, name: str, scopes: Iterable[str] = SCOPES, calls_per_minute: int = 0, *, max_calls: int = 0,
+        self, name: str, scopes: Iterable[str] = USUAL, calls_per_minute: int = 0, *, max_calls: int = 0,
         allow: Iterable[str] = (), deny: Iterable[str] = (),
     ) -> str:  # fmt: skip
         """Keep a new token and return it: nobody can read it again. Raises SetupError for a bad or taken name, scope, limit."""

@@ -20,6 +20,7 @@ from offhook.control.outcomes import Outcomes
 from offhook.control.outgoing import OutgoingUrls
 from offhook.errors import NotFound
 from offhook.io.audio_link import AudioLink
+from offhook.io.captures import Captured
 from offhook.io.trace import TracedMessage
 from offhook.media.messages import AudioRate, DeviceInfo
 from offhook.phone.commands import (
@@ -93,6 +94,7 @@ class FakeBackend:
         self.said: list[Event] = []
         self.causes: list[Cause | None] = []
         self.book: WebhookBook | None = None
+        self.capture: Captured | None = None
         self.journal: Journal = MemoryJournal("t1")
         self._maker = EnvelopeMaker("t1", lambda: 1_700_000_000.25)
         self._first: list[Callable[[Envelope], None]] = []
@@ -204,6 +206,10 @@ class FakeBackend:
         head = f"Call-ID: {sip_call_id}\r\nCSeq: 1 INVITE\r\n\r\n".encode()
         return [TracedMessage(1.5, True, flow, b"INVITE sip:2@10.0.0.2 SIP/2.0\r\n" + head),
                 TracedMessage(1.75, False, flow, b"SIP/2.0 200 OK\r\n" + head)]
+
+    def captured(self, call: str) -> Captured | None:
+        """Return the capture of any call."""
+        return self.capture
 
     def sip_messages(self) -> tuple[int, int]:
         """Return some numbers."""

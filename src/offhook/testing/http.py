@@ -13,7 +13,7 @@ from offhook.control.backend import Backend
 from offhook.control.http.binding import Listen
 from offhook.control.http.server import HttpServer
 from offhook.control.http.surface import Surface
-from offhook.storage.tokens import TokenFile
+from offhook.storage.tokens import SCOPES, TokenFile
 
 PATIENCE = 10.0
 """Seconds a test waits for something that normally takes milliseconds."""
@@ -71,7 +71,7 @@ class Served:
 async def serving(backend: Backend, folder: Path, **listen: Any) -> AsyncIterator[Served]:
     """Serve `backend` during the block, with the tokens in `folder`; the first of them may do everything."""
     tokens = TokenFile(folder / "tokens.json")
-    token = tokens.create("all") if not tokens.list() else ""
+    token = tokens.create("all", SCOPES) if not tokens.list() else ""
     server = HttpServer(backend, tokens, Listen(**listen))
     await server.start()
     try:

@@ -53,6 +53,7 @@ class MediaStandIn:
     streams: dict[str, int] = field(default_factory=dict)
     playbacks: dict[str, str] = field(default_factory=dict)
     recordings: dict[str, tuple[str, str]] = field(default_factory=dict)
+    captures: set[str] = field(default_factory=set)
 
     def fresh_ports(self, count: int) -> media.PortsReady:
         """Return the report of `count` ports never used before."""
@@ -84,6 +85,8 @@ class MediaStandIn:
                 self._say(media.RecordingStarted(stream, recording))
             case media.StopRecording(recording=recording):
                 self._end_recording(recording, "stopped")
+            case media.CaptureStream() | media.EndCapture():
+                self._capture(command)
             case media.ListDevices():
                 self._say(media.DevicesListed((
                     media.DeviceInfo("mic-1", "input", "Desk microphone", 0, True),
@@ -142,7 +145,19 @@ class MediaStandIn:
         if stream:
             self._say(media.RecordingDone(stream, recording, path, reason, 1000))  # type: ignore[arg-type]  # as above
 
+    def _capture(self, command: media.CaptureStream | media.EndCapture) -> None:
+        if isinstance(command, media.CaptureStream):
+            self.captures.add(command.stream)
+        else:
+            self._end_capture(command.stream, command.reason)
+
+    def _end_capture(self, stream: str, reason: media.CaptureEnd) -> None:
+        if stream in self.captures:
+            self.captures.discard(stream)
+            self._say(media.CaptureEnded(stream, reason, 100, 20_000))
+
     def _close(self, stream: str) -> None:
+        self._end_capture(stream, "call ended")
         self._end_playbacks(stream, "closed")
         for recording in [recording for recording, (owner, _) in self.recordings.items() if owner == stream]:
             self._end_recording(recording, "closed")

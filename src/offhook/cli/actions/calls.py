@@ -92,7 +92,7 @@ def get_call(use: Invocation) -> int:
     word = use.text("call")
     if word == "list":
         return list_calls(use)
-    if word in ("trace", "pcap"):
+    if word in ("trace", "pcap", "keys"):
         return _trace(use, word)
     if word == "stats":
         found = use.client.request("call_stats", call=use.text("id"))["value"]
@@ -102,18 +102,25 @@ def get_call(use: Invocation) -> int:
 
 
 def _trace(use: Invocation, form: str) -> int:
-    """Show the SIP messages of a call, or write them into a file for Wireshark."""
+    """Show the SIP messages of a call, or write them into a file for Wireshark, with its sound or not; or write its keys."""
     if form == "trace":
         found = use.client.request("trace", call=use.text("id"), format="json" if use.json else "text")
         return show(use, found, found["text"])
     if not (use.text("id") and use.text("file")):
-        raise usage_error(use.verb, "write: call pcap CALL FILE")
+        raise usage_error(use.verb, f"write: call {form} CALL FILE")
     import base64
+    from pathlib import Path
 
-    found = use.client.request("trace", call=use.text("id"), format="pcap")
+    from offhook.storage.privacy import open_private
+
+    if form == "keys":
+        data = use.client.request("capture_keys", call=use.text("id"))["text"].encode()
+    else:
+        with_sound = {name: True for name in ("media", "opened") if use.flag(name)}
+        data = base64.b64decode(use.client.request("trace", call=use.text("id"), format="pcap", **with_sound)["pcap"])
     try:
-        with open(use.text("file"), "wb") as file:
-            file.write(base64.b64decode(found["pcap"]))
+        with open_private(Path(use.text("file"))) as file:
+            file.write(data)
     except OSError as error:
         raise Ended(REFUSED, f"{use.text('file')} cannot be written: {error.strerror or error}") from None
     return show(use, {"file": use.text("file")}, f"written to {use.text('file')}")

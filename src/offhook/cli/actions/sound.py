@@ -146,6 +146,20 @@ def recordings(use: Invocation) -> int:
     return _of_calls(use, "list_recordings", render.recording_line, "no recordings")
 
 
+def capture(use: Invocation) -> int:
+    """Keep the packets of a call's sound, or stop that."""
+    action = use.text("action", "start")
+    params: Params = {"call": use.text("call")} if use.text("call") else {}
+    if action == "stop":
+        return perform(use, "stop_capture", params, "capture ended")
+    if action != "start":
+        raise usage_error(use.verb, "write: capture, or capture stop")
+    seconds = use.number("seconds")
+    params |= {"seconds": seconds} if seconds is not None else {}
+    params |= {"keys": True} if use.flag("keys") else {}
+    return perform(use, "capture", params, "capturing; `offhook call pcap CALL FILE --media` writes it")
+
+
 def listen(use: Invocation) -> int:
     """Listen to the far end for something."""
     what = [word for word in use.text("what").replace(",", " ").split() if word]

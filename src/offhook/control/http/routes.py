@@ -173,7 +173,12 @@ ROUTES: tuple[Route, ...] = (
     )),
     _own("GET", "/calls/{call}/trace", "call_trace", "read", "The call's SIP messages: objects, text or a pcap file.", query=(
         Parameter("format", "text", "json, text or pcap", default="json"),
+        Parameter("media", "switch", "with the captured packets of its sound (pcap); needs the scope record", default=False),
+        Parameter("opened", "switch", "what was encrypted in the clear; needs the scope keys", default=False),
     )),
+    _call("capture", "capture"),
+    _command("DELETE", "/calls/{call}/capture", "stop_capture", status=204),
+    _extra("GET", "/calls/{call}/capture/keys", "capture_keys", "keys", "The keys of a captured call."),
     _command("GET", "/calls/{call}/stats", "call_stats"),
     _own(SOCKET, "/calls/{call}/audio", "audio", "media", "The call's sound both ways: PCM, or Twilio's messages.", query=(
         Parameter("rate", "whole", "samples a second: 8000, 16000, 24000 or 48000", default=16000),

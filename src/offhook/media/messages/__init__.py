@@ -8,6 +8,16 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from offhook.media.messages.capture import (
+    CapturedPacket,
+    CaptureEnd,
+    CaptureEnded,
+    CaptureReport,
+    CaptureStream,
+    EndCapture,
+    StreamCaptured,
+    StreamKeys,
+)
 from offhook.media.messages.card import (
     SILENT_DB,
     CardCommand,
@@ -120,13 +130,14 @@ MediaCommand: TypeAlias = (
     PlaceStream | OpenStream | ConfigureStream | GatherCandidates | CloseStream | AttachSound | SetLoopback | SetBridge
     | SetStreamMute | SendDigits | StartPlayback | PausePlayback | StopPlayback | SetMusic | SetTap | StartRecording
     | PauseRecording | StopRecording | Detect | MeterStream | SetLevels | SelectDevice | PlayLocalTone | ListDevices
-    | AudioCommand | CardCommand
+    | AudioCommand | CardCommand | CaptureStream | EndCapture
 )
 MediaReport: TypeAlias = (
     PortsReady | StreamFailed | StreamStalled | StreamResumed | StreamStats | StreamSecured | CandidatesGathered | StreamRouted
     | StreamClosed | DigitReceived | SpeechStarted | SpeechStopped | ToneHeard | AnswerJudged | DigitSent | DigitsDone
     | PlaybackStarted | PlaybackDone | RecordingStarted | RecordingDone | DevicesListed | DeviceFailed | DeviceRecovered
     | EngineTrouble | EngineLoad | AudioFrames | AudioReport | VoiceReport | StreamLevels
+    | CaptureReport | CaptureEnded
 )
 
 __all__ = [
@@ -148,6 +159,11 @@ __all__ = [
     "AudioUnderrun",
     "Candidate",
     "CandidatesGathered",
+    "CaptureEnd",
+    "CaptureEnded",
+    "CaptureReport",
+    "CaptureStream",
+    "CapturedPacket",
     "CardCommand",
     "CardReport",
     "ClearAudio",
@@ -166,6 +182,7 @@ __all__ = [
     "DigitsDone",
     "Direction",
     "DtlsPeer",
+    "EndCapture",
     "EngineLoad",
     "EngineTrouble",
     "GatherCandidates",
@@ -209,10 +226,12 @@ __all__ = [
     "StartRecording",
     "StopPlayback",
     "StopRecording",
+    "StreamCaptured",
     "StreamClosed",
     "StreamConfig",
     "StreamFailed",
     "StreamId",
+    "StreamKeys",
     "StreamLevels",
     "StreamResumed",
     "StreamRouted",

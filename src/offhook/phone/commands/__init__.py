@@ -47,6 +47,7 @@ from offhook.phone.commands.people import (
     UpdateContact,
 )
 from offhook.phone.commands.sound import (
+    Capture,
     CloseAudio,
     CreateConference,
     Detect,
@@ -74,6 +75,7 @@ from offhook.phone.commands.sound import (
     SetVoice,
     SetVolume,
     StopAudioStream,
+    StopCapture,
     StopPlay,
     StopRecord,
     StopTap,
@@ -105,8 +107,8 @@ COMMANDS: tuple[type[Command], ...] = (
     Dial, Answer, Reject, Redirect, Hangup, HangupAll, Hold, Resume, ToggleHold, SetCodecs, Mute, Unmute, ToggleMute, SendDtmf,
     Transfer, TransferAttended, AcceptTransfer, RejectTransfer, SendInfo, SendMessage, GetCall, CallStats, ListCalls, Decide,
     OpenAudio, CloseAudio, StreamAudio, StopAudioStream, ListAudioStreams,
-    Play, StopPlay, PausePlay, ListPlaybacks, Record, StopRecord, PauseRecord, ListRecordings, Detect, MeterCall,
-    Tap, StopTap, ListTaps, Loopback,
+    Play, StopPlay, PausePlay, ListPlaybacks, Record, StopRecord, PauseRecord, ListRecordings, Capture,
+    StopCapture, Detect, MeterCall, Tap, StopTap, ListTaps, Loopback,
     CreateConference, JoinConference, LeaveConference, MuteMember, UnmuteMember, EndConference, ListConferences,
     CreateWatch, DeleteWatch, ListWatches, Pickup,
     SetVolume, VolumeUp, VolumeDown, SetMicVolume, SetDevice, SetVoice, MeterAudio, TestDevice, ListDevices, GetAudio,

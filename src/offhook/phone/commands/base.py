@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 from msgspec import Struct
 
-Scope: TypeAlias = Literal["read", "call", "media", "record", "config", "admin"]
-"""What a client must be allowed to do. They do not contain each other."""
+Scope: TypeAlias = Literal["read", "call", "media", "record", "config", "admin", "keys"]
+"""What a client must be allowed to do. They do not contain each other. `keys` are those of encrypted sound."""
 
 
 class Accepted(Struct, frozen=True):

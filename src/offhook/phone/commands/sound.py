@@ -156,6 +156,27 @@ class ListRecordings(Command, frozen=True, kw_only=True):
     scope: ClassVar[Scope] = "read"
 
 
+class Capture(Command, frozen=True, kw_only=True):
+    """Keep the packets of the call's sound as they are on the wire, for `trace` with `media`. The call is heard as before.
+
+    It ends by itself after `seconds`, with 16 MB, and with the call. The packets stay in memory: of the latest captures, as
+    many as fit in 64 MB. With `keys` those of an encrypted call are kept, too, which needs the scope keys, as does reading
+    them (`capture_keys`). Once it is over (`capture.finished`) another one may take its place.
+    """
+
+    call: str = ""
+    seconds: float = 600.0
+    keys: bool = False
+    scope: ClassVar[Scope] = "record"
+
+
+class StopCapture(Command, frozen=True, kw_only=True):
+    """End a capture; what there is of it can still be had."""
+
+    call: str = ""
+    scope: ClassVar[Scope] = "record"
+
+
 # --- listening -----------------------------------------------------------------------------------------------------
 
 

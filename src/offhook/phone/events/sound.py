@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from offhook.media.messages import RecordingFormat, StreamStats, ToneName, Verdict, VerdictReason
+from offhook.media.messages import CaptureEnd, RecordingFormat, StreamStats, ToneName, Verdict, VerdictReason
 from offhook.phone.events.base import CallEvent, Event
 from offhook.phone.model import AudioStreamView, ConferenceView, TapView
 
@@ -202,6 +202,22 @@ class RecordingFailed(CallEvent, frozen=True, kw_only=True):
     recording: str
     file: str
     reason: str
+
+
+class CaptureStarted(CallEvent, frozen=True, kw_only=True):
+    """The packets of the call's sound are kept from now on, for `seconds` at most; with `keys`, so are those that open them."""
+
+    seconds: float
+    keys: bool
+
+
+class CaptureFinished(CallEvent, frozen=True, kw_only=True):
+    """A capture is over: `packets` are kept, of `size` bytes with their headers of IP and UDP."""
+
+    reason: CaptureEnd
+    packets: int
+    size: int
+
 
 
 # --- what is heard -------------------------------------------------------------------------------------------------
