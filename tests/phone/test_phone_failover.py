@@ -12,6 +12,7 @@ from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.settings import AccountSettings, PhoneSettings
 from offhook.sip import events as s
+from offhook.sip.events import Body
 from offhook.sip.message import Request
 from offhook.testing.endpoints import Peer
 from offhook.testing.phones import VirtualPhone, settle, talk, two_phones
@@ -20,6 +21,10 @@ from offhook.testing.wire import Wire
 ACCOUNT = AccountSettings(
     "a_1", "pbx.example", "1001", "secret", proxy="sip:first.example;lr", backups=("sip:second.example", "third.example")
 )
+
+
+SDP = (b"v=0\r\no=- 1 1 IN IP4 10.0.0.2\r\ns=-\r\nc=IN IP4 10.0.0.2\r\nt=0 0\r\nm=audio 30000 RTP/AVP 0\r\n"
+       b"a=sendrecv\r\n")  # fmt: skip
 
 
 class Server:
@@ -181,6 +186,96 @@ def test_a_call_moves_to_our_new_address() -> None:
     bob.execute(c.Hangup())
     settle(wire, 5)
     assert not alice.calls
+
+
+def move(phone: VirtualPhone, host: str) -> None:
+    """Give the phone another address; nothing arrives at the old one any more."""
+    node = phone.node
+    del phone.wire.nodes[node.address]
+    node.address = (host, 5060)
+    phone.wire.nodes[node.address] = node
+    phone.receive(s.NetworkChanged(f"our address is {host} now"))
+
+
+@pytest.mark.parametrize("status", [488, 501])
+def test_a_call_whose_far_end_refuses_the_move_goes_on_as_it_was(status: int) -> None:
+    wire = Wire()
+    alice, peer = VirtualPhone(wire, "alice", "10.0.0.1"), Peer(wire, "peer", "10.0.0.2")
+    call = alice.dial("sip:peer@10.0.0.2")
+    settle(wire, 1)
+    sdp = Body("application/sdp", SDP)
+    peer.answer(peer.requests("INVITE")[0], 200, tag="p", body=sdp)
+    settle(wire, 1)
+    move(alice, "10.0.0.77")
+    settle(wire, 1)
+    again = peer.requests("INVITE")[-1]
+    assert b"10.0.0.77" in again.body
+    assert again.contacts[0].uri.host == "10.0.0.77"
+    peer.answer(again, status)
+    settle(wire, 60)
+    assert [str(each) for each in alice.states] == ["active"]
+    assert not alice.of(e.CallHoldFailed)
+    assert len({each.via.branch for each in peer.requests("INVITE")}) == 2
+    alice.execute(c.Hangup(call=call))
+    settle(wire, 0.1)
+    assert len(peer.requests("BYE")) == 1
+
+
+def test_a_call_is_moved_as_soon_as_its_far_end_can_be_reached_again() -> None:
+    wire = Wire()
+    alice, peer = VirtualPhone(wire, "alice", "10.0.0.1"), Peer(wire, "peer", "10.0.0.2")
+    alice.dial("sip:peer@10.0.0.2;transport=tcp")
+    settle(wire, 1)
+    invite = peer.requests("INVITE")[0]
+    peer.answer(invite, 200, tag="p", body=Body("application/sdp", SDP), contact="<sip:peer@10.0.0.2:5060;transport=tcp>")
+    settle(wire, 1)
+    peer.node.tcp = False
+    move(alice, "10.0.0.77")
+    settle(wire, 12)
+    assert len(peer.requests("INVITE")) == 1
+    peer.node.tcp = True
+    settle(wire, 6)
+    again = peer.requests("INVITE")[-1]
+    peer.answer(again, 200, body=Body("application/sdp", SDP), contact="<sip:peer@10.0.0.2:5060;transport=tcp>")
+    settle(wire, 60)
+    assert b"10.0.0.77" in again.body
+    assert len(peer.requests("INVITE")) == 2
+    assert [str(each) for each in alice.states] == ["active"]
+
+
+def test_a_call_that_rings_while_our_address_changes_is_answered_from_the_new_one() -> None:
+    wire = Wire()
+    server = Server(wire, "first.example", "10.0.1.1")
+    alice = VirtualPhone(wire, "alice", "10.0.0.1")
+    alice.add_account(replace(ACCOUNT, backups=()))
+    settle(wire, 1)
+    invite = (
+        b"INVITE sip:1001@10.0.0.1:5060 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.1.1:5060;branch=z9hG4bKx\r\nMax-Forwards: 70\r\n"
+        b"From: <sip:bob@pbx.example>;tag=b\r\nTo: <sip:1001@pbx.example>\r\nCall-ID: x\r\nCSeq: 1 INVITE\r\n"
+        b"Contact: <sip:bob@10.0.1.1>\r\nContent-Type: application/sdp\r\nContent-Length: %d\r\n\r\n" % len(SDP) + SDP
+    )  # fmt: skip
+    server.peer.send(invite, alice.node)
+    settle(wire, 1)
+    assert [str(each) for each in alice.states] == ["incoming"]
+    move(alice, "10.0.0.77")
+    settle(wire, 1)
+    alice.execute(c.Answer())
+    settle(wire, 0.1)
+    answer = server.peer.responses("INVITE")[-1]
+    assert answer.status == 200
+    assert answer.contacts[0].uri.host == "10.0.0.77"
+    assert b"c=IN IP4 10.0.0.77" in answer.body
+
+
+def test_waking_up_registers_at_once() -> None:
+    alice, (first, *_) = world()
+    alice.add_account(ACCOUNT)
+    settle(alice.wire, 5)
+    alice.receive(s.NetworkChanged("this machine has slept for 3600 s"))
+    settle(alice.wire, 1)
+    assert len(first.peer.requests("REGISTER")) == 2
+    assert "this machine has slept for 3600 s" in [event.account.reason for event in alice.of(e.AccountRegistering)]
+    assert view(alice).registration == "registered"
 
 
 def test_a_network_change_that_leaves_our_address_disturbs_no_call() -> None:

@@ -199,6 +199,9 @@ class Outgoing:
         def found(call: Call, address: str, transport: str, reason: str) -> None:
             if call.is_connected:
                 self._moved(call, address)
+            elif call.direction == "incoming":
+                if address and (":" in address) == (":" in call.address):
+                    call.address = address
             elif address:
                 call.address, call.signalling = address, transport
                 self._lacks_no_more(call, "address")

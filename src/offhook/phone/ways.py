@@ -6,6 +6,7 @@ from typing import Final
 
 from offhook.phone.desk import Desk
 from offhook.phone.events import NetworkChanged, TransportDown, TransportError, TransportUp
+from offhook.phone.model import CallState
 from offhook.phone.outgoing import Outgoing
 from offhook.sip import events as s
 from offhook.sip.stack import host_port
@@ -52,10 +53,14 @@ class Ways:
         return True
 
     def network_changed(self, item: s.NetworkChanged) -> None:
-        """Tell it, register anew, and ask for every call under which address its far end sees us now."""
+        """Tell it, register anew, and ask for every call under which address its far end sees us now.
+
+        A call that rings is answered from there. One that we have placed and nobody has answered cannot be moved: its answers
+        go where its INVITE came from.
+        """
         self._told.clear()
         self.desk.emit(NetworkChanged(reason=item.reason))
         self.desk.sip.receive(item, self.desk.now)
         for call in list(self.desk.calls.values()):
-            if call.is_connected:
+            if call.is_connected or (call.state is CallState.INCOMING and not call.local_sdp):
                 self.outgoing.ask_address_again(call)

@@ -368,7 +368,7 @@ class Session:
 
     def contact(self, server: ServerTransaction) -> HeaderList:
         """Return our Contact header towards the peer of this transaction."""
-        flow = self.stack.seen(self.identity, server.flow)
+        flow = self.stack.seen(self.identity, self.stack.renewed(self.identity, server.flow))
         uri = contact_uri(self.contact_user, flow, secure=server.request.uri.scheme == "sips")
         return (("Contact", f"<{uri}{self._outbound_parameter}>"),)
 

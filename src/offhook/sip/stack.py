@@ -308,6 +308,14 @@ class Stack:
                 return way.flow
         return None
 
+    def renewed(self, identity: Identity | None, flow: Flow) -> Flow:
+        """Return the flow with the address of ours that its far end knows now: it may have rung before the network changed."""
+        for way in self.ways.get(identity.id, {}).values() if identity is not None else ():
+            now = way.flow
+            if now is not None and (now.transport, now.remote) == (flow.transport, flow.remote):
+                return structs.replace(flow, local=now.local)
+        return flow
+
     def forget_flow(self, failed: Callable[[Flow], bool]) -> None:
         """Send nothing more over flows of which `failed` says that they are gone."""
         for ways in self.ways.values():
