@@ -29,7 +29,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "stream_audio": {"url": "wss://bot.example.org/"},
     "add_contact": {"name": "Ada"}, "update_contact": {"name": "Ada"}, "import_contacts": {"contacts": []},
     "create_watch": {"kind": "mwi"}, "pickup": {"to": "1002"},
-    "detect": {"what": ["vad"]}, "tap": {"by": "c_2"},
+    "detect": {"what": ["vad"]}, "tap": {"by": "c_2"}, "set_codecs": {"codecs": ["PCMU"]},
     "wait_call": {"condition": "call.active", "timeout": 0},
     "wait": {"conditions": [{"registered": ""}], "timeout": 0},
 }  # fmt: skip
