@@ -50,8 +50,8 @@ def test_it_is_json_and_every_payload_a_schema() -> None:
 
 
 def test_both_sockets_take_every_operation() -> None:
-    assert set(requests("local")) - {"hello"} == set(requests("socket")) - {"authenticate"}
-    assert set(requests("local")) == {*OPERATIONS, *EXTRA, "hello", "subscribe", "unsubscribe", "cancel_wait"}
+    assert set(requests("local")) - {"hello", "audio"} == set(requests("socket")) - {"authenticate"}
+    assert set(requests("local")) == {*OPERATIONS, *EXTRA, "hello", "audio", "subscribe", "unsubscribe", "cancel_wait"}
 
 
 @pytest.mark.parametrize(("message", "fits"), [
@@ -90,3 +90,19 @@ async def test_what_the_local_socket_says_fits(backend: FakeBackend, tmp_path: P
     finally:
         writer.close()
         await server.close()
+
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "sockets.md"
+
+
+def test_what_the_page_about_sockets_says_is_what_is_said() -> None:
+    lines = [line for line in PAGE.read_text("utf-8").splitlines() if line.startswith(("-> {", "<- {"))]
+    said = [json.loads(line[3:]) for line in lines]
+    refused = [message for message in said if message.get("ok") is False]
+    for message in refused:
+        validator("refusal").validate(message)
+    wrong = {message["id"] for message in refused if message["error"]["code"] == "invalid-argument"}
+    asked = [message for message in said if "op" in message]
+    for message in asked:
+        assert validator(f"{message['op']}.request").is_valid(message) is (message["id"] not in wrong), message
+    assert {message["op"] for message in asked} >= {"dial", "subscribe", "unsubscribe", "wait", "cancel_wait", "audio"}

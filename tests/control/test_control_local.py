@@ -330,7 +330,7 @@ async def test_a_path_that_cannot_be(backend: FakeBackend, tmp_path: Path) -> No
 # --- waiting
 
 
-WAIT: dict[str, Any] = {"op": "wait", "conditions": [{"event": "system.*"}], "timeout": 5}
+WAIT: dict[str, Any] = {"op": "wait", "conditions": [{"event": "system.*"}], "timeout": 60}
 
 
 async def test_a_wait_is_answered_when_it_happens_and_others_meanwhile(peer: Peer, backend: FakeBackend) -> None:

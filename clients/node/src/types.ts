@@ -283,6 +283,13 @@ export interface AudioMarkReached {
   played_ms: number;
 }
 
+/** The audio link, its call, and the samples a second. */
+export interface AudioOpened {
+  audio: string;
+  call: string;
+  rate: number;
+}
+
 /** An audio link lost `dropped_ms`: written too far ahead (speak, also `marks`), or not taken in time (hear). */
 export interface AudioOverrun {
   call: CallView;
@@ -290,6 +297,13 @@ export interface AudioOverrun {
   direction: "hear" | "speak";
   dropped_ms: number;
   marks: number;
+}
+
+/** Make this connection one call's sound, and nothing else: JSON lines with 16-bit PCM in base64 (docs/sockets.md). */
+export interface AudioRequest {
+  /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
+  call?: string;
+  rate?: 8000 | 16000 | 24000 | 48000;
 }
 
 /** An audio stream could not be connected, or broke (`duration` seconds after it was). It is not tried again. */
@@ -2902,6 +2916,7 @@ export interface Operations {
   unsubscribe: { params: UnsubscribeRequest; result: UnsubscribeAnswer };
   cancel_wait: { params: CancelWaitRequest; result: CancelWaitAnswer };
   hello: { params: HelloRequest; result: HelloAnswer };
+  audio: { params: AudioRequest; result: AudioOpened };
   authenticate: { params: AuthenticateRequest; result: AuthenticateAnswer };
 }
 

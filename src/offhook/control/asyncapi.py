@@ -19,6 +19,7 @@ The sockets of a softphone that programs drive. A request is one JSON object: `{
 answer carries the same `id`. Requests of one connection are answered in their order, except `wait`: its answer comes when one
 of its conditions is true (at once, if one is already), and other requests are answered meanwhile. After `subscribe` events come
 between the answers, as `{"event": {…}}`; with `after` they go on where they stopped, so that none is lost and none comes twice.
+docs/sockets.md tells it in order.
 """
 
 _CHANNELS: Final[Mapping[str, str]] = {

@@ -20,7 +20,7 @@ def markdown() -> str:
 def _page() -> Iterator[str]:
     yield "# Commands and events"
     yield ""
-    yield "Generated from the two lists every surface translates (`make docs`). On the local socket a command is"
+    yield "Generated from the two lists every surface translates (`make docs`). On the [sockets](sockets.md) a command is"
     yield '`{"id": 1, "op": "dial", "to": "1001"}`; an event is `{"event": {"type": "call.active", …}}`.'
     yield ""
     yield "A `call` is a call's id, or `active`, `ringing`, `last`, or empty for the current call."

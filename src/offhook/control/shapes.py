@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from offhook.control.conditions import WaitRequest
-from offhook.media.messages import DeviceInfo
+from offhook.media.messages import AudioRate, DeviceInfo
 from offhook.phone import commands as c
 from offhook.phone.model import (
     AccountView,
@@ -503,6 +503,23 @@ class HelloAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class AudioRequest:
+    """Make this connection one call's sound, and nothing else: JSON lines with 16-bit PCM in base64 (docs/sockets.md)."""
+
+    call: str = ""
+    rate: AudioRate = 16000
+
+
+@dataclass(frozen=True, slots=True)
+class AudioOpened:
+    """The audio link, its call, and the samples a second."""
+
+    audio: str
+    call: str
+    rate: int
+
+
+@dataclass(frozen=True, slots=True)
 class AuthenticateRequest:
     """Say who you are, where no header could."""
 
@@ -609,7 +626,8 @@ SOCKET_EXCHANGES: Final[Mapping[str, Exchange]] = {
 """Those about a connection itself, on every socket."""
 
 LOCAL_EXCHANGES: Final[Mapping[str, Exchange]] = {
-    "hello": Exchange("Give this connection a name.", HelloRequest, HelloAnswer)
+    "hello": Exchange("Give this connection a name.", HelloRequest, HelloAnswer),
+    "audio": Exchange("Make this connection one call's sound.", AudioRequest, AudioOpened),
 }
 """Only on the local socket."""
 

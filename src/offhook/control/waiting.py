@@ -167,8 +167,8 @@ class _Wait:
                 place = page.events[-1].cursor
             elif self._journal.head == head:
                 break
-        # Without a pause since the journal's end was seen: from here on we are told.
-        self._begun, self._reads = self._journal.head, False
+        # There was no pause since the journal's end was seen: from here on we are told.
+        self._reads = False
         self._look()
 
     def _see(self, event: Recorded) -> None:

@@ -187,7 +187,7 @@ class Application:
 
     def _no_route(self, request: Request, routes: Mapping[str, Route]) -> HttpRefusal:
         if not routes:
-            return HttpRefusal("no-route", "GET /v1/system says what there is")
+            return HttpRefusal("no-route", "the reference is GET /v1/docs")
         if SOCKET in routes and request.method in ("GET", "HEAD"):
             headers = {"upgrade": "websocket", "connection": "Upgrade", "allow": "GET"}
             return HttpRefusal("upgrade-required", "this path is a WebSocket", headers)
