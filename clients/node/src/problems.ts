@@ -38,6 +38,9 @@ export class RateLimited extends Refused {}
 /** No codec or transport in common with the far end. */
 export class MediaNegotiationFailed extends Refused {}
 
+/** The sound would not be encrypted, and the setting `srtp` says that it must be. */
+export class SecurityRequired extends Refused {}
+
 /** The sound device is gone or refuses to open. */
 export class DeviceUnavailable extends Refused {}
 
@@ -70,6 +73,7 @@ export const CLASSES: { [code: string]: typeof Refused } = {
   "too-many-calls": TooManyCalls,
   "rate-limited": RateLimited,
   "media-negotiation-failed": MediaNegotiationFailed,
+  "security-required": SecurityRequired,
   "device-unavailable": DeviceUnavailable,
   "draining": Draining,
   "unauthenticated": Unauthenticated,

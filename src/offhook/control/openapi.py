@@ -120,6 +120,7 @@ _HANDLER_ANSWERS: Final[Mapping[str, Any]] = {
     "get_account": AccountView,
     "get_conference": ConferenceView,
     "get_watch": WatchView,
+    "get_webhook": shapes.WebhookView,
     "get_playback": PlaybackView,
     "get_recording": RecordingView,
     "settings": shapes.SettingsView,
@@ -343,7 +344,10 @@ def _good_responses(route: Route) -> Iterator[tuple[str, Schema]]:
         yield "200", _events_answer()
     elif command is None or command.scope == "read":
         schema = answer_schema(route)
-        yield str(route.status), _answer(_STATUS_TEXTS[route.status], None if route.status == 204 else schema)
+        found = _answer(_STATUS_TEXTS[route.status], None if route.status == 204 else schema)
+        if route.location:
+            found["headers"] = {"Location": {"$ref": "#/components/headers/Location"}}
+        yield str(route.status), found
     else:
         yield from _command_responses(route)
 

@@ -91,6 +91,7 @@ _HTTP_STATUS: dict[str, int] = {
     "too-many-calls": 429,
     "rate-limited": 429,
     "media-negotiation-failed": 409,
+    "security-required": 409,
     "device-unavailable": 503,
     "draining": 503,
     "unauthenticated": 401,

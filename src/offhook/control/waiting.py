@@ -62,10 +62,10 @@ class Waits:
         try:
             return watched(condition, ask, self._backend.outcomes)
         except CommandError as error:
-            at = f"/conditions/{index}"
-            fields = error.errors or (FieldError("", error.detail),)
-            fields = tuple(FieldError(at + each.pointer, each.detail) for each in fields)
-            raise type(error)(f"{at[1:]}: {error.detail}", errors=fields, retry_after=error.retry_after) from None
+            found = error.errors or (FieldError("", error.detail),)
+            fields = tuple(FieldError(f"/conditions/{index}{each.pointer}", each.detail) for each in found)
+            detail = "; ".join(f"{each.pointer[1:]}: {each.detail}" for each in fields)
+            raise type(error)(detail, errors=fields, retry_after=error.retry_after) from None
 
     def _add(self, wait: _Wait) -> None:
         for key in wait.keys:

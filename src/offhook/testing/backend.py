@@ -43,6 +43,7 @@ from offhook.phone.commands import (
     ListRecordings,
     ListTaps,
     ListWatches,
+    Record,
     SetMicVolume,
     SetVolume,
     Status,
@@ -107,7 +108,7 @@ class FakeBackend:
         self.commands.append(command)
         self.on_execute(command)
         if type(command) in self._views():
-            return Accepted(value=self._views()[type(command)])
+            return Accepted(call=getattr(command, "call", ""), value=self._views()[type(command)])
         match command:
             case GetCall():
                 if not self.calls:
@@ -142,6 +143,7 @@ class FakeBackend:
             ListCalls: self.calls,
             ListAccounts: self.accounts,
             ListAudioStreams: (),
+            Record: {"recording": "rec_1", "file": "/rec/1.wav"},
             ListPlaybacks: (PlaybackView("pb_1", "c_1", "tone", "440", "playing"),),
             ListRecordings: (RecordingView("rec_1", "c_1", "/rec/1.wav", "wav", "mono", "recording", wall(0.0)),),
             ListTaps: (TapView("c_2", "c_1", "both", "none"),),

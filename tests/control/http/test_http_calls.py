@@ -160,6 +160,11 @@ async def test_the_word_current(http: httpx.AsyncClient, backend: FakeBackend) -
     assert (await http.post("/v1/audio/mute", json={"call": "c_4"})).status_code == 422
 
 
+async def test_a_recording_is_created(http: httpx.AsyncClient) -> None:
+    answer = await http.post("/v1/calls/c_1/recordings")
+    assert (answer.status_code, answer.headers["location"]) == (201, "/v1/calls/c_1/recordings/rec_1")
+
+
 async def test_which_calls_to_hang_up(http: httpx.AsyncClient, backend: FakeBackend) -> None:
     await http.delete("/v1/calls?which=incoming")
     assert backend.commands == [c.HangupAll(which="incoming")]

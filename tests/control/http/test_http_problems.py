@@ -16,7 +16,7 @@ import pytest
 from offhook.control.http import wire
 from offhook.control.http.limits import MAX_BODY, MAX_DEPTH, MAX_HEAD, MAX_TARGET
 from offhook.control.http.problems import HTTP_PROBLEMS
-from offhook.control.schema import problem
+from offhook.control.schema import PROBLEM_STATUS, problem
 from offhook.errors import CommandError
 from offhook.testing.backend import FakeBackend
 from offhook.testing.http import Served, serving
@@ -136,6 +136,7 @@ def test_the_codes_of_http_are_not_those_of_commands() -> None:
         commands.add(problem(found("x"))["code"])
         waiting += found.__subclasses__()
     assert not commands & HTTP_PROBLEMS.keys()
+    assert commands == PROBLEM_STATUS.keys(), "each has its status, its place in the descriptions, its class for Node.js"
 
 
 # --- below the application

@@ -27,7 +27,12 @@ async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def test_a_webhook_from_first_to_last(client: httpx.AsyncClient) -> None:
-    made = (await client.post("/v1/webhooks", json={"url": "http://127.0.0.1:9/x?key=k", "types": ["call.*"]})).json()
+    created = await client.post("/v1/webhooks", json={"url": "http://127.0.0.1:9/x?key=k", "types": ["call.*"]})
+    made = created.json()
+    assert (created.status_code, created.headers["location"]) == (201, f"/v1/webhooks/{made['id']}")
+    shown = (await client.get(created.headers["location"])).json()
+    assert (shown["id"], shown["url"], made.keys() - shown.keys()) == (made["id"], made["url"], {"secret"})
+    assert (await client.get("/v1/webhooks/wh_none")).status_code == 404
     assert made["secret"].startswith("whsec_")
     place = f"/v1/webhooks/{made['id']}"
     listed = (await client.get("/v1/webhooks")).json()["webhooks"]

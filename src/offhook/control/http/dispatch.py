@@ -281,7 +281,8 @@ class Application:
     def _result(self, route: Route, result: Any) -> Answer:
         """Return the answer for what an operation gave: a view, or the call and operation it concerns."""
         if route.operation not in OPERATIONS:
-            return Answer(route.status, None if route.status == 204 else result)
+            headers = {"location": route.location.format_map(result)} if route.location else {}
+            return Answer(route.status, None if route.status == 204 else result, headers)
         if route.scope == "read":
             return Answer(200, {route.key: result["value"]} if route.key else result["value"])
         operation = result["operation"]

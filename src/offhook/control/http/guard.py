@@ -108,7 +108,8 @@ class Guard:
     def client(self, authorization: str | None, peer: str) -> Client:
         """Return whose token it is; raises Unauthenticated, or RateLimited for who tries too often."""
         if authorization is None:
-            raise self._denied(peer, Unauthenticated("a token is required: Authorization: Bearer … (GET /v1/docs is the reference, and needs none)"))
+            detail = "a token is required: Authorization: Bearer … (GET /v1/docs, the reference, needs none)"
+            raise self._denied(peer, Unauthenticated(detail))
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
             raise self._denied(peer, Unauthenticated("the scheme is Bearer"))

@@ -89,6 +89,15 @@ async def get_watch(request: Request) -> Answer:
     raise NotFound(f"there is no watch {name[:64]!r}")
 
 
+async def get_webhook(request: Request) -> Answer:
+    """One webhook, without its secret."""
+    name = request.path_value("webhook")
+    for view in request.surface.backend.webhooks.list():
+        if view["id"] == name:
+            return Answer(200, view)
+    raise NotFound(f"there is no webhook {name[:64]!r}")
+
+
 async def get_playback(request: Request) -> Answer:
     """One playback."""
     name = request.path_value("playback")
@@ -199,6 +208,7 @@ HANDLERS: Final[dict[str, Handler]] = {
     "get_playback": get_playback,
     "get_recording": get_recording,
     "get_watch": get_watch,
+    "get_webhook": get_webhook,
     "get_history": get_history,
     "history_csv": history_csv,
     "call_trace": call_trace,

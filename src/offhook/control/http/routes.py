@@ -204,7 +204,7 @@ ROUTES: tuple[Route, ...] = (
     _call("playbacks/{playback}/resume", "pause_play", "Go on with one playback.", preset={"paused": False}),
     _command("GET", "/recordings", "list_recordings", "The recordings of all calls.", key="recordings", preset={"call": ""}),
     _command("GET", "/calls/{call}/recordings", "list_recordings", "The recordings of a call.", key="recordings"),
-    _call("recordings", "record"),
+    _call("recordings", "record", status=201, location="/v1/calls/{call}/recordings/{value[recording]}"),
     _own("GET", "/calls/{call}/recordings/{recording}", "get_recording", "read", "One recording."),
     _command("DELETE", "/calls/{call}/recordings/{recording}", "stop_record"),
     _call("recordings/{recording}/pause", "pause_record", "Pause a recording.", preset={"paused": True}),
@@ -298,7 +298,8 @@ ROUTES: tuple[Route, ...] = (
     _extra("POST", "/webhooks", "create_webhook", "config", "Have events posted to a web address.", body=(
         Parameter("url", "text", "where to; https, or http on this machine", required=True),
         *_WEBHOOK, Parameter("secret", "text", "whsec_…; empty: a new one, shown in this answer only", default=""),
-    )),
+    ), status=201, location="/v1/webhooks/{id}"),
+    _own("GET", "/webhooks/{webhook}", "get_webhook", "config", "One webhook and how it does."),
     _extra("PUT", "/webhooks/{webhook}", "update_webhook", "config", "Change a webhook, or switch it on or off.", body=(
         Parameter("url", "text", "where to"), *_WEBHOOK,
         Parameter("enabled", "switch", "false: deliver nothing for now; true: go on where it was"),
