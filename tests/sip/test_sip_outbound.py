@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from itertools import pairwise
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from offhook.sip import events
 from offhook.sip.endpoint import Endpoint
@@ -377,3 +379,81 @@ def test_a_removed_identity_is_silent() -> None:
     world.alice.execute(events.RemoveIdentity("a"))
     world.pass_(3000)
     assert len(one.peer.requests("REGISTER")) == len(two.peer.requests("REGISTER")) == 1
+
+
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_dies_and_returns_two_flows_stand_in_the_end(seed: int, transport: TransportName) -> None:
+    chance = random.Random(seed)  # repeatable is the point
+    world = World(("one", "two", "three")[: chance.randint(2, 3)], transport)
+    world.register()
+    for _ in range(25):
+        edge = chance.choice(world.edges)
+        match chance.randrange(7):
+            case 0:
+                edge.dies()
+            case 1:
+                edge.returns()
+            case 2:
+                edge.deaf = not edge.deaf
+            case 3:
+                edge.status = chance.choice((200, 200, 403, 500, 503))
+            case 4 if edge.flow is not None:
+                world.wire.break_connection(edge.flow.local, edge.flow.remote)
+            case 5:
+                world.alice.receive(NetworkChanged("another one"))
+            case _:
+                world.alice.execute(events.Register("a", 600))
+        world.pass_(chance.choice((0.0, 0.05, 1.0, 20.0, 400.0)))
+        check_states(world)
+    for edge in world.edges:
+        edge.returns()
+        edge.deaf, edge.status = False, 200
+    world.pass_(2 * 1800 + 700)
+    last = {number: world.told(number)[-1] for number in (1, 2)}
+    assert [each.state for each in last.values()] == ["registered", "registered"]
+    assert last[1].remote != last[2].remote
+    world.alice.execute(events.Unregister("a"))
+    world.pass_(200)
+    assert set(world.alice.core.statistics().values()) == {0}  # type: ignore[attr-defined]  # an Endpoint
+
+
+def check_states(world: World) -> None:
+    """AssertionError if what is told of the account does not fit what is told of its flows."""
+    kinds = (events.Registered, events.RegistrationLost, events.RegistrationFailed)
+    whole = isinstance(world.alice.of(*kinds)[-1], events.Registered)
+    flows = [told[-1] for number in (1, 2) if (told := world.told(number))]
+    if len(flows) == 2 and all(flow.state != "ended" for flow in flows):
+        stand = [flow.remote for flow in flows if flow.state == "registered"]
+        assert whole is bool(stand), [flow.state for flow in flows]
+        assert len(stand) == len(set(stand)), "both lead to the same address"
+
+
+def test_a_second_flow_waits_until_the_former_ones_binding_is_gone() -> None:
+    world = World(("one", "two", "three"))
+    _, two, three = world.register()
+    former = two.peer.raw.on_input
+    two.peer.raw.on_input = None  # what is sent there takes its time
+    identity = world.alice.core._stack.identities["a"]  # type: ignore[attr-defined]  # an Endpoint
+    world.alice.execute(events.SetIdentity(structs.replace(identity, proxy=identity.proxies[2])))
+    world.alice.execute(events.Register("a", 600))
+    world.pass_(1)
+    assert list(three.bound) == ["1"]
+    assert len(world.edges[0].peer.requests("REGISTER")) == 1, "a binding with this reg-id is on its way to be removed"
+    two.peer.raw.on_input = former
+    late = two.peer.raw.inputs[-1]
+    assert former is not None
+    former(late, world.wire.now)
+    world.pass_(1)
+    assert not two.bound
+    assert "2" in world.edges[0].bound
+
+
+def test_registering_by_command_leaves_both_where_they_are() -> None:
+    world = World()
+    one, two = world.register()
+    identity = world.alice.core._stack.identities["a"]  # type: ignore[attr-defined]  # an Endpoint
+    world.alice.execute(events.SetIdentity(structs.replace(identity, proxy=identity.proxies[1])))  # calls go by the second now
+    world.register()
+    assert [each.expires for each in two.peer.requests("REGISTER")] == [600, 600]
+    assert (list(one.bound), list(two.bound)) == (["1"], ["2"])

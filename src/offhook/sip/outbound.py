@@ -52,9 +52,10 @@ class Flows:
         wanted = servers.index(identity.proxy) if identity.proxy in servers else 0
         self._expires, self._single = expires, False
         self._tried.clear()
-        if self._second is not None and (wanted != self._first.server or self._second.server >= max(len(servers), 1)):
+        used = {each.server for each in self._all}
+        if self._second is None or wanted not in used or max(used) >= max(len(servers), 1):
             self._dismiss("", now)
-        self._first.server = wanted
+            self._first.server = wanted
         for each in self._all:
             each.register(expires, now)
 
@@ -112,10 +113,8 @@ class Flows:
             # RFC 5626 4.2.1: such a registrar would take two bindings for two phones
             self._single = True
             self._dismiss(TOLD_ONCE, now)
-        elif flow.by_outbound and self._second is None and self._may_have_two():
-            self._second = Registration(self.stack, self.identity, self, 2)
-            self._second.server = self._free_server(self._second)
-            self._second.register(self._expires, now)
+        else:
+            self._begin_second(now)
 
     def lost(self, flow: Registration, reason: str, wait: float) -> None:
         """Calls come in over the other one, if that stands."""
@@ -134,10 +133,11 @@ class Flows:
         if beside is None or beside.state not in _UNDER_WAY:
             self.stack.emit(events.RegistrationFailed(self.identity, status, reason, wait))
 
-    def ended(self, flow: Registration) -> None:
+    def ended(self, flow: Registration, now: float) -> None:
         """It has ended as it was to."""
         if flow in self._leaving:
             self._leaving.remove(flow)
+            self._begin_second(now)
         elif all(each.state is RegistrationState.IDLE for each in self._all):
             for each in self._all:
                 self._tell(each, "ended")
@@ -182,6 +182,14 @@ class Flows:
         if identity is None or self._single or not identity.instance:
             return False
         return len(identity.proxies) > 1 or not is_number(_host_of(identity))
+
+    def _begin_second(self, now: float) -> None:
+        """Begin a second flow where there may be one, but not before a former one's binding is gone: they have one reg-id."""
+        first = self._first
+        if first.stands and first.by_outbound and self._second is None and not self._leaving and self._may_have_two():
+            self._second = Registration(self.stack, self.identity, self, 2)
+            self._second.server = self._free_server(self._second)
+            self._second.register(self._expires, now)
 
     def _dismiss(self, reason: str, now: float) -> None:
         """Do without a second flow."""

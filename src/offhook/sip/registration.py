@@ -78,7 +78,7 @@ class Owner(Protocol):
         """It is refused, or got no answer."""
         ...
 
-    def ended(self, flow: Registration) -> None:
+    def ended(self, flow: Registration, now: float) -> None:
         """It was to end, and has."""
         ...
 
@@ -141,7 +141,7 @@ class Registration:
             return
         if not self._bound and self.state is not RegistrationState.SENDING:
             self.stop()
-            self.owner.ended(self)
+            self.owner.ended(self, now)
         else:
             self._send(RegistrationState.UNREGISTERING, now)
 
@@ -319,7 +319,7 @@ class Registration:
             # Whatever the answer: we have stopped, and the binding runs out
             self._out = None
             self.stop()
-            self.owner.ended(self)
+            self.owner.ended(self, now)
         elif status < 300 and response is not None:
             self._registered(out, response, now)
         elif status == 423 and response is not None and self._raise_expires(response):
