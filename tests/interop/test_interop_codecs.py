@@ -13,7 +13,18 @@ from baresips import OUR_TONE, THEIR_TONE, hear_each_other, heard_by, recorded, 
 from offhook.media.codecs import codec
 from offhook.media.codecs.kinds import missing
 from offhook.media.detect.digits import power_at
-from offhook.phone.commands import Answer, CreateConference, Dial, HangupAll, Hold, ListCalls, Play, Resume, SendDtmf
+from offhook.phone.commands import (
+    Answer,
+    CreateConference,
+    Dial,
+    HangupAll,
+    Hold,
+    ListCalls,
+    Play,
+    Resume,
+    SendDtmf,
+    SetCodecs,
+)
 from offhook.testing import peers
 from offhook.testing.ears import dominant_frequency, level_dbfs, read_wav
 from offhook.testing.live import LivePhone, live_phone, quiet_config
@@ -137,3 +148,32 @@ def _level(pcm: bytes, frequency: float, rate: int) -> float:
     samples = memoryview(max(pieces, key=level_dbfs)).cast("h").tolist()
     return 10 * math.log10(max(power_at(samples, frequency, rate), 1e-3) / (32767.0**2 / 2))
 
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("PCMU", "PCMA"), ("PCMA", "PCMU"), ("G722", "L16/16000"), ("L16/16000", "G722")]
+)
+async def test_another_codec_in_the_middle_of_a_call(first: str, second: str, tmp_path: Path) -> None:
+    """baresip goes along, and refuses what it does not have.
+
+    Of codecs of the same rate: baresip 1.0 takes any, but then feeds its encoder at the old rate ("opus encode error: 160
+    samples").
+    """
+    skip_without(first, second)
+    theirs = "PCMU/8000/1,PCMA/8000/1,G722/16000/1,L16/16000/1"
+    async with started(tmp_path / "peer", codecs=theirs, settings=MODULES) as peer, live_phone() as phone:
+        phone.execute(Dial(to=peer.uri, codecs=(first,)))
+        await phone.reaches(2)
+        await says(peer, "CALL_ESTABLISHED")
+        assert codec_of(phone) == first
+        assert dominant_frequency(await recorded(phone, tmp_path / "before.wav")) == pytest.approx(THEIR_TONE, abs=5)
+        since = len(phone.events)
+        phone.execute(SetCodecs(codecs=(second, first)))
+        await phone.event("operation.succeeded", since)
+        assert codec_of(phone) == second
+        assert dominant_frequency(await recorded(phone, tmp_path / "after.wav")) == pytest.approx(THEIR_TONE, abs=5)
+        since = len(phone.events)
+        phone.execute(SetCodecs(codecs=("OPUS/16000",) if not missing("OPUS") else ("L16/8000",)))
+        failed = (await phone.event("operation.failed", since)).data
+        assert (failed["sip_status"], codec_of(phone)) == (488, second)
+        await hear_each_other(phone, peer, tmp_path)

@@ -1859,7 +1859,7 @@ export interface SetAutoAnswerParams {
  * Go on with other codecs, offered in this order; sound goes on meanwhile. Succeeds when the far end agrees.
  *
  * The far end chooses among them: the call's `media.codec` (`call.updated`) says what it took. Where it refuses, the call goes
- * on as it was. An empty list stands for the account's or the phone's codecs.
+ * on as it was. The list holds for what the far end offers later, too; an empty one is the account's or the phone's.
  */
 export interface SetCodecsParams {
   /** Codecs to offer, the preferred one first: `opus`, `G722` …; empty: the account's or the phone's. */

@@ -254,6 +254,7 @@ class World:
         if states & CONNECTED and chance.random() < 0.8:
             return chance.choice((
                 c.Hold(), c.Hold(call="last"), c.Resume(), c.Resume(call="last"), c.ToggleHold(), c.ToggleHold(),
+                c.SetCodecs(codecs=chance.choice((("PCMA",), ("PCMU", "PCMA"), ("L16/8000",), ()))), c.MeterCall(),
                 c.Transfer(to=someone), c.Transfer(to=someone, call="last"), c.AcceptTransfer(), c.AcceptTransfer(call="last"),
                 c.RejectTransfer(), c.SendDtmf(digits="1,2", method=chance.choice(("info", "auto"))), c.Hangup(),
                 c.Hangup(call="last"), *self._attended(line),
