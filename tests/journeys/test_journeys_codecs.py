@@ -1,4 +1,4 @@
-"""Another codec in the middle of a call between two whole phones: what is heard before and after, and that nothing is missing."""
+"""Another codec in the middle of a call between two whole phones: what is heard before and after, and that nothing is lost."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """`offhook doctor`: looks at everything a call needs and says, in plain words, what is not in order and what to do next.
 
 Nothing is changed by it. `configuration`, `running` (the phone), `accounts`, `target` (somebody to call), `nat` (STUN),
-`codecs`, `devices`, `ports` and `folders` each look at one area, `way` and `names` serve several; `runner` runs them all, each
-with a time limit.
+`codecs`, `load`, `devices`, `ports` and `folders` each look at one area, `way` and `names` serve several; `runner` runs them
+all, each with a time limit.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from offhook.cli.doctor import (
     configuration,
     devices,
     folders,
+    load,
     nat,
     ports,
     relay,
@@ -89,6 +90,7 @@ def _machine_checks(case: Case) -> Iterator[Check]:
         yield Check("TURN", lambda: relay.look_at_servers(case), 2 * LOOKUP_TIMEOUT + case.patience + 2.0)
     yield Check("encryption", lambda: secrecy.look_at_encryption(case))
     yield Check("codecs", lambda: codecs.look_at_codecs(case))
+    yield Check("capacity", lambda: load.look_at_load(case))
     yield Check("sound", lambda: devices.look_at_devices(case), devices.LIMIT)
     yield Check("SIP port", lambda: ports.look_at_sip_port(case))
     yield Check("RTP ports", lambda: ports.look_at_rtp_ports(case))
