@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import struct
 from typing import Any
@@ -10,7 +11,7 @@ import httpx
 import pytest
 
 from offhook.control.access import Client
-from offhook.control.operations import Operations
+from offhook.control.operations import BLOCKING, Operations
 from offhook.control.tracing import keys_text, opened, pcap
 from offhook.errors import Forbidden, InvalidArgument, NotFound
 from offhook.io.captures import Captured
@@ -75,7 +76,11 @@ def phone(backend: FakeBackend) -> FakeBackend:
 
 
 def ask(phone: FakeBackend, operation: str, *scopes: Any, **params: Any) -> dict[str, Any]:
-    found: dict[str, Any] = Operations(phone).run(operation, params, Client("crm", frozenset(scopes)))
+    operations, client = Operations(phone), Client("crm", frozenset(scopes))
+    if operation in BLOCKING:
+        found: dict[str, Any] = asyncio.run(operations.run_aside(operation, params, client))
+    else:
+        found = operations.run(operation, params, client)
     return found
 
 
@@ -155,6 +160,7 @@ def test_what_was_not_captured_is_not_there(phone: FakeBackend) -> None:
     for operation, fields in (("trace", {"format": "pcap", "media": True, "opened": True}), ("capture_keys", {})):
         with pytest.raises(NotFound, match="keys"):
             ask(phone, operation, "read", "record", "keys", **fields)
+    assert phone.said == []  # nobody has seen anything
     phone.capture = None
     with pytest.raises(NotFound, match="captured"):
         ask(phone, "trace", "read", "record", format="pcap", media=True)

@@ -18,7 +18,7 @@ from test_interop_secure import phone_with
 
 from offhook.control import tracing
 from offhook.control.access import ALL_SCOPES, Client
-from offhook.control.operations import Operations
+from offhook.control.operations import BLOCKING, Operations
 from offhook.errors import Forbidden, NotFound
 from offhook.io.captures import Captured
 from offhook.media.codecs import codec
@@ -86,13 +86,18 @@ async def captured_call(
         yield phone, call
 
 
-def asked(phone: LivePhone, operation: str, client: Client = OWNER, **params: Any) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = Operations(phone.running).run(operation, params, client)
+async def asked(phone: LivePhone, operation: str, client: Client = OWNER, **params: Any) -> Mapping[str, Any]:
+    operations = Operations(phone.running)
+    if operation in BLOCKING:
+        found: Mapping[str, Any] = await operations.run_aside(operation, params, client)
+    else:
+        found = operations.run(operation, params, client)
     return found
 
 
-def written(phone: LivePhone, call: str, file: Path, **params: Any) -> Path:
-    file.write_bytes(base64.b64decode(asked(phone, "trace", call=call, format="pcap", **params)["pcap"]))
+async def written(phone: LivePhone, call: str, file: Path, **params: Any) -> Path:
+    answer = await asked(phone, "trace", call=call, format="pcap", **params)
+    await asyncio.to_thread(file.write_bytes, base64.b64decode(answer["pcap"]))
     return file
 
 
@@ -132,19 +137,19 @@ def check_streams(program: str, file: Path, phone: LivePhone, call: str, *, wait
 
 async def test_a_plain_call_is_found_whole(tshark: str, tmp_path: Path) -> None:
     async with captured_call(tmp_path, SrtpSettings("off"), "") as (phone, call):
-        file = written(phone, call, tmp_path / "call.pcap", media=True)
+        file = await written(phone, call, tmp_path / "call.pcap", media=True)
         methods = [row[0] for row in fields(tshark, file, "sip.Request-Line", "sip.Method")]
         assert methods == ["INVITE", "ACK", "BYE"]
         assert len({row[0] for row in fields(tshark, file, "sip", "sip.Call-ID")}) == 1
         check_streams(tshark, file, phone, call)
         assert {"200", "203"} <= {kind for row in fields(tshark, file, "rtcp", "rtcp.pt") for kind in row[0].split(",")}
         assert not fields(tshark, file, "_ws.malformed", "frame.number")
-        alone = written(phone, call, tmp_path / "sip.pcap")
+        alone = await written(phone, call, tmp_path / "sip.pcap")
         assert len(fields(tshark, alone, "frame", "frame.number")) == len(fields(tshark, file, "sip", "frame.number"))
         with pytest.raises(NotFound):
-            asked(phone, "trace", call=call, format="pcap", media=True, opened=True)
+            await asked(phone, "trace", call=call, format="pcap", media=True, opened=True)
         with pytest.raises(Forbidden):
-            asked(phone, "trace", Client("x", frozenset({"read"})), call=call, format="pcap", media=True)
+            await asked(phone, "trace", Client("x", frozenset({"read"})), call=call, format="pcap", media=True)
 
 
 @pytest.mark.parametrize(("keying", "mediaenc"), [("sdes", "srtp-mand"), ("dtls", "dtls_srtp")])
@@ -152,12 +157,12 @@ async def test_the_keys_of_a_capture_open_its_packets(
     tshark: str, tmp_path: Path, keying: Literal["sdes", "dtls"], mediaenc: str
 ) -> None:
     async with captured_call(tmp_path, SrtpSettings("required", keying), mediaenc, keys=True) as (phone, call):
-        file = written(phone, call, tmp_path / "sealed.pcap", media=True)
+        file = await written(phone, call, tmp_path / "sealed.pcap", media=True)
         with pytest.raises(Forbidden):
-            asked(phone, "capture_keys", READER, call=call)
+            await asked(phone, "capture_keys", READER, call=call)
         with pytest.raises(Forbidden):
-            asked(phone, "trace", READER, call=call, format="pcap", media=True, opened=True)
-        answer = asked(phone, "capture_keys", call=call)
+            await asked(phone, "trace", READER, call=call, format="pcap", media=True, opened=True)
+        answer = await asked(phone, "capture_keys", call=call)
         keys = {(each["component"], each["direction"]): each for each in answer["keys"]}
         # Nowhere but in the answer to who asked for them.
         said = file.read_bytes() + str([event.data for event in phone.events]).encode()
@@ -177,7 +182,7 @@ async def test_the_keys_of_a_capture_open_its_packets(
         assert tone_of([packet[12:] for packet in clear[50:150]]) == pytest.approx(THEIR_TONE, abs=5)
 
         # And as tshark has it from the file in which they are open.
-        opened_file = written(phone, call, tmp_path / "open.pcap", media=True, opened=True)
+        opened_file = await written(phone, call, tmp_path / "open.pcap", media=True, opened=True)
         check_streams(tshark, opened_file, phone, call, waits=keying == "dtls")
         rule = (f"udp.port=={port},rtp",)
         payloads = fields(tshark, opened_file, f"rtp and udp.dstport == {port}", "udp.payload", decode=rule)

@@ -11,7 +11,7 @@ from typing import Literal, TypeVar
 
 import pytest
 
-from offhook.io.media_capture import HEADERS, CapturedEnd
+from offhook.io.media_capture import AROUND, CapturedEnd
 from offhook.io.media_host import MediaHost
 from offhook.io.media_wire import MediaOptions
 from offhook.media.messages import (
@@ -125,12 +125,12 @@ def test_every_packet_of_both_ports_and_ways_is_captured(far: Far) -> None:
     far.host.send(EndCapture("c"))
     (ended,) = far.until(CaptureEnded)
     assert len({(kept[1], kept[4]) for kept in far.packets}) == len(far.packets) == ended.packets
-    assert ended == CaptureEnded("c", "stopped", len(far.packets), sum(len(kept[4]) + HEADERS for kept in far.packets))
+    assert ended == CaptureEnded("c", "stopped", len(far.packets), sum(len(kept[4]) + AROUND for kept in far.packets))
     assert [kept[0] for kept in far.packets] == sorted(kept[0] for kept in far.packets)
 
 
 def test_it_ends_with_its_size_and_with_the_stream(far: Far) -> None:
-    room = 10 * (172 + HEADERS)
+    room = 10 * (172 + AROUND)
     far.capture(room)
     assert far.until(CaptureEnded) == [CaptureEnded("c", "full", 10, room)]
     assert len(far.packets) == 10

@@ -607,9 +607,9 @@ export interface Capabilities {
 /**
  * Keep the packets of the call's sound as they are on the wire, for `trace` with `media`. The call is heard as before.
  *
- * It ends by itself after `seconds`, with 16 MB, and with the call. The packets stay in memory: of the latest captures, as
- * many as fit in 64 MB. With `keys` those of an encrypted call are kept, too, which needs the scope keys, as does reading
- * them (`capture_keys`). Once it is over (`capture.finished`) another one may take its place.
+ * It ends by itself after `seconds`, with 10 MB (seven minutes of G.711), and with the call. The packets stay in memory: of
+ * the latest captures, as many as fit in 40 MB. With `keys` those of an encrypted call are kept, too, which needs the scope
+ * keys, as does reading them (`capture_keys`). Once it is over (`capture.finished`) another one may take its place.
  */
 export interface CaptureParams {
   /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
@@ -620,7 +620,7 @@ export interface CaptureParams {
   keys?: boolean;
 }
 
-/** A capture is over: `packets` are kept, of `size` bytes with their headers of IP and UDP. */
+/** A capture is over: `packets` are kept, of `size` bytes in a pcap file. */
 export interface CaptureFinished {
   call: CallView;
   reason: "call ended" | "engine failed" | "full" | "stopped" | "time";

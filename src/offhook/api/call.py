@@ -288,7 +288,7 @@ class CallHandle:
     async def capture(self, *, seconds: float = 600.0, keys: bool = False) -> None:
         """Keep the packets of the call's sound as they are on the wire: `offhook call pcap ID FILE --media` writes them.
 
-        They stay in memory, 16 MB of them at most. With `keys`, those that open an encrypted call's packets are kept, too.
+        They stay in memory, 10 MB of them at most. With `keys`, those that open an encrypted call's packets are kept, too.
         """
         await self._do(c.Capture(call=self.id, seconds=seconds, keys=keys))
 

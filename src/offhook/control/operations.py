@@ -6,7 +6,7 @@ import asyncio
 import base64
 import inspect
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ from offhook.control.waiting import Waits
 from offhook.errors import InvalidArgument, NotFound
 from offhook.io.audio_link import AudioLink
 from offhook.io.captures import Captured
-from offhook.media.messages import AudioRate, CapturedPacket
+from offhook.media.messages import AudioRate
 from offhook.phone.commands import Command, GetCall, GetSnapshot, OpenAudio
 from offhook.phone.events import AuditCommand
 from offhook.phone.model import CallView
@@ -148,7 +148,7 @@ def _snapshot(request: Request) -> Any:
     return {"as_of": str(request.backend.journal.head), **found}
 
 
-def _trace(request: Request) -> Any:
+async def _trace(request: Request) -> Any:
     """Answers the SIP messages of a call, secrets masked: objects, a ladder as text, or a pcap file in base64.
 
     `media` adds the captured packets of its sound to the file, which needs the scope record; `opened` shows those that were
@@ -159,44 +159,50 @@ def _trace(request: Request) -> Any:
     call = request.execute(GetCall(call=request.value("call", str, ""))).value
     form = request.value("format", str, "json")
     media, opened = (request.value(name, bool, False) for name in ("media", "opened"))
-    check_media(request.operations, request.client, call, form, media=media, opened=opened)
-    return traced(request.backend, call, form, media=media, opened=opened)
+    return await traced(request.operations, request.client, call, form, media=media, opened=opened)
 
 
-def check_media(
-    operations: Operations, client: Client, call: CallView, form: str, *, media: bool, opened: bool
-) -> None:
-    """Let a client see the sound of a call in a trace, or not (Forbidden); what was encrypted is not shown without a word."""
-    if opened and not media:
-        raise InvalidArgument.field("opened", "goes with media")
-    if media and form != "pcap":
-        raise InvalidArgument.field("media", "goes with format pcap")
-    if media:
-        client.check("record")
-    if opened:
-        client.check("keys")
-        operations.audit(client, "trace", call.id, "opened with its keys")
+async def traced(
+    operations: Operations, client: Client, call: CallView, form: str, *, media: bool = False, opened: bool = False
+) -> dict[str, Any]:
+    """Return a call's SIP messages in one of the forms, and for who may have it its sound.
 
-
-def traced(backend: Backend, call: CallView, form: str, *, media: bool = False, opened: bool = False) -> dict[str, Any]:
-    """Return a call's SIP messages in one of the forms; raises InvalidArgument for another, NotFound without a capture."""
+    Raises InvalidArgument for another form, Forbidden, NotFound without a capture.
+    """
     from offhook.control import tracing  # read by who looks at calls, which most phones are spared
 
     if form not in TRACE_FORMS:
         raise InvalidArgument.field("format", f"one of {', '.join(TRACE_FORMS)}")
-    packets: Sequence[CapturedPacket] = ()
+    if opened and not media:
+        raise InvalidArgument.field("opened", "goes with media")
+    if media and form != "pcap":
+        raise InvalidArgument.field("media", "goes with format pcap")
+    found = Captured()
     if media:
-        found = captured(backend, call, keys=opened)
-        packets = tracing.opened(found) if opened else found.packets
-    messages = backend.traced(call.sip_call_id)
-    answer: dict[str, Any] = {"call": call.id, "sip_call_id": call.sip_call_id, "messages": [], "text": "", "pcap": ""}
-    if form == "json":
-        answer["messages"] = tracing.as_json(messages)
-    elif form == "text":
-        answer["text"] = tracing.ladder(messages)
-    else:
-        answer["pcap"] = base64.b64encode(tracing.pcap(messages, packets)).decode()
-    return answer
+        client.check("record")
+    if opened:
+        client.check("keys")
+    if media:
+        kept = captured(operations.backend, call, keys=opened)
+        found = Captured(list(kept.packets), list(kept.keys))  # as it is now: more may come while it is written down
+    if opened:
+        operations.audit(client, "trace", call.id, "opened with its keys")
+    messages = operations.backend.traced(call.sip_call_id)
+
+    def shown() -> dict[str, Any]:
+        answer: dict[str, Any] = {"call": call.id, "sip_call_id": call.sip_call_id, "messages": [], "text": "", "pcap": ""}
+        if form == "json":
+            answer["messages"] = tracing.as_json(messages)
+        elif form == "text":
+            answer["text"] = tracing.ladder(messages)
+        else:
+            packets = tracing.opened(found) if opened else found.packets
+            answer["pcap"] = base64.b64encode(tracing.pcap(messages, packets)).decode()
+        return answer
+
+    if not media:
+        return shown()
+    return await asyncio.get_running_loop().run_in_executor(None, shown)  # some hundred thousand packets take a second
 
 
 def captured(backend: Backend, call: CallView, *, keys: bool) -> Captured:
@@ -400,7 +406,7 @@ EXTRA: dict[str, Callable[[Request], Any]] = {
 }
 """Operations that are not commands of the phone."""
 
-BLOCKING = frozenset({"history", "delete_history", "clear_history", "messages", "clear_messages", "reload", "wait"})
+BLOCKING = frozenset({"trace", "history", "delete_history", "clear_history", "messages", "clear_messages", "reload", "wait"})
 """Those that wait, most for the disk: by `run_aside`. What is no coroutine function touches nothing of the phone's."""
 
 assert not EXTRA.keys() & OPERATIONS.keys()

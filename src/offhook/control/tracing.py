@@ -6,6 +6,7 @@ The file may hold the packets of the call's sound, too. Only who asks for keys, 
 from __future__ import annotations
 
 import base64
+import functools
 import heapq
 import ipaddress
 import re
@@ -147,15 +148,24 @@ def keys_text(call: str, keys: Sequence[StreamKeys]) -> str:
 
 
 def _packet(source: tuple[str, int], target: tuple[str, int], payload: bytes) -> bytes:
+    head = _head(source, target, len(payload))
+    if head[0] == 0x45:
+        return head + payload
+    udp = head[40:] + payload
+    return head[:40] + udp[:6] + struct.pack(">H", _udp_checksum(head[8:24], head[24:40], udp)) + udp[8:]
+
+
+@functools.lru_cache(maxsize=256)
+def _head(source: tuple[str, int], target: tuple[str, int], length: int) -> bytes:
+    """Return the headers of IP and UDP, without a checksum of UDP: those of a stream's packets are nearly always the same."""
     here, there = _ip(source[0]), _ip(target[0])
     if here.version != there.version:  # an address that was never resolved: both as IPv6, the old one mapped
         here, there = _as_v6(here), _as_v6(there)
-    udp = struct.pack(">HHHH", source[1], target[1], 8 + len(payload), 0) + payload
+    udp = struct.pack(">HHHH", source[1], target[1], 8 + length, 0)
     if here.version == 4:
-        head = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0x4000, 64, 17, 0) + here.packed + there.packed
+        head = struct.pack(">BBHHHBBH", 0x45, 0, 28 + length, 0, 0x4000, 64, 17, 0) + here.packed + there.packed
         return head[:10] + struct.pack(">H", _checksum(head)) + head[12:] + udp
-    udp = udp[:6] + struct.pack(">H", _udp_checksum(here.packed, there.packed, udp)) + udp[8:]
-    return struct.pack(">IHBB", 0x60000000, len(udp), 17, 64) + here.packed + there.packed + udp
+    return struct.pack(">IHBB", 0x60000000, 8 + length, 17, 64) + here.packed + there.packed + udp
 
 
 def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

@@ -7,7 +7,7 @@ from typing import Final
 
 from offhook.media.messages import CapturedPacket, CaptureReport, StreamKeys
 
-KEPT_BYTES: Final = 64_000_000
+KEPT_BYTES: Final = 40_000_000
 """Payloads of all captures together: as many as the phone makes at once, each as long as may be. The oldest go first."""
 KEPT: Final = 32
 """Captures, however short they are."""

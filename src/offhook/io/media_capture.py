@@ -22,8 +22,9 @@ from offhook.media.receiving import Address
 BATCH_S: Final = 0.25
 BATCH: Final = 100
 """Packets are told of so many together: the pipe to the phone is not for one at a time."""
-HEADERS: Final = 28
-"""Bytes of IPv4 and UDP before each payload."""
+AROUND: Final = 16 + 20 + 8
+"""Bytes before each payload in a pcap file: those of the record, of IPv4, of UDP."""
+AROUND_IPV6: Final = AROUND + 20
 MOST_HOSTS: Final = 64
 """Far ends whose way out is remembered; strangers send from anywhere."""
 _ANYWHERE: Final = ("0.0.0.0", "::")
@@ -64,7 +65,7 @@ class Capture:
 
     def note(self, sent: bool, local: Address, remote: Address, data: bytes) -> None:
         """Keep one datagram, unless there is no room for it."""
-        size = len(data) + HEADERS
+        size = len(data) + (AROUND_IPV6 if ":" in remote[0] else AROUND)
         if self._size + size > self._room:
             self.end("full")
         if self._over:

@@ -10,8 +10,8 @@ from offhook.phone.commands import Accepted, Capture, StopCapture
 from offhook.phone.desk import Desk
 from offhook.phone.events import CaptureFinished, CaptureStarted
 
-MOST_BYTES: Final = 16_000_000
-"""Of one capture, headers of IP and UDP included: thirteen minutes of G.711 both ways."""
+MOST_BYTES: Final = 10_000_000
+"""Of one capture, as a pcap file: seven minutes of G.711 both ways. In base64 it fits into what a client takes at once."""
 MOST_SECONDS: Final = 3600
 MOST_AT_ONCE: Final = 4
 """Calls captured beside each other: looking at packets costs more than passing them on, and they are kept in memory."""

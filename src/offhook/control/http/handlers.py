@@ -15,7 +15,7 @@ from offhook.control.http.events import events
 from offhook.control.http.limits import MAX_WAIT
 from offhook.control.http.metrics import MEDIA_TYPE
 from offhook.control.http.requests import Request
-from offhook.control.operations import EXTRA, accepted_json, check_media, traced
+from offhook.control.operations import EXTRA, accepted_json, traced
 from offhook.control.schema import EVENT_TYPES, OPERATIONS, command_from_json, to_json
 from offhook.control.spreadsheet import as_csv
 from offhook.errors import InvalidArgument, InvalidState, NotFound
@@ -157,8 +157,7 @@ async def call_trace(request: Request) -> Answer:
     query = request.query()
     form, media, opened = str(query["format"]), bool(query["media"]), bool(query["opened"])
     call = _view(request)
-    check_media(request.surface.operations, request.client, call, form, media=media, opened=opened)
-    found = traced(request.surface.backend, call, form, media=media, opened=opened)
+    found = await traced(request.surface.operations, request.client, call, form, media=media, opened=opened)
     if form == "text":
         return Answer(200, found["text"].encode(), media_type="text/plain; charset=utf-8")
     if form == "pcap":

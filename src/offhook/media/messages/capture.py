@@ -15,7 +15,7 @@ CaptureEnd: TypeAlias = Literal["stopped", "time", "full", "call ended", "engine
 
 
 class CaptureStream(Struct, frozen=True):
-    """Report each datagram of the stream's ports from now on (StreamCaptured) until there are `max_bytes` of them.
+    """Report each datagram of the stream's ports from now on (StreamCaptured) until they are `max_bytes` of a pcap file.
 
     `keys`: report those that seal and open them, too (StreamKeys), the present ones and each later one.
     """
@@ -49,7 +49,7 @@ class StreamKeys(Struct, frozen=True):
 
 
 class CaptureEnded(Struct, frozen=True):
-    """There are no more packets; how many there were, and their bytes with their headers of IP and UDP."""
+    """There are no more packets; how many there were, and their bytes in a pcap file."""
 
     stream: StreamId
     reason: CaptureEnd

@@ -212,7 +212,7 @@ class CaptureStarted(CallEvent, frozen=True, kw_only=True):
 
 
 class CaptureFinished(CallEvent, frozen=True, kw_only=True):
-    """A capture is over: `packets` are kept, of `size` bytes with their headers of IP and UDP."""
+    """A capture is over: `packets` are kept, of `size` bytes in a pcap file."""
 
     reason: CaptureEnd
     packets: int
