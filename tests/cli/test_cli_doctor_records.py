@@ -87,7 +87,8 @@ def test_where_there_can_be_none_nobody_is_asked(hop: Hop) -> None:
     assert look_up_records(hop) is None
 
 
-def test_a_silent_name_server_is_told(names: NameServer) -> None:
+def test_a_silent_name_server_is_told(names: NameServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("offhook.io.names.RECORDS_WITHIN", 0.3)
     names.silent = True
     try:
         records = look_up_records(Hop("pbx.test", None, "udp"), (names.address,))

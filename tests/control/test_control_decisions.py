@@ -112,8 +112,12 @@ async def test_one_that_hangs_has_two_seconds(tmp_path: Path) -> None:
     (b"HTTP/1.1 500 Oh\r\n\r\nanswer", "default", 1), (b"HTTP/1.1 302 Found\r\nLocation: /x\r\n\r\n", "default", 1),
     (b"", "default", 1), (b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 100_000, "default", 1), (None, "default", 1),
 ])
-async def test_a_web_address_decides(answer: bytes | None, action: str, status: int) -> None:
+async def test_a_web_address_decides(
+    answer: bytes | None, action: str, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     requests: list[bytes] = []
+    if answer is None:
+        monkeypatch.setattr(decisions, "DECISION_WITHIN", 0.3)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         requests.append(await reader.readuntil(b"\r\n\r\n"))

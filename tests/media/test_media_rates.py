@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Callable
+from functools import cache
 from itertools import pairwise
 
 import numpy
@@ -28,7 +29,13 @@ def sine(frequency: float, rate: int, seconds: float = 0.6, amplitude: int = LOU
 
 @pytest.fixture(params=["fast", "plain"])
 def make(request: pytest.FixtureRequest) -> Callable[[int, int], Filter]:
-    return fast_filter if request.param == "fast" else plain_filter
+    return made_once(fast_filter if request.param == "fast" else plain_filter)
+
+
+@cache
+def made_once(make: Callable[[int, int], Filter]) -> Callable[[int, int], Filter]:
+    """Return the same with a memory: a filter knows nothing of the frame before, and its weights take long to find."""
+    return cache(make)
 
 
 def changed(audio: bytes, rate_in: int, rate_out: int, make: Callable[[int, int], Filter]) -> bytes:

@@ -9,7 +9,7 @@ from offhook.phone.model import CallState
 from offhook.testing import simulation
 from offhook.testing.simulation import Violation, World, again, simulate
 
-SEEDS = (*range(1, 5), 1969)
+SEEDS = (1, 2, 3, 1969)  # and 4 and 5 further down
 """In 1969 a REFER in a call whose ACK never came was left without an answer for ever."""
 
 
