@@ -26,7 +26,7 @@ from offhook.sip.events import Body, CloseFlow, Flow, Identity, Resolve, Resolve
 from offhook.sip.uri import NameAddr, Uri
 from offhook.testing.ears import dominant_frequency, has_tone, read_wav
 
-PATIENCE = 5.0
+PATIENCE = 20.0
 FRAME = 160
 SILENCE = b"\xff" * FRAME
 

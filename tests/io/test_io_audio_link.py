@@ -45,7 +45,7 @@ from offhook.media.messages import (
 from offhook.phone.commands import CloseAudio, Dial, Hangup, OpenAudio, Reject
 from offhook.storage.config import Config
 from offhook.testing import ears
-from offhook.testing.live import LivePhone, connect, live_phone, quiet_config
+from offhook.testing.live import PATIENCE, LivePhone, connect, live_phone, quiet_config
 
 LEVEL = 20 * math.log10(8000 / 32767)
 
@@ -335,7 +335,7 @@ async def talking(mode: str) -> AsyncIterator[tuple[LivePhone, LivePhone]]:
 async def listen(link: AudioLink, frames: int) -> bytes:
     """Return so much of what is heard, from the first sound on."""
     heard: list[bytes] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         async for frame in link:
             if heard or any(frame.pcm):
                 heard.append(frame.pcm)
@@ -347,7 +347,7 @@ async def listen(link: AudioLink, frames: int) -> bytes:
 async def hears(link: AudioLink, *tones: float) -> None:
     """Wait for 0.3 s in which there are these tones and nothing else: a busy machine may lose a frame before."""
     latest: deque[bytes] = deque(maxlen=15)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         async for frame in link:
             latest.append(frame.pcm)
             heard = b"".join(latest)
@@ -398,7 +398,7 @@ async def test_clear_cuts_and_says_how_much_was_played(mode: str) -> None:
         assert event.data["played_ms"] == cleared.played_ms
         # The far end heard what was played and at most 40 ms more.
         loud = 10
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             async for frame in ear:
                 if not any(frame.pcm):
                     break
@@ -423,7 +423,7 @@ async def test_marks_underrun_and_the_end_of_the_call(mode: str) -> None:
         assert {event.data["audio"] for event in marks} == {mouth.id}
         bob.execute(Hangup())
         for link in (mouth, ear):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 async for _ in link:
                     pass
             assert link.ended

@@ -18,7 +18,7 @@ from offhook.io.certificates import Authority
 from offhook.io.transport import Listeners, Transports
 from offhook.sip.events import ConnectionTerms, Datagram, Flow, FlowFailed, FlowUp, StreamChunk, TransportName
 
-PATIENCE = 5.0
+PATIENCE = 20.0
 HOST = "127.0.0.1"
 
 

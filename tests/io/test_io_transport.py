@@ -17,7 +17,7 @@ from offhook.sip.events import Datagram, Flow, FlowFailed, FlowUp, StreamChunk
 from offhook.testing.ipv6 import NO_IPV6, has_ipv6
 
 needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason=NO_IPV6)
-PATIENCE = 5.0
+PATIENCE = 20.0
 
 
 class Phone:

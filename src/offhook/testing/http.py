@@ -15,7 +15,7 @@ from offhook.control.http.server import HttpServer
 from offhook.control.http.surface import Surface
 from offhook.storage.tokens import SCOPES, TokenFile
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds a test waits for something that normally takes milliseconds."""
 
 

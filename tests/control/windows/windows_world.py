@@ -10,7 +10,7 @@ from offhook.control.windows.reach import Owner
 from offhook.phone.events import CallEnded
 from offhook.phone.model import CallEnd, CallState, CallView, Party, wall
 
-PATIENCE = 5.0
+PATIENCE = 20.0
 
 _HERE, _THERE = Party("sip:1001@pbx"), Party("sip:1002@pbx")
 ENDED = CallEnded(
