@@ -126,7 +126,7 @@ class RunningPhone:
         self._searching: asyncio.Task[None] | None = None
         self.people = People(self.engine, self.phone.contacts, files.contacts, self._trouble)
         self._captures = Captures()
-        self._audio = AudioLinks(self.media.send, self.engine.report)
+        self._audio = AudioLinks(self.engine.command_media, self.engine.report)
         self.media.set_audio_callback(self._audio.take)
         self.engine.subscribe(self._audio.see, CallEnded)
         self.file: Path | None = None  # what `reload` reads

@@ -74,6 +74,7 @@ class Engine:
         self._lookups: set[asyncio.Task[None]] = set()
         self._outgoing: list[Transmit | CloseFlow] = []
         self._commands: list[MediaCommand] = []
+        self._commanding = False  # they are about to be sent
         self._transports: Transports | None = None
         self._resolver: Resolver | None = None
         self._watch: NetworkWatch | None = None
@@ -255,7 +256,7 @@ class Engine:
         self._write_down(events)
         self._send()
         self._flush()
-        self._command_media()  # last: its process is in a hurry and may take our core
+        self._command_media()
 
     # --- outputs
 
@@ -289,9 +290,20 @@ class Engine:
         outgoing.clear()
 
     def _command_media(self) -> None:
-        if self._commands:
-            self._media.send(*self._commands)
-            self._commands.clear()
+        """Send the commands in the loop's next turn, behind the events: the media's process may take our core."""
+        if self._commands and not self._commanding:
+            self._commanding = True
+            asyncio.get_running_loop().call_soon(self._send_commands)
+
+    def _send_commands(self) -> None:
+        self._commanding = False
+        self.command_media()
+
+    def command_media(self, *more: MediaCommand) -> None:
+        """Send the media engine what waits for it, and these after that."""
+        commands, self._commands = [*self._commands, *more], []
+        if commands:
+            self._media.send(*commands)
 
     def _arm(self, deadline: float | None) -> None:
         if deadline == self._armed_for:

@@ -20,6 +20,9 @@ from offhook.storage.privacy import private_file, private_folder
 READ_TIMEOUT: Final = 10.0
 """Seconds a reader waits for the writer thread."""
 
+CACHE_KB: Final = 512
+"""Pages of each file in our memory: batches are added at its end, and the system keeps the rest."""
+
 R = TypeVar("R")
 Trouble: TypeAlias = Callable[[str], None]
 Work: TypeAlias = Callable[[sqlite3.Connection], Any]
@@ -154,6 +157,7 @@ class Database(Generic[R]):
             database.execute("PRAGMA journal_mode = WAL")
             # NORMAL in WAL mode keeps every commit through a crash of ours; only a power cut may take the last ones.
             database.execute("PRAGMA synchronous = NORMAL")
+            database.execute(f"PRAGMA cache_size = -{CACHE_KB}")
             if database.execute("PRAGMA quick_check").fetchone() != ("ok",):
                 raise sqlite3.DatabaseError("damaged")
             database.executescript(self._schema)
