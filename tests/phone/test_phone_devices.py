@@ -7,13 +7,13 @@ from typing import Literal
 import pytest
 from msgspec import structs
 
-from offhook.errors import InvalidArgument, InvalidState
+from offhook.errors import InvalidArgument, InvalidState, NotFound
 from offhook.media import messages as media
 from offhook.media.messages import card
 from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.settings import PhoneSettings
-from offhook.testing.phones import settle, talk, two_phones
+from offhook.testing.phones import VirtualPhone, settle, talk, two_phones
 from offhook.testing.wire import Wire
 
 MIC = media.DeviceInfo("mic-1", "input", "Desk microphone", 0, True)
@@ -105,6 +105,25 @@ def test_the_microphone_is_cleaned_as_chosen() -> None:
     assert [event.audio.gain_control for event in alice.of(e.AudioChanged)] == [False, True]
     alice.receive(card.VoiceFailed("pip install"))
     assert "pip install" in alice.of(e.SystemError)[0].reason
+
+
+def test_a_ring_device_is_one_of_the_loudspeakers_and_chosen_by_itself() -> None:
+    alice, _ = two_phones(Wire())
+    settle(alice.wire, 1)
+    view = alice.execute(c.SetDevice(kind="ring", device="loudspeaker")).value
+    assert (view.ring_device, view.output_device, view.input_device) == ("spk-1", "", "")
+    assert alice.did(media.SelectDevice) == [media.SelectDevice("ring", "spk-1")]
+    assert alice.of(e.AudioChanged)[-1].audio.ring_device == "spk-1"
+    assert isinstance(alice.refuses(c.SetDevice(kind="ring", device="Headset")), NotFound), "a microphone does not ring"
+    alice.execute(c.SetDevice(kind="ring", device=""))
+    assert alice.did(media.SelectDevice)[-1] == media.SelectDevice("ring", "")
+
+
+def test_a_configured_ring_device_is_used_from_the_start() -> None:
+    wire = Wire()
+    alice = VirtualPhone(wire, "alice", "10.0.0.1", PhoneSettings(ring_device="spk-1"))
+    settle(wire, 1)
+    assert alice.did(media.SelectDevice) == [media.SelectDevice("ring", "spk-1")]
 
 
 def test_levels_are_told_while_somebody_asks() -> None:

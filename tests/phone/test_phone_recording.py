@@ -10,7 +10,8 @@ from offhook.errors import InvalidArgument, InvalidState, NotFound
 from offhook.media import messages as media
 from offhook.phone import commands as c
 from offhook.phone import events as e
-from offhook.phone.recording import MOST_AT_ONCE
+from offhook.phone.model import Party
+from offhook.phone.recording import MOST_AT_ONCE, recording_name
 from offhook.phone.settings import PhoneSettings
 from offhook.testing.phones import over, settle, talk, two_phones
 from offhook.testing.wire import Wire
@@ -84,3 +85,34 @@ def test_bad_wishes_are_refused() -> None:
     talk(alice, bob)
     assert isinstance(alice.refuses(c.Record(format="aiff")), InvalidArgument)  # type: ignore[arg-type]
     assert isinstance(alice.refuses(c.Record(max_seconds=-1)), InvalidArgument)
+
+
+def test_it_pauses_and_goes_on_each_told_once() -> None:
+    alice, bob = two_phones(Wire(), one=PhoneSettings(recording_dir="/rec"))
+    call, _ = talk(alice, bob)
+    recording = alice.execute(c.Record(beep=True)).value["recording"]
+    settle(alice.wire, 1)
+    assert alice.did(media.StartRecording)[0].beep
+    for paused in (False, True, True, False, False):
+        alice.execute(c.PauseRecord(paused=paused))
+    assert alice.did(media.PauseRecording) == [
+        media.PauseRecording(call, recording, True), media.PauseRecording(call, recording, False),
+    ]  # fmt: skip
+    told = [event for event in alice.events if event.type.startswith("recording.")]
+    assert [event.type for event in told] == ["recording.started", "recording.paused", "recording.resumed"]
+    assert {event.recording for event in told} == {recording}  # type: ignore[attr-defined]  # all three have it
+
+
+@pytest.mark.parametrize(("remote", "shown"), [
+    ("sip:1002@pbx.example.org", "1002"), ("sip:+49%2030@h", "+49_2030"), ("sip:../../etc/passwd@h", "_.._etc_passwd"),
+    ("sip:h.example.org", "h.example.org"), ("sip:...@h", "_"), ("sip:" + "x" * 300 + "@h", "x" * 64),
+    ("tel:112;a=b", "112_a_b"),
+])  # fmt: skip
+def test_names_are_as_microsips_and_cannot_leave_the_folder(remote: str, shown: str) -> None:
+    alice, bob = two_phones(Wire(), one=PhoneSettings(recording_dir="/rec"))
+    call, _ = talk(alice, bob)
+    alice.only.remote = Party(remote)
+    name = recording_name(alice.only, 1_700_000_000.0, "mp3")
+    assert name == f"20231114-221320-{shown}-outgoing-local-{call}.mp3"
+    file = Path(alice.execute(c.Record()).value["file"])
+    assert file.parent == Path("/rec")

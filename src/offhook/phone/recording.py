@@ -126,6 +126,8 @@ class Recordings:
     def pause(self, command: PauseRecord) -> Accepted:
         """Pause a recording, or go on."""
         call, view = self._chosen(command.call, command.recording)
+        if command.paused == (view.state == "paused"):
+            return Accepted(call=call.id)
         self._running[view.id] = structs.replace(view, state="paused" if command.paused else "recording")
         self.desk.media(PauseRecording(call.id, view.id, command.paused))
         event = RecordingPaused if command.paused else RecordingResumed
