@@ -389,3 +389,42 @@ def test_a_challenge_that_comes_late_does_not_end_the_call() -> None:
     quick.answer(quick.requests("INVITE")[-1], 200, tag="b", body=ANSWER)
     wire.run(wire.now + 0.1)
     assert [event.fork for event in alice.of(events.SessionAnswered)] == ["b"]
+
+
+# --- connections that break
+
+
+def test_a_call_that_rings_is_not_lost_with_its_connection() -> None:
+    wire = Wire()
+    alice, bob = (add_endpoint(wire, name, host) for name, host in (("alice", "10.0.0.1"), ("bob", "10.0.0.2")))
+    alice.execute(events.Invite("c", "alice", Uri.parse("sip:bob@10.0.0.2;transport=tcp"), OFFER))
+    wire.run(0.1)
+    (ringing,) = bob.of(events.SessionIncoming)
+    bob.execute(events.Progress(ringing.session))
+    wire.run(0.2)
+    assert [event.status for event in alice.of(events.SessionProgress)] == [180]
+    wire.break_connection(alice.address, bob.address)
+    wire.run(0.3)
+    assert not alice.of(events.SessionEnded)
+    bob.execute(events.Accept(ringing.session, ANSWER))
+    wire.run(0.4)
+    assert alice.of(events.SessionAnswered)
+    assert bob.of(events.SessionConfirmed)
+    assert len(bob.of(events.SessionIncoming)) == 1
+    alice.execute(events.End("c"))
+    assert settled(wire, alice)
+
+
+def test_what_is_said_again_on_a_new_connection_is_the_same_request() -> None:
+    wire, alice, (first, other) = stage()
+    alice.execute(events.SendRequest("m", "alice", "MESSAGE", Uri.parse("sip:peer@pbx.example;transport=tcp"), OFFER))
+    wire.run(0.1)
+    wire.break_connection(alice.address, first.node.address)
+    wire.run(0.2)
+    assert len(first.requests("MESSAGE")) == 2
+    assert len({each.via.branch for each in first.requests("MESSAGE")}) == 1
+    first.node.tcp = False
+    wire.break_connection(alice.address, first.node.address)  # once more: the next address is another matter
+    wire.run(0.3)
+    (elsewhere,) = other.requests("MESSAGE")
+    assert elsewhere.via.branch != first.requests("MESSAGE")[0].via.branch

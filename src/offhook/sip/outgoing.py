@@ -42,6 +42,7 @@ class Outgoing:
 
     __slots__ = (
         "_answered",
+        "_broken",
         "_challenges",
         "_flows",
         "_left",
@@ -103,6 +104,7 @@ class Outgoing:
         self._resolved = False
         self._tcp_asked = False
         self._reconnected = False
+        self._broken: Flow | None = None  # the connection that broke, until it is said again on a new one
         self._answered: set[tuple[str, bool]] = set()
         self._challenges = 0
         self._left: list[Outgoing] = []  # twins, each at an address that was given up
@@ -176,7 +178,11 @@ class Outgoing:
         if self.identity is not None:
             self.stack.door.learn(self.identity, self.hop, answer.flows)
         flows = self._usable(answer.flows)
-        self._flows = [*self.stack.trusted_first(flows, now), *self._flows]
+        flows = self.stack.trusted_first(flows, now)
+        if self._broken is not None:
+            there = self._broken.remote
+            flows = tuple(sorted(flows, key=lambda flow: flow.remote != there))
+        self._flows = [*flows, *self._flows]
         self._try_next(answer.reason or (NO_OTHER_ADDRESS if answer.flows and not flows else "no address"), now)
 
     def _usable(self, flows: tuple[Flow, ...]) -> tuple[Flow, ...]:
@@ -205,7 +211,10 @@ class Outgoing:
             self.on_sent(self, now)
 
     def _build(self, flow: Flow) -> Request:
-        self.branch = MAGIC_COOKIE + self.stack.ids.token(16)
+        broken, self._broken = self._broken, None
+        if broken is None or (flow.transport, flow.local, flow.remote) != (broken.transport, broken.local, broken.remote):
+            self.branch = MAGIC_COOKIE + self.stack.ids.token(16)
+        # Else it is a copy of what the far end may have had: under another branch it would be another request (8.2.2.2).
         via = f"SIP/2.0/{flow.transport.upper()} {host_port(flow.local)};branch={self.branch};rport"
         items: Items = [("Via", via), ("Max-Forwards", "70"), *self.headers, ("CSeq", f"{self.cseq} {self.method}")]
         if self.contact_user is not None:
@@ -254,6 +263,7 @@ class Outgoing:
         if broken is not None and broken.stood and not self._reconnected:
             # It was sent on a connection that the far end had closed, or the connection broke: a new one may well stand.
             self._reconnected, self._resolved = True, False
+            self._broken, self._flows = self.flow, []
         elif self.flow is not None:
             self.stack.suspect(self.flow, now)
         if status == 503 or self._flows:
