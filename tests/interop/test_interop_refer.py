@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,15 @@ def reinvited(direction: str) -> str:
     return recv("INVITE", direction) + answer("200 OK", body=SDP, again=True)
 
 
+ANSWERED = re.compile(rb"^CSeq: *(\d+) NOTIFY\r$", re.MULTILINE)
+
+
+def notified(phone: LivePhone, sip_call_id: str) -> int:
+    """Return how many NOTIFYs of ours in a call have been answered."""
+    received = [message.data for message in phone.running.traced(sip_call_id) if not message.sent]
+    return len({number for data in received if data.startswith(b"SIP/2.0 200 ") for number in ANSWERED.findall(data)})
+
+
 async def over(*phones: LivePhone) -> None:
     for phone in phones:
         await phone.until(lambda phone=phone: not phone.execute(ListCalls()).value, "no calls")  # type: ignore[misc]
@@ -77,6 +87,8 @@ async def test_sipp_transfers_us(tmp_path: Path, answered: bool) -> None:
             assert (requested.data["target"], requested.data["referred_by"]) == (target.uri, "<sip:boss@sipp.example>")
             placed = phone.execute(AcceptTransfer()).call
             assert (await target.event("call.incoming")).data["call"]["state"] == "incoming"
+            # SIPp wants one after the other: "100" and "180" have arrived there before there is more to tell.
+            await phone.until(lambda: notified(phone, requested.data["call"]["sip_call_id"]) == 2, "two NOTIFYs answered")
             target.execute(Answer() if answered else Reject(status=486))
             await asyncio.to_thread(peer.wait)
         if answered:
