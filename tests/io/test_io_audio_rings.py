@@ -158,14 +158,14 @@ def test_reference_keeps_one_difference_whatever_the_callbacks_do() -> None:
     reference, capture = Reference(RATE), Ring(RATE)
     reference.ring.write(count_up(0, 400))
     capture.write(bytes(2 * 160))
-    first = values(reference.beside(capture, 0, 160))
+    first = values(reference.beside(capture, 0, 160).samples)
     at = 0
     for turn in range(200):
         reference.ring.write(count_up(reference.ring.written, 80 if turn % 3 else 240))  # uneven, but never late
         reference.ring.write(count_up(reference.ring.written, 160 - 133))
         capture.write(bytes(2 * 160))
         at += 160
-    second = values(reference.beside(capture, at, 160))
+    second = values(reference.beside(capture, at, 160).samples[-320:])
     assert second[0] - first[0] == 200 * 160 % 30_000
 
 
@@ -176,6 +176,35 @@ def test_reference_follows_a_clock_that_is_slower() -> None:
     for turn in range(1000):
         reference.ring.write(struct.pack("<h", 7) * (160 if turn % 20 else 159))
         capture.write(bytes(320))
-        heard = values(reference.beside(capture, at, 160))
+        heard = values(reference.beside(capture, at, 160).samples)
         at += 160
         assert turn < 10 or set(heard) == {7}, turn  # never asks for what has not been played
+
+
+def test_reference_tells_what_was_skipped_and_by_how_much_it_moved() -> None:
+    reference, capture = Reference(RATE), Ring(RATE)
+    reference.ring.write(count_up(0, 2000))
+    capture.write(bytes(2 * 1600))
+    first = reference.beside(capture, 0, 160)
+    assert first.fresh
+    assert first.moved == 0
+    assert len(first.samples) == 320
+    # The microphone skips 500 samples: they come with the frame, and nothing is missing between.
+    skipped = reference.beside(capture, 660, 160)
+    assert (skipped.moved, skipped.fresh, len(skipped.samples)) == (0, False, 2 * 660)
+    assert values(skipped.samples)[0] == values(first.samples)[-1] + 1
+    # The loudspeaker falls behind by 200: some samples come once more, and it is told.
+    capture.write(bytes(2 * 200))
+    step = reference.beside(capture, 820, 160)
+    assert step.moved == -200
+    assert step.samples == b""
+    # A pause of two seconds is no skip, and another microphone counts from somewhere else.
+    reference.ring.write(count_up(0, RATE))
+    capture.write(bytes(2 * RATE))
+    reference.ring.write(count_up(0, RATE))
+    capture.write(bytes(2 * RATE))
+    assert reference.beside(capture, capture.written - 160, 160).fresh
+    assert not reference.beside(capture, capture.written, 160).fresh
+    assert reference.beside(Ring(RATE), 0, 160).fresh
+    reference.restart()
+    assert reference.beside(capture, 0, 160).fresh

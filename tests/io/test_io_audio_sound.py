@@ -305,15 +305,51 @@ def test_voice_is_cleaned_with_what_was_played(library: Library) -> None:
     card.process(VoiceProcessing())
     card.check()
     push(frame(500))
+    assert card.capture() != frame(500)  # fades
+    push(frame(500))
     assert card.capture() == frame(500)
+
+
+def test_the_voice_begins_anew_with_another_device(library: Library) -> None:
+    class Listening:
+        restarts = 0
+
+        def process(self, frame: bytes, played: bytes | None, moved: int = 0) -> bytes:
+            return frame
+
+        def change(self, wanted: VoiceProcessing) -> None: ...
+
+        def restart(self) -> None:
+            self.restarts += 1
+
+    card = card_of(library)
+    card.capture()
+    card.play(SILENCE)
+    card.check()
+    card._voice = voice = Listening()
+
+    def talk() -> int:
+        for _ in range(5):
+            library.wait(card, 0.2, calling_back=True)
+            card.capture()
+            card.play(SILENCE)
+        return voice.restarts
+
+    assert talk() == 1
+    assert talk() == 1
+    card.select("output", "head")
+    assert talk() == 2
+    assert talk() == 2
 
 
 def test_voice_processing_that_gives_up_is_left_out(library: Library) -> None:
     class Broken:
-        def process(self, frame: bytes, played: bytes | None) -> bytes:
+        def process(self, frame: bytes, played: bytes | None, moved: int = 0) -> bytes:
             raise RuntimeError("no more")
 
         def change(self, wanted: VoiceProcessing) -> None: ...
+
+        def restart(self) -> None: ...
 
     card = card_of(library)
     card.capture()

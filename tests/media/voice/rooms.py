@@ -53,6 +53,24 @@ def through(sound: Samples, way: Samples) -> Samples:
     return made[: len(sound)].astype(numpy.float32)
 
 
+def tone(seconds: float, hertz: float, loud: float = 0.5) -> Samples:
+    """Return a sine."""
+    return (loud * numpy.sin(2 * numpy.pi * hertz * numpy.arange(int(seconds * RATE)) / RATE)).astype(numpy.float32)
+
+
+def drifting(sound: Samples, ppm: float) -> Samples:
+    """Return the sound as a clock hears it that is so many millionths slower than ours, whatever its pitch.
+
+    Drawn straight between samples a sixteenth apart: between those of 16 kHz that would take away 3 dB at 4 kHz, now and then.
+    """
+    count, finer = len(sound), 16
+    spectrum = numpy.zeros(count * finer // 2 + 1, numpy.complex128)
+    spectrum[: count // 2 + 1] = numpy.fft.rfft(sound) * finer
+    places = numpy.arange(count) * finer
+    made = numpy.interp(places * (1 + ppm * 1e-6), numpy.arange(count * finer), numpy.fft.irfft(spectrum, count * finer))
+    return made.astype(numpy.float32)
+
+
 def hiss(count: int, level_db: float, seed: int = 7) -> Samples:
     """Return white noise."""
     return (10 ** (level_db / 20) * numpy.random.default_rng(seed).standard_normal(count)).astype(numpy.float32)

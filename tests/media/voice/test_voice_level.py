@@ -9,7 +9,7 @@ import pytest
 from rooms import FRAME, RATE, as_pcm, cleaned, decibels, hiss, numpy, spoken, talker
 
 from offhook.media.messages.card import VoiceProcessing
-from offhook.media.voice.chain import GainVoice, OwnVoice
+from offhook.media.voice.chain import GainVoice
 from offhook.media.voice.gain import MOST_UP, PEAK, TARGET_DB, GainControl, level_db
 
 NOISE = VoiceProcessing(noise_suppression=True)
@@ -24,15 +24,6 @@ def test_noise_is_turned_down_and_speech_is_not() -> None:
     assert abs(decibels(both, 3) - decibels(speech, 3)) < 1.5
     wrong_before, wrong_after = decibels(noise, 3), decibels(both - speech[: len(both)], 3)
     assert wrong_after < wrong_before - 3
-
-
-def test_parts_are_switched_while_it_runs() -> None:
-    noise = hiss(6 * RATE, -45)
-    voice = OwnVoice(RATE, NOISE)
-    cleaned(noise, None, NOISE, voice)
-    voice.change(VoiceProcessing())
-    frame = as_pcm(noise[:FRAME])
-    assert voice.process(frame, None) is frame
 
 
 def test_speech_comes_to_one_level() -> None:
@@ -68,6 +59,20 @@ def test_a_sudden_peak_is_limited() -> None:
     control.gain_db = 20.0
     frame = control.process(struct.pack("<hh", 30_000, -30_000) * 160)
     assert max(map(abs, struct.unpack("<320h", frame))) <= PEAK + 1
+
+
+def test_a_gain_that_is_left_goes_back_without_a_step() -> None:
+    control = GainControl()
+    frame = struct.pack("<hh", 1000, 1000) * 160
+    control.gain_db = 12.0
+    control.process(frame)
+    loud = struct.unpack("<320h", control.process(frame))
+    assert loud[0] > 3500
+    left = struct.unpack("<320h", control.leave(frame))
+    assert left[0] == pytest.approx(loud[-1], abs=15)
+    assert left[-1] == pytest.approx(1000, abs=15)
+    assert max(abs(left[place] - left[place + 1]) for place in range(319)) < 15
+    assert control.leave(frame) is frame
 
 
 def test_levels() -> None:

@@ -7,7 +7,7 @@ the one that is being taken up.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from offhook.media.fades import crossfade, ramp
 
@@ -198,23 +198,58 @@ class Capture:
         return crossfade(samples, self.ring.read(self._at - frame, frame))
 
 
+class Beside(NamedTuple):
+    """What a loudspeaker was given while a microphone's frame came in; see `media.voice.chain.Voice.process`."""
+
+    samples: bytes
+    """What was given out since the frame before: longer than a frame where sound was skipped."""
+    moved: int
+    """By how many samples of that another difference of the counts is used from now on."""
+    fresh: bool
+    """Whether devices have changed, so that nothing before holds any more."""
+
+
 class Reference:
     """What a loudspeaker was given, found again for each frame of the microphone: the echo canceller's other ear.
 
     Both devices count samples. The difference of the counts is constant but for the steps of their callbacks and for two clocks
     that are not quite the same, so the least one of two seconds is kept, and given up only when it is 20 ms too small.
+    Who reads is told of each step, and of what the microphone skipped: an echo that is known need not be looked for again.
     """
 
     def __init__(self, rate: int) -> None:
         self.ring = Ring(rate)
         self._rate = rate
+        self._capture: Ring | None = None
         self._offset: int | None = None
         self._least: int | None = None
         self._seen = 0
+        self._end = 0  # the position behind what was read last
 
-    def beside(self, capture: Ring, at: int, count: int) -> bytes:
+    def beside(self, capture: Ring, at: int, count: int) -> Beside:
         """Return what was given out when the samples from `at` on came in, or a constant moment before."""
-        offset = self.ring.written - capture.written
+        if capture is not self._capture:
+            self._capture = capture
+            self.restart()
+        fresh = self._offset is None
+        before = self._follow(self.ring.written - capture.written, count)
+        assert self._offset is not None
+        moved = self._offset - before
+        end = at + self._offset + count
+        start, self._end = self._end, end
+        longest = self._rate * RING_MS // 1000
+        if fresh or not 0 <= end - start - count - moved <= longest - count or abs(moved) >= longest - count:
+            return Beside(self.ring.read(end - count, count), 0, True)
+        return Beside(self.ring.read(start, max(0, end - start)), moved, False)
+
+    def restart(self) -> None:
+        """Forget the difference: another device counts from somewhere else."""
+        self._offset = self._least = None
+        self._seen = 0
+
+    def _follow(self, offset: int, count: int) -> int:
+        """See to it that the difference of the counts still holds; return the one before."""
+        before = offset if self._offset is None else self._offset
         self._least = offset if self._least is None else min(self._least, offset)
         self._seen += count
         slack = self._rate * SLACK_MS // 1000
@@ -224,9 +259,4 @@ class Reference:
             if self._least - self._offset > 2 * slack:
                 self._offset = self._least - slack // 2
             self._least, self._seen = None, 0
-        return self.ring.read(at + self._offset, count)
-
-    def restart(self) -> None:
-        """Forget the difference: another device counts from somewhere else."""
-        self._offset = self._least = None
-        self._seen = 0
+        return before

@@ -120,9 +120,13 @@ class SystemCard:
         voice = self._voice
         if voice is None:
             return frame
-        played = self._reference.beside(ring, at, len(frame) // 2) if self._lines["output"].current is not None else None
         try:
-            return voice.process(frame, played)
+            if self._lines["output"].current is None:
+                return voice.process(frame, None)
+            beside = self._reference.beside(ring, at, len(frame) // 2)
+            if beside.fresh:
+                voice.restart()
+            return voice.process(frame, beside.samples, beside.moved)
         except (RuntimeError, ValueError) as problem:  # a library that gives up must not take the call with it
             self._voice = None
             self._reports.append(VoiceFailed(f"voice processing has stopped: {problem}"))

@@ -12,19 +12,21 @@ MISSING_WEBRTC: Final = "WebRTC's voice processing is not installed: pip install
 
 
 def make_voice(rate: int, wanted: VoiceProcessing, former: Voice | None, engine: str = "own") -> Voice | None:
-    """Return what cleans in these ways (`former`, changed, where that can), None where nothing is to be done.
+    """Return what cleans in these ways: `former`, changed, where that can; None where there is none and nothing to do.
 
+    What runs goes on when nothing is wanted, so that it can end without a click, and knows the room when it is wanted again.
     `engine` is "own" or "webrtc". Raises ImportError, with the sentence for people, where its packages are not installed.
     """
-    if not (wanted.echo_cancellation or wanted.noise_suppression):
-        return GainVoice() if wanted.gain_control else None
-    if former is not None and not isinstance(former, GainVoice):
+    cleans = wanted.echo_cancellation or wanted.noise_suppression
+    if former is not None and not (cleans and isinstance(former, GainVoice)):
         former.change(wanted)
         return former
+    if not cleans:
+        return GainVoice() if wanted.gain_control else None
     if engine == "webrtc":
         return _webrtc(rate, wanted)
     try:
-        return OwnVoice(rate, wanted)
+        return OwnVoice(rate, wanted, former.gain if isinstance(former, GainVoice) else None)
     except ImportError as problem:
         raise ImportError(MISSING) from problem
 

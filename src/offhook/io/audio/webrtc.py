@@ -33,8 +33,16 @@ class WebrtcVoice:
         """Switch parts on or off; it has to learn the room again."""
         self._wanted, self._module = wanted, self._made(wanted)
 
-    def process(self, frame: bytes, played: bytes | None) -> bytes:
-        """Return the frame of 20 ms cleaned."""
+    def restart(self) -> None:
+        """Begin again, with another device."""
+        self._module = self._made(self._wanted)
+
+    def process(self, frame: bytes, played: bytes | None, moved: int = 0) -> bytes:
+        """Return the frame of 20 ms cleaned. What was skipped it has to find out by itself."""
+        if self._wanted == VoiceProcessing():
+            return frame
+        if played is not None:
+            played = bytes(max(0, len(frame) - len(played))) + played[max(0, len(played) - len(frame)) :]
         module, echo = self._module, self._wanted.echo_cancellation
         made = bytearray()
         for start in range(0, len(frame), self._block):

@@ -52,6 +52,20 @@ class DelayFinder:
         self._fresh = 0
         return self._look()
 
+    def restart(self) -> None:
+        """Forget everything: another device, or a gap in what was fed."""
+        self._heard[:] = self._played[:] = 0.0
+        self._known = None
+        self._fresh = 0
+        self.moved(0)
+
+    def moved(self, late: int) -> None:
+        """The delay has become longer by so many samples, as somebody else has found out: what was measured is of the past."""
+        self._cross[:] = 0.0
+        self._last, self._agreeing = None, 0
+        if self._known is not None:
+            self._known += late
+
     def _look(self) -> int | None:
         numpy, span = self._np, self._span
         if float(numpy.dot(self._played, self._played)) / len(self._played) < LOUD:

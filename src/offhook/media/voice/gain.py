@@ -46,6 +46,15 @@ class GainControl:
             self.gain_db += min(UP_A_FRAME, max(-DOWN_A_FRAME, wanted - self.gain_db))
         return self._apply(frame)
 
+    def leave(self, frame: bytes) -> bytes:
+        """Return the frame on its way back to its own level: it ends there, and those after it are left alone."""
+        was, self._was = self._was, 1.0
+        self._limit_db = 0.0
+        if was == 1.0:
+            return frame
+        top = max(was, 1.0)
+        return ramp(pcm.scale(frame, top), was / top, 1.0 / top)
+
     def _apply(self, frame: bytes) -> bytes:
         loudest = pcm.peak(frame)
         peak = loudest * pcm.factor(self.gain_db)

@@ -6,6 +6,7 @@ block before, so single peaks of noise do not sing. Costs one block (10 ms) of d
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 from offhook.media.voice.noise import NoiseFloor
@@ -47,6 +48,17 @@ class Suppressor:
         self._passed = numpy.zeros(bins, numpy.float32)
         self._floor = NoiseFloor(bins)
 
+    def begin(self, before: NDArray[np.float32]) -> None:
+        """Begin, or go on after a gap, behind these two blocks, which went out as they were."""
+        self._heard[:] = before
+        self._taken[:] = 0.0
+        self._half = (before * self._window**2)[self.block :]
+        self._left[:] = 0.0
+
+    def forget(self) -> None:
+        """Expect any echo to stay again, after another room."""
+        self._leak[:] = MOST_LEAK
+
     def process(
         self, samples: NDArray[np.float32], taken: NDArray[np.float32] | None = None, doubt: NDArray[np.float32] | None = None
     ) -> NDArray[np.float32]:
@@ -60,6 +72,8 @@ class Suppressor:
         ratio = power / unwanted
         likely = LEAN * self._passed / unwanted + (1 - LEAN) * numpy.maximum(ratio - 1, 0)
         gain = numpy.maximum(likely / (1 + likely), least)
+        if taken is not None and self.echo:
+            gain *= self._no_louder(power)
         gain[0] = 0.0  # no speech there, and the hum of a cheap microphone
         self._passed = gain * gain * power
         made = numpy.fft.irfft(spectrum * gain) * self._window
@@ -67,6 +81,14 @@ class Suppressor:
         self._half = made[block:]
         cleaned: NDArray[np.float32] = out.astype(numpy.float32, copy=False)
         return cleaned
+
+    def _no_louder(self, power: NDArray[np.float32]) -> float:
+        """Return what keeps the window from being louder than the microphone was: a filter that is wrong adds an echo."""
+        numpy = self._np
+        was = (self._heard + self._taken) * self._window
+        now = 2.0 * float(power.sum()) / len(was)  # Parseval, but for the two real bins
+        before = float(numpy.dot(was, was))
+        return math.sqrt((before + LEAST) / (now + LEAST)) if now > before else 1.0
 
     def _unwanted(
         self, power: NDArray[np.float32], taken: NDArray[np.float32] | None, doubt: NDArray[np.float32] | None
