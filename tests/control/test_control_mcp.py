@@ -102,6 +102,16 @@ def test_what_is_wrong_is_said(phone: PhoneTools, backend: FakeBackend) -> None:
     assert not backend.commands
 
 
+def test_an_agent_that_may_record_gets_no_keys_by_that(backend: FakeBackend, tmp_path: Path) -> None:
+    with served(backend, tmp_path / "s") as path:
+        for scopes, good in ((["record"], False), (["record", "keys"], True)):
+            phone = PhoneTools(path, scopes)
+            assert call(phone, "capture")[0]
+            assert call(phone, "capture", keys=True)[0] is good
+            phone.close()
+    assert [command.keys for command in backend.commands if isinstance(command, c.Capture)] == [False, False, True]
+
+
 @pytest.mark.parametrize(("name", "arguments", "detail"), [
     ("wait_event", {"timeout": 301}, "0 to 300"), ("wait_event", {"timeout": "5"}, "does not fit"),
     ("wait_event", {"typs": []}, "no such field"), ("wait_event", {"types": ["call.nope"]}, "there is no event"),

@@ -144,3 +144,15 @@ async def test_hold_and_digits_through_rtpengine(proxy: Kamailio, tmp_path: Path
         await hear_each_other(ann, bob, tmp_path)
         bob.execute(Hangup())
         await over(ann, bob)
+
+
+async def test_reports_pass_over_rtcp_with_a_handshake_of_its_own(proxy: Kamailio) -> None:
+    """What rtpengine offers for a phone without rtcp-mux has none either: it makes a second handshake, and so do we."""
+    async with phone_of(proxy, "plain") as ann, phone_of(proxy, "dtls") as bob:
+        await call(ann, bob, "dtls")
+        said = bob.running.traced(bob.execute(ListCalls()).value[0].sip_call_id)
+        assert not any(b"a=rtcp-mux" in message.data for message in said if not message.sent)
+        await bob.event("media.stats")
+        await bob.until(lambda: bob.execute(ListCalls()).value[0].media.rtt_ms is not None, "a report")
+        ann.execute(Hangup())
+        await over(ann, bob)

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 from virtual_media import Pair, Weather
 
 from offhook.io.certificate import fingerprint_of, make_certificate
 from offhook.io.dtls import DtlsHandshake
-from offhook.media.messages import DtlsPeer, StreamFailed, StreamSecured, StreamStats
+from offhook.media.messages import (
+    ConfigureStream,
+    DtlsPeer,
+    MediaCommand,
+    StreamConfig,
+    StreamFailed,
+    StreamSecured,
+    StreamStats,
+)
 
 CERTIFICATES = make_certificate(), make_certificate()
 ROLES = ("client", "server")
@@ -24,6 +33,7 @@ class Shaken(Pair):
     """Two streams that agree on keys; side 0 is the client unless it is said otherwise."""
 
     def __init__(self, *, mux: bool, client: int = 0, weather: Weather | None = None, **config: object) -> None:
+        self.told: dict[int, StreamConfig] = {}
         super().__init__(weather)
         self.sent.clear()
         for side in (0, 1):
@@ -33,6 +43,11 @@ class Shaken(Pair):
                 side, security=peer(side, ROLES[side != client]), rtcp_mux=mux,
                 remote_rtcp=(host, 4000 if mux else 4001), **config,
             )  # fmt: skip
+
+    def do(self, side: int, command: MediaCommand) -> None:
+        if isinstance(command, ConfigureStream):
+            self.told[side] = command.config
+        super().do(side, command)
 
     def statistics(self, side: int) -> StreamStats:
         return self.engines[side].streams["c"].statistics()
@@ -97,6 +112,17 @@ def test_a_far_end_that_is_not_where_it_says_is_found_by_its_handshake(client: i
         assert pair.statistics(side).packets_received > 400
         assert pair.statistics(side).rtt_ms is not None
     assert pair.engines[0].streams["c"].peer == ("10.0.0.2", 4000)
+
+
+@pytest.mark.parametrize("client", [0, 1])
+def test_sound_goes_where_the_keys_came_from_before_any_comes_back(client: int) -> None:
+    """A far end behind a NAT that waits for our sound before it sends its own would wait for ever."""
+    pair = Elsewhere(mux=True, client=client)
+    pair.do(1, ConfigureStream("c", structs.replace(pair.told[1], direction="recvonly")))
+    pair.run(2.0)
+    assert pair.statistics(0).packets_received == 0
+    assert pair.engines[0].streams["c"].peer == ("10.0.0.2", 4000)
+    assert pair.statistics(1).packets_received > 50
 
 
 class Elsewhere(Shaken):
