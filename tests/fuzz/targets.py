@@ -14,12 +14,16 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from offhook.control.access import Client, local_client
+from offhook.control.conditions import WaitRequest, watched
 from offhook.control.http.dispatch import Application
 from offhook.control.http.surface import Surface
 from offhook.control.operations import Operations
+from offhook.control.schema import record_from_json
 from offhook.control.session import Session
-from offhook.errors import ConfigError, MediaNegotiationFailed, ParseError, UnreadableFile
+from offhook.errors import ConfigError, InvalidArgument, MediaNegotiationFailed, NotFound, ParseError, UnreadableFile
 from offhook.media import rtcp, rtp, stun
 from offhook.media.codecs import codec
 from offhook.media.codecs.kinds import usable
@@ -32,7 +36,8 @@ from offhook.media.sdes import parse_crypto
 from offhook.media.sdp import parse_sdp
 from offhook.media.sources import SILENCE, frame_bytes
 from offhook.media.wav import read_header
-from offhook.phone.model import CallState
+from offhook.phone.events import CallActive
+from offhook.phone.model import CallState, CallView, Party, wall
 from offhook.sip.events import Datagram, Flow, StreamChunk
 from offhook.sip.framing import StreamFramer
 from offhook.sip.keepalive import is_stun
@@ -278,6 +283,24 @@ def local_json(data: bytes) -> None:
     assert b"\n" not in answer
 
 
+def wait_conditions(data: bytes) -> None:
+    """Conditions become things to watch, which look at the phone and at an event, or are refused by name; nothing is raised."""
+    try:
+        params = msgspec.json.decode(data, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return
+    backend = _Quiet()
+    backend.calls = (CallView("c_1", "a", "outgoing", CallState.ACTIVE, Party("sip:a@h"), Party("sip:b@h"), "x@y", wall(0.0)),)
+    event = json.loads(backend.emit(CallActive(call=backend.calls[0])).json)
+    with contextlib.suppress(InvalidArgument, NotFound):
+        request: WaitRequest = record_from_json(WaitRequest, params)
+        for condition in request.conditions:
+            found = watched(condition, backend.execute, backend.outcomes)
+            found.now()
+            found.see(event)
+            assert str(found)
+
+
 def http_request(data: bytes) -> None:
     """A request gets one whole answer, of a known status, whatever method, path, query, headers and body are."""
     asyncio.run(_ask_http(data))
@@ -370,5 +393,6 @@ def takeover_calls(data: bytes) -> None:
 
 TARGETS: dict[str, Target] = {target.__name__: target for target in (
     sip_message, sip_stream, sip_phone, sdp, sdp_crypto, media_rtp, media_payload, media_rtcp, media_stun, media_srtp,
-    media_handshake, local_json, http_request, sound_file, config_toml, takeover_ini, takeover_people, takeover_calls,
+    media_handshake, local_json, wait_conditions, http_request, sound_file, config_toml, takeover_ini, takeover_people,
+    takeover_calls,
 )}

@@ -44,6 +44,7 @@ def _aim(body: dict[str, Any]) -> None:
             body[name] = value
     if isinstance(body.get("proxy"), str):
         body["proxy"] = ""
-    timeout = body.get("timeout", 30) if "condition" in body else None
-    if isinstance(timeout, int | float) and not isinstance(timeout, bool) and 0 < timeout <= 60:
+    longest = 60 if "condition" in body else 86_400 if "conditions" in body else 0
+    timeout = body.get("timeout", 30)
+    if isinstance(timeout, int | float) and not isinstance(timeout, bool) and 0 < timeout <= longest:
         body["timeout"] = MOST_SECONDS
