@@ -20,7 +20,7 @@ from offhook.api.pairs import Pairs, as_pairs
 from offhook.api.remote import RemotePhone
 from offhook.api.streams import EventStream, Stream, wait_until
 from offhook.control.access import Client
-from offhook.errors import NotFound
+from offhook.control.conditions import settled
 from offhook.media.messages import Detection, DeviceInfo
 from offhook.phone import commands as c
 from offhook.phone import events as e
@@ -290,21 +290,13 @@ class Softphone:
 
         Raises OperationFailed when the registrar refuses it for good or does not answer, NotFound, TimeoutError.
         """
-        if not self._wanted(account):
-            raise NotFound(f"there is no account {account!r}" if account else "there is no account")
-
-        def settled() -> bool:
-            return self._book.ended or all(view.registration in ("registered", "failed") for view in self._wanted(account))
-
-        await wait_until(self._book.bell, settled, timeout)
+        await wait_until(self._book.bell, lambda: self._book.ended or settled(account, self.accounts) is not None, timeout)
         self._book.check()
-        for view in self._wanted(account):
-            if view.registration == "failed":
-                raise OperationFailed("register", sip_status=view.sip_status, reason=f"{view.id}: {view.reason}")
-        return self._wanted(account)[0]
-
-    def _wanted(self, account: str) -> list[AccountView]:
-        return [view for view in self._book.accounts.values() if account in ("", view.id, view.label)]
+        view = settled(account, self.accounts)
+        assert view is not None  # or the phone has ended
+        if view.registration == "failed":
+            raise OperationFailed("register", sip_status=view.sip_status, reason=f"{view.id}: {view.reason}")
+        return view
 
     async def add_account(self, account: AccountSettings) -> AccountView:
         """Add an account, or replace the one with its id, for as long as the phone runs; registers if it says so."""

@@ -236,7 +236,15 @@ class _Registered:
         self._ask = ask
 
     def now(self) -> Verdict:
-        return registration(self._account, self._ask(ListAccounts()).value)
+        try:
+            view = settled(self._account, self._ask(ListAccounts()).value)
+        except NotFound as error:
+            return error
+        if view is None or view.registration == "registered":
+            return Found(account=view) if view else None
+        said = f"{view.sip_status or ''} {view.reason}".strip()
+        again = f"; the next attempt is in {view.retry_in:.0f} s" if view.retry_in is not None else ""
+        return NotRegistered(f"account {view.id} is not registered: {said}{again}", retry_after=view.retry_in or 0.0)
 
     def see(self, event: Mapping[str, Any]) -> Verdict:
         return self.now()
@@ -245,20 +253,19 @@ class _Registered:
         return f"account {self._account} was not registered" if self._account else "not all accounts were registered"
 
 
-def registration(account: str, views: Iterable[AccountView]) -> Verdict:
-    """Return whether an account, or all that register, are registered; NotRegistered once the registrar has said no."""
+def settled(account: str, views: Iterable[AccountView]) -> AccountView | None:
+    """Return the account that the registrar refuses, else the first one once all that are meant are registered.
+
+    `account` is an id or a label; "" means all that register. Raises NotFound where there is none.
+    """
     wanted = [view for view in views if account in ("", view.id, view.label)]
     if not wanted:
-        return NotFound(f"there is no account {account[:64]!r}" if account else "there is no account")
-    for view in wanted:
-        if view.registration == "failed":
-            said = f"{view.sip_status or ''} {view.reason}".strip()
-            again = f"; the next attempt is in {view.retry_in:.0f} s" if view.retry_in is not None else ""
-            return NotRegistered(f"account {view.id} is not registered: {said}{again}", retry_after=view.retry_in or 0.0)
+        raise NotFound(f"there is no account {account[:64]!r}" if account else "there is no account")
+    failed = next((view for view in wanted if view.registration == "failed"), None)
     register = [view for view in wanted if account or view.registration != "unregistered"]
-    if register and all(view.registration == "registered" for view in register):
-        return Found(account=register[0])
-    return None
+    if failed is None and register and all(view.registration == "registered" for view in register):
+        return register[0]
+    return failed
 
 
 class _Operation:
