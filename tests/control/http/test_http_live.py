@@ -7,6 +7,7 @@ import contextlib
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -73,6 +74,38 @@ async def test_the_far_end_declines_which_is_no_error(pair: Pair) -> None:
     there.execute(Reject(status=603))
     made = await dialling
     assert (made.status_code, made.json()["outcome"]["sip_status"]) == (201, 603)
+
+
+async def test_a_call_is_followed_by_nothing_but_waits(pair: Pair) -> None:
+    served, _, _, there = pair
+    async with open_socket(served.url.replace("http", "ws") + "/v1/socket", additional_headers=served.bearer, proxy=None) as ws:
+
+        async def ask(op: str, **params: Any) -> dict[str, Any]:
+            await ws.send(msgspec.json.encode({"id": op, "op": op, "params": params}).decode())
+            answer = msgspec.json.decode(await ws.recv(), type=dict[str, Any])
+            assert (answer["id"], answer["ok"]) == (op, True), answer
+            found: dict[str, Any] = answer["result"]
+            return found
+
+        async def wait(after: str, **condition: Any) -> dict[str, Any]:
+            return await ask("wait", conditions=[condition], timeout=10, after=after)
+
+        start = (await ask("ping"))["as_of"]
+        made = await ask("dial", to=there.uri, id="c_mine")
+        await there.event("call.incoming")
+        there.execute(Answer())
+        assert (await wait(start, operation=made["operation"]))["operation"]["state"] == "succeeded"
+        seen = [await wait(start, event="call.created")]
+        for condition in ({"state": "answered"}, {"event": "call.active"}):
+            seen.append(await wait(seen[-1]["after"], call="c_mine", **condition))
+        held = await ask("hold", call="c_mine")
+        assert (await wait(seen[-1]["after"], operation=held["operation"]))["operation"]["state"] == "succeeded"
+        there.execute(Hangup())
+        seen.append(await wait(seen[-1]["after"], state="held_local", call="c_mine"))
+        seen.append(await wait(seen[-1]["after"], state="ended", call="c_mine"))
+        places = [int(found["after"].rpartition("-")[2]) for found in seen]
+        assert places == sorted(places)
+        assert [found["call"]["state"] for found in seen] == ["calling", "active", "active", "held_local", "ended"]
 
 
 async def test_an_incoming_call_is_answered_over_a_websocket(pair: Pair) -> None:
