@@ -267,6 +267,20 @@ def test_the_worker_is_light() -> None:
     assert out.stdout.strip() == "[]"
 
 
+def test_the_libraries_of_configured_codecs_are_read_before_there_is_a_call() -> None:
+    """Each reads its library when one is first made, which in a call would be heard."""
+    check = (
+        "import sys; from offhook.io.media_host import MediaHost; from offhook.io.media_wire import MediaOptions; import time\n"
+        "host = MediaHost(mode='thread', options=MediaOptions('127.0.0.1', sound='null', codecs=('none', 'opus', 'G722')))\n"
+        "host.start()\n"
+        "wanted, until = {'offhook.media.codecs.opus_library', 'offhook.media.codecs.g722'}, time.monotonic() + 20\n"
+        "while not wanted <= sys.modules.keys() and time.monotonic() < until: time.sleep(0.01)\n"
+        "host.close(); print(sorted(wanted - sys.modules.keys()))"
+    )
+    out = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
 def test_reports_wait_for_who_asks() -> None:
     host = MediaHost(options=OPTIONS)
     host.start()

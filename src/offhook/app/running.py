@@ -104,6 +104,7 @@ class RunningPhone:
         options = MediaOptions(
             host=config.sip.host, port_range=config.media.rtp_ports, sound=config.media.sound,
             voice=config.media.voice, dtls=may_encrypt(config) and available(),
+            codecs=tuple(dict.fromkeys((*config.media.codecs, *(name for each in config.accounts for name in each.codecs)))),
         )
         check_workers(config.media)
         self.media = media_host(config.media.workers, config.media.mode, options, self._media_reports)

@@ -21,7 +21,8 @@ Emit: TypeAlias = Callable[[Sequence[MediaReport]], object]
 class MediaOptions:
     """Where media runs: the local address to bind ("::": all of IPv6 and of IPv4), the ports (inclusive; None: the system
     chooses), how many pairs to keep ready, the sound backend (`io.audio.sound.open_sound_card`), who cleans the microphone
-    (`io.audio.voices`), whether to have DTLS ready before a call needs it, and which of how many workers this is."""
+    (`io.audio.voices`), whether to have DTLS and which `codecs` to have ready before a call needs them, and which of how many
+    workers this is."""
 
     host: str = "0.0.0.0"
     port_range: tuple[int, int] | None = None
@@ -29,6 +30,7 @@ class MediaOptions:
     sound: str = "auto"
     voice: str = "own"
     dtls: bool = False
+    codecs: tuple[str, ...] = ()
     worker: int = 0
     workers: int = 1
 
