@@ -338,27 +338,32 @@ class Incoming:
         wish(call, command)
         call.codecs = command.codecs or call.codecs
         call.answer_with = extra or call.answer_with
+        waits = self._answer(call, hold_others=command.hold_others)
+        return Accepted(call=call.id, operation=self.desk.begin("answer", call) if waits else "")
+
+    def _answer(self, call: Call, *, hold_others: bool) -> bool:
+        """Answer; say whether that has to wait for a port or for our addresses."""
         if not call.port and not self.desk.has_port(call):
             # The media engine is still starting (or just restarted): the answer goes out as soon as it has a port.
             call.waiting.add("port")
             self._without_port[call.id] = call
-            return Accepted(call=call.id, operation=self.desk.begin("answer", call))
+            return True
         if self.offers.prepare(call):
             call.waiting.add("candidates")
-            call.hold_others = command.hold_others
-            return Accepted(call=call.id, operation=self.desk.begin("answer", call))
+            call.hold_others = hold_others
+            return True
         try:
             body = self.offers.answer(call, call.remote_offer) if call.remote_offer is not None else self.offers.offer(call)
         except (MediaNegotiationFailed, ParseError) as error:
             self.closing.refuse(call, *_unsuitable(error))
             kind = type(error) if isinstance(error, MediaNegotiationFailed) else MediaNegotiationFailed
             raise kind(f"call {call.id}: {error}") from None
-        if command.hold_others:
+        if hold_others:
             self.offers.hold_others(but=call)
         self.desk.signal(Accept(call.id, body, call.answer_with))
         self.outgoing.became_active(call)
         self.desk.finish(call, "answer")
-        return Accepted(call=call.id)
+        return False
 
     def ports_ready(self) -> None:
         """Answer the calls that waited for a port."""
@@ -382,7 +387,7 @@ class Incoming:
 
     def _answer_by_itself(self, call: Call, *, hold_others: bool) -> None:
         try:
-            self.answer(Answer(call=call.id, hold_others=hold_others))
+            self._answer(call, hold_others=hold_others)
         except CommandError as error:
             if call.state is not CallState.ENDED:  # else its end tells why
                 self.desk.emit(SystemError(reason=f"auto answer of call {call.id}: {error.detail}"))
