@@ -1,7 +1,7 @@
 """WebRTC's audio processing, from the package livekit: another way to clean the microphone, where somebody prefers it.
 
-It costs half of what ours does, bears two clocks better, and turns more of the voice down when both sides speak at once
-(bench/bench_echo.py). The module is used alone: no room, no connection, no server.
+It costs half of what ours does, and turns more of the voice down when both sides speak at once (bench/bench_echo.py).
+The module is used alone: no room, no connection, no server.
 """
 
 from __future__ import annotations
