@@ -113,3 +113,15 @@ async def test_a_reader_writes_events_down_as_it_was_told(backend: FakeBackend) 
     assert await reader.page() == [b"system.ready"]
     assert await reader.page() == []
     assert PAGE > 2
+
+
+async def test_where_nothing_can_be_told_later_nothing_is_waited_for(backend: FakeBackend) -> None:
+    session = Session(Operations(backend), local_client(), lambda: None)
+    answer = await ask(session, op="wait", conditions=[{"event": "*"}])
+    assert (answer["error"]["code"], session.waits) == ("invalid-argument", False)
+
+
+async def test_a_wait_needs_the_scope_read(backend: FakeBackend) -> None:
+    session = Session(Operations(backend), Client("dialer", frozenset({"call"})), lambda: None, tell=lambda answer: None)
+    answer = await ask(session, op="wait", conditions=[{"event": "*"}])
+    assert (answer["error"]["code"], session.waits) == ("forbidden", False)

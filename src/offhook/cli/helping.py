@@ -79,7 +79,7 @@ def _operations(as_json: bool) -> str:
         for field in command.fields:
             lines.append(f"    {field.name}: {field.type}" + ("" if field.required else f" = {field.default}"))
         lines.append("")
-    return "\n".join([*lines, "besides commands: " + ", ".join((*EXTRA, "subscribe", "unsubscribe"))])
+    return "\n".join([*lines, "besides commands: " + ", ".join((*EXTRA, "subscribe", "unsubscribe", "cancel_wait"))])
 
 
 def _events(as_json: bool) -> str:

@@ -178,9 +178,11 @@ class _Client(asyncio.Protocol):
     def eof_received(self) -> bool:
         # A client that closed its sending side (`echo … | nc -N`) still wants its answers, and events if it subscribed.
         self._no_more = True
-        self._look()
         session = self._session
-        return bool(self._waiting or self._answering or session.reader or session.waits) and self._audio is None
+        listens = bool(self._waiting or self._answering or session.reader or session.waits) and self._audio is None
+        if listens:
+            self._look()
+        return listens
 
     def _look(self) -> None:
         """See whether a client that sends nothing more is still there: to one that waits nothing may be written for long."""
