@@ -31,7 +31,7 @@ from offhook.media.containers import look, tag_bytes
 from offhook.media.handshakes import ATTEMPT_S, MAX_ATTEMPTS, PATIENCE_S
 from offhook.media.messages import DtlsPeer, MediaReport, StreamConfig, StreamSecured
 from offhook.media.negotiate import LocalMedia, accept_answer, make_answer, make_offer, remote_direction
-from offhook.media.receiving import Receiver
+from offhook.media.receiving import DTLS_FIRST, Receiver
 from offhook.media.sdes import parse_crypto
 from offhook.media.sdp import parse_sdp
 from offhook.media.sources import SILENCE, frame_bytes
@@ -228,7 +228,7 @@ def media_handshake(data: bytes) -> None:
     As the server it agrees with the far end afterwards all the same.
     """
     from offhook.io.dtls import DtlsHandshake  # after the other targets: these pay for OpenSSL
-    from offhook.media.path import DTLS_FIRST, Path
+    from offhook.media.path import Path
 
     ours, theirs = _certificates()
     agreed, started = ("203.0.113.1", 4000), list[str]()

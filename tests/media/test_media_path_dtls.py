@@ -17,6 +17,7 @@ from offhook.media.messages import (
     StreamSecured,
     StreamStats,
 )
+from offhook.media.stream import MOST_EARLY
 
 CERTIFICATES = make_certificate(), make_certificate()
 ROLES = ("client", "server")
@@ -114,6 +115,26 @@ def test_a_far_end_that_is_not_where_it_says_is_found_by_its_handshake(client: i
     assert pair.engines[0].streams["c"].peer == ("10.0.0.2", 4000)
 
 
+@pytest.mark.parametrize("mux", [False, True])
+def test_a_handshake_that_overtakes_the_answer_waits_for_it(mux: bool) -> None:
+    """Side 1 begins at once; side 0 hears of its answer later, and OpenSSL repeats the first flight after a second."""
+    pair = Late(mux=mux, client=1)
+    strange = b"\x16\xfe\xfd" + bytes(24)
+    pair.inject(0, 4000, b"no handshake", ("10.9.9.9", 1))
+    pair.run(0.3)
+    assert pair.of(1, StreamSecured) == []
+    for number in range(20):
+        pair.inject(0, 4000 + number % 2, strange, ("10.9.9.9", number))
+    pair.answer()
+    pair.run(0.3)
+    for side in (0, 1):
+        assert len(pair.of(side, StreamSecured)) == 1
+    stream = pair.engines[0].streams["c"]
+    assert stream.garbage + stream.foreign >= 21 - MOST_EARLY
+    pair.run(12.0)
+    assert pair.statistics(0).rtt_ms is not None
+
+
 @pytest.mark.parametrize("client", [0, 1])
 def test_sound_goes_where_the_keys_came_from_before_any_comes_back(client: int) -> None:
     """A far end behind a NAT that waits for our sound before it sends its own would wait for ever."""
@@ -123,6 +144,22 @@ def test_sound_goes_where_the_keys_came_from_before_any_comes_back(client: int) 
     assert pair.statistics(0).packets_received == 0
     assert pair.engines[0].streams["c"].peer == ("10.0.0.2", 4000)
     assert pair.statistics(1).packets_received > 50
+
+
+class Late(Shaken):
+    """As Shaken, but what side 0 is told waits until `answer`."""
+
+    waiting: ConfigureStream | None = None
+
+    def do(self, side: int, command: MediaCommand) -> None:
+        if side == 0 and isinstance(command, ConfigureStream):
+            self.waiting = command
+        else:
+            super().do(side, command)
+
+    def answer(self) -> None:
+        assert self.waiting is not None
+        super().do(0, self.waiting)
 
 
 class Elsewhere(Shaken):

@@ -23,7 +23,7 @@ from offhook.media.messages import (
     StreamSecured,
     TurnServer,
 )
-from offhook.media.receiving import Address
+from offhook.media.receiving import DTLS_FIRST, Address
 from offhook.media.route import RTCP, RTP, RelayLink, Route
 from offhook.media.sending import Outbox, Transmit
 
@@ -34,7 +34,6 @@ Take = Callable[[bytes, Address, float], object]
 
 # RFC 7983 7: the first octet of a datagram says which protocol it is.
 RTP_FIRST: Final = range(128, 192)
-DTLS_FIRST: Final = range(20, 64)
 # RFC 5761 4: RTCP packet types where both share a port.
 CONTROL_KINDS: Final = range(192, 224)
 

@@ -19,6 +19,7 @@ Address: TypeAlias = tuple[str, int]
 RELATCH_S: Final = 1.0  # the peer must be silent so long before packets from elsewhere are believed
 SELDOM_S: Final = 0.5  # two changes of codec within this are not a phone's
 PROOF: Final = 3  # packets in sequence from an address that was not agreed on; 60 ms that only a far end behind a NAT loses
+DTLS_FIRST: Final = range(20, 64)  # RFC 7983 7: the first octet of a handshake's datagrams
 _unpack: Final = rtp.HEADER.unpack_from
 _unpack_words: Final = rtp.WORDS.unpack_from
 _PLAIN_OCTET: Final = bytes((rtp.PLAIN,))

@@ -36,7 +36,7 @@ from offhook.media.messages import (
 from offhook.media.pauses import Pauses
 from offhook.media.playlist import Playlist
 from offhook.media.rates import Rates, Shares
-from offhook.media.receiving import Address, Receiver
+from offhook.media.receiving import DTLS_FIRST, Address, Receiver
 from offhook.media.recordings import Archive, Recordings
 from offhook.media.reels import Playback, Recording, Studio
 from offhook.media.reporting import Reporter
@@ -54,6 +54,8 @@ Take: TypeAlias = Callable[[bytes, Address, float], object]
 
 STATS_S: Final = 5.0
 STALL_S: Final = 3.0
+MOST_EARLY: Final = 8
+"""Datagrams of handshakes kept until there is an answer: first flights for both ports, twice."""
 _UNSET: Final[Address] = ("", 0)
 
 
@@ -75,11 +77,11 @@ class Stream:
     """
 
     __slots__ = (
-        "_config", "_control_peer", "_ear", "_echoes", "_expects", "_far_shares", "_former", "_handshake", "_has_work", "_ids",
-        "_keypad", "_loopback", "_meter", "_near_shares", "_next_stats", "_outbox", "_path", "_pauses", "_receiver", "_report",
-        "_reporter", "_said_shares", "_same_codec", "_sender", "_sends", "_shared", "_stalled", "_tapped", "_voices",
-        "bridge", "muted", "name", "near", "phase", "playlist", "port", "rate", "receive", "receive_control", "recordings",
-        "said", "sound", "tapping", "taps",
+        "_config", "_control_peer", "_ear", "_early", "_echoes", "_expects", "_far_shares", "_former", "_handshake",
+        "_has_work", "_ids", "_keypad", "_loopback", "_meter", "_near_shares", "_next_stats", "_outbox", "_path", "_pauses",
+        "_receiver", "_report", "_reporter", "_said_shares", "_same_codec", "_sender", "_sends", "_shared", "_stalled",
+        "_tapped", "_voices", "bridge", "muted", "name", "near", "phase", "playlist", "port", "rate", "receive",
+        "receive_control", "recordings", "said", "sound", "tapping", "taps",
     )  # fmt: skip
 
     def __init__(
@@ -110,8 +112,9 @@ class Stream:
         self._sender = Sender(port, ids, outbox)
         self._receiver = Receiver(self._sender.move_to, self._flow, self._report_presses, self._receive_control, ids)
         # These take a datagram (packet, source, now) from the RTP port and from the RTCP port. `configure` may change them.
-        self.receive: Take = self._receiver.receive
-        self.receive_control: Take = self._receive_control
+        self.receive: Take = self._receive_early
+        self.receive_control: Take = self._receive_early_control
+        self._early: list[tuple[bool, bytes, Address]] = []  # handshakes before the answer: on RTCP's port?, by whom
         self._path: Path | None = None  # what seals and opens packets; None: they go in the clear
         self._sends = self._expects = self._stalled = False
         self._has_work = True  # there is more to do in a tick than to send a frame of silence
@@ -241,8 +244,33 @@ class Stream:
         self._same_codec = frozenset(
             number for number, other in codecs.items() if other.name == chosen.name and not chosen.remembers
         )
+        if old is None:
+            self._hear_early(now)
         # RFC 3264 8.4: 0.0.0.0 is how RFC 2543 put on hold; port 0 is nowhere either.
         self._turn(config.direction if _reachable(config.remote) else "inactive", now)
+
+    def _receive_early(self, packet: bytes, source: Address, now: float, *, control: bool = False) -> None:
+        """Take what comes before anything is agreed on: handshakes wait for it.
+
+        RFC 5763 5: the far end may begin as soon as it has answered, and its first flight overtakes the answer.
+        """
+        if len(packet) > 1 and packet[0] in DTLS_FIRST and len(self._early) < MOST_EARLY:
+            self._early.append((control, packet, source))
+        elif control:
+            self._receive_control(packet, source, now)
+        else:
+            self._receiver.receive(packet, source, now)
+
+    def _receive_early_control(self, packet: bytes, source: Address, now: float) -> None:
+        self._receive_early(packet, source, now, control=True)
+
+    def _hear_early(self, now: float) -> None:
+        """Listen from now on, and first to what came early."""
+        if self._path is None:
+            self.receive, self.receive_control = self._receiver.receive, self._receive_control
+        early, self._early = self._early, []
+        for control, packet, source in early:
+            (self.receive_control if control else self.receive)(packet, source, now)
 
     def gather(
         self, request: GatherCandidates, addresses: tuple[str, ...], link: Callable[[TurnServer], RelayLink], now: float
