@@ -8,6 +8,7 @@ from array import array
 
 import pytest
 
+from offhook.media import pcm
 from offhook.media.codecs import Codec, codec
 from offhook.media.jitter import SURPLUS_S
 from offhook.media.receiving import Receiver
@@ -99,6 +100,36 @@ def test_where_packets_are_lost_the_next_one_is_waited_for() -> None:
     _, used, course = hear(talk(10.0), BadNetwork(loss=0.05))
     assert min(delay for now, delay, _ in course[:-30] if now > 3.0) >= 22.0
     assert used.buffer.missing == used.totals()[1]
+
+
+def test_where_runs_of_packets_are_lost_what_is_behind_them_is_waited_for() -> None:
+    sent, used = packets(tone(20.0, hz=310.0)), receiver()
+    lost = {place + row for place in range(200, 900, 60) for row in range(3)}
+    arrivals = [each for each in BadNetwork().arrivals(len(sent)) if each[1] not in lost]
+    delays: list[float] = []
+    heard = array("h", b"".join(listen(used, sent, arrivals, watch=lambda _now: delays.append(used.buffer.delay_ms))))
+    assert delays[180] < 50.0, "nothing was lost yet"
+    assert all(60.0 <= delay <= 90.0 for delay in delays[420:900])
+    levels = [pcm.rms(heard[at : at + 80].tobytes()) for at in range(RATE * 9, RATE * 17, 80)]
+    assert min(levels) > 0.6 * 9000 / math.sqrt(2), "a gap of 60 ms that is filled from its beginning only is quiet at its end"
+
+
+def test_single_losses_are_no_runs() -> None:
+    sent, used = packets(talk(20.0)), receiver()
+    arrivals = [each for each in BadNetwork().arrivals(len(sent)) if each[1] % 30]
+    delays: list[float] = []
+    listen(used, sent, arrivals, watch=lambda _now: delays.append(used.buffer.delay_ms))
+    assert max(delays[200:-30]) < 50.0
+
+
+def test_g722_is_told_once_of_each_gap() -> None:
+    sent, used, g722, told = packets(tone(6.0, 16000), "G722"), receiver(), codec("G722"), list[int]()
+    g722.resume = lambda heard: told.append(len(heard))  # type: ignore[misc]
+    used.configure({0: g722}, 101)
+    lost = {100, 150, 151, 152, 200}
+    arrivals = [each for each in BadNetwork().arrivals(len(sent)) if each[1] not in lost]
+    listen(used, sent, arrivals, extra_s=0.0)
+    assert told == [5 * 640] * 3, "three frames that were heard, and two"
 
 
 @pytest.mark.parametrize("name", ["PCMU", "L16/16000"])

@@ -189,6 +189,29 @@ def test_heavy_loss_makes_packets_smaller() -> None:
     assert sum(len(out.encode(frame)) for frame in audio) < 0.95 * before
 
 
+def test_copies_have_bits_of_their_own_within_what_the_far_end_wants(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen("OPUS/16000")
+    inner, told = opus_library.Encoder.set, dict[int, int]()
+
+    def noted(encoder: opus_library.Encoder, what: int, value: int) -> None:
+        told[what] = value
+        inner(encoder, what, value)
+
+    monkeypatch.setattr(opus_library.Encoder, "set", noted)
+    rates = {}
+    for fmtp in ("", "useinbandfec=1", "useinbandfec=1;maxaveragebitrate=31000"):
+        out = chosen("OPUS/16000", fmtp)
+        assert isinstance(out, Opus)
+        out.encode(silence(16000))
+        for loss in (0.0, 0.05, 0.2):
+            out.expect_loss(loss)
+            rates[fmtp, loss] = told[opus_library.SET_BITRATE]
+    plain = opus_module.BITRATES[16000]
+    assert [rates["", loss] for loss in (0.0, 0.05, 0.2)] == [plain, plain, plain * 4 // 5]
+    assert [rates["useinbandfec=1", loss] for loss in (0.0, 0.05, 0.2)] == [plain, plain * 6 // 5, plain * 24 // 25]
+    assert max(rate for (fmtp, _), rate in rates.items() if "max" in fmtp) == 31_000
+
+
 def test_silence_is_not_sent_where_the_far_end_wants_that() -> None:
     quiet, told = chosen("OPUS", "usedtx=1"), chosen("OPUS")
     sent = [quiet.encode(silence(48000)) for _ in range(100)]

@@ -14,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offhook.media import pcm
+from offhook.media.codecs import Codec, codec
 from offhook.media.conceal import GONE_MS, OWN_LIMIT, Concealer, OwnConcealer
+from offhook.media.jitter import MOST_BRIDGED
 from offhook.media.sources import SILENCE, frame_bytes
 
 RATES = [8000, 16000]
@@ -59,7 +61,7 @@ def hear(sound: array[int], rate: int, lost: set[int], *, ahead: bool = False) -
         if number not in lost:
             piece = concealer.good(frame)
         elif ahead and number + 1 not in lost:
-            piece = concealer.bridge(frames[number + 1])
+            piece = concealer.bridge(1, frames[number + 1])
         else:
             piece = concealer.lost()
         heard.frombytes(bytes(size) if piece is SILENCE else piece)
@@ -158,7 +160,7 @@ def test_silence_stays_silence() -> None:
         for _ in range(5):
             concealer.good(bytes(frame_bytes(rate)))
         assert concealer.lost() is SILENCE
-        assert not any(concealer.bridge(bytes(frame_bytes(rate))))
+        assert not any(concealer.bridge(1, bytes(frame_bytes(rate))))
         assert not any(concealer.good(bytes(frame_bytes(rate))))
 
 
@@ -168,6 +170,79 @@ def test_speech_after_silence_and_after_a_long_gap_fades_in() -> None:
     heard = hear(sound, rate, set(range(2, 8)))
     step = max(abs(one - other) for one, other in pairwise(heard))
     assert step < 400
+
+
+def planned(sound: array[int], rate: int, first: int, missing: int, comes: int) -> array[int]:
+    """Return what is heard where so many frames are believed to be missing, but only the first `comes` of them are."""
+    size = frame_bytes(rate)
+    frames = [sound.tobytes()[at : at + size] for at in range(0, 2 * len(sound) - size + 1, size)]
+    concealer = Concealer(rate)
+    heard = array("h", b"".join(concealer.good(frame) for frame in frames[:first]))
+    for number in range(first, first + comes):
+        heard.frombytes(concealer.bridge(first + missing - number, frames[first + missing]))
+    heard.frombytes(b"".join(concealer.good(frame) for frame in frames[first + comes :]))
+    return heard
+
+
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("missing", [2, 3])
+def test_a_gap_of_several_frames_is_filled_from_both_ends(rate: int, missing: int) -> None:
+    sound = vowel(rate, 0.5)
+    heard = planned(sound, rate, 12, missing, missing)
+    assert len(heard) == len(sound)
+    assert heard[(12 + missing) * rate // 50 :] == sound[(12 + missing) * rate // 50 :], "nothing has to be joined behind it"
+    assert roughness(around(heard, rate, 12, missing)) <= smooth(sound)
+    step = rate // 100
+    levels = [level(heard[at : at + step]) for at in range(12 * rate // 50, (12 + missing) * rate // 50, step)]
+    assert min(levels) > 0.35 * level(sound)
+    assert levels[-1] > 0.8 * level(sound), "and not as quiet as it would be without its other end"
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_a_frame_that_was_believed_to_be_missing_comes_after_all(rate: int) -> None:
+    sound = vowel(rate, 0.5)
+    heard = planned(sound, rate, 12, 3, 1)
+    assert len(heard) == len(sound)
+    assert roughness(around(heard, rate, 12, 3)) <= smooth(sound)
+    assert heard[14 * rate // 50 :] == sound[14 * rate // 50 :]
+
+
+@pytest.mark.parametrize("pitch", [95.0, 120.0])
+def test_g722_is_understood_sooner_after_a_loss(pitch: float) -> None:
+    """The far end's predictor has gone on in the gap: what it would have made of that is told ours."""
+    rate, size, lost = 16000, frame_bytes(16000), 15
+    raw = vowel(rate, 0.5, pitch).tobytes()
+    far, exact, stale, told = (codec("G722") for _ in range(4))
+    payloads = [far.encode(raw[at : at + size]) for at in range(0, len(raw) - size + 1, size)]
+    whole = [exact.decode(payload) for payload in payloads]
+    concealer = Concealer(rate)
+    for payload in payloads[:lost]:
+        stale.decode(payload)
+        concealer.good(told.decode(payload))
+    assert told.resume is not None
+    told.resume(concealer.ahead(b""))
+
+    def harm(used: Codec) -> int:
+        heard, right = (array("h", piece) for piece in (used.decode(payloads[lost + 1]), whole[lost + 1]))
+        return level(array("h", [one - other for one, other in zip(heard, right, strict=True)]))
+
+    assert harm(told) < 0.85 * harm(stale)
+
+
+def test_what_is_ahead_goes_on_with_what_was_heard_and_is_not_told_within_a_gap() -> None:
+    rate, size = 16000, frame_bytes(16000)
+    raw = vowel(rate, 0.2).tobytes()
+    concealer = Concealer(rate)
+    assert concealer.ahead(b"") == b""
+    for at in range(0, 5 * size, size):
+        concealer.good(raw[at : at + size])
+    ahead = concealer.ahead(b"")
+    assert ahead[: 3 * size] == raw[2 * size : 5 * size]
+    made = concealer.lost()
+    made_up = array("h", ahead[3 * size : 4 * size])
+    assert max(abs(one - other) for one, other in zip(made_up, array("h", made), strict=True)) < 10, "but for rounding"
+    assert len(ahead) == 5 * size
+    assert concealer.ahead(b"") == b""
 
 
 @given(st.lists(st.sampled_from(("good", "lost", "bridge")), max_size=40), st.integers(0, 2**32), st.sampled_from(OTHER_RATES))
@@ -180,7 +255,10 @@ def test_whatever_is_lost_there_is_a_frame(fates: list[str], seed: int, rate: in
             chance.randbytes(frame_bytes(rate)) if kind == 0 else bytes(frame_bytes(rate)) if kind == 1
             else array("h", [chance.choice((-32768, 32767))] * (rate // 50)).tobytes()
         )  # fmt: skip
-        piece = concealer.good(frame) if fate == "good" else concealer.lost() if fate == "lost" else concealer.bridge(frame)
+        many = chance.randint(1, MOST_BRIDGED)
+        piece = (
+            concealer.good(frame) if fate == "good" else concealer.lost() if fate == "lost" else concealer.bridge(many, frame)
+        )
         assert piece is SILENCE or len(piece) == frame_bytes(rate)
 
 
@@ -188,5 +266,5 @@ def test_a_codec_that_conceals_by_itself_is_asked_for_half_a_second() -> None:
     concealer = OwnConcealer(lambda: b"made up")
     assert concealer.lost() is SILENCE
     assert concealer.good(b"frame") == b"frame"
-    assert [concealer.bridge(b"frame") for _ in range(OWN_LIMIT)] == [b"made up"] * OWN_LIMIT
+    assert [concealer.bridge(1, b"frame") for _ in range(OWN_LIMIT)] == [b"made up"] * OWN_LIMIT
     assert concealer.lost() is SILENCE

@@ -112,7 +112,7 @@ class Varying:
         self.decoded: list[bytes] = []
         self.concealed = 0
 
-    expect_loss = steer = ask = None
+    expect_loss = steer = ask = resume = None
 
     def encode(self, pcm: bytes) -> bytes:
         return b"\x01" + pcm[:4]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from offhook.media.pitch import LONGEST_MS, Samples, continued, fade, ramp, samples
-from offhook.media.sources import FRAMES_A_SECOND, SILENCE
+from offhook.media.sources import FRAMES_A_SECOND, SILENCE, frame_bytes
 
 PAST_FRAMES: Final = 3  # what has to be remembered: three of the longest periods and a quarter
 FULL_MS: Final = 10  # made up as loud as before
@@ -35,8 +35,15 @@ class Concealment(Protocol):
         """Take the beginning of a frame of which the rest did not come, and return a whole one."""
         ...
 
-    def bridge(self, following: bytes) -> bytes:
-        """Return a stand-in for one that did not, when the next frame, `following`, is here already."""
+    def bridge(self, missing: int, following: bytes) -> bytes:
+        """Return a stand-in for the first of so many that did not, when the frame behind them, `following`, is here already."""
+        ...
+
+    def ahead(self, before: bytes) -> bytes:
+        """Return what was heard, with `before` behind it, and two frames of how it would go on.
+
+        b"" where that is not known, or a gap has begun already.
+        """
         ...
 
     def between(self, before: bytes, following: bytes) -> bytes:
@@ -63,9 +70,13 @@ class OwnConcealer:
         self._missing = 0
         return piece + self._conceal()[len(piece) :]
 
-    def bridge(self, following: bytes) -> bytes:
+    def bridge(self, missing: int, following: bytes) -> bytes:
         """Return what the codec makes up: it knows best how it will go on."""
         return self.lost()
+
+    def ahead(self, before: bytes) -> bytes:
+        """Return nothing: the codec knows what it has made up."""
+        return b""
 
     def between(self, before: bytes, following: bytes) -> bytes:
         """Return nothing: the codec says it when its time has come."""
@@ -86,13 +97,14 @@ class Concealer:
     here already, the gap is filled from both of its ends. The idea of repeating is that of ITU-T G.711 Appendix I.
     """
 
-    __slots__ = ("_bridged", "_going_on", "_made", "_past", "_rate")
+    __slots__ = ("_bridged", "_going_on", "_made", "_past", "_planned", "_rate")
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
         self._past: list[bytes] = []
         self._made = 0  # samples made up since the gap began
         self._bridged = False
+        self._planned = b""  # of what fills this gap, the frames to come
         self._going_on: Samples = array("h")  # how the sound would have gone on since then
 
     def good(self, frame: bytes) -> bytes:
@@ -107,6 +119,8 @@ class Concealer:
 
     def lost(self) -> bytes:
         """Return what is heard in place of a missing frame; `sources.SILENCE` itself where that is nothing."""
+        if self._planned:
+            return self._first_of(samples(self._planned))
         sound = self._fading(self._rate // FRAMES_A_SECOND)
         self._bridged = False
         return sound.tobytes() if sound else SILENCE
@@ -118,25 +132,42 @@ class Concealer:
         self._bridged = False
         return piece + (self._fading(count).tobytes() or bytes(2 * count))
 
-    def bridge(self, following: bytes) -> bytes:
-        """Return what is heard in place of a missing frame of which the next one, `following`, is here."""
-        count = self._rate // FRAMES_A_SECOND
-        forwards = self._fading(count) or array("h", bytes(2 * count))
+    def bridge(self, missing: int, following: bytes) -> bytes:
+        """Return what is heard in place of the first of so many missing frames behind which there is `following`."""
+        if self._planned:
+            return self.lost()
+        count = missing * self._rate // FRAMES_A_SECOND
+        forwards = self._fading(count)
+        forwards.extend([0] * (count - len(forwards)))
         self._bridged = True
-        return fade(forwards, self._towards(following)).tobytes()
+        return self._first_of(fade(forwards, self._towards(following, count)))
+
+    def _first_of(self, sound: Samples) -> bytes:
+        """Return the first frame of what fills a gap, and keep the others."""
+        size = frame_bytes(self._rate)
+        whole = sound.tobytes()
+        self._planned = whole[size:]
+        return whole[:size]
+
+    def ahead(self, before: bytes) -> bytes:
+        """Return what was heard, with `before` behind it, and two frames of how it would go on; b"" within a gap."""
+        past, frame = array("h", b"".join((*self._past, before))), self._rate // FRAMES_A_SECOND
+        if self._made or len(past) < 2 * frame:
+            return b""
+        return (past + self._quieter(continued(past, 2 * frame, self._rate), 0)).tobytes()
 
     def between(self, before: bytes, following: bytes) -> bytes:
         """Return the frame between what was heard, with `before` behind it, and `following`."""
         past, count = array("h", b"".join((*self._past, before))), self._rate // FRAMES_A_SECOND
         if self._made or len(past) < 2 * count:
             return b""
-        return fade(continued(past, count, self._rate), self._towards(following)).tobytes()
+        return fade(continued(past, count, self._rate), self._towards(following, count)).tobytes()
 
-    def _towards(self, following: bytes) -> Samples:
-        """Return the frame before this one, if all was as it is in this one."""
+    def _towards(self, following: bytes, count: int) -> Samples:
+        """Return so many samples before this frame, if all was as it is in this one."""
         backwards = samples(following)
         backwards.reverse()
-        backwards = continued(backwards, self._rate // FRAMES_A_SECOND, self._rate, SHORT_MS)
+        backwards = continued(backwards, count, self._rate, SHORT_MS)
         backwards.reverse()
         return backwards
 
@@ -147,7 +178,7 @@ class Concealer:
             self._going_on = self._beyond()
         if start >= GONE_MS * self._rate // 1000 or not self._going_on:
             return array("h")
-        return self._quieter(start, count)
+        return self._quieter(self._going_on[start : start + count], start)
 
     def _beyond(self) -> Samples:
         """Return how the sound would go on from here, until it is inaudible; nothing where it is silent."""
@@ -157,8 +188,8 @@ class Concealer:
         longest_ms = LONGEST_MS if len(past) >= 2 * frame else SHORT_MS
         return continued(past, GONE_MS * self._rate // 1000 + frame, self._rate, longest_ms)
 
-    def _quieter(self, start: int, count: int) -> Samples:
-        piece = self._going_on[start : start + count]
+    def _quieter(self, piece: Samples, start: int) -> Samples:
+        """Return a piece of what is made up as loud as it is so many samples after the gap's beginning."""
         full, gone = FULL_MS * self._rate // 1000, GONE_MS * self._rate // 1000
         loud = max(0, min(full - start, len(piece)))
         first, last = (max(0.0, (gone - at) / (gone - full)) for at in (start + loud, start + len(piece)))
@@ -166,12 +197,16 @@ class Concealer:
 
     def _resume(self, frame: bytes) -> bytes:
         made, self._made = self._made, 0
-        if self._bridged:
+        planned, self._planned = self._planned, b""
+        if self._bridged and not planned:
             return frame
         sound = samples(frame)
         least, most = (each * self._rate // 1000 for each in EXIT_MS)
         count = min(max(least, made // 5), most, len(sound))
-        old = self._quieter(made, count) if self._going_on else array("h")
+        if planned:
+            old = samples(planned)[:count]  # one of those that were believed to be missing has come
+        else:
+            old = self._quieter(self._going_on[made : made + count], made)
         old.extend([0] * (count - len(old)))
         sound[:count] = fade(old, sound[:count])
         return sound.tobytes()

@@ -20,8 +20,10 @@ SHORTAGE_S: Final = 0.002  # less than needed by this: play slower
 HURRY_S: Final = 0.060  # so far from where it should be, each frame is changed and not one of three
 PACE_TICKS: Final = 2  # frames that are left alone in between otherwise
 TAKE_TWO_S: Final = 0.020  # how much longer to wait where packets are lost: with the one behind it here a gap is hardly heard
+TAKE_RUN_S: Final = 0.060  # where several are lost in a row: a gap of two or three is filled from both ends, too, then
 JUMP_S: Final = 2  # a wider step of the timestamp is a new timeline
 LEAP_S: Final = 1.0  # as much against the clock is one too: a sender that stood still and went on where it was
+MOST_BRIDGED: Final = 3  # frames that are filled from both ends: sound of longer ago, or from later, is not like it any more
 MAX_FRAMES: Final = 60  # 1.2 s of audio; a flood gets no further
 LATE_RESTART: Final = 12  # so many late packets in a row are a clock set back, not lateness
 STARVED: Final = 10  # after 200 ms without anything the talkspurt is over
@@ -31,6 +33,7 @@ QUIET_RMS: Final = 150  # about -47 dBov: there anything may be left out or doub
 HUSHED: Final = 8  # times quieter than it was: as good as quiet, between two syllables
 _VOLUME_DECAY: Final = 0.98  # a frame: a second
 LOSSY: Final = 0.5  # packets missing of late: one in five seconds is enough
+IN_RUNS: Final = (0.5, 1.5)  # packets missing of late behind another that was: below, no run is expected; above, one is
 REVIEW_TICKS: Final = 10  # how often `review` is to be called
 _FORGIVE: Final = 0.97  # of the missing packets are still held against the network at the next review
 _DRIFT_S: Final = REVIEW_TICKS * 0.000_01  # what the far clock may lose from review to review: 500 ppm
@@ -66,20 +69,24 @@ class JitterBuffer:
     """
 
     __slots__ = (
-        "_begins", "_between", "_blind", "_decode", "_frame_bytes", "_frames", "_grain", "_hush", "_jump", "_jump_at",
-        "_lag", "_late_run", "_lateness", "_loss", "_next", "_paced", "_playing", "_previous", "_recover", "_reviewed",
-        "_shift", "_starved", "_steady", "_step", "_surplus", "_top", "_unit_s", "_volume", "_worst", "bridges", "clock",
-        "delay", "dropped", "duplicate", "following", "jitter", "late", "missing", "queue", "rate", "reordered", "resyncs",
+        "_astray", "_begins", "_between", "_blind", "_decode", "_frame_bytes", "_frames", "_grain", "_hush",
+        "_in_runs", "_jump", "_jump_at", "_lag", "_late_run", "_lateness", "_loss", "_missed", "_next", "_paced",
+        "_playing", "_previous", "_recover", "_reviewed", "_runs", "_shift", "_starved", "_steady", "_step",
+        "_surplus", "_top", "_unit_s", "_volume", "_worst", "bridges", "clock", "delay", "dropped", "duplicate",
+        "following", "forgets", "gave_up", "jitter", "late", "missing", "queue", "rate", "reordered", "resyncs",
         "shrunk", "stretched",
     )  # fmt: skip
 
     def __init__(
         self, decode: Callable[[bytes], bytes], clock: int = SAMPLE_RATE, rate: int = SAMPLE_RATE, *,
         recover: Callable[[bytes], bytes] = lambda _: b"", between: Callable[[bytes, bytes], bytes] = lambda *_: b"",
+        astray: Callable[[bytes], object] = lambda _: None,
     ) -> None:  # fmt: skip
         self._decode = decode  # from packet to PCM
         self._recover = recover  # from packet to the PCM before it, b"" if it holds none
         self._between = between  # from the PCM on both sides of a missing frame to that frame, b"" if there is none
+        self._astray = astray  # is told the PCM before a missing frame, before what is behind that is decoded
+        self.forgets = True  # packets may be decoded in any order
         self.bridges = True  # gaps are filled from both ends; else by the codec, which must not hear what is behind one before
         self._volume = 0.0  # of the latest loud frame
         self._hush = 0  # quiet frames in a row
@@ -93,6 +100,9 @@ class JitterBuffer:
         self._lateness = Lateness()
         self._worst = LEAST_S  # the greatest lag since the last review
         self._loss = 0.0  # packets missing of late
+        self._runs = 0.0  # those behind another that was missing
+        self._in_runs = False
+        self._missed = -1  # the timestamp behind the last one given up
         self._blind = 0  # frames given up with nothing behind them: a loss or a pause, the next packet tells
         self._shift = 0  # how far after the grid of the packets the next frame begins, in timestamps
         self._begins: set[int] = set()  # of `_frames`, those before which nothing is missing
@@ -102,7 +112,8 @@ class JitterBuffer:
         self._playing = False
         self._starved = self._surplus = self._late_run = self._paced = 0
         self._jump_at = -1
-        self.following: bytes | None = None  # the packet behind the frame that `pull` has just given up
+        self.gave_up = False  # `pull` has just given a frame up; else, where it returns none, that frame may still come
+        self.following: bytes | None = None  # the packet behind the frame that was given up
         self.jitter = 0.0  # seconds
         self.late = self.duplicate = self.reordered = self.missing = self.resyncs = 0
         self.dropped = 0  # frames not played because there was too much in hand
@@ -181,7 +192,8 @@ class JitterBuffer:
         peak = self._lateness.peak
         wanted = peak + HEADROOM_S
         if self._loss > LOSSY:
-            wanted = max(wanted, TAKE_TWO_S + HEADROOM_S + 0.75 * peak)
+            longer = TAKE_RUN_S if self._in_runs and self.bridges and self.forgets else TAKE_TWO_S
+            wanted = max(wanted, longer + HEADROOM_S + 0.75 * peak)
         return min(MAX_TARGET_S, max(MIN_TARGET_S, wanted))
 
     def _delay_of(self, at: int, now: float) -> float:
@@ -215,6 +227,8 @@ class JitterBuffer:
         self._lateness.move(-drift)
         self._worst = LEAST_S
         self._loss *= _FORGIVE
+        self._runs *= _FORGIVE
+        self._in_runs = self._runs > IN_RUNS[0 if self._in_runs else 1]
         if self._steady:
             self.delay = self._delay_of(self._top - self._step * len(self.queue), now)
             self._settle_down()
@@ -377,7 +391,7 @@ class JitterBuffer:
         return self.queue.popleft() if self.queue else self._pull_with_care(now, heard)
 
     def _pull_with_care(self, now: float, heard: bool) -> Item | None:
-        self.following = None
+        self.following, self.gave_up = None, False
         if self._steady:
             self._spread()
         at = self._next
@@ -456,18 +470,28 @@ class JitterBuffer:
             self._loss += 1.0
         else:
             self._blind += 1
-        self._next = at + self._step
+        self._runs += at == self._missed
+        self._next = self._missed = at + self._step
         following = self._frames.get(self._next)
         self.following = following if isinstance(following, bytes) else None
+        self.gave_up = True
 
-    def look_ahead(self) -> bytes | None:
-        """Return the PCM of the frame behind the one that `pull` has just given up; None where it is not here, or not whole."""
-        item = self._frames.get(self._next)
-        if self.following is None or item is None or not self.bridges:
+    def look_ahead(self) -> tuple[int, bytes] | None:
+        """Return how many frames are missing, from the one on that `pull` has just given up, and the PCM behind them.
+
+        None where that is not here, or not whole.
+        """
+        frames = self._frames
+        if not self.gave_up or not frames or not self.bridges:
             return None
-        audio = self._linear(item)
-        self._frames[self._next] = Linear(audio)  # a codec with a memory hears each packet once
-        return audio if len(audio) == self._frame_bytes else None
+        at = min(frames)
+        further, off = divmod(at - self._next, self._step)
+        # What is decoded before its time must not be wrong once one comes that was believed to be missing.
+        if off or not 0 <= further < (MOST_BRIDGED if self.forgets else 1):
+            return None
+        audio = self._linear(frames[at])
+        frames[at] = Linear(audio)  # a codec with a memory hears each packet once
+        return (1 + further, audio) if len(audio) == self._frame_bytes else None
 
     def _gather(self, audio: bytes, at: int, delay: float) -> Linear | None:
         """Make one frame of packets that are shorter or longer than one; what is over stays for the next."""
@@ -490,6 +514,7 @@ class JitterBuffer:
             return b""
         filled = self._recover(item) if isinstance(item, bytes) else b""
         if not filled and self.bridges:
+            self._astray(before)
             audio = self._linear(item)
             self._frames[at + self._step] = Linear(audio)
             filled = self._between(before, audio) if len(audio) == self._frame_bytes else b""

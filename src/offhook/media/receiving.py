@@ -41,7 +41,7 @@ class Receiver:
         "_candidate", "_changed", "_codecs", "_conceal", "_configured", "_counted", "_decoded", "_decoders", "_event_in",
         "_expected", "_frame", "_head", "_ids", "_item", "_kind", "_length", "_lost_before", "_measure", "_next_frame",
         "_on_control", "_on_event", "_on_flow", "_on_peer", "_past_expected", "_past_lost", "_pause", "_proof",
-        "_put_next", "_queue", "_reception", "_size", "_speaks_again", "_stranger", "_tail", "_trusting", "buffer",
+        "_put_next", "_queue", "_reception", "_resume", "_size", "_speaks_again", "_stranger", "_tail", "_trusting", "buffer",
         "bytes", "events", "flowing", "foreign", "garbage", "heard", "heard_from", "hears", "losses", "packets", "ssrc",
     )  # fmt: skip
 
@@ -80,10 +80,11 @@ class Receiver:
         self._past_expected = self._past_lost = self._lost_before = 0
         self.packets = self.bytes = self.garbage = self.foreign = 0
         self.events = EventReceiver()
-        self.buffer = JitterBuffer(self.decode, recover=self._recovered, between=self._between)
+        self.buffer = JitterBuffer(self.decode, recover=self._recovered, between=self._between, astray=self._astray)
         self._put_next = self.buffer.put_next
         self._queue = self.buffer.queue
         self._conceal: Concealment = Concealer(SAMPLE_RATE)
+        self._resume: Callable[[bytes], object] | None = None
         self._item: Item | Gap | None = None  # what was pulled last
         self._decoded: Item | Gap | None = None  # what `_frame` was made of
         self._frame = SILENCE
@@ -293,6 +294,8 @@ class Receiver:
         else:
             self.buffer.tune(codec.clock_rate, codec.rate)
         self.buffer.bridges = codec.conceal is None
+        self.buffer.forgets = not codec.remembers
+        self._resume = codec.resume
         self._conceal = OwnConcealer(codec.conceal) if codec.conceal is not None else Concealer(codec.rate)
 
     def _is_frame(self, packet: bytes) -> bool:
@@ -387,8 +390,15 @@ class Receiver:
         packet = self.buffer.following
         if packet is not None and (found := self._recovered(packet)):
             return self._conceal.good(found)
-        following = self.buffer.look_ahead()
-        return self._conceal.lost() if following is None else self._conceal.bridge(following)
+        if self.buffer.gave_up:
+            self._astray(b"")
+        found_behind = self.buffer.look_ahead()
+        return self._conceal.lost() if found_behind is None else self._conceal.bridge(*found_behind)
+
+    def _astray(self, before: bytes) -> None:
+        """A frame is missing, behind what was heard and `before`: have the codec understand what follows it."""
+        if self._resume is not None and (heard := self._conceal.ahead(before)):
+            self._resume(heard)
 
     def _resting(self, pause: Pause) -> bytes:
         """Return the far end's background, with what was said before fading into it."""

@@ -87,6 +87,14 @@ class Codec(Protocol):
         """Return the function that finds a lost frame in the payload after it, b"" if it is not there; None: never."""
         ...
 
+    @property
+    def resume(self) -> Callable[[bytes], object] | None:
+        """Return the function to be told, after a loss, what is heard in its place; None: what was lost does not matter.
+
+        It is given what was heard before, what fills the gap, and a frame of how that would go on.
+        """
+        ...
+
 
 def codec(name: str, fmtp: str = "") -> Codec:
     """Return a new codec of this name, in any case of letters; `fmtp` are the far end's format parameters for what we send.

@@ -55,7 +55,7 @@ class Amr:
     clock_rate = rate = SAMPLE_RATE
     frame_payload = 0
     remembers = True
-    expect_loss = conceal = recover = None
+    expect_loss = conceal = recover = resume = None
 
     def __init__(self, aligned: bool, fmtp: str = "") -> None:
         import av

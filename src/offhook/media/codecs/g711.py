@@ -10,7 +10,7 @@ class _G711:
     frame_payload = 160
     remembers = False
     units = staticmethod(len)
-    expect_loss = steer = ask = conceal = recover = None
+    expect_loss = steer = ask = conceal = recover = resume = None
 
 
 class Pcmu(_G711):

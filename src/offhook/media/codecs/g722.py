@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 from offhook.media import pcm
+from offhook.media.sources import frame_bytes
 
 RATE = 16_000
 BIT_RATE = 64_000
+DELAY: Final = 22  # samples, of the filters at both ends
 
 
 class G722:
@@ -26,7 +29,8 @@ class G722:
     def __init__(self) -> None:
         import G722 as package  # noqa: N811 - it is called like its only class
 
-        self._coder: Any = package.G722(RATE, BIT_RATE)
+        self._new: Callable[[int, int], Any] = package.G722
+        self._coder = self._new(RATE, BIT_RATE)
 
     def encode(self, frames: bytes) -> bytes:
         """Return half a byte a sample."""
@@ -38,3 +42,15 @@ class G722:
         """Return two samples a byte."""
         decoded: bytes = self._coder.decode(payload).tobytes()
         return decoded
+
+    def resume(self, heard: bytes) -> None:
+        """Decode what comes next as what follows `heard` without its last frame.
+
+        What the far end has sent is not known, but what it would have sent for this sound: a new encoder says that, and a new
+        decoder hears it, whose predictors and steps are near those of the far end then. The idea is that of ITU-T G.722
+        Appendix IV.
+        """
+        # The encoder is ahead of what is heard.
+        sound = pcm.samples(heard[: len(heard) - frame_bytes(RATE) + 2 * DELAY])
+        self._coder = self._new(RATE, BIT_RATE)
+        self._coder.decode(self._new(RATE, BIT_RATE).encode(sound))

@@ -11,7 +11,7 @@ class L16:
 
     payload_type = -1
     remembers = False
-    expect_loss = steer = ask = conceal = recover = None
+    expect_loss = steer = ask = conceal = recover = resume = None
 
     def __init__(self, rate: int) -> None:
         self.name = f"L16/{rate}"
