@@ -1,20 +1,26 @@
 """How well a stream is heard over a bad network: PESQ over loss and jitter, ours in virtual time, beside real peers.
 
-Run: python bench/bench_quality.py [--codec PCMU] [--peers baresip] [--write FILE]. Ours is the same in each run. A peer gets
-the very same packets at the very same times over loopback, in real time; what it plays is recorded. Needs the extra [quality]
-and espeak-ng; for baresip baresip-core.
+Run: python bench/bench_quality.py [--codec PCMU] [--peers baresip] [--write FILE]; what docs/bad-networks.md is made with:
+
+    python bench/bench_quality.py --all --write docs/bad-networks.md [--again]
+
+Ours is the same in each run. A peer gets the very same packets at the very same times over loopback, in real time; what it
+plays is recorded. What peers had is kept in bench/quality_peers.json and measured anew with --again, which takes an
+hour. Needs the extra [quality] and espeak-ng; for the peers baresip-core and linphone-cli.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
-from quality_speech import score, speech
+from quality_speech import MATERIALS, placed, score, speech
 
 from offhook.media.codecs import Codec, codec
 from offhook.media.codecs.kinds import kind_of, missing
@@ -27,9 +33,14 @@ BURSTS: Final = (1.0, 3.0)
 JITTERS: Final = (0.0, 0.020, 0.040, 0.060, 0.100)
 FEW_LOSSES: Final = (0.0, 0.05, 0.20)
 FEW_JITTERS: Final = (0.0, 0.060)
-AT_ONCE: Final = 10  # calls with a peer
+AT_ONCE: Final = 11  # calls with a peer
 DYNAMIC: Final = 96
 BEHIND: Final = 0.05  # PESQ: less is within what two seeds differ
+ALL_CODECS: Final = ("PCMU", "PCMA", "G722", "OPUS/16000")
+ALL_PEERS: Final = ("baresip", "linphone")
+TELLS_NO_DELAY: Final = ("linphone",)
+KEPT: Final = Path(__file__).with_name("quality_peers.json")
+Heard: TypeAlias = tuple[float, float]  # PESQ and delay in ms
 
 
 @dataclass(frozen=True)
@@ -63,13 +74,13 @@ def grid() -> Iterator[Cell]:
 class Stream:
     """Speech in one codec, as packets."""
 
-    def __init__(self, name: str, loss: float) -> None:
-        self.name = name
+    def __init__(self, name: str, loss: float, material: str = "first") -> None:
+        self.name, self.material = name, MATERIALS[material]
         form = kind_of(name)
         self.kind = form.payload_type if form.payload_type >= 0 else DYNAMIC
         used: Codec = codec(name, form.fmtp)
         self.rate = used.rate
-        raw = speech(self.rate)[0].tobytes()
+        raw = speech(self.rate, self.material)[0].tobytes()
         size = frame_bytes(self.rate)
         if used.expect_loss is not None:
             used.encode(raw[:size])
@@ -77,40 +88,58 @@ class Stream:
         payloads = [used.encode(raw[at : at + size]) for at in range(0, len(raw) - size + 1, size)]
         self.packets = stream(payloads, self.kind, used.clock_rate // 50)
 
-    def ours(self, cell: Cell) -> tuple[float, float]:
-        """Return PESQ and delay of what we play, sent on in the same codec as the peer's is."""
+    def ours(self, cell: Cell) -> Heard:
+        """Return what it is worth as we play it."""
         receiver = Receiver(lambda *_: None, lambda: None, lambda *_: None, lambda *_: None)
         receiver.configure({self.kind: codec(self.name)}, None)
         receiver.expect(FAR, False)
         receiver.listen(True)
         silent = bytes(frame_bytes(self.rate))
         frames = listen(receiver, self.packets, cell.network.arrivals(len(self.packets)))
-        again, back = codec(self.name), codec(self.name)
-        heard = b"".join(back.decode(again.encode(silent if frame is SILENCE else frame)) for frame in frames)
-        return score(heard, self.rate)
+        return self.worth(b"".join(silent if frame is SILENCE else frame for frame in frames))
+
+    def worth(self, heard: bytes, *, begins: bool = True) -> Heard:
+        """Return PESQ and delay of what is heard; `begins`: from when the first packet was sent."""
+        return score(heard if begins else placed(heard, self.rate, self.material), self.rate, self.material)
 
 
-def peers(name: str, cells: list[Cell], who: str) -> dict[Cell, tuple[float, float]]:
-    """Return PESQ and delay of what a peer plays."""
-    import quality_peers
+class Peers:
+    """What peers have heard, measured once."""
 
-    hears = getattr(quality_peers, f"{who}_hears")
-    found = {}
-    for first in range(0, len(cells), AT_ONCE):
-        some = cells[first : first + AT_ONCE]
-        made = [Stream(name, cell.loss) for cell in some]
-        sent = [(each.packets, cell.network.arrivals(len(each.packets))) for each, cell in zip(made, some, strict=True)]
-        for cell, each, heard in zip(some, made, hears(name, made[0].kind, sent), strict=True):
-            found[cell] = score(heard, each.rate)
-            print(f"  {who} {name} {cell.row}, {1000 * cell.jitter:g} ms: {found[cell][0]:.2f}", file=sys.stderr, flush=True)
-    return found
+    def __init__(self, path: Path, again: bool) -> None:
+        self._path = path
+        self._again = again
+        self._kept: dict[str, list[float]] = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        self.made = time.strftime("%Y-%m-%d")
+
+    def heard(self, who: str, name: str, cells: list[Cell], material: str) -> dict[Cell, Heard]:
+        """Return what one of them has heard in these networks."""
+        keys = {cell: f"{who} {name} {material} {cell.row} {1000 * cell.jitter:g} ms" for cell in cells}
+        left = [cell for cell in cells if self._again or keys[cell] not in self._kept]
+        for first in range(0, len(left), AT_ONCE):
+            for cell, (pesq, delay) in self._measured(who, name, left[first : first + AT_ONCE], material).items():
+                self._kept[keys[cell]] = [round(pesq, 3), round(delay)]
+                print(f"  {keys[cell]}: {pesq:.2f}", file=sys.stderr, flush=True)
+            self._path.write_text(json.dumps(self._kept, indent=0, sort_keys=True) + "\n", "utf-8")
+        return {cell: (self._kept[keys[cell]][0], self._kept[keys[cell]][1]) for cell in cells}
+
+    def _measured(self, who: str, name: str, cells: list[Cell], material: str) -> dict[Cell, Heard]:
+        import quality_peers
+
+        hears = getattr(quality_peers, f"{who}_hears")
+        made = [Stream(name, cell.loss, material) for cell in cells]
+        sent = [(each.packets, cell.network.arrivals(len(each.packets))) for each, cell in zip(made, cells, strict=True)]
+        heard = hears(name, made[0].kind, sent)
+        begins = who not in TELLS_NO_DELAY
+        return {cell: each.worth(sound, begins=begins) for cell, each, sound in zip(cells, made, heard, strict=True)}
 
 
-def table(name: str, ours: dict[Cell, tuple[float, float]], theirs: dict[str, dict[Cell, tuple[float, float]]]) -> str:
-    """Return one codec's table in Markdown."""
+def table(ours: dict[Cell, Heard], theirs: dict[str, dict[Cell, Heard]]) -> str:
+    """Return the table of one codec in Markdown."""
+    jitters = list(dict.fromkeys(cell.jitter for cell in ours))
     lines = [
-        "| loss | " + " | ".join(f"{1000 * jitter:g} ms" for jitter in JITTERS) + " |",
-        "|---" * (1 + len(JITTERS)) + "|",
+        "| loss | " + " | ".join(f"{1000 * jitter:g} ms" for jitter in jitters) + " |",
+        "|---" * (1 + len(jitters)) + "|",
     ]
     behind = []
     for row in dict.fromkeys(cell.row for cell in ours):
@@ -124,44 +153,60 @@ def table(name: str, ours: dict[Cell, tuple[float, float]], theirs: dict[str, di
                         behind.append(f"{row}, {1000 * cell.jitter:g} ms: {who} {found[cell][0]:.2f}, we {ours[cell][0]:.2f}")
             fields.append(" / ".join(figures))
         lines.append(f"| {row} | " + " | ".join(fields) + " |")
-    all_of_them = (ours, *theirs.values())
+    timed = {"**offhook**": ours, **{who: found for who, found in theirs.items() if who not in TELLS_NO_DELAY}}
     delays = " · ".join(
-        f"{1000 * jitter:g} ms: " + " / ".join(f"{_delay(found, jitter):.0f}" for found in all_of_them) for jitter in JITTERS
+        f"{1000 * jitter:g} ms: " + " / ".join(f"{_delay(found, jitter):.0f}" for found in timed.values()) for jitter in jitters
     )
-    who = " / ".join(["**offhook**", *theirs])
-    lines += ["", f"{who}. Delay by jitter, ms: {delays}.", ""]
+    lines += ["", f"{' / '.join(['**offhook**', *theirs])}. Delay by jitter, ms, of {' / '.join(timed)}: {delays}.", ""]
     if theirs:
         lines += [f"Behind by more than {BEHIND:g} in {len(behind)} of {len(ours)} cells" + (":" if behind else "."), ""]
         lines += [f"- {text}" for text in behind]
-    return f"## {name}\n\n" + "\n".join(lines).rstrip() + "\n"
+    return "\n".join(lines).rstrip() + "\n"
 
 
-def _delay(found: dict[Cell, tuple[float, float]], jitter: float) -> float:
+def _delay(found: dict[Cell, Heard], jitter: float) -> float:
     values = [delay for cell, (_, delay) in found.items() if cell.jitter == jitter]
     return sum(values) / len(values) if values else float("nan")
+
+
+def is_few(cell: Cell) -> bool:
+    """Say whether a network is of those that are enough for a look."""
+    return cell.loss in FEW_LOSSES and cell.jitter in FEW_JITTERS
 
 
 def main() -> None:
     """Measure and print, or write, the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--codec", action="append", help="PCMU, G722, OPUS/16000; several times for several")
-    parser.add_argument("--peers", action="append", choices=("baresip",), default=[])
-    parser.add_argument("--write", type=Path)
+    parser.add_argument("--peers", action="append", choices=ALL_PEERS, default=[])
+    parser.add_argument("--material", action="append", choices=MATERIALS, help="what is said; the first without this")
+    parser.add_argument("--all", action="store_true", help="all codecs and peers, and the other material in few networks")
     parser.add_argument("--few", action="store_true", help="a tenth of the grid")
+    parser.add_argument("--again", action="store_true", help="measure peers anew")
+    parser.add_argument("--write", type=Path)
     arguments = parser.parse_args()
-    tables = []
-    for name in arguments.codec or ["PCMU"]:
-        if reason := missing(name):
-            sys.exit(reason)
-        cells = [cell for cell in grid() if not arguments.few or (cell.loss in FEW_LOSSES and cell.jitter in FEW_JITTERS)]
-        ours = {cell: Stream(name, cell.loss).ours(cell) for cell in cells}
-        theirs = {who: peers(name, cells, who) for who in arguments.peers}
-        tables.append(table(name, ours, theirs))
-        print(tables[-1], flush=True)
+    peers = Peers(KEPT, arguments.again)
+    who = list(ALL_PEERS) if arguments.all else arguments.peers
+    parts = []
+    for material in MATERIALS if arguments.all else arguments.material or ["first"]:
+        parts.append(f"## {TITLES[material]}\n")
+        for name in ALL_CODECS if arguments.all else arguments.codec or ["PCMU"]:
+            if reason := missing(name):
+                sys.exit(reason)
+            few = arguments.few or (arguments.all and material != "first")
+            cells = [cell for cell in grid() if not few or is_few(cell)]
+            ours = {cell: Stream(name, cell.loss, material).ours(cell) for cell in cells}
+            theirs = {each: peers.heard(each, name, cells, material) for each in who}
+            parts.append(f"### {name}\n\n{table(ours, theirs)}")
+            print(parts[-1], flush=True)
     if arguments.write:
-        arguments.write.write_text(HEAD + "\n" + "\n".join(tables), "utf-8")
+        arguments.write.write_text(HEAD + "\n" + "\n".join(parts), "utf-8")
 
 
+TITLES: Final = {
+    "first": "The voices it was made with",
+    "other": "Other voices, languages, levels, and noise",
+}
 HEAD = """# Sound over bad networks
 
 PESQ (ITU-T P.862, 1 to 4.5; for 16 kHz P.862.2) of four synthetic voices, by share of lost packets (at random, or in bursts
