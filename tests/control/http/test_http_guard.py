@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import shutil
@@ -42,6 +43,22 @@ async def test_a_request_without_a_host(served: Served) -> None:
     found = await served.raw(b"GET /v1/status HTTP/1.0\r\n\r\n")
     assert found.startswith(b"HTTP/1.1 400 ")
     assert b"a Host header is required" in found
+
+
+@pytest.mark.parametrize("name", ["Host", "Authorization"])
+async def test_what_could_be_read_in_two_ways_is_refused(served: Served, name: str) -> None:
+    good = {"Host": "localhost", "Authorization": f"Bearer {served.token}"}
+    head = "".join(f"{each}: {value}\r\n" for each, value in [*good.items(), (name, "other")])
+    for path, more in (("/v1/status", ""), ("/v1/socket", WEBSOCKET)):
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(f"GET {path} HTTP/1.1\r\n{head}{more}Connection: {'Upgrade' if more else 'close'}\r\n\r\n".encode())
+        async with asyncio.timeout(5):
+            assert (await reader.readline()).split()[1] == b"400", path
+        writer.close()
+        await writer.wait_closed()
+
+
+WEBSOCKET = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 
 
 async def test_further_names_and_pages(backend: FakeBackend, tmp_path: Path) -> None:

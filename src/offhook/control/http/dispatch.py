@@ -134,6 +134,7 @@ class Application:
 
     async def _answer(self, request: Request) -> Answer | None:
         guard = self._surface.guard
+        _check_once(request)
         guard.check_host(request.headers.get("host"))
         if request.request_id:
             request.extra_headers["x-request-id"] = request.request_id
@@ -165,6 +166,7 @@ class Application:
 
     def _let_in_socket(self, request: Request) -> Client | None:
         guard = self._surface.guard
+        _check_once(request)
         host = request.headers.get("host")
         guard.check_host(host)
         try:
@@ -316,6 +318,13 @@ class Application:
         status = 200 if answer.status == 202 and found.state != "pending" else answer.status
         headers = {**answer.headers, "preference-applied": f"wait={seconds}"}
         return replace(answer, status=status, headers=headers, body={**answer.body, "outcome": to_json(found)})
+
+
+def _check_once(request: Request) -> None:
+    """Refuse a request of which two readers could think differently whom it is for, or who asks (RFC 9112 3.2)."""
+    for name in ("host", "authorization"):
+        if len(request.headers.getlist(name)) > 1:
+            raise HttpRefusal("malformed", f"the header {name} stands there twice")
 
 
 def wait_from(prefer: str | None) -> int:
