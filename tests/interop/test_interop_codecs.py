@@ -150,14 +150,12 @@ def _level(pcm: bytes, frequency: float, rate: int) -> float:
 
 
 
-@pytest.mark.parametrize(
-    ("first", "second"), [("PCMU", "PCMA"), ("PCMA", "PCMU"), ("G722", "L16/16000"), ("L16/16000", "G722")]
-)
+@pytest.mark.parametrize(("first", "second"), [("PCMU", "PCMA"), ("PCMA", "PCMU"), ("G722", "L16/16000")])
 async def test_another_codec_in_the_middle_of_a_call(first: str, second: str, tmp_path: Path) -> None:
     """baresip goes along, and refuses what it does not have.
 
     Of codecs of the same rate: baresip 1.0 takes any, but then feeds its encoder at the old rate ("opus encode error: 160
-    samples").
+    samples"). From L16 to G.722 it goes on with 53 samples in a packet, of which G.722 makes 54.
     """
     skip_without(first, second)
     theirs = "PCMU/8000/1,PCMA/8000/1,G722/16000/1,L16/16000/1"
