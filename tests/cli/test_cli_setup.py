@@ -9,19 +9,31 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import get_args, get_type_hints
 
 import pytest
 
 from offhook.app.settings import check_workers
 from offhook.cli import main, microsip_main
+from offhook.cli.actions.sound import MOST_SHOWN
+from offhook.cli.helping import verb_help
+from offhook.cli.options import SPECIAL, USUAL, meaning
 from offhook.cli.outcome import EXIT_CODES
 from offhook.cli.parsing import default_socket_path
 from offhook.cli.verbs import VERBS
 from offhook.errors import SetupError
-from offhook.phone.commands import COMMANDS
+from offhook.io.probe import PATIENCE
+from offhook.phone.captures import MOST_SECONDS
+from offhook.phone.commands import COMMANDS, Capture
+from offhook.phone.devices import MOST_INTERVAL_MS
 from offhook.phone.events import EVENTS
+from offhook.phone.meters import LEAST_CALL_INTERVAL_MS
+from offhook.phone.phone import MAX_DELAY
+from offhook.phone.playing import MAX_GAIN_DB, MIN_GAIN_DB
+from offhook.phone.settings import AccountSettings
 from offhook.storage.config import MediaSettings
 from offhook.storage.paths import socket_path
+from offhook.storage.tokens import SCOPES
 from offhook.testing.backend import FakeBackend
 from offhook.testing.served import served
 
@@ -48,8 +60,8 @@ def test_the_overview_names_every_verb_and_exit_code(capsys: pytest.CaptureFixtu
     for verb in VERBS.values():
         assert f"  {verb.name} " in text
         assert verb.summary in text
-    for code, meaning in EXIT_CODES.items():
-        assert f"  {code}  {meaning}" in text
+    for code, told in EXIT_CODES.items():
+        assert f"  {code}  {told}" in text
 
 
 def test_the_overview_names_every_verb_of_the_contract() -> None:
@@ -64,6 +76,32 @@ def test_every_verb_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> N
     assert main([name, "--help"]) == 0
     assert main(["help", name]) == 0
     assert f"usage: offhook {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", list(VERBS))
+def test_every_option_is_explained_in_the_help(name: str) -> None:
+    lines = verb_help(VERBS[name]).splitlines()
+    for option in (*VERBS[name].options, "json", "socket"):
+        line = next(line for line in lines if line.startswith(f"  --{option} "))
+        assert meaning(name, option) in line, option
+        assert len(line) <= 128, line
+
+
+def test_no_option_is_explained_that_does_not_exist() -> None:
+    assert set(SPECIAL) <= set(VERBS)
+    assert [(verb, option) for verb, told in SPECIAL.items() for option in told if option not in VERBS[verb].options] == []
+    assert set(USUAL) <= {option for verb in VERBS.values() for option in verb.options}
+
+
+def test_the_help_has_the_defaults_that_hold() -> None:
+    assert meaning("doctor", "timeout").endswith(f"without it {PATIENCE:g}")
+    assert f" to {MOST_SECONDS}; without it {Capture().seconds:g}" in meaning("capture", "seconds")
+    assert f"{MIN_GAIN_DB} to {MAX_GAIN_DB}" in meaning("play", "gain")
+    assert f"{LEAST_CALL_INTERVAL_MS} to {MOST_INTERVAL_MS}" in meaning("levels", "interval")
+    assert meaning("levels", "timeout").endswith(f"{MOST_SHOWN:g}")
+    assert f"up to {MAX_DELAY}" in meaning("forward", "delay") == meaning("auto-answer", "delay")
+    assert VERBS["accounts"].options["transport"].split("|") == list(get_args(get_type_hints(AccountSettings)["transport"]))
+    assert meaning("token", "scopes").startswith(f"what is allowed, separated by commas: {','.join(SCOPES)}")
 
 
 def test_every_command_and_event_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:

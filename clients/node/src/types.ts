@@ -223,9 +223,8 @@ export interface AmdResult {
 /**
  * Answer the ringing incoming call (the oldest, unless named); with `hold_others` an active call is put on hold first.
  *
- * `headers` and `user_to_user` as in Dial, for the answer. With `codecs` only these are accepted, and not the account's or
- * the phone's.
- * `headers` and `user_to_user` as in Dial, for the answer; `detect`, `record` and `play` as there.
+ * With `codecs` only these are accepted, and not the account's or the phone's. `headers` and `user_to_user` as in Dial, for
+ * the answer; `detect`, `record` and `play` as there.
  */
 export interface AnswerParams {
   /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */

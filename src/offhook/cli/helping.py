@@ -47,7 +47,13 @@ def exit_codes() -> str:
 
 def verb_help(verb: Verb) -> str:
     """Return the help on one verb."""
-    return f"usage: {verb.usage} [--json] [--socket PATH]\n\n{verb.summary}\n\n{exit_codes()}"
+    from offhook.cli.options import meaning
+
+    kinds = {**verb.options, "json": "flag", "socket": "PATH"}
+    named = {f"--{name}" + ("" if kind == "flag" else f" {kind}"): meaning(verb.name, name) for name, kind in kinds.items()}
+    width = max(map(len, named))
+    lines = ["options:", *(f"  {option:<{width}}  {text}" for option, text in named.items())]
+    return "\n".join([f"usage: {verb.usage} [--json] [--socket PATH]", "", verb.summary, "", *lines, "", exit_codes()])
 
 
 def show_help(use: Invocation) -> int:

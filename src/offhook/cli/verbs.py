@@ -98,8 +98,8 @@ VERBS: dict[str, Verb] = {
              fields="to account"), group="calls", **_WAIT, account="ACCOUNT"),
         Verb("accounts", "[action] [account]", "list accounts, or add, change, remove, register, unregister, select one; "
              "--keep: in the file, too", accounts.accounts, group="accounts and settings", **_WAIT, domain="DOMAIN",
-             username="USER", auth_username="USER", display_name="NAME", label="TEXT", proxy="URI", transport="udp|tcp",
-             dial_plan="PLAN", no_register="flag", keep="flag", config="FILE",
+             username="USER", auth_username="USER", display_name="NAME", label="TEXT", proxy="URI",
+             transport="auto|udp|tcp|tls|ws|wss", dial_plan="PLAN", no_register="flag", keep="flag", config="FILE",
              ask_password="flag"),  # noqa: S106 - the name of an option
         Verb("password", "account", "keep an account's password, read from the terminal or a pipe", elsewhere.password,
              group="accounts and settings"),

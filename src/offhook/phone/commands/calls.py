@@ -43,9 +43,8 @@ class Dial(Command, frozen=True, kw_only=True):
 class Answer(Command, frozen=True, kw_only=True):
     """Answer the ringing incoming call (the oldest, unless named); with `hold_others` an active call is put on hold first.
 
-    `headers` and `user_to_user` as in Dial, for the answer. With `codecs` only these are accepted, and not the account's or
-    the phone's.
-    `headers` and `user_to_user` as in Dial, for the answer; `detect`, `record` and `play` as there.
+    With `codecs` only these are accepted, and not the account's or the phone's. `headers` and `user_to_user` as in Dial, for
+    the answer; `detect`, `record` and `play` as there.
     """
 
     call: str = ""

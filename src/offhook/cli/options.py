@@ -1,0 +1,191 @@
+"""What each option of a verb means, with its unit and what holds without it: the help on a verb is written from this table.
+
+Apart from `verbs.py`, because only the help reads it, and the command line is to start fast.
+"""
+
+from __future__ import annotations
+
+_TIMEOUT = "seconds to wait at most; without it for ever"
+_WAITED = "with --wait: seconds until it is given up (exit code 5); without it for ever"
+_SINGLE = "the only one of the call, or this one, by its id"
+_CONFIG = "the configuration file; without it the usual one"
+_ENCODING = "how texts are written that are not UTF-8, as cp1251; without it the system's code page or what fits"
+
+EVERYWHERE = {
+    "json": "write JSON for programs",
+    "socket": "the phone's socket; without it OFFHOOK_SOCKET, else the usual one",
+}
+"""Options that every verb takes."""
+
+USUAL = {
+    "account": "the account, by its id; without it the one that fits",
+    "after": "begin behind this event, by its id",
+    "beep": "let the far end hear that it is recorded",
+    "call": "the call: its id, or active, ringing, last; without it the current one",
+    "codecs": "codecs separated by commas, the preferred one first; without it the account's or the phone's",
+    "config": _CONFIG,
+    "count": "end after so many; without it never",
+    "detect": "what to listen for once it is answered: dtmf,tones,beep,vad,amd",
+    "dry-run": "say what would be taken over, and write nothing",
+    "encoding": _ENCODING,
+    "header": "a SIP header to add, as X-Name:value; may be given several times",
+    "limit": "at most so many; without it 50",
+    "no-hold": "leave the active call as it is; without it that is put on hold first",
+    "play": "a sound file to play once it is answered",
+    "record": "record the call once it is answered",
+    "scopes": "what is allowed, separated by commas: read,call,media,record,config,admin,keys",
+    "status": "the SIP status of a refusal, 300 to 699; without it the setting (486)",
+    "timeout": _WAITED,
+    "types": "the types of events, as call.*,dtmf.received; without it all",
+    "user-to-user": "what is handed to the far end in User-to-User (RFC 7433), as 48656c6c6f;encoding=hex",
+    "verbose": "show what happens, event by event",
+    "wait": "stay until it is done, and show how it ended",
+}
+"""What an option of this name means, where `SPECIAL` does not say something else."""
+
+_CONTACT = {
+    "name": "the name to show",
+    "number": "a number or address",
+    "first-name": "the first name",
+    "last-name": "the last name",
+    "phone": "a second number",
+    "mobile": "a third number",
+    "email": "the e-mail address",
+    "address": "the street",
+    "city": "the town",
+    "state": "the state or region",
+    "zip": "the postal code",
+    "comment": "a note",
+    "info": "a line to show with the name",
+    "external-id": "what another system calls this contact",
+    "starred": "make it a favourite",
+    "not-starred": "make it no favourite",
+    "limit": "at most so many; without it 100",
+    "after": "begin behind this contact, by its id",
+}
+
+SPECIAL: dict[str, dict[str, str]] = {
+    "run": {
+        "sound": "the sound card's library, or null for no sound card; without it the setting (auto)",
+        "media": "carry sound in a process of its own or in a thread; without it the setting (process)",
+        "port": "the port for SIP; without it the setting",
+        "http": "listen for HTTP too, on 127.0.0.1 unless a host is named",
+    },
+    "doctor": {
+        "stun": "a STUN server to ask as well",
+        "timeout": "seconds for each question over the network, up to 60; without it 4",
+    },
+    "exchange": {
+        "host": "the address to listen at; without it 127.0.0.1",
+        "port": "the port for SIP; without it 5070",
+        "tls": "listen for TLS too",
+    },
+    "dial": {
+        "digits": "keys to send once it is answered; a comma is a pause",
+        "ring-timeout": "seconds to let it ring; without it the setting",
+        "id": "the id the call is to have; without it a new one",
+        "beside": "a running call that this one can be joined with, where there are several media workers",
+    },
+    "call": {
+        "media": "pcap: with the packets that were captured",
+        "opened": "pcap: with the packets of an encrypted call in the clear; needs the scope keys",
+    },
+    "decide": {"to": "redirect: where the call goes"},
+    "hangup": {"all": "end all calls"},
+    "dtmf": {"method": "how keys are sent; without it the setting"},
+    "transfer": {"attended": "connect two calls of ours with each other"},
+    "info": {"type": "what kind of text it is; without it text/plain"},
+    "watches": {"id": "the id the watch is to have; without it a new one"},
+    "play": {
+        "tone": "one to four frequencies in hertz instead of a file, as 440 or 350+440",
+        "duration": "milliseconds of a tone; without it until it is stopped",
+        "loop": "begin again at the end of the file",
+        "gain": "decibels louder, or quieter if negative: -60 to 20; without it 0",
+        "queue": "after what plays already, not in its place",
+        "mix": "beside what plays already, not in its place",
+        "stop": "end what plays",
+        "pause": "let what plays pause",
+        "resume": "let it go on",
+        "playback": "with --stop, --pause, --resume: this one, by its id; without it all of the call",
+    },
+    "stream": {
+        "dialect": "the messages that are spoken; without it twilio",
+        "rate": "samples a second of pcm: 8000, 16000, 24000 or 48000; without it 16000",
+        "track": "what the program hears: the far end, what we send, or both; without it inbound",
+        "listen-only": "the program cannot speak",
+        "parameter": "a word for the program; may be given several times",
+        "control": "let the program send digits and hang up (pcm only)",
+        "end-call": "hang up when the stream ends by itself",
+        "stop": "end this stream, by its id",
+    },
+    "record": {
+        "file": "the file to write; without it a new one in the recordings folder",
+        "format": "how it is written; without it as the file's suffix says, else the setting",
+        "stereo": "us left, the far end right; without it both mixed",
+        "max": "seconds until it ends by itself, up to a day; without it never",
+        "recording": f"stop, pause, resume: {_SINGLE}",
+    },
+    "capture": {
+        "seconds": "seconds until it ends by itself, 1 to 3600; without it 600",
+        "keys": "keep what opens the packets of an encrypted call, too; needs the scope keys",
+    },
+    "levels": {
+        "interval": "milliseconds between two lines, 100 to 10000; without it 200",
+        "timeout": "seconds to show them; without it 3600",
+    },
+    "tap": {
+        "hear": "whose words it hears: near is this phone, far the far end; without it both",
+        "speak": "who hears what it says; without it none",
+        "stop": "end the tap of this call",
+    },
+    "conference": {"id": "the id the conference is to have; without it a new one"},
+    "accounts": {
+        "domain": "the registrar's domain",
+        "username": "the user part of its address",
+        "auth-username": "the name to authenticate with; without it the user name",
+        "display-name": "the name the other side sees",
+        "label": "the name you see",
+        "proxy": "an outbound proxy: a URI, or HOST:PORT",
+        "transport": "how SIP travels; without it udp",
+        "dial-plan": "which numbers may be dialled, and what becomes of them; without it all",
+        "no-register": "place calls only",
+        "keep": "change the configuration file, too",
+        "config": f"with --keep: {_CONFIG}",
+        "ask-password": "ask for the password, or read it from a pipe",
+    },
+    "token": {
+        "scopes": f"{USUAL['scopes']}; without it all but keys",
+        "calls-per-minute": "most calls, transfers and texts a minute; 0 is no bound, as without it",
+        "max-calls": "most calls at once; 0 is no bound, as without it",
+        "allow": "numbers it may call; may be given several times; change: none takes all away",
+        "deny": "numbers it may not call; may be given several times; change: none takes all away",
+    },
+    "forward": {"delay": "seconds of ringing before it, up to 300; without it at once"},
+    "auto-answer": {"delay": "seconds of ringing before it, up to 300; without it at once"},
+    "events": {"follow": "go on when the phone is started again", "timeout": "seconds until the end; without it never"},
+    "wait": {
+        "timeout": f"{_TIMEOUT} (then exit code 5)",
+        "call": "the call: its id, or active, ringing, last, current; without it any",
+        "account": "registered: the account, by its id; without it all",
+        "data": "an event: a field it must have, as digit=#; may be given several times",
+        "after": "an event's id: what has come since then counts, too",
+    },
+    "messages": {"before": "only what is older than this text, by its id"},
+    "history": {"before": "only what is older than this entry, by its id"},
+    "webhooks": {
+        "secret": "add, rotate: what requests are signed with; without it a new one, which is shown once",
+        "timeout": "add: seconds for an answer, 0.1 to 60; without it 10; test: seconds to wait for it",
+        "description": "add: a word about it",
+        "skip": "enable: leave out what has come since it was switched off",
+    },
+    "contacts": _CONTACT,
+    "mcp": {"scopes": f"{USUAL['scopes']}; without it read,call,media"},
+    "open": {"yes": "do not ask", "dialog": "ask in a window, not on the terminal"},
+    "desktop": {"dde": "Windows: links arrive by DDE, where nobody is asked"},
+}
+"""By verb and option, where `USUAL` does not fit."""
+
+
+def meaning(verb: str, option: str) -> str:
+    """Return what an option of a verb means. Every option of every verb has a meaning: a test looks."""
+    return SPECIAL.get(verb, {}).get(option) or USUAL.get(option) or EVERYWHERE[option]
