@@ -209,15 +209,27 @@ TITLES: Final = {
 }
 HEAD = """# Sound over bad networks
 
-PESQ (ITU-T P.862, 1 to 4.5; for 16 kHz P.862.2) of four synthetic voices, by share of lost packets (at random, or in bursts
-of three on average) and by jitter (each packet is late by a random part of it, so packets overtake each other). Made by
-`bench/bench_quality.py`. offhook's figures are made in virtual time and the same in each run. A peer has got the very same
-packets at the same times over loopback, in real time, and what it plays was recorded: as it comes, with its module for packet
-loss. Its delay has the way back in it, at least a frame of 20 ms. Each sound has been through the codec twice, because a peer
-sends what it plays back that way: a score of wide band at 0 % is the codec's.
+PESQ (ITU-T P.862, 1 to 4.5; for 16 kHz P.862.2) of synthetic voices as the user hears them, by share of lost packets (at
+random, or in bursts of three on average) and by jitter (each packet is late by a random part of it, so packets overtake each
+other). Made by `python bench/bench_quality.py --all --few --write docs/bad-networks.md`; without `--few`, all 55 networks.
+
+offhook's figures are made in virtual time and the same in each run. A peer has got the very same packets at the same times over
+loopback, in real time. baresip (with its module for packet loss) plays into what it sends back, which is uncompressed: its
+delay has the way back in it, at least a frame of 20 ms. linphone writes a file in place of playing, of which nobody knows when
+it began: there is no delay of it. What peers had stands in `bench/quality_peers.json`, for all networks.
+
+Peers were measured on 2026-11-26 on two cores that had far too much other work (a load of 10 to 15), which cost them what it
+cannot cost us in virtual time: in a quieter minute baresip had 3.50 in G.722 without loss and linphone 3.80. Where a network
+was measured twice, their better run counts. A lead of less than 0.3 over a peer proves nothing here; run it with `--again`.
 
 What it rests on: packets wait as long as 99 % of the latest ones need; where some are lost, long enough for the next one to
-be here, because then a gap is filled from both of its ends; and the delay is changed in pauses, by whole pitch periods.
+be here, because then a gap is filled from both of its ends; where several in a row are lost, 40 ms longer, because then gaps of
+up to three frames are; and the delay is changed in pauses, by whole pitch periods. G.722 is decoded after a gap as if what was
+heard in it had been sent. Opus packets carry a copy of the one before from 1 % of loss on.
+
+Where we are not ahead: without loss all play what was sent, and the figure is the codec's. linphone is level with us in Opus
+in most networks: both use the copies in the packets. In G.722 the decoder needs 30 ms after each gap to be in step again,
+whatever it is told: it falls further behind PCMU with each loss.
 """
 
 
