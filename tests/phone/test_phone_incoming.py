@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from offhook.errors import InvalidArgument, InvalidState, NotFound
+from offhook.media import messages as media
 from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.incoming import RING_LONGEST, asked_delay, asserted_identity
@@ -78,12 +81,25 @@ def test_auto_answer_beside_another_call(beside: str, states: list[CallState]) -
     carol.dial(bob)
     settle(alice.wire, 5)
     assert bob.states == states
+    waits = [sound.tone for sound in bob.did(media.PlayLocalTone)][-1:] == ["waiting"]
+    assert waits == (CallState.INCOMING in states), "a person may answer what is not answered by itself"
 
 
-def test_nothing_in_common() -> None:
+def test_a_call_that_is_decided_upon_does_not_ring() -> None:
+    alice, bob = two_phones(Wire(), other=PhoneSettings(decide=True))
+    alice.dial(bob)
+    alice.wire.run_until(lambda: bob.states == [CallState.INCOMING])
+    settle(alice.wire, 0.5)
+    assert not bob.did(media.PlayLocalTone)
+    bob.execute(c.Decide(action="ring"))
+    assert [sound.tone for sound in bob.did(media.PlayLocalTone)] == ["ring"]
+
+
+@pytest.mark.parametrize("auto", ["off", "all"])
+def test_nothing_in_common(auto: Literal["off", "all"]) -> None:
     wire = Wire()
     alice = VirtualPhone(wire, "alice", "10.0.0.1", codecs=("PCMA",))
-    bob = VirtualPhone(wire, "bob", "10.0.0.2", codecs=("PCMU",))
+    bob = VirtualPhone(wire, "bob", "10.0.0.2", PhoneSettings(auto_answer=auto), codecs=("PCMU",))
     alice.dial(bob)
     over(alice, bob)
     end = alice.ended().end
@@ -93,6 +109,7 @@ def test_nothing_in_common() -> None:
     assert [event.rings for event in bob.of(e.CallIncoming)] == [False]
     assert "no codec in common" in bob.ended().end.reason  # type: ignore[union-attr]  # it has ended
     assert any("Warning: 305 offhook" in sent.data.decode() for sent in wire.sent)
+    assert not bob.of(e.SystemError)
 
 
 def test_what_is_no_session_description_is_refused() -> None:

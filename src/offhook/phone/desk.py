@@ -100,6 +100,7 @@ class Desk:
         self.last_ended: float | None = None
         self.draining = False  # no new calls
         self.stopping = False  # no new commands
+        self._for_person: set[str] = set()  # incoming calls that ring here
         self._order = self._serial = 0
         self._operations = 0
 
@@ -182,6 +183,7 @@ class Desk:
 
     def _stepped(self, call: Call, before: CallState) -> None:
         self._by_state[before].pop(call.id, None)
+        self._for_person.discard(call.id)
         if call.id in self.calls:
             self._by_state[call.state][call.id] = call
         for follow in self.on_stepped:
@@ -209,7 +211,11 @@ class Desk:
 
     def rings(self) -> bool:
         """Return whether a call waits for a person to answer it."""
-        return any("auto" not in call.timers for call in self._by_state[CallState.INCOMING].values())
+        return bool(self._for_person)
+
+    def ring(self, call: Call) -> None:
+        """Have an incoming call wait for a person, for as long as it is not answered otherwise."""
+        self._for_person.add(call.id)
 
     def current(self) -> Call | None:
         """Return the call STATUS speaks of: the active one, else a ringing one (incoming first), else the one held last."""

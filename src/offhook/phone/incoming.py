@@ -255,7 +255,9 @@ class Incoming:
         if delay is not None:
             # Even at once means after this verb: the call is announced before it is answered.
             self.desk.after(call, "auto", delay, self._auto_answer)
-        elif settings.forwarding:
+            return
+        self.desk.ring(call)
+        if settings.forwarding:
             self.desk.after(call, "forward", settings.forwarding_delay, self._forward)
 
     # --- deciding
@@ -280,6 +282,7 @@ class Incoming:
                 self.closing.refuse(call, 486, "Do Not Disturb")
             case "ring":
                 self._ring(call)
+                self.desk.ring(call)
             case "default":
                 self._take_course(call)
             case _:
@@ -382,7 +385,11 @@ class Incoming:
             self._answer_by_itself(call, hold_others=call.hold_others)
 
     def _auto_answer(self, call: Call) -> None:
-        if call.state is CallState.INCOMING and (call.replaces or not self._busy_for_auto()):
+        if call.state is not CallState.INCOMING:
+            return
+        if self._busy_for_auto() and not call.replaces:
+            self.desk.ring(call)  # a person may answer it all the same
+        else:
             self._answer_by_itself(call, hold_others=not call.replaces and self.desk.settings.auto_answer_calls == "hold")
 
     def _answer_by_itself(self, call: Call, *, hold_others: bool) -> None:
