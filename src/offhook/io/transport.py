@@ -83,6 +83,8 @@ class Transports:
         self._addresses: dict[str, tuple[float, str]] = {}
         self._watched: dict[str, str] = {}
         self._closed = False
+        # A message is copied out of here: one shortened from the largest size pins memory far larger than itself.
+        self._received = memoryview(bytearray(MAX_DATAGRAM))
 
     # --- life ------------------------------------------------------------------------------------------------------
 
@@ -241,12 +243,12 @@ class Transports:
             if self._closed:
                 return
             try:
-                data, remote = udp.recvfrom(MAX_DATAGRAM)
+                size, remote = udp.recvfrom_into(self._received)
             except BlockingIOError:
                 return
             except OSError:
                 continue  # an ICMP error of unknown origin; the transaction's own timer covers it
-            self._datagram(data, remote[:2])
+            self._datagram(bytes(self._received[:size]), remote[:2])
 
 
 class _Datagrams(asyncio.DatagramProtocol):
