@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from offhook.media.sources import FRAME_BYTES, SILENCE, Source
-from offhook.media.tones import DTMF, CadenceKind, cadence_source, dtmf_frames, silence_source, tone_source
+from offhook.media.tones import DTMF, CadenceKind, cadence_source, dtmf_frames, tone_source
 from offhook.testing import ears
 
 
@@ -54,12 +54,6 @@ def test_impossible_tones(frequencies: tuple[float, ...]) -> None:
 
 def test_loud_tone_is_clipped_not_wrapped() -> None:
     assert ears.level_dbfs(b"".join(take(tone_source((440.0,), 0, 30.0), 10))) > 0
-
-
-def test_silence() -> None:
-    source = silence_source(45)
-    assert take(source, 9) == [SILENCE] * 3
-    assert take(silence_source(0), 100) == [SILENCE] * 100
 
 
 @pytest.mark.parametrize(

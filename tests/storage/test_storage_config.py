@@ -162,9 +162,9 @@ def test_every_check_is_for_a_field_that_exists() -> None:
 def test_a_change_keeps_comments_and_order(tmp_path: Path) -> None:
     file = tmp_path / "offhook.toml"
     file.write_text("# mine\n[phone]\ndnd = false  # not now\nmax_calls = 2\n")
-    assert config_edit.set_value(file, "phone", "dnd", True).phone.dnd
+    assert config_edit.take(file, {("phone", "dnd"): True}, {}).phone.dnd
     assert file.read_text() == "# mine\n[phone]\ndnd = true  # not now\nmax_calls = 2\n"
-    assert config_edit.set_value(file, "media", "codecs", ["PCMA"]).media.codecs == ("PCMA",)
+    assert config_edit.take(file, {("media", "codecs"): ["PCMA"]}, {}).media.codecs == ("PCMA",)
     assert "# mine" in file.read_text()
 
 
@@ -172,7 +172,7 @@ def test_a_bad_change_leaves_the_file_alone(tmp_path: Path) -> None:
     file = tmp_path / "offhook.toml"
     file.write_text("[sip]\nport = 5080\n")
     with pytest.raises(ConfigError, match="from 0 to 65535"):
-        config_edit.set_value(file, "sip", "port", 99999)
+        config_edit.take(file, {("sip", "port"): 99999}, {})
     assert file.read_text() == "[sip]\nport = 5080\n"
     assert os.listdir(tmp_path) == ["offhook.toml"]
 
@@ -185,21 +185,21 @@ def test_accounts_come_and_go(tmp_path: Path) -> None:
     assert config_edit.add_account(file, home).accounts == (office, home)
     changed = dataclasses.replace(office, label="desk")
     assert set(config_edit.add_account(file, changed).accounts) == {home, changed}
-    assert config.load(file).accounts == config_edit.set_value(file, "account.home", "expires", 300).accounts
+    assert config.load(file).accounts == config_edit.take(file, {}, {"home": {"expires": 300}}).accounts
     assert config_edit.remove_account(file, "office").accounts == (home,)
     assert config_edit.remove_account(file, "nobody").accounts == (home,)
     assert not re.search("office", file.read_text())
 
 
 def test_the_written_file_is_ours_alone(tmp_path: Path) -> None:
-    config_edit.set_value(tmp_path / "f.toml", "phone", "dnd", True)
+    config_edit.take(tmp_path / "f.toml", {("phone", "dnd"): True}, {})
     assert not read_by_others(tmp_path / "f.toml")
 
 
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"cannot be"):
-        config_edit.set_value(tmp_path / "file" / "offhook.toml", "phone", "dnd", True)
+        config_edit.take(tmp_path / "file" / "offhook.toml", {("phone", "dnd"): True}, {})
 
 
 def test_encryption_and_nat_are_read() -> None:

@@ -230,10 +230,15 @@ def _capture_keys(request: Request) -> Any:
 def _history(request: Request) -> Any:
     request.only("limit", "before")
     request.client.check("read")
+    return {"entries": to_json(request.backend.history(*_page(request)))}
+
+
+def _page(request: Request) -> tuple[int, str]:
+    """Return how many of a list are wanted, and before which one."""
     limit = request.value("limit", int, 50)
     if not 1 <= limit <= MAX_HISTORY:
         raise InvalidArgument.field("limit", f"must be 1 to {MAX_HISTORY}")
-    return {"entries": to_json(request.backend.history(limit, request.value("before", str, "")))}
+    return limit, request.value("before", str, "")
 
 
 def _delete_history(request: Request) -> Any:
@@ -246,10 +251,7 @@ def _delete_history(request: Request) -> Any:
 def _texts_page(request: Request) -> Any:
     request.only("limit", "before")
     request.client.check("read")
-    limit = request.value("limit", int, 50)
-    if not 1 <= limit <= MAX_HISTORY:
-        raise InvalidArgument.field("limit", f"must be 1 to {MAX_HISTORY}")
-    return {"messages": to_json(request.backend.texts(limit, request.value("before", str, "")))}
+    return {"messages": to_json(request.backend.texts(*_page(request)))}
 
 
 def _clear_messages(request: Request) -> Any:

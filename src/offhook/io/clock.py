@@ -16,11 +16,6 @@ def wall() -> float:
     return time.time()
 
 
-def wall_of(moment: float) -> float:
-    """Return the Unix seconds at which `now()` was (or will be) `moment`, as the wall clock is set at present."""
-    return moment + (time.time() - time.perf_counter())
-
-
 def awake_or_asleep() -> float:
     """Return seconds that go on while the machine sleeps; where the system has no such clock, the wall's, which may be set."""
     if sys.platform == "linux":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Literal
 
 from offhook.io.media_host import AudioCallback, MediaHost, ReportCallback
 from offhook.io.media_wire import MediaOptions
@@ -18,8 +18,6 @@ from offhook.media.messages import (
     StreamId,
 )
 from offhook.media.messages.card import MeterLevels, TestMicrophone, VoiceProcessing
-
-MOST_WORKERS: Final = 64
 
 
 class MediaWorkers:

@@ -64,11 +64,6 @@ class Changer:
         self._silent = silence(rate_in)
         self._was_silent = True
 
-    @property
-    def at_rest(self) -> bool:
-        """Return whether nothing of what was fed is still to come out."""
-        return self._was_silent
-
     def feed(self, frame: bytes) -> bytes:
         """Return the frame at the other rate. Silence that follows silence costs nothing and is `SILENCE` itself."""
         if frame is SILENCE or frame == self._silent:

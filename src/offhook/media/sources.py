@@ -1,4 +1,4 @@
-"""What the packet engine plays from, records to and speaks through: four protocols of 20 ms frames.
+"""What the packet engine plays from, records to and speaks through: three protocols of 20 ms frames.
 
 A frame is 20 ms of mono signed 16-bit little-endian PCM at a rate that is known beside it: 320 bytes at 8 kHz. Where there is
 nothing to hear it may be `SILENCE` itself, whatever the rate: to look for that costs one comparison, and `solid` makes samples
@@ -46,18 +46,6 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Let go of file and thread; harmless when repeated. Reading afterwards gives None."""
-        ...
-
-
-class Sink(Protocol):
-    """Something that takes frames."""
-
-    def write(self, frame: bytes) -> None:
-        """Take one frame."""
-        ...
-
-    def close(self) -> None:
-        """Finish; harmless when repeated. Writing afterwards does nothing."""
         ...
 
 

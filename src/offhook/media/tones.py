@@ -72,11 +72,6 @@ def tone_source(
     return FrameSource(_endless(wanted, gain_db, rate))
 
 
-def silence_source(duration_ms: int) -> FrameSource:
-    """Return silence; `duration_ms` 0 means endless."""
-    return FrameSource(repeat(SILENCE, _frame_count(duration_ms)) if duration_ms else repeat(SILENCE))
-
-
 def cadence_source(kind: CadenceKind, rate: int = SAMPLE_RATE) -> FrameSource:
     """Return an endless network signal or the ring."""
     return FrameSource(cycle(_cadence(kind, rate)))

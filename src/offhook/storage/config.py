@@ -19,7 +19,6 @@ from offhook.media.sdes import SUITES
 from offhook.phone.settings import AccountSettings, ContactSettings, NatSettings, PhoneSettings, SrtpSettings
 
 CODECS = ("PCMU", "PCMA")
-SOUND_BACKENDS = ("auto", "null", "miniaudio", "sounddevice")
 
 SettingValue: TypeAlias = str | int | float | bool | Sequence[str] | Sequence[int]
 S = TypeVar("S")

@@ -13,15 +13,6 @@ from offhook.storage.config import Config, SettingValue, load, parse
 from offhook.storage.privacy import write_private
 
 
-def set_value(path: Path, table: str, key: str, value: SettingValue) -> Config:
-    """Change one setting in the file, keeping comments and order, and return the new Config.
-
-    `table` is "phone", "sip", "media", "http" or "account.ID" (created when new). Raises ConfigError, and then the file is
-    as it was.
-    """
-    return _rewrite(path, lambda document: _table(document, table).update({key: value}))
-
-
 def add_account(path: Path, account: AccountSettings) -> Config:
     """Write an account into the file, in the place of the one with its id; settings left at their defaults are not written."""
     changed = {

@@ -64,29 +64,26 @@ async def settings(request: Request) -> Answer:
 
 async def get_account(request: Request) -> Answer:
     """One account."""
-    name = request.path_value("account")
-    for view in _execute(request, ListAccounts()).value:
-        if view.id == name:
-            return Answer(200, to_json(view))
-    raise NotFound(f"there is no account {name[:64]!r}")
+    return _one(request, "account", ListAccounts())
 
 
 async def get_conference(request: Request) -> Answer:
     """One conference."""
-    name = request.path_value("conference")
-    for view in _execute(request, ListConferences()).value:
-        if view.id == name:
-            return Answer(200, to_json(view))
-    raise NotFound(f"there is no conference {name[:64]!r}")
+    return _one(request, "conference", ListConferences())
 
 
 async def get_watch(request: Request) -> Answer:
     """One watch."""
-    name = request.path_value("watch")
-    for view in _execute(request, ListWatches()).value:
+    return _one(request, "watch", ListWatches())
+
+
+def _one(request: Request, kind: str, command: Command) -> Answer:
+    """Answer the view that the path names, of those in a list."""
+    name = request.path_value(kind)
+    for view in _execute(request, command).value:
         if view.id == name:
             return Answer(200, to_json(view))
-    raise NotFound(f"there is no watch {name[:64]!r}")
+    raise NotFound(f"there is no {kind} {name[:64]!r}")
 
 
 async def get_webhook(request: Request) -> Answer:

@@ -1,1 +1,1 @@
-"""Sound in and out: one backend per file behind the Source and Sink of media."""
+"""Sound in and out: one backend per file behind the Source and Recorder of media."""

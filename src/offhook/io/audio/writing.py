@@ -26,7 +26,6 @@ JOIN_SECONDS: Final = 2.0
 OGG_PAGE: Final = 0x1302
 """libsndfile's SFC_SET_OGG_PAGE_LATENCY_MS: how much sound it keeps to itself until a page is full."""
 PAGE_MS: Final = 250.0
-LOUDEST: Final = 32768.0
 
 # What soundfile calls them: format, subtype.
 ENCODED: Final[dict[RecordingFormat, tuple[str, str]]] = {

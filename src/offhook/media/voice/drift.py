@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-
     from offhook.media.voice.echo import Cleaned
 
 MOST: Final = 5e-4  # 500 ppm: each of two bad crystals has 100, and sound servers that resample overshoot
