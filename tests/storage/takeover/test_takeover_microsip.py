@@ -32,7 +32,7 @@ volumeInput=55
 audioRingDevice=""
 audioOutputDevice="Headset (USB)"
 audioCodecs=SILK/16000/1 PCMA/8000/1 PCMU/8000/1
-VAD=0
+VAD=1
 EC=1
 DTMFMethod=2
 autoAnswer=button
@@ -121,7 +121,7 @@ def found() -> Takeover:
 def test_settings(found: Takeover) -> None:
     assert found.settings == {
         ("phone", "default_account"): "ada", ("phone", "output_volume"): 80, ("phone", "mic_volume"): 55,
-        ("phone", "echo_cancellation"): True,
+        ("phone", "echo_cancellation"): True, ("phone", "comfort_noise"): True,
         ("phone", "output_device"): "Headset (USB)", ("media", "codecs"): ["PCMA", "PCMU"], ("phone", "dtmf_method"): "rtp",
         ("phone", "auto_answer"): "all", ("phone", "auto_answer_delay"): 3.0, ("phone", "forwarding"): "1002",
         ("phone", "forwarding_delay"): 15.0, ("phone", "call_waiting"): False, ("phone", "max_calls"): 4,

@@ -103,6 +103,7 @@ SETTINGS: Final[tuple[Key, ...]] = (
     Key("volumeOutput", "phone.output_volume", convert=whole),
     Key("volumeInput", "phone.mic_volume", convert=whole),
     Key("EC", "phone.echo_cancellation", convert=switch),
+    Key("VAD", "phone.comfort_noise", "pauses are described, where the far end takes that", convert=switch),
     Key("audioCodecs", "media.codecs", "those that this phone has, in this order"),
     Key("DTMFMethod", "phone.dtmf_method", "0 auto, 1 inband, 2 rtp, 3 info",
         convert=numbered("auto", "inband", "rtp", "info")),
@@ -133,8 +134,8 @@ SETTINGS: Final[tuple[Key, ...]] = (
         "cmdCallBusy", "cmdCallEnd",
     )),
     *_unsupported("recordings are WAV files unless `recording_format` says otherwise (docs/sound.md)", "recordingFormat"),
-    *_unsupported("there is no silence detection; a level that is too low is raised by phone.gain_control, or in the system's "
-                  "sound settings", "VAD", "micAmplification", "swLevelAdjustment"),
+    *_unsupported("a level that is too low is raised by phone.gain_control, or in the system's sound settings",
+                  "micAmplification", "swLevelAdjustment"),
     *_unsupported("no choice of callers here: `[hooks] decide` or an answering program can do it (docs/hooks.md)",
                   "autoAnswerNumber", "noIgnoreCall"),
     *_unsupported("the exchange's codes for transfers are sent as digits: offhook dtmf '##1002'; better: offhook transfer",
@@ -143,8 +144,8 @@ SETTINGS: Final[tuple[Key, ...]] = (
     *_unsupported("there is no video", "disableVideo", "videoCaptureDevice", "videoCodec", "videoH264", "videoH263", "videoVP8",
                   "videoVP9", "videoBitrate"),
     *_unsupported("there is no port knocking", "portKnockerHost", "portKnockerPorts"),
-    *_unsupported("the phone does not ask a STUN server; `offhook doctor --stun HOST` shows how others see you",
-                  "STUN", "enableSTUN"),
+    *_unsupported("often not needed: `offhook doctor --stun HOST` shows how others see you; else `[nat]` has `stun` and "
+                  "`policy` (docs/nat.md)", "STUN", "enableSTUN"),
     *_unsupported("there is no own ringing sound", "ringingSound", "volumeRing"),
     *_unsupported("calls are merged by command: offhook conference create", "AC"),
     *_needless("the name service is asked for SRV as RFC 3263 says", "dnsSrv"),
@@ -183,7 +184,9 @@ ACCOUNT: Final[tuple[Key, ...]] = (
     Key("transport", "account.transport", "one that is not known is not replaced: the account then does not register"),
     Key("registerRefresh", "account.expires", convert=whole),
     *_unsupported("session timers are the whole phone's: [phone] session_expires = 0 ends them", "disableSessionTimer"),
-    *_unsupported("the registrar tells the phone how it is seen from outside", "publicAddr", "ICE", "allowRewrite"),
+    *_unsupported("often not needed: the registrar tells the phone how it is seen from outside; else `nat` of the account, and "
+                  "`[nat]` (docs/nat.md)", "publicAddr", "ICE"),
+    *_needless("always so here, unless `rewrite_contact = false`", "allowRewrite"),
     *_needless("always so here", "rememberPassword"),
 )
 """[Account1], [Account2] …"""
