@@ -19,7 +19,8 @@ from offhook.media.messages import MediaCommand, MediaReport
 from offhook.phone.commands import Accepted, Command
 from offhook.phone.contacts import ContactsLoaded, DirectoryListed
 from offhook.phone.events import Event, OperationFailed, OperationSucceeded, SystemStopped
-from offhook.phone.phone import ClockSet, Configured, Phone, PhoneInput, Started
+from offhook.phone.inputs import ClockSet, Configured, PhoneInput, Started
+from offhook.phone.phone import Phone
 from offhook.phone.reach import NatServers
 from offhook.phone.settings import PhoneSettings
 from offhook.phone.web_requests import (

@@ -7,8 +7,8 @@ deadline has passed; then drain `poll` until None and ask `deadline` again. Nobo
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 from offhook.errors import Draining, InvalidArgument
 from offhook.ids import Ids
@@ -29,6 +29,7 @@ from offhook.phone.desk import Account, Desk, PhoneOutput
 from offhook.phone.dialplan import target_uri
 from offhook.phone.digits import Digits
 from offhook.phone.incoming import Incoming
+from offhook.phone.inputs import ClockSet, Configured, PhoneInput, Started
 from offhook.phone.listening import Listening
 from offhook.phone.meters import Meters
 from offhook.phone.model import Snapshot
@@ -64,33 +65,6 @@ QUIT_POLL: Final = 0.01
 """Seconds between looks whether everything is answered: a BYE in a local network is, by the second look."""
 MAX_DELAY: Final = 300
 """Seconds a call may wait for forwarding or for the automatic answer; the caller has given up by then."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClockSet:
-    """Input: Unix time minus monotonic time, in seconds (at the start, and when the wall clock was set)."""
-
-    offset: float
-
-
-@dataclass(frozen=True, slots=True)
-class Configured:
-    """Input: other settings hold from now on; what was chosen meanwhile (volumes, devices) stays."""
-
-    settings: PhoneSettings
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """Input: the sockets are open under this address."""
-
-    address: str
-
-
-PhoneInput: TypeAlias = (
-    s.SipInput | media.MediaReport | ClockSet | Configured | Started | ContactsLoaded | DirectoryListed | StreamConnected
-    | StreamOver | SoundFetched | NatServers
-)
 
 
 class Phone:

@@ -11,8 +11,9 @@ from offhook.media import messages as media
 from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.call import Call
+from offhook.phone.inputs import ClockSet, PhoneInput, Started
 from offhook.phone.model import CallState, CallView, Snapshot
-from offhook.phone.phone import ClockSet, Phone, PhoneInput, Started
+from offhook.phone.phone import Phone
 from offhook.phone.secrecy import NoCertificate, OwnCertificate
 from offhook.phone.settings import AccountSettings, NatSettings, PhoneSettings, SrtpSettings
 from offhook.phone.web_requests import WebRequest
