@@ -1,4 +1,4 @@
-"""What the doctor says of this machine: configuration, passwords, the phone, names, devices, ports, folders."""
+"""What the doctor says of this machine: configuration, passwords, the phone, names, ports, folders."""
 
 from __future__ import annotations
 
@@ -14,20 +14,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from msgspec import to_builtins
 
 from offhook import __version__
-from offhook.cli.doctor import devices, folders, load, names, ports, running
+from offhook.cli.doctor import folders, names, ports, running
 from offhook.cli.doctor.case import Case, PhoneFacts
 from offhook.cli.doctor.configuration import look_at_configuration, look_at_passwords
 from offhook.cli.doctor.finding import Finding, listed, milliseconds, within
 from offhook.cli.doctor.nat import look_through_stun
-from offhook.io.audio.backend import BackendError, FoundDevice, OpenDevice, Pull, Push
 from offhook.io.media_ports import PortPool
 from offhook.io.media_wire import MediaOptions
 from offhook.media import stun
-from offhook.media.messages import DeviceInfo
-from offhook.phone.model import LoadView, WorkerView
 from offhook.phone.settings import AccountSettings
 from offhook.sip.events import Address
 from offhook.sip.message import response_to
@@ -171,91 +167,6 @@ def test_something_that_does_not_answer(case: Case, monkeypatch: pytest.MonkeyPa
     assert "does not answer" in found.text
 
 
-# --- capacity ------------------------------------------------------------------------------------------------------
-
-
-def busy(case: Case, *workers: WorkerView, lag_ms: float = 0.0) -> dict[str, Finding]:
-    case.phone = PhoneFacts({"load": to_builtins(LoadView(workers, lag_ms, 120.0)), "max_calls": case.config.phone.max_calls})
-    return {finding.name: finding for finding in load.look_at_load(case)}
-
-
-def worker(
-    number: int = 0, *, calls: int = 0, cpu: float = 0.0, late: float = 0.0, full: bool = False, ticks: int = 50_000
-) -> WorkerView:
-    return WorkerView(number, calls, calls, cpu, 10.0, late, 34.0, ticks, round(late * ticks), full)
-
-
-def test_there_is_nothing_to_say_of_a_phone_that_does_not_run_or_tell(case: Case) -> None:
-    assert list(load.look_at_load(case)) == []
-    case.phone = PhoneFacts()
-    assert list(load.look_at_load(case)) == []
-
-
-def test_room_by_what_a_call_costs(case: Case) -> None:
-    found = busy(case, worker(calls=200, cpu=0.20))
-    assert found["capacity"] == Finding(
-        "capacity", "ok", "200 calls; the media uses 20 % of a core: room for about 650 more calls")
-    assert found["capacity, sound"].text == "in time: 0.0 % of the media's ticks came more than 10 ms late"
-    found = busy(case, worker(calls=2, cpu=0.05))
-    assert "2 calls; the media uses 5 % of a core: room for about 400 more calls" in found["capacity"].text
-    assert "1 call;" in busy(case, worker(calls=1))["capacity"].text
-    found = busy(case, worker(calls=100, cpu=0.45), worker(1, calls=100, cpu=0.65))
-    assert "the media uses 45 %, 65 % of a core each: room for about 118 more calls" in found["capacity"].text
-
-
-def test_room_by_a_stated_number(case: Case) -> None:
-    settings(case, "phone", max_calls=20)
-    found = busy(case, worker(calls=12, cpu=0.02))["capacity"]
-    assert (found.level, found.text) == (
-        "ok", "12 calls; the media uses 2 % of a core; phone.max_calls is 20: room for 8 more calls")
-    found = busy(case, worker(calls=19, cpu=0.02))["capacity"]
-    assert (found.level, found.advice) == ("warning", "raise phone.max_calls, or let callers go elsewhere")
-    assert found.text.endswith("room for 1 more call")
-    found = busy(case, worker(calls=20, cpu=0.02))["capacity"]
-    assert (found.level, found.advice) == ("wrong", "raise phone.max_calls, or let callers go elsewhere")
-    assert found.text.endswith("new calls are refused")
-
-
-def test_a_worker_that_is_full(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 4)
-    found = busy(case, worker(calls=800, cpu=0.80))["capacity"]
-    assert found.level == "warning", "room for 50 more is little beside 800"
-    assert found.advice == 'this machine has 4 cores: set media.workers = 2, sound = "null" (docs/capacity.md)'
-    found = busy(case, worker(calls=800, cpu=0.90, full=True))["capacity"]
-    assert (found.level, found.text) == ("wrong", "800 calls; the media uses 90 % of a core: new calls are refused")
-    assert "media.workers = 2" in found.advice
-    settings(case, "media", sound="null")
-    found = busy(case, worker(calls=800, cpu=0.90, full=True), worker(1, calls=10, cpu=0.01))["capacity"]
-    assert found.level == "ok", "the other one takes them"
-    monkeypatch.setattr("os.cpu_count", lambda: 1)
-    assert "another machine" in busy(case, worker(calls=800, cpu=0.90, full=True))["capacity"].advice
-
-
-def test_no_limit_at_all(case: Case) -> None:
-    settings(case, "phone", max_load=0.0)
-    found = busy(case, worker(calls=800, cpu=0.99))["capacity"]
-    assert (found.level, "phone.max_load = 0.85" in found.advice) == ("warning", True)
-    settings(case, "phone", max_calls=900)
-    assert busy(case, worker(calls=10, cpu=0.01))["capacity"].text.endswith("room for 890 more calls")
-
-
-def test_sound_that_is_late(case: Case) -> None:
-    found = busy(case, worker(calls=3, cpu=0.1, late=0.03))["capacity, sound"]
-    assert (found.level, found.text) == (
-        "warning", "3.0 % of media worker 0's ticks came more than 10 ms late, the latest of the last second by 34 ms: "
-        "callers hear gaps")
-    assert "something else keeps this machine busy" in found.advice
-    assert "phone.max_calls" in busy(case, worker(calls=300, cpu=0.7, late=0.03))["capacity, sound"].advice
-    assert "capacity, sound" not in busy(case, worker(calls=1, late=0.5, ticks=100)), "too few to judge by"
-    assert busy(case, worker(), worker(1, late=0.2))["capacity, sound"].level == "warning"
-
-
-def test_a_slow_event_loop(case: Case) -> None:
-    assert "capacity, commands" not in busy(case, worker(), lag_ms=3.0)
-    found = busy(case, worker(), lag_ms=80.0)["capacity, commands"]
-    assert "wait 80 ms for the phone's own process (the longest so far: 120 ms)" in found.text
-
-
 # --- names ---------------------------------------------------------------------------------------------------------
 
 
@@ -341,120 +252,6 @@ def test_a_stun_server_that_cannot_be_used(case: Case) -> None:
         found = only(look_through_stun(case))
         assert found.level != "ok"
         assert text in found.text
-
-
-# --- devices -------------------------------------------------------------------------------------------------------
-
-
-class FakeSound:
-    """A sound library. What a device does is its name: "works", "mute" (never calls back), "hangs", or why it fails."""
-
-    latency = 0.01
-
-    def __init__(self, *names: str) -> None:
-        self.closed = 0
-        self.hang = threading.Event()
-        sides: tuple[Literal["input", "output"], ...] = ("input", "output")
-        self.devices = [FoundDevice(DeviceInfo(f"{side}-{place}", side, name, place, place == 0), name)
-                        for side in sides for place, name in enumerate(names)]
-
-    def find(self) -> list[FoundDevice]:
-        return self.devices
-
-    def _open(self, native: object | None, call: Callable[[], object]) -> OpenDevice:
-        name = native if native is not None else self.devices[0].native
-        if name == "works":
-            call()
-        elif name == "hangs":
-            self.hang.wait(5)
-        elif name != "mute":
-            raise BackendError(str(name))
-        return self
-
-    def open_output(self, native: object | None, rate: int, pull: Pull) -> OpenDevice:
-        return self._open(native, lambda: pull(80))
-
-    def open_input(self, native: object | None, rate: int, push: Push) -> OpenDevice:
-        return self._open(native, lambda: push(bytes(160)))
-
-    def close(self) -> None:
-        self.closed += 1
-
-
-def sound(case: Case, monkeypatch: pytest.MonkeyPatch, *names: str) -> dict[str, Finding]:
-    fake = FakeSound(*names)
-    monkeypatch.setattr(devices, "system_backend", lambda: fake)
-    monkeypatch.setattr(devices, "OPEN_WITHIN", 0.1)
-    monkeypatch.setattr(devices, "RUN_WITHIN", 0.05)
-    found = {finding.name: finding for finding in devices.look_at_devices(case)}
-    fake.hang.set()
-    return found
-
-
-def test_devices_are_listed_and_opened(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = sound(case, monkeypatch, "works", "is broken")
-    assert found["microphone"].text == found["loudspeaker"].text == "works (default), is broken"
-    assert "opens, and sound passes after" in found["microphone, default"].text
-    assert found["loudspeaker, others"].level == "ok"
-    assert "is broken (does not open: is broken)" in found["loudspeaker, others"].text
-
-
-@pytest.mark.parametrize(("name", "text"), [
-    ("held by another", "does not open: held by another"), ("mute", "opens, but no sound passes within 0.05 s"),
-    ("hangs", "does not open within 0.1 s"),
-])  # fmt: skip
-def test_a_default_device_that_does_not_work_is_wrong(
-    case: Case, monkeypatch: pytest.MonkeyPatch, name: str, text: str
-) -> None:
-    found = sound(case, monkeypatch, name)["loudspeaker, default"]
-    assert (found.level, found.text) == ("wrong", text)
-    assert "another program may hold it" in found.advice
-
-
-def test_the_chosen_device_is_the_one_that_counts(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    case.phone = PhoneFacts(audio={"input_device": "input-1"})
-    settings(case, "phone", output_device="gone")
-    found = sound(case, monkeypatch, "is broken", "works")
-    assert found["microphone, works"].level == "ok"
-    assert found["loudspeaker, use"].level == "wrong"
-    assert "no output device is called 'gone'" in found["loudspeaker, use"].text
-    assert "`offhook devices set output DEVICE`" in found["loudspeaker, use"].advice
-    case.phone.calls = 1
-    assert "not opened: the phone is in a call" in sound(case, monkeypatch, "works")["microphone, use"].text
-
-
-def test_no_sound_at_all_is_said_plainly(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = sound(case, monkeypatch)
-    assert [found[name].level for name in ("microphone", "loudspeaker")] == ["warning", "warning"]
-    assert "calls work, but without it" in found["microphone"].advice
-    settings(case, "media", sound="null")
-    assert "switched off" in sound(case, monkeypatch)["sound"].text
-    settings(case, "media", sound="loud")
-    assert sound(case, monkeypatch)["sound"].level == "wrong"
-    case.phone = PhoneFacts(about={"sound": "file:in.wav,out.wav"})
-    assert "files stand in" in sound(case, monkeypatch)["sound"].text
-
-
-def test_what_is_done_to_the_microphone_and_what_is_missing(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
-    assert sound(case, monkeypatch, "works")["voice"].text == "echo cancellation on"
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    missing = sound(case, monkeypatch, "works")["voice"]
-    assert (missing.level, "numpy" in missing.advice) == ("warning", True)
-    case.phone = PhoneFacts(audio={"echo_cancellation": False, "gain_control": True})
-    assert sound(case, monkeypatch, "works")["voice"].level == "ok"
-    case.phone = PhoneFacts(audio={"echo_cancellation": False})
-    assert "as it is" in sound(case, monkeypatch, "works")["voice"].text
-
-
-def test_a_sound_system_that_is_not_there(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> FakeSound:
-        raise BackendError("no library")
-
-    monkeypatch.setattr(devices, "system_backend", refuse)
-    found = only(devices.look_at_devices(case))
-    assert found.level == "wrong"
-    assert "the sound system cannot be used: no library" in found.text
 
 
 # --- ports ---------------------------------------------------------------------------------------------------------
