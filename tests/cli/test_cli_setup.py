@@ -60,6 +60,7 @@ def test_the_overview_names_every_verb_and_exit_code(capsys: pytest.CaptureFixtu
     for verb in VERBS.values():
         assert f"  {verb.name} " in text
         assert verb.summary in text
+    assert max(map(len, text.splitlines())) <= 128
     for code, told in EXIT_CODES.items():
         assert f"  {code}  {told}" in text
 
@@ -109,7 +110,9 @@ def test_every_command_and_event_is_in_the_help(capsys: pytest.CaptureFixture[st
     lines = capsys.readouterr().out.splitlines()
     assert {command.operation for command in COMMANDS} <= set(lines)
     assert main(["help", "types"]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [event.type for event in EVENTS]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [event.type for event in EVENTS]
+    assert [line for line in lines if not line.endswith((".", ")"))] == [], "the first line of a docstring is a sentence"
     for topic in ("ops", "types", "codes"):
         assert main(["help", topic, "--json"]) == 0
         assert json.loads(capsys.readouterr().out)

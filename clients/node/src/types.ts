@@ -372,8 +372,9 @@ export interface AuditCommand {
 }
 
 /**
- * Somebody was turned away at a surface: without a good token, from a page that may not, or (surface `sip`) a stranger who
- * asked too much or for what is not there. Counted, not one for each.
+ * Somebody was turned away at a surface. Counted, not one for each.
+ *
+ * Who has no good token, a page that may not, or (surface `sip`) a stranger who asked too much or for what is not there.
  */
 export interface AuditDenied {
   surface: string;

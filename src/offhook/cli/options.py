@@ -87,7 +87,7 @@ SPECIAL: dict[str, dict[str, str]] = {
         "beside": "a running call that this one can be joined with, where there are several media workers",
     },
     "call": {
-        "media": "pcap: with the packets that were captured",
+        "media": "pcap: with the packets of its sound, as far as `capture` has kept them",
         "opened": "pcap: with the packets of an encrypted call in the clear; needs the scope keys",
     },
     "decide": {"to": "redirect: where the call goes"},

@@ -38,10 +38,8 @@ VERBS: dict[str, Verb] = {
              **_EXTRA, digits="DIGITS", ring_timeout="SECONDS", id="CALL", beside="CALL",
              codecs="NAMES", **_ONCE_ANSWERED),
         Verb("calls", "", "list the calls", calls.list_calls, group="calls"),
-        Verb("call", "[call] [id] [file]", "show one call (call ID), all (call list), how good its sound is (call stats ID), "
-             "or its SIP messages: call trace ID, call pcap ID FILE; with captured sound: --media, in the clear: --opened; "
-             "the keys of a capture: call keys ID FILE", calls.get_call,
-             group="calls", media="flag", opened="flag"),
+        Verb("call", "[call] [id] [file]", "show a call (call ID), all (call list); of one: stats ID (sound), trace ID (SIP), "
+             "pcap ID FILE, keys ID FILE", calls.get_call, group="calls", media="flag", opened="flag"),
         Verb("answer", "[call]", "answer the ringing call", calls.answer, group="calls", **_WAIT, **_EXTRA,
              codecs="NAMES", no_hold="flag", **_ONCE_ANSWERED),
         Verb("reject", "[call]", "refuse the ringing call", calls.reject, group="calls", status="STATUS", **_EXTRA),
@@ -90,8 +88,8 @@ VERBS: dict[str, Verb] = {
         Verb("tap", "[by] [call]", "let the call BY hear another, whisper or barge in: --speak near|far|both; or: --stop BY",
              sound.tap, group="sound", hear="near|far|both|none", speak="near|far|both|none", stop="CALL"),
         Verb("taps", "", "list which calls hear others", sound.taps, group="sound"),
-        Verb("conference", "[action] [what...]", "list conferences, or: create CALL..., join CONFERENCE CALL, leave CALL, "
-             "mute CALL, unmute CALL, end CONFERENCE", calls.conference, group="sound", id="CONFERENCE"),
+        Verb("conference", "[action] [what...]", "list conferences, or: create CALL..., join CONFERENCE CALL, "
+             "leave|mute|unmute CALL, end CONFERENCE", calls.conference, group="sound", id="CONFERENCE"),
         Verb("watches", "[action] [what...]", "list what is watched, or: presence WHOM, dialog WHOM, mwi [MAILBOX], "
              "remove WATCH", calls.watches, group="calls", account="ACCOUNT", id="WATCH"),
         Verb("pickup", "to", "take the call that rings at somebody else's phone", simple("pickup", "taking the call", "taken",
@@ -113,10 +111,9 @@ VERBS: dict[str, Verb] = {
              group="accounts and settings", delay="SECONDS"),
         Verb("events", "", "show events as they come", events.events, group="events and history", types="TYPES...",
              follow="flag", after="EVENT", count="N", timeout="SECONDS"),
-        Verb("wait", "what...", "stay until a call is active, ended … (wait active --call last), an account is registered, an "
-             "operation (op_7) is over, or an event comes (wait dtmf.received --data digit=#); the first of several",
-             events.wait, group="events and history", timeout="SECONDS", call="CALL", account="ACCOUNT", data="FIELD=VALUE...",
-             after="EVENT"),
+        Verb("wait", "what...", "stay until the first of these: a call's state (active, ended …), registered, op_7 (is over), "
+             "dtmf.* (an event)", events.wait, group="events and history", timeout="SECONDS", call="CALL", account="ACCOUNT",
+             data="FIELD=VALUE...", after="EVENT"),
         Verb("messages", "[action]", "show texts that came and went, or forget them: messages clear", events.messages,
              group="events and history", limit="N", before="MESSAGE"),
         Verb("history", "[action] [entry]", "show past calls, or: history export [FILE] (CSV), delete ENTRY, clear",

@@ -302,8 +302,9 @@ class AuditCommand(Event, frozen=True, kw_only=True):
 
 
 class AuditDenied(Event, frozen=True, kw_only=True):
-    """Somebody was turned away at a surface: without a good token, from a page that may not, or (surface `sip`) a stranger who
-    asked too much or for what is not there. Counted, not one for each.
+    """Somebody was turned away at a surface. Counted, not one for each.
+
+    Who has no good token, a page that may not, or (surface `sip`) a stranger who asked too much or for what is not there.
     """
 
     surface: str
