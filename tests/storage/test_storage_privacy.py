@@ -13,6 +13,7 @@ import pytest
 from offhook.storage.privacy import (
     folder_trouble,
     keep_private,
+    open_private,
     private_again,
     private_file,
     private_folder,
@@ -81,3 +82,41 @@ def test_the_advice_works(tmp_path: Path) -> None:
     share(file)
     subprocess.run(["/bin/sh", "-c", private_again(file)], check=True)
     assert not read_by_others(file)
+
+
+def test_a_file_with_secrets_takes_the_place_of_one_that_others_read(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("before")
+    share(file)
+    with open_private(file) as stream:
+        stream.write(b"secret")
+    assert file.read_bytes() == b"secret"
+    assert not read_by_others(file)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links want a privilege on Windows")
+def test_what_a_link_leads_to_is_not_written_into(tmp_path: Path) -> None:
+    theirs, link = tmp_path / "theirs", tmp_path / "keys"
+    theirs.write_text("before")
+    share(theirs)
+    os.link(theirs, tmp_path / "same file")
+    link.symlink_to(theirs)
+    with open_private(link) as stream:
+        stream.write(b"secret")
+    assert (tmp_path / "same file").read_text() == "before"
+    assert theirs.read_bytes() == b"secret"
+    assert not read_by_others(theirs)
+
+
+def test_a_file_that_is_put_there_meanwhile_is_not_written_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "keys"
+    monkeypatch.setattr(Path, "unlink", lambda path, *, missing_ok: path.write_text("theirs"))
+    with pytest.raises(FileExistsError):
+        open_private(file)
+    assert file.read_text() == "theirs"
+
+
+def test_a_device_is_written_to_as_it_is() -> None:
+    with open_private(Path(os.devnull)) as stream:
+        stream.write(b"secret")
+    assert Path(os.devnull).exists()

@@ -108,11 +108,16 @@ def private_file(path: Path) -> None:
 
 
 def open_private(path: Path) -> BinaryIO:
-    """Open a new file for this user alone, in the place of one that is there; a pipe or device as it is. Raises OSError."""
-    if path.is_file() and not path.is_symlink():
-        path.unlink()
-    stream = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o600), "wb")
-    if sys.platform == "win32" and path.is_file():
+    """Open a new file for this user alone, in the place of one that is there; a pipe or device as it is. Raises OSError.
+
+    A link is followed, and what it leads to replaced: a file that somebody else has put there is never written into.
+    """
+    if path.exists() and not path.is_file():
+        return path.open("wb")
+    path = Path(os.path.realpath(path))
+    path.unlink(missing_ok=True)
+    stream = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600), "wb")
+    if sys.platform == "win32":
         keep_private(path)
     return stream
 
