@@ -291,10 +291,14 @@ class Engine:
         outgoing.clear()
 
     def _command_media(self) -> None:
-        """Send the commands in the loop's next turn, behind the events: the media's process may take our core."""
+        """Send the commands when the events are out: the media's process is in a hurry and may take our core.
+
+        A turn of the loop later the local socket's clients have them, and a second one later those whose task had to wake up.
+        """
         if self._commands and not self._commanding:
             self._commanding = True
-            asyncio.get_running_loop().call_soon(self._send_commands)
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, self._send_commands)
 
     def _send_commands(self) -> None:
         self._commanding = False
