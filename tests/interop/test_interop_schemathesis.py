@@ -55,7 +55,9 @@ bearer = "{token}"
 [checks]
 # What a schema cannot say (a number no dial plan knows, a device that is not there) is refused with 422 too.
 not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", "503", "504"]
-negative_data_rejection.expected-statuses = ["400", "401", "403", "404", "405", "409", "413", "415", "422", "426", "429", "503"]
+negative_data_rejection.expected-statuses = [
+  "400", "401", "403", "404", "405", "409", "413", "414", "415", "422", "426", "429", "503",
+]
 positive_data_acceptance.expected-statuses = ["2xx", "303", "401", "403", "404", "409", "422", "426", "429", "503", "504"]
 """
 

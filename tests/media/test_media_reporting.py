@@ -182,6 +182,17 @@ def test_absurd_reports_do_no_harm() -> None:
     assert figures(pair, 0).mos > 1.0
 
 
+def test_a_report_that_is_behind_its_question_says_no_delay() -> None:
+    # The loop ticks by when a tick was due; a packet that came while it was behind is later than that.
+    pair = Pair()
+    pair.run(1)
+    reporter = pair.engines[0].streams["c"]._reporter
+    reported(pair, None, xr.ReceiverTime(0x0123456789ABCDEF))
+    packet = reporter.packet(pair.now - 0.2)
+    (answer,) = [block for part in rtcp.parse(packet) if isinstance(part, xr.ExtendedReport) for block in part.blocks]
+    assert answer == xr.Delays((xr.Delay(7, 0x456789AB, 0),))
+
+
 def test_a_round_trip_is_answered_once_for_each_question() -> None:
     pair = Pair()
     pair.run(1)

@@ -155,7 +155,7 @@ class Reporter:
     def _extended(self, now: float, sending: bool) -> tuple[xr.Block, ...]:
         blocks: list[xr.Block] = []
         if self._asked:
-            delay = min(0xFFFFFFFF, int((now - self._asked_at) * 65536))
+            delay = rtcp.word(int((now - self._asked_at) * 65536))
             blocks.append(xr.Delays((xr.Delay(self._asked_by, self._asked, delay),)))
             self._asked = 0
         if not sending and RECEIVER_RTT in self._wanted:

@@ -166,12 +166,13 @@ def _print_block(block: Block) -> bytes:
     lost = max(-0x800000, min(0x7FFFFF, block.lost)) & 0xFFFFFF
     fraction = min(255, int(block.fraction * 256))
     return _BLOCK.pack(
-        block.ssrc, fraction << 24 | lost, block.highest & 0xFFFFFFFF, _clipped(block.jitter), block.last_report,
-        _clipped(block.delay),
+        block.ssrc, fraction << 24 | lost, block.highest & 0xFFFFFFFF, word(block.jitter), block.last_report,
+        word(block.delay),
     )  # fmt: skip
 
 
-def _clipped(value: int) -> int:
+def word(value: int) -> int:
+    """Return what fits 32 bits. A delay is negative where a report was asked for after the tick that makes it was due."""
     return max(0, min(value, 0xFFFFFFFF))
 
 
