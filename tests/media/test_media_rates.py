@@ -52,8 +52,9 @@ def amplitude(audio: bytes, frequency: float, rate: int) -> float:
     places = numpy.arange(rate // 2)
     turns = math.tau * places / (rate // 2)
     weights = 0.42 - 0.5 * numpy.cos(turns) + 0.08 * numpy.cos(2 * turns)
-    total = numpy.dot(weights * samples[start : start + rate // 2], numpy.exp(-1j * math.tau * frequency / rate * places))
-    return float(2 * abs(total) / weights.sum())
+    heard, angles = weights * samples[start : start + rate // 2], math.tau * frequency / rate * places
+    total = math.hypot(numpy.dot(heard, numpy.cos(angles)), numpy.dot(heard, numpy.sin(angles)))
+    return float(2 * total / weights.sum())
 
 
 def decibels(audio: bytes, frequency: float, rate: int) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import math
 from pathlib import Path
 
@@ -22,19 +21,6 @@ def tone(*frequencies: float, gain_db: float = 0.0) -> bytes:
 def test_frequency(frequency: float) -> None:
     assert ears.dominant_frequency(tone(frequency)) == pytest.approx(frequency, abs=1)
     assert ears.dominant_frequency(tone(frequency), 48_000) == pytest.approx(6 * frequency, abs=6)
-
-
-@pytest.mark.parametrize("frequency", [60.0, 440.0, 3900.0])
-def test_frequency_without_numpy(frequency: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def without(name: str, *args: object, **more: object) -> object:
-        if name.split(".")[0] == "numpy":
-            raise ImportError(name)
-        return real(name, *args, **more)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    assert ears.dominant_frequency(tone(frequency)) == pytest.approx(frequency, abs=1)
 
 
 def test_stronger_of_two() -> None:

@@ -1,4 +1,4 @@
-"""Ears for tests: what frequency, how loud, which digits arrived. Standard library only; numpy makes long audio faster."""
+"""Ears for tests: what frequency, how loud, which digits arrived."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from array import array
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy
+
 from offhook.errors import ParseError
 from offhook.media.detect import digits as detect
 from offhook.media.detect.digits import DtmfDetector, mean_square
@@ -19,7 +21,6 @@ from offhook.media.wav import PCM, read_header
 
 LOWEST_HZ = 50
 MOST_SAMPLES = 16_000
-SHORT_SAMPLES = 800
 GAP_STEPS = 100  # a second
 
 
@@ -53,7 +54,7 @@ def dominant_frequency(pcm: bytes, rate: int = SAMPLE_RATE) -> float:
     window = [0.5 - 0.5 * math.cos(math.tau * place / len(samples)) for place in range(len(samples))]
     shaped = [sample * weight for sample, weight in zip(samples, window, strict=True)]
     step = rate / len(samples)
-    coarse = _strongest(shaped, rate, step)
+    coarse = _strongest(shaped, step)
     return _refined(shaped, rate, coarse, step)
 
 
@@ -105,27 +106,10 @@ def read_wav(path: str | os.PathLike[str]) -> WavAudio:
     return WavAudio(form.rate, tuple(samples[place::form.channels].tobytes() for place in range(form.channels)))
 
 
-def _strongest(shaped: list[float], rate: int, step: float) -> float:
-    try:
-        import numpy
-    except ImportError:
-        return _strongest_slowly(shaped, rate)
+def _strongest(shaped: list[float], step: float) -> float:
     spectrum = numpy.abs(numpy.fft.rfft(numpy.array(shaped)))
     first = min(max(1, round(LOWEST_HZ / step)), len(spectrum) - 1)
     return float(first + int(numpy.argmax(spectrum[first:]))) * step
-
-
-def _strongest_slowly(shaped: list[float], rate: int) -> float:
-    """Look at a tenth of the samples in wide steps, then closer: a whole transform in plain Python would take seconds."""
-    count = min(len(shaped), SHORT_SAMPLES)
-    start = (len(shaped) - count) // 2
-    short = shaped[start:start + count]
-    step = rate / count / 2
-    places = range(max(1, round(LOWEST_HZ / step)), int(rate / 2 / step))
-    best = max(places, key=lambda place: _power(short, place * step, rate), default=1) * step
-    fine = rate / len(shaped)
-    around = [best + offset * fine for offset in range(-math.ceil(step / fine), math.ceil(step / fine) + 1)]
-    return max(around, key=lambda frequency: _power(shaped, frequency, rate))
 
 
 def _refined(shaped: list[float], rate: int, near: float, step: float) -> float:
@@ -142,19 +126,9 @@ def _refined(shaped: list[float], rate: int, near: float, step: float) -> float:
 
 
 def _power(samples: list[float], frequency: float, rate: int) -> float:
-    if len(samples) > SHORT_SAMPLES:
-        try:
-            import numpy
-        except ImportError:
-            pass
-        else:
-            turns = numpy.exp(-1j * math.tau * frequency / rate * numpy.arange(len(samples)))
-            return float(abs(numpy.dot(numpy.asarray(samples), turns)) ** 2)
-    factor = 2.0 * math.cos(math.tau * frequency / rate)
-    last = before = 0.0
-    for sample in samples:
-        last, before = sample + factor * last - before, last
-    return last * last + before * before - factor * last * before
+    heard, turns = numpy.asarray(samples), math.tau * frequency / rate * numpy.arange(len(samples))
+    # Not by a complex exponential: Wine's C library has none.
+    return float(numpy.dot(heard, numpy.cos(turns)) ** 2 + numpy.dot(heard, numpy.sin(turns)) ** 2)
 
 
 def _samples(pcm: bytes) -> array[int]:
