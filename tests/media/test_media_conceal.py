@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from offhook.media import pcm
 from offhook.media.codecs import Codec, codec
+from offhook.media.codecs.kinds import missing as lacking
 from offhook.media.conceal import GONE_MS, OWN_LIMIT, Concealer, OwnConcealer
 from offhook.media.jitter import MOST_BRIDGED
 from offhook.media.sources import SILENCE, frame_bytes
@@ -207,6 +208,7 @@ def test_a_frame_that_was_believed_to_be_missing_comes_after_all(rate: int) -> N
     assert heard[14 * rate // 50 :] == sound[14 * rate // 50 :]
 
 
+@pytest.mark.skipif(bool(lacking("G722")), reason=lacking("G722") or "here")
 @pytest.mark.parametrize("pitch", [95.0, 120.0])
 def test_g722_is_understood_sooner_after_a_loss(pitch: float) -> None:
     """The far end's predictor has gone on in the gap: what it would have made of that is told ours."""
