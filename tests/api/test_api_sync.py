@@ -134,8 +134,10 @@ def test_without_a_block_as_at_the_prompt() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl+C is sent otherwise there")
 def test_ctrl_c_interrupts_a_wait_and_nothing_is_left() -> None:
     program = (
+        "import signal\n"
         "from offhook.sync import Softphone\n"
         "from offhook.testing.live import quiet_config\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
         "with Softphone(quiet_config()) as phone:\n"
         "    print('waiting', flush=True)\n"
         "    for call in phone.incoming: pass\n"
@@ -144,10 +146,14 @@ def test_ctrl_c_interrupts_a_wait_and_nothing_is_left() -> None:
         [sys.executable, "-W", "error", "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
-    assert process.stdout.readline() == "waiting\n"
-    process.send_signal(signal.SIGINT)
-    started = time.monotonic()
-    _, errors = process.communicate(timeout=20)
+    with process:
+        try:
+            assert process.stdout.readline() == "waiting\n"
+            process.send_signal(signal.SIGINT)
+            started = time.monotonic()
+            _, errors = process.communicate(timeout=20)
+        finally:
+            process.kill()
     assert time.monotonic() - started < 5
     assert errors.rstrip().endswith("KeyboardInterrupt")
     assert "never retrieved" not in errors
