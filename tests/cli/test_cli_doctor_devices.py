@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
 
@@ -15,22 +14,13 @@ from offhook.cli.doctor.case import Case, PhoneFacts
 from offhook.cli.doctor.finding import Finding
 from offhook.io.audio.backend import BackendError, FoundDevice, OpenDevice, Pull, Push
 from offhook.media.messages import DeviceInfo
-from offhook.storage.paths import paths
+from offhook.testing.doctor import case_in, only, settings
 
 
 @pytest.fixture
 def case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
     monkeypatch.setattr("offhook.storage.secrets._keyring_backend", lambda: None)
-    return Case(str(tmp_path / "s"), patience=2.0, where=paths({"OFFHOOK_HOME": str(tmp_path)}))
-
-
-def only(findings: Iterator[Finding]) -> Finding:
-    (found,) = findings
-    return found
-
-
-def settings(case: Case, section: Literal["phone", "sip", "media"], **changes: Any) -> None:
-    case.config = replace(case.config, **{section: replace(getattr(case.config, section), **changes)})
+    return case_in(tmp_path)
 
 
 class FakeSound:

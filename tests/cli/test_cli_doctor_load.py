@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
 
 import pytest
 from msgspec import to_builtins
@@ -13,17 +11,13 @@ from offhook.cli.doctor import load
 from offhook.cli.doctor.case import Case, PhoneFacts
 from offhook.cli.doctor.finding import Finding
 from offhook.phone.model import LoadView, WorkerView
-from offhook.storage.paths import paths
+from offhook.testing.doctor import case_in, settings
 
 
 @pytest.fixture
 def case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
     monkeypatch.setattr("offhook.storage.secrets._keyring_backend", lambda: None)
-    return Case(str(tmp_path / "s"), patience=2.0, where=paths({"OFFHOOK_HOME": str(tmp_path)}))
-
-
-def settings(case: Case, section: Literal["phone", "sip", "media"], **changes: Any) -> None:
-    case.config = replace(case.config, **{section: replace(getattr(case.config, section), **changes)})
+    return case_in(tmp_path)
 
 
 def busy(case: Case, *workers: WorkerView, lag_ms: float = 0.0) -> dict[str, Finding]:

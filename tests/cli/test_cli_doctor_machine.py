@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
@@ -29,9 +29,9 @@ from offhook.sip.events import Address
 from offhook.sip.message import response_to
 from offhook.sip.stack import host_port
 from offhook.storage.config import Config
-from offhook.storage.paths import paths
 from offhook.storage.privacy import keep_private, private_again
 from offhook.testing.backend import FakeBackend
+from offhook.testing.doctor import case_in, only, settings
 from offhook.testing.ipv6 import NO_IPV6, has_ipv6
 from offhook.testing.served import answering, served
 from offhook.testing.sharing import share
@@ -44,16 +44,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who
 @pytest.fixture
 def case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
     monkeypatch.setattr("offhook.storage.secrets._keyring_backend", lambda: None)
-    return Case(str(tmp_path / "s"), patience=2.0, where=paths({"OFFHOOK_HOME": str(tmp_path)}))
-
-
-def only(findings: Iterator[Finding]) -> Finding:
-    (found,) = findings
-    return found
-
-
-def settings(case: Case, section: Literal["phone", "sip", "media"], **changes: Any) -> None:
-    case.config = replace(case.config, **{section: replace(getattr(case.config, section), **changes)})
+    return case_in(tmp_path)
 
 
 # --- configuration -------------------------------------------------------------------------------------------------

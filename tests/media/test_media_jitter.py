@@ -8,7 +8,8 @@ from array import array
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offhook.media.jitter import MAX_FRAMES, MAX_TARGET_S, MIN_TARGET_S, REVIEW_TICKS, Item, JitterBuffer, Linear
+from offhook.media.items import Item, Linear
+from offhook.media.jitter import MAX_FRAMES, MAX_TARGET_S, MIN_TARGET_S, REVIEW_TICKS, JitterBuffer
 from offhook.media.sources import FRAME_BYTES
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 from offhook.media import pcm
+from offhook.media.items import Item, Linear
 from offhook.media.lateness import LEAST_S, Lateness
+from offhook.media.missing import Missing
 from offhook.media.sources import FRAMES_A_SECOND, SAMPLE_RATE, frame_bytes
 from offhook.media.stretch import lengthen, shorten, with_twice, without
 
@@ -19,8 +20,6 @@ SURPLUS_S: Final = 0.021  # a frame and a little more than needed: play faster
 SHORTAGE_S: Final = 0.002  # less than needed by this: play slower
 HURRY_S: Final = 0.060  # so far from where it should be, each frame is changed and not one of three
 PACE_TICKS: Final = 2  # frames that are left alone in between otherwise
-TAKE_TWO_S: Final = 0.020  # how much longer to wait where packets are lost: with the one behind it here a gap is hardly heard
-TAKE_RUN_S: Final = 0.060  # where several are lost in a row: a gap of two or three is filled from both ends, too, then
 JUMP_S: Final = 2  # a wider step of the timestamp is a new timeline
 LEAP_S: Final = 1.0  # as much against the clock is one too: a sender that stood still and went on where it was
 MOST_BRIDGED: Final = 3  # frames that are filled from both ends: sound of longer ago, or from later, is not like it any more
@@ -32,28 +31,9 @@ PATIENCE_TICKS: Final = 250  # five seconds without a pause: then speech is shor
 QUIET_RMS: Final = 150  # about -47 dBov: there anything may be left out or doubled
 HUSHED: Final = 8  # times quieter than it was: as good as quiet, between two syllables
 _VOLUME_DECAY: Final = 0.98  # a frame: a second
-LOSSY: Final = 0.5  # packets missing of late: one in five seconds is enough
-IN_RUNS: Final = (0.5, 1.5)  # packets missing of late behind another that was: below, no run is expected; above, one is
 REVIEW_TICKS: Final = 10  # how often `review` is to be called
-_FORGIVE: Final = 0.97  # of the missing packets are still held against the network at the next review
 _DRIFT_S: Final = REVIEW_TICKS * 0.000_01  # what the far clock may lose from review to review: 500 ppm
 _FRAME_S: Final = 0.020
-
-
-@dataclass(frozen=True, slots=True)
-class Linear:
-    """Audio that is decoded already, because it was not just one frame when it came; where it is less, the rest is missing."""
-
-    pcm: bytes
-
-
-class Gap:
-    """Nothing, where there should be a frame. Each is another one."""
-
-    __slots__ = ()
-
-
-Item: TypeAlias = bytes | Linear  # a whole packet of exactly one frame, decoded by whoever wants to hear it; or PCM
 
 
 class JitterBuffer:
@@ -70,8 +50,8 @@ class JitterBuffer:
 
     __slots__ = (
         "_astray", "_begins", "_between", "_blind", "_decode", "_frame_bytes", "_frames", "_grain", "_hush",
-        "_in_runs", "_jump", "_jump_at", "_lag", "_late_run", "_lateness", "_loss", "_missed", "_next", "_paced",
-        "_playing", "_previous", "_recover", "_reviewed", "_runs", "_shift", "_starved", "_steady", "_step",
+        "_jump", "_jump_at", "_lag", "_late_run", "_lateness", "_missed", "_missing", "_next", "_paced",
+        "_playing", "_previous", "_recover", "_reviewed", "_shift", "_starved", "_steady", "_step",
         "_surplus", "_top", "_unit_s", "_volume", "_worst", "bridges", "clock", "delay", "dropped", "duplicate",
         "following", "forgets", "gave_up", "jitter", "late", "missing", "queue", "rate", "reordered", "resyncs",
         "shrunk", "stretched",
@@ -99,9 +79,7 @@ class JitterBuffer:
         self._lag = 0.0  # how much later than ideal the last packet came
         self._lateness = Lateness()
         self._worst = LEAST_S  # the greatest lag since the last review
-        self._loss = 0.0  # packets missing of late
-        self._runs = 0.0  # those behind another that was missing
-        self._in_runs = False
+        self._missing = Missing()
         self._missed = -1  # the timestamp behind the last one given up
         self._blind = 0  # frames given up with nothing behind them: a loss or a pause, the next packet tells
         self._shift = 0  # how far after the grid of the packets the next frame begins, in timestamps
@@ -191,8 +169,8 @@ class JitterBuffer:
     def _target(self) -> float:
         peak = self._lateness.peak
         wanted = peak + HEADROOM_S
-        if self._loss > LOSSY:
-            longer = TAKE_RUN_S if self._in_runs and self.bridges and self.forgets else TAKE_TWO_S
+        longer = self._missing.longer(bridged=self.bridges and self.forgets)
+        if longer:
             wanted = max(wanted, longer + HEADROOM_S + 0.75 * peak)
         return min(MAX_TARGET_S, max(MIN_TARGET_S, wanted))
 
@@ -226,9 +204,7 @@ class JitterBuffer:
         self._lag -= drift
         self._lateness.move(-drift)
         self._worst = LEAST_S
-        self._loss *= _FORGIVE
-        self._runs *= _FORGIVE
-        self._in_runs = self._runs > IN_RUNS[0 if self._in_runs else 1]
+        self._missing.review()
         if self._steady:
             self.delay = self._delay_of(self._top - self._step * len(self.queue), now)
             self._settle_down()
@@ -309,7 +285,7 @@ class JitterBuffer:
         """Find out what the frames were that were given up with nothing behind them."""
         if not begins:
             self.missing += self._blind
-            self._loss += self._blind
+            self._missing.note(self._blind)
         elif step > self._step:
             if len(self._begins) >= MAX_FRAMES:
                 self._begins.clear()
@@ -467,10 +443,11 @@ class JitterBuffer:
     def _give_up(self, at: int) -> None:
         if self._frames:
             self.missing += 1
-            self._loss += 1.0
+            self._missing.note()
         else:
             self._blind += 1
-        self._runs += at == self._missed
+        if at == self._missed:
+            self._missing.note_run()
         self._next = self._missed = at + self._step
         following = self._frames.get(self._next)
         self.following = following if isinstance(following, bytes) else None
@@ -520,7 +497,7 @@ class JitterBuffer:
             filled = self._between(before, audio) if len(audio) == self._frame_bytes else b""
         if filled:
             self.missing += 1
-            self._loss += 1.0
+            self._missing.note()
         return filled
 
     def _collect(self, audio: bytes, at: int, size: int) -> tuple[bytes, int]:

@@ -10,7 +10,8 @@ from offhook.media import pcm, rtp
 from offhook.media.codecs import Codec
 from offhook.media.conceal import Concealer, Concealment, OwnConcealer
 from offhook.media.dtmf import EventReceiver
-from offhook.media.jitter import Gap, Item, JitterBuffer, Linear
+from offhook.media.items import Gap, Item, Linear
+from offhook.media.jitter import JitterBuffer
 from offhook.media.pauses import Pause
 from offhook.media.sources import FRAMES_A_SECOND, SAMPLE_RATE, SILENCE, frame_bytes
 
