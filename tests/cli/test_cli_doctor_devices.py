@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from doctor_case import case_in, only, settings
 
 from offhook.cli.doctor import devices
 from offhook.cli.doctor.case import Case, PhoneFacts
 from offhook.cli.doctor.finding import Finding
 from offhook.io.audio.backend import BackendError, FoundDevice, OpenDevice, Pull, Push
 from offhook.media.messages import DeviceInfo
-from offhook.testing.doctor import case_in, only, settings
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from doctor_case import case_in, settings
 from msgspec import to_builtins
 
 from offhook.cli.doctor import load
 from offhook.cli.doctor.case import Case, PhoneFacts
 from offhook.cli.doctor.finding import Finding
 from offhook.phone.model import LoadView, WorkerView
-from offhook.testing.doctor import case_in, settings
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from doctor_case import case_in, only, settings
 
 from offhook import __version__
 from offhook.cli.doctor import folders, names, ports, running
@@ -31,7 +32,6 @@ from offhook.sip.stack import host_port
 from offhook.storage.config import Config
 from offhook.storage.privacy import keep_private, private_again
 from offhook.testing.backend import FakeBackend
-from offhook.testing.doctor import case_in, only, settings
 from offhook.testing.ipv6 import NO_IPV6, has_ipv6
 from offhook.testing.served import answering, served
 from offhook.testing.sharing import share
