@@ -7,8 +7,16 @@ READY := $(VENV)/.ready
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 WORKERS ?= auto
 
+# What is run with COMPILED=1 has sip, media and phone as machine code, as it is in the wheels (see setup.py). It needs a C compiler.
+COMPILED ?=
+BUILT := build/compiled/.ready
+NEEDED := $(READY) $(if $(filter 1,$(COMPILED)),$(BUILT))
+ifeq ($(COMPILED),1)
+export PYTHONPATH := $(CURDIR)/build/compiled
+endif
+
 .DEFAULT_GOAL := help
-.PHONY: help run test slow random simulate fuzz lint fix interop windows winfast winlive bench docs clean
+.PHONY: help wheel run test slow random simulate fuzz lint fix interop windows winfast winlive bench docs clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -21,16 +29,25 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-run: $(READY) ## start a phone with a practice exchange to call
+$(BUILT): setup.py pyproject.toml $(shell find src/offhook -name '*.py') | $(READY)
+	@echo "compiling, which takes some minutes; the wheel is put into dist/"
+	@rm -rf build dist
+	OFFHOOK_COMPILE=1 $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-build-isolation --no-deps --wheel-dir dist .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/compiled dist/*.whl
+	@touch $@
+
+wheel: $(BUILT) ## the wheel with compiled rooms, into dist/; COMPILED=1 with any target below runs that
+
+run: $(NEEDED) ## start a phone with a practice exchange to call
 	@$(BIN)/python -m offhook.app $(ARGS)
 
-test: $(READY) ## the fast suite: no network beyond loopback, no system packages
+test: $(NEEDED) ## the fast suite: no network beyond loopback, no system packages
 	$(PYTEST) -q -n $(WORKERS) -m "not interop and not sound and not windows and not slow" $(ARGS)
 
-slow: $(READY) ## what takes longer: phones that are killed, hours of virtual time
+slow: $(NEEDED) ## what takes longer: phones that are killed, hours of virtual time
 	$(PYTEST) -q -n $(WORKERS) -m "slow and not interop and not sound and not windows" $(ARGS)
 
-random: $(READY) ## the tests that make up their own input, with five times as much of it
+random: $(NEEDED) ## the tests that make up their own input, with five times as much of it
 	$(PYTEST) -q -n $(WORKERS) -m "hypothesis and not interop and not sound and not windows" --hypothesis-profile=ci $(ARGS)
 
 fuzz: $(READY) ## whatever strangers may send, driven by coverage (atheris) or by chance; ARGS="--seconds 600 sip_message"
@@ -38,7 +55,7 @@ fuzz: $(READY) ## whatever strangers may send, driven by coverage (atheris) or b
 	PYTHONHASHSEED=0 $(BIN)/python tests/fuzz/fuzzing.py $(ARGS)
 
 SEEDS ?= 2000
-simulate: $(READY) ## phones, exchanges and a hostile network in virtual time: SEEDS=2000 storms
+simulate: $(NEEDED) ## phones, exchanges and a hostile network in virtual time: SEEDS=2000 storms
 	PYTHONHASHSEED=0 $(BIN)/python -m offhook.testing.simulation --seeds 1-$(SEEDS) $(ARGS)
 
 lint: $(READY) ## style, types, layers, generated pages up to date
@@ -52,7 +69,7 @@ lint: $(READY) ## style, types, layers, generated pages up to date
 fix: $(READY) ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
 
-interop: $(READY) ## calls with SIPp, baresip, linphone, Kamailio and rtpengine, a browser, Node.js, a sound server (system packages)
+interop: $(NEEDED) ## calls with SIPp, baresip, linphone, Kamailio and rtpengine, a browser, Node.js, a sound server (system packages)
 	$(PYTEST) -q -m "(interop or sound) and not windows" $(ARGS)
 
 windows: winfast winlive ## the phone as a Windows program, under Wine (system packages): the fast suite, then calls, sound, window, DDE
@@ -65,7 +82,7 @@ winfast: $(READY)
 winlive: $(READY)
 	$(PYTEST) -q -m windows tests/windows $(ARGS)
 
-bench: $(READY) ## measure the phone beside its peers; writes bench/RESULTS.md
+bench: $(NEEDED) ## measure the phone beside its peers; writes bench/RESULTS.md
 	$(BIN)/python bench/run.py $(ARGS)
 
 docs: $(READY) ## write what is generated: pages, OpenAPI, AsyncAPI, JSON Schema, the Node.js client's types, the synchronous twin

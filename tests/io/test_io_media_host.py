@@ -134,6 +134,7 @@ def test_tone_and_digits_over_real_sockets(listener: Listener, tmp_path: Path) -
     assert len(crossings) == pytest.approx(100, abs=10)  # 200 ms of 500 Hz
 
 
+@pytest.mark.plain
 def test_a_late_loop_records_what_came_before_a_recording_was_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,6 +225,7 @@ def test_a_worker_that_dies_is_replaced() -> None:
         listener.host.close()
 
 
+@pytest.mark.plain
 def test_a_loop_that_breaks_is_replaced(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     listener = Listener("thread")
     try:

@@ -347,6 +347,7 @@ def test_devices() -> None:
     assert card.closed
 
 
+@pytest.mark.plain
 def test_the_more_streams_the_more_phases(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "IN_TWO", 2 * TOGETHER)
     house = House()

@@ -240,6 +240,7 @@ def test_a_number_never_means_two_codecs() -> None:
     assert len(meanings) == 5
 
 
+@pytest.mark.plain
 def test_an_answer_that_is_none_brings_the_old_codecs_back(monkeypatch: pytest.MonkeyPatch) -> None:
     alice, bob = talking()
 

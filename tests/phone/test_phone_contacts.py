@@ -95,6 +95,7 @@ def test_an_import_knows_again_what_it_brought(phone: VirtualPhone) -> None:
     assert isinstance(phone.refuses(c.ImportContacts(contacts=many * 251)), InvalidArgument)
 
 
+@pytest.mark.plain
 def test_there_is_an_end_to_contacts(phone: VirtualPhone, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(book, "MAX_CONTACTS", 2)
     many = tuple(ContactDetails(name=str(number)) for number in range(3))

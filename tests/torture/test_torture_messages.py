@@ -207,7 +207,11 @@ async def _read(reader: asyncio.StreamReader) -> Response | None:
     return read
 
 
-@pytest.mark.parametrize("name", RFC4475)
+# Those that promise more than they bring: the phone waits for it, 20 seconds if that constant cannot be replaced.
+STALL = ("baddn", "clerr")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.plain) if name in STALL else name for name in RFC4475])
 async def test_rfc_4475_over_tcp(name: str, testdata: Path, phone: LivePhone, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "STALLED", 0.2)
     answers, closed = await over_tcp(message(testdata, "rfc4475", name), phone, RFC4475[name].closes)

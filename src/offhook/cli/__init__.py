@@ -149,9 +149,13 @@ def _phone_window() -> int:
 
 
 def _version() -> int:
+    from importlib.util import find_spec
+
     from offhook import __version__
 
-    print(f"offhook {__version__}")
+    core = find_spec("offhook.sip.message")
+    form = "plain Python" if core is None or str(core.origin).endswith(".py") else "compiled"
+    print(f"offhook {__version__} ({form}), Python {sys.version.split()[0]}")
     return DONE
 
 

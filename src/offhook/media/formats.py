@@ -111,7 +111,9 @@ def offered_formats(
     RFC 3264 8.3.2: within a session a number never stands for two formats, so those of `previous` and the `earlier` ones are
     kept and avoided.
     """
-    before = [*earlier, *(formats_of(previous) if previous is not None else ())]
+    before = list(earlier)
+    if previous is not None:
+        before += formats_of(previous)
     numbers = {entry.coding: entry.payload_type for entry in reversed(before)}
     taken = {entry.payload_type for entry in before} | {TELEPHONE_EVENT_TYPE}
     free = iter([number for number in DYNAMIC_TYPES if number not in taken])

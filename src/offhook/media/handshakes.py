@@ -27,7 +27,7 @@ PREFER_S: Final = 0.25
 HELD: Final = 8
 # RFC 6347 4.1, 4.2.2: a record of type handshake and epoch 0, and in it one of the two messages a server begins with.
 _RECORD_HANDSHAKE: Final = 22
-_EPOCH: Final = slice(3, 5)
+_EPOCH: Final = 3  # two octets
 _MESSAGE: Final = 13
 _FIRST_WORDS: Final = (2, 3)  # ServerHello, HelloVerifyRequest
 
@@ -204,6 +204,6 @@ class Handshakes:
 def _begins_an_answer(datagram: bytes) -> bool:
     """Tell whether a datagram begins as a server's answer to a first hello does."""
     return (
-        len(datagram) > _MESSAGE and datagram[0] == _RECORD_HANDSHAKE and datagram[_EPOCH] == b"\0\0"
+        len(datagram) > _MESSAGE and datagram[0] == _RECORD_HANDSHAKE and datagram[_EPOCH:_EPOCH + 2] == b"\0\0"
         and datagram[_MESSAGE] in _FIRST_WORDS
     )

@@ -42,8 +42,9 @@ class _Counted:
 
     def copy(self) -> _Counted:
         other = _Counted()
-        for name in self.__slots__:
-            setattr(other, name, getattr(self, name))
+        other.first, other.last, other.lost, other.lone = self.first, self.last, self.lost, self.lone
+        other.bursts, other.runs = self.bursts, self.runs
+        other.packets_in_bursts, other.lost_in_bursts = self.packets_in_bursts, self.lost_in_bursts
         return other
 
     def add(self, first: int, last: int) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 TAKE_TWO_S: Final = 0.020  # how much longer to wait where packets are lost: with the one behind it here a gap is hardly heard
 TAKE_RUN_S: Final = 0.060  # where several are lost in a row: a gap of two or three is filled from both ends, too, then
 LOSSY: Final = 0.5  # packets missing of late: one in five seconds is enough
-IN_RUNS: Final = (0.5, 1.5)  # packets missing of late behind another that was: below, no run is expected; above, one is
+# Packets missing of late behind another that was: below the first no run is expected, above the second one is.
+IN_RUNS: Final[Sequence[float]] = (0.5, 1.5)
 _FORGIVE: Final = 0.97  # of the missing packets are still held against the network at the next review
 
 

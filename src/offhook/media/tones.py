@@ -15,6 +15,7 @@ from typing import Final, Literal, TypeAlias
 
 from offhook.media.sources import FRAME_MS, FRAMES_A_SECOND, SAMPLE_RATE, SILENCE, frame_bytes
 
+Partials: TypeAlias = tuple[tuple[float, float], ...]  # (frequency in Hz, level in dBFS) of each
 CadenceKind: TypeAlias = Literal["ringback", "busy", "congestion", "ring", "waiting"]
 
 PARTIAL_DBFS: Final = -13.0
@@ -126,8 +127,12 @@ def _endless(frequencies: tuple[float, ...], gain_db: float, rate: int) -> Itera
     if all(frequency.is_integer() for frequency in frequencies):
         loop = [_bytes_of(_sum(partials, size, rate, index * size)) for index in range(_period(frequencies))]
         return cycle(loop)
-    starts = chain.from_iterable(repeat(range(0, 3600 * rate, size)))
-    return (_bytes_of(_sum(partials, size, rate, start)) for start in starts)
+    return _computed(partials, size, rate)
+
+
+def _computed(partials: Partials, size: int, rate: int) -> Iterator[bytes]:
+    for start in chain.from_iterable(repeat(range(0, 3600 * rate, size))):
+        yield _bytes_of(_sum(partials, size, rate, start))
 
 
 def _period(frequencies: tuple[float, ...]) -> int:
@@ -136,7 +141,7 @@ def _period(frequencies: tuple[float, ...]) -> int:
     return MAX_REPEAT_FRAMES // common
 
 
-def _sum(partials: tuple[tuple[float, float], ...], count: int, rate: int, start: int = 0) -> array[int]:
+def _sum(partials: Partials, count: int, rate: int, start: int = 0) -> array[int]:
     """Return `count` samples from sample number `start` of the sum of (frequency Hz, level dBFS)."""
     steps = [(math.tau * frequency / rate, 32767.0 * 10.0 ** (level / 20.0)) for frequency, level in partials]
     samples = array("h", bytes(2 * count))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 
 from offhook.errors import InvalidArgument, InvalidState, NotFound, ParseError
@@ -75,15 +74,18 @@ class Endpoint:
         self._sessions = Sessions(self._stack)
         self._gate = None if self._stack.door.is_open else Gate(self._stack, self._sessions, self._answer_fault)
         self._registrations: dict[IdentityId, Flows] = {}
+        self._watched: watching.Watching | None = None
         self._stack.flow_failed = self._flow_failed
         self._streams = Streams(self._stack, self._receive_message, self._answer_fault, self._pong)
 
-    @cached_property
+    @property
     def _watching(self) -> watching.Watching:
         """Subscriptions and what is published: read when the first is needed, for most phones have none."""
-        from offhook.sip.watching import Watching
+        if self._watched is None:
+            from offhook.sip.watching import Watching
 
-        return Watching(self._stack)
+            self._watched = Watching(self._stack)
+        return self._watched
 
     # --- the five verbs ---
 
@@ -210,8 +212,8 @@ class Endpoint:
         registration = self._registrations.pop(command.identity, None)
         if registration is not None:
             registration.stop()
-        if "_watching" in self.__dict__:
-            self._watching.forget(command.identity)
+        if self._watched is not None:
+            self._watched.forget(command.identity)
         self._stack.remove_identity(command.identity)
 
     def _register(self, command: events.Register, now: float) -> None:

@@ -86,11 +86,9 @@ class Headers:
     @classmethod
     def from_wire(cls, items: list[tuple[str, str]]) -> Headers:
         """Take fields whose names are canonical (where known) and whose values were already checked."""
-        headers = cls.__new__(cls)
+        headers = cls()
         headers._items = items
         headers._first = _first_values(items)
-        headers._all = None
-        headers.parsed = {}
         return headers
 
     def get(self, name: str) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from offhook.sip.events import Flow
@@ -15,7 +15,7 @@ PONG_WITHIN: Final = 10.0
 """Seconds: RFC 5626 4.4.1, a connection without an answer for so long has failed."""
 STUN_ATTEMPTS: Final = 7
 """RFC 8489 6.2.1: copies of a request (Rc). The last is followed by a wait of 16 times the first pause (Rm)."""
-JITTER: Final = (0.8, 1.0)
+JITTER: Final[Sequence[float]] = (0.8, 1.0)
 """RFC 5626 4.4: the pause is drawn between 80 and 100 % of its length."""
 
 _COOKIE: Final = b"\x21\x12\xa4\x42"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum, auto
 from typing import TYPE_CHECKING, Final
 
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 
 GLARE_LIMIT: Final = 5
 """Times a re-INVITE is repeated after 491 before the offer counts as failed."""
-GLARE_WAIT_OWNER: Final = (2.1, 4.0)
+GLARE_WAIT_OWNER: Final[Sequence[float]] = (2.1, 4.0)
 """Seconds: RFC 3261 14.1, for the side that chose the Call-ID."""
-GLARE_WAIT_OTHER: Final = (0.0, 2.0)
+GLARE_WAIT_OTHER: Final[Sequence[float]] = (0.0, 2.0)
 BUSY_WAIT_LONGEST: Final = 10
 """Seconds: the Retry-After of who has not answered yet (RFC 3261 14.2); a longer one is another matter."""
 

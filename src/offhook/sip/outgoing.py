@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import copy
 from typing import Final, TypeAlias
 
 from offhook.sip.auth import CHALLENGE_LIMIT, read_challenges
@@ -304,14 +303,27 @@ class Outgoing:
 
     def _leave(self, client: ClientTransaction, now: float) -> None:
         """Stop asking an address, and have a twin hear what it may still say."""
-        twin = copy(self)
-        twin.over = twin.late = True
+        twin = self._twin()
         if self.method != "INVITE":
             twin.on_answer = None  # one answer is enough; a second call would have to be ended
         self._left.append(twin)
         client.on_response = lambda response, then: self._on_late_response(twin, client, response, then)
         client.on_failure = _ignore_failure
         client.step(Input.HUSH, now)
+
+    def _twin(self) -> Outgoing:
+        """Return one that stands where this one stands, to hear what comes too late."""
+        twin = Outgoing(self.stack, self.method, self.uri, self.headers, hop=self.hop, next_cseq=self.next_cseq,
+                        on_answer=self.on_answer, identity=self.identity, contact_user=self.contact_user, body=self.body,
+                        contact_params=self.contact_params, on_sent=self.on_sent)
+        twin.avoids, twin.former_contact = self.avoids, self.former_contact
+        twin.flow, twin.request, twin.client = self.flow, self.request, self.client
+        twin.cseq, twin.branch, twin.cancelled = self.cseq, self.branch, self.cancelled
+        twin.over = twin.late = True
+        twin._flows, twin._resolved, twin._left = self._flows, self._resolved, self._left
+        twin._tcp_asked, twin._reconnected, twin._broken = self._tcp_asked, self._reconnected, self._broken
+        twin._answered, twin._challenges, twin._payload = self._answered, self._challenges, self._payload
+        return twin
 
     def _on_late_response(self, twin: Outgoing, client: ClientTransaction, response: Response, now: float) -> None:
         """Take the address that answers first. One that comes too late is the twin's: it does not ring at two places."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum, auto
 from typing import Final, Protocol
 
@@ -28,7 +29,7 @@ BACKOFF_LONGEST: Final = 1800.0
 UNREACHABLE_LONGEST: Final = 120.0
 """Seconds: the longest wait while the registrar cannot be reached. A phone that is deaf for half an hour after an outage is of
 no use, and unlike a wrong password a question that finds nobody disturbs nobody."""
-RECONNECT_WITHIN: Final = (0.1, 1.0)
+RECONNECT_WITHIN: Final[Sequence[float]] = (0.1, 1.0)
 """Seconds until a lost flow is replaced, drawn by chance: all phones of a restarted registrar lose theirs at once."""
 PROVEN_AFTER: Final = 120.0
 """Seconds after which a flow has proved itself even if nothing answered a keep-alive."""
@@ -36,7 +37,7 @@ UDP_PAUSE: Final = 25.0
 """Seconds: address translation forgets a silent UDP flow after 30 seconds at the earliest (RFC 4787 4.3 asks for 120)."""
 FLOW_TIMER_LONGEST: Final = 3600
 """Seconds: a Flow-Timer above this is taken as this."""
-BACKOFF_JITTER: Final = (0.5, 1.0)
+BACKOFF_JITTER: Final[Sequence[float]] = (0.5, 1.0)
 """RFC 5626 4.5: the wait is drawn between half of it and all of it, so that a restarted registrar is not stormed."""
 RETRY_AFTER_LONGEST: Final = 3600.0
 """Seconds: a Retry-After above this is not believed."""
