@@ -768,7 +768,7 @@ class Recording(Twin[api.Recording]):
     def wait(self, *, timeout: float | None = None) -> Path:
         """Wait until it is over (the call ended, or its longest time has passed); returns the complete file.
 
-        Raises OperationFailed if it broke off (disk full, no such folder), TimeoutError.
+        Raises OperationFailed if it broke off (disk full, no such folder), PhoneGone if nobody will ever tell, TimeoutError.
         """
         return self._run(self._inner.wait(timeout=timeout))
 
@@ -886,7 +886,7 @@ class AudioStream(Twin[api.AudioStream]):
     def wait(self, *, timeout: float | None = None) -> str:
         """Wait until it is over; returns why: "stopped", "the call ended", "the program ended it".
 
-        Raises OperationFailed if it broke, TimeoutError.
+        Raises OperationFailed if it broke, PhoneGone if nobody will ever tell, TimeoutError.
         """
         return self._run(self._inner.wait(timeout=timeout))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import offhook
-from offhook import AccountSettings, OperationFailed, PhoneGone, Softphone, StreamGap
+from offhook import AccountSettings, OperationFailed, PhoneGone, Recording, Softphone, StreamGap
 from offhook.control.schema import RESULTS
 from offhook.errors import CommandError, InvalidArgument, NotFound
 from offhook.exchange.server import Exchange
@@ -179,6 +179,10 @@ async def test_closing_ends_every_iterator_and_waiter(tmp_path: Path, peer: Peer
     for made in (own_phone(), served_phone(tmp_path / "s")):
         before = asyncio.all_tasks()
         async with made as (phone, _):
+            ended = await phone.dial(peer[1])
+            await ended.wait_ringing(timeout=5)
+            await ended.hangup()
+            await ended.wait_ended(timeout=5)
             call = await phone.dial(peer[1])
             await call.wait_ringing(timeout=5)
             iterators = [phone.incoming, phone.messages, phone.events(), call.events, call.digits]
@@ -196,6 +200,9 @@ async def test_closing_ends_every_iterator_and_waiter(tmp_path: Path, peer: Peer
                     await waiting
             with pytest.raises(PhoneGone):
                 await phone.status()
+            async with asyncio.timeout(1):  # nothing will tell any more how it ended
+                with pytest.raises(PhoneGone):
+                    await Recording(ended, "rec_none", Path("none.wav")).wait()
             with pytest.raises(StopAsyncIteration):
                 await anext(phone.incoming)
         assert asyncio.all_tasks() == before

@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 from msgspec import structs
 
-from offhook.errors import InvalidArgument, InvalidState, NotFound
+from offhook.errors import DeviceUnavailable, InvalidArgument, InvalidState, NotFound
 from offhook.media import messages as media
 from offhook.media.messages import card
 from offhook.phone import commands as c
@@ -54,6 +54,17 @@ def test_a_device_that_fails_or_a_call_ends_the_test() -> None:
     talk(alice, bob)
     assert isinstance(alice.outcome(second), e.OperationFailed)
     assert isinstance(alice.refuses(c.TestDevice()), InvalidState)
+
+
+def test_what_is_not_there_is_not_tested() -> None:
+    alice, _ = two_phones(Wire())
+    alice.receive(media.DevicesListed((SPEAKER,), ()))
+    refused = alice.refuses(c.TestDevice(kind="input"))
+    assert isinstance(refused, DeviceUnavailable)
+    assert "microphone" in str(refused)
+    alice.receive(media.DevicesListed((MIC,), ()))
+    assert isinstance(alice.refuses(c.TestDevice(kind="ring")), DeviceUnavailable)
+    assert alice.execute(c.TestDevice(kind="input")).operation
 
 
 def test_a_microphone_is_recorded_and_played_back() -> None:

@@ -146,6 +146,8 @@ class Book:
         self.ended, self.error = True, error
         for call in list(self._running.values()):
             call._leave(error or PhoneGone(CLOSED), quietly=error is None)
+        for call in list(self._known.values()):
+            call._bell.ring()  # the last word of a recording may be awaited
         self._give_up(error or PhoneGone(CLOSED), self._awaited, self._expected)
         self.incoming.end(error)
         self.messages.end(error)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from offhook.api.audio import Audio
-from offhook.api.failures import CallFailed, PhoneGone, call_failure
+from offhook.api.failures import CLOSED, CallFailed, PhoneGone, call_failure
 from offhook.api.outgoing import AudioStream
 from offhook.api.pairs import Pairs, as_pairs
 from offhook.api.playing import Playback, Recording
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 EVENTS_KEPT: Final = 256
 """Events of a call that `events` begins with: a call seldom has more before somebody looks."""
+
+LAST_WORDS: Final = 10.0
+"""Seconds that the end of a recording or a stream may take after its call (a slow disk, a program without a goodbye)."""
 
 RUNG: Final = frozenset({CallState.RINGING, CallState.EARLY})
 
@@ -131,6 +134,22 @@ class CallHandle:
         if condition():
             return
         raise self._error or call_failure(self._view)
+
+    async def _outcome(self, thing: str, timeout: float | None) -> e.CallEvent | None:
+        """Wait for the event that ends a recording or a stream of this call; None: the call is long over, and none came.
+
+        Raises PhoneGone when nothing more is heard of the phone, TimeoutError.
+        """
+        def known() -> bool:
+            return thing in self._finished or self._error is not None or self._book.ended
+
+        await wait_until(self._bell, lambda: known() or self.is_ended, timeout)
+        if not known():
+            with contextlib.suppress(TimeoutError):
+                await wait_until(self._bell, known, LAST_WORDS)
+        if thing not in self._finished and known():
+            raise self._error or self._book.error or PhoneGone(CLOSED)
+        return self._finished.get(thing)
 
     # --- doing
 

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from offhook.api.failures import OperationFailed
-from offhook.api.streams import wait_until
 from offhook.errors import NotFound
 from offhook.phone import commands as c
 from offhook.phone import events as e
 
 if TYPE_CHECKING:
     from offhook.api.call import CallHandle
-
-LAST_WORDS: Final = 10.0
-"""Seconds that the end of a stream may take after its call has ended (a program that does not say goodbye)."""
-
 
 class AudioStream:
     """A stream of a call's sound to a program. It ends with the call, and is not connected again."""
@@ -33,19 +28,14 @@ class AudioStream:
     async def wait(self, *, timeout: float | None = None) -> str:
         """Wait until it is over; returns why: "stopped", "the call ended", "the program ended it".
 
-        Raises OperationFailed if it broke, TimeoutError.
+        Raises OperationFailed if it broke, PhoneGone if nobody will ever tell, TimeoutError.
         """
-        call = self._call
-        await wait_until(call._bell, lambda: self.is_over or call._is_over, timeout)
-        if not self.is_over and call._error is None:
-            with contextlib.suppress(TimeoutError):
-                await wait_until(call._bell, lambda: self.is_over or call._error is not None, LAST_WORDS)
-        found = call._finished.get(self.id)
+        found = await self._call._outcome(self.id, timeout)
         if isinstance(found, e.AudioStreamStopped):
             return found.reason
         if isinstance(found, e.AudioStreamFailed):
             raise OperationFailed("stream_audio", reason=found.reason)
-        raise call._error or OperationFailed("stream_audio", reason="the call ended, and no word of its stream came")
+        raise OperationFailed("stream_audio", reason="the call ended, and no word of its stream came")
 
     async def stop(self) -> str:
         """End it; the call goes on. Harmless when it is over."""

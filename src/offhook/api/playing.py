@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from offhook.api.failures import OperationFailed
 from offhook.api.streams import wait_until
@@ -14,10 +14,6 @@ from offhook.phone import events as e
 
 if TYPE_CHECKING:
     from offhook.api.call import CallHandle
-
-LAST_WORDS: Final = 10.0
-"""Seconds that the end of a recording may take after its call has ended (a slow disk)."""
-
 
 class Playback:
     """Something that plays into a call."""
@@ -74,19 +70,14 @@ class Recording:
     async def wait(self, *, timeout: float | None = None) -> Path:
         """Wait until it is over (the call ended, or its longest time has passed); returns the complete file.
 
-        Raises OperationFailed if it broke off (disk full, no such folder), TimeoutError.
+        Raises OperationFailed if it broke off (disk full, no such folder), PhoneGone if nobody will ever tell, TimeoutError.
         """
-        call = self._call
-        await wait_until(call._bell, lambda: self.is_finished or call._is_over, timeout)
-        if not self.is_finished and call._error is None:
-            with contextlib.suppress(TimeoutError):
-                await wait_until(call._bell, lambda: self.is_finished or call._error is not None, LAST_WORDS)
-        found = call._finished.get(self.id)
+        found = await self._call._outcome(self.id, timeout)
         if isinstance(found, e.RecordingFinished):
             return Path(found.file)
         if isinstance(found, e.RecordingFailed):
             raise OperationFailed("record", reason=found.reason)
-        raise call._error or OperationFailed("record", reason="the call ended, and no word of its recording came")
+        raise OperationFailed("record", reason="the call ended, and no word of its recording came")
 
     async def stop(self) -> Path:
         """Finish it; returns the complete file. Harmless when it is over."""

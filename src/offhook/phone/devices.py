@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 from msgspec import structs
 
-from offhook.errors import CommandError, InvalidArgument, InvalidState
+from offhook.errors import CommandError, DeviceUnavailable, InvalidArgument, InvalidState
 from offhook.media.devices import resolve_device
 from offhook.media.messages import DeviceFailed, DeviceInfo, DeviceKind, DevicesListed, ListDevices, PlayLocalTone, SelectDevice
 from offhook.media.messages import DeviceRecovered as DeviceWorks
@@ -111,6 +111,10 @@ class Devices:
         """Let a device be heard, or hear it."""
         if self.desk.calls or self.testing:
             raise InvalidState("a device can be tested while there is no call, and one at a time")
+        needed: DeviceKind = "input" if command.kind == "input" else "output"
+        if self.desk.devices and all(device.kind != needed for device in self.desk.devices):
+            thing = "microphone" if needed == "input" else "loudspeaker"
+            raise DeviceUnavailable(f"this machine has no {thing}: plug one in (offhook devices lists what there is)")
         self.testing = operation = self.desk.begin("test_device")
         self._kind = command.kind
         if command.kind == "input":
