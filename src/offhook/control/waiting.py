@@ -50,7 +50,9 @@ class Waits:
         client.check("read")
         request: WaitRequest = record_from_json(WaitRequest, params)
         after = cursor_from(request.after) if request.after is not None else None
-        conditions = [self._watched(index, each, ask) for index, each in enumerate(request.conditions)]
+        alone = len(request.conditions) == 1
+        conditions = [self._watched("" if alone else f"/conditions/{index}", f"/conditions/{index}", each, ask)
+                      for index, each in enumerate(request.conditions)]
         wait = _Wait(self._backend, conditions, after)
         self._add(wait)
         task = asyncio.get_running_loop().create_task(wait.run(min(request.timeout, longest)))
@@ -58,13 +60,14 @@ class Waits:
         task.add_done_callback(lambda _: self._remove(wait))
         return task
 
-    def _watched(self, index: int, condition: Condition, ask: Ask) -> Watched:
+    def _watched(self, said: str, pointer: str, condition: Condition, ask: Ask) -> Watched:
+        """Return it as it is watched; an error points at it by `pointer`, in words by `said` (nothing if there is but one)."""
         try:
             return watched(condition, ask, self._backend.outcomes)
         except CommandError as error:
             found = error.errors or (FieldError("", error.detail),)
-            fields = tuple(FieldError(f"/conditions/{index}{each.pointer}", each.detail) for each in found)
-            detail = "; ".join(f"{each.pointer[1:]}: {each.detail}" for each in fields)
+            fields = tuple(FieldError(f"{pointer}{each.pointer}", each.detail) for each in found)
+            detail = "; ".join(f"{said}{each.pointer}: {each.detail}".lstrip("/").removeprefix(": ") for each in found)
             raise type(error)(detail, errors=fields, retry_after=error.retry_after) from None
 
     def _add(self, wait: _Wait) -> None:
