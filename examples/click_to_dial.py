@@ -17,8 +17,7 @@ import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-PAGE = """<!doctype html><meta charset="utf-8"><title>Click to dial</title>
-<h1>Click to dial</h1><ul>{items}</ul><p id="said"></p>
+PAGE = """<!doctype html><meta charset="utf-8"><title>Click to dial</title><ul>{items}</ul><p id="said"></p>
 <script>
 for (const link of document.querySelectorAll("a")) link.onclick = async click => {{
   click.preventDefault();
@@ -31,10 +30,8 @@ for (const link of document.querySelectorAll("a")) link.onclick = async click =>
 
 def page(people: dict[str, str]) -> bytes:
     """Return the page; names and numbers are not trusted to be harmless."""
-    items = "".join(
-        f'<li><a href="tel:{html.escape(number)}" data-number="{html.escape(number)}">{html.escape(name)}</a></li>'
-        for name, number in people.items()
-    )
+    row = '<li><a href="tel:{0}" data-number="{0}">{1}</a></li>'
+    items = "".join(row.format(html.escape(number), html.escape(name)) for name, number in people.items())
     return PAGE.format(items=items).encode()
 
 
@@ -70,12 +67,8 @@ def server(phone: str, token: str, people: dict[str, str], port: int = 0) -> Thr
         def _answer(self, status: int, kind: str, body: bytes) -> None:
             self.send_response(status)
             self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing of each request."""
 
     return ThreadingHTTPServer(("127.0.0.1", port), Handler)
 
@@ -88,8 +81,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8088)
     options = parser.parse_args()
     print(f"http://127.0.0.1:{options.port}")
-    people = {"Echo": "echo", "Music": "music", "Busy": "busy"}
-    server(options.phone, options.token_file.read_text().strip(), people, options.port).serve_forever()
+    token, people = options.token_file.read_text().strip(), {"Echo": "echo", "Music": "music", "Busy": "busy"}
+    server(options.phone, token, people, options.port).serve_forever()
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import csv
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,7 +49,7 @@ async def ring(phone: Softphone, person: Person, seconds: float) -> CallHandle |
 
 
 async def reach(
-    phone: Softphone, people: Iterable[Person], *, at_once: int = 3, seconds: float = 20.0
+    phone: Softphone, people: list[Person], *, at_once: int = 3, seconds: float = 20.0
 ) -> tuple[Person, CallHandle] | None:
     """Ring people until somebody answers; returns who, and the call. None: nobody."""
     waiting, ringing = list(people), dict[asyncio.Task[CallHandle | None], Person]()
@@ -60,9 +59,8 @@ async def reach(
                 person = waiting.pop(0)
                 ringing[asyncio.create_task(ring(phone, person, seconds))] = person
             done, _ = await asyncio.wait(ringing, return_when=asyncio.FIRST_COMPLETED)
-            answered = [(ringing.pop(task), call) for task in done if (call := task.result()) is not None]
-            for task in done:
-                ringing.pop(task, None)
+            finished = [(ringing.pop(task), task.result()) for task in done]
+            answered = [(person, call) for person, call in finished if call is not None]
             for _, late in answered[1:]:  # two at the same moment
                 await late.hangup()
             if answered:
@@ -83,10 +81,8 @@ async def main() -> None:
     options = parser.parse_args()
     async with Softphone.connect() as phone:
         found = await reach(phone, read_people(options.file), at_once=options.at_once, seconds=options.ring)
-        if found is None:
-            print("nobody answers")
-        else:
-            print(f"{found[0].name} has answered")
+        print("nobody answers" if found is None else f"{found[0].name} has answered")
+        if found is not None:
             await found[1].wait_ended()
 
 
