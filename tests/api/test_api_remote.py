@@ -116,10 +116,11 @@ async def test_a_phone_that_is_told_to_quit_says_goodbye(process: PhoneProcess) 
 async def test_two_programs_see_the_same_calls(tmp_path: Path) -> None:
     async with own_phone() as (far, uri), served_phone(tmp_path / "s") as (first, _):
         async with Softphone.connect(tmp_path / "s", name="second") as second:
-            call = await first.dial(uri)
-            await (await anext(far.incoming)).answer()
-            await call.wait_active(timeout=5)
-            async with second.events(["call.held"]) as events:
+            async with second.events(["call.active", "call.held"]) as events:
+                call = await first.dial(uri)
+                await (await anext(far.incoming)).answer()
+                await call.wait_active(timeout=5)
+                await anext(events)  # the second one has heard of it, too
                 other = second.call(call.id)
                 assert other is not call
                 await other.hold()
