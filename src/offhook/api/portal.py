@@ -69,12 +69,14 @@ class Portal:
         return self.run(calling())
 
     def _result(self, future: Future[R]) -> R:
+        # A bare lock: an interrupt in the middle of a Condition's wait comes out as "cannot release un-acquired lock".
+        working = threading.Lock()
+        working.acquire()
+        future.add_done_callback(lambda _: working.release())
         try:
-            while True:
-                with contextlib.suppress(TimeoutError):
-                    return future.result(TICK)
-                if future.done():  # the TimeoutError was its own
-                    return future.result()
+            while not working.acquire(timeout=TICK):
+                pass
+            return future.result()
         except CancelledError:
             raise PhoneGone(CLOSED) from None
         except KeyboardInterrupt:
