@@ -151,7 +151,7 @@ def call_it(port: int, rate: int, seconds: int) -> tuple[int, int, float, float]
         subprocess.run(
             ["sipp", "-sn", "uac", f"127.0.0.1:{port}", "-i", "127.0.0.1", "-m", str(count), "-r", str(rate), "-d", "0",
              "-l", str(10 * rate), "-nostdin", "-timeout", str(4 * seconds + 40), "-trace_stat", "-fd", "1"],
-            cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, check=False,
+            cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=8 * seconds + 60,
         )  # fmt: skip
         rows = next(Path(folder).glob("*.csv")).read_text().splitlines()
     figures = dict(zip(rows[0].split(";"), rows[-1].split(";"), strict=False))
