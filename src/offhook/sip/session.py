@@ -18,7 +18,6 @@ from offhook.sip.stack import ALLOW, Items, Stack, body_of, contact_uri, header_
 from offhook.sip.timers import T1, T2, TIMEOUT, Timer
 from offhook.sip.transactions import ServerTransaction
 from offhook.sip.transfer import Transfers
-from offhook.sip.whole import Whole
 
 OnAck: TypeAlias = Callable[[Body | None, float], None]
 Ender: TypeAlias = Literal["local", "remote", "network"]
@@ -131,7 +130,7 @@ class Acceptance:
         self._again = self.stack.timers.start(min(now + self._interval, self._until), self._repeat)
 
 
-class Session(Whole):
+class Session:
     """A session from either side. `dialog` is the one that counts; early forks and losers are in `dialogs` only."""
 
     def __init__(self, sessions: Sessions, session: SessionId, identity: Identity | None, contact_user: str,
