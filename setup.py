@@ -13,7 +13,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 ROOMS = ("sip", "media", "phone")
-NEEDS = ["mypy>=1.18", "msgspec>=0.18.6", "numpy>=1.26", "dnspython>=2.6"]
+NEEDS = ["mypy>=1.18", "msgspec>=0.18.6", "numpy>=1.26", "audioop-lts>=0.2.1; python_version >= '3.13'"]
 """What a build needs beside a C compiler: the types of what the rooms import are compiled, too."""
 
 # What stays plain: where C does the work already nothing is gained, and what msgspec reads has to be a class of Python's own.
