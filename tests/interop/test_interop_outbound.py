@@ -140,6 +140,7 @@ def of_a_tests_length(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("offhook.sip.keepalive.PONG_WITHIN", 1.0)
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
 async def test_calls_come_in_over_the_flow_that_is_left(kamailio: Kamailios, transport: str) -> None:
     one, two = kamailio.edges
