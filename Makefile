@@ -36,7 +36,7 @@ $(BUILT): setup.py pyproject.toml $(shell find src/offhook -name '*.py') | $(REA
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/compiled dist/*.whl
 	@touch $@
 
-wheel: $(BUILT) ## the wheel with compiled rooms, into dist/; COMPILED=1 with any target below runs that
+wheel: $(BUILT) ## the wheel with compiled rooms, into dist/; COMPILED=1 with run, test, slow, random, simulate, interop or bench runs that
 
 run: $(NEEDED) ## start a phone with a practice exchange to call
 	@$(BIN)/python -m offhook.app $(ARGS)

@@ -162,7 +162,7 @@ def calls(pid: int, port: int, rate: int = 100, count: int = 1000) -> tuple[floa
 def awake() -> Iterator[None]:
     """Keep the cores from sleeping, by a program of the lowest priority on each.
 
-    A core of a virtual machine that sleeps between two calls wakes with cold caches, and what it does then takes twice as long.
+    A core of a virtual machine that sleeps between two calls wakes slowly, with caches others have used meanwhile.
     """
     busy = [subprocess.Popen(["nice", "-n", "19", "sh", "-c", "while :; do :; done"]) for _ in range(os.cpu_count() or 1)]
     try:
@@ -246,10 +246,10 @@ def only(part: str) -> None:
     page.write_text(f"{before}## {title}\n\n{measure()}\n\n{found}{after}")
 
 
-def kept_load() -> list[str]:
-    """Return the section that `bench_load.py` wrote: it takes the better part of an hour, so it stays until the next time."""
-    _, found, rest = (HERE / "RESULTS.md").read_text().partition("\n## Load\n")
-    return ["", "## Load", rest.partition("\n## ")[0].rstrip()] if found else []
+def kept(title: str) -> list[str]:
+    """Return a section as it is, for what is not measured each time: `bench_load.py` takes the better part of an hour."""
+    _, found, rest = (HERE / "RESULTS.md").read_text().partition(f"\n## {title}\n")
+    return ["", f"## {title}", rest.partition("\n## ")[0].rstrip()] if found else []
 
 
 def main() -> None:
@@ -332,11 +332,13 @@ def main() -> None:
         "```",
         audio.stdout.strip() or audio.stderr.strip()[-2000:],
         "```",
-        *kept_load(),
+        *kept("Compiled rooms"),
+        *kept("Load"),
     ]
     (HERE / "RESULTS.md").write_text("\n".join(page) + "\n")
     print("\n".join(page))
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped, too
     only(sys.argv[1]) if sys.argv[1:] else main()

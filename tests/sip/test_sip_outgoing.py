@@ -6,7 +6,7 @@ import pytest
 
 from offhook.sip import auth, events
 from offhook.sip.events import Body
-from offhook.sip.outgoing import FAILOVER_AFTER, INVITE_FAILOVER_AFTER
+from offhook.sip.outgoing import FAILOVER_AFTER, INVITE_FAILOVER_AFTER, Outgoing
 from offhook.sip.uri import Uri
 from offhook.testing.endpoints import ANSWER, OFFER, Peer, add_endpoint
 from offhook.testing.wire import Node, Wire
@@ -53,6 +53,18 @@ def test_a_call_goes_on_to_the_next_address_after_a_few_seconds_of_silence() -> 
     wire.run(41)
     alive.answer(alive.requests("BYE")[0], 200)
     assert settled(wire, alice)
+
+
+@pytest.mark.plain
+def test_a_twin_stands_where_its_request_stands() -> None:
+    request = object.__new__(Outgoing)
+    for name in Outgoing.__slots__:
+        setattr(request, name, name)
+    twin = request._twin()
+    differ = {name for name in Outgoing.__slots__ if getattr(twin, name) != name}
+    assert differ == {"late", "over"}  # and nothing that was forgotten when an attribute was added
+    assert twin.late
+    assert twin.over
 
 
 def test_who_was_silent_lately_is_asked_last() -> None:

@@ -13,6 +13,7 @@ from offhook.phone import events as e
 if TYPE_CHECKING:
     from offhook.api.call import CallHandle
 
+
 class AudioStream:
     """A stream of a call's sound to a program. It ends with the call, and is not connected again."""
 

@@ -51,8 +51,7 @@ class Waits:
         request: WaitRequest = record_from_json(WaitRequest, params)
         after = cursor_from(request.after) if request.after is not None else None
         alone = len(request.conditions) == 1
-        conditions = [self._watched("" if alone else f"/conditions/{index}", f"/conditions/{index}", each, ask)
-                      for index, each in enumerate(request.conditions)]
+        conditions = [self._watched(f"/conditions/{index}", each, ask, alone) for index, each in enumerate(request.conditions)]
         wait = _Wait(self._backend, conditions, after)
         self._add(wait)
         task = asyncio.get_running_loop().create_task(wait.run(min(request.timeout, longest)))
@@ -60,14 +59,15 @@ class Waits:
         task.add_done_callback(lambda _: self._remove(wait))
         return task
 
-    def _watched(self, said: str, pointer: str, condition: Condition, ask: Ask) -> Watched:
-        """Return it as it is watched; an error points at it by `pointer`, in words by `said` (nothing if there is but one)."""
+    def _watched(self, place: str, condition: Condition, ask: Ask, alone: bool) -> Watched:
+        """Return it as it is watched; the words of an error name its place where there are several."""
         try:
             return watched(condition, ask, self._backend.outcomes)
         except CommandError as error:
             found = error.errors or (FieldError("", error.detail),)
-            fields = tuple(FieldError(f"{pointer}{each.pointer}", each.detail) for each in found)
-            detail = "; ".join(f"{said}{each.pointer}: {each.detail}".lstrip("/").removeprefix(": ") for each in found)
+            fields = tuple(FieldError(f"{place}{each.pointer}", each.detail) for each in found)
+            named = [(each.pointer if alone else f"{place}{each.pointer}", each.detail) for each in found]
+            detail = "; ".join(f"{pointer[1:]}: {words}" if pointer else words for pointer, words in named)
             raise type(error)(detail, errors=fields, retry_after=error.retry_after) from None
 
     def _add(self, wait: _Wait) -> None:
