@@ -33,7 +33,8 @@ def overview() -> str:
     """Return the help on everything, short."""
     from offhook.cli.verbs import VERBS
 
-    lines = ["offhook: a SIP softphone that programs drive", "", "usage: offhook VERB … [--json] [--socket PATH] [--help]   or: offhook --version"]
+    usage = ("usage: offhook VERB … [--json] [--socket PATH] [--help]", "       offhook --version")
+    lines = ["offhook: a SIP softphone that programs drive", "", *usage]
     for group in dict.fromkeys(verb.group for verb in VERBS.values()):
         lines += ["", f"{group}:"]
         lines += [f"  {verb.name:<12} {verb.summary}" for verb in VERBS.values() if verb.group == group]
