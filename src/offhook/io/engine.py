@@ -175,11 +175,15 @@ class Engine:
             self._later += envelopes
 
     def _flush(self) -> None:
-        """Tell every subscriber what was written down, in order."""
+        """Tell of what was written down, in order: the programs that read the journal first, our own subscribers later."""
         if not self._later:
             return
         envelopes, self._later = self._later, []
-        self.journal.announce()  # first: who waits for events has them before what else they bring about is done
+        self.journal.announce()
+        asyncio.get_running_loop().call_soon(self._tell_all, envelopes)
+
+    def _tell_all(self, envelopes: list[Envelope]) -> None:
+        """Tell the subscribers, a turn of the loop later: no program waits for the call history, say, to be written."""
         for envelope in envelopes:
             for callback in self._wanting(envelope.event):
                 self._tell(callback, envelope)
