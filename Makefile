@@ -42,10 +42,10 @@ run: $(NEEDED) ## start a phone with a practice exchange to call
 	@$(BIN)/python -m offhook.app $(ARGS)
 
 test: $(NEEDED) ## the fast suite: no network beyond loopback, no system packages
-	$(PYTEST) -q -n $(WORKERS) -m "not interop and not sound and not windows and not slow" $(ARGS)
+	$(PYTEST) -q -n $(WORKERS) -m "not interop and not sound and not windows and not slow and not lengthy" $(ARGS)
 
-slow: $(NEEDED) ## what takes longer: phones that are killed, hours of virtual time
-	$(PYTEST) -q -n $(WORKERS) -m "slow and not interop and not sound and not windows" $(ARGS)
+slow: $(NEEDED) ## what takes longer: sound in real time, phones that are killed, hours of virtual time
+	$(PYTEST) -q -n $(WORKERS) -m "(slow or lengthy) and not interop and not sound and not windows" $(ARGS)
 
 random: $(NEEDED) ## the tests that make up their own input, with five times as much of it
 	$(PYTEST) -q -n $(WORKERS) -m "hypothesis and not interop and not sound and not windows" --hypothesis-profile=ci $(ARGS)

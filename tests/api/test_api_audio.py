@@ -49,6 +49,7 @@ async def talk(phone: Softphone, peer: Peer) -> tuple[CallHandle, CallHandle]:
     return call, theirs
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("rate", [8000, 16000, 48000])
 async def test_what_one_program_says_the_other_hears(phone: Softphone, peer: Peer, rate: AudioRate) -> None:
     call, theirs = await talk(phone, peer)
@@ -79,6 +80,7 @@ async def test_clear_silences_at_once_and_says_what_was_not_played(phone: Softph
     await call.hangup()
 
 
+@pytest.mark.lengthy
 async def test_writing_waits_for_the_playing(phone: Softphone, peer: Peer) -> None:
     call, _theirs = await talk(phone, peer)
     async with call.open_audio(rate=8000) as audio:
@@ -105,6 +107,7 @@ async def test_after_the_call_nothing_is_said_any_more(phone: Softphone, peer: P
         await call.open_audio().write(b"")
 
 
+@pytest.mark.lengthy
 async def test_the_lines_on_the_socket(tmp_path: Path) -> None:
     async with own_phone() as peer, served_phone(tmp_path / "s") as (phone, _), asyncio.timeout(10):
         call, _theirs = await talk(phone, peer)

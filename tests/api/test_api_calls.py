@@ -97,6 +97,7 @@ async def test_hold_resume_and_mute_are_done_when_they_return(phone: Softphone, 
     assert not call.view.muted
 
 
+@pytest.mark.lengthy
 async def test_digits_are_read_from_the_first_key_on(phone: Softphone, peer: Peer) -> None:
     call, theirs = await talk(phone, peer)
     await theirs.dtmf("12#345", duration_ms=40, gap_ms=40)
@@ -110,6 +111,7 @@ async def test_digits_are_read_from_the_first_key_on(phone: Softphone, peer: Pee
     assert await call.digits.read(4) == ""
 
 
+@pytest.mark.lengthy
 async def test_a_cancelled_reading_leaves_its_digits_to_the_next(phone: Softphone, peer: Peer) -> None:
     call, theirs = await talk(phone, peer)
     reading = asyncio.create_task(call.digits.read(9, end="#"))
@@ -149,6 +151,7 @@ async def _until_ended(events: EventStream) -> AsyncIterator[Event]:
             return
 
 
+@pytest.mark.lengthy
 async def test_playing_is_waited_for_and_stopped(phone: Softphone, peer: Peer) -> None:
     call, _theirs = await talk(phone, peer)
     playback = await call.play(tone="440", duration_ms=100)
@@ -166,6 +169,7 @@ async def test_a_file_that_cannot_be_played_says_so(phone: Softphone, peer: Peer
         await playback.wait(timeout=5)
 
 
+@pytest.mark.lengthy
 async def test_a_recording_is_complete_when_stop_returns(phone: Softphone, peer: Peer, tmp_path: Path) -> None:
     call, theirs = await talk(phone, peer)
     recording = await call.record(tmp_path / "talk.wav")
@@ -219,6 +223,7 @@ async def test_a_call_that_is_refused(phone: Softphone, peer: Peer, status: int,
     assert caught.value.sip_status == status
 
 
+@pytest.mark.lengthy
 async def test_nobody_answers_within_the_ring_timeout(phone: Softphone, peer: Peer) -> None:
     call = await phone.dial(peer[1], ring_timeout=0.2)
     with pytest.raises(NoAnswer):
@@ -333,6 +338,7 @@ async def test_calls_that_ring_already_are_found(phone: Softphone, peer: Peer) -
     await call.wait_ended(timeout=5)
 
 
+@pytest.mark.lengthy
 async def test_a_wait_that_takes_too_long_leaves_the_call_alone(phone: Softphone, peer: Peer) -> None:
     call = await phone.dial(peer[1])
     with pytest.raises(TimeoutError):

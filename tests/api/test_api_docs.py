@@ -57,6 +57,7 @@ def test_the_page_names_what_exists() -> None:
         assert (Path(__file__).resolve().parents[2] / link).exists()
 
 
+@pytest.mark.lengthy
 async def test_a_first_call(exchange: Exchange) -> None:
     main = snippet("main")
     host, port = exchange.address
@@ -66,6 +67,7 @@ async def test_a_first_call(exchange: Exchange) -> None:
     assert (await main(account, "decline")).startswith("603")
 
 
+@pytest.mark.lengthy
 async def test_calls_that_come_in(phone: Softphone, peer: tuple[Softphone, str]) -> None:
     answering = asyncio.create_task(snippet("answer_one")(peer[0]))
     call = await phone.dial(peer[1])
@@ -84,6 +86,7 @@ async def test_events(phone: Softphone, peer: tuple[Softphone, str]) -> None:
     assert first[1] != second[1]
 
 
+@pytest.mark.lengthy
 async def test_sound(phone: Softphone, peer: tuple[Softphone, str]) -> None:
     call = await talk(phone, peer)
     assert await snippet("echo")(call, 10) >= 0

@@ -175,6 +175,7 @@ async def test_contacts_are_there_again_and_calls_show_them(tmp_path: Path, peer
 # --- its end ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.lengthy
 async def test_closing_ends_every_iterator_and_waiter(tmp_path: Path, peer: Peer) -> None:
     for made in (own_phone(), served_phone(tmp_path / "s")):
         before = asyncio.all_tasks()

@@ -56,6 +56,7 @@ def pair() -> Iterator[tuple[Softphone, Softphone]]:
         yield caller, callee
 
 
+@pytest.mark.lengthy
 def test_a_call(pair: tuple[Softphone, Softphone], tmp_path: Path) -> None:
     caller, callee = pair
     incoming = callee.incoming
@@ -166,6 +167,7 @@ def test_the_command_line_reads_none_of_it() -> None:
     assert offhook.Softphone is api.Softphone
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("module", ["app", "errors", "control.schema"])
 def test_what_is_no_part_of_the_interface_does_not_read_it(module: str) -> None:
     package, _, name = f"offhook.{module}".rpartition(".")

@@ -85,6 +85,7 @@ def test_what_cannot_be(phone: FakeBackend, tmp_path: Path, capsys: pytest.Captu
     assert not (tmp_path / "file").exists()
 
 
+@pytest.mark.lengthy
 def test_the_longest_capture_there_can_be(phone: FakeBackend, tmp_path: Path) -> None:
     assert phone.capture is not None
     phone.capture.packets *= MANY

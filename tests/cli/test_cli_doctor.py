@@ -89,6 +89,7 @@ def test_a_check_that_fails_does_not_take_the_others_with_it(capsys: pytest.Capt
 # --- the verb ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.lengthy
 def test_a_mistake_in_the_configuration_is_exit_code_1(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (home / "offhook.toml").write_text("[phone]\nmoon = 1\n")
     assert main(["doctor"]) == 1
@@ -110,6 +111,7 @@ def test_warnings_alone_are_no_failure(home: Path, capsys: pytest.CaptureFixture
     assert not any(item["advice"] == "" for item in found if item["level"] != "ok")
 
 
+@pytest.mark.lengthy
 def test_a_refused_account_of_a_running_phone(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (home / "offhook.toml").write_text(QUIET)
     backend = FakeBackend()

@@ -76,6 +76,7 @@ def test_all_is_well(case: Case, exchange: Address) -> None:
     assert found["password"].text == "accepted; no phone is registered with it now"
 
 
+@pytest.mark.lengthy
 def test_tls_is_tried_as_the_phone_would(case: Case, tmp_path: Path) -> None:
     ca, ports = str(tmp_path / "ca.pem"), dict[str, int]()
     impatient = replace(case, patience=0.5)  # for who does not speak TLS: nothing comes from there
@@ -289,6 +290,7 @@ def test_any_answer_shows_an_open_way(case: Case) -> None:
     assert "the way is open" in found["UDP"].text
 
 
+@pytest.mark.lengthy
 def test_a_service_that_is_not_sip(case: Case) -> None:
     case.patience = 0.2
     with sip_peer(lambda request, source: b"HTTP/1.1 400 Bad Request\r\n\r\n") as peer:
@@ -313,6 +315,7 @@ def test_an_answer_from_elsewhere_is_pointed_out(case: Case) -> None:
     assert found["source"].text == f"what was asked at {host_port(peer.address)} is answered from {elsewhere}"
 
 
+@pytest.mark.lengthy
 def test_a_connection_that_is_closed(case: Case) -> None:
     with tcp_peer(lambda connection: connection.recv(9999)) as address:
         found = look(case, account(address, transport="tcp"))
@@ -380,6 +383,7 @@ def test_a_router_between_is_seen_in_the_via(case: Case) -> None:
     assert 'set expires = 60, or transport = "tcp"' in found.advice
 
 
+@pytest.mark.lengthy
 def test_a_carriers_nat_and_changed_ports_are_named(case: Case) -> None:
     with sip_peer(seen_as("100.64.3.4", 0)) as peer:
         assert "the provider of this line has one more NAT" in look(case, account(peer.address))["NAT"].text

@@ -76,6 +76,7 @@ def test_devices_are_listed_and_opened(case: Case, monkeypatch: pytest.MonkeyPat
     assert "is broken (does not open: is broken)" in found["loudspeaker, others"].text
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize(("name", "text"), [
     ("held by another", "does not open: held by another"), ("mute", "opens, but no sound passes within 0.05 s"),
     ("hangs", "does not open within 0.1 s"),

@@ -138,6 +138,7 @@ def test_a_phone_says_what_it_is(case: Case) -> None:
     assert "start the phone again" in older.advice
 
 
+@pytest.mark.lengthy
 def test_a_phone_whose_sip_socket_is_deaf(case: Case) -> None:
     backend = FakeBackend()
     case.patience = 0.1
@@ -221,6 +222,7 @@ def stunned(host: str, port: int) -> UdpPeer:
     return UdpPeer(reply)
 
 
+@pytest.mark.lengthy
 def test_stun_shows_nat_or_none(case: Case) -> None:
     settings(case, "sip", host="127.0.0.1")
     with stunned("203.0.113.9", 4000) as peer:

@@ -87,6 +87,7 @@ def test_where_there_can_be_none_nobody_is_asked(hop: Hop) -> None:
     assert look_up_records(hop) is None
 
 
+@pytest.mark.lengthy
 def test_a_silent_name_server_is_told(names: NameServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("offhook.io.names.RECORDS_WITHIN", 0.3)
     names.silent = True

@@ -108,6 +108,7 @@ def test_a_password_is_given_where_it_is_wanted(case: Case) -> None:
     assert "a password is wanted and none is known" in found.text
 
 
+@pytest.mark.lengthy
 def test_nobody_answers(case: Case) -> None:
     with sip_peer(lambda request, source: None) as peer:
         case.patience = 0.2

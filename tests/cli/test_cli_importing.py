@@ -57,6 +57,7 @@ def test_a_dry_run_writes_nothing(home: Path, capsys: pytest.CaptureFixture[str]
     assert not (home / "home").exists()
 
 
+@pytest.mark.lengthy
 def test_without_a_phone_all_of_it_is_written(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = run(capsys, str(home / "MicroSIP"), "--json")
     assert (said["running"], said["imported"]["added"], said["accounts"], said["calls"]) == (False, 2, ["office"], 1)

@@ -36,6 +36,7 @@ def test_text(encoding: str, text: str, written: bytes) -> None:
     assert inner.getvalue() == written
 
 
+@pytest.mark.lengthy
 @given(st.text(st.characters()))
 def test_json_stays_json(text: str) -> None:
     made, inner = stream("cp1252")
@@ -51,6 +52,7 @@ def test_a_stream_of_another_kind_is_left_alone() -> None:
     assert kept.getvalue() == "✓"
 
 
+@pytest.mark.lengthy
 def test_the_command_line_prints_in_an_old_encoding() -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}
     done = subprocess.run([sys.executable, "-m", "offhook", "łódź"], env=environment, capture_output=True, check=False)

@@ -46,6 +46,7 @@ def test_until_the_call_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     ]  # fmt: skip
 
 
+@pytest.mark.lengthy
 def test_so_many_or_so_long_and_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with served(FakeBackend(), tmp_path / "s", ticking=LEVEL) as path:
         assert levels(path, "--count", "2", "--json") == 0

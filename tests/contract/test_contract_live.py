@@ -32,6 +32,7 @@ def dde(phone: LivePhone, text: str) -> str:
     return run_dde(phone.execute, text)
 
 
+@pytest.mark.lengthy
 async def test_a_poller_sees_0_1_2_3_2_4_0(pair: Pair) -> None:
     here, there = pair
     seen = [copydata(here, "STATUS")]
@@ -70,6 +71,7 @@ async def test_dial_is_refused_while_the_line_is_busy_or_the_number_bad(pair: Pa
     await there.event("call.ended")
 
 
+@pytest.mark.lengthy
 async def test_active_call_and_digits(pair: Pair) -> None:
     here, there = pair
     assert run_copydata(here.execute, 5, b"").lresult == 0

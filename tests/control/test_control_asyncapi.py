@@ -43,6 +43,7 @@ def test_every_reference_leads_somewhere() -> None:
         assert isinstance(place, dict)
 
 
+@pytest.mark.lengthy
 def test_it_is_json_and_every_payload_a_schema() -> None:
     assert json.loads(json.dumps(WHOLE)) == WHOLE
     for message in WHOLE["components"]["messages"]:

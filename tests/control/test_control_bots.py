@@ -96,6 +96,7 @@ def loud(sound: bytes) -> bytes:
     return b"".join(sound[at : at + 320] for at in range(0, len(sound), 320) if level_dbfs(sound[at : at + 320]) > -30)
 
 
+@pytest.mark.lengthy
 async def test_a_program_written_for_media_streams(pair: tuple[LivePhone, LivePhone]) -> None:
     here, there = pair
     done = asyncio.Event()
@@ -138,6 +139,7 @@ async def test_a_program_written_for_media_streams(pair: tuple[LivePhone, LivePh
     assert here.execute(ListAudioStreams()).value == ()
 
 
+@pytest.mark.lengthy
 async def test_both_tracks_are_told_apart(pair: tuple[LivePhone, LivePhone]) -> None:
     here, there = pair
     heard: dict[str, bytes] = {"inbound": b"", "outbound": b""}
@@ -162,6 +164,7 @@ async def test_both_tracks_are_told_apart(pair: tuple[LivePhone, LivePhone]) -> 
     assert here.status == 2
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("control", [False, True])
 async def test_a_program_for_pcm_may_do_what_it_was_given(pair: tuple[LivePhone, LivePhone], control: bool) -> None:
     here, there = pair

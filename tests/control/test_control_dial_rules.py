@@ -92,6 +92,7 @@ async def test_so_many_calls_at_once_for_each_token() -> None:
             gate.execute(Dial(to=there.uri), one)
 
 
+@pytest.mark.lengthy
 async def test_over_http_with_stable_codes(tmp_path: Path) -> None:
     async with live_phone() as here, live_phone() as there, serving(here.running, tmp_path) as served:
         token = served.tokens.create("crm", ["call", "read"], max_calls=1, allow=["*@127.0.0.1"])

@@ -19,6 +19,7 @@ from offhook.phone.events import EVENTS
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.lengthy
 def test_the_files_of_this_repository_are_up_to_date() -> None:
     assert old(REPOSITORY) == {}, "run  make docs"
 
@@ -65,6 +66,7 @@ class Page(html.parser.HTMLParser):
         assert self.open.pop() == tag
 
 
+@pytest.mark.lengthy
 def test_the_page_is_whole() -> None:
     page = Page()
     page.feed(http_page.page())
@@ -81,6 +83,7 @@ def test_the_page_is_whole() -> None:
     assert "http" not in http_page.script()
 
 
+@pytest.mark.lengthy
 def test_the_markdown_has_every_route() -> None:
     text = http_page.markdown()
     for route in ROUTES:

@@ -140,6 +140,7 @@ async def test_the_eight_occasions(
     assert not backend.said
 
 
+@pytest.mark.lengthy
 async def test_a_real_program_on_an_occasion(
     backend: FakeBackend, run: Callable[..., Running], log: Callable[[], list[list[str]]], tmp_path: Path
 ) -> None:

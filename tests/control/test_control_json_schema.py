@@ -67,6 +67,7 @@ def test_every_field_a_client_sends_is_explained() -> None:
             assert meaning(shape, name), f"{shape.__name__}.{name} has no line in control/fields.py"
 
 
+@pytest.mark.lengthy
 @given(command=st.sampled_from(COMMANDS), data=st.data())
 def test_what_the_schema_accepts_is_a_command(command: type[Command], data: st.DataObject) -> None:
     params = data.draw(examples(DEFS[command.__name__], DEFS))
@@ -74,6 +75,7 @@ def test_what_the_schema_accepts_is_a_command(command: type[Command], data: st.D
     assert type(command_from_json(command.operation, params)) is command
 
 
+@pytest.mark.lengthy
 @given(command=st.sampled_from(COMMANDS), data=st.data())
 def test_what_is_a_command_fits_the_schema_but_for_limits(command: type[Command], data: st.DataObject) -> None:
     params = data.draw(examples(DEFS[command.__name__], DEFS))
@@ -106,6 +108,7 @@ SAMPLE_EVENTS: tuple[Event, ...] = (
 )
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("event", SAMPLE_EVENTS, ids=lambda event: event.type)
 def test_events_fit(event: Event) -> None:
     whole = Draft202012Validator(document())
@@ -186,6 +189,7 @@ def answers_about_contacts(phone: VirtualPhone) -> Iterator[tuple[Command, c.Acc
         yield command, phone.execute(command)
 
 
+@pytest.mark.lengthy
 def test_answers_fit() -> None:
     seen, pending = set(), set()
     for command, accepted in answers():

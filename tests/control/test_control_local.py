@@ -259,6 +259,7 @@ async def test_a_client_may_vanish_in_the_middle(server: LocalServer, peer: Peer
     assert server.clients == 1
 
 
+@pytest.mark.lengthy
 async def test_a_slow_reader_is_let_go_and_comes_back_without_a_loss(
     server: LocalServer, peer: Peer, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:

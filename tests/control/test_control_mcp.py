@@ -126,6 +126,7 @@ def test_bad_arguments_of_the_event_tools(phone: PhoneTools, name: str, argument
     assert detail in found["detail"]
 
 
+@pytest.mark.lengthy
 def test_no_event_in_time_is_no_error(phone: PhoneTools) -> None:
     assert call(phone, "wait_event", timeout=0.3) == (True, {"event": None, "after": "t1-0"})
 

@@ -83,6 +83,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.lengthy
 @given(operation=st.sampled_from(list(OPERATIONS)), data=st.data())
 def test_any_json_is_a_command_or_an_invalid_argument(operation: str, data: st.DataObject) -> None:
     names = st.sampled_from([field.name for field in fields_of(OPERATIONS[operation])] or ["x"])

@@ -234,6 +234,7 @@ def test_pauses_double_up_to_a_limit() -> None:
     assert pause(3, 0.0) == 2.0
 
 
+@pytest.mark.lengthy
 async def test_an_hour_down_and_everything_comes_in_order(phone: Phone) -> None:
     phone.webhooks.create(URL)
     phone.receiver.behave = down
@@ -318,6 +319,7 @@ async def test_a_day_of_failure_disables_it(phone: Phone, behave: Callable[[dict
     assert len(phone.receiver.seen) == before
 
 
+@pytest.mark.lengthy
 async def test_failing_now_and_then_is_no_day_of_failure(phone: Phone) -> None:
     phone.webhooks.create(URL)
     for hour in range(60):
@@ -387,6 +389,7 @@ async def test_it_goes_on_after_a_restart(phone: Phone) -> None:
     assert len(phone.receiver.accepted) == 20
 
 
+@pytest.mark.lengthy
 async def test_only_what_was_held_back_is_found_again(phone: Phone) -> None:
     phone.webhooks.create(URL)
     phone.receiver.behave = lambda event: 500 if event["subject"].endswith("bad") else 200
@@ -405,6 +408,7 @@ async def test_only_what_was_held_back_is_found_again(phone: Phone) -> None:
         assert phone.receiver.ids(f"history/{subject}") == phone.ids(f"history/{subject}"), "in order, and each once"
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("bad", [False, True])
 async def test_over_several_runs_of_the_phone_with_a_journal_on_disk(backend: FakeBackend, tmp_path: Path, bad: bool) -> None:
     """Three runs; in the first two the receiver is down (or refuses one subject), in the third it works."""

@@ -91,6 +91,7 @@ def test_an_example_says_how_it_is_run_and_can_be(file: Path) -> None:
     assert 30 <= len(text.splitlines()) <= 100
 
 
+@pytest.mark.lengthy
 def test_dial(capsys: pytest.CaptureFixture[str]) -> None:
     with sync_pair() as (one, other):
         other.set_auto_answer("all")
@@ -106,6 +107,7 @@ def test_dial(capsys: pytest.CaptureFixture[str]) -> None:
     assert "nobody answers" in said
 
 
+@pytest.mark.lengthy
 async def test_answering_bot(phone: Softphone, peer: Peer, capsys: pytest.CaptureFixture[str]) -> None:
     far, uri = peer
     bot = asyncio.create_task(answering_bot.answer_all(far))
@@ -118,6 +120,7 @@ async def test_answering_bot(phone: Softphone, peer: Peer, capsys: pytest.Captur
     assert capsys.readouterr().out.count("heard 0.3 s") == 3
 
 
+@pytest.mark.lengthy
 async def test_media_streams_bot(phone: Softphone, peer: Peer, capsys: pytest.CaptureFixture[str]) -> None:
     far, uri = peer
     async with serve(lambda wire: media_streams_bot.Bot(wire).serve(), "127.0.0.1", 0) as server:
@@ -144,6 +147,7 @@ async def test_media_streams_bot(phone: Softphone, peer: Peer, capsys: pytest.Ca
     assert "the program ended it" in said
 
 
+@pytest.mark.lengthy
 async def test_ivr(phone: Softphone, peer: Peer) -> None:
     far, uri = peer
     call = await phone.dial(uri)
@@ -155,6 +159,7 @@ async def test_ivr(phone: Softphone, peer: Peer) -> None:
     assert await menu in ("1", "17")
 
 
+@pytest.mark.lengthy
 async def test_ivr_connects_with_the_operator(phone: Softphone, peer: Peer) -> None:
     far, uri = peer
     await phone.set_auto_answer("all")
@@ -170,6 +175,7 @@ async def test_ivr_connects_with_the_operator(phone: Softphone, peer: Peer) -> N
     await phone.hangup_all()
 
 
+@pytest.mark.lengthy
 async def test_csv_dialer(registered: Softphone, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "people.csv"
     file.write_text("name,number\nZoe,@@ 12\nAnna,busy\nBert,noanswer\nCarl,decline\nDora,ring-1\nEmil,noanswer\n")
@@ -186,6 +192,7 @@ async def test_csv_dialer(registered: Softphone, tmp_path: Path, capsys: pytest.
     assert await csv_dialer.reach(registered, [csv_dialer.Person("Anna", "busy")]) is None
 
 
+@pytest.mark.lengthy
 async def test_recorder(phone: Softphone, peer: Peer, tmp_path: Path) -> None:
     recording = asyncio.create_task(recorder.record_all(phone, tmp_path / "calls"))
     await peer[0].set_auto_answer("all")
@@ -201,6 +208,7 @@ async def test_recorder(phone: Softphone, peer: Peer, tmp_path: Path) -> None:
     assert len(list((tmp_path / "calls").glob("*.wav"))) == 2
 
 
+@pytest.mark.lengthy
 async def test_transfer(phone: Softphone, peer: Peer, capsys: pytest.CaptureFixture[str]) -> None:
     far, uri = peer
     call = await phone.dial(uri)
@@ -227,6 +235,7 @@ async def test_conference(registered: Softphone) -> None:
     assert not registered.calls
 
 
+@pytest.mark.lengthy
 async def test_voicemail(phone: Softphone, peer: Peer, tmp_path: Path) -> None:
     far, uri = peer
     call = await phone.dial(uri)

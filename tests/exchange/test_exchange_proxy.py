@@ -320,6 +320,7 @@ def test_a_stream_carries_messages_and_pings() -> None:
     assert sip.CloseFlow(flow) in list(iter(world.switch.poll, None))
 
 
+@pytest.mark.lengthy
 def test_hostile_packets_never_raise() -> None:
     world, _, _ = house("ring")
     chance = random.Random(5)

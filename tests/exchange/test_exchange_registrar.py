@@ -215,6 +215,7 @@ def test_a_broken_connection_takes_its_contacts_along() -> None:
     assert contacts(world) == []
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("loss", [0.0, 0.3])
 def test_endpoints_register_refresh_and_unregister(loss: float) -> None:
     world = World(loss)

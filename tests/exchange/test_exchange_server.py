@@ -184,6 +184,7 @@ class Notes(list[str]):
         return next(note for note in self if part in note)
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize(("line", "frequency"), [("tone", 440), ("tone-1000", 1000)])
 async def test_the_tone_lines_are_heard(line: str, frequency: int) -> None:
     async with exchange_running() as exchange, phones(exchange, "1001") as (phone,):
@@ -192,6 +193,7 @@ async def test_the_tone_lines_are_heard(line: str, frequency: int) -> None:
         await phone.hang_up()
 
 
+@pytest.mark.lengthy
 async def test_music_is_heard() -> None:
     async with exchange_running() as exchange, phones(exchange, "1001") as (phone,):
         await phone.call("music")
@@ -210,6 +212,7 @@ async def test_echo_sends_back_what_it_hears() -> None:
         await phone.hang_up()
 
 
+@pytest.mark.lengthy
 async def test_the_keypad_is_heard() -> None:
     notes = Notes()
     async with exchange_running(notes) as exchange, phones(exchange, "1001") as (phone,):
@@ -224,6 +227,7 @@ async def test_the_keypad_is_heard() -> None:
         await phone.hang_up()
 
 
+@pytest.mark.lengthy
 async def test_the_recorder_leaves_a_file(tmp_path: Path) -> None:
     notes = Notes()
     async with exchange_running(notes, str(tmp_path / "kept")) as exchange, phones(exchange, "1001") as (phone,):
@@ -236,6 +240,7 @@ async def test_the_recorder_leaves_a_file(tmp_path: Path) -> None:
     assert read_wav(file).duration_ms >= 200
 
 
+@pytest.mark.lengthy
 async def test_the_conference_lets_two_callers_hear_each_other() -> None:
     async with exchange_running() as exchange, phones(exchange, "1001", "1002") as (first, second):
         await first.call("conference")
@@ -287,6 +292,7 @@ async def test_a_registered_phone_is_called_and_hears_the_caller_hang_up() -> No
         await callee.wait_for(sip.SessionEnded)
 
 
+@pytest.mark.lengthy
 async def test_callback_calls_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "CALLBACK_TALK", 0.1)
     monkeypatch.setattr(lines, "CALLBACK_PAUSE", 0.1)

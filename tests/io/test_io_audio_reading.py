@@ -197,6 +197,7 @@ def test_what_is_no_sound_file(tmp_path: Path, head: bytes) -> None:
     assert failure(path)
 
 
+@pytest.mark.lengthy
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(["FLAC", "MP3", "OGG"]), st.data())
 def test_damage_is_survived(tmp_path_factory: pytest.TempPathFactory, kind: str, data: st.DataObject) -> None:

@@ -7,6 +7,7 @@ import threading
 from array import array
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,6 +36,7 @@ def test_ring_holds_the_latest_second(pieces: list[int], at: int, wanted: int) -
     assert values(ring.read(at, wanted)) == expected
 
 
+@pytest.mark.lengthy
 def test_ring_under_two_threads() -> None:
     ring = Ring(RATE)
     wrong: list[int] = []

@@ -113,6 +113,7 @@ def heard(path: Path, rate: int) -> bytes:
     raise AssertionError("no end")
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("rate", [8_000, 16_000, 48_000])
 @pytest.mark.parametrize("form", ["wav", *ENCODED])
 def test_every_format_at_every_rate(tmp_path: Path, form: RecordingFormat, rate: int) -> None:

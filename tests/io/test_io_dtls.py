@@ -73,6 +73,7 @@ def test_the_wrong_certificate_is_no_success() -> None:
         assert "fingerprint" in failed.failure
 
 
+@pytest.mark.lengthy
 @given(rubbish=st.lists(st.binary(max_size=300), max_size=20), head=st.booleans())
 def test_rubbish_in_between_is_passed_over(rubbish: list[bytes], head: bool) -> None:
     client, server = pair()

@@ -28,6 +28,7 @@ def test_an_envelope_as_json() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.lengthy
 @given(st.from_regex(r"[0-9a-z]{1,8}", fullmatch=True), st.integers(0, 10**15))
 def test_a_cursor_reads_what_it_prints(epoch: str, seq: int) -> None:
     assert Cursor.parse(str(Cursor(epoch, seq))) == Cursor(epoch, seq)

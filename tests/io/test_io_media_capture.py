@@ -103,6 +103,7 @@ def far(request: pytest.FixtureRequest) -> Iterator[Far]:
     made.close()
 
 
+@pytest.mark.lengthy
 def test_every_packet_of_both_ports_and_ways_is_captured(far: Far) -> None:
     before = time.time()
     far.capture()
@@ -129,6 +130,7 @@ def test_every_packet_of_both_ports_and_ways_is_captured(far: Far) -> None:
     assert [kept[0] for kept in far.packets] == sorted(kept[0] for kept in far.packets)
 
 
+@pytest.mark.lengthy
 def test_it_ends_with_its_size_and_with_the_stream(far: Far) -> None:
     room = 10 * (172 + AROUND)
     far.capture(room)
@@ -145,11 +147,13 @@ def test_it_ends_with_its_size_and_with_the_stream(far: Far) -> None:
     assert b"\x81\xcb" in far.packets[-1][4]
 
 
+@pytest.mark.lengthy
 def test_a_stream_that_is_not_there(far: Far) -> None:
     far.host.send(CaptureStream("x", 1000), EndCapture("x"), EndCapture("c"))
     assert far.until(CaptureEnded) == [CaptureEnded("x", "engine failed", 0, 0)]
 
 
+@pytest.mark.lengthy
 def test_keys_are_told_only_to_who_asks_and_open_what_was_captured(far: Far) -> None:
     far.configure(KEYS)
     far.capture()

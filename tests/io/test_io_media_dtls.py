@@ -63,6 +63,7 @@ def config(remote: tuple[str, int], shown: bytes, own: bytes, role: str, mux: bo
     ))  # fmt: skip
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("mux", [True, False])
 async def test_a_far_end_that_answers_from_another_address_is_found(mux: bool) -> None:
     with hosts() as (here, there):

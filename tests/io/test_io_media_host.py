@@ -106,6 +106,7 @@ def listener(request: pytest.FixtureRequest) -> Iterator[Listener]:
     made.host.close()
 
 
+@pytest.mark.lengthy
 def test_tone_and_digits_over_real_sockets(listener: Listener, tmp_path: Path) -> None:
     listener.call()
     path = tmp_path / "heard.wav"
@@ -134,6 +135,7 @@ def test_tone_and_digits_over_real_sockets(listener: Listener, tmp_path: Path) -
     assert len(crossings) == pytest.approx(100, abs=10)  # 200 ms of 500 Hz
 
 
+@pytest.mark.lengthy
 @pytest.mark.plain
 def test_a_late_loop_records_what_came_before_a_recording_was_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -163,6 +165,7 @@ def test_a_late_loop_records_what_came_before_a_recording_was_stopped(
     listener.host.close()
 
 
+@pytest.mark.lengthy
 def test_close_leaves_nothing_behind(listener: Listener) -> None:
     listener.call()
     listener.wait(StreamResumed)
@@ -181,6 +184,7 @@ def test_close_leaves_nothing_behind(listener: Listener) -> None:
     listener.host.send(ListDevices())  # after the end: dropped
 
 
+@pytest.mark.lengthy
 def test_what_cannot_be_opened_is_told(listener: Listener) -> None:
     listener.host.send(OpenStream("x", 2, "x@test"))
     assert listener.wait(StreamFailed) == StreamFailed("x", "port 2 is not ready")
@@ -192,6 +196,7 @@ def test_what_cannot_be_opened_is_told(listener: Listener) -> None:
     assert listener.wait(StreamFailed) == StreamFailed("y", "already open")
 
 
+@pytest.mark.lengthy
 def test_devices_without_a_sound_card(listener: Listener) -> None:
     listener.host.send(ListDevices())
     assert [(device.id, device.kind) for device in listener.wait(DevicesListed).devices] == [
@@ -199,6 +204,7 @@ def test_devices_without_a_sound_card(listener: Listener) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.lengthy
 def test_a_file_that_is_not_there(listener: Listener) -> None:
     listener.call()
     listener.host.send(StartPlayback("a", "p", "file", path="/nowhere/at/all.wav"))
@@ -225,6 +231,7 @@ def test_a_worker_that_dies_is_replaced() -> None:
         listener.host.close()
 
 
+@pytest.mark.lengthy
 @pytest.mark.plain
 def test_a_loop_that_breaks_is_replaced(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     listener = Listener("thread")
@@ -246,6 +253,7 @@ def test_a_loop_that_breaks_is_replaced(monkeypatch: pytest.MonkeyPatch, capsys:
         listener.host.close()
 
 
+@pytest.mark.lengthy
 def test_the_worker_ends_with_its_parent() -> None:
     worker = subprocess.Popen(
         [sys.executable, "-m", "offhook.io.media_worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -263,12 +271,14 @@ def test_the_worker_ends_with_its_parent() -> None:
         assert worker.wait(5.0) == 0
 
 
+@pytest.mark.lengthy
 def test_the_worker_is_light() -> None:
     check = "import offhook.io.media_worker, sys; print([m for m in ('asyncio', 'numpy', 'sqlite3') if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
 
 
+@pytest.mark.lengthy
 def test_the_libraries_of_configured_codecs_are_read_before_there_is_a_call() -> None:
     """Each reads its library when one is first made, which in a call would be heard."""
     check = (
@@ -315,6 +325,7 @@ def test_closing_what_never_started() -> None:
     MediaHost(options=OPTIONS).close()
 
 
+@pytest.mark.lengthy
 def test_long_packets_are_read_whole(listener: Listener) -> None:
     port = listener.ports.pop()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as far:
@@ -332,6 +343,7 @@ def test_long_packets_are_read_whole(listener: Listener) -> None:
     assert stats.bytes_received == 640 * stats.packets_received
 
 
+@pytest.mark.lengthy
 def test_a_far_end_that_closes_its_port_and_comes_back(listener: Listener) -> None:
     port = listener.ports.pop()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as far:

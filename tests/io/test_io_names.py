@@ -97,6 +97,7 @@ async def test_an_unknown_name_says_so() -> None:
         assert "no.such.test" in answer.reason
 
 
+@pytest.mark.lengthy
 async def test_a_silent_name_server_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("offhook.io.names.RECORDS_WITHIN", 0.1)
     async with name_server(RECORDS) as server:

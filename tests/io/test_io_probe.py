@@ -93,6 +93,7 @@ def test_a_closed_port_refuses(transport: TransportName, kind: socket.SocketKind
     assert reply.response is None
 
 
+@pytest.mark.lengthy
 def test_silence_is_silence() -> None:
     with UdpPeer(lambda data, source: None) as peer, Probe("udp", peer.address, patience=0.1) as probe:
         assert probe.ask(options).how == "silent"
@@ -101,6 +102,7 @@ def test_silence_is_silence() -> None:
         assert probe.ask(lambda local: options(local, "tcp")).how == "silent"
 
 
+@pytest.mark.lengthy
 def test_nonsense_is_garbled_on_both_transports() -> None:
     with UdpPeer(lambda data, source: b"HTTP/1.1 400 Bad\r\n\r\n") as peer, Probe("udp", peer.address, patience=0.1) as probe:
         reply = probe.ask(options)
@@ -110,6 +112,7 @@ def test_nonsense_is_garbled_on_both_transports() -> None:
         assert probe.ask(lambda local: options(local, "tcp")).how == "garbled"
 
 
+@pytest.mark.lengthy
 def test_a_connection_may_answer_or_be_closed() -> None:
     def serve(connection: socket.socket) -> None:
         request = parse_message(connection.recv(9999))
@@ -167,6 +170,7 @@ def test_a_stun_server_may_say_nothing_useful(answer: bytes, detail: str) -> Non
     assert detail in seen.detail
 
 
+@pytest.mark.lengthy
 @SILENT
 def test_a_stun_server_may_not_be_there() -> None:
     assert ask_stun(closed_port(socket.SOCK_DGRAM), TRANSACTION).how == "refused"

@@ -90,6 +90,7 @@ def test_what_cannot_be_started_is_an_outcome(programs: Programs, ends: Ends, ar
 DEAF = "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
 
 
+@pytest.mark.lengthy
 def test_one_that_hangs_is_ended_with_its_children(programs: Programs, ends: Ends) -> None:
     began = time.monotonic()
     # The child writes into the parent's own output: it is read to its end only when the child is gone, too.
@@ -110,6 +111,7 @@ def test_a_flood_of_output_is_cut(programs: Programs, ends: Ends) -> None:
     assert (outcome.status, len(outcome.output), len(outcome.complaint)) == (0, 4096, MAX_COMPLAINT)
 
 
+@pytest.mark.lengthy
 def test_a_child_left_behind_does_not_hold_it_up(programs: Programs, ends: Ends) -> None:
     child = "[sys.executable, '-I', '-S', '-c', 'import time; time.sleep(60)']"
     script = f"import subprocess, sys; print(subprocess.Popen({child}).pid)"
@@ -148,6 +150,7 @@ def test_they_start_in_order(ends: Ends, tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text().split() == [str(number) for number in range(4)]
 
 
+@pytest.mark.lengthy
 def test_closing_ends_what_does_not_end(ends: Ends) -> None:
     programs = Programs(at_once=1, waiting=50)
     programs.start(lambda: python("import time; time.sleep(60)"), ends)

@@ -203,6 +203,7 @@ async def test_a_file_that_is_still_read_is_deleted_when_it_no_longer_is(
     assert not left_in(folder)
 
 
+@pytest.mark.lengthy
 async def test_the_far_end_hears_it(folder: Path, tone_440: bytes) -> None:
     async with live_phone() as here, live_phone() as there, server(says("200 OK", tone_440)) as (url, _):
         await connect(here, there)

@@ -31,6 +31,7 @@ def invite(call_id: str, size: int = 0) -> bytes:
     return message(call_id, more=b"X: " + b"x" * size + b"\r\n").replace(b"BYE", b"INVITE", 1)
 
 
+@pytest.mark.lengthy
 def test_the_oldest_calls_go_first() -> None:
     trace = Trace()
     for number in range(MAX_MESSAGES + 10):
@@ -43,6 +44,7 @@ def test_the_oldest_calls_go_first() -> None:
     assert not trace.about(f"c{MAX_MESSAGES - 30}", 0.0)
 
 
+@pytest.mark.lengthy
 def test_a_running_call_is_kept_however_many_come_and_go() -> None:
     trace = Trace()
     trace.note(1.0, False, FLOW, invite("long"))
@@ -58,6 +60,7 @@ def test_a_running_call_is_kept_however_many_come_and_go() -> None:
     assert not trace.about("long", 0.0), "it is over"
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("end", [b"BYE sip:x SIP/2.0", b"CANCEL sip:x SIP/2.0", b"SIP/2.0 486 Busy Here", b"SIP/2.0 302 Moved"])
 def test_what_ends_a_call(end: bytes) -> None:
     trace = Trace()

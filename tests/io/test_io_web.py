@@ -108,6 +108,7 @@ async def test_what_is_no_answer(behave: Behaviour, reason: str) -> None:
             await post(url, {}, b"x", within=5, keep=100)
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("behave", [hangs, drips])
 async def test_there_is_one_time_limit_for_everything(behave: Behaviour) -> None:
     async with server(behave) as (url, _):

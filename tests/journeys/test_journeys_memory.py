@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 
+import pytest
+
 from offhook.phone import commands as c
 from offhook.sip.answering import Answering
 from offhook.testing.phones import over, settle, talk, two_phones
@@ -14,6 +16,7 @@ def sessions() -> int:
     return sum(isinstance(each, Answering) for each in gc.get_objects())
 
 
+@pytest.mark.lengthy
 def test_an_answered_call_needs_no_collector_to_be_forgotten() -> None:
     alice, bob = two_phones(Wire())
     gc.collect()

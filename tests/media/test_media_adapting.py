@@ -103,6 +103,7 @@ def test_where_packets_are_lost_the_next_one_is_waited_for() -> None:
     assert used.buffer.missing == used.totals()[1]
 
 
+@pytest.mark.lengthy
 def test_where_runs_of_packets_are_lost_what_is_behind_them_is_waited_for() -> None:
     sent, used = packets(tone(20.0, hz=310.0)), receiver()
     lost = {place + row for place in range(200, 900, 60) for row in range(3)}
@@ -115,6 +116,7 @@ def test_where_runs_of_packets_are_lost_what_is_behind_them_is_waited_for() -> N
     assert min(levels) > 0.8 * 9000 / math.sqrt(2), "a gap of 60 ms that is filled from its beginning only is quiet at its end"
 
 
+@pytest.mark.lengthy
 def test_single_losses_are_no_runs() -> None:
     sent, used = packets(talk(20.0)), receiver()
     arrivals = [each for each in BadNetwork().arrivals(len(sent)) if each[1] % 30]
@@ -123,6 +125,7 @@ def test_single_losses_are_no_runs() -> None:
     assert max(delays[200:-30]) < 50.0
 
 
+@pytest.mark.lengthy
 @pytest.mark.skipif(bool(lacking("G722")), reason=lacking("G722") or "here")
 def test_g722_is_told_once_of_each_gap() -> None:
     sent, used, g722, told = packets(tone(6.0, 16000), "G722"), receiver(), codec("G722"), list[int]()
@@ -134,6 +137,7 @@ def test_g722_is_told_once_of_each_gap() -> None:
     assert told == [5 * 640] * 3, "three frames that were heard, and two"
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("name", ["PCMU", "L16/16000"])
 def test_a_tone_has_no_seam_while_the_delay_is_changed(name: str) -> None:
     rate = codec(name).rate
@@ -149,6 +153,7 @@ def test_a_tone_has_no_seam_while_the_delay_is_changed(name: str) -> None:
         assert min(max(block) for block in blocks) > 8000
 
 
+@pytest.mark.lengthy
 def test_a_marked_pause_is_no_loss_and_no_reason_to_wait() -> None:
     sent = packets(tone(10.0))
     used = receiver()

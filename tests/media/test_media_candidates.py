@@ -22,6 +22,7 @@ candidates = st.builds(
 )  # fmt: skip
 
 
+@pytest.mark.lengthy
 @given(candidates)
 def test_what_is_printed_is_read(candidate: Candidate) -> None:
     assert parse_candidate(print_candidate(candidate)) == candidate

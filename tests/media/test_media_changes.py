@@ -55,6 +55,7 @@ def change(pair: Pair, name: str, *, answer_after: float = 0.1) -> None:
     pair.configure(0, **speaking(name))
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("weather", [Weather(), Weather(delay=0.05, jitter=0.06)], ids=["calm", "rough"])
 @pytest.mark.parametrize("names", [("PCMU", "OPUS", "G722"), ("G722", "PCMU", "L16/48000"), ("OPUS", "PCMA", "OPUS")])
 def test_a_tone_goes_on_over_changes_of_codec(names: tuple[str, ...], weather: Weather) -> None:
@@ -108,6 +109,7 @@ def test_lost_packets_about_the_change_are_concealed() -> None:
     assert ears.longest_gap_ms(b"".join(pair.studios[1].recorders["/rec"].far[50:]), below_db=12.0) <= 40
 
 
+@pytest.mark.lengthy
 def test_who_hears_a_call_goes_on_hearing_it_at_the_new_rate() -> None:
     """A program, a detector, the other member of a conference, and a tap."""
     pair = Pair(**speaking("PCMU"))

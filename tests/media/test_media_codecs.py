@@ -142,6 +142,7 @@ def test_any_libopus_will_do(place: int, monkeypatch: pytest.MonkeyPatch) -> Non
 # --- Opus ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.lengthy
 def test_a_lost_frame_comes_back_from_the_packet_after_it() -> None:
     out, back = chosen("OPUS/16000", "useinbandfec=1"), chosen("OPUS/16000")
     assert isinstance(out, Opus)
@@ -180,6 +181,7 @@ def test_without_the_far_ends_wish_there_are_no_copies() -> None:
     assert not any(has_copy(out.encode(frame)) for frame in audio)
 
 
+@pytest.mark.lengthy
 def test_heavy_loss_makes_packets_smaller() -> None:
     out = chosen("OPUS")
     assert isinstance(out, Opus)
@@ -227,6 +229,7 @@ def test_no_more_is_sent_than_the_far_end_plays(fmtp: str, rate: int) -> None:
     assert chosen("OPUS", fmtp).rate == rate
 
 
+@pytest.mark.lengthy
 def test_the_far_ends_bitrate_is_a_limit() -> None:
     audio = frames(voice(1000, 48000), 48000)
     sizes = {}
@@ -236,6 +239,7 @@ def test_the_far_ends_bitrate_is_a_limit() -> None:
     assert sizes["maxaveragebitrate=1"] < sizes["maxaveragebitrate=16000"] < sizes[""] == sizes["maxaveragebitrate=510000"]
 
 
+@pytest.mark.lengthy
 def test_constant_bitrate() -> None:
     out = chosen("OPUS", "cbr=1")
     assert len({len(out.encode(frame)) for frame in frames(voice(1000, 48000), 48000)}) == 1
@@ -369,6 +373,7 @@ def test_amr_asks_for_slower_modes_while_much_is_lost(name: str) -> None:
     assert asked == [15, 2, 0, 0, 0, 2, 15, 15]
 
 
+@pytest.mark.lengthy
 def test_two_phones_with_amr_slow_down_on_a_bad_line_and_come_back() -> None:
     """What side 0 loses makes it ask; side 1 obeys in what it sends, and only that."""
     pair = Pair(Weather(loss=0.15), **speaking("AMR"))
@@ -391,6 +396,7 @@ def speaking(name: str, number: int = 111, **more: Any) -> dict[str, Any]:
             "clock_rate": kind_of(name).format[1], **more}  # fmt: skip
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("name", ["G722", "OPUS", "OPUS/16000"])
 @pytest.mark.parametrize("weather", [Weather(), Weather(loss=0.03, double=0.1, jitter=0.04)])
 def test_a_call(name: str, weather: Weather) -> None:
@@ -447,6 +453,7 @@ def test_copies_are_sent_once_the_far_end_tells_of_loss_and_heard_when_packets_a
     assert all(len(pcm) == 640 for report in pair.of(1, AudioFrames) for _, _, pcm, _ in report.frames)
 
 
+@pytest.mark.lengthy
 def test_silence_that_is_not_sent_is_no_loss() -> None:
     pair = Pair(**speaking("OPUS", fmtp="usedtx=1"))
     pair.do(1, StartRecording("c", "/rec", "/rec", "stereo"))
@@ -459,6 +466,7 @@ def test_silence_that_is_not_sent_is_no_loss() -> None:
     assert headers[-1][1] & 0x80, "the first packet after a pause has the marker"
 
 
+@pytest.mark.lengthy
 def test_garbage_in_a_call_is_counted() -> None:
     pair = Pair(direction="recvonly")
     pair.configure(1, **speaking("OPUS"))

@@ -247,6 +247,7 @@ def test_what_is_ahead_goes_on_with_what_was_heard_and_is_not_told_within_a_gap(
     assert concealer.ahead(b"") == b""
 
 
+@pytest.mark.lengthy
 @given(st.lists(st.sampled_from(("good", "lost", "bridge")), max_size=40), st.integers(0, 2**32), st.sampled_from(OTHER_RATES))
 def test_whatever_is_lost_there_is_a_frame(fates: list[str], seed: int, rate: int) -> None:
     chance = random.Random(seed)

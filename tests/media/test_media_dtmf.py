@@ -68,6 +68,7 @@ LONG = 10_000
 """Milliseconds of a key: more than one segment on a clock of 8 kHz (8.2 s each), eight on one of 48 kHz (1.4 s)."""
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize(
     ("name", "clock", "events"), [("PCMU", 8000, 8000), ("OPUS", 48_000, 48_000), ("OPUS", 48_000, 8000)]
 )
@@ -107,6 +108,7 @@ def test_digits_arrive_as_sent(loss: float) -> None:
         assert pair.of(0, DigitsDone) == [DigitsDone("c", "r1")]
 
 
+@pytest.mark.lengthy
 @given(st.text(DIGITS, min_size=1, max_size=6), st.integers(2, 12), st.integers(3, 8), st.integers(0, 1000))
 def test_any_digits_of_any_length(digits: str, long: int, gap: int, seed: int) -> None:
     pair = Pair(Weather(double=0.2, jitter=0.015), seed)

@@ -193,6 +193,7 @@ def test_both_components_get_their_way() -> None:
     assert alice.agent.selected[2].address[1] != alice.agent.selected[1].address[1]
 
 
+@pytest.mark.lengthy
 @given(
     one=st.sampled_from(KINDS[:3]), other=st.sampled_from(KINDS[:3]), loss=st.floats(0, 0.3), seed=st.integers(0, 10_000),
     after=st.floats(0, 1.0),
@@ -240,6 +241,7 @@ def test_no_way_is_a_failure_in_time() -> None:
     assert alice.agent.failure == bob.agent.failure == "no way to the far end was found (ICE)"
 
 
+@pytest.mark.lengthy
 def test_consent_is_renewed_and_its_loss_noticed() -> None:
     net, alice, bob = two()
     begin(net, alice, bob)
@@ -328,6 +330,7 @@ def test_an_answer_from_elsewhere_is_no_success() -> None:
     assert alice.agent.way(1) is None
 
 
+@pytest.mark.lengthy
 @given(st.lists(st.binary(max_size=120), max_size=30))
 def test_rubbish_has_no_effect(rubbish: list[bytes]) -> None:
     net, alice, bob = two()

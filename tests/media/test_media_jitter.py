@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from array import array
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -151,6 +152,7 @@ def test_speech_is_shortened_too_when_there_is_no_silence() -> None:
     assert buffer.stretched + buffer.shrunk > 5
 
 
+@pytest.mark.lengthy
 def test_a_far_clock_that_runs_fast_or_slow_is_followed() -> None:
     for rate in (0.999, 1.001):
         buffer = new_buffer()
@@ -193,6 +195,7 @@ def test_a_sender_that_stood_still_and_goes_on_where_it_was() -> None:
     assert buffer.jitter_ms < 1
 
 
+@pytest.mark.lengthy
 def test_a_flood_is_bounded() -> None:
     buffer = new_buffer()
     feeder = Feeder(buffer)
@@ -201,6 +204,7 @@ def test_a_flood_is_bounded() -> None:
     assert len(buffer) <= MAX_FRAMES
 
 
+@pytest.mark.lengthy
 @settings(max_examples=settings().max_examples, deadline=None)
 @given(
     st.lists(
@@ -220,6 +224,7 @@ def test_whatever_comes_frames_are_whole_and_bounded(packets: list[tuple[float, 
         assert 1000 * MIN_TARGET_S <= buffer.target_ms <= 1000 * MAX_TARGET_S
 
 
+@pytest.mark.lengthy
 @settings(max_examples=settings().max_examples, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(0, 60), st.floats(0, 0.2))
 def test_no_frame_plays_out_of_order_or_twice_unless_time_is_stretched(seed: int, jitter: float, loss: float) -> None:

@@ -69,6 +69,7 @@ class Talk(Pair):
         return b"".join(pcm for _, pcm, _ in self.frames(side, audio))
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("rate", RATES)
 def test_a_tone_arrives_at_its_frequency_and_level(rate: AudioRate) -> None:
     talk = Talk()
@@ -84,6 +85,7 @@ def test_a_tone_arrives_at_its_frequency_and_level(rate: AudioRate) -> None:
     assert ears.level_dbfs(middle) == pytest.approx(LEVEL, abs=0.2)
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("rate", [16000, 24000, 48000])
 def test_a_written_tone_has_no_images(rate: AudioRate) -> None:
     """What leaves the far end's filter carries G.711's noise, some -38 dB in all; an image would be one strong line in it."""
@@ -225,6 +227,7 @@ def test_a_flood_of_marks_is_bounded() -> None:
     assert talk.of(0, AudioOverrun) == [AudioOverrun("c", "mouth", "speak", 0, 44)]
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("rate", RATES)
 def test_bytes_may_be_cut_anywhere(rate: AudioRate) -> None:
     talk = Talk()
@@ -447,6 +450,7 @@ STEPS = st.one_of(
 )
 
 
+@pytest.mark.lengthy
 @given(st.sampled_from(RATES), st.lists(STEPS, max_size=60))
 def test_whatever_a_program_does_the_books_balance(rate: AudioRate, steps: list[tuple[str, int]]) -> None:
     said: list[MediaReport] = []

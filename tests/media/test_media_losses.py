@@ -60,6 +60,7 @@ def test_losses_are_as_defined(heard: list[bool]) -> None:
     assert follow(heard).bursts(len(heard)) == by_definition(heard)
 
 
+@pytest.mark.lengthy
 @given(st.lists(st.integers(0, 5).map(bool), min_size=1, max_size=100), st.randoms(use_true_random=False))
 def test_who_comes_in_the_end_was_not_lost(heard: list[bool], random: Random) -> None:
     losses = follow(heard)
@@ -71,6 +72,7 @@ def test_who_comes_in_the_end_was_not_lost(heard: list[bool], random: Random) ->
     assert losses.bursts(len(heard)) == by_definition(heard)
 
 
+@pytest.mark.lengthy
 @given(st.lists(st.integers(0, 5).map(bool), min_size=1, max_size=100), st.data())
 def test_who_comes_too_late_is_not_heard(heard: list[bool], data: st.DataObject) -> None:
     losses = follow(heard)

@@ -125,6 +125,7 @@ def test_keys_that_are_none_fail_the_stream_and_nothing_leaves_in_the_clear() ->
     assert [report.reason for report in pair.of(0, StreamFailed)] == ["no SRTP with ROT13: 'ROT13'"]
 
 
+@pytest.mark.lengthy
 @given(rubbish=st.lists(st.tuples(st.sampled_from([4000, 4001]), st.binary(max_size=1600)), max_size=40))
 @settings(max_examples=2 * settings().max_examples)
 def test_rubbish_is_counted_and_nothing_else(rubbish: list[tuple[int, bytes]]) -> None:

@@ -85,6 +85,7 @@ def test_rtcp_on_the_port_of_rtp_needs_one_handshake_only() -> None:
     assert pair.statistics(0).rtt_ms is not None
 
 
+@pytest.mark.lengthy
 @pytest.mark.plain
 def test_a_far_end_that_agrees_on_keys_for_rtp_alone_is_heard_all_the_same() -> None:
     pair = Shaken(mux=False)

@@ -110,6 +110,7 @@ def test_digits_go_out_in_a_pause() -> None:
     assert [report.digit for report in pair.reports[1] if hasattr(report, "digit")] == ["1", "2"]
 
 
+@pytest.mark.lengthy
 def test_the_far_ends_pause_is_heard_at_its_level_until_it_speaks_again() -> None:
     pair = Pair(direction="recvonly")
     pair.configure(1)

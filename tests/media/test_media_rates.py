@@ -137,6 +137,7 @@ def test_full_scale_is_clipped_and_does_not_wrap(rate_in: int, rate_out: int, ma
     assert max(abs(one - other) for one, other in zip(heard, expected, strict=True)) <= 16
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("other", [8000, 16000, 48000])
 def test_rates_of_other_families_work_too(other: int, make: Callable[[int, int], Filter]) -> None:
     for rate_in, rate_out in ((44100, other), (other, 44100)):

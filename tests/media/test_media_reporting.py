@@ -43,6 +43,7 @@ def test_a_good_call_is_rated_well_by_both() -> None:
         assert last.remote_packets_lost == 0
 
 
+@pytest.mark.lengthy
 def test_both_ends_agree_on_what_each_hears() -> None:
     pair = Pair(Weather(loss=0.05, delay=0.04))
     pair.run(60)
@@ -54,6 +55,7 @@ def test_both_ends_agree_on_what_each_hears() -> None:
     assert not metrics(pair, 0)
 
 
+@pytest.mark.lengthy
 def test_who_asks_is_told_more() -> None:
     pair = Pair(Weather(loss=0.05, delay=0.04), extended_reports=BOTH)
     pair.run(60)
@@ -71,6 +73,7 @@ def test_who_asks_is_told_more() -> None:
     assert told.buffer_limit_ms == 200
 
 
+@pytest.mark.lengthy
 def test_who_only_listens_knows_the_round_trip_nevertheless() -> None:
     pair = Pair(Weather(delay=0.05), extended_reports=BOTH)
     pair.configure(0, direction="recvonly", extended_reports=BOTH)
@@ -85,6 +88,7 @@ def test_who_only_listens_knows_the_round_trip_nevertheless() -> None:
     assert figures(without, 0).rtt_ms is None
 
 
+@pytest.mark.lengthy
 def test_losses_in_a_row_are_a_burst_and_worse_than_single_ones() -> None:
     def lossy(gap: bool) -> StreamStats:
         pair, chance = Pair(), random.Random(3)
@@ -112,6 +116,7 @@ def test_losses_in_a_row_are_a_burst_and_worse_than_single_ones() -> None:
     assert together.mos_listening < apart.mos_listening
 
 
+@pytest.mark.lengthy
 def test_what_comes_too_late_was_not_heard() -> None:
     pair = Pair(Weather(jitter=0.4))
     pair.run(40)

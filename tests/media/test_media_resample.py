@@ -25,6 +25,7 @@ def test_tone_survives(rate: int) -> None:
     assert ears.level_dbfs(audio[800:-800]) == pytest.approx(-6.23, abs=0.1)
 
 
+@pytest.mark.lengthy
 def test_upwards() -> None:
     assert abs(ears.dominant_frequency(resample(sine(1000, 8000), 8000, 48000), 48000) - 1000) < 2
 

@@ -54,6 +54,7 @@ def heard(pair: Pair, side: int) -> float:
     return level(frames, 600.0)
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("mux", [True, False])
 def test_sound_takes_the_way_that_was_found(mux: bool) -> None:
     pair = with_ice(mux)
@@ -86,6 +87,7 @@ def test_nothing_is_sent_before_a_way_is_found_and_nothing_heard_from_strangers(
     assert heard(pair, 1) > 1000
 
 
+@pytest.mark.lengthy
 def test_a_far_end_that_falls_silent_ends_the_call() -> None:
     pair = with_ice()
     pair.run(1.0)
@@ -152,6 +154,7 @@ def test_without_ice_packets_go_straight() -> None:
     assert pair.engines[0].streams["c"].straight
 
 
+@pytest.mark.lengthy
 @given(st.lists(st.tuples(st.sampled_from([4000, 4001]), st.binary(max_size=200)), max_size=40))
 def test_rubbish_is_counted_and_nothing_else(rubbish: list[tuple[int, bytes]]) -> None:
     pair = with_ice()

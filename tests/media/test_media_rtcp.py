@@ -33,6 +33,7 @@ senders = st.builds(
 )  # fmt: skip
 
 
+@pytest.mark.lengthy
 @given(senders)
 def test_sender_report_round_trip(report: Report) -> None:
     packet = rtcp.print_report(report) + rtcp.print_description(report.ssrc, "someone@here")
@@ -45,6 +46,7 @@ def test_receiver_report_round_trip(listed: tuple[Block, ...], ssrc: int) -> Non
     assert rtcp.parse(rtcp.print_report(report)) == [report]
 
 
+@pytest.mark.lengthy
 @given(st.text(max_size=300), words)
 def test_description_and_goodbye_are_whole_words(cname: str, ssrc: int) -> None:
     head = rtcp.print_report(Report(ssrc, None, 0, 0, 0, ()))
@@ -58,6 +60,7 @@ def test_garbage_is_a_parse_error_and_nothing_else(data: bytes) -> None:
         rtcp.parse(data)
 
 
+@pytest.mark.lengthy
 @given(senders, st.integers(0, 400), st.integers(0, 255))
 def test_damaged_packets_never_surprise(report: Report, place: int, octet: int) -> None:
     packet = bytearray(rtcp.print_report(report))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -83,6 +84,7 @@ def test_any_numbers_keep_the_counts_sane(numbers: list[int]) -> None:
     assert 0.0 <= reception.fraction_since_last() <= 1.0
 
 
+@pytest.mark.lengthy
 @given(st.permutations(range(60)), st.sets(st.integers(0, 59), max_size=20))
 def test_order_does_not_matter_for_loss(order: list[int], lost: set[int]) -> None:
     lost -= {0, 59}

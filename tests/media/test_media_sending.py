@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+import pytest
 from virtual_media import SeededIds
 
 from offhook.media import pcm
@@ -57,6 +58,7 @@ def test_frames_are_gathered() -> None:
     assert made.totals() == (2, 6 * 160)
 
 
+@pytest.mark.lengthy
 def test_numbers_wrap_and_totals_do_not() -> None:
     made, outbox = sender()
     for round_ in range(1, 5):

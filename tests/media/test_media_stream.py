@@ -71,6 +71,7 @@ def test_a_tone_arrives_with_its_frequency(name: str, weather: Weather) -> None:
     assert level(far, 1000.0) > 2000
 
 
+@pytest.mark.lengthy
 def test_figures_agree_with_the_weather() -> None:
     pair = Pair(Weather(loss=0.10, double=0.05, jitter=0.030, delay=0.040))
     pair.run(60)
@@ -89,6 +90,7 @@ def test_figures_agree_with_the_weather() -> None:
     assert 1.5 < last.mos < 3.6
 
 
+@pytest.mark.lengthy
 def test_sound_that_is_played_longer_and_shorter_is_counted() -> None:
     pair = Pair(Weather(jitter=0.080))
     tone(pair)
@@ -112,6 +114,7 @@ def test_a_clean_line_is_excellent() -> None:
     assert last.rtt_ms == pytest.approx(20, abs=12)
 
 
+@pytest.mark.lengthy
 def test_control_packets_come_about_every_five_seconds_and_say_goodbye() -> None:
     pair = Pair()
     pair.run(60)
@@ -368,6 +371,7 @@ def test_control_packets_of_strangers_are_not() -> None:
     assert stream(pair).foreign == 1
 
 
+@pytest.mark.lengthy
 @settings(max_examples=3 * settings().max_examples, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([4000, 4001]), st.binary(max_size=60)), max_size=40), st.booleans())
 def test_nothing_raises_on_hostile_packets(junk: list[tuple[int, bytes]], shaped: bool) -> None:

@@ -144,6 +144,7 @@ def test_a_card_that_turns_to_silence_is_silent() -> None:
     assert not any(b"".join(pair.studios[1].card.played))
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("rate", [8000, 16000, 24000, 48000])
 def test_a_program_hears_and_speaks_at_its_own_rate(rate: int) -> None:
     pair = Pair(**wide())

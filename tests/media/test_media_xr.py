@@ -26,6 +26,7 @@ delays = st.lists(st.builds(Delay, words, words, words), max_size=xr.MOST_DELAYS
 reports = st.builds(ExtendedReport, words, st.lists(metrics | times | delays, max_size=6).map(tuple))
 
 
+@pytest.mark.lengthy
 @given(reports)
 def test_what_is_written_is_read(report: ExtendedReport) -> None:
     packet = xr.print_extended(report)
@@ -33,6 +34,7 @@ def test_what_is_written_is_read(report: ExtendedReport) -> None:
     assert xr.parse_extended(packet[4:]) == report
 
 
+@pytest.mark.lengthy
 @given(reports)
 def test_it_is_part_of_a_compound_packet(report: ExtendedReport) -> None:
     first = rtcp.Report(report.ssrc, None, 0, 0, 0, ())

@@ -38,6 +38,7 @@ def ends(phone: VirtualPhone) -> list[int]:
     return [event.call.end.sip_status for event in phone.of(e.CallEnded) if event.call.end is not None]
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize(("setting", "status"), [(0, 486), (486, 486), (503, 503)])
 def test_twice_as_many_calls_as_there_can_be(setting: int, status: int) -> None:
     server, caller = world(max_calls=CALLS, overload_status=setting)
@@ -59,6 +60,7 @@ def test_twice_as_many_calls_as_there_can_be(setting: int, status: int) -> None:
     assert len(server.of(e.SystemOverloaded)) == 2
 
 
+@pytest.mark.lengthy
 def test_what_the_media_can_carry_is_a_limit_too() -> None:
     server, caller = world()
     rush(caller, server, CALLS)

@@ -69,6 +69,7 @@ def test_an_engine_that_died_takes_its_captures_along() -> None:
     assert finished(alice) == ["engine failed"]
 
 
+@pytest.mark.lengthy
 def test_bounds() -> None:
     alice, bob, _ = talking()
     for seconds in (0.0, 0.5, MOST_SECONDS + 1):

@@ -79,6 +79,7 @@ def test_digits_in_the_media(method: str, used: str) -> None:
     assert [(event.digit, event.method) for event in alice.of(e.DtmfSent)] == [("1", used), ("2", used)]
 
 
+@pytest.mark.lengthy
 def test_several_commands_over_info_keep_their_order() -> None:
     alice, bob = two_phones(Wire())
     talk(alice, bob)

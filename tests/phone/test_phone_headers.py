@@ -84,6 +84,7 @@ def test_which_are_shown(wanted: tuple[str, ...], shown: tuple[str, ...]) -> Non
 texts = st.text(max_size=20)
 
 
+@pytest.mark.lengthy
 @given(st.lists(st.tuples(texts, texts), max_size=100).map(tuple), st.sampled_from([("*",), ("x*", "a")]))
 def test_anything_may_come(headers: HeaderList, wanted: tuple[str, ...]) -> None:
     assert len(shown_headers(headers, wanted)) <= 64

@@ -105,6 +105,7 @@ def test_a_hidden_caller_is_known_by_what_the_network_vouches_for() -> None:
 NUMBERS = st.from_regex(r"(\+|00|0)?[1-9][0-9]{0,12}", fullmatch=True)
 
 
+@pytest.mark.lengthy
 @given(st.lists(NUMBERS, max_size=6), st.sampled_from(["", "49", "39", "1"]), st.data())
 def test_what_is_there_is_found_and_what_is_removed_is_not(numbers: list[str], country: str, data: st.DataObject) -> None:
     index = names(*numbers, country=country)
@@ -124,6 +125,7 @@ def test_any_text_may_be_a_number(one: str, other: str) -> None:
     assert index._found == {}
 
 
+@pytest.mark.lengthy
 def test_ten_thousand_contacts_cost_a_call_no_more_than_ten() -> None:
     uris = [Uri.parse("sip:+49300000005@pbx"), Uri.parse("sip:0301234567890@pbx")]  # one that is there, one that is not
 

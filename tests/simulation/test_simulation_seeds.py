@@ -13,6 +13,7 @@ SEEDS = (1, 2, 3, 1969)  # and 4 and 5 further down
 """In 1969 a REFER in a call whose ACK never came was left without an answer for ever."""
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_law_holds_after_the_storm(seed: int) -> None:
     try:
@@ -21,10 +22,12 @@ def test_every_law_holds_after_the_storm(seed: int) -> None:
         pytest.fail(f"{error}\nto see it again: {again(seed)}")
 
 
+@pytest.mark.lengthy
 def test_a_seed_is_one_run_exactly() -> None:
     assert simulate(4).digest() == simulate(4).digest() != simulate(5).digest()
 
 
+@pytest.mark.lengthy
 def test_what_happens_can_be_read() -> None:
     lines: list[str] = []
     simulate(2, lines.append)

@@ -90,6 +90,7 @@ def test_what_was_refused_is_told_once_a_minute_with_its_number() -> None:
     assert target.core.statistics()["timers"] == 0
 
 
+@pytest.mark.lengthy
 def test_forged_sources_are_bounded_together_and_told_of_together() -> None:
     target = Target(STRICT)
     shots = [target.shoot(host=f"198.51.{n // 250}.{n % 250}") for n in range(5000)]

@@ -91,6 +91,7 @@ def refusal(data: bytes) -> str:
     return ""
 
 
+@pytest.mark.lengthy
 def test_every_message_that_is_read_is_printed_with_the_same_meaning() -> None:
     read = 0
     for name, data in flows().items():

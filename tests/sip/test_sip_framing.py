@@ -24,6 +24,7 @@ def test_whole_messages_come_out_at_once() -> None:
     assert framer.pings == 0
 
 
+@pytest.mark.lengthy
 @given(st.lists(st.binary(max_size=20), max_size=4), st.lists(st.integers(1, 30), min_size=1, max_size=40))
 def test_it_does_not_matter_how_the_bytes_arrive(bodies: list[bytes], cuts: list[int]) -> None:
     wire = b"".join(message(body) for body in bodies)

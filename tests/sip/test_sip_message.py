@@ -260,6 +260,7 @@ requests = st.builds(Request, tokens, uris, fields.map(Headers), st.binary(max_s
 responses = st.builds(Response, st.integers(100, 699), reasons, fields.map(Headers), st.binary(max_size=60))
 
 
+@pytest.mark.lengthy
 @given(requests | responses)
 def test_what_is_printed_is_read_back(message: Request | Response) -> None:
     wire = message.encode()

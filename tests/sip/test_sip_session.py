@@ -401,6 +401,7 @@ def test_commands_that_do_not_fit_change_nothing() -> None:
     assert before == (len(pair.wire.sent), len(pair.alice.outputs))
 
 
+@pytest.mark.lengthy
 def test_many_calls_under_loss_leave_nothing_behind() -> None:
     pair = make_pair(7, Weather(loss=0.2, duplicate=0.1, jitter=0.3))
 

@@ -161,6 +161,7 @@ def test_a_refusal_is_final_or_not(status: int, again: bool) -> None:
     assert (len({request.call_id for request in peer.requests("SUBSCRIBE")}) == 2) == again
 
 
+@pytest.mark.lengthy
 def test_too_brief_is_asked_longer_and_silence_is_a_failure() -> None:
     wire, alice, peer, subscribe = asked(60)
     peer.answer(subscribe, 423, tag="t", headers=(("Min-Expires", "300"),))

@@ -75,6 +75,7 @@ def test_tables_are_closed(name: str) -> None:
     assert all(any(source is state for source, _ in table) for state in live)
 
 
+@pytest.mark.lengthy
 @given(name=st.sampled_from(sorted(TABLES)), inputs=st.lists(st.sampled_from(list(Input)), max_size=12),
        flow=st.sampled_from([UDP, TCP]))
 @settings(max_examples=6 * settings().max_examples, deadline=None)

@@ -104,6 +104,7 @@ def test_sip_refuses_what_cannot_be_in_a_uri(host: str, port: int | None) -> Non
         Uri.sip("u", host, port)
 
 
+@pytest.mark.lengthy
 @given(st.text(min_size=1, max_size=30))
 def test_any_user_survives_the_wire(user: str) -> None:
     if any("\ud800" <= c <= "\udfff" for c in user):

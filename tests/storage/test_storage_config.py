@@ -139,6 +139,7 @@ def test_a_mistake_names_file_line_key_and_cure(text: str, message: str) -> None
 PIECES = ("[phone]", "[sip]", "[account.a]", "port = ", "1", "\n", '"x"', "[", "=")
 
 
+@pytest.mark.lengthy
 @given(st.text(max_size=200) | st.lists(st.sampled_from(PIECES)).map("".join))
 def test_any_text_is_a_config_or_a_config_error(text: str) -> None:
     with contextlib.suppress(ConfigError):

@@ -40,6 +40,7 @@ def test_contacts_come_back_as_they_were(tmp_path: Path) -> None:
 CONTACTS = st.builds(Contact, id=TEXT, name=TEXT, number=TEXT, comment=TEXT, presence=st.booleans())
 
 
+@pytest.mark.lengthy
 @given(st.lists(CONTACTS, unique_by=lambda contact: contact.id))
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text_is_kept(tmp_path_factory: pytest.TempPathFactory, contacts: list[Contact]) -> None:

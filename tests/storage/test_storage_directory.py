@@ -106,6 +106,7 @@ def test_masks() -> None:
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 
 
+@pytest.mark.lengthy
 @given(TEXT, TEXT)
 def test_no_name_leaves_its_place_in_the_address(name: str, password: str) -> None:
     account = AccountSettings("a", "d", name, password=password)
@@ -204,6 +205,7 @@ async def test_an_endless_list_is_not_read(monkeypatch: pytest.MonkeyPatch) -> N
     assert "longer than 1000 bytes" in phone.said[0]
 
 
+@pytest.mark.lengthy
 async def test_a_server_that_says_nothing_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WITHIN", 0.1)
     gone = asyncio.Event()

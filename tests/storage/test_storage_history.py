@@ -110,6 +110,7 @@ def test_a_damaged_file_is_moved_aside_and_reported(tmp_path: Path) -> None:
     assert [each.read_bytes()[:7] for each in tmp_path.glob("*.damaged-*")] == [b"this is"]
 
 
+@pytest.mark.lengthy
 def test_kill_9_keeps_what_was_committed(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"

@@ -143,6 +143,7 @@ os.kill(os.getpid(), 9)
 """
 
 
+@pytest.mark.lengthy
 def test_kill_9_loses_nothing_that_was_told(tmp_path: Path) -> None:
     path = tmp_path / "j.sqlite3"
     done = subprocess.run([sys.executable, "-c", KILLED, str(path)], capture_output=True, check=False)

@@ -50,6 +50,7 @@ def test_a_temporary_file_stays_private_under_its_new_name(tmp_path: Path) -> No
     assert not read_by_others(target)
 
 
+@pytest.mark.lengthy
 def test_a_file_somebody_reads_is_replaced_when_he_is_done(tmp_path: Path) -> None:
     target, new = tmp_path / "old", tmp_path / "new"
     target.write_text("old")

@@ -44,6 +44,7 @@ def opened(text: str) -> Dial | None:
 LINKS = st.builds("{}:{}".format, st.sampled_from([*SCHEMES, "msip", "dtmf", "file"]), st.text(max_size=30))
 
 
+@pytest.mark.lengthy
 @given(st.text(max_size=40) | LINKS)
 def test_a_link_can_only_dial_something_plain(text: str) -> None:
     found = opened(text)
@@ -211,6 +212,7 @@ LINES = st.sampled_from([
 ])  # fmt: skip
 
 
+@pytest.mark.lengthy
 @given(st.lists(LINES, max_size=8))
 def test_any_list_stays_what_it_was_but_for_us(tmp_path_factory: pytest.TempPathFactory, lines: list[str]) -> None:
     home = tmp_path_factory.mktemp("home")

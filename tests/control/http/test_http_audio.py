@@ -65,6 +65,7 @@ async def sound(connection: ClientConnection, seconds: float, rate: int) -> byte
     return heard
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("rate", [8000, 16000, 24000, 48000])
 async def test_a_tone_is_heard_at_every_rate(pair: Pair, rate: int) -> None:
     served, _, there = pair
@@ -77,6 +78,7 @@ async def test_a_tone_is_heard_at_every_rate(pair: Pair, rate: int) -> None:
     assert dominant_frequency(heard, rate) == pytest.approx(440, abs=3)
 
 
+@pytest.mark.lengthy
 async def test_what_a_program_says_is_heard_and_marks_come_in_order(pair: Pair) -> None:
     served, _, there = pair
     listening = there.running.open_audio(rate=16000)
@@ -94,6 +96,7 @@ async def test_what_a_program_says_is_heard_and_marks_come_in_order(pair: Pair) 
     assert dominant_frequency(b"".join(loud), 16000) == pytest.approx(700, abs=5)
 
 
+@pytest.mark.lengthy
 async def test_clear_is_silent_at_once_and_says_how_much_was_played(pair: Pair) -> None:
     served, _, _ = pair
     async with opened(served, "/v1/calls/active/audio?buffered_every=20") as program:
@@ -107,6 +110,7 @@ async def test_clear_is_silent_at_once_and_says_how_much_was_played(pair: Pair) 
     assert cleared["dropped_ms"] > 0
 
 
+@pytest.mark.lengthy
 async def test_digits_both_ways_and_hangup(pair: Pair) -> None:
     served, here, there = pair
     async with opened(served) as program:
@@ -129,6 +133,7 @@ async def test_the_far_end_hangs_up(pair: Pair) -> None:
         assert (await word(program, "ended"))["reason"] == "the call ended"
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("message", [
     "rubbish", "[]", "{}", '{"op":"moon"}', '{"op":"mark"}', '{"op":"mark","name":7}', '{"op":"dtmf","digits":"x"}',
     '{"op":"mark","name":"' + "x" * 300 + '"}',
@@ -163,6 +168,7 @@ async def test_a_token_that_may_only_read_hears_nothing(pair: Pair) -> None:
         assert refused.value.response.status_code == status
 
 
+@pytest.mark.lengthy
 async def test_a_program_that_does_not_read_loses_sound_and_nobody_else_does(pair: Pair) -> None:
     served, here, there = pair
     async with opened(served, max_queue=1) as deaf:
@@ -208,6 +214,7 @@ async def bot(served: Served) -> AsyncIterator[Bot]:
         yield Bot(connection)
 
 
+@pytest.mark.lengthy
 async def test_a_bot_written_for_media_streams(pair: Pair) -> None:
     served, _, there = pair
     listening = there.running.open_audio(rate=8000)
@@ -247,6 +254,7 @@ async def test_a_bot_written_for_media_streams(pair: Pair) -> None:
     assert dominant_frequency(loud, 8000) == pytest.approx(700, abs=5)
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("message", ["rubbish", "{}", '{"event":"media","media":{"payload":"***"}}', '{"event":"media"}', b"x"])
 async def test_a_bot_that_talks_nonsense_is_passed_over(pair: Pair, message: str | bytes) -> None:
     served, here, _ = pair

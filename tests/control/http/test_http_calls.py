@@ -68,6 +68,7 @@ async def test_operations_are_bounded(http: httpx.AsyncClient, backend: FakeBack
     assert [(await http.get(f"/v1/operations/op_{number}")).status_code for number in range(5)] == [404, 404, 200, 200, 200]
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize(("state", "status"), [("succeeded", 200), ("failed", 200), ("pending", 202)])
 async def test_prefer_wait(http: httpx.AsyncClient, backend: FakeBackend, state: str, status: int) -> None:
     ends: dict[str, Any] = {

@@ -14,6 +14,7 @@ async def stranger(served: Served) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=served.url, verify=False)
 
 
+@pytest.mark.lengthy
 async def test_the_descriptions_are_served(stranger: httpx.AsyncClient) -> None:
     documents = {"openapi": openapi.document(), "asyncapi": asyncapi.document(), "schema": json_schema.document()}
     async with stranger:
@@ -24,6 +25,7 @@ async def test_the_descriptions_are_served(stranger: httpx.AsyncClient) -> None:
             assert answer.headers["content-type"].startswith("application/")
 
 
+@pytest.mark.lengthy
 async def test_the_page_is_served_with_its_parts(stranger: httpx.AsyncClient) -> None:
     async with stranger:
         page = await stranger.get("/v1/docs")
@@ -38,6 +40,7 @@ async def test_the_page_is_served_with_its_parts(stranger: httpx.AsyncClient) ->
         assert "addEventListener" in script.text
 
 
+@pytest.mark.lengthy
 async def test_a_problem_leads_to_its_explanation(stranger: httpx.AsyncClient) -> None:
     async with stranger:
         refused = (await stranger.get("/v1/status")).json()

@@ -104,6 +104,7 @@ async def test_only_these_subjects(http: httpx.AsyncClient, backend: FakeBackend
         assert (await found.next()).data["subject"] == "system"
 
 
+@pytest.mark.lengthy
 async def test_silence_is_not_death(http: httpx.AsyncClient, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "HEARTBEAT", 0.01)
     async with stream(http) as found:
@@ -148,6 +149,7 @@ async def test_fifty_subscribers_get_every_event(served: Served, backend: FakeBa
             assert [event.data["seq"] for event in await found.take(200)] == list(range(1, 201))
 
 
+@pytest.mark.lengthy
 async def test_a_client_that_never_reads_costs_nothing_and_is_let_go(
     served: Served, http: httpx.AsyncClient, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -165,6 +165,7 @@ async def test_what_is_not_http(served: Served, data: bytes, status: int, caplog
     assert not [record for record in caplog.records if record.name.startswith("uvicorn")]
 
 
+@pytest.mark.lengthy
 async def test_a_request_that_never_ends(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "HEAD_WITHIN", 0.05)
     begun = time.monotonic()
@@ -175,6 +176,7 @@ async def test_a_request_that_never_ends(served: Served, monkeypatch: pytest.Mon
     await served.until(lambda: not served.server.connections)
 
 
+@pytest.mark.lengthy
 async def test_many_requests_at_once_are_answered_in_order(served: Served) -> None:
     one = f"GET /v1/history?limit=%d HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {served.token}\r\n"
     count = 200

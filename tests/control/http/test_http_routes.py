@@ -101,6 +101,7 @@ ABSENT = {
 """What the stand-in has nothing to show for: the tests of these routes bring their own."""
 
 
+@pytest.mark.lengthy
 async def test_each_route_reaches_its_operation(http: httpx.AsyncClient, backend: FakeBackend) -> None:
     for route in HTTP_ROUTES:  # at one server: to start it takes longer than all that is asked of it
         backend.commands.clear()
@@ -125,6 +126,7 @@ def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+@pytest.mark.lengthy
 async def test_each_route_needs_a_token_and_its_scope(
     served: Served, http: httpx.AsyncClient, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,6 +38,7 @@ def test_open_can_only_dial(uri: str) -> None:
     assert dial == c.Dial(to="1")
 
 
+@pytest.mark.lengthy
 @given(st.sampled_from(["tel:", "sip:", "callto:", ""]), st.text(max_size=30))
 def test_open_dials_something_plain_or_refuses(scheme: str, text: str) -> None:
     try:

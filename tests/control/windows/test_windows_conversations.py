@@ -131,6 +131,7 @@ async def test_every_event_is_due_to_every_reader(talk: Talk) -> None:
     assert talk.desk.due(OTHER, "Event") is None, "it has not asked for any"
 
 
+@pytest.mark.lengthy
 async def test_events_that_memory_no_longer_has_come_from_the_journal(talk: Talk) -> None:
     talk.desk.advise(ONE, "Event")
     for number in range(6000):
@@ -169,6 +170,7 @@ async def test_there_can_be_so_many(talk: Talk) -> None:
     assert talk.desk.begin(999)
 
 
+@pytest.mark.lengthy
 @given(st.binary(max_size=60), st.text(max_size=20))
 def test_anything_is_read_or_refused(payload: bytes, item: str) -> None:
     async def talk() -> None:
@@ -203,6 +205,7 @@ async def test_a_link_from_the_shell_does_nothing_else(text: str, talk: Talk) ->
 INJECTED = st.from_regex(r"[0-9]{1,3}\)\]\[[A-Z][a-z]+(\(1\))?\]")
 
 
+@pytest.mark.lengthy
 @given(st.sampled_from(["tel:", "SIP:", "sips:", "callto:"]), st.text(max_size=30) | INJECTED)
 def test_no_link_from_the_shell_reaches_a_command(scheme: str, rest: str) -> None:
     try:

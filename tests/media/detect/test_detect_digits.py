@@ -76,6 +76,7 @@ def test_other_sounds_are_no_digits() -> None:
         assert heard(b"".join(frame for frame in iter(source.read, None))) == []
 
 
+@pytest.mark.lengthy
 def test_voice_like_harmonics_are_no_digits() -> None:
     for pitch in range(90, 260, 7):
         step = math.tau * pitch / 8000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from detect_material import cadence, frames, quiet, tone, vowels
 
 from offhook.media.detect.ear import Ear
@@ -30,6 +31,7 @@ KEYS = quiet(200) + b"".join(b"".join(dtmf_frames(digit, 100)) + quiet(100) for 
 BUSY = cadence((425.0,), (500, 500), times=4)
 
 
+@pytest.mark.lengthy
 def test_nothing_but_what_was_asked_for() -> None:
     everything = KEYS + BUSY + quiet(500) + vowels(800) + quiet(500) + tone((1000.0,), 400) + quiet(500)
     assert [r.digit for r in reports(everything, "dtmf") if isinstance(r, DigitReceived)] == ["1", "9", "#"]
@@ -45,6 +47,7 @@ def test_tones_of_the_network_are_nobody_who_speaks() -> None:
     assert not [r for r in reports(ring + BUSY, "vad", "tones") if isinstance(r, SpeechStarted)]
 
 
+@pytest.mark.lengthy
 def test_a_machine_and_then_its_beep() -> None:
     audio = quiet(500) + vowels(4000) + quiet(600) + tone((1000.0,), 400) + quiet(1000)
     judged, beep = reports(audio, "amd")

@@ -44,6 +44,7 @@ def test_clicks_are_nobody() -> None:
     assert not any(heard(quiet(500) + (click + quiet(180)) * 10))
 
 
+@pytest.mark.lengthy
 def test_a_long_talk_is_speech_to_its_end() -> None:
     found = heard(quiet(500) + vowels(10_000) + quiet(500))
     assert all(found[40:520])

@@ -73,6 +73,7 @@ def test_busy_is_told_again_after_a_pause() -> None:
     assert heard(busy + quiet(7000) + busy) == ["busy", "busy"]
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("seed", range(4))
 def test_other_sounds_are_no_signals(seed: int) -> None:
     assert heard(vowels(4000, pitch=90 + 40 * seed), beeps=True) == []

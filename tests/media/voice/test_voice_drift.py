@@ -11,6 +11,7 @@ from offhook.media.voice.chain import OwnVoice
 ECHO = VoiceProcessing(echo_cancellation=True)
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("ppm", [200, -200])
 def test_a_drift_is_measured(ppm: int) -> None:
     far = talker(6, 1)
@@ -42,6 +43,7 @@ def test_no_drift_is_seen_in_somebody_who_speaks() -> None:
     assert abs(voice.drift_ppm) < 15
 
 
+@pytest.mark.lengthy
 def test_what_is_said_alone_moves_nothing() -> None:
     near = talker(2, 2)
     voice = OwnVoice(RATE, ECHO)

@@ -38,6 +38,7 @@ def test_who_speaks_meanwhile_is_heard() -> None:
     assert abs(decibels(left, 8) - decibels(near[:count], 8)) < 2
 
 
+@pytest.mark.lengthy
 def test_who_speaks_alone_is_left_alone() -> None:
     near = talker(2, 2)
     left = cleaned(near, numpy.zeros_like(near), ECHO)
@@ -54,6 +55,7 @@ def test_another_room_is_learnt() -> None:
     assert decibels(heard, 10) - decibels(left, 10) > 25
 
 
+@pytest.mark.lengthy
 def test_the_filter_never_makes_it_louder() -> None:
     far = hiss(3 * RATE, -20, 1)
     heard = through(far, room(0.1, 5))
@@ -105,6 +107,7 @@ def test_no_delay_is_found_where_there_is_no_echo() -> None:
     assert set(found) == {None}
 
 
+@pytest.mark.lengthy
 def test_figures_of_a_call() -> None:
     voice = OwnVoice(RATE, ECHO)
     far = talker(4, 1)

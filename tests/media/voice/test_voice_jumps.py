@@ -43,6 +43,7 @@ def test_no_jump_is_found_where_there_is_none() -> None:
     assert finder.find(way, far[27_000 - reach : 27_000]) is None
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("by", [496, -704])
 def test_an_echo_that_jumps_is_gone_again_soon(by: int) -> None:
     far = talker(7, 1)
@@ -60,6 +61,7 @@ def test_a_long_jump_is_found_too(by: int) -> None:
     assert decibels(heard, 11) - decibels(left, 11) > 25
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize(("skipped", "moved"), [(0, 400), (0, -77), (0, 3000), (800, 0), (640, -300), (500, 320)])
 def test_a_step_that_is_told_costs_nothing(skipped: int, moved: int) -> None:
     """The microphone skips some sound, and what was played is taken from another place."""

@@ -15,6 +15,7 @@ from offhook.media.voice.gain import MOST_UP, PEAK, TARGET_DB, GainControl, leve
 NOISE = VoiceProcessing(noise_suppression=True)
 
 
+@pytest.mark.lengthy
 def test_noise_is_turned_down_and_speech_is_not() -> None:
     speech = talker(6, 5)
     noise = hiss(len(speech), -45)
@@ -26,6 +27,7 @@ def test_noise_is_turned_down_and_speech_is_not() -> None:
     assert wrong_after < wrong_before - 3
 
 
+@pytest.mark.lengthy
 def test_speech_comes_to_one_level() -> None:
     speech = talker(30, 6)
     levels = [spoken(raised(speech * 10 ** ((level - spoken(speech)) / 20)), 20) for level in (-40, -30, -15)]
@@ -33,6 +35,7 @@ def test_speech_comes_to_one_level() -> None:
     assert sum(levels) / 3 == pytest.approx(TARGET_DB, abs=4)
 
 
+@pytest.mark.lengthy
 def test_what_is_very_quiet_is_raised_as_far_as_it_may_be() -> None:
     speech = talker(30, 6)
     speech *= 10 ** ((-52 - spoken(speech)) / 20)

@@ -35,6 +35,7 @@ def switched(first: VoiceProcessing, then: VoiceProcessing, near: Any, far: Any,
     return numpy.frombuffer(b"".join(made), "<i2")
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("first", ALL)
 def test_no_switch_clicks(first: VoiceProcessing) -> None:
     """Somebody hums; everything is switched to everything and back."""
@@ -48,6 +49,7 @@ def test_no_switch_clicks(first: VoiceProcessing) -> None:
         assert quiet or max(abs(one - other) for one, other in pairwise(levels)) < 4, then
 
 
+@pytest.mark.lengthy
 def test_the_echo_comes_and_goes_without_a_step() -> None:
     near, far = tone(1.4, 180, 0.1), tone(1.4, 130, 0.2)
     heard = near + through(far, room(0.05, 30))
@@ -83,6 +85,7 @@ def test_the_level_alone_is_switched_too() -> None:
     assert voice.process(frame, None) is frame
 
 
+@pytest.mark.lengthy
 def test_the_room_is_known_when_the_canceller_is_switched_on_again() -> None:
     far = talker(8, 1)
     heard = through(far, room(0.1, 60)) + hiss(len(far), -75)
@@ -108,6 +111,7 @@ def kinds(count: int) -> dict[str, Any]:
     }
 
 
+@pytest.mark.lengthy
 @settings(max_examples=15, deadline=None)
 @given(
     rate=st.sampled_from([8_000, 16_000]),
@@ -155,6 +159,7 @@ def test_an_echo_that_is_put_in_is_kept_down() -> None:
     assert decibels(made) < -39
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("name", ["tanh", "clipped", "noise", "wrong"])
 def test_it_is_never_louder_than_without(name: str) -> None:
     """Loudspeakers that distort, a microphone in noise, an echo of something else than what was played."""

@@ -247,6 +247,7 @@ def test_what_is_no_program(text: str) -> None:
 # --- writing -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.lengthy
 def test_it_is_written_with_comments_kept_and_twice_is_no_more_than_once(tmp_path: Path, found: Takeover) -> None:
     file = tmp_path / "offhook.toml"
     file.write_text('# mine\n[phone]\nname = "desk" # here\noutput_volume = 80\n\n[account.office-co]\n'
@@ -282,6 +283,7 @@ def test_a_folder_brings_everything_in_it(tmp_path: Path) -> None:
             taking_over.read(wrong)
 
 
+@pytest.mark.lengthy
 def test_contacts_and_calls_are_kept_once(tmp_path: Path, found: Takeover) -> None:
     many = [ContactDetails(name=f"N{number}", number=str(number)) for number in range(1200)]
     assert taking_over.keep_contacts(many, tmp_path / "c.sqlite3").added == 1200
@@ -318,6 +320,7 @@ LINES = st.builds("{}={}".format, st.sampled_from(NAMES), VALUES) | st.sampled_f
 SECTION_NAMES = st.sampled_from(["[Settings]", "[Account1]", "[Account2]", "[Shortcuts]", "[Calls]", "[Other]"])
 
 
+@pytest.mark.lengthy
 @given(st.lists(SECTION_NAMES | LINES | LINES | LINES, max_size=30).map("\n".join))
 @settings(deadline=None, max_examples=4 * settings().max_examples)
 def test_any_ini_file_makes_a_configuration_that_can_be_read(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:

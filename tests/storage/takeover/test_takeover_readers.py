@@ -173,6 +173,7 @@ def test_hostile_text_is_carried_as_data(wrap: Callable[[str], str]) -> None:
     assert (found.name, found.number) == (HOSTILE, HOSTILE)
 
 
+@pytest.mark.lengthy
 def test_twenty_thousand_people_are_read_in_a_moment() -> None:
     text = "Name,Number\n" + "".join(f"Person {number},555{number:06}\n" for number in range(20_000))
     began = time.monotonic()
@@ -183,6 +184,7 @@ def test_twenty_thousand_people_are_read_in_a_moment() -> None:
 # --- ini and calls -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.lengthy
 def test_an_ini_file_as_windows_reads_it() -> None:
     text = '\ufeff; no [x]\r\n[Settings]\r\nAudioCodecs = "a b"\r\naudiocodecs=second\r\n;c=d\r\nnothing\r\n[ACCOUNT1]\nx='
     ini = read_ini(text, "x")
@@ -250,6 +252,7 @@ def read_or_refused(read: Callable[[], object]) -> object:
     return None
 
 
+@pytest.mark.lengthy
 @given(BYTES, st.sampled_from(["", "utf-8", "utf-16-le", "cp1252"]))
 @settings(deadline=None, max_examples=4 * settings().max_examples)
 def test_any_bytes_are_people_or_the_one_error(data: bytes, encoding: str) -> None:
@@ -258,6 +261,7 @@ def test_any_bytes_are_people_or_the_one_error(data: bytes, encoding: str) -> No
         assert all(contact.name for contact in found.contacts)
 
 
+@pytest.mark.lengthy
 @given(TEXT)
 @settings(deadline=None, max_examples=4 * settings().max_examples)
 def test_any_text_is_calls_or_the_one_error(text: str) -> None:
