@@ -24,7 +24,11 @@ FINISHED_KEPT: Final = 256
 
 
 class CallHistory:
-    """Writes past calls down and reads them. Without a file there is none, and every question for it raises NotFound."""
+    """Writes past calls down and reads them. Without a file there is none, and every question for it raises NotFound.
+
+    A call that runs has its row too, renewed with each `media.stats`: after a crash it says how long the call lasted, to five
+    seconds.
+    """
 
     def __init__(self, engine: Engine, file: Path | None, trouble: Callable[[str], None]) -> None:
         self._engine = engine
@@ -82,14 +86,16 @@ class CallHistory:
                 ended = self._finished.pop(event.call.id, None)
                 if ended is not None:
                     self._kept().keep(event.call.id, lambda: _record(structs.replace(ended, call=event.call)))
-            case CallIncoming() | CallCreated() | CallActive():
-                self._kept().keep(event.call.id, partial(_record, event))
+            case CallIncoming() | CallCreated() | CallActive() | MediaStats() if event.call.id not in self._finished:
+                self._kept().keep(event.call.id, partial(_record, event, clock.wall()))
 
 
-def _record(event: CallEvent) -> HistoryEntry:
+def _record(event: CallEvent, seen: float = 0.0) -> HistoryEntry:
+    """Return the row of a call; `seen`, Unix seconds, is when one that runs was last known to."""
     call = event.call
     end = call.end or CallEnd("local")
     over = isinstance(event, CallEnded)
+    answered = call.answered.timestamp() if call.answered else None
     incoming, media = call.direction == "incoming", call.media
     return HistoryEntry(
         id=call.id,
@@ -98,9 +104,9 @@ def _record(event: CallEvent) -> HistoryEntry:
         remote_uri=call.remote.uri,
         remote_display=call.remote.display,
         started=call.created.timestamp(),
-        answered=call.answered.timestamp() if call.answered else None,
-        ended=call.ended.timestamp() if call.ended else clock.wall(),
-        duration_s=event.duration if isinstance(event, CallEnded) else 0.0,
+        answered=answered,
+        ended=call.ended.timestamp() if call.ended else seen,
+        duration_s=event.duration if isinstance(event, CallEnded) else max(0.0, seen - (answered or seen)),
         sip_status=end.sip_status,
         reason=end.reason if over else "not ended when last seen",
         end_by=end.by if call.end else "",
