@@ -158,8 +158,7 @@ async def test_what_was_before_does_not_count_even_if_it_is_told_late(operations
     stale = backend._maker.make(CallActive(call=call(CallState.ACTIVE)))
     backend.journal.append([stale])
     wait = begin(operations, {"event": "call.active", "call": "c_7"}, {"state": "active", "call": "c_7"})
-    for subscriber in (*backend._first, *backend._subscribers):
-        subscriber(stale)
+    backend.tell(stale)
     await asyncio.sleep(0)
     assert not wait.done()
     fresh = backend.emit(CallActive(call=call(CallState.ACTIVE)))
@@ -171,8 +170,7 @@ async def test_an_outcome_that_is_told_late_counts(operations: Operations, backe
     outcome = backend._maker.make(OperationSucceeded(operation="op_1", command="dial"))
     backend.journal.append([outcome])
     wait = begin(operations, {"operation": "op_1"})
-    for subscriber in (*backend._first, *backend._subscribers):
-        subscriber(outcome)
+    backend.tell(outcome)
     assert (await wait)["operation"]["state"] == "succeeded"
 
 

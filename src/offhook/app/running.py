@@ -257,9 +257,9 @@ class RunningPhone:
             return None
         return found.settings
 
-    def subscribe(self, callback: Subscriber) -> Callable[[], None]:
-        """Call `callback` with every event from now on."""
-        return self.engine.subscribe(callback)
+    def subscribe(self, callback: Subscriber, *kinds: type[Event]) -> Callable[[], None]:
+        """Call `callback` with every event from now on, or with those of some kinds."""
+        return self.engine.subscribe(callback, *kinds)
 
     def open_audio(
         self, call: str = "", rate: AudioRate = 16000, *, hear: bool = True, speak: bool = True, near: bool = False,

@@ -17,12 +17,20 @@ from offhook.phone.model import LoadView
 
 __all__ = [
     "Accepted", "Backend", "Cause", "Command", "Cursor", "Envelope", "EnvelopeMaker", "Execute", "Journal", "MemoryJournal",
-    "Page", "Recorded", "Subscriber", "Unsubscribe", "WebhookBook",
+    "Page", "Recorded", "Subscribe", "Subscriber", "Unsubscribe", "WebhookBook",
 ]  # fmt: skip
 
 Execute: TypeAlias = Callable[[Command], Accepted]
 Subscriber: TypeAlias = Callable[[Envelope], None]
 Unsubscribe: TypeAlias = Callable[[], None]
+
+
+class Subscribe(Protocol):
+    """Tells a callback of every event from now on, or of those of some kinds."""
+
+    def __call__(self, callback: Subscriber, *kinds: type[Event]) -> Unsubscribe:
+        """Return what ends it."""
+        ...
 
 
 class WebhookBook(Protocol):
@@ -76,10 +84,10 @@ class Backend(Protocol):
         """Add an event of a surface's own (an audit, a webhook given up) to the journal."""
         ...
 
-    def subscribe(self, callback: Subscriber) -> Unsubscribe:
-        """Call `callback` with every envelope from now on, in order; the returned function ends that. It must not block.
+    def subscribe(self, callback: Subscriber, *kinds: type[Event]) -> Unsubscribe:
+        """Call `callback` with every envelope from now on, or with events of some kinds; the returned function ends that.
 
-        For a client that reads at its own pace use `control.feed` instead: it never loses an event.
+        It must not block. For a client that reads at its own pace use `control.feed` instead: it never loses an event.
         """
         ...
 

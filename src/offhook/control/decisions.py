@@ -91,7 +91,7 @@ class Decisions:
 
     def start(self) -> None:
         """Ask from now on."""
-        self._unsubscribe = self._backend.subscribe(self._heard)
+        self._unsubscribe = self._backend.subscribe(self._heard, CallIncoming)
 
     async def close(self) -> None:
         """Ask no more."""

@@ -11,7 +11,7 @@ from offhook.io.journal import Envelope, rfc3339
 from offhook.phone.events import OperationFailed, OperationSucceeded
 
 if TYPE_CHECKING:
-    from offhook.control.backend import Subscriber, Unsubscribe
+    from offhook.control.backend import Subscribe
 
 OperationState: TypeAlias = Literal["pending", "succeeded", "failed"]
 
@@ -39,10 +39,10 @@ class Outcomes:
     `subscribe` is the phone's own; `clock` gives Unix seconds.
     """
 
-    def __init__(self, subscribe: Callable[[Subscriber], Unsubscribe], clock: Callable[[], float]) -> None:
+    def __init__(self, subscribe: Subscribe, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._known: dict[str, Operation] = {}
-        subscribe(self._note)
+        subscribe(self._note, OperationSucceeded, OperationFailed)
 
     def begin(self, operation: str, command: str, call: str) -> None:
         """An operation is under way, if it is not over already."""
@@ -58,8 +58,7 @@ class Outcomes:
 
     def _note(self, envelope: Envelope) -> None:
         event = envelope.event
-        if not isinstance(event, OperationSucceeded | OperationFailed):
-            return
+        assert isinstance(event, OperationSucceeded | OperationFailed)
         known = self._known.pop(event.operation, None) or Operation(event.operation, event.command, "pending", event.call)
         found = replace(known, state="succeeded", ended=envelope.time, call=known.call or event.call)
         if isinstance(event, OperationFailed):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from offhook import __version__
 from offhook.control.backend import (
@@ -73,6 +73,9 @@ from offhook.sip.events import Flow
 WATCH = WatchView("watch_1", "presence", "sip:1002@sip.example.org", "office")
 
 
+_Subscriber: TypeAlias = tuple[Callable[[Envelope], None], tuple[type[Event], ...]]
+
+
 class FakeBackend:
     """A Backend that records its commands. `refuse` is raised instead; `status` and `audio` are what it answers."""
 
@@ -91,14 +94,14 @@ class FakeBackend:
         self.kept_texts: list[dict[str, Any]] = []
         self.entries: list[dict[str, Any]] = [{"id": "h_2"}, {"id": "h_1"}]
         self.on_execute: Callable[[Command], None] = lambda command: None
-        self._subscribers: list[Callable[[Envelope], None]] = []
+        self._subscribers: list[_Subscriber] = []
         self.said: list[Event] = []
         self.causes: list[Cause | None] = []
         self.book: WebhookBook | None = None
         self.capture: Captured | None = None
         self.journal: Journal = MemoryJournal("t1")
         self._maker = EnvelopeMaker("t1", lambda: 1_700_000_000.25)
-        self._first: list[Callable[[Envelope], None]] = []
+        self._first: list[_Subscriber] = []
         self.outcomes = Outcomes(self._begin_with, lambda: 1_700_000_000.25)
 
     def execute(self, command: Command, cause: Cause | None = None) -> Accepted:
@@ -154,21 +157,26 @@ class FakeBackend:
             GetSnapshot: Snapshot(self.status, self.accounts, self.calls, self.audio, self.devices, False, "", "off"),
         }
 
-    def _begin_with(self, callback: Callable[[Envelope], None]) -> Callable[[], None]:
-        self._first.append(callback)
+    def _begin_with(self, callback: Callable[[Envelope], None], *kinds: type[Event]) -> Callable[[], None]:
+        self._first.append((callback, kinds))
         return lambda: None
 
-    def subscribe(self, callback: Callable[[Envelope], None]) -> Callable[[], None]:
-        self._subscribers.append(callback)
-        return lambda: self._subscribers.remove(callback)
+    def subscribe(self, callback: Callable[[Envelope], None], *kinds: type[Event]) -> Callable[[], None]:
+        subscriber = callback, kinds or (Event,)
+        self._subscribers.append(subscriber)
+        return lambda: self._subscribers.remove(subscriber)
 
     def emit(self, event: Event, cause: Cause | None = None) -> Envelope:
         envelope = self._maker.make(event, cause)
         self.journal.append([envelope])
-        for subscriber in (*self._first, *self._subscribers):
-            subscriber(envelope)
+        self.tell(envelope)
         self.journal.announce()
         return envelope
+
+    def tell(self, envelope: Envelope) -> None:
+        for callback, kinds in (*self._first, *self._subscribers):
+            if isinstance(envelope.event, kinds):
+                callback(envelope)
 
     def say(self, event: Event) -> None:
         self.said.append(event)

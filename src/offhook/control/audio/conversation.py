@@ -80,7 +80,7 @@ class Conversation:
         link = self._link
         if link is None:
             return
-        unsubscribe = self._operations.backend.subscribe(self._event)
+        unsubscribe = self._operations.backend.subscribe(self._event, DtmfReceived)
         try:
             while (message := await self._out.get()) is not None:
                 if not await self._send(message):
