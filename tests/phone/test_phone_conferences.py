@@ -46,6 +46,34 @@ def test_a_conference_from_the_first_to_the_last(house: tuple[VirtualPhone, Virt
     over(alice, bob)
 
 
+def test_calls_on_hold_come_off_it_and_stay_together() -> None:
+    """As a person does it: one call, then a second one, which puts the first on hold; now both in one conference."""
+    alice, bob = two_phones(Wire())
+    first, _ = talk(alice, bob)
+    second = alice.dial(bob)
+    settle(alice.wire, 1)
+    bob.execute(c.Answer())
+    settle(alice.wire, 1)
+    assert [alice.calls[each].state for each in (first, second)] == ["held_local", "active"]
+    room = alice.execute(c.CreateConference(calls=(first, second))).value.id
+    settle(alice.wire, 1)
+    assert [alice.calls[each].state for each in (first, second)] == ["active", "active"]
+    third = alice.dial(bob)
+    settle(alice.wire, 1)
+    bob.execute(c.Answer())
+    settle(alice.wire, 1)
+    assert [alice.calls[each].state for each in (first, second, third)] == ["held_local", "held_local", "active"]
+    for each in (first, second):
+        alice.execute(c.Resume(call=each))
+        settle(alice.wire, 1)
+    assert [alice.calls[each].state for each in (first, second, third)] == ["active", "active", "held_local"]
+    alice.execute(c.JoinConference(conference=room, call=third))
+    settle(alice.wire, 1)
+    assert {call.state for call in alice.calls.values()} == {"active"}
+    alice.execute(c.HangupAll())
+    over(alice, bob)
+
+
 def test_ending_it_leaves_the_calls_connected(house: tuple[VirtualPhone, VirtualPhone, tuple[str, str]]) -> None:
     alice, _, calls = house
     room = alice.execute(c.CreateConference(calls=calls)).value.id

@@ -817,7 +817,11 @@ export interface CopydataRequest {
   wide?: boolean;
 }
 
-/** Let connected calls hear each other, mixed here. Answers the ConferenceView; `id` lets the caller choose its name. */
+/**
+ * Let connected calls hear each other, mixed here; those on hold come off it. Answers the ConferenceView.
+ *
+ * `id` lets the caller choose its name.
+ */
 export interface CreateConferenceParams {
   /** Its name, if you want to choose it. */
   id?: string;
@@ -1210,7 +1214,7 @@ export interface ImportedView {
   unchanged: number;
 }
 
-/** Let one more connected call in. A call is in one conference at most. */
+/** Let one more connected call in, off hold. A call is in one conference at most. */
 export interface JoinConferenceParams {
   /** A conference's id. */
   conference: string;
@@ -1791,7 +1795,7 @@ export interface RemoveContactParams {
   contact: string;
 }
 
-/** Take the call off our hold; another active call is put on hold first. */
+/** Take the call off our hold; other active calls are put on hold first, but not those in a conference with it. */
 export interface ResumeParams {
   /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
   call?: string;

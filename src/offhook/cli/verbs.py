@@ -47,7 +47,7 @@ VERBS: dict[str, Verb] = {
              group="calls"),
         Verb("decide", "action [call]", "decide about a call that waits for it: answer, reject, redirect, ring, dnd, default",
              calls.decide, group="calls", status="STATUS", to="TO"),
-        Verb("hangup", "[call]", "end a call, or all", calls.hangup, group="calls", all="flag", **_EXTRA),
+        Verb("hangup", "[call]", "end a call; --all: every call", calls.hangup, group="calls", all="flag", **_EXTRA),
         Verb("hold", "[call]", "put a call on hold", simple("hold", "holding", "on hold"), group="calls", **_WAIT),
         Verb("resume", "[call]", "take a call off hold", simple("resume", "resuming", "resumed"), group="calls", **_WAIT),
         Verb("codecs", "names [call]", "go on with other codecs, the preferred one first: codecs opus,G722", calls.codecs,

@@ -54,7 +54,7 @@ class Calls:
         return Accepted(call=call.id, operation=self.offers.want(call, True))
 
     def resume(self, command: Resume) -> Accepted:
-        """Take a call off hold; the others are put on hold first."""
+        """Take a call off hold; the others, but those in a conference with it, are put on hold first."""
         call = self._changeable(command.call)
         if not call.want_hold and not call.held_by_us:
             return Accepted(call=call.id)

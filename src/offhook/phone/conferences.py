@@ -21,6 +21,7 @@ from offhook.phone.commands import (
 from offhook.phone.desk import Desk
 from offhook.phone.events import ConferenceCreated, ConferenceEnded, ConferenceJoined, ConferenceLeft, ConferenceUpdated
 from offhook.phone.model import ConferenceView
+from offhook.phone.offers import Offers
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -41,13 +42,18 @@ class Conference:
 class Conferences:
     """All conferences of the phone. A call is in one at most; a conference that its last member leaves is over."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, offers: Offers) -> None:
         self.desk = desk
+        self.offers = offers
         self.rooms: dict[str, Conference] = {}
 
     def views(self) -> tuple[ConferenceView, ...]:
         """Return every conference."""
         return tuple(room.view() for room in self.rooms.values())
+
+    def together(self, call: Call) -> tuple[str, ...]:
+        """Return who is in a conference with this call."""
+        return next((tuple(room.members) for room in self.rooms.values() if call.id in room.members), ())
 
     def list(self, _command: ListConferences) -> Accepted:
         """Answer every conference."""
@@ -139,6 +145,8 @@ class Conferences:
         room.members.append(call.id)
         self._mix(room)
         self.desk.emit(ConferenceJoined(conference=room.view(), call=call.id))
+        if call.want_hold:
+            self.offers.want(call, False)
 
     def _exit(self, room: Conference, call: str) -> None:
         room.members.remove(call)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from msgspec import structs
 
@@ -74,6 +74,7 @@ class Offers:
         self.secrecy = secrecy
         self.reach = reach
         self.routes = Routes(desk)
+        self.together: Callable[[Call], Collection[str]] = lambda _: ()  # the calls in a conference with one
 
     # --- ports and streams
 
@@ -247,9 +248,10 @@ class Offers:
         self.desk.finish(call, "resume" if call.want_hold else "hold", error="overtaken by a later command")
 
     def hold_others(self, but: Call | None) -> None:
-        """Put every active call but this one on hold."""
+        """Put every active call on hold but this one, and those in a conference with it."""
+        staying = self.together(but) if but is not None else ()
         for other in self.desk.active():
-            if other is not but and not other.want_hold:
+            if other is not but and other.id not in staying and not other.want_hold:
                 self.want(other, True)
 
     def refresh(self, _event: RefreshWanted, call: Call) -> None:

@@ -111,7 +111,8 @@ class Phone:
         self.listening = Listening(self.desk)
         self.meters = Meters(self.desk)
         self.taps = Taps(self.desk)
-        self.conferences = Conferences(self.desk)
+        self.conferences = Conferences(self.desk, self.offers)
+        self.offers.together = self.conferences.together
         self.streams = Streams(self.desk, self.closing)
         self.incoming.on_replaced.append(self.conferences.replaced)
         self.outgoing.on_active += [self.incoming.took_over, self.recordings.record_by_itself, self.playing.play_by_itself]

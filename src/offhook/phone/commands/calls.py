@@ -103,7 +103,7 @@ class Hold(Command, frozen=True, kw_only=True):
 
 
 class Resume(Command, frozen=True, kw_only=True):
-    """Take the call off our hold; another active call is put on hold first."""
+    """Take the call off our hold; other active calls are put on hold first, but not those in a conference with it."""
 
     call: str = ""
 

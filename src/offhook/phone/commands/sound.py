@@ -244,7 +244,10 @@ class Loopback(Command, frozen=True, kw_only=True):
 
 
 class CreateConference(Command, frozen=True, kw_only=True):
-    """Let connected calls hear each other, mixed here. Answers the ConferenceView; `id` lets the caller choose its name."""
+    """Let connected calls hear each other, mixed here; those on hold come off it. Answers the ConferenceView.
+
+    `id` lets the caller choose its name.
+    """
 
     id: str = ""
     calls: tuple[str, ...] = ()
@@ -252,7 +255,7 @@ class CreateConference(Command, frozen=True, kw_only=True):
 
 
 class JoinConference(Command, frozen=True, kw_only=True):
-    """Let one more connected call in. A call is in one conference at most."""
+    """Let one more connected call in, off hold. A call is in one conference at most."""
 
     conference: str
     call: str = ""
