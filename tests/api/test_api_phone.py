@@ -162,6 +162,20 @@ async def test_the_history(tmp_path: Path, peer: Peer) -> None:
             await without.history()
 
 
+async def test_the_history_knows_the_recording(tmp_path: Path, peer: Peer) -> None:
+    await peer[0].set_auto_answer("all")
+    async with Softphone(quiet_config(), history=tmp_path / "h.sqlite3") as phone:
+        for file in ("", str(tmp_path / "talk.wav")):
+            call = await phone.dial(peer[1])
+            await call.wait_active(timeout=5)
+            if file:
+                recording = await call.record(file)
+                await recording.stop()
+            await call.hangup()
+            assert (await phone.history())[0]["recording"] == file
+            await call.wait_ended()
+
+
 async def test_contacts_are_there_again_and_calls_show_them(tmp_path: Path, peer: Peer) -> None:
     async with Softphone(quiet_config(), contacts=tmp_path / "c.sqlite3") as phone:
         await phone.add_contact(ContactDetails(name="Peer", number=peer[1]))

@@ -72,6 +72,15 @@ def test_what_is_known_of_one_that_is_over() -> None:
     assert alice.only.state == "active", "the call goes on"
 
 
+def test_the_beginning_is_told_before_the_end_however_short_it_is() -> None:
+    alice, bob = two_phones(Wire())
+    call, _ = talk(alice, bob)
+    recording = alice.execute(c.Record(file="/a.wav")).value["recording"]
+    alice.receive(media.RecordingDone(call, recording, "/a.wav", "stopped", 20, size=364))
+    alice.receive(media.RecordingStarted(call, recording))
+    assert [type(event) for event in alice.events[-2:]] == [e.RecordingStarted, e.RecordingFinished]
+
+
 def test_the_only_one_may_be_called_current() -> None:
     alice, bob = two_phones(Wire())
     talk(alice, bob)

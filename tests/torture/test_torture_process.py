@@ -41,6 +41,7 @@ def test_kill_9_in_a_call_leaves_history_and_recording_and_the_next_start_works(
         assert entries[0]["remote_uri"].endswith(str(far.port))
         assert entries[0]["answered"]
         assert 4 < entries[0]["duration_s"] < 10
+        assert entries[0]["recording"] == str(recording)
         assert entries[0]["reason"] == "not ended when last seen"
         assert near.ask("status")["value"]["code"] == 0
         near.ask("dial", to=f"sip:offhook@127.0.0.1:{far.port}")

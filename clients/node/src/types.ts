@@ -1136,7 +1136,8 @@ export interface HistoryAdded {
 /**
  * One finished call. Times are Unix seconds, `answered` null if nobody did; `duration_s` is talking time.
  *
- * `codec`, `mos` and what follows are the final figures of its sound, as in CallMedia; None without sound.
+ * `recording` is the file of its recording, of several the one that began first, "" without one. `codec`, `mos` and what
+ * follows are the final figures of its sound, as in CallMedia; None without sound.
  */
 export interface HistoryEntry {
   id: string;

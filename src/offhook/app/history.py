@@ -14,7 +14,16 @@ from offhook.io import clock
 from offhook.io.engine import Engine
 from offhook.io.journal import Envelope
 from offhook.phone.closing import ANSWERED_ELSEWHERE
-from offhook.phone.events import CallActive, CallCreated, CallEnded, CallEvent, CallIncoming, HistoryAdded, MediaStats
+from offhook.phone.events import (
+    CallActive,
+    CallCreated,
+    CallEnded,
+    CallEvent,
+    CallIncoming,
+    HistoryAdded,
+    MediaStats,
+    RecordingStarted,
+)
 from offhook.phone.model import CallEnd
 from offhook.phone.records import HistoryEntry
 from offhook.storage.history import History
@@ -33,12 +42,14 @@ class CallHistory:
     def __init__(self, engine: Engine, file: Path | None, trouble: Callable[[str], None]) -> None:
         self._engine = engine
         self._finished: dict[str, CallEnded] = {}  # those whose final figures may still come
+        self._recordings: dict[str, str] = {}  # the files of calls that run, or are finished so
         self._history = History(file, trouble=trouble) if file else None
 
     def start(self) -> None:
         """Keep calls from now on."""
         if self._history is not None:
-            self._engine.subscribe(self._see, CallIncoming, CallCreated, CallActive, CallEnded, MediaStats)
+            kinds = CallIncoming, CallCreated, CallActive, CallEnded, MediaStats, RecordingStarted
+            self._engine.subscribe(self._see, *kinds)
 
     def close(self) -> None:
         """Write what is left; waits for the disk."""
@@ -73,24 +84,33 @@ class CallHistory:
     def _see(self, envelope: Envelope) -> None:
         """Even a crash leaves a trace of the call."""
         event = envelope.event
+        call = event.call.id if isinstance(event, CallEvent) else ""
         match event:
             case CallEnded():
-                self._finished[event.call.id] = event
+                self._finished[call] = event
                 if len(self._finished) > FINISHED_KEPT:
-                    del self._finished[next(iter(self._finished))]
-                record = _record(event)
+                    self._forget(next(iter(self._finished)))
+                record = _record(event, self._recordings.get(call, ""))
                 self._kept().add(record)
                 self._engine.say(HistoryAdded(entry=_entry(record)))
             case MediaStats(final=True):
                 # The final figures come after the end, which did not wait for them.
-                ended = self._finished.pop(event.call.id, None)
+                ended = self._finished.get(call)
                 if ended is not None:
-                    self._kept().keep(event.call.id, lambda: _record(structs.replace(ended, call=event.call)))
-            case CallIncoming() | CallCreated() | CallActive() | MediaStats() if event.call.id not in self._finished:
-                self._kept().keep(event.call.id, partial(_record, event, clock.wall()))
+                    complete = structs.replace(ended, call=event.call)
+                    self._kept().keep(call, partial(_record, complete, self._recordings.get(call, "")))
+                    self._forget(call)
+            case CallEvent() if call not in self._finished:
+                if isinstance(event, RecordingStarted):
+                    self._recordings.setdefault(call, event.file)
+                self._kept().keep(call, partial(_record, event, self._recordings.get(call, ""), clock.wall()))
+
+    def _forget(self, call: str) -> None:
+        del self._finished[call]
+        self._recordings.pop(call, None)
 
 
-def _record(event: CallEvent, seen: float = 0.0) -> HistoryEntry:
+def _record(event: CallEvent, recording: str, seen: float = 0.0) -> HistoryEntry:
     """Return the row of a call; `seen`, Unix seconds, is when one that runs was last known to."""
     call = event.call
     end = call.end or CallEnd("local")
@@ -116,6 +136,7 @@ def _record(event: CallEvent, seen: float = 0.0) -> HistoryEntry:
         loss=media.loss,
         jitter_ms=media.jitter_ms,
         rtt_ms=media.rtt_ms,
+        recording=recording,
         missed=incoming and over and call.answered is None and end.by != "local" and end.cause != ANSWERED_ELSEWHERE,
     )
 

@@ -183,7 +183,8 @@ def history_line(entry: dict[str, Any]) -> str:
         how = "missed" if entry.get("missed") else f"{entry.get('duration_s') or 0:.0f} s"
         status = f"  ({entry['sip_status']})" if entry.get("sip_status") else ""
         remote = party({"uri": entry["remote_uri"], "display": entry.get("remote_display")})
-        return plain(f"{entry.get('id', '')}  {when}  {arrow} {remote}  {how}{status}")
+        kept = f"  recorded in {entry['recording']}" if entry.get("recording") else ""
+        return plain(f"{entry.get('id', '')}  {when}  {arrow} {remote}  {how}{status}{kept}")
     return plain("  ".join(f"{name}={value}" for name, value in entry.items() if value not in (None, "", [], {})))
 
 

@@ -167,6 +167,8 @@ class Recordings:
         shown = call.view() if call is not None else self.desk.ended.get(report.stream)
         if shown is None:
             return
+        if view.state == "opening" and not failed:  # so short that its end overtook its beginning
+            self.desk.emit(RecordingStarted(call=shown, recording=view.id, file=view.file, format=view.format))
         if failed:
             self.desk.emit(RecordingFailed(call=shown, recording=view.id, file=view.file, reason=report.error))
             return
