@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ipaddress
 import socket
 from collections.abc import Mapping
@@ -234,8 +233,11 @@ class Transports:
             self._deliver(item)
 
     def _datagram(self, data: bytes, remote: Address) -> None:
-        with contextlib.suppress(OSError):  # no route back: nothing we could answer, so nothing to look at
-            self._deliver_unless_closed(Datagram(Flow("udp", self.local_for(remote), remote), data))
+        try:
+            local = self.local_for(remote)
+        except OSError:  # no route back: nothing we could answer, so nothing to look at
+            return
+        self._deliver_unless_closed(Datagram(Flow("udp", local, remote), data))
 
     def _read_datagrams(self, udp: socket.socket) -> None:
         """Take what has arrived: often two at once, as an ACK and the BYE behind it."""
