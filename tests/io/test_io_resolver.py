@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 
 import pytest
@@ -99,6 +100,19 @@ async def test_a_name_service_that_is_silent_is_a_reason(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
     resolved = await Resolver(FakeRoutes(), lookup_timeout=0.01).resolve(query("slow.example"))
+    assert "no answer from the name service" in resolved.reason
+
+
+async def test_a_look_up_that_does_not_let_itself_be_ended_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Python's own wait_for may, where the answer comes at the moment of the time-out."""
+
+    async def getaddrinfo(*_: object, **__: object) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    resolved = await Resolver(FakeRoutes(), lookup_timeout=0.01).resolve(query("slow.example", 5060))
     assert "no answer from the name service" in resolved.reason
 
 

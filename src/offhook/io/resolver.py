@@ -66,17 +66,22 @@ class Resolver:
         literal = self.resolve_literal(query)
         if literal is not None:
             return literal
+        search = asyncio.ensure_future(self._find(query))
+        search.add_done_callback(lambda over: over.cancelled() or over.exception())  # nobody asks when it comes too late
         try:
-            async with asyncio.timeout(self._timeout):
-                found = await self._find(query)
-        except TimeoutError:
-            return Resolved(query.query, (), f"no answer from the name service for {query.host} in {self._timeout:g} s")
+            # Not asyncio.timeout, which waits for what it cancels: the look-up's own time-outs may swallow that.
+            done, _ = await asyncio.wait({search}, timeout=self._timeout)
+            if not done:
+                return Resolved(query.query, (), f"no answer from the name service for {query.host} in {self._timeout:g} s")
+            found = search.result()
         except socket.gaierror as exc:
             return Resolved(query.query, (), f"{query.host} has no address: {exc.strerror}")
         except (NoAnswer, SetupError) as exc:
             return Resolved(query.query, (), str(exc))
         except (OSError, UnicodeError, ValueError) as exc:  # UnicodeError: a label no host name can have
             return Resolved(query.query, (), f"{query.host} is not a host name: {exc}")
+        finally:
+            search.cancel()
         return self._resolved(query, found)
 
     async def _find(self, query: Resolve) -> list[Target]:
