@@ -100,7 +100,9 @@ class CallHistory:
                     complete = structs.replace(ended, call=event.call)
                     self._kept().keep(call, partial(_record, complete, self._recordings.get(call, "")))
                     self._forget(call)
-            case CallEvent() if call not in self._finished:
+            case RecordingStarted() if call in self._finished:  # so short that it is told after the end of the call
+                self._recordings.setdefault(call, event.file)
+            case CallEvent() if event.call.ended is None:
                 if isinstance(event, RecordingStarted):
                     self._recordings.setdefault(call, event.file)
                 self._kept().keep(call, partial(_record, event, self._recordings.get(call, ""), clock.wall()))

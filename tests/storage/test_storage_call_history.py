@@ -1,0 +1,53 @@
+"""The call history made from events, whatever their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from offhook.app.history import CallHistory
+from offhook.io.journal import Envelope, EnvelopeMaker
+from offhook.media.messages import StreamStats
+from offhook.phone.events import CallEnded, Event, MediaStats, RecordingStarted
+from offhook.phone.model import CallEnd, CallState, CallView, Party, wall
+
+FIGURES = StreamStats(
+    stream="c_1", packets_sent=5000, packets_received=4950, bytes_sent=0, bytes_received=0, packets_lost=50, packets_late=0,
+    packets_duplicate=0, loss=0.01, jitter_ms=2.34, buffer_ms=41.0, remote_loss=0.0, remote_jitter_ms=4.0, rtt_ms=22.4,
+    mos=4.21, rating=88.4, delay_ms=72.2, remote_packets_lost=12, remote_mos=4.01, remote_rating=80.0,
+)
+
+
+class FakeEngine:
+    """What the history asks of the engine."""
+
+    def subscribe(self, callback: Callable[[Envelope], None], *_: type[Event]) -> Callable[[], None]:
+        self.tell = callback
+        return lambda: None
+
+    def say(self, event: Event) -> None:
+        pass
+
+
+@pytest.mark.parametrize("order", ["ended final started", "ended started final"])
+def test_a_recording_told_after_the_end_does_not_open_the_row_again(tmp_path: Path, order: str) -> None:
+    call = CallView(
+        "c_1", "a", "outgoing", CallState.ENDED, Party("sip:me@h"), Party("sip:1001@h"), "sip-1", wall(0.0), answered=wall(1.0),
+        ended=wall(6.0), end=CallEnd("remote", 200, "Bye"),
+    )  # fmt: skip
+    events = {
+        "ended": CallEnded(call=call, duration=5.0),
+        "final": MediaStats(call=call, stats=FIGURES, final=True),
+        "started": RecordingStarted(call=call, recording="rec_1", file="/rec/1.wav", format="wav"),
+    }
+    engine, maker = FakeEngine(), EnvelopeMaker("e", lambda: 0.0)
+    history = CallHistory(engine, tmp_path / "h.sqlite3", print)  # type: ignore[arg-type]
+    history.start()
+    for name in order.split():
+        engine.tell(maker.make(events[name]))
+    (entry,) = history.list(10, "")
+    assert (entry["end_by"], entry["reason"], entry["duration_s"]) == ("remote", "Bye", 5.0)
+    assert entry["recording"] == ("/rec/1.wav" if order == "ended started final" else "")
+    history.close()
