@@ -18,9 +18,10 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from run import free_port, phone
+from run import phone
 
 from offhook.control.client import LocalClient
+from offhook.testing.peers import free_port
 
 STEP = 0.020
 TIMESTAMP = 35  # SO_TIMESTAMPNS of Linux

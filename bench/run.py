@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from offhook.testing.peers import PeerMissing, baresip
+from offhook.testing.peers import PeerMissing, baresip, free_port
 
 STARTS = 6
 HERE = Path(__file__).resolve().parent
@@ -27,14 +27,6 @@ OPTIONS = (
     "From: <sip:bench@127.0.0.1>;tag={n}\r\nTo: <sip:ping@127.0.0.1>\r\nCall-ID: bench{n}\r\nCSeq: 1 OPTIONS\r\n"
     "Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
 )
-
-
-def free_port() -> int:
-    """Return a UDP port nobody uses."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def script(name: str) -> list[str]:

@@ -86,7 +86,21 @@ def test_a_phone_with_http(tmp_path: Path) -> None:
 
 
 def test_a_phone_that_would_be_open_to_all_does_not_start(home: Path) -> None:
-    options = SimpleNamespace(config="", port=0, sound="null", media="thread", http="0.0.0.0:0", socket="", verbose=False)
+    options = SimpleNamespace(config="", port=None, sound="null", media="thread", http="0.0.0.0:0", socket="", verbose=False)
     with pytest.raises(SetupError, match="can be reached from other machines"):
         run_phone(options)
     assert not (home / "state").exists(), "nothing ran"
+
+
+@pytest.mark.parametrize(("words", "port"), [((), None), (("--port", "0"), 0), (("--port", "5080"), 5080)])
+def test_a_port_of_zero_is_any_port(monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], port: int | None) -> None:
+    asked: list[int | None] = []
+
+    def run(options: SimpleNamespace) -> int:
+        asked.append(options.port)
+        return 0
+
+    monkeypatch.setattr("gc.disable", lambda: None)
+    monkeypatch.setattr("offhook.app.serve.run_phone", run)
+    assert main(["run", *words]) == 0
+    assert asked == [port]

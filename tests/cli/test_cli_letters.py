@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offhook.cli.letters import lenient
+from offhook.cli.letters import given_words, lenient
 
 
 def stream(encoding: str) -> tuple[io.TextIOWrapper, io.BytesIO]:
@@ -34,6 +34,23 @@ def test_text(encoding: str, text: str, written: bytes) -> None:
     made.write(text)
     made.flush()
     assert inner.getvalue() == written
+
+
+def test_the_c_locale() -> None:
+    inner = io.BytesIO()
+    made = io.TextIOWrapper(inner, encoding="ascii", errors="surrogateescape")  # what Python opens there
+    lenient(made)
+    made.write("a\udcff…\udc80\U0001f4de")
+    made.flush()
+    assert inner.getvalue() == b"a\xff\\u2026\x80\\ud83d\\udcde"
+
+
+@pytest.mark.parametrize(("given", "read"), [
+    ("1001", "1001"), ("Zoë", "Zoë"), ("J\udcc3\udcbcrgen", "Jürgen"), ("J\udcfcrgen", "J\udcfcrgen"),
+])  # fmt: skip
+def test_arguments_the_locale_could_not_read(monkeypatch: pytest.MonkeyPatch, given: str, read: str) -> None:
+    monkeypatch.setattr("sys.argv", ["offhook", given])
+    assert given_words() == [read]
 
 
 @pytest.mark.lengthy

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from offhook.media.resample import resample
-from offhook.phone.commands import Hangup, ListCalls, Play, Record
+from offhook.phone.commands import Hangup, Play, Record
 from offhook.testing.ears import WavAudio, dominant_frequency, level_dbfs, read_wav
 from offhook.testing.live import LivePhone
 from offhook.testing.peers import Baresip, baresip
@@ -42,11 +42,6 @@ async def says(peer: Baresip, kind: str) -> dict[str, Any]:
     return await asyncio.to_thread(peer.wait_event, kind)
 
 
-async def over(phone: LivePhone) -> None:
-    """Wait until the phone has no calls."""
-    await phone.until(lambda: not phone.execute(ListCalls()).value, "no calls")
-
-
 async def recorded(phone: LivePhone, file: Path, call: str = "") -> bytes:
     """Record a second of the call, both sides in their channels; return the louder one, which is the far end's, at 8 kHz."""
     since = len(phone.events)
@@ -63,7 +58,7 @@ async def hear_each_other(phone: LivePhone, peer: Baresip, folder: Path) -> None
     phone.execute(Play(tone=str(OUR_TONE), duration_ms=1500))
     await phone.event("playback.finished", since)
     phone.execute(Hangup())
-    await over(phone)
+    await phone.over()
     await says(peer, "CALL_CLOSED")
     heard = await heard_by(peer)
     assert loudest_frequency(heard.channels[0], heard.rate) == pytest.approx(OUR_TONE, abs=5)

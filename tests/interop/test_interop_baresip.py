@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from baresips import OUR_TONE, THEIR_TONE, hear_each_other, heard_by, loudest_frequency, over, recorded, says, started, tell
+from baresips import OUR_TONE, THEIR_TONE, hear_each_other, heard_by, loudest_frequency, recorded, says, started, tell
 
 from offhook.media.detect.digits import power_at
 from offhook.phone.commands import (
@@ -77,11 +77,6 @@ async def bob(
         yield peer
 
 
-def last_end(phone: LivePhone) -> dict[str, Any]:
-    end: dict[str, Any] = next(e for e in reversed(phone.events) if e.type == "call.ended").data["call"]["end"]
-    return end
-
-
 def digits(phone: LivePhone) -> str:
     return "".join(e.data["digit"] for e in phone.events if e.type == "dtmf.received")
 
@@ -92,7 +87,7 @@ async def sound_after_hold(phone: LivePhone, peer: Baresip, folder: Path) -> Non
     phone.execute(SendDtmf(digits="7"))
     assert (await says(peer, "CALL_DTMF_START"))["param"] == "7"
     phone.execute(Hangup())
-    await over(phone)
+    await phone.over()
     await says(peer, "CALL_CLOSED")
 
 
@@ -136,8 +131,8 @@ async def test_baresip_hangs_up(proxy: Kamailio, tmp_path: Path) -> None:
         await phone.reaches(2)
         await says(peer, "CALL_ESTABLISHED")
         await tell(peer, "hangup")
-        await over(phone)
-        assert last_end(phone)["by"] == "remote"
+        await phone.over()
+        assert phone.last_end["by"] == "remote"
 
 
 async def test_calls_that_are_not_answered(proxy: Kamailio, tmp_path: Path) -> None:
@@ -146,23 +141,23 @@ async def test_calls_that_are_not_answered(proxy: Kamailio, tmp_path: Path) -> N
         await says(peer, "CALL_INCOMING")
         await phone.event("call.ringing")
         phone.execute(Hangup())
-        await over(phone)
+        await phone.over()
         await says(peer, "CALL_CLOSED")
 
         phone.execute(Dial(to="1002"))
         await says(peer, "CALL_INCOMING")
         await tell(peer, "hangup")
-        await over(phone)
-        assert last_end(phone)["by"] == "remote"
-        assert last_end(phone)["sip_status"] >= 400
+        await phone.over()
+        assert phone.last_end["by"] == "remote"
+        assert phone.last_end["sip_status"] >= 400
         await says(peer, "CALL_CLOSED")
 
         await tell(peer, "dial", f"sip:1001@{proxy.domain}")
         await phone.event("call.incoming")
         await says(peer, "CALL_RINGING")
         await tell(peer, "hangup")
-        await over(phone)
-        assert last_end(phone)["by"] == "remote"
+        await phone.over()
+        assert phone.last_end["by"] == "remote"
 
 
 # --- hold ----------------------------------------------------------------------------------------------------------
@@ -238,7 +233,7 @@ async def test_digits_as_tones_are_in_the_sound_baresip_hears(proxy: Kamailio, t
         await phone.until(lambda: phone.types.count("dtmf.sent") == len(ours), "all digits sent")
         await recorded(phone, tmp_path / "rest.wav")  # the last digit is still in baresip's jitter buffer
         phone.execute(Hangup())
-        await over(phone)
+        await phone.over()
         await says(peer, "CALL_CLOSED")
         heard = await heard_by(peer)
         assert decode_dtmf(heard.channels[0], heard.rate) == ours
@@ -254,7 +249,7 @@ async def test_an_echo_line_gives_baresip_its_own_tone(proxy: Kamailio, tmp_path
         phone.execute(Loopback())
         await recorded(phone, tmp_path / "theirs.wav")
         phone.execute(Hangup())
-        await over(phone)
+        await phone.over()
         await says(peer, "CALL_CLOSED")
         heard = await heard_by(peer)
         assert loudest_frequency(heard.channels[0], heard.rate) == pytest.approx(THEIR_TONE, abs=5)
@@ -271,7 +266,7 @@ async def test_two_baresips_hear_each_other_in_our_conference(proxy: Kamailio, t
         phone.execute(CreateConference(id="room", calls=calls))
         await recorded(phone, tmp_path / "one.wav", calls[0])
         phone.execute(HangupAll())
-        await over(phone)
+        await phone.over()
         for peer, other in ((low, 700.0), (high, THEIR_TONE)):
             await says(peer, "CALL_CLOSED")
             heard = await heard_by(peer)
@@ -293,7 +288,7 @@ async def test_a_baresip_listens_to_another_and_whispers_to_a_third(proxy: Kamai
         phone.execute(Tap(call=calls[0], by=calls[1], hear="both", speak="far"))
         await recorded(phone, tmp_path / "one.wav", calls[0])
         phone.execute(HangupAll())
-        await over(phone)
+        await phone.over()
         tones = (THEIR_TONE, 700.0, 1900.0)
         for peer, expected in ((agent, {700.0, 1900.0}), (boss, {THEIR_TONE, 1900.0}), (customer, {THEIR_TONE})):
             await says(peer, "CALL_CLOSED")
@@ -332,11 +327,11 @@ async def test_we_transfer_baresip_to_another_phone(proxy: Kamailio, tmp_path: P
         await target.event("call.incoming")
         target.execute(Answer())
         await phone.event("transfer.completed")
-        await over(phone)
+        await phone.over()
         await target.reaches(2)
         assert dominant_frequency(await recorded(target, tmp_path / "after.wav")) == pytest.approx(THEIR_TONE, abs=5)
         target.execute(Hangup())
-        await over(target)
+        await target.over()
 
 
 async def test_baresip_transfers_us_to_another_phone(proxy: Kamailio, tmp_path: Path) -> None:
@@ -360,8 +355,8 @@ async def test_baresip_transfers_us_to_another_phone(proxy: Kamailio, tmp_path: 
         assert dominant_frequency(heard) == pytest.approx(OUR_TONE, abs=5)
         phone.execute(StopPlay())
         phone.execute(Hangup())
-        await over(phone)
-        await over(target)
+        await phone.over()
+        await target.over()
 
 
 async def test_we_transfer_a_phone_to_baresip(proxy: Kamailio, tmp_path: Path) -> None:
@@ -378,8 +373,8 @@ async def test_we_transfer_a_phone_to_baresip(proxy: Kamailio, tmp_path: Path) -
         caller.execute(AcceptTransfer())
         await says(peer, "CALL_ESTABLISHED")
         await phone.event("transfer.completed")
-        await over(phone)
+        await phone.over()
         await caller.reaches(2)
         assert dominant_frequency(await recorded(caller, tmp_path / "after.wav")) == pytest.approx(THEIR_TONE, abs=5)
         caller.execute(Hangup())
-        await over(caller)
+        await caller.over()

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from baresips import THEIR_TONE, hear_each_other, over, recorded, says, started, tell
+from baresips import THEIR_TONE, hear_each_other, recorded, says, started, tell
 
 from offhook.media.codecs.kinds import missing
 from offhook.media.security import Keying
@@ -109,7 +109,7 @@ async def test_hold_from_both_sides_and_digits(proxy: Kamailio, certificates: Pa
         assert "".join(e.data["digit"] for e in phone.events if e.type == "dtmf.received") == THEIRS
         assert dominant_frequency(await recorded(phone, tmp_path / "after.wav")) == pytest.approx(THEIR_TONE, abs=5)
         await tell(peer, "hangup")
-        await over(phone)
+        await phone.over()
 
 
 async def test_transfers_both_ways(proxy: Kamailio, certificates: Path, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ async def test_transfers_both_ways(proxy: Kamailio, certificates: Path, tmp_path
         await target.event("call.incoming")
         target.execute(Answer())
         await phone.event("transfer.completed")
-        await over(phone)
+        await phone.over()
         await target.reaches(2)
         assert dominant_frequency(await recorded(target, tmp_path / "ours.wav")) == pytest.approx(THEIR_TONE, abs=5)
         # Now baresip sends the phone it was given away to back to us.
@@ -140,8 +140,8 @@ async def test_transfers_both_ways(proxy: Kamailio, certificates: Path, tmp_path
         await says(peer, "CALL_CLOSED")
         await target.until(lambda: [c.state for c in target.execute(ListCalls()).value] == ["active"], "only the new call")
         phone.execute(Hangup())
-        await over(phone)
-        await over(target)
+        await phone.over()
+        await target.over()
 
 
 @pytest.mark.parametrize("caller", ["we", "baresip"])

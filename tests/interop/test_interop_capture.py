@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from baresips import THEIR_TONE, over, started
+from baresips import THEIR_TONE, started
 from test_interop_secure import phone_with
 
 from offhook.control import tracing
@@ -81,7 +81,7 @@ async def captured_call(
         await phone.event("media.started")
         await asyncio.sleep(seconds)  # of sound, and of reports every five seconds
         phone.execute(Hangup())
-        await over(phone)
+        await phone.over()
         await phone.event("capture.finished")
         yield phone, call
 

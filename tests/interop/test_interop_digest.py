@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from offhook.exchange.server import Exchange
-from offhook.phone.commands import Dial, Hangup, ListAccounts, ListCalls, RegisterAccount
+from offhook.phone.commands import Dial, Hangup, ListAccounts, RegisterAccount
 from offhook.phone.settings import AccountSettings
 from offhook.testing import peers
-from offhook.testing.live import LivePhone, live_phone, quiet_config
+from offhook.testing.live import live_phone, quiet_config
 from offhook.testing.peers import PeerMissing, Sipp, sipp
 from offhook.testing.scenarios import (
     END,
@@ -76,13 +76,6 @@ def account(peer: Sipp, **changes: Any) -> AccountSettings:
     return replace(settings, **changes)
 
 
-async def over(phone: LivePhone) -> dict[str, Any]:
-    """Wait until no call is left and return how the last one ended."""
-    await phone.until(lambda: not phone.execute(ListCalls()).value, "no calls")
-    end: dict[str, Any] = next(e for e in reversed(phone.events) if e.type == "call.ended").data["call"]["end"]
-    return end
-
-
 @pytest.mark.parametrize("status", [401, 407])
 @pytest.mark.parametrize(
     "extra", ["", ', qop="auth"', ', qop="auth,auth-int", opaque="kept"'], ids=["RFC 2069", "qop", "opaque"]
@@ -103,7 +96,7 @@ async def test_sipp_refuses_a_wrong_password(tmp_path: Path) -> None:
     with sipp(guarded_call(401, ""), tmp_path) as peer:
         async with live_phone(replace(quiet_config(), accounts=(account(peer, password="wrong"),))) as phone:
             phone.execute(Dial(to="2000"))
-            assert (await over(phone))["sip_status"] == 403
+            assert (await phone.over())["sip_status"] == 403
             await asyncio.to_thread(peer.wait)
 
 
@@ -112,7 +105,7 @@ async def test_a_callee_that_challenges_for_ever_is_given_up(tmp_path: Path) -> 
     with sipp(twice, tmp_path) as peer:
         async with live_phone(replace(quiet_config(), accounts=(account(peer),))) as phone:
             phone.execute(Dial(to="2000"))
-            assert (await over(phone))["sip_status"] == 407
+            assert (await phone.over())["sip_status"] == 407
             await asyncio.to_thread(peer.wait)
 
 

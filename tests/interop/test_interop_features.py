@@ -69,7 +69,7 @@ async def test_sipp_calls_in_the_ways_of_pbxs(tmp_path: Path, scenario: str) -> 
     async with live_phone(auto_answer="all", auto_answer_delay=0.3) as phone:
         with sipp(scenario, tmp_path, remote=("127.0.0.1", phone.running.transports.port), service="offhook") as peer:
             await asyncio.to_thread(peer.wait)
-        await phone.until(lambda: not phone.execute(ListCalls()).value, "the call is over")
+        await phone.over()
 
 
 async def test_reliable_early_media_and_an_answer_without_a_description(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ async def test_an_attended_transfer_through_kamailio(proxy: Kamailio) -> None:
         assert (await bob.event("transfer.requested")).data["attended"]
         bob.execute(AcceptTransfer())
         await alice.event("transfer.completed")
-        await alice.until(lambda: not alice.execute(ListCalls()).value, "both calls are over")
+        await alice.over()
         await carol.event("call.replaced")
         await carol.until(lambda: [c.state for c in carol.execute(ListCalls()).value] == ["active"], "talking")
         await bob.until(lambda: [c.state for c in bob.execute(ListCalls()).value] == ["active"], "talking")

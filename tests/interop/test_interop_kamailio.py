@@ -34,7 +34,7 @@ from offhook.phone.commands import (
 )
 from offhook.phone.settings import AccountSettings
 from offhook.testing import peers
-from offhook.testing.live import LivePhone, connect, live_phone, quiet_config
+from offhook.testing.live import LivePhone, connect, live_phone, over, quiet_config
 from offhook.testing.peers import Kamailio, PeerMissing, kamailio
 
 pytestmark = pytest.mark.interop
@@ -82,16 +82,6 @@ async def call(caller: LivePhone, callee: LivePhone, number: str) -> None:
     await callee.reaches(2)
 
 
-async def over(*phones: LivePhone) -> None:
-    for phone in phones:
-        await phone.until(lambda phone=phone: not phone.execute(ListCalls()).value, "no calls")  # type: ignore[misc]
-
-
-def last_end(phone: LivePhone) -> dict[str, Any]:
-    end: dict[str, Any] = next(e for e in reversed(phone.events) if e.type == "call.ended").data["call"]["end"]
-    return end
-
-
 def state(phone: LivePhone) -> str:
     return str(phone.execute(ListCalls()).value[0].state)
 
@@ -110,8 +100,8 @@ async def test_a_phone_registers_with_its_password_and_unregisters(proxy: Kamail
         await phone.event("account.unregistered")
         assert registration(phone) == "unregistered"
         other.execute(Dial(to="1001"))
-        await over(other)
-        assert last_end(other)["sip_status"] == 404
+        await other.over()
+        assert other.last_end["sip_status"] == 404
         phone.execute(RegisterAccount(account="kam"))
         await phone.until(lambda: registration(phone) == "registered", "registered again")
         await call(other, phone, "1001")
@@ -136,8 +126,8 @@ async def test_an_account_that_goes_leaves_no_contact_behind(proxy: Kamailio) ->
         async with registered(proxy, "1002"):
             pass
         phone.execute(Dial(to="1002"))
-        await over(phone)
-        assert last_end(phone)["sip_status"] == 404
+        await phone.over()
+        assert phone.last_end["sip_status"] == 404
 
 
 @pytest.mark.slow
@@ -213,7 +203,7 @@ async def test_a_call_with_hold_and_digits_through_the_proxy(proxy: Kamailio, tr
 
         ann.execute(Hangup())
         await over(ann, bob)
-        assert (last_end(ann)["by"], last_end(bob)["by"]) == ("local", "remote")
+        assert (ann.last_end["by"], bob.last_end["by"]) == ("local", "remote")
 
 
 @pytest.mark.parametrize(("caller", "callee"), [("udp", "tcp"), ("tcp", "udp")])
@@ -228,7 +218,7 @@ async def test_the_called_side_hangs_up_and_the_proxy_changes_the_transport(
         await ann.event("call.remote_resumed")
         bob.execute(Hangup())
         await over(ann, bob)
-        assert (last_end(ann)["by"], last_end(bob)["by"]) == ("remote", "local")
+        assert (ann.last_end["by"], bob.last_end["by"]) == ("remote", "local")
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -236,16 +226,16 @@ async def test_a_call_to_a_phone_that_wants_no_calls_is_busy(proxy: Kamailio, tr
     async with registered(proxy, "1001", transport=transport) as ann, registered(proxy, "1002") as bob:
         bob.execute(SetDnd(enabled=True))
         ann.execute(Dial(to="1002"))
-        await over(ann)
-        assert (last_end(ann)["by"], last_end(ann)["sip_status"]) == ("remote", 486)
+        await ann.over()
+        assert (ann.last_end["by"], ann.last_end["sip_status"]) == ("remote", 486)
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_an_unknown_number_is_not_found(proxy: Kamailio, transport: str) -> None:
     async with registered(proxy, "1001", transport=transport) as ann:
         ann.execute(Dial(to="4711"))
-        await over(ann)
-        assert last_end(ann)["sip_status"] == 404
+        await ann.over()
+        assert ann.last_end["sip_status"] == 404
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -256,8 +246,8 @@ async def test_a_call_is_taken_back_while_it_rings(proxy: Kamailio, transport: s
         await ann.event("call.ringing")
         ann.execute(Hangup())
         await over(ann, bob)
-        assert last_end(ann)["by"] == "local"
-        assert last_end(bob)["by"] == "remote"
+        assert ann.last_end["by"] == "local"
+        assert bob.last_end["by"] == "remote"
         assert "call.answered" not in bob.types
 
 
@@ -270,8 +260,8 @@ async def test_two_phones_of_one_account_ring_and_one_takes_the_call(proxy: Kama
             await other.event("call.incoming", since_other)
             taker.execute(Answer())
             await ann.reaches(2)
-            await over(other)
-            assert last_end(other)["by"] == "remote"
+            await other.over()
+            assert other.last_end["by"] == "remote"
             await taker.reaches(2)
             ann.execute(Hangup())
             await over(ann, taker)
@@ -311,7 +301,7 @@ async def test_a_phone_calls_itself(proxy: Kamailio) -> None:
         await ann.until(lambda: {"active"} == {str(c.state) for c in ann.execute(ListCalls()).value}, "both active")
         assert len(ann.execute(ListCalls()).value) == 2
         ann.execute(Hangup(call=incoming))
-        await over(ann)
+        await ann.over()
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -366,7 +356,7 @@ async def test_the_name_of_the_caller_arrives(proxy: Kamailio) -> None:
         assert (remote["display"], remote["uri"]) == (name, f"sip:1001@{proxy.domain}")
         bob.execute(Reject())
         await over(ann, bob)
-        assert last_end(ann)["sip_status"] == 486
+        assert ann.last_end["sip_status"] == 486
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -385,8 +375,8 @@ async def test_a_call_with_a_wrong_password_is_refused(proxy: Kamailio) -> None:
     config = replace(quiet_config(), accounts=(account(proxy, "1001", password="wrong", register=False),))
     async with live_phone(config) as phone, registered(proxy, "1002") as other:
         phone.execute(Dial(to="1002"))
-        await over(phone)
-        assert last_end(phone)["sip_status"] == 407
+        await phone.over()
+        assert phone.last_end["sip_status"] == 407
         assert "call.incoming" not in other.types
 
 
@@ -408,7 +398,7 @@ async def test_a_blind_transfer_through_the_proxy(proxy: Kamailio, by: str) -> N
         await cat.event("call.incoming")
         cat.execute(Answer())
         await giver.event("transfer.completed")
-        await over(giver)
+        await giver.over()
         assert await outcome(giver, operation) == "operation.succeeded"
         await taker.until(lambda: [c.remote.uri for c in taker.execute(ListCalls()).value] == [f"sip:1003@{proxy.domain}"])
         await taker.reaches(2)

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from offhook.phone.commands import Answer, Dial, Hangup, Hold, ListAccounts, ListCalls, Resume
+from offhook.phone.commands import Answer, Dial, Hangup, Hold, ListAccounts, Resume
 from offhook.phone.settings import AccountSettings
 from offhook.testing import peers
-from offhook.testing.live import LivePhone, live_phone, quiet_config
+from offhook.testing.live import LivePhone, live_phone, over, quiet_config
 from offhook.testing.peers import Kamailio, PeerMissing, kamailio
 
 pytestmark = pytest.mark.interop
@@ -56,11 +56,6 @@ def registration(phone: LivePhone) -> str:
 async def registered(*phones: LivePhone) -> None:
     for phone in phones:
         await phone.until(lambda phone=phone: registration(phone) == "registered", "registered")  # type: ignore[misc]
-
-
-async def over(*phones: LivePhone) -> None:
-    for phone in phones:
-        await phone.until(lambda phone=phone: not phone.execute(ListCalls()).value, "no calls")  # type: ignore[misc]
 
 
 async def call(caller: LivePhone, callee: LivePhone, number: str) -> None:

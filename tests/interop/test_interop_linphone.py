@@ -27,7 +27,7 @@ from offhook.phone.settings import AccountSettings, SrtpSettings
 from offhook.testing import peers
 from offhook.testing.ears import dominant_frequency, read_wav
 from offhook.testing.linphone import SAMPLE_RATE, TONE, Linphone, linphone
-from offhook.testing.live import LivePhone, live_phone, quiet_config
+from offhook.testing.live import LivePhone, live_phone, over, quiet_config
 from offhook.testing.peers import Kamailio, PeerMissing, kamailio
 
 pytestmark = pytest.mark.interop
@@ -88,11 +88,6 @@ async def registered(proxy: Kamailio, certificates: Path, user: str = "1001", an
         yield running
 
 
-async def over(*phones: LivePhone) -> None:
-    for phone in phones:
-        await phone.until(lambda phone=phone: not phone.execute(ListCalls()).value, "no calls")  # type: ignore[misc]
-
-
 async def hear_linphone(phone: LivePhone, folder: Path) -> None:
     """Find its tone in the right channel, where the far end is; it takes a second or two to open its microphone (again)."""
     found = 0.0
@@ -134,7 +129,7 @@ async def test_we_call_linphone_and_hear_each_other(
         assert (media.srtp, media.codec) == ("sdes", codec)
         await hear_each_other(phone, peer, tmp_path)
         phone.execute(Hangup())
-        await over(phone)
+        await phone.over()
 
 
 async def test_linphone_calls_us_with_hold_and_digits_both_ways(
@@ -165,7 +160,7 @@ async def test_linphone_calls_us_with_hold_and_digits_both_ways(
         assert (await phone.event("dtmf.received")).data["digit"] == "7"
         await hear_linphone(phone, tmp_path)
         await asyncio.to_thread(peer.command, "terminate")
-        await over(phone)
+        await phone.over()
         assert next(e for e in phone.events if e.type == "call.ended").data["call"]["end"]["by"] == "remote"
 
 
@@ -174,17 +169,17 @@ async def test_what_is_not_answered(proxy: Kamailio, certificates: Path, peer: L
         phone.execute(Dial(to="1002"))
         await asyncio.to_thread(peer.wait_state, "IncomingReceived")
         phone.execute(Hangup())
-        await over(phone)
+        await phone.over()
         await asyncio.to_thread(peer.wait_over)
         phone.execute(Dial(to="1002"))
         await asyncio.to_thread(peer.wait_state, "IncomingReceived")
         await asyncio.to_thread(peer.command, "terminate")
-        await over(phone)
+        await phone.over()
         assert phone.events[-1].data["call"]["end"]["sip_status"] == 603
         await asyncio.to_thread(peer.call, ours(proxy))
         await phone.event("call.incoming")
         await asyncio.to_thread(peer.command, "terminate")
-        await over(phone)
+        await phone.over()
 
 
 async def test_transfers_both_ways(proxy: Kamailio, certificates: Path, peer: Linphone, tmp_path: Path) -> None:
@@ -195,7 +190,7 @@ async def test_transfers_both_ways(proxy: Kamailio, certificates: Path, peer: Li
         await asyncio.to_thread(peer.wait_state, "StreamsRunning", number)
         phone.execute(Transfer(to="1003"))
         await phone.event("transfer.completed")
-        await over(phone)
+        await phone.over()
         await other.reaches(2)
         await other.event("media.started")
         await hear_linphone(other, tmp_path)

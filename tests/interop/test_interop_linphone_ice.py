@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from baresips import OUR_TONE, loudest_frequency, over
+from baresips import OUR_TONE, loudest_frequency
 
 from offhook.phone.commands import Dial, Hangup, ListCalls, Play, Record
 from offhook.phone.settings import NatSettings, SrtpSettings
@@ -60,5 +60,5 @@ async def test_ice_and_dtls(peer: Linphone, tmp_path: Path, caller: str) -> None
         theirs = read_wav(tmp_path / "theirs.wav")
         assert loudest_frequency(theirs.channels[1], theirs.rate) == pytest.approx(TONE, abs=5)
         phone.execute(Hangup())
-        await over(phone)
+        await phone.over()
         await asyncio.to_thread(peer.wait_over)

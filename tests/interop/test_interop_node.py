@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import random
 import re
 import shutil
 import socket
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from offhook.testing.peers import free_port
 from offhook.testing.process import PhoneProcess, phone_process
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
@@ -47,18 +47,6 @@ def run_node(folder: Path, environment: dict[str, str], *arguments: str) -> str:
     )  # fmt: skip
     assert found.returncode == 0, f"{found.stdout[-8000:]}\n{found.stderr[-4000:]}"
     return found.stdout
-
-
-def free_port() -> int:
-    """Return a port that is free and stays so: a phone that is started again must be found where it was.
-
-    It is below those that systems give to connections out, one of which might take it while the phone is away.
-    """
-    for port in random.sample(range(20000, 32000), 200):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("no port is free")
 
 
 def token_of(phone: PhoneProcess) -> str:

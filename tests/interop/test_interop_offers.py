@@ -43,10 +43,6 @@ def sipp_is_here() -> None:
         pytest.skip(str(exc))
 
 
-async def over(phone: LivePhone) -> None:
-    await phone.until(lambda: not phone.execute(ListCalls()).value, "no calls")
-
-
 # --- a controller in the middle (RFC 3725) -------------------------------------------------------------------------
 
 ENDED = recv("BYE") + answer("200 OK")
@@ -100,7 +96,7 @@ async def test_sipp_holds_and_resumes_with_update(tmp_path: Path) -> None:
     async with live_phone(auto_answer="all") as phone:
         with sipp(does, tmp_path, remote=phone.running.address, service="offhook") as peer:
             await asyncio.to_thread(peer.wait)
-        await over(phone)
+        await phone.over()
         told = [kind for kind in phone.types if kind.startswith("call.remote_")]
         assert told == ["call.remote_held", "call.remote_resumed"]
 

@@ -39,13 +39,6 @@ def sipp_is_here() -> None:
         pytest.skip(str(exc))
 
 
-async def over(phone: LivePhone) -> dict[str, object]:
-    """Wait until no call is left and return how the last one ended."""
-    await phone.until(lambda: not phone.execute(ListCalls()).value, "no calls")
-    end: dict[str, object] = next(e for e in reversed(phone.events) if e.type == "call.ended").data["call"]["end"]
-    return end
-
-
 def dial(phone: LivePhone, peer: Sipp) -> None:
     phone.execute(Dial(to=f"sip:service@127.0.0.1:{peer.port}"))
 
@@ -114,7 +107,7 @@ async def test_both_sides_hang_up_at_once(tmp_path: Path) -> None:
             await phone.reaches(2)
             phone.execute(Hangup())
             await asyncio.to_thread(peer.wait)
-            assert (await over(phone))["by"] == "local"
+            assert (await phone.over())["by"] == "local"
 
 
 # --- CANCEL against 200 --------------------------------------------------------------------------------------------
@@ -129,7 +122,7 @@ async def test_sipp_takes_its_call_back(tmp_path: Path) -> None:
     async with live_phone() as phone:
         with sipp(does, tmp_path, remote=phone.running.address, service="offhook") as peer:
             await asyncio.to_thread(peer.wait)
-        end = await over(phone)
+        end = await phone.over()
         assert end["by"] == "remote"
         assert "answered" not in str(phone.types)
 
@@ -143,7 +136,7 @@ async def test_a_cancel_that_comes_after_our_200_changes_nothing(tmp_path: Path)
         with sipp(does, tmp_path, remote=phone.running.address, service="offhook") as peer:
             await phone.reaches(2)
             await asyncio.to_thread(peer.wait)
-        assert (await over(phone))["by"] == "remote"
+        assert (await phone.over())["by"] == "remote"
 
 
 async def test_a_cancel_for_nothing(tmp_path: Path) -> None:
@@ -154,7 +147,7 @@ async def test_a_cancel_for_nothing(tmp_path: Path) -> None:
     async with live_phone() as phone:
         with sipp(does, tmp_path, remote=phone.running.address, service="offhook") as peer:
             await asyncio.to_thread(peer.wait)
-        await over(phone)
+        await phone.over()
 
 
 async def test_our_cancel_waits_for_a_first_answer(tmp_path: Path) -> None:
@@ -169,7 +162,7 @@ async def test_our_cancel_waits_for_a_first_answer(tmp_path: Path) -> None:
             await phone.event("call.calling")
             phone.execute(Hangup())
             await asyncio.to_thread(peer.wait)
-            assert (await over(phone))["by"] == "local"
+            assert (await phone.over())["by"] == "local"
 
 
 @pytest.mark.parametrize("status", ["200 OK", "481 Call/Transaction Does Not Exist"])
@@ -184,7 +177,7 @@ async def test_a_200_that_crosses_our_cancel_is_acknowledged_and_ended(tmp_path:
             await phone.event("call.ringing")
             phone.execute(Hangup())
             await asyncio.to_thread(peer.wait)
-            assert (await over(phone))["by"] == "local"
+            assert (await phone.over())["by"] == "local"
             assert "call.answered" not in phone.types
 
 
@@ -235,4 +228,4 @@ async def test_a_second_fork_that_answers_late_is_sent_home(tmp_path: Path) -> N
             assert phone.status == 2
             phone.execute(Hangup())
             await asyncio.to_thread(peer.wait)
-            assert (await over(phone))["by"] == "local"
+            assert (await phone.over())["by"] == "local"

@@ -20,7 +20,7 @@ from offhook.phone.commands import (
     TransferAttended,
 )
 from offhook.testing import peers
-from offhook.testing.live import LivePhone, live_phone
+from offhook.testing.live import LivePhone, live_phone, over
 from offhook.testing.peers import PeerMissing, sipp
 from offhook.testing.scenarios import SDP, accepted, ack, answer, inside, invite, invited, recv, scenario
 
@@ -59,11 +59,6 @@ def notified(phone: LivePhone, sip_call_id: str) -> int:
     """Return how many NOTIFYs of ours in a call have been answered."""
     received = [message.data for message in phone.running.traced(sip_call_id) if not message.sent]
     return len({number for data in received if data.startswith(b"SIP/2.0 200 ") for number in ANSWERED.findall(data)})
-
-
-async def over(*phones: LivePhone) -> None:
-    for phone in phones:
-        await phone.until(lambda phone=phone: not phone.execute(ListCalls()).value, "no calls")  # type: ignore[misc]
 
 
 # --- SIPp asks us --------------------------------------------------------------------------------------------------
@@ -105,7 +100,7 @@ async def test_we_refuse_to_be_transferred(tmp_path: Path) -> None:
             await phone.event("transfer.requested")
             phone.execute(RejectTransfer())
             await asyncio.to_thread(peer.wait)
-        await over(phone)
+        await phone.over()
 
 
 async def test_a_refer_without_one_target_is_a_bad_request(tmp_path: Path) -> None:
@@ -117,7 +112,7 @@ async def test_a_refer_without_one_target_is_a_bad_request(tmp_path: Path) -> No
     async with live_phone(auto_answer="all") as phone:
         with sipp(asks, tmp_path, remote=phone.running.address, service="offhook") as peer:
             await asyncio.to_thread(peer.wait)
-        await over(phone)
+        await phone.over()
         assert "transfer.requested" not in phone.types
 
 
@@ -145,7 +140,7 @@ async def test_we_transfer_sipp_and_follow_its_way(tmp_path: Path) -> None:
             operation = phone.execute(Transfer(to="sip:target@127.0.0.1:5999")).operation
             await phone.event("transfer.completed")
             await asyncio.to_thread(peer.wait)
-            await over(phone)
+            await phone.over()
             progress = [(e.data["sip_status"], e.data["reason"]) for e in phone.events if e.type == "transfer.progress"]
             assert progress == [(100, "Trying"), (180, "Ringing"), (183, "Session Progress")]
             done = await phone.event("operation.succeeded", phone.types.index("transfer.started"))
@@ -178,7 +173,7 @@ async def test_a_transfer_of_sipp_that_fails_leaves_the_call(tmp_path: Path, way
             assert phone.status == 2
             phone.execute(Hangup())
             await asyncio.to_thread(peer.wait)
-            await over(phone)
+            await phone.over()
 
 
 async def test_we_connect_two_sipps_with_each_other(tmp_path: Path) -> None:
@@ -201,4 +196,4 @@ async def test_we_connect_two_sipps_with_each_other(tmp_path: Path) -> None:
             await phone.event("transfer.completed")
             for each in (one, two):
                 await asyncio.to_thread(each.wait)
-            await over(phone)
+            await phone.over()

@@ -17,7 +17,7 @@ from offhook.phone.commands import Answer, Dial, Hangup, Hold, ListCalls, Play, 
 from offhook.phone.settings import AccountSettings, NatSettings, SrtpSettings
 from offhook.testing import peers
 from offhook.testing.ears import dominant_frequency, read_wav
-from offhook.testing.live import LivePhone, live_phone, quiet_config
+from offhook.testing.live import LivePhone, live_phone, over, quiet_config
 from offhook.testing.peers import Kamailio, PeerMissing, kamailio
 from offhook.testing.rtpengine import DTLS, PLAIN, RELAYED_PORTS, SDES, rtpengine
 
@@ -93,11 +93,6 @@ async def call(caller: LivePhone, callee: LivePhone, number: str) -> None:
     for phone in (caller, callee):
         await phone.reaches(2)
         await phone.event("media.started")
-
-
-async def over(*phones: LivePhone) -> None:
-    for phone in phones:
-        await phone.until(lambda phone=phone: not phone.execute(ListCalls()).value, "no calls")  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(("one", "other"), [

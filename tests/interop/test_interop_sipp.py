@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 from offhook.phone.commands import Dial, Hangup, ListCalls
 from offhook.testing.ipv6 import NO_IPV6, has_ipv6
 from offhook.testing.live import live_phone, quiet_config
-from offhook.testing.peers import free_pair
+from offhook.testing.peers import free_pair, free_port
 
 pytestmark = pytest.mark.interop
 
@@ -82,13 +81,6 @@ def sipp() -> str:
     if program is None:
         pytest.skip("SIPp is not installed (Debian package sip-tester)")
     return program
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def run(program: str, *arguments: str, cwd: Path, host: str = "127.0.0.1") -> tuple[int, str]:

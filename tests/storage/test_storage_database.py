@@ -88,3 +88,14 @@ def test_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SetupError, match="cannot open"):
         opened(tmp_path / "file" / "b.sqlite3", [])
+
+
+def test_whatever_goes_wrong_at_opening_is_told_to_who_opens(tmp_path: Path) -> None:
+    path = tmp_path / "b.sqlite3"
+    path.write_bytes(b"not a database" * 1000)
+
+    def trouble(text: str) -> None:
+        raise RuntimeError(text)
+
+    with pytest.raises(RuntimeError, match="damaged"):
+        Database(path, "book", SCHEMA, store, batch_seconds=0.0, max_waiting=1, trouble=trouble)

@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from windows_drivers import UNICODE, Dde, Window, WindowsPhone, compiled, free_port
+from windows_drivers import UNICODE, Dde, Window, WindowsPhone, compiled
 from windows_scene import Scene
 
 from offhook.phone.commands import HangupAll
 from offhook.testing.live import LivePhone, live_phone, quiet_config
+from offhook.testing.peers import free_port
 from offhook.testing.windows import Windows
 
 HERE = Path(__file__).resolve().parent

@@ -33,10 +33,12 @@ async function control(word) {
   assert.equal(String(answer), "done\n");
 }
 
-/** The next event of that type. */
+/** The next event of that type; ask for it before what makes it happen. */
 function next(phone, type) {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
+    const late = setTimeout(() => reject(new Error(`no ${type} in ${PATIENCE} ms`)), PATIENCE);
     const stop = phone.on(type, (...args) => {
+      clearTimeout(late);
       stop();
       resolve(args);
     });
@@ -97,8 +99,9 @@ test("the other side declines: the wait says so, and the operation too", async (
   const [there] = await rings;
   await there.reject(603);
   await waiting;
+  const ringsAgain = next(peer, "call.incoming");
   const { operation } = await phone.request("dial", { to: OFFHOOK_PEER_SIP });
-  const [again] = await next(peer, "call.incoming");
+  const [again] = await ringsAgain;
   await again.reject(486);
   await assert.rejects(phone.outcome(operation), (error) => error instanceof OperationError && error.sipStatus === 486);
 });

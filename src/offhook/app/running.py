@@ -142,23 +142,27 @@ class RunningPhone:
         Webhooks are served, and contacts and texts read, from their first use on.
         """
         running = cls(config, files)
-        await running.transports.start()
-        running.engine.start(running.transports, Names(config.sip.nameservers))
-        running._history.start()
-        running._texts.start()
-        running.people.start()
-        running.media.start()
-        if config.nat.stun or config.nat.turn:
-            running._searching = asyncio.create_task(running._find_servers())
-        if may_encrypt(config):  # the first time it is made; no call is to wait for that
-            await running._aside(running.certificate.fingerprint)
-        try:
-            for account in config.accounts:
-                running.execute(AddAccount(account=account))
-        except CommandError:
-            await running.close()
-            raise
+        await running.begin()
         return running
+
+    async def begin(self) -> None:
+        """Do what `start` says, for who subscribed before it."""
+        await self.transports.start()
+        self.engine.start(self.transports, Names(self._config.sip.nameservers))
+        self._history.start()
+        self._texts.start()
+        self.people.start()
+        self.media.start()
+        if self._config.nat.stun or self._config.nat.turn:
+            self._searching = asyncio.create_task(self._find_servers())
+        if may_encrypt(self._config):  # the first time it is made; no call is to wait for that
+            await self._aside(self.certificate.fingerprint)
+        try:
+            for account in self._config.accounts:
+                self.execute(AddAccount(account=account))
+        except CommandError:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """Hang up, unregister, and close everything."""
@@ -213,7 +217,8 @@ class RunningPhone:
         self._soon(self._take_reports, (clock.now(), reports))
 
     def _trouble(self, text: str) -> None:
-        self._soon(self.engine.say, SystemError(reason=text))
+        # A file that is opened may be found damaged before there is an engine to say so.
+        self._soon(lambda reason: self.engine.say(SystemError(reason=reason)), text)
 
     def _soon(self, function: Callable[[Any], None], argument: Any) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to hear it

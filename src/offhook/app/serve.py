@@ -18,6 +18,7 @@ from offhook.io.collector import keep_collector_quiet
 from offhook.io.ending import told_to_end
 from offhook.io.journal import Envelope
 from offhook.io.loop import run
+from offhook.phone.events import SystemError
 from offhook.shown import plain
 from offhook.storage.config import OCCASIONS, Config, HookSettings, HttpSettings, WindowsSettings, load
 from offhook.storage.paths import make_private, paths, socket_path
@@ -35,7 +36,7 @@ def run_phone(options: SimpleNamespace) -> int:
     if options.config and not file.exists():
         raise ConfigError(f"{file}: no such file; write it, or leave --config away to use {paths().config_file}")
     config = complete(load(file))
-    if options.port:
+    if options.port is not None:
         config = replace(config, sip=replace(config.sip, port=options.port))
     if options.sound:
         config = replace(config, media=replace(config.media, sound=options.sound))
@@ -64,13 +65,15 @@ async def _serve_until(
     if not config.phone.instance_id:
         config = replace(config, phone=replace(config.phone, instance_id=kept_instance(where.state / "instance-id")))
     make_private(Path(config.phone.recording_dir))
-    phone = await RunningPhone.start(
+    phone = RunningPhone(
         config,
         Files(
             history=where.history_file, journal=where.journal_file, webhooks=where.webhooks_file, contacts=where.contacts_file,
             certificate=where.certificate_file, texts=where.texts_file,
         ),
     )  # fmt: skip
+    phone.subscribe(_print_trouble, SystemError)
+    await phone.begin()
     if file is not None:
         phone.follow_file(file)
     # SIP is answered from here on; the surfaces are read beside it, on a thread, which takes a while.
@@ -203,7 +206,13 @@ async def until_told(phone: RunningPhone, told: asyncio.Event) -> None:
         wait.cancel()
 
 
+def _print_trouble(envelope: Envelope) -> None:
+    print(plain(f"offhook: {envelope.data['reason']}"), file=sys.stderr, flush=True)
+
+
 def _print_event(envelope: Envelope) -> None:
+    if envelope.type == SystemError.type:
+        return  # printed already
     call = envelope.data.get("call")
     about = f" {call['remote']['uri']} ({call['state']})" if isinstance(call, dict) else ""
     about += "".join(f" {key}={value}" for key, value in envelope.data.items() if isinstance(value, str | int) and value != "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from offhook.cli.letters import standard_streams
+from offhook.cli.letters import given_words, standard_streams
 from offhook.cli.outcome import DONE, NO_PHONE, REFUSED, TIMED_OUT, USAGE, Ended
 
 TYPE_CHECKING = False
@@ -19,13 +19,13 @@ _LEGACY_STARTS = frozenset("/+*#0123456789")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `offhook` with `arguments` (those of the process by default) and return its exit code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = given_words() if arguments is None else list(arguments)
     return _guarded(lambda: _offhook(words))
 
 
 def microsip_main(arguments: Sequence[str] | None = None) -> int:
     """Run `microsip` with `arguments` and return its exit code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = given_words() if arguments is None else list(arguments)
     return _guarded(lambda: _microsip(words))
 
 

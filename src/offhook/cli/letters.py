@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
+import os
 import sys
 
 TYPE_CHECKING = False
@@ -12,13 +14,15 @@ if TYPE_CHECKING:
 
 def lenient(stream: TextIO) -> None:
     r"""Have a stream print what its encoding lacks as \uXXXX, so that what is JSON stays JSON."""
+    handler = _HANDLERS.get(getattr(stream, "errors", ""))
     reconfigure = getattr(stream, "reconfigure", None)
-    if reconfigure is not None and getattr(stream, "errors", "") == "strict":
-        codecs.register_error("offhook-as-json", _escaped)
-        reconfigure(errors="offhook-as-json")
+    if reconfigure is not None and handler is not None:
+        name = f"offhook-{handler.__name__.strip('_')}"
+        codecs.register_error(name, handler)
+        reconfigure(errors=name)
 
 
-def _escaped(error: UnicodeError) -> tuple[str, int]:
+def _escaped(error: UnicodeError) -> tuple[str | bytes, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
@@ -26,7 +30,35 @@ def _escaped(error: UnicodeError) -> tuple[str, int]:
     return text, error.end
 
 
+def _given_back(error: UnicodeError) -> tuple[str | bytes, int]:
+    # As Python does in the C locale: a byte of a file's name that is no letter is printed as that byte (PEP 383).
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    error.end = error.start + 1  # one by one: what follows may be of the other kind
+    letter = error.object[error.start]
+    return (bytes([ord(letter) - 0xDC00]), error.end) if "\udc80" <= letter <= "\udcff" else _escaped(error)
+
+
+_HANDLERS = {"strict": _escaped, "surrogateescape": _given_back}
+
+
 def standard_streams() -> None:
     """Make this process's output lenient."""
     for stream in (sys.stdout, sys.stderr):
         lenient(stream)
+
+
+def given_words() -> list[str]:
+    """Return the arguments of this process. What the locale could not read is UTF-8, as everywhere today, or stays as it is."""
+    return [_read_again(word) for word in sys.argv[1:]]
+
+
+def _read_again(word: str) -> str:
+    if word.isascii():
+        return word
+    with contextlib.suppress(UnicodeError):
+        word.encode("utf-8")  # every letter of it was read
+        return word
+    with contextlib.suppress(UnicodeError):
+        return os.fsencode(word).decode("utf-8")
+    return word

@@ -9,6 +9,8 @@ from offhook.cli.outcome import DONE, REFUSED, Ended
 from offhook.cli.parsing import Invocation, usage_error
 from offhook.errors import SetupError
 
+EXCHANGE_PORT = 5070
+
 
 def run_phone(use: Invocation) -> int:
     """Run the phone in the foreground."""
@@ -16,7 +18,7 @@ def run_phone(use: Invocation) -> int:
     if media not in ("", "process", "thread"):
         raise usage_error(use.verb, "--media is process or thread")
     options = SimpleNamespace(
-        config=use.text("config"), socket=use.text("socket"), sound=use.text("sound"), media=media, port=_port(use, 0),
+        config=use.text("config"), socket=use.text("socket"), sound=use.text("sound"), media=media, port=_port(use),
         verbose=use.flag("verbose"), http=use.text("http"),
     )  # fmt: skip
     # Modules stay, so collecting while they are read frees nothing and takes a sixth of the start; `serve` enables it again.
@@ -32,7 +34,7 @@ def run_phone(use: Invocation) -> int:
 def run_exchange(use: Invocation) -> int:
     """Run the practice exchange in the foreground."""
     options = SimpleNamespace(
-        host=use.text("host", "127.0.0.1"), port=_port(use, 5070), verbose=use.flag("verbose"), tls=use.flag("tls")
+        host=use.text("host", "127.0.0.1"), port=_port(use, EXCHANGE_PORT), verbose=use.flag("verbose"), tls=use.flag("tls")
     )
     from offhook.app import practice
 
@@ -58,8 +60,11 @@ def run_mcp(use: Invocation) -> int:
     return DONE
 
 
-def _port(use: Invocation, default: int) -> int:
-    port = use.whole("port", default)
+def _port(use: Invocation, default: int | None = None) -> int | None:
+    """Return the port that was asked for (0: any that is free), or the default."""
+    if not use.text("port"):
+        return default
+    port = use.whole("port")
     if not 0 <= port <= 65535:
         raise usage_error(use.verb, "--port is 0 to 65535")
     return port

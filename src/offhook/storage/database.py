@@ -96,6 +96,9 @@ class Database(Generic[R]):
         except (OSError, sqlite3.Error) as exc:
             opened.set_exception(SetupError(f"cannot open the {self._name} {self.path}: {exc}"))
             return
+        except BaseException as exc:  # whatever it is, who opened this waits for an answer
+            opened.set_exception(exc)
+            return
         opened.set_result(None)
         with contextlib.closing(database):
             while self._batch(database):

@@ -10,7 +10,7 @@ from typing import Any
 
 from offhook.app.running import RunningPhone
 from offhook.io.journal import Envelope
-from offhook.phone.commands import Accepted, Command, Status
+from offhook.phone.commands import Accepted, Command, ListCalls, Status
 from offhook.storage.config import Config
 
 PATIENCE = 30.0
@@ -71,6 +71,23 @@ class LivePhone:
         """Wait until STATUS is `status`."""
         await self.until(lambda: self.status == status, f"status {status}")
 
+    @property
+    def last_end(self) -> dict[str, Any]:
+        """How the last call that is over ended; {} if none is."""
+        return next((e.data["call"]["end"] for e in reversed(self.events) if e.type == "call.ended"), {})
+
+    @property
+    def _is_quiet(self) -> bool:
+        # Subscribers hear a turn of the loop later than the phone knows, so both are asked.
+        told = {e.data["call"]["id"] for e in self.events if e.type == "call.ended"}
+        begun = {e.data["call"]["id"] for e in self.events if e.type in {"call.created", "call.incoming"}}
+        return begun <= told and not self.execute(ListCalls()).value
+
+    async def over(self) -> dict[str, Any]:
+        """Wait until no call is left and the end of each was told; return how the last one ended."""
+        await self.until(lambda: self._is_quiet, "no calls")
+        return self.last_end
+
 
 def quiet_config(**phone: Any) -> Config:
     """Return a configuration for tests: loopback, any port, no sound card, media in a thread."""
@@ -103,3 +120,9 @@ async def connect(caller: LivePhone, callee: LivePhone) -> None:
     callee.execute(Answer())
     await caller.reaches(2)
     await callee.reaches(2)
+
+
+async def over(*phones: LivePhone) -> None:
+    """Wait until no call is left on any of the phones."""
+    for phone in phones:
+        await phone.over()

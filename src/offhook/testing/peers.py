@@ -12,6 +12,7 @@ import atexit
 import contextlib
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -27,6 +28,9 @@ from offhook.errors import SetupError
 Address: TypeAlias = tuple[str, int]
 
 LOOPBACK = "127.0.0.1"
+# Below those that systems give to connections out (32768 on, 49152 on), one of which could be there first, and rtpengine's.
+PORTS = range(20000, 30000)
+PORT_ATTEMPTS = 200
 START_TIMEOUT = 10.0
 STOP_TIMEOUT = 3.0
 BARESIP_EXTRAS = ("srtp", "dtls_srtp", "stun", "turn", "ice")
@@ -125,29 +129,22 @@ def program(name: str, package: str) -> str:
 
 def free_port() -> int:
     """Return a port number that is free for UDP and TCP on loopback, the next one for TCP too (baresip takes it for TLS)."""
-    while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp, socket.socket() as tls:
-            udp.bind((LOOPBACK, 0))
-            port = int(udp.getsockname()[1])
-            with contextlib.suppress(OSError, OverflowError):
-                tcp.bind((LOOPBACK, port))
-                tls.bind((LOOPBACK, port + 1))
-                return port
+    return _free(PORTS, (socket.SOCK_DGRAM, socket.SOCK_STREAM), (socket.SOCK_STREAM,))
 
 
 def free_pair() -> int:
     """Return an even UDP port on loopback that is free, as is the next: one for RTP, one for RTCP."""
-    while True:
-        with (
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sound,
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control,
-        ):
-            sound.bind((LOOPBACK, 0))
-            port = int(sound.getsockname()[1])
-            if port % 2 == 0:
-                with contextlib.suppress(OSError):
-                    control.bind((LOOPBACK, port + 1))
-                    return port
+    return _free(PORTS[::2], (socket.SOCK_DGRAM,), (socket.SOCK_DGRAM,))
+
+
+def _free(ports: range, here: Sequence[socket.SocketKind], behind: Sequence[socket.SocketKind]) -> int:
+    for port in random.sample(ports, PORT_ATTEMPTS):
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for number, kinds in ((port, here), (port + 1, behind)):
+                for kind in kinds:
+                    stack.enter_context(socket.socket(socket.AF_INET, kind)).bind((LOOPBACK, number))
+            return port
+    raise PeerFailed("no port is free")
 
 
 def port_taken(port: int, kind: socket.SocketKind) -> bool:

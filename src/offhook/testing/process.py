@@ -30,6 +30,7 @@ class PhoneProcess:
         self.environment = {**os.environ, "OFFHOOK_HOME": str(home), "OFFHOOK_SOCKET": self.socket}
         self.process: subprocess.Popen[str] | None = None
         self.port = 0
+        self.said = ""  # before it ran
         self._arguments = arguments
 
     def start(self) -> None:
@@ -39,10 +40,12 @@ class PhoneProcess:
             env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if "running" not in line:
-            self.process.kill()
-            raise AssertionError(f"the phone did not start: {line}{self.process.stdout.read()}")
+        self.said = ""
+        while "offhook is running" not in (line := self.process.stdout.readline()):
+            self.said += line
+            if not line:
+                self.process.kill()
+                raise AssertionError(f"the phone did not start: {self.said}")
         self.port = int(line.split("127.0.0.1:")[1].split(",")[0])
 
     def kill(self) -> None:
