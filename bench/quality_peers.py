@@ -27,11 +27,11 @@ from offhook.testing.peers import LOOPBACK, baresip, free_port, program
 
 ANSWER_S: Final = 10.0
 TAIL_S: Final = 0.7
-BARESIP_MODULES: Final = {"PCMU": "", "PCMA": "", "G722": "module g722.so\n", "OPUS/16000": "module opus.so\n"}
+BARESIP_MODULES: Final = {"G722": "module g722.so\n", "OPUS/16000": "module opus.so\n", "AMR/OCTETS": "module amr.so\n"}
 BACK_KIND: Final = 97
 SETTLE_S: Final = 0.5
 RECORDING: Final = "heard.wav"
-BARESIP_NAMES: Final = {"OPUS/16000": "opus/48000/2", "G722": "G722/16000"}
+BARESIP_NAMES: Final = {"AMR/OCTETS": "AMR/8000", "OPUS/16000": "opus/48000/2", "G722": "G722/16000"}
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def baresip_hears(name: str, kind: int, cells: Calls) -> list[bytes]:
         for number, (packets, arrivals) in enumerate(cells):
             peer = stack.enter_context(baresip(
                 Path(folder, str(number)), source="aubridge,nobody", codecs=f"{back.text},{BARESIP_NAMES.get(name, name)}",
-                settings=f"{BARESIP_MODULES[name]}module l16.so\nmodule plc.so\n",
+                settings=f"{BARESIP_MODULES.get(name, '')}module l16.so\nmodule plc.so\n",
             ))  # fmt: skip
             fed = Fed(packets, arrivals)
             stack.enter_context(fed.rtp)

@@ -14,8 +14,9 @@ from offhook.io.ending import told_to_end
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_a_signal_tells(number: signal.Signals) -> None:
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+async def test_a_signal_tells(name: str) -> None:
+    number = signal.Signals[name]
     before = signal.getsignal(number)
     told = asyncio.Event()
     with told_to_end(told.set):
@@ -23,6 +24,21 @@ async def test_a_signal_tells(number: signal.Signals) -> None:
         async with asyncio.timeout(5):
             await told.wait()
     assert signal.getsignal(number) in (before, signal.default_int_handler, signal.SIG_DFL)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+async def test_a_signal_that_was_ignored_stays_so() -> None:
+    number = signal.Signals["SIGHUP"]
+    before = signal.signal(number, signal.SIG_IGN)
+    told = asyncio.Event()
+    try:
+        with told_to_end(told.set):
+            os.kill(os.getpid(), number)
+            await asyncio.sleep(0.01)
+            assert not told.is_set()
+        assert signal.getsignal(number) == signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
 
 
 WAITS = """

@@ -18,6 +18,7 @@ from offhook.io.collector import keep_collector_quiet
 from offhook.io.ending import told_to_end
 from offhook.io.journal import Envelope
 from offhook.io.loop import run
+from offhook.io.service import ServiceManager
 from offhook.phone.events import SystemError
 from offhook.shown import plain
 from offhook.storage.config import OCCASIONS, Config, HookSettings, HttpSettings, WindowsSettings, load
@@ -59,6 +60,7 @@ async def _serve_until(
     told: asyncio.Event, config: Config, socket: str, *, verbose: bool, any_http_port: bool = False, file: Path | None = None
 ) -> int:
     where = paths()
+    manager = ServiceManager(os.environ)
     http: HttpServer | None = None
     listen = _listen(config.http, any_http_port) if config.http.enabled else None  # refused before anything runs
     make_private(where.state)
@@ -98,8 +100,10 @@ async def _serve_until(
             _tell_http(http.url)
         if not config.accounts:
             print("There is no account yet: `offhook accounts add NAME --keep` or the configuration file adds one.", flush=True)
+        manager.ready(f"SIP on {host}:{port}, commands on {socket}")
         await until_told(phone, told)
     finally:
+        manager.stopping()
         await phone.close()
         if windows is not None:
             await windows.close()

@@ -23,14 +23,18 @@ if sys.platform == "win32":
 else:
     import signal
 
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last one: the terminal was closed
+
     @contextlib.contextmanager
     def told_to_end(told: Callable[[], object]) -> Iterator[None]:
         """Call `told` in the running event loop, however often, while the block runs: all that is to be closed fits in it."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        # Who started us with a signal ignored (nohup) wants it to stay so.
+        heeded = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+        for number in heeded:
             loop.add_signal_handler(number, told)
         try:
             yield
         finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in heeded:
                 loop.remove_signal_handler(number)
