@@ -148,6 +148,7 @@ class RunningPhone:
     async def begin(self) -> None:
         """Do what `start` says, for who subscribed before it."""
         await self.transports.start()
+        self._tell_other_ports()
         self.engine.start(self.transports, Names(self._config.sip.nameservers))
         self._history.start()
         self._texts.start()
@@ -163,6 +164,13 @@ class RunningPhone:
         except CommandError:
             await self.close()
             raise
+
+    def _tell_other_ports(self) -> None:
+        """Say which ports could not be had: who registers us still finds us, who calls the port itself does not."""
+        sip, ports = self._config.sip, self.transports.ports
+        for name, wanted, found in (("SIP", sip.port, ports["udp"]), ("SIP over TLS", sip.tls_port, ports.get("tls"))):
+            if wanted and found and found != wanted:
+                self._trouble(f"port {wanted} cannot be had (another program has it?): {name} is on port {found}")
 
     async def close(self) -> None:
         """Hang up, unregister, and close everything."""
