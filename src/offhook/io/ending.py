@@ -23,14 +23,13 @@ if sys.platform == "win32":
 else:
     import signal
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last one: the terminal was closed
-
     @contextlib.contextmanager
     def told_to_end(told: Callable[[], object]) -> Iterator[None]:
         """Call `told` in the running event loop, however often, while the block runs: all that is to be closed fits in it."""
         loop = asyncio.get_running_loop()
-        # Who started us with a signal ignored (nohup) wants it to stay so.
-        heeded = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+        heeded = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # who starts us with nohup wants a closed terminal to be no end
+            heeded.append(signal.SIGHUP)
         for number in heeded:
             loop.add_signal_handler(number, told)
         try:
