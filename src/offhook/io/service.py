@@ -1,7 +1,6 @@
 """Tells the service manager that started the phone how it is: ready, alive, stopping (systemd's sd_notify protocol).
 
-The protocol is a datagram of `NAME=value` lines to the Unix socket in $NOTIFY_SOCKET; other managers (s6, runit's and container
-wrappers) speak it too. Without that variable nothing is sent.
+The protocol is a datagram of `NAME=value` lines to the Unix socket in $NOTIFY_SOCKET. Without that variable nothing is sent.
 """
 
 from __future__ import annotations
