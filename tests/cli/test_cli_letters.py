@@ -45,6 +45,7 @@ def test_the_c_locale() -> None:
     assert inner.getvalue() == b"a\xff\\u2026\x80\\ud83d\\udcde"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows gives arguments as letters, not as bytes")
 @pytest.mark.parametrize(("given", "read"), [
     ("1001", "1001"), ("Zoë", "Zoë"), ("J\udcc3\udcbcrgen", "Jürgen"), ("J\udcfcrgen", "J\udcfcrgen"),
 ])  # fmt: skip
