@@ -68,7 +68,7 @@ SPECIAL: dict[str, dict[str, str]] = {
     "run": {
         "sound": "the sound card's library, or null for no sound card; without it the setting (auto)",
         "media": "carry sound in a process of its own or in a thread; without it the setting (process)",
-        "port": "the port for SIP; without it the setting",
+        "port": "the port for SIP, 0 for any free one; without it the setting",
         "http": "listen for HTTP too, on 127.0.0.1 unless a host is named",
     },
     "doctor": {
@@ -77,7 +77,7 @@ SPECIAL: dict[str, dict[str, str]] = {
     },
     "exchange": {
         "host": "the address to listen at; without it 127.0.0.1",
-        "port": "the port for SIP; without it 5070",
+        "port": "the port for SIP, 0 for any free one; without it 5070",
         "tls": "listen for TLS too",
     },
     "dial": {
