@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from offhook.errors import ParseError
 from offhook.sip.abnf import (
@@ -70,14 +70,14 @@ class Headers:
     Known names take their canonical spelling, unknown ones keep theirs. Values are one line each, stripped.
     """
 
-    __slots__ = ("_all", "_first", "_items", "parsed")
+    __slots__ = ("_first", "_items", "_repeated", "parsed")
 
     def __init__(self, items: Iterable[tuple[str, str]] = ()) -> None:
         self._items: list[tuple[str, str]] = []
         # The first value of each name in lower case; as long as the list above where no name comes twice.
         self._first: dict[str, str] = {}
-        # All values of each name, made when they are asked for and some name comes twice.
-        self._all: dict[str, list[str]] | None = None
+        # All values of the names that come more than once, made when they are asked for.
+        self._repeated: dict[str, list[str]] | None = None
         # Typed values already parsed, by header; a change of a header takes its values out, so what is in it is never stale.
         self.parsed: dict[str, Any] = {}
         for name, value in items:
@@ -101,11 +101,8 @@ class Headers:
         first = self._first.get(key)
         if first is None:
             return []
-        if len(self._first) == len(self._items):
-            return [first]
-        if self._all is None:
-            self._all = _all_values(self._items)
-        return self._all[key].copy()
+        values = self.repeated().get(key)
+        return [first] if values is None else values.copy()
 
     def values(self, name: str) -> list[str]:
         """Return all elements of a comma-separated header over all its lines; empty elements are left out.
@@ -168,10 +165,11 @@ class Headers:
         """Return the names that are there, in lower case; to look at only."""
         return self._first.keys()
 
-    @property
-    def has_repeated(self) -> bool:
-        """Whether any name is there more than once."""
-        return len(self._first) < len(self._items)
+    def repeated(self) -> Mapping[str, list[str]]:
+        """Return all values of the names, in lower case, that are there more than once; to look at only."""
+        if self._repeated is None:
+            self._repeated = {} if len(self._first) == len(self._items) else _repeated_values(self._items)
+        return self._repeated
 
     def items(self) -> tuple[tuple[str, str], ...]:
         """Return all fields in order."""
@@ -190,7 +188,7 @@ class Headers:
         self._forget(_key(item[0]))
 
     def _forget(self, key: str) -> None:
-        self._all = None
+        self._repeated = None
         self.parsed.pop(key, None)
         if key == "via":
             self.parsed.pop("top via", None)
@@ -232,11 +230,18 @@ def _first_values(items: list[tuple[str, str]]) -> dict[str, str]:
     return {known.get(name) or name.lower(): value for name, value in reversed(items)}
 
 
-def _all_values(items: list[tuple[str, str]]) -> dict[str, list[str]]:
+def _repeated_values(items: list[tuple[str, str]]) -> dict[str, list[str]]:
     known = _KEYS
+    once: dict[str, str] = {}
     found: dict[str, list[str]] = {}
     for name, value in items:
-        found.setdefault(known.get(name) or name.lower(), []).append(value)
+        key = known.get(name) or name.lower()
+        if key not in once:
+            once[key] = value
+        elif key in found:
+            found[key].append(value)
+        else:
+            found[key] = [once[key], value]
     return found
 
 
@@ -251,14 +256,21 @@ def _checked(name: str, value: str) -> tuple[str, str]:
     return known, value.strip(WS)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True, init=False)
 class Via:
     """One Via element. `protocol` is the transport in upper case (UDP, TCP, …); `host` keeps IPv6 brackets."""
 
-    protocol: str
-    host: str
-    port: int | None = None
-    params: Params = ()
+    protocol: Final[str]
+    host: Final[str]
+    port: Final[int | None]
+    params: Final[Params]
+
+    def __init__(self, protocol: str, host: str, port: int | None = None, params: Params = ()) -> None:
+        # Written out: that of a frozen dataclass takes a microsecond and more, and each message has some of these.
+        self.protocol = protocol
+        self.host = host
+        self.port = port
+        self.params = params
 
     @classmethod
     def parse(cls, text: str) -> Via:

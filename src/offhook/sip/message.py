@@ -145,9 +145,8 @@ class Message:
 
     def _parse_content_length(self, text: str) -> int:
         length = parse_number(text, "Content-Length", MAX_LENGTH)
-        if self.headers.has_repeated:
-            others = self.headers.get_all("Content-Length")
-            if any(parse_number(other, "Content-Length", MAX_LENGTH) != length for other in others):
+        for other in self.headers.repeated().get("content-length", ()):
+            if parse_number(other, "Content-Length", MAX_LENGTH) != length:
                 raise ParseError("several Content-Length headers disagree")
         return length
 
@@ -316,19 +315,20 @@ def _split_message(data: bytes) -> tuple[str, list[str], bytes]:
     if data[:1] in b"\r\n":
         data = data.lstrip(b"\r\n")
     head, blank, body = data.partition(b"\r\n\r\n")
-    if not blank or head.count(b"\n") != head.count(b"\r\n"):
+    lines = head.decode("utf-8", "surrogateescape").split("\r\n")
+    if not blank or head.count(b"\n") >= len(lines):
         # Lines that end in a bare LF are against RFC 3261 7 but unambiguous, and hand-written tests send them.
         head, body = _split_bare_lf(data)
-        head = head.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
-    text = head.decode("utf-8", "surrogateescape")
-    if "\r\n " in text or "\r\n\t" in text:
-        text = _FOLD.sub(" ", text)
-    start, *lines = text.split("\r\n")
+        lines = head.decode("utf-8", "surrogateescape").replace("\r\n", "\n").split("\n")
+    if _FOLDED.intersection([line[:1] for line in lines]):
+        lines = _FOLD.sub(" ", "\r\n".join(lines)).split("\r\n")
+    start = lines.pop(0)
     if not start:
         raise MessageError("an empty message")
     return start, lines, body
 
 
+_FOLDED = frozenset(WS)
 _FOLD = re.compile(r"\r\n[ \t]+")
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 

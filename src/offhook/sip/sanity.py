@@ -17,6 +17,7 @@ SINGLE = (
     "From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Type", "Expires", "Event", "Refer-To", "Referred-By", "Replaces",
     "Session-Expires", "Min-SE", "Min-Expires", "Retry-After", "Subscription-State", "RSeq", "RAck",
 )
+_SINGLE_KEYS = frozenset(name.lower() for name in SINGLE)
 
 # Read where they are there, for the ParseError their reading may raise; the mandatory ones always are.
 READ: dict[str, Callable[[Message], object]] = {
@@ -47,10 +48,9 @@ def _check_common(message: Message) -> None:
     present = headers.keys()
     if not present >= _MANDATORY_KEYS:
         raise ParseError(f"no {next(each for each in MANDATORY if each not in headers)} header")
-    if headers.has_repeated:
-        for name in SINGLE:
-            if headers.count(name) > 1:
-                raise ParseError(f"several {name} headers")
+    repeated = headers.repeated()
+    if not _SINGLE_KEYS.isdisjoint(repeated):
+        raise ParseError(f"several {next(each for each in SINGLE if each.lower() in repeated)} headers")
     _touch(message.via, message.from_, message.to, message.call_id, message.cseq)
     for key in READ:
         if key in present:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from ipaddress import IPv6Address
+from typing import Final
 
 from offhook.errors import ParseError
 from offhook.sip.abnf import (
@@ -77,20 +78,33 @@ def _check_ipv6(text: str) -> None:
         raise ParseError(f"not an IPv6 address: {text[:50]!r}") from error
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True, init=False)
 class Uri:
     """One URI. Fields hold wire text (escapes as received); for an unknown scheme `user` is everything behind the colon.
 
     `host` keeps the brackets of an IPv6 reference. Build one from plain text with `Uri.sip`, which escapes.
     """
 
-    scheme: str
-    user: str | None
-    host: str
-    port: int | None = None
-    password: str | None = None
-    params: Params = ()
-    headers: tuple[tuple[str, str], ...] = ()
+    scheme: Final[str]
+    user: Final[str | None]
+    host: Final[str]
+    port: Final[int | None]
+    password: Final[str | None]
+    params: Final[Params]
+    headers: Final[tuple[tuple[str, str], ...]]
+
+    def __init__(
+        self, scheme: str, user: str | None, host: str, port: int | None = None, password: str | None = None,
+        params: Params = (), headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:  # fmt: skip
+        # Written out: that of a frozen dataclass takes a microsecond and more, and each message has some of these.
+        self.scheme = scheme
+        self.user = user
+        self.host = host
+        self.port = port
+        self.password = password
+        self.params = params
+        self.headers = headers
 
     @classmethod
     def parse(cls, text: str) -> Uri:
@@ -275,19 +289,21 @@ def _header_set(uri: Uri) -> list[tuple[str, str | None]]:
     return sorted((name.lower(), _normal(value)) for name, value in uri.headers)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True, init=False)
 class NameAddr:
     """A URI with a display name and header parameters: the value of From, To, Contact, Route, Refer-To …"""
 
-    uri: Uri
-    display: str = ""
-    params: Params = ()
-    tag: str | None = field(init=False, repr=False, compare=False, default=None)
+    uri: Final[Uri]
+    display: Final[str]
+    params: Final[Params]
+    tag: str | None = field(init=False, repr=False, compare=False)
     """The tag parameter, None if absent: read several times for each message."""
 
-    def __post_init__(self) -> None:
-        if self.params:
-            object.__setattr__(self, "tag", find_param(self.params, "tag"))
+    def __init__(self, uri: Uri, display: str = "", params: Params = ()) -> None:
+        self.uri = uri
+        self.display = display
+        self.params = params
+        self.tag = find_param(params, "tag") if params else None
 
     @classmethod
     def parse(cls, text: str) -> NameAddr:
