@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from offhook.testing.peers import PeerMissing, baresip, free_port
@@ -66,8 +66,13 @@ def installed() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def phone(*arguments: str, workers: int = 1) -> Iterator[tuple[subprocess.Popen[bytes], int, Path, float]]:
-    """Run the phone as people do; gives the process, its SIP port, its socket, and seconds to the first answered OPTIONS."""
+def phone(
+    *arguments: str, workers: int = 1, variables: Mapping[str, str] | None = None
+) -> Iterator[tuple[subprocess.Popen[bytes], int, Path, float]]:
+    """Run the phone as people do; gives the process, its SIP port, its socket, and seconds to the first answered OPTIONS.
+
+    `variables` are further ones of its environment.
+    """
     with tempfile.TemporaryDirectory() as home:
         port = free_port()
         config = Path(home, "bench.toml")
@@ -75,7 +80,7 @@ def phone(*arguments: str, workers: int = 1) -> Iterator[tuple[subprocess.Popen[
             f'[sip]\nhost = "127.0.0.1"\nport = {port}\n[phone]\nauto_answer = "all"\n[media]\nsound = "null"\n'
             f"workers = {workers}\n"
         )
-        environment = {**installed(), "OFFHOOK_HOME": home, "OFFHOOK_SOCKET": str(Path(home, "s"))}
+        environment = {**installed(), "OFFHOOK_HOME": home, "OFFHOOK_SOCKET": str(Path(home, "s")), **(variables or {})}
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.bind(("127.0.0.1", 0))
             probe.settimeout(0.005)
@@ -239,7 +244,7 @@ def only(part: str) -> None:
 
 
 def kept(title: str) -> list[str]:
-    """Return a section as it is, for what is not measured each time: `bench_load.py` takes the better part of an hour."""
+    """Return a section as it is, for what is not measured each time: `bench_load.py` and `bench_soak.py` take an hour."""
     _, found, rest = (HERE / "RESULTS.md").read_text().partition(f"\n## {title}\n")
     return ["", f"## {title}", rest.partition("\n## ")[0].rstrip()] if found else []
 
@@ -325,6 +330,7 @@ def main() -> None:
         audio.stdout.strip() or audio.stderr.strip()[-2000:],
         "```",
         *kept("Compiled rooms"),
+        *kept("An hour with two clocks"),
         *kept("Load"),
     ]
     (HERE / "RESULTS.md").write_text("\n".join(page) + "\n")
