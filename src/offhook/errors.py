@@ -38,6 +38,13 @@ class OffhookError(Exception):
     """Anything this package raises on purpose."""
 
 
+def reason_of(problem: Exception) -> str:
+    """Return what went wrong in words for people: of a system's error the file and the text, without its number."""
+    if isinstance(problem, OSError) and problem.strerror:
+        return f"{problem.filename}: {problem.strerror}" if problem.filename else problem.strerror
+    return str(problem) or type(problem).__name__
+
+
 @dataclass(frozen=True, slots=True)
 class FieldError:
     """One argument that was refused: `pointer` is its JSON pointer (`/digits`), `detail` says what to write instead."""

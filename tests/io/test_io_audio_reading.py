@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import struct
+import sys
 import threading
 import time
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offhook.errors import OffhookError, ParseError, SetupError
+from offhook.errors import OffhookError, ParseError, SetupError, reason_of
 from offhook.io.audio import reading
 from offhook.io.audio.reading import open_source
 from offhook.media import wav
@@ -94,6 +96,29 @@ def test_what_cannot_be_played(tmp_path: Path) -> None:
     liar.write_bytes(wav.header(1, 8000, 10_000) + bytes(10))
     with pytest.raises(ParseError):
         open_source(str(liar), loop=False)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes have names in the file system on POSIX")
+@pytest.mark.parametrize("kind", ["pipe", "terminal", "device", "descriptor"])
+def test_only_files_are_played(tmp_path: Path, kind: str) -> None:
+    """A pipe would never end, and what comes by a descriptor of ours is not for the ear."""
+    os.mkfifo(tmp_path / "pipe.wav")
+    descriptors = os.pipe()
+    path = {
+        "pipe": str(tmp_path / "pipe.wav"),
+        "terminal": "/dev/ptmx",
+        "device": "/dev/zero",
+        "descriptor": f"/dev/fd/{descriptors[0]}",
+    }[kind]
+    os.write(descriptors[1], b"for somebody else")
+    try:
+        with pytest.raises(OSError, match="not a file") as raised:
+            open_source(path, loop=False)
+        assert reason_of(raised.value) == f"{path}: not a file"
+        assert os.read(descriptors[0], 100) == b"for somebody else"
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
 
 
 def test_closing_ends_the_reader(tmp_path: Path) -> None:

@@ -134,3 +134,27 @@ def test_a_recording_that_cannot_be_written_is_an_event_and_the_call_goes_on(tmp
             assert event["type"] == "recording.failed", event
             assert event["data"]["reason"]
         assert near.ask("status")["value"]["code"] == 2
+
+
+def test_a_sound_that_is_no_file_leaves_the_media_process_alone(tmp_path: Path) -> None:
+    """/dev/stdin of that process is what its commands come by."""
+    os.mkfifo(tmp_path / "pipe.wav")
+    with phone_process(tmp_path / "b", AUTO) as far, phone_process(tmp_path / "a") as near:
+        near.ask("dial", to=f"sip:offhook@127.0.0.1:{far.port}")
+        near.until("status", lambda r: r["value"]["code"] == 2)
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.settimeout(10)
+            listener.connect(near.socket)
+            listener.sendall(b'{"id":1,"op":"subscribe","types":["playback.*"]}\n')
+            lines = listener.makefile()
+            assert json.loads(lines.readline())["ok"]
+            for path in ("/dev/stdin", "/dev/stdin", str(tmp_path / "pipe.wav"), str(tmp_path / "none.wav")):
+                near.ask("play", file=path)
+                event = json.loads(lines.readline())["event"]
+                assert event["type"] == "playback.failed", event
+                assert event["data"]["reason"].startswith(f"{path}: ")
+            near.ask("play", tone="440", duration_ms=100)
+            assert [json.loads(lines.readline())["event"]["type"] for _ in range(2)] == [
+                "playback.started",
+                "playback.finished",
+            ]

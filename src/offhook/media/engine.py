@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, assert_never
 
-from offhook.errors import OffhookError, ParseError
+from offhook.errors import OffhookError, ParseError, reason_of
 from offhook.ids import Ids
 from offhook.media import pcm
 from offhook.media.codecs.kinds import missing
@@ -357,7 +357,7 @@ class Engine:
         try:
             playback = self._playback(command.playback, command, stream.rate)
         except (OSError, OffhookError, ValueError) as error:
-            self._reports.append(PlaybackDone(stream.name, command.playback, "failed", 0, str(error)))
+            self._reports.append(PlaybackDone(stream.name, command.playback, "failed", 0, reason_of(error)))
             return
         stream.playlist.start(playback, command.mode)
 
@@ -381,7 +381,7 @@ class Engine:
             try:
                 music = self._playback(HOLD_MUSIC, what, stream.rate)
             except (OSError, OffhookError, ValueError) as error:
-                self._reports.append(PlaybackDone(stream.name, HOLD_MUSIC, "failed", 0, str(error)))
+                self._reports.append(PlaybackDone(stream.name, HOLD_MUSIC, "failed", 0, reason_of(error)))
         stream.playlist.set_music(music)
 
     def _start_recording(self, stream: Stream, command: StartRecording) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from offhook.errors import OffhookError
+from offhook.errors import OffhookError, reason_of
 from offhook.media import pcm
 from offhook.media.messages import DtlsPeer, LocalToneKind, RecordingDone, RecordingFormat, StreamId, TurnServer
 from offhook.media.rates import Changer, Rates
@@ -125,7 +125,7 @@ class Playback:
         try:
             frame = self._source.read()
         except (OSError, OffhookError) as error:
-            self.over, self.error = "failed", str(error) or type(error).__name__
+            self.over, self.error = "failed", reason_of(error)
             return None
         if frame is None:
             self.over = "finished"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from offhook.errors import OffhookError
+from offhook.errors import OffhookError, reason_of
 from offhook.io.audio.reading import open_source
 from offhook.io.audio.writing import open_recorder
 from offhook.media.messages import CardReport, DeviceFailed, DeviceKind, DevicesListed
@@ -25,7 +25,7 @@ class FileCard:
             if source_path:
                 self._source = open_source(source_path, loop=False)
         except (OSError, OffhookError) as problem:
-            self._reports.append(DeviceFailed("input", source_path, str(problem)))
+            self._reports.append(DeviceFailed("input", source_path, reason_of(problem)))
         self._target_path = target_path
         if target_path:
             self._target = open_recorder(target_path, "mono")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import threading
 from collections import deque
 from collections.abc import Generator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 
-from offhook.errors import OffhookError, ParseError, SetupError
+from offhook.errors import OffhookError, ParseError, SetupError, reason_of
 from offhook.media import pcm
 from offhook.media.containers import HEAD_BYTES, Container, look, tag_bytes
 from offhook.media.resample import resampler
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from soundfile import SoundFile
 
 CHUNK_MS: Final = 200
+_READ: Final = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_BINARY", "O_NONBLOCK", "O_NOCTTY"))
 AHEAD_FRAMES: Final = 100
 """Two seconds: longer than a disk that has to spin up."""
 LOW_FRAMES: Final = 50
@@ -61,7 +63,7 @@ def open_source(path: str, loop: bool, gain_db: float = 0.0, rate: int = SAMPLE_
 
 def open_samples(path: str) -> Samples:
     """Return what a sound file holds; raises what `open_source` does."""
-    file = Path(path).open("rb")  # noqa: SIM115 - handed over, or closed below
+    file = _regular(path)
     try:
         head = file.read(HEAD_BYTES)
         if (tag := tag_bytes(head)) > 0:
@@ -75,6 +77,18 @@ def open_samples(path: str) -> Samples:
         raise
     file.close()
     return _decoded(path, found)
+
+
+def _regular(path: str) -> BinaryIO:
+    """Open what is a file and nothing else: a pipe has no end, and /dev/stdin is what the phone's commands come by."""
+    descriptor = os.open(path, _READ)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a file", path)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def _decoded(path: str, found: Container) -> Samples:
@@ -141,7 +155,7 @@ class _MiniaudioSamples:
                 self._path, self._miniaudio.SampleFormat.SIGNED16, 1, self.rate, self.rate * CHUNK_MS // 1000
             )
         except self._miniaudio.MiniaudioError as problem:
-            raise ParseError(f"{self._found.kind} file: {problem}") from None
+            raise ParseError(f"{self._found.kind} file: {problem.args[0] if problem.args else problem}") from None
 
     def read(self) -> bytes:
         """Return the next piece."""
@@ -296,7 +310,7 @@ class _FileSource:
                 # Cleared before the flag is looked at, which close() sets before the event: no ending is missed.
                 self._wake.clear()
         except (OSError, OffhookError) as problem:
-            self.error = (problem.strerror if isinstance(problem, OSError) else "") or str(problem)
+            self.error = reason_of(problem)
         finally:
             self._finished = True
             self._decoder.close()

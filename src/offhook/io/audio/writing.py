@@ -8,7 +8,7 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, Protocol
 
-from offhook.errors import OffhookError, SetupError
+from offhook.errors import OffhookError, SetupError, reason_of
 from offhook.media import pcm
 from offhook.media.messages import RecordingFormat
 from offhook.media.sources import SAMPLE_RATE, Recorder
@@ -103,7 +103,7 @@ class _FileRecorder:
             finally:
                 writer.close()
         except (OSError, OffhookError, RuntimeError) as problem:  # soundfile's errors are RuntimeErrors
-            self.error = self.error or _reason(problem)
+            self.error = self.error or reason_of(problem)
             self._pending.clear()
         finally:
             if self.is_open:
@@ -193,10 +193,6 @@ def _flush_often(soundfile: Any, file: Any) -> None:
         soundfile._snd.sf_command(file._file, OGG_PAGE, soundfile._ffi.new("double*", PAGE_MS), 8)
     except (AttributeError, TypeError):
         return  # then a second is kept back
-
-
-def _reason(problem: Exception) -> str:
-    return (problem.strerror if isinstance(problem, OSError) else "") or str(problem) or type(problem).__name__
 
 
 def _size(path: Path) -> int:
