@@ -7,7 +7,7 @@ import json
 
 from offhook.cli import render
 from offhook.cli.actions.common import absolute, listing, perform, say, show
-from offhook.cli.outcome import DONE
+from offhook.cli.outcome import DONE, REFUSED, Ended
 from offhook.cli.parsing import usage_error
 from offhook.control.client import NoPhone, Refused, TimedOut
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 MOST_SHOWN = 3600.0
 """Seconds that a meter runs at most."""
+
+FILE_WITHIN = 2.0
+"""Seconds in which a recording's file is there, or known not to be; on a slower disk the command does not wait for it."""
 
 
 def volume(use: Invocation) -> int:
@@ -210,6 +213,16 @@ def streams(use: Invocation) -> int:
     return listing("list_audio_streams", render.stream_line, "no streams")(use)
 
 
+def _await_file(use: Invocation, recording: str) -> None:
+    """Return when the file is there; Ended if it cannot be made."""
+    with contextlib.suppress(TimedOut):
+        for event in use.client.events(FILE_WITHIN):
+            if event["data"]["recording"] == recording:
+                if event["type"] == "recording.failed":
+                    raise Ended(REFUSED, f"record: {event['data']['reason']}")
+                return
+
+
 def record(use: Invocation) -> int:
     """Start, stop or pause a recording."""
     action = use.text("action", "start")
@@ -217,9 +230,10 @@ def record(use: Invocation) -> int:
     if action == "start":
         params: Params = {**call, "file": absolute(use.text("file")), "channels": "stereo" if use.flag("stereo") else "mono"}
         params |= {"max_seconds": use.number("max") or 0.0, "beep": use.flag("beep"), "format": use.text("format")}
+        use.client.subscribe("recording.started", "recording.failed")
         result = use.client.request("record", **params)
-        value = result["value"] or {}
-        return show(use, result, f"recording into {value['file']}" if "file" in value else "recording")
+        _await_file(use, result["value"]["recording"])
+        return show(use, result, f"recording into {result['value']['file']}")
     other: dict[str, tuple[str, Params]] = {
         "stop": ("stop_record", {}),
         "pause": ("pause_record", {"paused": True}),

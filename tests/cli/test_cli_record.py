@@ -1,0 +1,34 @@
+"""`offhook record`: it says what becomes of the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from offhook.cli import main
+from offhook.phone.commands import Command
+from offhook.phone.events import RecordingFailed, RecordingStarted
+from offhook.phone.model import CallState, CallView, Party, wall
+from offhook.testing.backend import FakeBackend
+from offhook.testing.served import served
+
+PARTY = Party("sip:x@h")
+CALL = CallView("c_1", "a", "incoming", CallState.ACTIVE, PARTY, PARTY, "x@y", wall(0))
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_file_that_cannot_be_made_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str], fails: bool) -> None:
+    backend = FakeBackend()
+
+    def start(_: Command) -> None:
+        backend.emit(RecordingFailed(call=CALL, recording="rec_2", file="/rec/2.wav", reason="another one's"))
+        if fails:
+            backend.emit(RecordingFailed(call=CALL, recording="rec_1", file="/rec/1.wav", reason="/rec/1.wav: File exists"))
+        else:
+            backend.emit(RecordingStarted(call=CALL, recording="rec_1", file="/rec/1.wav", format="wav"))
+    backend.on_execute = start
+    with served(backend, tmp_path / "s") as path:
+        assert main(["record", "--socket", path]) == int(fails)
+    said = capsys.readouterr()
+    assert (said.out, said.err) == (("", "record: /rec/1.wav: File exists\n") if fails else ("recording into /rec/1.wav\n", ""))
