@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from offhook.errors import SetupError
+from offhook.storage import database
 from offhook.storage.database import Database
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS things (name TEXT)"
 
 
-def store(database: sqlite3.Connection, batch: Sequence[str]) -> None:
-    database.executemany("INSERT INTO things VALUES (?)", [(name,) for name in batch])
+def store(connection: sqlite3.Connection, batch: Sequence[str]) -> None:
+    connection.executemany("INSERT INTO things VALUES (?)", [(name,) for name in batch])
 
 
 def opened(path: Path, said: list[str], *, waiting: int = 100, told: threading.Event | None = None) -> Database[str]:
@@ -29,7 +32,7 @@ def opened(path: Path, said: list[str], *, waiting: int = 100, told: threading.E
 
 
 def names(book: Database[str]) -> list[str]:
-    found: list[str] = book.ask(lambda database: [row[0] for row in database.execute("SELECT name FROM things")])
+    found: list[str] = book.ask(lambda connection: [row[0] for row in connection.execute("SELECT name FROM things")])
     return found
 
 
@@ -44,19 +47,61 @@ def test_what_is_added_is_there_when_asked(tmp_path: Path) -> None:
         names(book)
 
 
-def test_a_full_disk_is_reported_and_the_phone_goes_on(tmp_path: Path) -> None:
+def limited(book: Database[str], *, full: bool) -> None:
+    """Let the file grow no more, or as it likes."""
+    book.ask(lambda connection: connection.execute(
+        f"PRAGMA max_page_count = {connection.execute('PRAGMA page_count').fetchone()[0] if full else 1_000_000}"
+    ).fetchall())  # fmt: skip
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_what_a_full_disk_does_not_take_waits_until_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: bool
+) -> None:
+    monkeypatch.setattr(database, "RETRY_SECONDS", 0.02)
     said: list[str] = []
     told = threading.Event()
     book = opened(tmp_path / "b.sqlite3", said, told=told)
-    book.ask(lambda database: database.execute(
-        f"PRAGMA max_page_count = {database.execute('PRAGMA page_count').fetchone()[0]}"
-    ).fetchall())  # fmt: skip
+    limited(book, full=True)
     book.add("x" * 100_000)
     assert told.wait(5)
-    assert "1 record(s) are missing in the book" in said[0]
+    assert "the book" in said[0]
     assert "full" in said[0]
-    book.add("small")
-    assert names(book) == ["small"]
+    assert book.add("small")
+    assert names(book) == []
+    limited(book, full=False)
+    with contextlib.closing(sqlite3.connect(tmp_path / "b.sqlite3")) as reader:
+        for _ in range(500):
+            found = names(book) if asked else [row[0] for row in reader.execute("SELECT name FROM things")]
+            if found:
+                break
+            time.sleep(0.01)
+    assert found == ["x" * 100_000, "small"]
+    assert len(said) == 1, "told once"
+    book.close()
+    assert len(said) == 1
+
+
+def test_what_is_not_written_at_the_end_is_said(tmp_path: Path) -> None:
+    said: list[str] = []
+    book = opened(tmp_path / "b.sqlite3", said, waiting=3)
+    limited(book, full=True)
+    assert [book.add("x" * 100_000) for _ in range(3)] == [True] * 3
+    assert names(book) == []
+    assert not book.add("one too many")
+    book.close()
+    assert "cannot be written" in said[0]
+    assert said[1:] == [f"3 record(s) are missing in the book {tmp_path / 'b.sqlite3'}"]
+
+
+def test_a_record_that_cannot_be_written_holds_up_no_other(tmp_path: Path) -> None:
+    said: list[str] = []
+    book = opened(tmp_path / "b.sqlite3", said)
+    book.add(object())  # type: ignore[arg-type]  # SQLite takes no such thing
+    assert names(book) == []
+    assert "1 record(s) are missing in the book" in said[0]
+    book.add("sound")
+    assert names(book) == ["sound"]
     book.close()
 
 

@@ -114,6 +114,29 @@ def test_a_full_disk_is_told_once_and_the_phone_goes_on(tmp_path: Path, monkeypa
     journal.close()
 
 
+def test_no_event_is_lost_to_a_full_disk_that_has_room_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The spool has taken all of them, and its pieces go away only when they are in SQLite."""
+    monkeypatch.setattr(spool, "SEGMENT_BYTES", 1000)
+    said: list[str] = []
+    journal = DiskJournal(tmp_path / "j", "a1", recent=1, keep_seconds=10 * 365 * 86400.0, trouble=said.append)
+    maker = EnvelopeMaker("a1", lambda: 1_700_000_000.0)
+
+    def pages(most: str) -> None:
+        journal._database.ask(lambda database: database.execute(f"PRAGMA max_page_count = {most}").fetchall())
+
+    pages("1")
+    for _ in range(50):
+        journal.append(envelopes(maker, 10))
+        journal._database.ask(lambda _: None)
+    assert len(said) == 1
+    pages("1000000")
+    journal.append(envelopes(maker, 1))
+    journal._database.ask(lambda _: None)
+    assert ids(journal, Cursor("a1", 0)) == [f"a1-{number}" for number in range(1, 502)]
+    journal.close()
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["j"]
+
+
 def test_the_spool_is_cut_in_pieces_that_go_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spool, "SEGMENT_BYTES", 1000)
     journal, maker = opened(tmp_path / "j", "a1")

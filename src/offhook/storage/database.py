@@ -20,6 +20,9 @@ from offhook.storage.privacy import private_file, private_folder
 READ_TIMEOUT: Final = 10.0
 """Seconds a reader waits for the writer thread."""
 
+RETRY_SECONDS: Final = 2.0
+"""Between attempts to write what a full disk did not take."""
+
 CACHE_KB: Final = 512
 """Pages of each file in our memory: batches are added at its end, and the system keeps the rest."""
 
@@ -34,7 +37,7 @@ class Database(Generic[R]):
     `name` is what people call the file ("call history"), `schema` makes its tables, `store` writes a batch inside a
     transaction; `upgrade` brings tables of an earlier version up to date. `add` returns at once; `ask` waits for the disk:
     call it outside an event loop's thread. `trouble` is called from the writer thread with a plain sentence when records
-    could not be kept; the phone goes on.
+    cannot be written; the phone goes on, and what a full disk did not take waits until it does.
     """
 
     def __init__(
@@ -59,6 +62,8 @@ class Database(Generic[R]):
         self._trouble = trouble
         self._upgrade = upgrade
         self._waiting: deque[R] = deque()
+        self._unwritten: list[R] = []  # the disk did not take them yet
+        self._failing = False
         self._queue: queue.SimpleQueue[tuple[Work, Future[Any]] | Literal["records"] | None] = queue.SimpleQueue()
         opened: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, args=(opened,), name=f"offhook-{path.stem}", daemon=True)
@@ -67,7 +72,7 @@ class Database(Generic[R]):
 
     def add(self, *records: R) -> bool:
         """Keep records, within `batch_seconds`; False if so many wait for a slow disk that these were refused."""
-        if len(self._waiting) >= self._max_waiting:
+        if len(self._waiting) + len(self._unwritten) >= self._max_waiting:
             return False
         self._waiting.extend(records)
         if len(self._waiting) == len(records):
@@ -106,19 +111,22 @@ class Database(Generic[R]):
 
     def _batch(self, database: sqlite3.Connection) -> bool:
         """Commit as one what arrives within a batch's time of the first record, or until somebody asks; False: close."""
-        item = self._queue.get()
-        if item == "records":
-            with contextlib.suppress(queue.Empty):
+        item: tuple[Work, Future[Any]] | Literal["records"] | None = "records"
+        with contextlib.suppress(queue.Empty):
+            item = self._queue.get(timeout=RETRY_SECONDS if self._unwritten else None)
+            if item == "records":
                 item = self._queue.get(timeout=self._batch_seconds)
         self._write(database)
         if item is None:
+            if self._unwritten:
+                self._trouble(f"{len(self._unwritten)} record(s) are missing in the {self._name} {self.path}")
             return False
         if item != "records":
             self._answer(database, *item)
         return True
 
     def _write(self, database: sqlite3.Connection) -> None:
-        batch: list[R] = []
+        batch = self._unwritten
         # Until none is left: only the first record behind that wakes this thread again.
         while self._waiting:
             batch.append(self._waiting.popleft())
@@ -127,8 +135,15 @@ class Database(Generic[R]):
         try:
             with database:
                 self._store(database, batch)
-        except sqlite3.Error as exc:  # disk full, file system gone read-only
+        except sqlite3.OperationalError as exc:  # disk full, file system gone read-only: this may pass
+            if not self._failing:
+                self._failing = True
+                self._trouble(f"the {self._name} {self.path} cannot be written: {exc}; what is new waits until it can")
+            return
+        except sqlite3.Error as exc:
             self._trouble(f"{len(batch)} record(s) are missing in the {self._name} {self.path}: {exc}")
+        self._failing = False
+        self._unwritten = []
 
     def _answer(self, database: sqlite3.Connection, work: Work, answer: Future[Any]) -> None:
         try:
