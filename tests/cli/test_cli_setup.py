@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
@@ -123,6 +124,18 @@ def test_microsip_help_and_versions(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert "--listdevices" in text
     assert "offhook 0." in text
+
+
+def test_a_full_disk_at_the_start_is_a_plain_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setenv("OFFHOOK_HOME", str(tmp_path))
+    monkeypatch.setattr(os, "fsync", full)
+    assert main(["run", "--sound", "null", "--port", "0"]) == 1
+    assert capsys.readouterr() == ("", f"{tmp_path / 'state' / 'instance-id'}: No space left on device\n")
 
 
 @pytest.mark.parametrize("environ", [

@@ -56,10 +56,10 @@ def test_recording_never_overwrites(tmp_path: Path) -> None:
     path.write_bytes(b"mine")
     recorder = open_recorder(str(path), "mono")
     complete(recorder)
-    assert (recorder.error, recorder.is_open, path.read_bytes()) == ("File exists", False, b"mine")
+    assert (recorder.error, recorder.is_open, path.read_bytes()) == (f"{path}: File exists", False, b"mine")
     recorder = open_recorder(str(tmp_path / "no" / "a.wav"), "mono")
     complete(recorder)
-    assert recorder.error == "No such file or directory"
+    assert recorder.error == f"{tmp_path / 'no' / 'a.wav'}: No such file or directory"
 
 
 def test_recording_is_valid_before_it_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from offhook.storage.privacy import (
     private_folder,
     private_temporary,
     put_in_place,
+    write_private,
 )
 from offhook.testing.sharing import read_by_others, share
 
@@ -121,3 +123,14 @@ def test_a_device_is_written_to_as_it_is() -> None:
     with open_private(Path(os.devnull)) as stream:
         stream.write(b"secret")
     assert Path(os.devnull).exists()
+
+
+def test_a_full_disk_is_told_with_the_file_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left") as raised:
+        write_private(tmp_path / "kept", "text")
+    assert raised.value.filename == str(tmp_path / "kept")
+    assert list(tmp_path.iterdir()) == []

@@ -177,10 +177,12 @@ def _guarded(work: Callable[[], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return DONE
     except Exception as error:
+        from offhook.errors import reason_of
+
         known = _client_code(error)
         if known is None:
             raise
-        return _fail(known, str(error))
+        return _fail(known, reason_of(error))
 
 
 def _client_code(error: Exception) -> int | None:
@@ -190,7 +192,8 @@ def _client_code(error: Exception) -> int | None:
         return TIMED_OUT if error.code == "timeout" else REFUSED
     if isinstance(error, NoPhone):
         return NO_PHONE
-    if type(error).__module__ == "offhook.errors":  # this machine or its configuration is not in order
+    # This machine or its configuration is not in order: a mistake in a file, a full disk, a folder that cannot be written.
+    if type(error).__module__ == "offhook.errors" or isinstance(error, OSError):
         return REFUSED
     return TIMED_OUT if isinstance(error, TimedOut) else None
 

@@ -132,7 +132,9 @@ def write_private(path: Path, text: str) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         put_in_place(name, path)
-    except BaseException:
+    except BaseException as problem:
         with contextlib.suppress(OSError):
             os.unlink(name)
+        if isinstance(problem, OSError) and problem.filename is None:
+            problem.filename = str(path)  # a full disk does not say of which file
         raise
