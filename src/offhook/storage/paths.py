@@ -138,7 +138,8 @@ def make_private(folder: Path) -> Path:
         private_folder(folder)
         trouble = folder_trouble(folder)
     except OSError as exc:
-        raise SetupError(f"cannot create the folder {folder}: {exc.strerror or exc}") from exc
+        reason = exc.strerror or exc
+        raise SetupError(f"cannot create the folder {folder}: {reason}; OFFHOOK_HOME may name another place") from exc
     if trouble is not None:
         raise SetupError(": ".join(trouble))
     return folder
