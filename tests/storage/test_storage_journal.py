@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import subprocess
 import sys
@@ -135,6 +136,32 @@ def test_no_event_is_lost_to_a_full_disk_that_has_room_again(tmp_path: Path, mon
     assert ids(journal, Cursor("a1", 0)) == [f"a1-{number}" for number in range(1, 502)]
     journal.close()
     assert sorted(found.name for found in tmp_path.iterdir()) == ["j"]
+
+
+def test_a_piece_of_the_spool_that_cannot_be_deleted_holds_nothing_up_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "SEGMENT_BYTES", 1000)
+    said: list[str] = []
+    journal = DiskJournal(tmp_path / "j", "a1", recent=1, keep_seconds=10 * 365 * 86400.0, trouble=said.append)
+    maker = EnvelopeMaker("a1", lambda: 1_700_000_000.0)
+
+    def read_only(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    for _ in range(20):
+        journal.append(envelopes(maker, 1))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "truncate", read_only)
+        for _ in range(5):
+            journal.append(envelopes(maker, 10))
+            journal._database.ask(lambda _: None)
+    assert len(said) == 1
+    assert "Read-only file system" in said[0]
+    journal.append(envelopes(maker, 1))
+    journal._database.ask(lambda _: None)
+    assert ids(journal, Cursor("a1", 0)) == [f"a1-{number}" for number in range(1, 72)]
+    journal.close()
 
 
 def test_the_spool_is_cut_in_pieces_that_go_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

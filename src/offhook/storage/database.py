@@ -135,7 +135,7 @@ class Database(Generic[R]):
         try:
             with database:
                 self._store(database, batch)
-        except sqlite3.OperationalError as exc:  # disk full, file system gone read-only: this may pass
+        except (sqlite3.OperationalError, OSError) as exc:  # disk full, file system gone read-only: this may pass
             if not self._failing:
                 self._failing = True
                 self._trouble(f"the {self._name} {self.path} cannot be written: {exc}; what is new waits until it can")
