@@ -18,6 +18,7 @@ from offhook.control.http.limits import MAX_BODY, MAX_DEPTH, MAX_HEAD, MAX_TARGE
 from offhook.control.http.problems import HTTP_PROBLEMS
 from offhook.control.schema import PROBLEM_STATUS, problem
 from offhook.errors import CommandError
+from offhook.phone.commands import Dial
 from offhook.testing.backend import FakeBackend
 from offhook.testing.http import Served, serving
 
@@ -173,6 +174,23 @@ async def test_a_request_that_never_ends(served: Served, monkeypatch: pytest.Mon
         found = await served.raw(data)
         assert (await split(found))[0] in (408, 401), data
     assert time.monotonic() - begun < 5
+    await served.until(lambda: not served.server.connections)
+
+
+async def test_a_body_that_cannot_be_read_or_never_ends(
+    served: Served, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = f"Host: localhost\r\nAuthorization: Bearer {served.token}\r\nContent-Type: application/json\r\n"
+    chunked = f"POST /v1/calls HTTP/1.1\r\n{head}Transfer-Encoding: chunked\r\n\r\n".encode()
+    for garbage in (b"zz\r\n", b"3\r\n{}xxxx\r\n", b"-1\r\n"):
+        status, found = await split(await served.raw(chunked + garbage))
+        assert (status, found["code"]) == (400, "malformed")
+    # Behind a request that has no answer yet it gets none: the first one would take it for its own.
+    assert await served.raw(f"GET /v1/status HTTP/1.1\r\n{head}\r\n".encode() + chunked + b"zz\r\n") == b""
+    monkeypatch.setattr(wire, "HEAD_WITHIN", 0.05)
+    status, found = await split(await served.raw(f'POST /v1/calls HTTP/1.1\r\n{head}Content-Length: 9\r\n\r\n{{"to'.encode()))
+    assert (status, found["code"]) == (408, "request-timeout")
+    assert not [each for each in backend.commands if isinstance(each, Dial)]
     await served.until(lambda: not served.server.connections)
 
 

@@ -102,6 +102,13 @@ class HttpConnection(HttpToolsProtocol):
         """Whether no answer is under way."""
         return self.cycle is None or self.cycle.response_complete  # type: ignore[redundant-expr]  # None before the first
 
+    @property
+    def _may_answer(self) -> bool:
+        """Whether nothing has been said to this request, and everything to those before it."""
+        if self._in_head or self.cycle is None:
+            return self._is_silent
+        return not self.pipeline and not self.cycle.response_started
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head = True
@@ -141,7 +148,7 @@ class HttpConnection(HttpToolsProtocol):
     def _refuse(self, refusal: HttpRefusal) -> None:
         """Answer without an application and close, unless this request has an answer (begun) already: then only close."""
         self._expect_no_more()
-        if self._is_silent and (self._in_head or self.cycle is None):
+        if self._may_answer:
             self.transport.write(_raw_answer(refusal))
         self.transport.close()
         self.loop.call_later(FLUSH_SECONDS, self.transport.abort)
