@@ -25,7 +25,8 @@ def shorten(piece: bytes, rate: int, grain: int = 1, *, force: bool = False) -> 
     longest_ms = min(LONGEST_MS, 1000 * len(sound) // rate - FRAME_MS)
     if longest_ms <= SHORTEST_MS:
         return None
-    lag = _lag(sound, rate, grain, longest_ms)
+    most = len(sound) - rate * FRAME_MS // 1000
+    lag = min(_lag(sound, rate, grain, longest_ms), most - most % grain)  # a period is found to a few samples only
     return without(piece, lag, rate) if force or _alike(sound, lag, rate) else None
 
 
