@@ -1,8 +1,8 @@
 """An hour of a call between two phones whose clocks are 200 ppm apart, in real time: does the delay grow, are there seams?
 
-Run: python bench/bench_soak.py [--minutes 60] [--ppm 200]. The clock by which the caller works is
-fast. Both play a tone that is louder for a moment each ten seconds, and record what they hear. When such
-a moment is heard, less when it was played, is the delay; what does not continue the tone is a seam.
+Run: python bench/bench_soak.py [--minutes 60] [--ppm 200]. The clock by which the caller works is fast. Both play a tone that
+is louder for a moment each ten seconds, and record what they hear. When such a moment is heard, less when it was played, is the
+delay; what does not continue the tone is a seam.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def fast_clock(folder: str, rate: float) -> dict[str, str]:
     """Return the environment of a phone and its media workers whose clock runs at so many times its speed."""
     program = f"import time\nright = time.perf_counter\ntime.perf_counter = lambda: right() * {rate!r}\n"
     Path(folder, "sitecustomize.py").write_text(program)
-    return {"PYTHONPATH": os.pathsep.join([folder, *os.environ.get("PYTHONPATH", "").split()])}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH"))))}
 
 
 def heard(path: Path) -> np.ndarray:

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import signal
 import socket
 import wave
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from offhook.testing.ears import dominant_frequency
-from offhook.testing.process import phone_process
+from offhook.testing.process import PhoneProcess, phone_process
 
 pytestmark = pytest.mark.slow
+
+@contextlib.contextmanager
+def listening(near: PhoneProcess, types: str) -> Iterator[Callable[[], dict[str, Any]]]:
+    """Subscribe to events; the function that this gives waits for the next one."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.settimeout(10)
+        listener.connect(near.socket)
+        listener.sendall(json.dumps({"id": 1, "op": "subscribe", "types": [types]}).encode() + b"\n")
+        lines = listener.makefile()
+        assert json.loads(lines.readline())["ok"]
+        yield lambda: json.loads(lines.readline())["event"]
+
 
 AUTO = '[phone]\nauto_answer = "all"\n'
 
@@ -121,18 +136,13 @@ def test_a_wrong_exchange_is_said_plainly_and_the_phone_goes_on(tmp_path: Path) 
 @pytest.mark.parametrize("path", ["/nonexistent/x.wav", "/dev/full"])
 def test_a_recording_that_cannot_be_written_is_an_event_and_the_call_goes_on(tmp_path: Path, path: str) -> None:
     with phone_process(tmp_path / "b", AUTO) as far, phone_process(tmp_path / "a") as near:
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.settimeout(10)
-            listener.connect(near.socket)
-            listener.sendall(b'{"id":1,"op":"subscribe","types":["recording.*"]}\n')
-            lines = listener.makefile()
-            assert json.loads(lines.readline())["ok"]
+        with listening(near, "recording.*") as event:
             near.ask("dial", to=f"sip:offhook@127.0.0.1:{far.port}")
             near.until("status", lambda r: r["value"]["code"] == 2)
             near.ask("record", file=path)
-            event = json.loads(lines.readline())["event"]
-            assert event["type"] == "recording.failed", event
-            assert event["data"]["reason"]
+            failed = event()
+            assert failed["type"] == "recording.failed", failed
+            assert failed["data"]["reason"]
         assert near.ask("status")["value"]["code"] == 2
 
 
@@ -142,19 +152,11 @@ def test_a_sound_that_is_no_file_leaves_the_media_process_alone(tmp_path: Path) 
     with phone_process(tmp_path / "b", AUTO) as far, phone_process(tmp_path / "a") as near:
         near.ask("dial", to=f"sip:offhook@127.0.0.1:{far.port}")
         near.until("status", lambda r: r["value"]["code"] == 2)
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.settimeout(10)
-            listener.connect(near.socket)
-            listener.sendall(b'{"id":1,"op":"subscribe","types":["playback.*"]}\n')
-            lines = listener.makefile()
-            assert json.loads(lines.readline())["ok"]
+        with listening(near, "playback.*") as event:
             for path in ("/dev/stdin", "/dev/stdin", str(tmp_path / "pipe.wav"), str(tmp_path / "none.wav")):
                 near.ask("play", file=path)
-                event = json.loads(lines.readline())["event"]
-                assert event["type"] == "playback.failed", event
-                assert event["data"]["reason"].startswith(f"{path}: ")
+                failed = event()
+                assert failed["type"] == "playback.failed", failed
+                assert failed["data"]["reason"].startswith(f"{path}: ")
             near.ask("play", tone="440", duration_ms=100)
-            assert [json.loads(lines.readline())["event"]["type"] for _ in range(2)] == [
-                "playback.started",
-                "playback.finished",
-            ]
+            assert [event()["type"] for _ in range(2)] == ["playback.started", "playback.finished"]

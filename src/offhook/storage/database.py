@@ -63,7 +63,6 @@ class Database(Generic[R]):
         self._upgrade = upgrade
         self._waiting: deque[R] = deque()
         self._unwritten: list[R] = []  # the disk did not take them yet
-        self._failing = False
         self._queue: queue.SimpleQueue[tuple[Work, Future[Any]] | Literal["records"] | None] = queue.SimpleQueue()
         opened: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, args=(opened,), name=f"offhook-{path.stem}", daemon=True)
@@ -126,7 +125,7 @@ class Database(Generic[R]):
         return True
 
     def _write(self, database: sqlite3.Connection) -> None:
-        batch = self._unwritten
+        batch, failed_before = self._unwritten, bool(self._unwritten)
         # Until none is left: only the first record behind that wakes this thread again.
         while self._waiting:
             batch.append(self._waiting.popleft())
@@ -136,13 +135,11 @@ class Database(Generic[R]):
             with database:
                 self._store(database, batch)
         except (sqlite3.OperationalError, OSError) as exc:  # disk full, file system gone read-only: this may pass
-            if not self._failing:
-                self._failing = True
+            if not failed_before:
                 self._trouble(f"the {self._name} {self.path} cannot be written: {exc}; what is new waits until it can")
             return
         except sqlite3.Error as exc:
             self._trouble(f"{len(batch)} record(s) are missing in the {self._name} {self.path}: {exc}")
-        self._failing = False
         self._unwritten = []
 
     def _answer(self, database: sqlite3.Connection, work: Work, answer: Future[Any]) -> None:
