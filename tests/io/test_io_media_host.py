@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Literal, TypeVar
 
 import pytest
 
+import offhook.io.media_watch
 from offhook.io.media_host import MediaHost
 from offhook.io.media_loop import SystemIds
 from offhook.io.media_studio import LateCard, LateSource
@@ -227,6 +229,42 @@ def test_a_worker_that_dies_is_replaced() -> None:
         listener.ports = list(listener.wait(PortsReady).ports)
         listener.call()
         listener.wait(StreamResumed)
+    finally:
+        listener.host.close()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="no process can be stopped here")
+@pytest.mark.parametrize("blocked", [False, True])
+def test_a_worker_that_hangs_is_replaced(blocked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offhook.io.media_watch, "LOOK_S", 0.6)
+    listener = Listener("process")
+    try:
+        listener.call()
+        listener.wait(StreamResumed)
+        worker = listener.host._worker
+        assert worker is not None
+        worker.send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        if blocked:  # what is sent now waits for the worker, and no longer than for its end
+            listener.host.send(*[SendDigits("a", "d", "1" * 1000) for _ in range(200)])
+        assert "did not answer any more" in listener.wait(EngineTrouble).reason
+        assert time.monotonic() - began < 6.0
+        assert [listener.wait(StreamFailed).stream for _ in "ab"] == ["a", "b"]
+        listener.ports = list(listener.wait(PortsReady).ports)
+        listener.call()
+        listener.wait(StreamResumed)
+    finally:
+        listener.host.close()
+
+
+@pytest.mark.slow
+def test_a_worker_with_nothing_to_do_does_not_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offhook.io.media_watch, "LOOK_S", 0.6)
+    listener = Listener("process")
+    try:
+        time.sleep(2 * 0.6 * offhook.io.media_watch.SILENT_LOOKS)
+        assert not [report for report in listener.reports if not isinstance(report, PortsReady)]
     finally:
         listener.host.close()
 

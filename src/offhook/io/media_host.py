@@ -15,12 +15,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Literal
 
 import offhook
+from offhook.io.media_watch import Watchdog
 from offhook.io.media_wire import Emit, MediaOptions, read_message, write_message
 from offhook.media.messages import (
     AudioFrames,
     AudioId,
     CloseAudio,
     CloseStream,
+    EngineAlive,
     EngineTrouble,
     MediaCommand,
     MediaReport,
@@ -49,9 +51,9 @@ AudioCallback = Callable[[AudioFrames], object]
 class MediaHost:
     """The media engine at arm's length.
 
-    `send` never waits. Reports come to the callback in lists, on a thread of the host (an asyncio user passes
+    `send` does not wait, except for a worker that hangs, until the watchdog has ended it. Reports come to the callback in lists, on a thread of the host (an asyncio user passes
     `lambda reports: loop.call_soon_threadsafe(take, reports)`), or collect for `drain` while there is no callback.
-    PortsReady names only ports that are new. When the engine dies it is started again: EngineTrouble (late_ms 0) comes first,
+    PortsReady names only ports that are new. When the engine dies or a worker hangs it is started again: EngineTrouble (late_ms 0) comes first,
     StreamFailed for every stream that was open, then PortsReady; ports named before are gone.
     """
 
@@ -159,6 +161,9 @@ class MediaHost:
             self._settings["voice"] = command
 
     def _deliver(self, reports: list[MediaReport]) -> None:
+        reports = [report for report in reports if not isinstance(report, EngineAlive)]
+        if not reports:
+            return
         on_audio = self._on_audio
         if on_audio is not None:
             for report in reports:
@@ -237,8 +242,11 @@ class MediaHost:
             worker = self._spawn()
         except OSError as error:
             return f"{self._name} cannot be started: {error}"
+        watchdog = Watchdog(worker, self._name)
+        watchdog.start()
         with worker:
-            self._read_reports(worker)
+            self._read_reports(worker, watchdog)
+            watchdog.stop()
             with self._lock:
                 self._worker = None
             with contextlib.suppress(OSError):
@@ -249,6 +257,8 @@ class MediaHost:
             except subprocess.TimeoutExpired:
                 worker.kill()
                 code = worker.wait()
+        if watchdog.barked:
+            return f"{self._name} did not answer any more and was ended"
         return f"{self._name} ended with exit code {code}"
 
     def _spawn(self) -> subprocess.Popen[bytes]:
@@ -274,11 +284,12 @@ class MediaHost:
                         write_message(worker.stdin, message)
         return worker
 
-    def _read_reports(self, worker: subprocess.Popen[bytes]) -> None:
+    def _read_reports(self, worker: subprocess.Popen[bytes], watchdog: Watchdog) -> None:
         if worker.stdout is None:
             return
         with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
             while True:
                 reports = read_message(worker.stdout)
+                watchdog.heard()
                 if isinstance(reports, list):
                     self._deliver(reports)

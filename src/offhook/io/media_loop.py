@@ -27,6 +27,7 @@ from offhook.media.messages import (
     CloseStream,
     ConfigureStream,
     EndCapture,
+    EngineAlive,
     EngineTrouble,
     GatherCandidates,
     ListDevices,
@@ -50,6 +51,7 @@ TOO_LATE_S: Final = 0.200  # further behind than this, the missed frames are giv
 FEW: Final = TOGETHER  # so few streams can afford a wake-up for each packet, which measures jitter to the microsecond
 READ_PASSES: Final = 8  # packets taken from one socket in 20 ms, and one in each other phase: the kernel drops the rest
 IDLE_S: Final = 0.5  # how often an idle loop asks the sound card for news
+ALIVE_S: Final = 2.0  # how often an idle loop says that it is there; one with streams tells its load each second
 ATTENTIVE_S: Final = 1.0  # after a question about devices the answer of the card (a list of devices) is not kept waiting
 SEND_FAILURES: Final = 250  # five seconds in which nothing could be sent
 
@@ -122,6 +124,7 @@ class MediaLoop:
         self._captures: dict[StreamId, Capture] = {}
         self._own: list[MediaReport] = []
         self._attentive_until = 0.0
+        self._alive_due = 0.0
 
     def send(self, command: MediaCommand) -> None:
         """Have this command obeyed within 5 ms."""
@@ -209,6 +212,9 @@ class MediaLoop:
             self._tell_load(now)
             self._told_load = False
             self._flush()
+        if now >= self._alive_due:
+            self._alive_due = now + ALIVE_S
+            self._own.append(EngineAlive(self._options.worker))
         if not self._commands:
             patience = PHASE_S if now < self._attentive_until else IDLE_S
             due = self._parent.due if self._parent is not None else None

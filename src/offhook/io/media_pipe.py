@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from offhook.io.media_wire import Frames, frame
-from offhook.media.messages import AudioFrames, EngineLoad, MediaReport, PortsReady, StreamCaptured, StreamClosed
+from offhook.media.messages import AudioFrames, EngineAlive, EngineLoad, MediaReport, PortsReady, StreamCaptured, StreamClosed
 
 TICKS_KEPT: Final = 200  # ticks (5 ms) of audio frames that wait for a parent that does not read
 BREATH_S: Final = 0.01  # between two writes of reports: the first of a rush goes at once, the parent wakes once for the rest
 PATIENCE_S: Final = 0.05  # nobody waits for these reports, and waking the parent costs more than they do: they go with others
-PATIENT: Final = (PortsReady, StreamClosed, StreamCaptured, EngineLoad)
+PATIENT: Final = (PortsReady, StreamClosed, StreamCaptured, EngineAlive, EngineLoad)
 CHUNK: Final = 65536  # bytes: what a pipe holds
 
 

@@ -88,6 +88,7 @@ from offhook.media.messages.streams import (
     DigitsDone,
     DigitSent,
     DtlsPeer,
+    EngineAlive,
     EngineLoad,
     EngineTrouble,
     GatherCandidates,
@@ -136,7 +137,7 @@ MediaReport: TypeAlias = (
     PortsReady | StreamFailed | StreamStalled | StreamResumed | StreamStats | StreamSecured | CandidatesGathered | StreamRouted
     | StreamClosed | DigitReceived | SpeechStarted | SpeechStopped | ToneHeard | AnswerJudged | DigitSent | DigitsDone
     | PlaybackStarted | PlaybackDone | RecordingStarted | RecordingDone | DevicesListed | DeviceFailed | DeviceRecovered
-    | EngineTrouble | EngineLoad | AudioFrames | AudioReport | VoiceReport | StreamLevels
+    | EngineTrouble | EngineAlive | EngineLoad | AudioFrames | AudioReport | VoiceReport | StreamLevels
     | CaptureReport | CaptureEnded
 )
 
@@ -183,6 +184,7 @@ __all__ = [
     "Direction",
     "DtlsPeer",
     "EndCapture",
+    "EngineAlive",
     "EngineLoad",
     "EngineTrouble",
     "GatherCandidates",

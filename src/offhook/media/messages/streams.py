@@ -344,6 +344,12 @@ class EngineTrouble(Struct, frozen=True):
     streams: tuple[StreamId, ...] = ()
 
 
+class EngineAlive(Struct, frozen=True):
+    """A worker with nothing to do goes round all the same; whoever runs it wants to know, and nobody else."""
+
+    worker: int = 0
+
+
 class EngineLoad(Struct, frozen=True):
     """How a worker fared in the last second; told while it has streams, and once when it has none any more.
 
