@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -78,6 +79,18 @@ def test_what_is_no_address_is_refused(typed: str) -> None:
 def test_a_bare_number_needs_an_account() -> None:
     with pytest.raises(InvalidArgument, match="account"):
         target_uri("1001", None)
+
+
+def test_a_transport_that_there_is_not() -> None:
+    account = AccountSettings(id="a", domain="h", username="u")
+    assert target_uri("sip:u@h;transport=TLS", account).transport == "tls"
+    for text in ("sip:u@h;transport=sctp", "u@h;transport=x"):
+        for who in (None, account):
+            with pytest.raises(InvalidArgument, match=r"no transport .* here; there are: udp, tcp, tls, ws, wss"):
+                target_uri(text, who)
+    assert target_uri("sip:u@h;transport=sctp", replace(account, proxy="sip:p")).transport == "sctp", "the proxy may speak it"
+    with pytest.raises(InvalidArgument, match="no transport 'sctp' here"):
+        proxy_uri("p;transport=sctp")
 
 
 def test_the_prefix_goes_before_numbers_only() -> None:

@@ -51,10 +51,11 @@ AudioCallback = Callable[[AudioFrames], object]
 class MediaHost:
     """The media engine at arm's length.
 
-    `send` does not wait, except for a worker that hangs, until the watchdog has ended it. Reports come to the callback in lists, on a thread of the host (an asyncio user passes
-    `lambda reports: loop.call_soon_threadsafe(take, reports)`), or collect for `drain` while there is no callback.
-    PortsReady names only ports that are new. When the engine dies or a worker hangs it is started again: EngineTrouble (late_ms 0) comes first,
-    StreamFailed for every stream that was open, then PortsReady; ports named before are gone.
+    `send` does not wait, except for a worker that hangs, until the watchdog has ended it. Reports come to the callback in
+    lists, on a thread of the host (an asyncio user passes `lambda reports: loop.call_soon_threadsafe(take, reports)`), or
+    collect for `drain` while there is no callback. PortsReady names only ports that are new. When the engine dies or its worker
+    hangs, it is started again: EngineTrouble (late_ms 0) comes first, StreamFailed for every stream that was open, then
+    PortsReady; ports named before are gone.
     """
 
     def __init__(

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Final
+from typing import Final, get_args
 from urllib.parse import unquote
 
 from offhook.errors import DialPlanDenied, InvalidArgument, ParseError
 from offhook.phone.settings import AccountSettings
+from offhook.sip.events import TransportName
 from offhook.sip.uri import Uri
 
 MAX_TARGET: Final = 512
 """Characters: longer than any number or address a person dials."""
 MAX_PLAN: Final = 4096
 """Characters of a dial plan."""
+
+TRANSPORTS: Final[tuple[str, ...]] = get_args(TransportName)
 
 _SEPARATORS = str.maketrans("", "", " ()-./\t")
 _NUMBER = re.compile(r"\+?[0-9 ()\-./*#A-Da-d]+")
@@ -105,11 +108,11 @@ def target_uri(text: str, account: AccountSettings | None) -> Uri:
     scheme = text.partition(":")[0].lower()
     try:
         if scheme in ("sip", "sips"):
-            return _checked(Uri.parse(text))
+            return _checked(Uri.parse(text), account)
         if scheme == "tel":
             return _number(unquote(text[4:].partition(";")[0]), account)
         if "@" in text:
-            return _checked(Uri.parse("sip:" + text))
+            return _checked(Uri.parse("sip:" + text), account)
     except ParseError as error:
         raise InvalidArgument.field("to", f"{text!r} is not a SIP address: {error.detail}") from None
     return _number(text, account)
@@ -135,10 +138,17 @@ def canonical_number(text: str, country_code: str = "") -> str:
     return text
 
 
-def _checked(uri: Uri) -> Uri:
+def _checked(uri: Uri, account: AccountSettings | None) -> Uri:
     if uri.headers:
         raise InvalidArgument.field("to", "a SIP address to dial must not carry headers (?…)")
+    if account is None or not account.proxy:  # which may speak what we do not
+        _check_transport(uri, "to")
     return uri
+
+
+def _check_transport(uri: Uri, field: str) -> None:
+    if uri.transport is not None and uri.transport not in TRANSPORTS:
+        raise InvalidArgument.field(field, f"there is no transport {uri.transport!r} here; there are: {', '.join(TRANSPORTS)}")
 
 
 def _number(text: str, account: AccountSettings | None) -> Uri:
@@ -161,4 +171,5 @@ def _number(text: str, account: AccountSettings | None) -> Uri:
 def proxy_uri(text: str) -> Uri:
     """Return an outbound proxy, written as a URI or as host:port, as a loose route (RFC 3261 8.1.2)."""
     uri = Uri.parse(text if text.lower().startswith(("sip:", "sips:")) else "sip:" + text)
+    _check_transport(uri, "account/proxy")
     return uri if uri.is_loose else uri.with_param("lr")

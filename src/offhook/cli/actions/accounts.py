@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 from offhook.cli import render
-from offhook.cli.actions.common import ask_password, listing, perform, show
+from offhook.cli.actions.common import ask_password, listing, perform, say, show
+from offhook.cli.outcome import DONE, FAR_END, Ended
 from offhook.cli.parsing import usage_error
+from offhook.control.client import ClientError, Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from offhook.cli.parsing import Invocation
@@ -33,12 +38,15 @@ def accounts(use: Invocation) -> int:
         raise usage_error(use.verb, f"there is no action {action!r}; there are: list, add, change, {', '.join(texts)}")
     if use.flag("keep") and action != "remove":
         raise usage_error(use.verb, "--keep goes with add, change and remove")
-    code = perform(use, f"{action}_account", {"account": account}, f"{account}: {texts[action]}", "done")
-    if use.flag("keep"):
+    if use.flag("wait") and action in ("remove", "select"):
+        raise usage_error(use.verb, "--wait goes with add, change, register and unregister")
+
+    def forget() -> None:
         from offhook.cli.keep import forget_account
 
         forget_account(use, account)
-    return code
+
+    return _perform(use, f"{action}_account", {"account": account}, f"{account}: {texts[action]}", forget)
 
 
 def _add_account(use: Invocation, account: str) -> int:
@@ -63,13 +71,45 @@ def _change_account(use: Invocation, account: str) -> int:
 
 
 def _perform_and_keep(use: Invocation, operation: str, params: Params, text: str, account: str, settings: Params) -> int:
-    """What the phone refuses is not written down either."""
-    code = perform(use, operation, params, text, "registered")
-    if use.flag("keep"):
+    def keep() -> None:
         from offhook.cli.keep import keep_account
 
         keep_account(use, account, settings)
-    return code
+
+    return _perform(use, operation, params, text, keep)
+
+
+def _perform(use: Invocation, operation: str, params: Params, started: str, keep: Callable[[], None]) -> int:
+    """Send one command, keep what the phone has accepted, and with --wait stay until the registrar has answered."""
+    before = use.client.request("ping")["as_of"] if use.flag("wait") else ""
+    result = use.client.request(operation, **params)
+    if use.flag("keep"):
+        keep()
+    wanted = _expected(operation, result["value"]) if before else None
+    if wanted is None:
+        return show(use, result, started)
+    if not use.json:
+        say(f"{started} …", end="")
+    try:
+        found = use.client.wait(wanted, timeout=use.number("timeout"), after=before)
+    except ClientError as error:
+        if not use.json:
+            say("")
+        if isinstance(error, Refused) and error.code == "not-registered":
+            raise Ended(FAR_END, str(error)) from None
+        raise
+    view = found["account"] or found["event"]["data"]["account"]
+    say(json.dumps({**result, "value": view}, ensure_ascii=False) if use.json else f" {view['registration']}")
+    return DONE
+
+
+def _expected(operation: str, view: Params | None) -> Params | None:
+    """Return what a registrar's answer will make true, None where none is asked."""
+    if view is None:
+        return None
+    if operation == "unregister_account" and view["registration"] != "unregistered":
+        return {"event": "account.unregistered", "data": {"account.id": view["id"]}}
+    return {"registered": view["id"]} if view["registration"] == "registering" else None
 
 
 def _account_texts(use: Invocation) -> Params:
