@@ -22,7 +22,7 @@ PLAIN_FOLDERS = (
 )
 PLAIN_FILES = (
     "media/rates.py", "media/reels.py", "media/resample.py",  # numpy does the work
-    "sip/door.py", "sip/locating.py", "media/containers.py", "phone/call.py", "phone/model.py", "phone/records.py",
+    "sip/door.py", "sip/locating.py", "media/containers.py", "phone/model.py", "phone/records.py",
     "phone/settings.py", "phone/web_requests.py",  # define structs, or what stands in them
     "sip/session.py", "sip/calling.py", "sip/answering.py",  # weakly referred to, which a compiled class does not bear
 )

@@ -127,6 +127,15 @@ def test_control_packets_come_about_every_five_seconds_and_say_goodbye() -> None
     assert len(pair.of(0, StreamClosed)) == 1
 
 
+@pytest.mark.parametrize("seconds", [0, 1])
+def test_who_has_sent_nothing_says_no_goodbye(seconds: int) -> None:
+    pair = Pair()  # RFC 3550 6.3.7
+    pair.run(seconds)
+    pair.do(0, CloseStream("c"))
+    control = [packet for side, port, packet in pair.sent if side == 0 and port == 4001]
+    assert bool(control) == bool(seconds)
+
+
 def test_who_sends_three_packets_in_a_row_is_the_peer() -> None:
     pair = Pair(remote=("198.51.100.1", 5000))  # what SDP said lies behind an address translation
     nowhere = ("198.51.100.1", 5000)

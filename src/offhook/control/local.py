@@ -113,11 +113,12 @@ class LocalServer:
         self._clients.discard(client)
         self._gone.set()
 
-    def _news(self) -> None:
+    def _news(self) -> bool:
         # One turn later: what a burst of packets brought goes out in one write for each client.
         if self._clients and not self._announced:
             self._announced = True
             yield_later(self._pump)
+        return bool(self._clients)
 
     def _pump(self) -> None:
         """Let every subscriber read on."""

@@ -76,6 +76,7 @@ class Engine:
         self._outgoing: list[Transmit | CloseFlow] = []
         self._commands: list[MediaCommand] = []
         self._commanding = False  # they are about to be sent
+        self._telling = False
         self._transports: Transports | None = None
         self._resolver: Resolver | None = None
         self._watch: NetworkWatch | None = None
@@ -83,6 +84,7 @@ class Engine:
         self.trace = Trace()
         self.stopped = asyncio.Event()
         self.on_web_request: Callable[[WebRequest], None] = lambda wanted: None
+        self.subscribe(lambda envelope: self.stopped.set(), SystemStopped)
 
     # --- life
 
@@ -163,7 +165,7 @@ class Engine:
             del self._causes[next(iter(self._causes))]
 
     def _say_later(self, events: list[Event], cause: Cause | None) -> None:
-        if events and not self._later:
+        if events and not self._later and not self._telling:
             asyncio.get_running_loop().call_soon(self._flush)
         self._write_down(events, cause)
 
@@ -174,21 +176,26 @@ class Engine:
             self.journal.append(envelopes)
             self._later += envelopes
 
-    def _flush(self) -> None:
-        """Tell of what was written down, in order: the programs that read the journal first, our own subscribers later."""
+    def _flush(self) -> bool:
+        """Tell of what was written down, in order: the programs that read the journal first, our own subscribers later.
+
+        Returns whether there are such programs, and news for them.
+        """
         if not self._later:
-            return
+            return False
         envelopes, self._later = self._later, []
-        self.journal.announce()
-        asyncio.get_running_loop().call_soon(self._tell_all, envelopes)
+        if any(self._wanting(envelope.event) for envelope in envelopes):
+            asyncio.get_running_loop().call_soon(self._tell_all, envelopes)
+        return self.journal.announce()
 
     def _tell_all(self, envelopes: list[Envelope]) -> None:
         """Tell the subscribers, a turn of the loop later: no program waits for the call history, say, to be written."""
+        self._telling = True
         for envelope in envelopes:
             for callback in self._wanting(envelope.event):
                 self._tell(callback, envelope)
-        if any(isinstance(envelope.event, SystemStopped) for envelope in envelopes):
-            self.stopped.set()
+        self._telling = False
+        self._flush()  # what they have said to it
 
     def _cause(self, event: Event, cause: Cause | None) -> Cause | None:
         if isinstance(event, OperationSucceeded | OperationFailed):
@@ -260,8 +267,10 @@ class Engine:
         # Events of an earlier command go first: subscribers see one order.
         self._write_down(events)
         self._send()
-        self._flush()
-        self._command_media()
+        if self._flush():
+            self._command_media()
+        else:
+            self.command_media()
 
     # --- outputs
 
@@ -295,7 +304,7 @@ class Engine:
         outgoing.clear()
 
     def _command_media(self) -> None:
-        """Send the commands when the events are out: the media's process is in a hurry and may take our core.
+        """Send the commands when the programs have the events: the media's process is in a hurry and may take our core.
 
         A turn of the loop later the local socket's clients have them, and a second one later those whose task had to wake up.
         """

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from itertools import islice
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -175,6 +175,10 @@ class Page:
     lost: Cursor | None = None
 
 
+News: TypeAlias = Callable[[], object]
+"""Is told that there are new events. It returns False where nobody reads them at present."""
+
+
 class Journal(Protocol):
     """The events so far. Reading is by cursor: whoever knows the last event it has seen can go on from there."""
 
@@ -187,11 +191,11 @@ class Journal(Protocol):
         """Keep events, in order, before anybody is told of them."""
         ...
 
-    def announce(self) -> None:
-        """Tell the readers that there is news."""
+    def announce(self) -> bool:
+        """Tell the readers that there is news; returns whether there are any."""
         ...
 
-    def watch(self, news: Callable[[], None]) -> Callable[[], None]:
+    def watch(self, news: News) -> Callable[[], None]:
         """Call `news` after every append, when readers may read on; the returned function ends that."""
         ...
 
@@ -215,7 +219,7 @@ class MemoryJournal:
         self._epoch = epoch
         self._events: deque[Envelope] = deque(maxlen=keep)
         self._last = 0
-        self._watchers: dict[object, Callable[[], None]] = {}
+        self._watchers: dict[object, News] = {}
 
     @property
     def head(self) -> Cursor:
@@ -227,12 +231,15 @@ class MemoryJournal:
         self._events.extend(envelopes)
         self._last = envelopes[-1].seq
 
-    def announce(self) -> None:
-        """Tell the readers that there is news."""
+    def announce(self) -> bool:
+        """Tell the readers that there is news; returns whether there are any."""
+        read = False
         for news in tuple(self._watchers.values()):
-            news()
+            if news() is not False:
+                read = True
+        return read
 
-    def watch(self, news: Callable[[], None]) -> Callable[[], None]:
+    def watch(self, news: News) -> Callable[[], None]:
         """Call `news` at every announcement; the returned function ends that."""
         key = object()
         self._watchers[key] = news

@@ -144,7 +144,6 @@ class MediaLoop:
     def run(self) -> None:
         """Work until `stop`."""
         self._poller.add(self._wake_in.fileno())
-        self._inputs[self._wake_in.fileno()] = (self._wake_in, _ignore)
         if self._parent is not None:
             self._poller.add(self._parent.descriptor)
         try:
@@ -304,9 +303,12 @@ class MediaLoop:
     def _read_first(self, descriptor: int, now: float) -> None:
         """Read from a socket that hears everybody."""
         if descriptor not in self._inputs:
-            if self._parent is not None and descriptor == self._parent.descriptor:
+            if descriptor == self._wake_in.fileno():
+                with contextlib.suppress(OSError):
+                    self._wake_in.recv(MAX_DATAGRAM)
+            elif self._parent is not None and descriptor == self._parent.descriptor:
                 self._hear_parent(self._parent)
-            return  # or a twin that was closed in this very pass
+            return  # or for a twin that was closed in this very pass
         end, handle = self._inputs[descriptor]
         try:
             packet, source = end.recvfrom(MAX_DATAGRAM)
@@ -364,9 +366,10 @@ class MediaLoop:
         self.engine.execute(command, now)
         stream = self.engine.streams[command.stream]
         self._ports[command.stream] = command.port
-        for pair in pairs:
+        for family, pair in zip(self._pool.families, pairs, strict=True):
+            sockets = self._sockets[family == socket.AF_INET6]
             for offset, end in enumerate(pair):
-                self._sockets[end.family == socket.AF_INET6][command.port + offset] = end
+                sockets[command.port + offset] = end
                 self._poller.add(end.fileno())
             self._talkers[pair[0].fileno()] = pair[0], stream
         self._listen(stream)
@@ -482,10 +485,6 @@ class MediaLoop:
         self._poller.close()
         self._wake_in.close()
         self._wake_out.close()
-
-
-def _ignore(packet: bytes, source: tuple[str, int], now: float) -> None:
-    """The wake-up byte."""
 
 
 def _two_part(handle: _Handler) -> _Handler:

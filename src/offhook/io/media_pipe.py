@@ -103,7 +103,10 @@ class ParentPipe:
     def finish(self, patience_s: float) -> None:
         """Write everything; wait so long at most for a parent that does not read."""
         until = time.perf_counter() + patience_s
-        while self.due is not None and (now := time.perf_counter()) < until:
+        while self._unsent or self._queue:
+            now = time.perf_counter()
             self.pump(now)
-            if self.due is not None:
+            if now >= until:
+                return
+            if self._unsent:
                 time.sleep(0.001)

@@ -177,3 +177,14 @@ def opinion(value: float, *, wide: bool = False) -> float:
     if value >= MOST_NARROW:
         return 4.5
     return min(4.5, max(1.0, 1 + 0.035 * value + value * (value - 60) * (100 - value) * 7e-6))
+
+
+@lru_cache(256)
+def judged(codec: Equipment, loss: float, delay_ms: float, burst: float) -> tuple[float, float, float]:
+    """Return R, the conversation's opinion score and that of listening alone, rounded as they are told.
+
+    Kept: most calls of a phone are as good as its others.
+    """
+    value = rating(codec, loss, delay_ms, burst=burst)
+    listening = rating(codec, loss, 0.0, burst=burst)
+    return round(value, 1), round(opinion(value, wide=codec.wide), 2), round(opinion(listening, wide=codec.wide), 2)

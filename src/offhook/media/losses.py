@@ -116,6 +116,8 @@ class Losses:
 
     def bursts(self, expected: int) -> Bursts:
         """Return how it was so far, of so many packets."""
+        if not (self._open or self._counted.runs):
+            return Bursts(gap_packets=float(max(0, expected)))
         counted = self._all()
         counted.close()
         lost = counted.lost_in_bursts + counted.lone

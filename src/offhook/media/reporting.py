@@ -28,8 +28,8 @@ class Reporter:
 
     __slots__ = (
         "_asked", "_asked_at", "_asked_by", "_cname", "_codec", "_epoch", "_ids", "_last_sr", "_last_sr_at",
-        "_last_sr_of", "_metrics", "_name", "_next", "_ptime", "_receiver", "_remote", "_rtt", "_sender", "_sent",
-        "_sent_at_block", "_wanted",
+        "_last_sr_of", "_metrics", "_name", "_next", "_ptime", "_receiver", "_remote", "_reported", "_rtt", "_sender",
+        "_sent", "_sent_at_block", "_wanted",
     )  # fmt: skip
 
     def __init__(self, name: StreamId, cname: str, ids: Ids, epoch: float, sender: Sender, receiver: Receiver) -> None:
@@ -41,6 +41,7 @@ class Reporter:
         self._receiver = receiver
         self._next = 0.0
         self._sent = 0  # packets, at the latest report
+        self._reported = False
         self._codec = ""
         self._ptime = FRAME_MS
         self._wanted: tuple[str, ...] = ()  # the extended reports that the far end asks for
@@ -114,11 +115,17 @@ class Reporter:
         self._next = now + rtcp.INTERVAL_S * self._ids.uniform(0.5, 1.5)
         return True
 
+    @property
+    def has_spoken(self) -> bool:
+        """Say whether anything was sent, RTP or RTCP: only then may we say goodbye (RFC 3550 6.3.7)."""
+        return self._reported or self._sender.totals()[0] > 0
+
     def packet(self, now: float, *, goodbye: bool = False) -> bytes:
         """Return SR (RR where nothing was sent since the last one), SDES, extended reports and maybe BYE."""
         sender = self._sender
         packets, octets = sender.totals()
         sending, self._sent = packets != self._sent, packets
+        self._reported = True
         report = rtcp.Report(
             ssrc=sender.ssrc,
             ntp=self._ntp(now) if sending else None,
@@ -201,7 +208,7 @@ class Reporter:
         bursts = receiver.losses.bursts(expected)
         codec = emodel.equipment(receiver.codec_name or self._codec)
         ratio = emodel.burst_ratio(unheard, bursts.mean_run)
-        rating = emodel.rating(codec, unheard, delay, burst=ratio)
+        rating, mos, mos_listening = emodel.judged(codec, unheard, delay, ratio)
         remote, metrics = self._remote, self._metrics
         remote_rating, remote_mos = self._remote_rating()
         return StreamStats(
@@ -219,9 +226,9 @@ class Reporter:
             remote_loss=None if remote is None else remote.fraction,
             remote_jitter_ms=None if remote is None else remote.jitter * 1000.0 / self._sender.codec.clock_rate,
             rtt_ms=self._rtt,
-            mos=round(emodel.opinion(rating, wide=codec.wide), 2),
-            rating=round(rating, 1),
-            mos_listening=round(emodel.opinion(emodel.rating(codec, unheard, 0.0, burst=ratio), wide=codec.wide), 2),
+            mos=mos,
+            rating=rating,
+            mos_listening=mos_listening,
             delay_ms=round(delay, 1),
             bursts=bursts.bursts,
             burst_density=round(bursts.burst_density, 4),

@@ -403,7 +403,7 @@ class Stream:
         if self._ear is not None:
             self._ear.close()
             self._ear = None
-        if self._config is not None:
+        if self._config is not None and self._reporter.has_spoken:
             self._send_control(self._reporter.packet(now, goodbye=True))
         if self.route is not None:
             self.route.close(now)

@@ -8,8 +8,6 @@ from enum import IntEnum, auto
 from functools import lru_cache
 from typing import Final
 
-from msgspec import Struct
-
 from offhook.errors import InvalidState
 from offhook.media.formats import Format
 from offhook.media.messages import Candidate, Detection, Direction, StreamConfig, StreamStats
@@ -69,7 +67,8 @@ LOCALLY_HELD: Final = frozenset({_S.HELD_LOCAL, _S.HELD_BOTH})
 CONNECTED: Final = HELD | {_S.ACTIVE}
 
 
-class Wishes(Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Wishes:
     """What is to be done once a call is answered: record it, play a file."""
 
     record: bool = False

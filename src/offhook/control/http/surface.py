@@ -62,11 +62,12 @@ class Surface:
             self.closing.set_result(None)
         self._wake()
 
-    def _news(self) -> None:
+    def _news(self) -> bool:
         # One turn later: what a burst of packets brought goes out in one write for each client.
-        if not self._announced:
+        if self._listeners and not self._announced:
             self._announced = True
             yield_later(self._wake)
+        return bool(self._listeners)
 
     def _wake(self) -> None:
         self._announced = False
