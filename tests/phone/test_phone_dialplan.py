@@ -81,6 +81,12 @@ def test_a_bare_number_needs_an_account() -> None:
         target_uri("1001", None)
 
 
+@pytest.mark.parametrize(("text", "why"), [("sip:u@h:0", "port 0"), ("1" * 513, "longer than 512 characters")])
+def test_what_cannot_be_called(text: str, why: str) -> None:
+    with pytest.raises(InvalidArgument, match=why):
+        target_uri(text, ACCOUNT)
+
+
 def test_a_transport_that_there_is_not() -> None:
     account = AccountSettings(id="a", domain="h", username="u")
     assert target_uri("sip:u@h;transport=TLS", account).transport == "tls"

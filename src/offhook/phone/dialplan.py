@@ -103,7 +103,9 @@ def target_uri(text: str, account: AccountSettings | None) -> Uri:
     A bare number or name needs an account for its domain. Raises InvalidArgument or DialPlanDenied.
     """
     text = text.strip()
-    if not text or len(text) > MAX_TARGET or any(ord(c) < 32 or ord(c) == 127 for c in text):
+    if len(text) > MAX_TARGET:
+        raise InvalidArgument.field("to", f"longer than {MAX_TARGET} characters")
+    if not text or any(ord(c) < 32 or ord(c) == 127 for c in text):
         raise InvalidArgument.field("to", "write a number or a SIP address, such as 1001 or sip:1001@example.org")
     scheme = text.partition(":")[0].lower()
     try:
@@ -141,6 +143,8 @@ def canonical_number(text: str, country_code: str = "") -> str:
 def _checked(uri: Uri, account: AccountSettings | None) -> Uri:
     if uri.headers:
         raise InvalidArgument.field("to", "a SIP address to dial must not carry headers (?…)")
+    if uri.port == 0:
+        raise InvalidArgument.field("to", "nobody listens on port 0; without a port it is 5060, or what the name service says")
     if account is None or not account.proxy:  # which may speak what we do not
         _check_transport(uri, "to")
     return uri
