@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import threading
 import time
@@ -127,6 +128,33 @@ def test_a_damaged_file_is_moved_aside(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("b.sqlite3.damaged-*"))) == 1
     assert names(book) == []
     book.close()
+
+
+@pytest.mark.parametrize("how", ["as it was closed", "changed since", "after a crash"])
+def test_only_a_file_that_may_be_damaged_is_read_through(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "b.sqlite3"
+    book = opened(path, [])
+    assert book.add(*("a name of some length" for _ in range(2000)))
+    book.close()
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.seek(8 * 4096)
+        file.write(b"#" * 4096)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1_000_000_000 * (how == "changed since")))
+    if how == "after a crash":
+        path.with_name("b.sqlite3.end").unlink()
+    said: list[str] = []
+    opened(path, said).close()
+    assert bool(said) == (how != "as it was closed")
+
+
+def test_a_file_in_which_something_failed_is_read_through_next_time(tmp_path: Path) -> None:
+    path = tmp_path / "b.sqlite3"
+    book = opened(path, [])
+    with pytest.raises(SetupError, match="cannot be used"):
+        book.ask(lambda connection: connection.execute("SELECT * FROM nowhere"))
+    book.close()
+    assert [each.name for each in tmp_path.iterdir()] == ["b.sqlite3"]
 
 
 def test_a_folder_that_cannot_be_used(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_a_reader_goes_on_over_runs(tmp_path: Path) -> None:
     # A client that saw more than was kept of a run goes on with the next run.
     assert ids(journal, Cursor("b2", 99))[0] == "c3-1"
     journal.close()
-    assert sorted(found.name for found in path.parent.iterdir()) == ["journal.sqlite3"]
+    assert sorted(found.name for found in path.parent.iterdir()) == ["journal.sqlite3", "journal.sqlite3.end"]
 
 
 def test_a_reader_from_the_run_before_need_not_wait_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +135,7 @@ def test_no_event_is_lost_to_a_full_disk_that_has_room_again(tmp_path: Path, mon
     journal._database.ask(lambda _: None)
     assert ids(journal, Cursor("a1", 0)) == [f"a1-{number}" for number in range(1, 502)]
     journal.close()
-    assert sorted(found.name for found in tmp_path.iterdir()) == ["j"]
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["j", "j.end"]
 
 
 def test_a_piece_of_the_spool_that_cannot_be_deleted_holds_nothing_up_for_ever(

@@ -64,6 +64,7 @@ class Database(Generic[R]):
         self._waiting: deque[R] = deque()
         self._unwritten: list[R] = []  # the disk did not take them yet
         self._queue: queue.SimpleQueue[tuple[Work, Future[Any]] | Literal["records"] | None] = queue.SimpleQueue()
+        self._doubtful = False
         opened: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, args=(opened,), name=f"offhook-{path.stem}", daemon=True)
         self._thread.start()
@@ -107,6 +108,7 @@ class Database(Generic[R]):
         with contextlib.closing(database):
             while self._batch(database):
                 pass
+        self._note_end()
 
     def _batch(self, database: sqlite3.Connection) -> bool:
         """Commit as one what arrives within a batch's time of the first record, or until somebody asks; False: close."""
@@ -139,6 +141,7 @@ class Database(Generic[R]):
                 self._trouble(f"the {self._name} {self.path} cannot be written: {exc}; what is new waits until it can")
             return
         except sqlite3.Error as exc:
+            self._doubtful = True
             self._trouble(f"{len(batch)} record(s) are missing in the {self._name} {self.path}: {exc}")
         self._unwritten = []
 
@@ -147,6 +150,7 @@ class Database(Generic[R]):
             with database:
                 answer.set_result(work(database))
         except sqlite3.Error as exc:
+            self._doubtful = True
             if not answer.done():
                 answer.set_exception(SetupError(f"the {self._name} cannot be used: {exc}"))
 
@@ -166,6 +170,7 @@ class Database(Generic[R]):
         return self._connect()
 
     def _connect(self) -> sqlite3.Connection:
+        well = self._ended_well()
         private_file(self.path)
         database = sqlite3.connect(self.path)
         try:
@@ -173,7 +178,7 @@ class Database(Generic[R]):
             # NORMAL in WAL mode keeps every commit through a crash of ours; only a power cut may take the last ones.
             database.execute("PRAGMA synchronous = NORMAL")
             database.execute(f"PRAGMA cache_size = -{CACHE_KB}")
-            if database.execute("PRAGMA quick_check").fetchone() != ("ok",):
+            if not well and database.execute("PRAGMA quick_check").fetchone() != ("ok",):
                 raise sqlite3.DatabaseError("damaged")
             database.executescript(self._schema)
             self._upgrade(database)
@@ -182,3 +187,30 @@ class Database(Generic[R]):
             database.close()
             raise
         return database
+
+    # --- how the last run ended
+
+    @property
+    def _end(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.end")
+
+    def _note_end(self) -> None:
+        """Note what the file is like that was closed properly: reading 100 MB to check it takes seconds on a cold disk."""
+        if not self._doubtful:
+            with contextlib.suppress(OSError):
+                private_file(self._end)
+                self._end.write_text(_looks(self.path))
+
+    def _ended_well(self) -> bool:
+        """Say whether the file is as it was closed; after a crash, or when somebody has changed it, it is to be checked."""
+        try:
+            known = self._end.read_text()
+            self._end.unlink()
+            return known == _looks(self.path)
+        except (OSError, ValueError):
+            return False
+
+
+def _looks(path: Path) -> str:
+    found = path.stat()
+    return f"{found.st_size} {found.st_mtime_ns}"
