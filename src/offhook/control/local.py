@@ -146,8 +146,7 @@ class _Client(asyncio.Protocol):
 
     # --- the connection
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
         transport.set_write_buffer_limits(high=MAX_UNSENT)
         if not is_same_user(transport):

@@ -75,8 +75,7 @@ class Connection(asyncio.Protocol):
 
     # --- what the event loop says
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.transport = transport
         self.owner.made(self)
         _set_options(transport.get_extra_info("socket"))

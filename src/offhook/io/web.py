@@ -106,10 +106,11 @@ def _request(method: str, url: Url, head: Mapping[str, str]) -> bytes:
 @contextlib.asynccontextmanager
 async def _talking(url: Url, request: bytes, tls: Callable[[], ssl.SSLContext]) -> AsyncIterator[asyncio.StreamReader]:
     """Connect and send the request; what comes is read in the block."""
-    context = await asyncio.get_running_loop().run_in_executor(None, tls) if url.secure else None
-    reader, writer = await asyncio.open_connection(
-        url.host, url.port, ssl=context, limit=MAX_HEAD, happy_eyeballs_delay=None if _is_address(url.host) else 0.25
-    )
+    loop = asyncio.get_running_loop()
+    context = await loop.run_in_executor(None, tls) if url.secure else None
+    # RFC 8305: a name's addresses of both families, nearly at once. Loops of other makes (uvloop) try one after the other.
+    delay = {} if _is_address(url.host) or not isinstance(loop, asyncio.BaseEventLoop) else {"happy_eyeballs_delay": 0.25}
+    reader, writer = await asyncio.open_connection(url.host, url.port, ssl=context, limit=MAX_HEAD, **delay)
     try:
         writer.write(request)
         yield reader

@@ -175,9 +175,8 @@ class SocketConnection(WebSocketsSansIOProtocol):
         super().__init__(*args, **kwargs)
         self.stall = Stall()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        assert isinstance(transport, asyncio.Transport)
         transport.set_write_buffer_limits(high=MAX_UNSENT)
 
     def connection_lost(self, exc: Exception | None) -> None:
