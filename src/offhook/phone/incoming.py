@@ -401,7 +401,11 @@ class Incoming:
 
     def confirmed(self, event: SessionConfirmed, call: Call) -> None:
         """The ACK came; without an offer in the INVITE it carries the answer to ours."""
-        if event.body is None or call.remote_offer is not None:
+        if call.remote_offer is not None:
+            return
+        if event.body is None:
+            if call.config is None:  # else an earlier acknowledgement had it
+                self.closing.hangup(call, reason="no media: the far end has not answered our offer")
             return
         try:
             self.offers.accept(call, event.body.data)

@@ -75,6 +75,7 @@ class Offers:
         self.reach = reach
         self.routes = Routes(desk)
         self.together: Callable[[Call], Collection[str]] = lambda _: ()  # the calls in a conference with one
+        self.give_up: Callable[[Call, str], None] = lambda call, reason: None  # ends a call
 
     # --- ports and streams
 
@@ -269,11 +270,14 @@ class Offers:
             self.accept(call, event.body.data)
         except (MediaNegotiationFailed, ParseError) as error:
             call.codecs_offered = None
-            if codecs is None:
-                self._failed(call, offered, 488, str(error))
-            else:  # the far end believes in something else now: say again what holds
+            if codecs is not None:
                 self._codecs_decided(call, codecs, error=str(error), status=488)
-                self.move(call)
+            elif offered is not None and offered != call.held_by_us:
+                self._failed(call, offered, 488, str(error))
+            else:  # nothing new was offered
+                self.give_up(call, f"no media: {error}")
+                return
+            self.move(call)  # the far end believes in something else now: say again what holds
             return
         if codecs is not None:
             call.codecs, call.codecs_offered = codecs, None
@@ -321,13 +325,15 @@ class Offers:
             if event.status == 503:  # nobody can be reached at this moment: the network may not be there yet
                 self.desk.after(call, "offer", MOVE_AGAIN, self.move)
             return
-        self._failed(call, offered, event.status, event.reason)
+        if offered is None:
+            self.reconcile(call)  # the far end wanted our offer, and has not answered it
+        else:
+            self._failed(call, offered, event.status, event.reason)
 
-    def _failed(self, call: Call, offered: bool | None, status: int, reason: str) -> None:
+    def _failed(self, call: Call, offered: bool, status: int, reason: str) -> None:
         call.want_hold = call.held_by_us
         self.desk.emit(CallHoldFailed(call=call.view(), sip_status=status, reason=reason))
-        if offered is not None:
-            self.desk.finish(call, "hold" if offered else "resume", error=reason or "refused", sip_status=status)
+        self.desk.finish(call, "hold" if offered else "resume", error=reason or "refused", sip_status=status)
         self.reconcile(call)
 
     # --- what the far end offers

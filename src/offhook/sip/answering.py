@@ -6,13 +6,14 @@ from typing import Final
 
 from offhook.errors import InvalidArgument
 from offhook.sip import events
+from offhook.sip.bodies import sdp_of
 from offhook.sip.dialog import Dialog
 from offhook.sip.events import Body, Flow, HeaderList, Identity, SessionId
 from offhook.sip.message import Request
 from offhook.sip.offers import OfferState
 from offhook.sip.reliable import Provisional, Reliable, asks_reliable
 from offhook.sip.session import Session, Sessions, SessionState
-from offhook.sip.stack import ALLOW, body_of, header_list
+from offhook.sip.stack import ALLOW, header_list
 from offhook.sip.timers import Timer
 from offhook.sip.transactions import ServerTransaction
 
@@ -38,7 +39,7 @@ class Answering(Session):
         server.on_cancel = self._cancelled
         self.stack.emit(events.SessionIncoming(
             self.id, identity.id if identity is not None else None, request.from_, request.to, request.uri, request.call_id,
-            body_of(request), header_list(request), flow, replaces,
+            sdp_of(request), header_list(request), flow, replaces,
             identity is not None and self.stack.is_server(identity, flow)))
 
     def progress(self, status: int, body: Body | None, headers: HeaderList, now: float) -> None:
@@ -73,7 +74,7 @@ class Answering(Session):
         if reliable is None or found is None:
             self.respond(server, 481, now)
             return
-        body = body_of(request)
+        body = sdp_of(request)
         if body is not None and self.request_in.body:
             self._settled_by(found)
             self.offers.receive_update(request, server, now)

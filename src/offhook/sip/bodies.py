@@ -6,7 +6,8 @@ from typing import Final
 
 from offhook.sip.abnf import WS
 from offhook.sip.events import Body, HeaderList
-from offhook.sip.message import Request
+from offhook.sip.message import Request, Response
+from offhook.sip.stack import body_of
 
 SDP: Final = "application/sdp"
 TEXT: Final = "text/plain"
@@ -42,6 +43,16 @@ def refusal(request: Request, wanted: str) -> tuple[int, HeaderList] | None:
     return 415, (("Accept", wanted), ("Accept-Encoding", "identity"))
 
 
+def sdp_of(message: Request | Response) -> Body | None:
+    """Return the session description, also one among other parts; None without one.
+
+    A body of another kind is returned as it is: whoever reads it as a session description says what is wrong with it.
+    """
+    if (message.content_type or "").startswith("multipart/"):
+        return _part(message, SDP)
+    return body_of(message)
+
+
 def accepts_sdp(request: Request) -> bool:
     """Say whether an answer with a session description may be sent (RFC 3261 20.1: without an Accept it may)."""
     if "Accept" not in request.headers:
@@ -54,13 +65,13 @@ def _fits(kind: str, wanted: str) -> bool:
     return kind == wanted or (wanted == TEXT and kind.startswith("text/"))
 
 
-def _part(request: Request, wanted: str) -> Body | None:
+def _part(message: Request | Response, wanted: str) -> Body | None:
     """Return the first part of the wanted type, None without one."""
-    boundary = _boundary(request.headers.get("Content-Type") or "")
+    boundary = _boundary(message.headers.get("Content-Type") or "")
     if not boundary:
         return None
     # RFC 2046 5.1.1: the line end in front of a delimiter belongs to the delimiter
-    pieces = (b"\r\n" + request.body).split(b"\r\n--" + boundary)
+    pieces = (b"\r\n" + message.body).split(b"\r\n--" + boundary)
     for piece in pieces[1 : MAX_PARTS + 1]:
         if piece.startswith(b"--"):
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from offhook.sip import events
+from offhook.sip.bodies import sdp_of
 from offhook.sip.dialog import Dialog
 from offhook.sip.events import Body, HeaderList, Identity
 from offhook.sip.message import Response
@@ -10,7 +11,7 @@ from offhook.sip.outgoing import Outgoing
 from offhook.sip.reliable import RAck, reliable_number
 from offhook.sip.session import Session, Sessions, SessionState
 from offhook.sip.session_timer import SessionTimer
-from offhook.sip.stack import ALLOW, Hop, Items, body_of, encrypted, header_list, hop_to
+from offhook.sip.stack import ALLOW, Hop, Items, encrypted, header_list, hop_to
 from offhook.sip.uri import NameAddr, Uri
 
 
@@ -33,6 +34,7 @@ class Calling(Session):
         self._redirects = 0
         self._invite_cseq = 0
         self._heard: dict[str, int] = {}  # the latest RSeq by the tag of the fork
+        self._numbers: dict[str, int] = {}  # the CSeq that was reached with forks which have lost
         self._unheard: tuple[Dialog, str, Response] | None = None  # the PRACK that waits for our answer to the offer it is for
         if self.stack.policy.session_expires:
             self.timer = SessionTimer(self)
@@ -92,7 +94,7 @@ class Calling(Session):
         fork = self._fork(out, response) if tag else None
         if fork is not None and "RSeq" in response.headers and not self._acknowledge(out, fork, response, now):
             return
-        self.stack.emit(events.SessionProgress(self.id, tag, response.status, response.reason, body_of(response)))
+        self.stack.emit(events.SessionProgress(self.id, tag, response.status, response.reason, sdp_of(response)))
 
     def _acknowledge(self, out: Outgoing, fork: Dialog, response: Response, now: float) -> bool:
         """Send PRACK for a reliable provisional; False for a copy, or one that came before its turn (RFC 3262 4)."""
@@ -104,7 +106,7 @@ class Calling(Session):
             return False
         self._heard[fork.remote_tag] = number
         rack = str(RAck(number, out.cseq, "INVITE"))
-        body = body_of(response)
+        body = sdp_of(response)
         if body is not None and self.command.offer is None and not self.offers.settled:
             # RFC 3262 5: an offer in it is answered in the PRACK
             self._unheard = fork, rack, response
@@ -134,7 +136,7 @@ class Calling(Session):
         if dialog is None or dialog is self.dialog:
             return
         dialog.confirm(response)
-        dialog.local_cseq = max(dialog.local_cseq, out.cseq)
+        dialog.local_cseq = max(dialog.local_cseq, out.cseq, self._numbers.get(dialog.remote_tag, 0))
         if self.state is not SessionState.CALLING or out.late:
             # RFC 3261 13.2.2.4 and 15: a fork that lost, or a 2xx that crossed our CANCEL: ACK, then BYE
             self.ack(dialog, out.cseq, None, now)
@@ -146,9 +148,10 @@ class Calling(Session):
         self.dialog = dialog
         self.offers.unsettle(dialog)
         for early in [each for each in self.dialogs.values() if each is not dialog]:
+            self._numbers[early.remote_tag] = early.local_cseq
             self.release(early)
         # RFC 3261 13.2.1: what the final answer repeats of an early one is ignored; here only if that is outdated.
-        body = None if self.offers.renewed else body_of(response)
+        body = None if self.offers.renewed else sdp_of(response)
         offered = self.command.offer is not None or self.offers.settled
         self._invite_cseq = out.cseq
         self.state = SessionState.ESTABLISHED if offered or body is None else SessionState.UNACKNOWLEDGED
@@ -205,7 +208,8 @@ class Calling(Session):
         """Queue the contacts of a redirect, best q first, without those already tried (RFC 3261 8.1.3.4)."""
         found = sorted(response.contacts, key=_preference)
         for contact in found:
-            uri = contact.uri
+            # RFC 3261 19.1.1: neither may be in a Request-URI. What headers in it ask for is not obeyed.
+            uri = contact.uri.without_headers().without_params("method")
             known = [*self._tried, *(target for target, _ in self._targets)]
             if uri.scheme in ("sip", "sips", "tel") and not any(uri.equivalent(each) for each in known):
                 self._targets.append((uri, response.status))

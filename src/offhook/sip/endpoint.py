@@ -363,7 +363,10 @@ class Endpoint:
         branch, method = response.via.branch or "", response.cseq.method
         client = self._stack.transactions.clients.get(client_key(branch, method))
         if client is not None:
-            client.receive(response, now)
+            if client.sent_by_us(response):
+                client.receive(response, now)
+            else:
+                self._stack.drop(flow.remote, "a response whose Via is not ours alone")
             return
         if method == "INVITE" and 200 <= response.status < 300:
             # RFC 6026 8: the transaction is gone, its session may still be there to acknowledge once more

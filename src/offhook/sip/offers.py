@@ -14,7 +14,7 @@ from offhook.sip.message import Request, Response
 from offhook.sip.outgoing import Outgoing
 from offhook.sip.part import Part
 from offhook.sip.session_timer import is_too_small
-from offhook.sip.stack import ALLOW, body_of
+from offhook.sip.stack import ALLOW
 from offhook.sip.timers import TIMEOUT, Timer
 from offhook.sip.transactions import ServerTransaction
 
@@ -170,7 +170,7 @@ class Offers(Part):
             self.renewed = True
         elif session.timer is not None:
             session.timer.agreed(response, now)
-        body = body_of(response)
+        body = bodies.sdp_of(response)
         if body is None:
             self._failed(488, "The answer is missing")
         else:
@@ -195,7 +195,7 @@ class Offers(Part):
             return
         self._server = server
         server.on_cancel = self._cancelled
-        body = body_of(request)
+        body = bodies.sdp_of(request)
         if body is None:
             self.state = OfferState.WANTED
             self.session.stack.emit(events.OfferWanted(self.session.id))
@@ -205,7 +205,7 @@ class Offers(Part):
 
     def receive_update(self, request: Request, server: ServerTransaction, now: float) -> None:
         """Take an UPDATE: without an offer it only refreshes the target and the session timer (RFC 3311 5.2)."""
-        body = body_of(request)
+        body = bodies.sdp_of(request)
         if body is None:
             self._refreshed(request, server, now)
             return

@@ -456,12 +456,15 @@ def _contact_of(out: Outgoing) -> str:
 def _granted(out: Outgoing, response: Response, asked: int) -> int:
     """Return what our binding was granted: its own expires, else the Expires header, else what we asked for."""
     ours = out.request.contacts[0] if out.request is not None else None
-    for contact in response.contacts:
-        if ours is not None and _same_binding(contact, ours):
+    contacts = response.contacts
+    # The only one is ours, whatever a box on the way has made of it.
+    for contact in contacts:
+        if ours is not None and (_same_binding(contact, ours) or len(contacts) == 1):
             text = contact.param("expires") or ""
             if text.isascii() and text.isdigit():
                 return min(int(text[:10]), EXPIRES_LONGEST)
-    return min(response.expires if response.expires is not None else asked, EXPIRES_LONGEST)
+    named = _number(response, "Expires")
+    return min(named if named is not None else asked, EXPIRES_LONGEST)
 
 
 def _same_binding(contact: NameAddr, ours: NameAddr) -> bool:

@@ -71,7 +71,7 @@ def split_target(uri: Uri) -> tuple[Uri, Replaces | None]:
 
     ParseError if the Replaces cannot be read.
     """
-    bare = Uri(uri.scheme, uri.user, uri.host, uri.port, uri.password, uri.params)
+    bare = uri.without_headers()
     found = [unescape(value) for name, value in uri.headers if name.lower() == "replaces"]
     if len(found) > 1:
         raise ParseError("several Replaces in one address")

@@ -22,13 +22,14 @@ _SINGLE_KEYS = frozenset(name.lower() for name in SINGLE)
 # Read where they are there, for the ParseError their reading may raise; the mandatory ones always are.
 READ: dict[str, Callable[[Message], object]] = {
     "max-forwards": lambda message: message.max_forwards,
-    "expires": lambda message: message.expires,
+    "expires": lambda message: message.expires if isinstance(message, Request) else None,
     "contact": lambda message: message.contacts,
     "record-route": lambda message: message.record_routes,
     "route": lambda message: message.routes if isinstance(message, Request) else None,
 }
 
 SCHEMES = frozenset({"sip", "sips", "tel"})
+DIALOG_SCHEMES = frozenset({"sip", "sips"})
 
 
 def check(message: Request | Response) -> None:
@@ -68,6 +69,9 @@ def _check_request(request: Request) -> None:
     # RFC 3261 8.2.2.1: a Request-URI with a scheme not understood is answered with 416.
     if request.uri.scheme not in SCHEMES:
         raise ParseError(f"URIs of scheme {request.uri.scheme[:20]} are not known here", status=416)
+    # RFC 3261 8.1.1.8: what follows in the dialog could go nowhere else.
+    if request.method == "INVITE" and any(contact.uri.scheme not in DIALOG_SCHEMES for contact in request.contacts):
+        raise ParseError("Contact is no SIP address")
     # RFC 4475 3.1.2.11: headers in a Request-URI are not allowed, but may be ignored; so they are.
 
 

@@ -8,6 +8,7 @@ from typing import Final, Literal, TypeAlias
 
 from offhook.errors import InvalidState, NotFound
 from offhook.sip import events
+from offhook.sip.bodies import sdp_of
 from offhook.sip.dialog import Dialog, DialogKey, key_of
 from offhook.sip.events import Body, Flow, HeaderList, Identity, SessionId
 from offhook.sip.message import Request, Response
@@ -113,7 +114,7 @@ class Acceptance:
         """Take the ACK. The transaction lives on for half a minute, but not with all of its session."""
         self.stop()
         self.server.on_ack = self.server.on_cancel = None
-        self.on_ack(body_of(request), now)
+        self.on_ack(sdp_of(request), now)
 
     def implied(self, now: float) -> None:
         """Take a later request of the far end for the ACK, which was lost: it can only come from one that has our 2xx."""
@@ -416,7 +417,10 @@ class Session:
         elif request.method == "INFO":
             self._receive_info(request, server, now)
         elif request.method == "REFER":
-            self.transfers.receive_refer(request, server, now)
+            if self.state in _ANSWERED:
+                self.transfers.receive_refer(request, server, now)
+            else:
+                self.respond(server, 491, now)  # nobody could decide about it before the call is answered
         elif request.method == "NOTIFY":
             self.transfers.receive_notify(request, server, now)
         else:

@@ -339,6 +339,12 @@ class ClientTransaction(Transaction):
         self.on_failure = on_failure
         self.broken: FlowFailed | None = None
 
+    def sent_by_us(self, response: Response) -> bool:
+        """Say whether its Via is the one we sent, and the only one (RFC 3261 8.1.3.3, 18.1.2)."""
+        ours, theirs = self.request.via, response.via
+        same = ours.host.lower() == theirs.host.lower() and ours.port == theirs.port
+        return same and len(response.headers.values("Via")) == 1
+
     def receive(self, response: Response, now: float) -> bool:
         """Take a matching response."""
         status = response.status

@@ -174,6 +174,10 @@ class Uri:
             value = escape(value, _PARAM_SAFE)
         return replace(self, params=set_param(self.params, name, value))
 
+    def without_headers(self) -> Uri:
+        """Return a copy without the headers behind its question mark."""
+        return replace(self, headers=()) if self.headers else self
+
     def without_params(self, *names: str) -> Uri:
         """Return a copy without these parameters."""
         return replace(self, params=drop_params(self.params, names))

@@ -1,0 +1,116 @@
+"""Answers to our offers that are missing, or refuse the sound of a running call."""
+
+from __future__ import annotations
+
+from offhook.phone import commands as c
+from offhook.phone import events as e
+from offhook.phone.model import CallState
+from offhook.sip.events import Body
+from offhook.sip.message import Request
+from offhook.testing.endpoints import Peer
+from offhook.testing.phones import VirtualPhone
+from offhook.testing.wire import Wire
+
+
+def sdp(port: int = 30000) -> Body:
+    lines = (
+        "v=0", "o=x 7 7 IN IP4 10.0.0.9", "s=-", "c=IN IP4 10.0.0.9", "t=0 0", f"m=audio {port} RTP/AVP 0", "",
+    )  # fmt: skip
+    return Body("application/sdp", "\r\n".join(lines).encode())
+
+
+class Talk:
+    """A call of the phone that a far end has answered; `invite` is what it got."""
+
+    def __init__(self) -> None:
+        self.wire = Wire()
+        self.phone = VirtualPhone(self.wire, "alice", "10.0.0.1")
+        self.peer = Peer(self.wire, "peer", "10.0.0.9")
+        self.call = self.phone.dial("sip:x@10.0.0.9")
+        self.run()
+        self.invite = self.latest("INVITE")
+        self.peer.answer(self.invite, 200, tag="t", body=sdp())
+        self.run()
+        assert self.phone.only.state is CallState.ACTIVE
+
+    def run(self, seconds: float = 0.1) -> None:
+        self.wire.run(self.wire.now + seconds)
+
+    def latest(self, method: str) -> Request:
+        return self.peer.requests(method)[-1]
+
+    def send(self, method: str, number: int, branch: str, *lines: str) -> None:
+        head = (
+            f"{method} {self.invite.contacts[0].uri} SIP/2.0", f"Via: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bK{branch}",
+            f"From: {self.invite.to.with_tag('t')}", f"To: {self.invite.from_}", f"Call-ID: {self.invite.call_id}",
+            f"CSeq: {number} {method}", "Contact: <sip:peer@10.0.0.9>", *lines, "Content-Length: 0", "", "",
+        )  # fmt: skip
+        self.peer.send("\r\n".join(head).encode())
+        self.run()
+
+
+def test_a_hold_that_is_answered_without_sound_is_taken_back() -> None:
+    talk = Talk()
+    operation = talk.phone.execute(c.Hold()).operation
+    talk.run()
+    assert b"a=sendonly" in talk.latest("INVITE").body
+    talk.peer.answer(talk.latest("INVITE"), 200, body=sdp(0))
+    talk.run()
+    assert isinstance(talk.phone.outcome(operation), e.OperationFailed)
+    again = talk.latest("INVITE")
+    assert b"a=sendrecv" in again.body, "the far end believes in a call without sound, and is offered it anew"
+    talk.peer.answer(again, 200, body=sdp())
+    talk.run(1)
+    assert talk.phone.only.state is CallState.ACTIVE
+    assert len(talk.peer.requests("INVITE")) == 3
+    assert talk.phone.types.count("call.hold_failed") == 1
+
+
+def test_a_far_end_that_wants_no_sound_at_all_any_more() -> None:
+    talk = Talk()
+    talk.phone.execute(c.Hold())
+    for _ in range(2):
+        talk.run()
+        talk.peer.answer(talk.latest("INVITE"), 200, body=sdp(0))
+    talk.run()
+    end = talk.phone.ended(talk.call).end
+    assert end is not None
+    assert "no media" in end.reason
+    assert talk.peer.requests("BYE")
+    assert len(talk.peer.requests("INVITE")) == 3
+
+
+def test_an_offer_that_the_far_end_asked_for_and_has_not_answered() -> None:
+    talk = Talk()
+    talk.send("INVITE", 1, "1")
+    assert talk.peer.responses("INVITE")[-1].body
+    talk.send("ACK", 1, "2")
+    assert talk.phone.only.state is CallState.ACTIVE
+    assert "call.hold_failed" not in talk.phone.types, "nobody has asked for hold"
+
+
+def test_a_call_whose_offer_is_not_answered_in_the_ack_ends() -> None:
+    wire = Wire()
+    bob, peer = VirtualPhone(wire, "bob", "10.0.0.2"), Peer(wire, "peer", "10.0.0.9")
+    wire.run(0.1)
+
+    def send(method: str, branch: str, to: str) -> None:
+        head = (
+            f"{method} sip:bob@10.0.0.2 SIP/2.0", f"Via: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bK{branch}",
+            "From: <sip:peer@10.0.0.9>;tag=t", f"To: {to}", "Call-ID: one", f"CSeq: 1 {method}",
+            "Contact: <sip:peer@10.0.0.9>", "Content-Length: 0", "", "",
+        )  # fmt: skip
+        peer.send("\r\n".join(head).encode(), bob.node)
+        wire.run(wire.now + 0.1)
+
+    send("INVITE", "1", "<sip:bob@10.0.0.2>")
+    call = bob.only.id
+    bob.execute(c.Answer())
+    wire.run(wire.now + 0.1)
+    accepted = peer.responses("INVITE")[-1]
+    assert accepted.body
+    send("ACK", "2", str(accepted.to))
+    end = bob.ended(call).end
+    assert end is not None
+    assert end.reason == "no media: the far end has not answered our offer"
+    assert peer.requests("BYE")

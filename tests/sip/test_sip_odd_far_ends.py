@@ -1,0 +1,193 @@
+"""Far ends that do what is unusual, or wrong, played by hand: what is made of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from offhook.sip import events
+from offhook.sip.events import Body
+from offhook.sip.message import Request, Response
+from offhook.sip.uri import Uri
+from offhook.testing.endpoints import ANSWER, OFFER, Peer, add_endpoint
+from offhook.testing.wire import Node, Wire
+
+PEER = Uri.sip("peer", "10.0.0.9")
+RELIABLE = (("Require", "100rel"), ("RSeq", "1"))
+SIP_I = Body(
+    'multipart/mixed; boundary="x"',
+    b"--x\r\nContent-Type: application/ISUP;version=itu-t92+\r\n\r\n\x01\x00\r\n"
+    b"--x\r\nContent-Type: application/sdp\r\n\r\n" + ANSWER.data + b"\r\n--x--\r\n",
+)
+ISUP_ALONE = Body("multipart/mixed;boundary=x", b"--x\r\nContent-Type: application/isup\r\n\r\n\x01\r\n--x--\r\n")
+
+
+def calling(offer: Body | None = OFFER) -> tuple[Wire, Node, Peer, Request]:
+    wire = Wire()
+    alice, peer = add_endpoint(wire, "alice", "10.0.0.1"), Peer(wire, "peer", "10.0.0.9")
+    alice.execute(events.Invite("c", "alice", PEER, offer))
+    wire.run(0.1)
+    return wire, alice, peer, peer.requests("INVITE")[0]
+
+
+def inside(invite: Request, method: str, number: int, body: Body | None = None, *lines: str) -> bytes:
+    """A request of the far end in the dialog with the tag "t"."""
+    head = (
+        f"{method} {invite.contacts[0].uri} SIP/2.0", f"Via: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bK{method}{number}",
+        f"From: {invite.to.with_tag('t')}", f"To: {invite.from_}", f"Call-ID: {invite.call_id}", f"CSeq: {number} {method}",
+        "Contact: <sip:peer@10.0.0.9>", *lines, *([f"Content-Type: {body.content_type}"] if body else ()),
+        f"Content-Length: {len(body.data) if body else 0}", "", "",
+    )  # fmt: skip
+    return "\r\n".join(head).encode() + (body.data if body else b"")
+
+
+def incoming(body: Body | None, contact: str = "<sip:peer@10.0.0.9>") -> tuple[Wire, Node, Peer]:
+    wire = Wire()
+    bob, peer = add_endpoint(wire, "bob", "10.0.0.2"), Peer(wire, "peer", "10.0.0.9")
+    head = (
+        "INVITE sip:bob@10.0.0.2 SIP/2.0", "Via: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bK1", "From: <sip:peer@10.0.0.9>;tag=t",
+        "To: <sip:bob@10.0.0.2>", "Call-ID: one", "CSeq: 1 INVITE", f"Contact: {contact}", "Max-Forwards: 70",
+        *([f"Content-Type: {body.content_type}"] if body else ()), "", "",
+    )  # fmt: skip
+    peer.send("\r\n".join(head).encode() + (body.data if body else b""), bob)
+    wire.run(0.1)
+    return wire, bob, peer
+
+
+# --- one part among others ---
+
+
+@pytest.mark.parametrize("status", [183, 200])
+def test_a_session_description_beside_other_parts(status: int) -> None:
+    wire, alice, peer, invite = calling()
+    peer.answer(invite, status, tag="t", body=SIP_I)
+    wire.run(0.2)
+    told = alice.of(events.SessionProgress if status == 183 else events.SessionAnswered)
+    assert told[-1].body == Body("application/sdp", ANSWER.data)
+
+
+def test_other_parts_alone_are_none() -> None:
+    wire, alice, peer, invite = calling()
+    peer.answer(invite, 183, tag="t", body=ISUP_ALONE)
+    wire.run(0.2)
+    assert alice.of(events.SessionProgress)[-1].body is None
+
+
+def test_an_answer_beside_other_parts_in_the_middle_of_the_call() -> None:
+    wire, alice, peer, invite = calling()
+    peer.answer(invite, 200, tag="t", body=ANSWER)
+    wire.run(0.2)
+    alice.execute(events.Reoffer("c", OFFER))
+    wire.run(0.3)
+    peer.answer(peer.requests("INVITE")[-1], 200, body=SIP_I)
+    wire.run(0.4)
+    assert alice.of(events.OfferAnswered)[-1].body == Body("application/sdp", ANSWER.data)
+    peer.send(inside(invite, "UPDATE", 1, SIP_I))
+    wire.run(0.5)
+    assert alice.of(events.OfferReceived)[-1].body == Body("application/sdp", ANSWER.data)
+
+
+def test_an_answer_beside_other_parts_in_the_ack() -> None:
+    wire, bob, peer = incoming(None)
+    bob.execute(events.Accept(bob.of(events.SessionIncoming)[0].session, OFFER))
+    wire.run(0.2)
+    accepted = peer.responses("INVITE")[-1]
+    ack = (
+        f"ACK {accepted.contacts[0].uri} SIP/2.0", "Via: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bK2",
+        "From: <sip:peer@10.0.0.9>;tag=t", f"To: {accepted.to}", "Call-ID: one", "CSeq: 1 ACK",
+        f"Content-Type: {SIP_I.content_type}", "", "",
+    )  # fmt: skip
+    peer.send("\r\n".join(ack).encode() + SIP_I.data)
+    wire.run(0.3)
+    assert bob.of(events.SessionConfirmed)[0].body == Body("application/sdp", ANSWER.data)
+
+
+# --- at the wrong time, to the wrong place ---
+
+
+def test_a_refer_before_the_answer_is_refused_at_once() -> None:
+    wire, alice, peer, invite = calling()
+    peer.answer(invite, 180, tag="t")
+    wire.run(0.2)
+    peer.send(inside(invite, "REFER", 1, None, "Refer-To: <sip:z@10.0.0.8>"))
+    wire.run(0.3)
+    assert [response.status for response in peer.responses("REFER")] == [491]
+    assert not alice.of(events.ReferRequested)
+
+
+def test_the_bye_to_a_fork_that_lost_goes_on_counting() -> None:
+    wire, _, peer, invite = calling()
+    peer.answer(invite, 183, tag="t", headers=RELIABLE)
+    wire.run(0.2)
+    (prack,) = peer.requests("PRACK")
+    peer.answer(prack, 200)
+    peer.answer(invite, 200, tag="other", body=ANSWER)
+    wire.run(1.0)
+    peer.answer(invite, 200, tag="t", body=ANSWER)
+    wire.run(1.2)
+    (bye,) = peer.requests("BYE")
+    assert bye.to.tag == "t"
+    assert bye.cseq.number == prack.cseq.number + 1
+
+
+def test_what_a_request_uri_cannot_have_is_taken_out_of_a_redirection() -> None:
+    wire, _, peer, invite = calling()
+    contact = "<sip:two@10.0.0.9;method=INVITE;x=y?Subject=hi&Replaces=z>"
+    peer.answer(invite, 302, tag="t", contact=contact)
+    wire.run(0.3)
+    again = peer.requests("INVITE")[-1]
+    assert str(again.uri) == "sip:two@10.0.0.9;x=y"
+    assert "Subject" not in again.headers
+
+
+@pytest.mark.parametrize("contact", ["<tel:123>", "<http://10.0.0.9/>"])
+def test_a_contact_that_cannot_be_reached_by_sip_is_refused(contact: str) -> None:
+    _, bob, peer = incoming(OFFER, contact)
+    assert [response.status for response in peer.responses("INVITE")] == [400]
+    assert not bob.of(events.SessionIncoming)
+
+
+@pytest.mark.parametrize("how", ["another sent-by", "another port", "two Vias", "ours"])
+def test_a_response_whose_via_is_not_ours_alone(how: str) -> None:
+    wire, alice, peer, invite = calling()
+    answer = peer.answer(invite, 180, tag="t")
+    wire.run(0.2)
+    via = answer.headers.get("Via") or ""
+    changed = {
+        "another sent-by": via.replace("10.0.0.1", "9.9.9.9", 1),
+        "another port": via.replace("10.0.0.1:5060", "10.0.0.1:5070"),
+        "two Vias": f"{via}, SIP/2.0/UDP 10.0.0.7;branch=z9hG4bKx", "ours": via,
+    }[how]  # fmt: skip
+    answered = Response(200, "OK", answer.headers.copy(), ANSWER.data)
+    answered.headers.set("Via", changed)
+    answered.headers.set("Content-Type", ANSWER.content_type)
+    answered.headers.set("Contact", "<sip:peer@10.0.0.9>")
+    peer.send(answered)
+    wire.run(0.3)
+    assert bool(alice.of(events.SessionAnswered)) == (how == "ours")
+
+
+# --- registrars ---
+
+
+@pytest.mark.parametrize(
+    ("headers", "granted"),
+    [
+        ((("Contact", "<sip:alice@203.0.113.9:1024>;expires=60"),), 60),  # a box on the way has rewritten it
+        ((("Contact", "<sip:alice@203.0.113.9>;expires=60"), ("Contact", "<sip:alice@203.0.113.8>;expires=50")), 300),
+        ((("Contact", "<sip:alice@203.0.113.9>;expires=60"), ("Expires", "120")), 60),
+        ((("Contact", "<sip:alice@203.0.113.9>"), ("Expires", "120")), 120),
+        ((("Expires", "soon"),), 300),
+    ],
+)
+def test_what_a_registrar_grants(headers: tuple[tuple[str, str], ...], granted: int) -> None:
+    wire = Wire()
+    alice = add_endpoint(wire, "alice", "10.0.0.1", domain="10.0.0.9")
+    peer = Peer(wire, "pbx", "10.0.0.9")
+
+    def grant(request: Request) -> None:
+        peer.answer(request, 200, tag="x", headers=headers)
+
+    peer.on_request = grant
+    alice.execute(events.Register("alice", 300))
+    wire.run(1)
+    assert [event.expires for event in alice.of(events.Registered)] == [granted]
