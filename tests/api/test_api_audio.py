@@ -137,6 +137,9 @@ async def test_the_lines_on_the_socket(tmp_path: Path) -> None:
         assert await answer("error")
         await ask(mark="x" * 1000)
         assert await answer("error")
+        for line in (b'{"mark":"\xff"}\n', b'{"mark":' + b"[" * 5000 + b"\n"):
+            writer.write(line)
+            assert await answer("error")
         heard = await answer("audio")
         assert len(base64.b64decode(str(heard["audio"]))) == 320
         await call.hangup()

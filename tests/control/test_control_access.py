@@ -6,12 +6,15 @@ import pytest
 
 from offhook.control.access import ALL_SCOPES, Client, Gate
 from offhook.control.backend import Cause
-from offhook.errors import Forbidden, LineBusy, RateLimited
+from offhook.errors import Forbidden, LineBusy, RateLimited, TooManyCalls
 from offhook.phone import commands as c
 from offhook.phone.commands import COMMANDS
 from offhook.phone.events import AuditCommand
+from offhook.phone.model import CallState, CallView, Party, wall
 from offhook.phone.settings import AccountSettings
 from offhook.testing.backend import FakeBackend
+
+PARTY = Party("sip:1@example.org")
 
 
 def gate(backend: FakeBackend, now: list[float]) -> Gate:
@@ -32,6 +35,35 @@ def test_a_scope_allows_its_commands_and_no_others(scope: c.Scope, backend: Fake
             with pytest.raises(Forbidden, match=command.scope):
                 gate(backend, [0.0]).execute(command, client)
     assert {command.scope for command in backend.commands} == {scope}
+
+
+@pytest.mark.parametrize("kind", [c.Dial, c.Answer])
+@pytest.mark.parametrize(
+    ("wish", "scope"), [({"record": True}, "record"), ({"play": "/a.wav"}, "media"), ({"detect": ("vad",)}, "media")]
+)
+def test_what_is_done_once_a_call_is_answered_needs_its_own_scope(
+    kind: type[c.Dial | c.Answer], wish: dict[str, object], scope: c.Scope, backend: FakeBackend
+) -> None:
+    command = kind(**wish, **({"to": "1"} if kind is c.Dial else {}))  # type: ignore[arg-type]
+    with pytest.raises(Forbidden, match=scope):
+        gate(backend, [0.0]).execute(command, Client("crm", frozenset({"call"})))
+    gate(backend, [0.0]).execute(command, Client("crm", frozenset({"call", scope})))
+    assert backend.commands == [command]
+
+
+def test_a_pickup_is_a_call_too(backend: FakeBackend) -> None:
+    door, client = gate(backend, [0.0]), Client("crm", max_calls=1)
+    client.placed("c_1")
+    backend.calls = (CallView("c_1", "", "outgoing", CallState.ACTIVE, PARTY, PARTY, "x", wall(0.0)),)
+    for command in (c.Dial(to="1"), c.Pickup(to="1")):
+        with pytest.raises(TooManyCalls):
+            door.execute(command, client)
+
+
+def test_an_audit_event_is_short_however_long_the_request_was(backend: FakeBackend) -> None:
+    with pytest.raises(Forbidden):
+        gate(backend, [0.0]).execute(c.Hangup(call="z" * 60_000), Client("crm", frozenset({"read"})))
+    assert len(str(backend.said[0])) < 2000
 
 
 def test_what_costs_money_is_bounded_by_the_minute(backend: FakeBackend) -> None:

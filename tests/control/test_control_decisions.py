@@ -33,7 +33,7 @@ def test_what_an_answer_means(text: str, decision: Decide) -> None:
 
 @pytest.mark.parametrize("text", [
     "maybe", "answer now", "reject busy", "reject ６０３", "redirect", "redirect a\nb", "ring\nanswer", "{", '{"action": "x"}',
-    '{"to": "1"}', '{"action": "reject", "status": "603"}', "<html>", '"answer"',
+    '{"to": "1"}', '{"action": "reject", "status": "603"}', "<html>", '"answer"', '{"action":"ring","x":' + "[" * 5000,
 ])
 def test_what_means_nothing(text: str) -> None:
     with pytest.raises(DecisionError):

@@ -15,7 +15,7 @@ import pytest
 
 mcp = pytest.importorskip("mcp")
 
-from mcp import ClientSession, StdioServerParameters  # noqa: E402
+from mcp import ClientSession, MCPError, StdioServerParameters  # noqa: E402
 from mcp.client.stdio import stdio_client  # noqa: E402
 
 from offhook.cli import main  # noqa: E402
@@ -229,6 +229,8 @@ async def test_an_agent_makes_a_call(tmp_path: Path) -> None:
             assert uris == {"offhook://status", "offhook://snapshot", "offhook://contacts", "offhook://history"}
             history = await session.read_resource("offhook://history")
             assert json.loads(history.contents[0].text)["entries"][0]["id"] == dialled["call"]  # type: ignore[union-attr]
+            with pytest.raises(MCPError, match="there is no resource"):
+                await session.read_resource("offhook://nothing")
             near.kill()
             gone = await use(session, "status")
             assert (gone["is_error"], gone["code"]) == (True, "no-phone")

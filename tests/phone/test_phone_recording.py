@@ -81,6 +81,25 @@ def test_the_beginning_is_told_before_the_end_however_short_it_is() -> None:
     assert [type(event) for event in alice.events[-2:]] == [e.RecordingStarted, e.RecordingFinished]
 
 
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("over", [False, True])
+def test_a_pause_is_told_after_the_beginning(again: bool, over: bool) -> None:
+    alice, bob = two_phones(Wire())
+    call, _ = talk(alice, bob)
+    recording = alice.execute(c.Record(file="/a.wav")).value["recording"]
+    alice.execute(c.PauseRecord())
+    if again:
+        alice.execute(c.PauseRecord(paused=False))
+    assert not [event for event in alice.types if event.startswith("recording.")]
+    if over:
+        alice.receive(media.RecordingDone(call, recording, "/a.wav", "stopped", 0, size=44))
+    else:
+        alice.receive(media.RecordingStarted(call, recording))
+    told = [event for event in alice.types if event.startswith("recording.")]
+    after = ["recording.finished"] if over else [] if again else ["recording.paused"]
+    assert told == ["recording.started", *after]
+
+
 def test_the_only_one_may_be_called_current() -> None:
     alice, bob = two_phones(Wire())
     talk(alice, bob)

@@ -113,8 +113,14 @@ export class Softphone implements Listener {
     options: { timeout?: number; after?: string } = {},
   ): Promise<WaitAnswer> {
     const deadline = Date.now() + (options.timeout ?? 30_000);
-    const after = options.after ?? (await this.request("ping", {})).as_of;
+    let after = options.after;
     for (;;) {
+      try {
+        after ??= (await this.request("ping", {})).as_of;
+      } catch (error) {
+        if (!(error instanceof ConnectionLost) || this.#connection.isClosed || Date.now() >= deadline) throw error;
+        continue; // the next one waits for the connection
+      }
       const left = Math.max(0, deadline - Date.now());
       const wanted = { conditions: [conditions].flat() as Condition[], timeout: left / 1000, after };
       try {

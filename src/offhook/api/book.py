@@ -54,6 +54,7 @@ class Book:
         self.messages: Streams[e.MessageReceived] = Streams()
         self.accounts: dict[str, AccountView] = {}
         self.conferences: dict[str, ConferenceView] = {}
+        self._opened = False
         self.ended = False
         self.stopped = False
         self.error: PhoneGone | None = None
@@ -73,6 +74,7 @@ class Book:
 
     async def open(self) -> None:
         """Learn how things are, and follow from there."""
+        self._opened = True
         await self._look()
         self._feed = self.link.events(("*",), self.cursor)
         self._following = asyncio.get_running_loop().create_task(self._follow(self._feed))
@@ -170,7 +172,9 @@ class Book:
                 future.set_exception(error)
 
     def check(self) -> None:
-        """Raise PhoneGone if there is nothing to wait for any more."""
+        """Raise PhoneGone if there is nothing to wait for yet, or any more."""
+        if not self._opened:
+            raise PhoneGone("this Softphone is not open yet: use it inside `async with`")
         if self.ended:
             raise self.error or PhoneGone(CLOSED)
 

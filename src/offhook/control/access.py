@@ -14,13 +14,16 @@ from offhook.errors import CommandError, DialPlanDenied, Forbidden, RateLimited,
 from offhook.io.audio_link import AudioLink
 from offhook.phone.commands import (
     AcceptTransfer,
+    Answer,
     Capture,
     Decide,
+    Detect,
     Dial,
     ListCalls,
     OpenAudio,
     Pickup,
     Play,
+    Record,
     Redirect,
     Scope,
     SendMessage,
@@ -36,11 +39,14 @@ ALL_SCOPES: Final[frozenset[Scope]] = frozenset(get_args(Scope))
 COSTLY: Final = (Dial, Transfer, TransferAttended, Pickup, Redirect, AcceptTransfer, SetForwarding, SendMessage)
 """What can cause a call or a text to somebody, and so a bill."""
 
-PLACING: Final = (Dial, AcceptTransfer)
+PLACING: Final = (Dial, AcceptTransfer, Pickup)
 """What makes a new call that stays with us."""
 
 REACHING: Final = (Play, StreamAudio)
 """What can send the phone to a web address of the client's choice."""
+
+MAX_AUDITED: Final = 256
+"""Characters of each text in an audit event: what is refused may be as long as a request, and is told to everybody."""
 
 MINUTE: Final = 60.0
 
@@ -128,6 +134,8 @@ class Gate:
             client.check(command.scope)
             if isinstance(command, Capture) and command.keys:
                 client.check("keys")
+            if isinstance(command, Dial | Answer):
+                _check_wishes(command, client)
             if isinstance(command, REACHING) and command.url:
                 self._check_reach(command, client)
             costly = isinstance(command, COSTLY) or (isinstance(command, Decide) and command.action == "redirect")
@@ -176,10 +184,18 @@ class Gate:
     def _audit(self, command: Command, client: Client, outcome: str, call: str, detail: str = "") -> None:
         if command.scope == "read":
             return
+        call, to = call or getattr(command, "call", ""), getattr(command, "to", "")
         self._backend.say(AuditCommand(
-            client=client.name, command=command.operation, outcome=outcome, call=call or getattr(command, "call", ""),
-            to=getattr(command, "to", ""), detail=detail,
+            client=client.name, command=command.operation, outcome=outcome, call=call[:MAX_AUDITED], to=to[:MAX_AUDITED],
+            detail=detail[:MAX_AUDITED],
         ))  # fmt: skip
+
+
+def _check_wishes(command: Dial | Answer, client: Client) -> None:
+    """Raise Forbidden if the client may not do by itself what is to be done once the call is answered."""
+    for wished, scope in ((command.record, Record.scope), (command.play, Play.scope), (command.detect, Detect.scope)):
+        if wished:
+            client.check(scope)
 
 
 class Denials:

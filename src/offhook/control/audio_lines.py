@@ -64,7 +64,7 @@ class AudioLines:
                 self._link.mark(found.mark)
             if found.clear is not None:
                 self._clear(found.clear)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             self._say({"error": problem(InvalidArgument(f"the line is none of the audio lines: {error}"))})
         except CommandError as error:
             self._say({"error": problem(error)})

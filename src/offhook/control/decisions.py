@@ -58,7 +58,7 @@ def decision_from(text: str, call: str) -> Decide:
     if text.startswith("{"):
         try:
             given = msgspec.json.decode(text, type=_Given)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise DecisionError(f"the answer cannot be understood: {error}") from None
         return Decide(call=call, action=given.action, status=given.status, to=given.to)
     word, _, rest = text.partition(" ")

@@ -18,6 +18,7 @@ import mcp_types as types
 import msgspec
 from mcp.server import Server, ServerRequestContext
 from mcp.server.stdio import stdio_server
+from mcp.shared.exceptions import MCPError
 
 from offhook import __version__
 from offhook.control.client import ClientError, LocalClient, NoPhone, Refused, TimedOut
@@ -347,7 +348,7 @@ def server(phone: PhoneTools) -> Server[Any]:
 
     async def read_resource(_: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
         if params.uri not in RESOURCES:
-            raise ValueError(f"there is no resource {params.uri}; there are: {', '.join(RESOURCES)}")
+            raise MCPError(types.INVALID_PARAMS, f"there is no resource {params.uri}; there are: {', '.join(RESOURCES)}")
         text = await anyio.to_thread.run_sync(phone.read, params.uri)
         content = types.TextResourceContents(uri=params.uri, mime_type="application/json", text=text)
         return types.ReadResourceResult(contents=[content])

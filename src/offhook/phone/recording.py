@@ -55,6 +55,7 @@ class Recordings:
         self.desk = desk
         self._numbers = 0
         self._running: dict[str, RecordingView] = {}
+        self._begun: set[str] = set()  # those whose beginning was told
         self._over: deque[RecordingView] = deque(maxlen=KEPT)
 
     def record(self, command: Record) -> Accepted:
@@ -130,8 +131,9 @@ class Recordings:
             return Accepted(call=call.id)
         self._running[view.id] = structs.replace(view, state="paused" if command.paused else "recording")
         self.desk.media(PauseRecording(call.id, view.id, command.paused))
-        event = RecordingPaused if command.paused else RecordingResumed
-        self.desk.emit(event(call=call.view(), recording=view.id))
+        if view.id in self._begun:
+            event = RecordingPaused if command.paused else RecordingResumed
+            self.desk.emit(event(call=call.view(), recording=view.id))
         return Accepted(call=call.id)
 
     def list(self, command: ListRecordings) -> Accepted:
@@ -149,7 +151,10 @@ class Recordings:
             return
         if view.state == "opening":
             self._running[view.id] = structs.replace(view, state="recording")
+        self._begun.add(view.id)
         self.desk.emit(RecordingStarted(call=call.view(), recording=view.id, file=view.file, format=view.format))
+        if view.state == "paused":
+            self.desk.emit(RecordingPaused(call=call.view(), recording=view.id))
 
     def done(self, report: RecordingDone) -> None:
         """The file is complete, or broke off. The call may be over by then."""
@@ -165,9 +170,11 @@ class Recordings:
         if call is not None and call.recording == report.recording:
             call.recording = next((other.id for other in self._of(call)), "")
         shown = call.view() if call is not None else self.desk.ended.get(report.stream)
+        begun = view.id in self._begun
+        self._begun.discard(view.id)
         if shown is None:
             return
-        if view.state == "opening" and not failed:  # so short that its end overtook its beginning
+        if not begun and not failed:  # so short that its end overtook its beginning
             self.desk.emit(RecordingStarted(call=shown, recording=view.id, file=view.file, format=view.format))
         if failed:
             self.desk.emit(RecordingFailed(call=shown, recording=view.id, file=view.file, reason=report.error))

@@ -18,8 +18,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
+from offhook.control.http import audio
 from offhook.media import pcm
-from offhook.phone.commands import Hangup, Play, SendDtmf
+from offhook.phone.commands import Hangup, ListCalls, Play, SendDtmf
 from offhook.testing.ears import dominant_frequency, level_dbfs
 from offhook.testing.http import Served, serving
 
@@ -43,6 +44,24 @@ def tone(frequency: float, rate: int, seconds: float, level: int = 8000) -> byte
 def opened(served: Served, path: str = "/v1/calls/active/audio", **options: Any) -> connect:
     headers = {"Authorization": f"Bearer {served.token}"}
     return connect(f"ws://127.0.0.1:{served.port}{path}", additional_headers=headers, proxy=None, **options)
+
+
+async def test_a_token_for_sound_is_enough_and_the_sound_ends_with_it(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served, here, _ = pair
+    monkeypatch.setattr(audio, "REVOKED_WITHIN", 0.05)
+    headers = {"Authorization": f"Bearer {served.tokens.create('bot', ['media'])}"}
+    url = f"ws://127.0.0.1:{served.port}/v1/calls/active/audio"
+    async with connect(url, additional_headers=headers, proxy=None) as connection:
+        await word(connection, "started")
+        served.tokens.revoke("bot")
+        with contextlib.suppress(ConnectionClosed):
+            async with asyncio.timeout(5):
+                while True:
+                    await connection.recv()
+        assert connection.close_code == 1008
+    assert len(here.execute(ListCalls()).value) == 1, "the call goes on"
 
 
 async def word(connection: ClientConnection, event: str) -> dict[str, Any]:

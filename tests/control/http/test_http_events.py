@@ -12,7 +12,7 @@ import httpx
 import msgspec
 import pytest
 
-from offhook.control.http import events, surface, wire
+from offhook.control.http import events, guard, surface, wire
 from offhook.phone.events import SettingsChanged, SystemReady
 from offhook.testing.backend import FakeBackend
 from offhook.testing.http import Served
@@ -116,7 +116,8 @@ async def test_silence_is_not_death(http: httpx.AsyncClient, backend: FakeBacken
 async def test_a_revoked_token_ends_its_stream(
     served: Served, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "HEARTBEAT", 0.01)
+    monkeypatch.setattr(events, "REVOKED_WITHIN", 0.01)
+    monkeypatch.setattr(guard, "REVOKED_WITHIN", 0.01)
     async with stream(http) as found:
         served.tokens.revoke("all")
         assert (await found.next()).type == "stream.ended"

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from offhook.control.backend import Cause
-from offhook.control.http import socket, wire
+from offhook.control.http import guard, socket, wire
 from offhook.control.http.wire import text_frames
 from offhook.errors import LineBusy
 from offhook.phone import commands as c
@@ -173,11 +173,45 @@ async def test_a_revoked_token_ends_the_conversation(served: Served, monkeypatch
         served.tokens.revoke("guest")
         assert (await found.ask(op="ping"))["error"]["code"] == "unauthenticated"
         assert await found.closed() == socket.POLICY
-    monkeypatch.setattr(socket, "HEARTBEAT", 0.01)
+    monkeypatch.setattr(socket, "REVOKED_WITHIN", 0.01)
+    monkeypatch.setattr(guard, "REVOKED_WITHIN", 0.01)
+    async with peer(served, token=served.tokens.create("guest")) as found:
+        await found.ask(op="subscribe")
+        served.tokens.revoke("guest")
+        assert (await found.read())["event"]["type"] == "stream.ended"
+        assert await found.closed() == socket.POLICY
+
+
+async def test_events_that_go_on_and_on_end_with_the_token(
+    served: Served, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "REVOKED_WITHIN", 0.01)
+
+    async def talk() -> None:
+        while True:
+            backend.say(SystemReady(address="x"))
+            await asyncio.sleep(0.001)
+
+    talking = asyncio.ensure_future(talk())
     async with peer(served, token=served.tokens.create("guest")) as found:
         await found.ask(op="subscribe")
         served.tokens.revoke("guest")
         assert await found.closed() == socket.POLICY
+    talking.cancel()
+
+
+async def test_it_stays_open_when_the_time_for_a_request_is_over(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "HEAD_WITHIN", 0.05)
+    async with peer(served) as found:
+        await asyncio.sleep(0.2)
+        assert (await found.ask(op="ping"))["ok"]
+
+
+async def test_who_is_refused_leaves_nothing_in_the_log(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(InvalidStatus):
+        async with peer(served, token="nonsense"):
+            pass
+    assert [record.message for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
 
 
 # --- rude clients

@@ -72,7 +72,7 @@ class Conversation:
             self._tap.on_frame = lambda frame: self._heard(frame, tracks[1])
         link.on_report = self._told
         link.on_end = self._ended
-        view = self._operations.execute(GetCall(call=link.call), self._client).value
+        view = self._operations.backend.execute(GetCall(call=link.call)).value  # who may hear a call may know which it is
         self._say(*self._dialect.opened(view, link.id))
 
     async def run(self) -> None:

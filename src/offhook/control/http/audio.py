@@ -9,9 +9,9 @@ from offhook.control.access import Client
 from offhook.control.audio.conversation import Conversation
 from offhook.control.audio.dialects import BUFFERED_EVERY_MS, Dialect, MediaStreams, Message, Native
 from offhook.control.http.answers import Message as Received
-from offhook.control.http.limits import AUTHENTICATE_WITHIN
+from offhook.control.http.limits import AUTHENTICATE_WITHIN, REVOKED_WITHIN
 from offhook.control.http.requests import Request
-from offhook.control.http.socket import BEARER, GOING_AWAY
+from offhook.control.http.socket import BEARER, GOING_AWAY, POLICY
 from offhook.control.http.wire import EXTENSION, SocketConnection
 from offhook.errors import InvalidArgument, Unauthenticated
 from offhook.media.messages import AudioRate
@@ -40,7 +40,7 @@ async def serve(request: Request, client: Client | None) -> None:
     call = request.path_value("call")
     conversation.open("" if call == "current" else call, hear=options["hear"], speak=options["speak"])
     await request.send({"type": "websocket.accept", "subprotocol": chosen})
-    await _talk(request, wire, conversation)
+    await _talk(request, client, wire, conversation)
 
 
 def _dialect(request: Request, offered: list[str]) -> tuple[Dialect, str | None]:
@@ -65,25 +65,36 @@ async def _send(request: Request, wire: SocketConnection, message: Message) -> b
     return True
 
 
-async def _talk(request: Request, wire: SocketConnection, conversation: Conversation) -> None:
+async def _talk(request: Request, client: Client, wire: SocketConnection, conversation: Conversation) -> None:
     speaking = asyncio.ensure_future(conversation.run())
     listening = asyncio.ensure_future(_listen(request, conversation))
     closing = asyncio.ensure_future(asyncio.shield(request.surface.closing))
+    revoked = asyncio.ensure_future(_revoked(request, client))
+    tasks = {speaking, listening, closing, revoked}
     try:
-        done, _ = await asyncio.wait({speaking, listening, closing}, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if closing in done:
             conversation.close("the phone ends")
+        if revoked in done:
+            conversation.close("the token was revoked")
         if listening not in done:
+            listening.cancel()  # nothing is done any more of what it says
             async with asyncio.timeout(AUTHENTICATE_WITHIN):
                 await speaking
-            code = GOING_AWAY if closing in done else NORMAL
+            code = GOING_AWAY if closing in done else POLICY if revoked in done else NORMAL
             await request.send({"type": "websocket.close", "code": code, "reason": ""})
             wire.cut_soon()
     finally:
         conversation.close()
-        for task in (speaking, listening, closing):
+        for task in tasks:
             task.cancel()
-        await asyncio.wait({speaking, listening, closing})
+        await asyncio.wait(tasks)
+
+
+async def _revoked(request: Request, client: Client) -> None:
+    """Return when the client's token does not stand any more."""
+    while request.surface.guard.is_current(client):  # noqa: ASYNC110 - a file says so, which sets no event
+        await asyncio.sleep(REVOKED_WITHIN)
 
 
 async def _listen(request: Request, conversation: Conversation) -> None:

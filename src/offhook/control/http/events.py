@@ -8,11 +8,11 @@ from typing import Any, Final
 from offhook.control.backend import Recorded
 from offhook.control.feed import PAGE, STREAM_EVENTS, Choice, Note, Reader, cursor_from, event_types, stream_event
 from offhook.control.http.answers import Answer
-from offhook.control.http.limits import HEARTBEAT, MAX_WAIT, RETRY_MS
+from offhook.control.http.limits import HEARTBEAT, MAX_WAIT, RETRY_MS, REVOKED_WITHIN
 from offhook.control.http.requests import ClientGone, Request
 from offhook.control.http.wire import EXTENSION
 from offhook.control.session import subjects_from
-from offhook.errors import InvalidArgument
+from offhook.errors import InvalidArgument, Unauthenticated
 
 EVENT_STREAM: Final = "text/event-stream"
 
@@ -57,6 +57,8 @@ async def _poll(request: Request, reader: Reader, seconds: float) -> list[bytes]
                 return found
             news.clear()
             await request.until(asyncio.ensure_future(news.wait()), left)
+            if not request.surface.guard.is_current(request.client):
+                raise Unauthenticated("the token was revoked")
 
 
 # --- a stream
@@ -92,6 +94,9 @@ async def _follow(request: Request, reader: Reader, news: asyncio.Event, gone: a
     """Write events until something ends it; returns which note is the last word, "" when nobody listens."""
     surface = request.surface
     connection = request.scope.get(EXTENSION)
+    standing = surface.guard.watch(request.client)
+    clock = asyncio.get_running_loop().time
+    beat = clock() + HEARTBEAT
     while True:
         news.clear()
         closing = surface.closing.done()  # looked at before reading: what was said before the end is still read
@@ -100,8 +105,11 @@ async def _follow(request: Request, reader: Reader, news: asyncio.Event, gone: a
             written = b"".join(await reader.page())
         if written:
             await request.write(written)
+            beat = clock() + HEARTBEAT
         if gone.done():
             return ""
+        if standing.is_over():
+            return "stream.ended"
         if connection is not None and connection.stall.is_over:
             return "stream.slow_consumer"
         if written or reader.behind:
@@ -110,9 +118,9 @@ async def _follow(request: Request, reader: Reader, news: asyncio.Event, gone: a
         if closing:
             return "stream.ended"
         try:
-            async with asyncio.timeout(HEARTBEAT):
+            async with asyncio.timeout(min(HEARTBEAT, REVOKED_WITHIN)):
                 await news.wait()
         except TimeoutError:
-            if not surface.guard.is_current(request.client):
-                return "stream.ended"
-            await request.write(b":\n\n")
+            if clock() >= beat:
+                await request.write(b":\n\n")
+                beat = clock() + HEARTBEAT

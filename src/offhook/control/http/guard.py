@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import time
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol, TypeVar
 
 from offhook.control.access import Client, Denials
 from offhook.control.dial_rules import DialRules
+from offhook.control.http.limits import REVOKED_WITHIN
 from offhook.control.http.problems import HttpRefusal
 from offhook.control.http.routes import Route
 from offhook.errors import Forbidden, RateLimited, SetupError, Unauthenticated
@@ -54,6 +56,22 @@ class Tokens(Protocol):
     def list(self) -> tuple[KnownToken, ...]:
         """Return all tokens."""
         ...
+
+
+class Standing:
+    """Whether a client's token still stands, looked up once a second at most."""
+
+    def __init__(self, is_current: Callable[[], bool]) -> None:
+        self._is_current = is_current
+        self._next = time.monotonic() + REVOKED_WITHIN
+
+    def is_over(self) -> bool:
+        """Say whether the token was revoked."""
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + REVOKED_WITHIN
+        return not self._is_current()
 
 
 class Guard:
@@ -141,6 +159,10 @@ class Guard:
         self._clients = {mark: found for mark, found in self._clients.items() if mark in known}
         self._made_of = {mark: found for mark, found in self._made_of.items() if mark in known}
         return any(found is client and self._made_of.get(mark) == known[mark] for mark, found in self._clients.items())
+
+    def watch(self, client: Client) -> Standing:
+        """Return what a long connection asks whether its client's token still stands."""
+        return Standing(lambda: self.is_current(client))
 
     def check_scope(self, client: Client, route: Route) -> None:
         """Raise Forbidden if the token does not allow this route."""

@@ -43,6 +43,9 @@ MAX_WAIT: Final = 60.0
 HEARTBEAT: Final = 15.0
 """Seconds of silence after which an event stream says that it lives."""
 
+REVOKED_WITHIN: Final = 1.0
+"""Seconds after which a long connection has noticed that its token was revoked."""
+
 RETRY_MS: Final = 2000
 """What a browser waits before it comes back to an event stream."""
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable
 from typing import Any, Final
 
 from offhook.control.access import Client
 from offhook.control.feed import stream_event
 from offhook.control.http.answers import Message
-from offhook.control.http.limits import AUTHENTICATE_WITHIN, HEARTBEAT
+from offhook.control.http.guard import Standing
+from offhook.control.http.limits import AUTHENTICATE_WITHIN, REVOKED_WITHIN
 from offhook.control.http.requests import Request
 from offhook.control.http.wire import EXTENSION, SocketConnection, text_frames
 from offhook.control.session import Session, event_message, only, refusal
@@ -117,7 +119,8 @@ class _Conversation:
     # --- events
 
     async def _push(self) -> int:
-        """Send events until the surface ends or the client takes nothing any more."""
+        """Send events until the surface ends, the token does, or the client takes nothing any more."""
+        standing = Standing(self._has_token)
         while True:
             self._news.clear()
             closing = self._surface.closing.done()  # looked at before reading: what was said before the end is still read
@@ -125,19 +128,22 @@ class _Conversation:
             if self._wire.stall.is_over:
                 await self._say("stream.slow_consumer")
                 return TRY_AGAIN
+            if standing.is_over():
+                await self._say("stream.ended")
+                return POLICY
             if more:
                 await asyncio.sleep(0)
                 continue
             if closing:
                 await self._say("stream.ended")
                 return GOING_AWAY
-            try:
-                async with asyncio.timeout(HEARTBEAT):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(REVOKED_WITHIN):
                     await self._news.wait()
-            except TimeoutError:
-                client = self._session.client
-                if client is not None and not self._surface.guard.is_current(client):
-                    return POLICY
+
+    def _has_token(self) -> bool:
+        client = self._session.client
+        return client is None or self._surface.guard.is_current(client)
 
     async def _push_some(self) -> bool:
         """Write what was waited for, and the next events; whether there may be more."""

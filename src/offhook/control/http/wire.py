@@ -55,6 +55,7 @@ class HttpConnection(HttpToolsProtocol):
         self._due: asyncio.TimerHandle | None = None
         self._head = 0
         self._in_head = True
+        self._handed_over = False  # it is a WebSocket now
         self._refusal = HttpRefusal("malformed", "this is not HTTP")
 
     # --- life
@@ -92,6 +93,8 @@ class HttpConnection(HttpToolsProtocol):
         if self._in_head:
             self._head += len(data)
         super().data_received(data)
+        if self._handed_over:
+            return
         if self._in_head and self._head > MAX_HEAD and not self.transport.is_closing():
             self._refuse(HttpRefusal("head-too-large", f"at most {MAX_HEAD} bytes"))
         elif self._in_head and self._due is None and self.timeout_keep_alive_task is None and self._is_silent:
@@ -134,6 +137,7 @@ class HttpConnection(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         self._expect_no_more()
+        self._handed_over = True
         super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:
@@ -208,6 +212,11 @@ class SocketConnection(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if hasattr(self, "scope"):
             self.scope[EXTENSION] = self  # type: ignore[typeddict-unknown-key]  # ASGI lets servers add their own
+
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True  # refused, and answered; uvicorn would call that a mistake in the phone's log
 
     def send_receive_event_to_app(self) -> None:
         # RFC 6455 8.1: text that is not UTF-8 fails the connection.

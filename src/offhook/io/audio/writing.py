@@ -102,7 +102,8 @@ class _FileRecorder:
                 self._drain(writer)
             finally:
                 writer.close()
-        except (OSError, OffhookError, RuntimeError) as problem:  # soundfile's errors are RuntimeErrors
+        # soundfile's errors are RuntimeErrors, a NUL in the name is a ValueError
+        except (OSError, OffhookError, RuntimeError, ValueError) as problem:
             self.error = self.error or reason_of(problem)
             self._pending.clear()
         finally:
