@@ -1,6 +1,6 @@
 """A page whose numbers dial when they are clicked.
 
-    python examples/click_to_dial.py --phone http://127.0.0.1:5080 --token-file ~/.config/offhook/http-token
+    python examples/click_to_dial.py --phone http://127.0.0.1:5080 --token-file ~/.local/state/offhook/http-token
 
 The phone must serve HTTP (`offhook run --http`). The page never sees the token: this little server keeps it, and passes on
 nothing but `POST /dial` from its own page.
@@ -80,9 +80,12 @@ def main() -> None:
     parser.add_argument("--token-file", type=Path, required=True)
     parser.add_argument("--port", type=int, default=8088)
     options = parser.parse_args()
+    try:
+        token = options.token_file.read_text().strip()
+    except OSError as error:
+        parser.error(f"cannot read the token: {error}; `offhook doctor` says where it is")
     print(f"http://127.0.0.1:{options.port}")
-    token, people = options.token_file.read_text().strip(), {"Echo": "echo", "Music": "music", "Busy": "busy"}
-    server(options.phone, token, people, options.port).serve_forever()
+    server(options.phone, token, {"Echo": "echo", "Music": "music", "Busy": "busy"}, options.port).serve_forever()
 
 
 if __name__ == "__main__":

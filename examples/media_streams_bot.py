@@ -8,6 +8,7 @@ answers each call and connects it with the bot; when the bot is done, the call e
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import base64
 import contextlib
@@ -78,6 +79,7 @@ async def answer_all(phone: Softphone, bot: str) -> None:
 
 async def main() -> None:
     """Run the bot and the phone."""
+    argparse.ArgumentParser(description="A bot, and a phone that connects every caller with it.").parse_args()
     async with serve(lambda wire: Bot(wire).serve(), "127.0.0.1", 0) as server, Softphone(sound="null") as phone:
         print("waiting for calls; Ctrl+C ends")
         await answer_all(phone, f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/")

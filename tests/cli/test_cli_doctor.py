@@ -124,6 +124,12 @@ def test_a_refused_account_of_a_running_phone(home: Path, capsys: pytest.Capture
         assert "!!  account a_1: registration failed: 401 Unauthorized: the password or the user name is wrong" in text
         assert "    `offhook password a_1` keeps another" in text
         backend.accounts = (AccountView("a_1", "", uri, "", "udp", "registered"),)
+        backend.draining = True
+        assert main(["doctor"]) == 0
+        text = capsys.readouterr().out
+        assert "phone, calls: drain is on: no new calls are taken" in text
+        assert "`offhook drain off`" in text
+        backend.draining = False
         assert main(["doctor"]) == 0
         assert capsys.readouterr().out.endswith("\n\nall is well\n")
 

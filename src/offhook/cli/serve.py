@@ -10,6 +10,7 @@ from offhook.cli.parsing import Invocation, usage_error
 from offhook.errors import SetupError
 
 EXCHANGE_PORT = 5070
+SOUNDS = ("auto", "null", "miniaudio", "sounddevice")
 
 
 def run_phone(use: Invocation) -> int:
@@ -17,8 +18,11 @@ def run_phone(use: Invocation) -> int:
     media = use.text("media")
     if media not in ("", "process", "thread"):
         raise usage_error(use.verb, "--media is process or thread")
+    sound = use.text("sound")
+    if sound not in ("", *SOUNDS) and not sound.startswith("file:"):
+        raise usage_error(use.verb, f"--sound is {', '.join(SOUNDS)} or file:IN.wav,OUT.wav")
     options = SimpleNamespace(
-        config=use.text("config"), socket=use.text("socket"), sound=use.text("sound"), media=media, port=_port(use),
+        config=use.text("config"), socket=use.text("socket"), sound=sound, media=media, port=_port(use),
         verbose=use.flag("verbose"), http=use.text("http"),
     )  # fmt: skip
     # Modules stay, so collecting while they are read frees nothing and takes a sixth of the start; `serve` enables it again.

@@ -87,7 +87,7 @@ class Outgoing:
         """Create the call and start it as far as possible now. `extra` are headers of the phone's own making."""
         desk = self.desk
         if desk.draining:
-            raise Draining("the phone takes no new calls")
+            raise Draining("the phone takes no new calls: drain is on")
         digits = clean_digits(command.digits) if command.digits else ""
         headers = extra_headers(command.headers, command.user_to_user, desk.settings.sent_headers)
         check_codecs(command.codecs)
@@ -124,8 +124,10 @@ class Outgoing:
             return "c_" + self.desk.ids.token(10)
         if not _CALL_ID.fullmatch(wanted) or wanted in ("active", "ringing", "last"):
             raise InvalidArgument.field("id", "1-64 characters of A-Z a-z 0-9 _ . -")
-        if wanted in self.desk.calls or wanted in self.desk.ended:
+        if wanted in self.desk.calls:
             raise InvalidState(f"there is a call {wanted!r} already")
+        if wanted in self.desk.ended:
+            raise InvalidState(f"there was a call {wanted!r} a while ago; a new call needs a name of its own")
         return wanted
 
     def choose_account(self, named: str, to: str) -> Account | None:

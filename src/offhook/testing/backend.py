@@ -89,6 +89,7 @@ class FakeBackend:
             DeviceInfo("hdmi", "output", "Screen", 0, False),
         )
         self.calls: tuple[CallView, ...] = ()
+        self.draining = False
         self.accounts: tuple[AccountView, ...] = ()
         self.facts: dict[str, Any] = {"version": __version__, "pid": 0, "since": wall(1_700_000_000)}
         self.kept_texts: list[dict[str, Any]] = []
@@ -154,7 +155,9 @@ class FakeBackend:
             CreateWatch: WATCH,
             ListWatches: (WATCH,),
             ListConferences: (ConferenceView("conf_1", ("c_1",)),),
-            GetSnapshot: Snapshot(self.status, self.accounts, self.calls, self.audio, self.devices, False, "", "off"),
+            GetSnapshot: Snapshot(
+                self.status, self.accounts, self.calls, self.audio, self.devices, False, "", "off", draining=self.draining
+            ),
         }
 
     def _begin_with(self, callback: Callable[[Envelope], None], *kinds: type[Event]) -> Callable[[], None]:

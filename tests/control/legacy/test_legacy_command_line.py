@@ -12,6 +12,7 @@ from offhook.control.legacy.command_line import parse_command_line, run_command_
 from offhook.control.legacy.steps import Step, Window
 from offhook.errors import InvalidArgument
 from offhook.phone import commands as c
+from offhook.phone.model import AccountView
 from offhook.testing.backend import FakeBackend
 
 ONE_STEP: list[tuple[str, Step]] = [
@@ -105,3 +106,16 @@ def test_results_are_text(backend: FakeBackend) -> None:
 def test_command_lines_are_read_or_refused(line: str | list[str]) -> None:
     with contextlib.suppress(InvalidArgument):
         run_command_line(FakeBackend().execute, line)
+
+
+@pytest.mark.parametrize(
+    ("said", "chosen"),
+    [("1", "office"), ("2", "home"), ("3", "3"), ("0", "0"), ("home", "home"), ("Desk", "Desk"), ("1001", "1001"), ("²", "²")],
+)
+def test_accounts_have_numbers_too(said: str, chosen: str, backend: FakeBackend) -> None:
+    backend.accounts = tuple(
+        AccountView(name, label, uri, "", "udp", "registered")
+        for name, label, uri in (("office", "Desk", "sip:1001@a"), ("home", "", "sip:7@b"))
+    )
+    run_command_line(backend.execute, f"/account:{said}")
+    assert backend.commands[-1] == c.SelectAccount(account=chosen)

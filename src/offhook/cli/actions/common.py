@@ -7,6 +7,7 @@ import sys
 
 from offhook.cli.outcome import DONE, FAR_END, REFUSED, TIMED_OUT
 from offhook.cli.parsing import usage_error
+from offhook.control.client import TimedOut
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,9 +59,11 @@ def _await(use: Invocation, result: Params, started: str, done: str) -> int:
             if text and word and word not in (shown, done):
                 say(f" {word} …", end="")
                 shown = word
-    except Exception:
+    except Exception as error:
         if text:
             say("")
+        if isinstance(error, TimedOut) and result["call"]:
+            raise TimedOut(f"{error}; the call goes on: `offhook hangup {result['call']}` ends it") from None
         raise
     return _conclude(use, result, last, done)
 

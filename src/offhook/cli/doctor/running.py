@@ -5,9 +5,10 @@ from __future__ import annotations
 import ipaddress
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from statistics import median
+from typing import Any
 
 from offhook import __version__
 from offhook.cli.doctor.asking import options_request
@@ -66,7 +67,21 @@ def _facts(client: LocalClient, case: Case) -> tuple[PhoneFacts, list[Finding]]:
         began = clock.now()
         client.request("ping")
         took.append(clock.now() - began)
-    return facts, [_identity(about, status["name"].lower()), _commands(median(took), case.socket_path)]
+    findings = [_identity(about, status["name"].lower()), _commands(median(took), case.socket_path)]
+    return facts, findings + _switches(client.request("get_snapshot")["value"])
+
+
+def _switches(state: Mapping[str, Any]) -> list[Finding]:
+    """Say what keeps calls away because somebody wanted it so, and has forgotten it perhaps."""
+    found = []
+    if state.get("draining"):
+        found.append(Finding("phone, calls", "warning", "drain is on: no new calls are taken", "`offhook drain off`"))
+    if state.get("dnd"):
+        found.append(Finding("phone, calls", "warning", "do not disturb is on: callers hear busy", "`offhook dnd off`"))
+    if state.get("forwarding"):
+        text = f"incoming calls are sent to {state['forwarding']}"
+        found.append(Finding("phone, calls", "warning", text, "`offhook forward off`"))
+    return found
 
 
 def _identity(about: dict[str, object], state: str) -> Finding:

@@ -11,8 +11,8 @@ from typing import Literal, TypeAlias, assert_never
 
 from offhook.control.backend import Execute
 from offhook.media.messages import DeviceInfo
-from offhook.phone.commands import Command, GetAudio, SetMicVolume, SetVolume, Status
-from offhook.phone.model import AudioView, StatusView
+from offhook.phone.commands import Command, GetAudio, ListAccounts, SelectAccount, SetMicVolume, SetVolume, Status
+from offhook.phone.model import AccountView, AudioView, StatusView
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,8 @@ def run_steps(execute: Execute, steps: Sequence[Step], memory: SpeakerMemory | N
 
 def _run(execute: Execute, step: Step, memory: SpeakerMemory) -> str:
     match step:
+        case SelectAccount():
+            return _text(execute(_numbered(execute, step)).value)
         case Command():
             return _text(execute(step).value)
         case Nudge():
@@ -71,6 +73,17 @@ def _run(execute: Execute, step: Step, memory: SpeakerMemory) -> str:
         case _:
             assert_never(step)
     return ""
+
+
+def _numbered(execute: Execute, step: SelectAccount) -> SelectAccount:
+    """Return the step with the account's id where it says a number, as old scripts do: the first account is 1."""
+    name = step.account
+    if not (name.isascii() and name.isdecimal()):
+        return step
+    views: tuple[AccountView, ...] = execute(ListAccounts()).value
+    if any(name in (view.id, view.label, view.uri[4:].partition("@")[0]) for view in views) or not 0 < int(name) <= len(views):
+        return step
+    return SelectAccount(account=views[int(name) - 1].id)
 
 
 def _mute_speaker(execute: Execute, muted: bool, memory: SpeakerMemory) -> None:
