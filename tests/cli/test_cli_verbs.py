@@ -242,6 +242,8 @@ def test_events_are_shown_as_they_come(
         monkeypatch.setenv("OFFHOOK_SOCKET", path)
         assert main(["events", "--follow", "--types", "system.*,call.*", "--count", "2", "--timeout", "5"]) == 0
         assert main(["wait", "system.ready", "--json", "--timeout", "5"]) == 0
+        assert main(["events", "--types", "call.*", "--timeout", "0.05"]) == 0, "the time is over, which is no failure"
+        assert main(["events", "--types", "call.*", "--timeout", "0.05", "--count", "1"]) == 5
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "22:13:20.250  system.ready  address=here"
     assert json.loads(lines[2])["event"]["type"] == "system.ready"

@@ -128,6 +128,11 @@ _HANDLER_ANSWERS: Final[Mapping[str, Any]] = {
     "get_operation": shapes.OperationView,
 }
 
+_OTHER_FORMS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "call_trace": {"text/plain": {"type": "string"}, "application/vnd.tcpdump.pcap": {"type": "string", "format": "binary"}},
+}
+"""What an answer may be besides JSON, where its parameters say so."""
+
 _DOCUMENT_TYPES: Final[Mapping[str, str]] = {
     "openapi_json": "application/json", "asyncapi_json": "application/json", "schema_json": "application/schema+json",
     "metrics": "text/plain", "docs": "text/html", "docs_css": "text/css", "docs_js": "text/javascript",
@@ -347,6 +352,8 @@ def _good_responses(route: Route) -> Iterator[tuple[str, Schema]]:
         found = _answer(_STATUS_TEXTS[route.status], None if route.status == 204 else schema)
         if route.location:
             found["headers"] = {"Location": {"$ref": "#/components/headers/Location"}}
+        for media_type, form in _OTHER_FORMS.get(route.handler, {}).items():
+            found["content"][media_type] = {"schema": form}
         yield str(route.status), found
     else:
         yield from _command_responses(route)

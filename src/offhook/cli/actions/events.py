@@ -86,6 +86,10 @@ def events(use: Invocation) -> int:
                 raise
             left.pause(RECONNECT_SECONDS)
             use.close()
+        except TimedOut:
+            if use.whole("count"):
+                raise TimedOut("no event in time") from None
+            return DONE  # the time that was asked for is over
 
 
 class _Left:
