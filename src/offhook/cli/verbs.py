@@ -25,7 +25,7 @@ VERBS: dict[str, Verb] = {
         Verb("status", "", "idle, ringing, active, hold or disconnected", calls.status, group="the phone"),
         Verb("doctor", "[to]", "say what is not in order, and what to do; also for a call to somebody", elsewhere.doctor,
              group="the phone", config="FILE", stun="HOST[:PORT]", timeout="SECONDS"),
-        Verb("drain", "[switch]", "take no new calls, let the running ones go on: on or off", accounts.drain,
+        Verb("drain", "[switch]", "take no new calls, let the running ones go on; `drain off` ends it", accounts.drain,
              group="the phone"),
         Verb("reload", "", "read the configuration file again", accounts.reload, group="the phone"),
         Verb("quit", "", "hang up every call, unregister, end the phone", simple("quit", "quitting", fields=""),
@@ -104,7 +104,7 @@ VERBS: dict[str, Verb] = {
         Verb("token", "action [name]", "who may use HTTP: token create NAME --scopes read,call, token list, token change NAME, "
              "token revoke NAME", elsewhere.token, group="accounts and settings", scopes="SCOPES", calls_per_minute="N",
              max_calls="N", allow="PATTERN...", deny="PATTERN..."),
-        Verb("dnd", "[switch]", "do not disturb: on or off", accounts.dnd, group="accounts and settings"),
+        Verb("dnd", "[switch]", "do not disturb; `dnd off` ends it", accounts.dnd, group="accounts and settings"),
         Verb("forward", "to", "send incoming calls elsewhere; `forward off` ends it", accounts.forward,
              group="accounts and settings", delay="SECONDS"),
         Verb("auto-answer", "mode", "answer by itself: off, header or all", accounts.auto_answer,
