@@ -59,7 +59,8 @@ def test_recording_never_overwrites(tmp_path: Path) -> None:
     assert (recorder.error, recorder.is_open, path.read_bytes()) == (f"{path}: File exists", False, b"mine")
     recorder = open_recorder(str(tmp_path / "a\0b.wav"), "mono")
     complete(recorder)
-    assert (recorder.error, recorder.is_open) == ("embedded null byte", False)
+    assert recorder.error.startswith("embedded null")
+    assert not recorder.is_open
     recorder = open_recorder(str(tmp_path / "no" / "a.wav"), "mono")
     complete(recorder)
     assert recorder.error == f"{tmp_path / 'no' / 'a.wav'}: No such file or directory"
