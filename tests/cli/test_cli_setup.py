@@ -21,6 +21,7 @@ from offhook.cli.helping import verb_help
 from offhook.cli.options import SPECIAL, USUAL, meaning
 from offhook.cli.outcome import EXIT_CODES
 from offhook.cli.parsing import default_socket_path
+from offhook.cli.serve import SOUNDS
 from offhook.cli.verbs import VERBS
 from offhook.errors import SetupError
 from offhook.io.probe import PATIENCE
@@ -136,6 +137,12 @@ def test_a_full_disk_at_the_start_is_a_plain_error(
     monkeypatch.setattr(os, "fsync", full)
     assert main(["run", "--sound", "null", "--port", "0"]) == 1
     assert capsys.readouterr() == ("", f"{tmp_path / 'state' / 'instance-id'}: No space left on device\n")
+
+
+def test_a_sound_library_that_there_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--sound", "nosuch"]) == 2
+    assert "auto, null, miniaudio, sounddevice" in capsys.readouterr().err
+    assert set(SOUNDS) == set(get_args(get_type_hints(MediaSettings)["sound"]))
 
 
 @pytest.mark.parametrize("environ", [

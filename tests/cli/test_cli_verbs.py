@@ -182,8 +182,9 @@ def test_the_far_end_says_no(
     assert json.loads(capsys.readouterr().out)["outcome"] == "failed"
 
 
-def test_time_runs_out(phone: FakeBackend) -> None:
+def test_time_runs_out(phone: FakeBackend, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["dial", "1001", "--wait", "--timeout", "0.01"]) == 5
+    assert "the call goes on: `offhook hangup c_1` ends it" in capsys.readouterr().err
     assert main(["wait", "call.active", "--timeout", "0.01"]) == 5
     phone.refuse = CommandTimeout("late")
     assert main(["dial", "1001"]) == 5

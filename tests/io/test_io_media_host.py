@@ -215,6 +215,14 @@ def test_a_file_that_is_not_there(listener: Listener) -> None:
     assert "No such file" in done.error or "cannot find" in done.error
 
 
+def calls_again(listener: Listener) -> None:
+    """Look on as the streams fail with their engine, and call with the next one."""
+    assert [listener.wait(StreamFailed).stream for _ in "ab"] == ["a", "b"]
+    listener.ports = list(listener.wait(PortsReady).ports)
+    listener.call()
+    listener.wait(StreamResumed)
+
+
 @pytest.mark.slow
 def test_a_worker_that_dies_is_replaced() -> None:
     listener = Listener("process")
@@ -225,10 +233,7 @@ def test_a_worker_that_dies_is_replaced() -> None:
         assert worker is not None
         worker.kill()
         assert "ended with exit code" in listener.wait(EngineTrouble).reason
-        assert [listener.wait(StreamFailed).stream for _ in "ab"] == ["a", "b"]
-        listener.ports = list(listener.wait(PortsReady).ports)
-        listener.call()
-        listener.wait(StreamResumed)
+        calls_again(listener)
     finally:
         listener.host.close()
 
@@ -250,10 +255,7 @@ def test_a_worker_that_hangs_is_replaced(blocked: bool, monkeypatch: pytest.Monk
             listener.host.send(*[SendDigits("a", "d", "1" * 1000) for _ in range(200)])
         assert "did not answer any more" in listener.wait(EngineTrouble).reason
         assert time.monotonic() - began < 6.0
-        assert [listener.wait(StreamFailed).stream for _ in "ab"] == ["a", "b"]
-        listener.ports = list(listener.wait(PortsReady).ports)
-        listener.call()
-        listener.wait(StreamResumed)
+        calls_again(listener)
     finally:
         listener.host.close()
 

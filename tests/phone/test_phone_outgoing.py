@@ -127,3 +127,11 @@ def test_auto_hangup() -> None:
     settle(alice.wire, 3)
     over(alice, bob)
     assert 29.9 < alice.of(e.CallEnded)[0].duration < 30.1
+
+
+def test_a_name_is_for_one_call() -> None:
+    alice, bob = two_phones(Wire())
+    talk(alice, bob, id="mine")
+    assert "there is a call" in alice.refuses(c.Dial(to="sip:x@10.0.0.9", id="mine")).detail
+    alice.execute(c.Hangup())
+    assert "there was a call" in alice.refuses(c.Dial(to="sip:x@10.0.0.9", id="mine")).detail

@@ -8,6 +8,7 @@ from typing import Any, Final
 from offhook.control.backend import Recorded
 from offhook.control.feed import PAGE, STREAM_EVENTS, Choice, Note, Reader, cursor_from, event_types, stream_event
 from offhook.control.http.answers import Answer
+from offhook.control.http.guard import Standing
 from offhook.control.http.limits import HEARTBEAT, MAX_WAIT, RETRY_MS, REVOKED_WITHIN
 from offhook.control.http.requests import ClientGone, Request
 from offhook.control.http.wire import EXTENSION
@@ -94,7 +95,7 @@ async def _follow(request: Request, reader: Reader, news: asyncio.Event, gone: a
     """Write events until something ends it; returns which note is the last word, "" when nobody listens."""
     surface = request.surface
     connection = request.scope.get(EXTENSION)
-    standing = surface.guard.watch(request.client)
+    standing = Standing(lambda: surface.guard.is_current(request.client))
     clock = asyncio.get_running_loop().time
     beat = clock() + HEARTBEAT
     while True:

@@ -160,10 +160,6 @@ class Guard:
         self._made_of = {mark: found for mark, found in self._made_of.items() if mark in known}
         return any(found is client and self._made_of.get(mark) == known[mark] for mark, found in self._clients.items())
 
-    def watch(self, client: Client) -> Standing:
-        """Return what a long connection asks whether its client's token still stands."""
-        return Standing(lambda: self.is_current(client))
-
     def check_scope(self, client: Client, route: Route) -> None:
         """Raise Forbidden if the token does not allow this route."""
         if route.scope != "" and route.scope != "public":
