@@ -12,6 +12,7 @@ from offhook.control.dial_rules import DialRules
 from offhook.errors import CommandError, DialPlanDenied, InvalidArgument, TooManyCalls
 from offhook.phone.commands import (
     AcceptTransfer,
+    AddAccount,
     Command,
     Decide,
     Dial,
@@ -21,6 +22,7 @@ from offhook.phone.commands import (
     SetForwarding,
     Transfer,
 )
+from offhook.phone.settings import AccountSettings
 from offhook.testing.backend import FakeBackend
 from offhook.testing.http import serving
 from offhook.testing.live import live_phone
@@ -76,6 +78,23 @@ def test_every_command_that_calls_somebody_is_checked(command: Command) -> None:
     gate.execute(command, Client("crm"))
     gate.execute(SetForwarding(to=""), Client("crm", rules=DialRules(allow=("1???",))))
     gate.execute(Decide(action="answer"), Client("crm", rules=DialRules(allow=("1???",))))
+
+
+async def test_what_an_account_makes_of_a_number_is_denied_too() -> None:
+    async with live_phone() as there, live_phone() as phone:
+        domain = there.uri.rpartition("@")[2]
+        prefixed = AccountSettings(id="work", username="1", domain=domain, dialing_prefix="0", register=False)
+        planned = AccountSettings(id="home", username="2", domain=domain, dial_plan="(<8:09>x.|1xxx)", register=False)
+        for settings in (prefixed, planned):
+            phone.execute(AddAccount(account=settings))
+        gate = Gate(phone.running, lambda: 0.0)
+        client = Client("crm", rules=DialRules(deny=("0900*",)))
+        for command in (Dial(to="900 123"), Dial(to="900123", account="work"), Dial(to="800123", account="home"),
+                        Dial(to="800123", account="2"), Redirect(to="800123")):  # fmt: skip
+            with pytest.raises(DialPlanDenied):
+                gate.execute(command, client)
+        gate.execute(Dial(to="1001", account="home"), client)
+        gate.execute(Dial(to="800123", account="work"), client)  # which makes 0800123 of it
 
 
 async def test_so_many_calls_at_once_for_each_token() -> None:

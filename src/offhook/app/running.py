@@ -364,6 +364,10 @@ class RunningPhone:
         """Return how many SIP messages were sent and received in this run."""
         return self.engine.trace.sent, self.engine.trace.received
 
+    def dialled(self, to: str, account: str = "") -> tuple[str, ...]:
+        """Return what the accounts make of a number."""
+        return self.phone.accounts.dialled(to, account)
+
     def check_url(self, url: str, *, anywhere: bool, name: str = "") -> None:
         """Refuse a web address that may not be used."""
         self._outgoing_urls().check(url, anywhere=anywhere, name=name)

@@ -89,16 +89,18 @@ class Client:
             raise RateLimited(detail, retry_after=wait)
         self._costly.append(now)
 
+    def check_target(self, command: Command, dialled: Callable[[str, str], Iterable[str]]) -> None:
+        """Raise DialPlanDenied for a command that would call somebody whom the client may not call.
 
-    def check_target(self, command: Command) -> None:
-        """Raise DialPlanDenied for a command that would call somebody whom the client may not call."""
+        `dialled` says what the accounts make of a number: `Backend.dialled`.
+        """
         if self.rules is None:
             return
         if isinstance(command, AcceptTransfer):
             raise DialPlanDenied(f"{self.name!r} has dial rules and cannot accept a transfer: the far end chooses whom to call")
         to = getattr(command, "to", "")
         if to:  # the end of a forwarding goes to nobody
-            self.rules.check(to, self.name)
+            self.rules.check(to, self.name, dialled(to, getattr(command, "account", "")))
 
     def take_over(self, former: Client) -> None:
         """Go on counting where the same client stood before its limits were changed."""
@@ -148,7 +150,7 @@ class Gate:
         return accepted
 
     def _check_cost(self, command: Command, client: Client) -> None:
-        client.check_target(command)
+        client.check_target(command, self._backend.dialled)
         if client.max_calls and isinstance(command, PLACING):
             client.check_running(call.id for call in self._backend.execute(ListCalls()).value)
         client.spend(self._clock())

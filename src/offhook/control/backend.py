@@ -118,6 +118,10 @@ class Backend(Protocol):
         """Forget all texts."""
         ...
 
+    def dialled(self, to: str, account: str = "") -> tuple[str, ...]:
+        """Return the numbers that the accounts, or the one named, make of `to` with their prefix and dial plan."""
+        ...
+
     def check_url(self, url: str, *, anywhere: bool, name: str = "") -> None:
         """Raise CommandError for a web address that no command, or not one of the client `name`, may send the phone to."""
         ...

@@ -22,14 +22,18 @@ class DialRules:
     """`*` stands for any characters, `?` for one. What is denied is refused; with `allow`, so is what that does not name.
 
     A pattern without @ is one of numbers (1001, +49*), one with @ of whole addresses (*@example.org). A number that stands in
-    an address is denied like a number, but allowed only as an address: it may lead anywhere.
+    an address is denied like a number, but allowed only as an address: it may lead anywhere. What an account's dialling prefix
+    and dial plan make of a number is denied as well as what was written; allowed is what is written.
     """
 
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
 
-    def check(self, to: str, name: str) -> None:
-        """Raise DialPlanDenied if the client `name` may not call `to`; InvalidArgument for what nobody could call."""
+    def check(self, to: str, name: str, dialled: Iterable[str] = ()) -> None:
+        """Raise DialPlanDenied if the client `name` may not call `to`; InvalidArgument for what nobody could call.
+
+        `dialled` are the numbers that the phone's accounts make of it.
+        """
         if not (self.allow or self.deny):
             return
         uri = target_uri(to, _SOMEWHERE)
@@ -37,7 +41,7 @@ class DialRules:
         bare = host == _SOMEWHERE.domain
         numbers = {user, user.partition(";")[0], re.sub(r"[-.() ]", "", user)}
         whole = "" if bare else f"{user.partition(';')[0]}@{host}"
-        denied = any(_fits(self.deny, form) for form in (*numbers, whole))
+        denied = any(_fits(self.deny, form) for form in (*numbers, *(number.lower() for number in dialled), whole))
         if denied or (self.allow and not _fits(self.allow, whole or user)):
             verb = "deny" if denied else "do not allow"
             raise DialPlanDenied(f"{name!r} may not call {to[:100]!r}: the dial rules of its token {verb} it")

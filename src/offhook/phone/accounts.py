@@ -10,7 +10,7 @@ from typing import Any, Final, get_type_hints
 import msgspec
 from msgspec import structs
 
-from offhook.errors import InvalidArgument, InvalidState, NotFound, ParseError
+from offhook.errors import CommandError, InvalidArgument, InvalidState, NotFound, ParseError
 from offhook.phone.commands import (
     Accepted,
     AddAccount,
@@ -21,7 +21,7 @@ from offhook.phone.commands import (
     UpdateAccount,
 )
 from offhook.phone.desk import Account, Desk
-from offhook.phone.dialplan import compile_plan, proxy_uri
+from offhook.phone.dialplan import compile_plan, proxy_uri, target_uri
 from offhook.phone.events import (
     AccountRegistered,
     AccountRegisterFailed,
@@ -143,6 +143,18 @@ class Accounts:
         self.on_removed: list[Callable[[str], None]] = []
         local = NameAddr(Uri.sip("offhook", "localhost"))
         desk.sip.execute(SetIdentity(Identity(LOCAL_IDENTITY, local, contact_user="offhook", user_agent=desk.user_agent)), 0.0)
+
+    def dialled(self, to: str, named: str = "") -> tuple[str, ...]:
+        """Return the numbers that the accounts, or the one named, make of `to` with their prefix and dial plan."""
+        found: list[str] = []
+        for each in (account.settings for account in self.desk.accounts.values()):
+            if named and named not in {each.id, each.label, each.username}:
+                continue
+            try:
+                found.append(target_uri(to, each).user or "")
+            except CommandError:  # this account cannot dial it
+                continue
+        return tuple(found)
 
     def view(self, account: Account) -> AccountView:
         """Return the account without its secrets."""

@@ -232,6 +232,10 @@ class FakeBackend:
         """Return some figures."""
         return LoadView((WorkerView(0, 2, 2, 0.25, 12.5, 0.01, 3.5, 200, 2, False),), 0.5, 4.0)
 
+    def dialled(self, to: str, account: str = "") -> tuple[str, ...]:
+        """Return nothing: there are no accounts."""
+        return ()
+
     def check_url(self, url: str, *, anywhere: bool, name: str = "") -> None:
         OutgoingUrls(["wss://bot.example.org/"]).check(url, anywhere=anywhere, name=name)
 
