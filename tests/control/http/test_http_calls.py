@@ -239,6 +239,21 @@ async def test_waiting_for_the_first_of_several(served: Served, http: httpx.Asyn
     assert (await http.post("/v1/wait", json=wait, headers=dialer)).status_code == 403
 
 
+async def test_who_loses_its_token_while_it_waits_is_told_no_more(
+    served: Served, http: httpx.AsyncClient, backend: FakeBackend
+) -> None:
+    crm = {"Authorization": f"Bearer {served.tokens.create('crm', ['call', 'read'])}"}
+    waits = served.surface.operations._waits
+    waiting = asyncio.ensure_future(http.post("/v1/wait", json={"conditions": [{"event": "dtmf.received"}]}, headers=crm))
+    placing = asyncio.ensure_future(http.post("/v1/calls", json={"to": "1"}, headers={**crm, "Prefer": "wait=20"}))
+    await served.until(lambda: len(waits._by_key) == 2)
+    served.tokens.revoke("crm")
+    backend.emit(DtmfReceived(call=call(), digit="5", method="rtp", duration_ms=100))
+    backend.emit(OperationSucceeded(operation="op_1", command="dial", call="c_1"))
+    assert ((await waiting).status_code, (await waiting).json()["code"]) == (401, "unauthenticated")
+    assert ((await placing).status_code, (await placing).json()) == (201, {"call": "c_1", "operation": "op_1", "value": None})
+
+
 async def test_who_hangs_up_waits_no_more_and_the_end_of_the_phone_is_told(
     served: Served, http: httpx.AsyncClient, backend: FakeBackend
 ) -> None:

@@ -22,7 +22,7 @@ from offhook.control.http.routes import ROUTES, SOCKET, Route
 from offhook.control.http.surface import Surface
 from offhook.control.operations import BLOCKING
 from offhook.control.schema import OPERATIONS, to_json
-from offhook.errors import CommandError, CommandTimeout, Draining, FieldError, InvalidArgument, NotFound
+from offhook.errors import CommandError, CommandTimeout, Draining, FieldError, InvalidArgument, NotFound, Unauthenticated
 from offhook.phone.commands import Status
 
 ANYBODY: Final = local_client()
@@ -235,6 +235,7 @@ class Application:
             operations = self._surface.operations
             if route.operation == "wait":
                 result = await request.wait(params)
+                self._check_standing(request)
             elif route.operation in BLOCKING:
                 result = await operations.run_aside(route.operation, params, request.client)
             else:
@@ -242,6 +243,11 @@ class Application:
         except InvalidArgument as error:
             raise _pointing_into_body(error, route) from None
         return self._result(route, result)
+
+    def _check_standing(self, request: Request) -> None:
+        """Refuse to tell a client anything more whose token was revoked while it waited."""
+        if not self._surface.guard.is_current(request.client):
+            raise Unauthenticated("the token was revoked")
 
     def _params(self, request: Request) -> dict[str, Any]:
         """Return the fields of the operation: from the path, the table, and the body or query."""
@@ -312,8 +318,9 @@ class Application:
         try:
             with contextlib.suppress(CommandTimeout, Draining):
                 await request.wait(over, ANYBODY)
+            self._check_standing(request)
             found = self._surface.backend.outcomes.get(answer.operation)
-        except NotFound:  # an answer given again, whose operation is forgotten by now
+        except (NotFound, Unauthenticated):  # an answer given again, whose operation is forgotten; or a token revoked meanwhile
             return answer
         status = 200 if answer.status == 202 and found.state != "pending" else answer.status
         headers = {**answer.headers, "preference-applied": f"wait={seconds}"}
