@@ -13,6 +13,7 @@ AutoAnswer: TypeAlias = Literal["off", "header", "all"]
 Decision: TypeAlias = Literal["answer", "reject", "redirect", "ring", "dnd", "default"]
 Reliable: TypeAlias = Literal["off", "supported", "required"]
 WatchedBy: TypeAlias = Literal["nobody", "server", "anyone"]
+Transfers: TypeAlias = Literal["ask", "accept", "refuse"]
 AutoAnswerCalls: TypeAlias = Literal["idle", "hold", "all"]
 AccountSrtp: TypeAlias = Literal["default", "off", "optional", "required"]
 NatPolicy: TypeAlias = Literal["off", "address", "stun", "turn", "ice"]
@@ -40,6 +41,7 @@ class PhoneSettings:
     `session_expires` ends a call that has shown no sign of life for so long (RFC 4028; 0: never), `session_least` is the
     shortest such time others may ask for. `reliable` says when provisional answers are acknowledged (PRACK): where the other
     side wants it, or always.
+    `transfers` says what becomes of a far end's wish to transfer us: a program is asked, or it is accepted or refused at once.
     `watched_by` says who may subscribe to our calls and presence: those who come by way of the account's server, or anyone.
     With `extended_reports` far ends that can are asked how they hear us, and told how we hear them (RTCP XR, RFC 3611).
     With `comfort_noise` pauses are not sent as sound but described, where the far end wants that too (RFC 3389).
@@ -77,6 +79,7 @@ class PhoneSettings:
     session_expires: int = 1800
     session_least: int = 90
     reliable: Reliable = "supported"
+    transfers: Transfers = "ask"
     watched_by: WatchedBy = "nobody"
     extended_reports: bool = True
     comfort_noise: bool = False

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Final
 
-from offhook.errors import AmbiguousCall, InvalidArgument, InvalidState, NotFound, ParseError
+from offhook.errors import AmbiguousCall, CommandError, InvalidArgument, InvalidState, NotFound, ParseError
 from offhook.phone.call import CONNECTED, Call
 from offhook.phone.closing import Closing
 from offhook.phone.commands import Accepted, AcceptTransfer, Dial, RejectTransfer, Transfer, TransferAttended
@@ -106,7 +107,7 @@ class Transfers:
     # --- theirs
 
     def requested(self, event: ReferRequested, call: Call) -> None:
-        """The far end asks us to call another: the application decides."""
+        """The far end asks us to call another: a program decides, or the setting `transfers` does."""
         if call.refer:
             self.desk.attempt(RefuseRefer(call.id, event.refer, 491))
             return
@@ -115,7 +116,8 @@ class Transfers:
         except ParseError:
             self.desk.attempt(RefuseRefer(call.id, event.refer, 400))
             return
-        if (target.param("method") or "INVITE").upper() != "INVITE":
+        refused = self.desk.settings.transfers == "refuse"
+        if refused or (target.param("method") or "INVITE").upper() != "INVITE":
             # RFC 3515 2.1 lets a REFER ask for any request. Calling is the one that a phone does for others.
             self.desk.attempt(RefuseRefer(call.id, event.refer, 603))
             return
@@ -130,6 +132,9 @@ class Transfers:
                 call=call.view(), target=call.refer_target, referred_by=event.referred_by, attended=replaces is not None
             )
         )
+        if self.desk.settings.transfers == "accept":
+            with contextlib.suppress(CommandError):  # the far end has been told why not
+                self.accept(AcceptTransfer(call=call.id))
 
     def _asked(self, name: str) -> Call:
         call = self.desk.find_connected(name)
@@ -155,7 +160,12 @@ class Transfers:
         refer = call.refer
         self.desk.signal(AcceptRefer(call.id, refer))
         dial = Dial(to=call.refer_target, account=self._account_of(call))
-        placed = self.outgoing.dial(dial, parent=call.id, extra=call.refer_headers)
+        try:
+            placed = self.outgoing.dial(dial, parent=call.id, extra=call.refer_headers)
+        except CommandError:
+            call.refer = ""
+            self.desk.attempt(NotifyRefer(call.id, refer, 503, "Service Unavailable"))
+            raise
         self._placed_for[placed.call] = (call.id, refer)
         return placed
 
