@@ -100,8 +100,14 @@ def _events(as_json: bool) -> str:
     return "\n".join(f"{name:<24} {text}" for name, text in found.items())
 
 
+def _config(as_json: bool) -> str:
+    from offhook.storage.config_reference import text
+
+    return text(as_json)
+
+
 def _codes(as_json: bool) -> str:
     return json.dumps(EXIT_CODES) if as_json else exit_codes()
 
 
-_TOPICS: dict[str, Callable[[bool], str]] = {"ops": _operations, "types": _events, "codes": _codes}
+_TOPICS: dict[str, Callable[[bool], str]] = {"ops": _operations, "types": _events, "config": _config, "codes": _codes}
