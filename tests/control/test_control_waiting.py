@@ -242,6 +242,13 @@ async def test_the_time_is_up(operations: Operations) -> None:
     assert nothing_is_left(operations)
 
 
+async def test_the_last_call_that_is_over_is_not_the_one_waited_for(operations: Operations, backend: FakeBackend) -> None:
+    backend.calls = (call(CallState.ENDED),)
+    with pytest.raises(NotFound, match="there is no call"):
+        await begin(operations, {"state": "ended", "call": "last"})
+    assert nothing_is_left(operations)
+
+
 @pytest.mark.parametrize("condition", [
     {"state": "active", "call": "c_7"}, {"event": "dtmf.received", "call": "c_7"}, {"event": "call.held", "call": "c_7"},
 ])  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from virtual_media import Pair, Weather
@@ -159,6 +160,8 @@ def test_a_far_end_that_cannot_judge_is_judged() -> None:
     assert last.remote_mos is not None
     assert last.remote_mos < 2.0
     assert (last.remote_loss, last.remote_jitter_ms) == (0.5, 20.0)
+    unset = reported(pair, replace(half, jitter=0x98765432))
+    assert (unset.remote_loss, unset.remote_jitter_ms) == (0.5, None)
     mild = reported(pair, half, xr.VoipMetrics(ours, lost=0.01, buffer_ms=int(REMOTE_BUFFER_MS)))
     assert mild.remote_mos is not None
     assert mild.remote_mos > 4.0

@@ -78,6 +78,8 @@ def test_an_ended_call_is_remembered() -> None:
     call, _ = talk(alice, bob)
     alice.execute(c.Hangup())
     view = alice.execute(c.GetCall(call=call)).value
+    assert alice.execute(c.GetCall(call="last")).value == view, "the latest, when no call runs"
+    assert isinstance(alice.refuses(c.Hold(call="last")), NotFound)
     assert view.state is CallState.ENDED
     assert isinstance(alice.refuses(c.Hangup(call=call)), NotFound)
 

@@ -1076,7 +1076,7 @@ export interface FieldProblem {
 /** Answer the AudioView: volumes, mute, devices, what is done to the microphone. */
 export type GetAudioParams = { [name: string]: never };
 
-/** Answer a CallView (an ended call for some minutes too). */
+/** Answer a CallView (an ended call for some minutes too; when no call runs, `last` is the one that ended last). */
 export interface GetCallParams {
   /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
   call?: string;

@@ -151,6 +151,8 @@ def _call(condition: Condition, ask: Ask) -> str:
         return ""
     word = condition.call
     found: CallView = ask(GetCall(call="" if word == "current" else word)).value
+    if word == "last" and found.state is CallState.ENDED:  # what is waited for concerns a call to come
+        raise NotFound("there is no call")
     return found.id
 
 

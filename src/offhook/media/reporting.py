@@ -224,7 +224,7 @@ class Reporter:
             jitter_ms=round(buffer.jitter_ms, 3),
             buffer_ms=round(held, 1),
             remote_loss=None if remote is None else remote.fraction,
-            remote_jitter_ms=None if remote is None else remote.jitter * 1000.0 / self._sender.codec.clock_rate,
+            remote_jitter_ms=None if remote is None else rtcp.jitter_ms(remote, self._sender.codec.clock_rate),
             rtt_ms=self._rtt,
             mos=mos,
             rating=rating,

@@ -81,6 +81,12 @@ def round_trip_ms(block: Block, now_ntp: int) -> float | None:
     return units / 65.536 if units < 3600 << 16 else None
 
 
+def jitter_ms(block: Block, clock_rate: int) -> float | None:
+    """Return the jitter that a far end tells, or None where it never set it: a minute is nonsense."""
+    found = block.jitter * 1000.0 / clock_rate
+    return found if found < 60_000 else None
+
+
 def print_report(report: Report) -> bytes:
     """Return an SR or RR packet."""
     body = b"".join(map(_print_block, report.blocks[:31]))

@@ -74,8 +74,10 @@ class Calls:
 
     def get_call(self, command: GetCall) -> Accepted:
         """Answer how a call is, or was."""
-        if command.call in self.desk.ended:
-            return Accepted(call=command.call, value=self.desk.ended[command.call])
+        ended = self.desk.ended
+        over = next(reversed(ended), "") if command.call == "last" and not self.desk.calls else command.call
+        if over in ended:
+            return Accepted(call=over, value=ended[over])
         call = self.desk.find(command.call)
         return Accepted(call=call.id, value=call.view())
 

@@ -201,7 +201,7 @@ class SendMessage(Command, frozen=True, kw_only=True):
 
 
 class GetCall(Command, frozen=True, kw_only=True):
-    """Answer a CallView (an ended call for some minutes too)."""
+    """Answer a CallView (an ended call for some minutes too; when no call runs, `last` is the one that ended last)."""
 
     call: str = ""
     scope: ClassVar[Scope] = "read"
