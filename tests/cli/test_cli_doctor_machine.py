@@ -67,6 +67,15 @@ def test_a_missing_file_is_fine_unless_it_was_named(case: Case) -> None:
     assert "other.toml" in found.text
 
 
+def test_the_running_phones_own_file_is_looked_at(case: Case) -> None:
+    other = case.where.config / "other.toml"
+    other.write_text('[account.a]\ndomain = "d"\nusername = "u"\n')
+    case.phone = PhoneFacts({"config": str(other)})
+    assert only(look_at_configuration(case)).text == f"{other}, 1 account"
+    case.config_given = str(case.where.config_file)
+    assert "the defaults" not in only(look_at_configuration(case)).text, "the one that was named goes first"
+
+
 def test_passwords_that_others_can_read_are_a_warning(case: Case) -> None:
     case.config_file.write_text('[account.a]\ndomain = "d"\nusername = "u"\npassword = "p"\n')
     share(case.config_file)

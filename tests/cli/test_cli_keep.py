@@ -49,6 +49,17 @@ def test_an_account_is_added_changed_and_removed_in_the_file(
     assert file.read_text().startswith("# mine\n")
 
 
+def test_a_phone_that_was_started_with_another_file_keeps_it_there(file: Path, tmp_path: Path) -> None:
+    before, other = file.read_text(), tmp_path / "other.toml"
+    backend = FakeBackend()
+    backend.facts["config"] = str(other)
+    with served(backend, tmp_path / "s") as socket:
+        words = ("--domain", "pbx.example.org", "--username", "7", "--keep")
+        assert main(["accounts", "add", "new", *words, "--socket", socket]) == 0
+    assert [account.id for account in load(other).accounts] == ["new"]
+    assert file.read_text() == before
+
+
 def test_without_keep_the_file_stays_as_it_is(file: Path, tmp_path: Path) -> None:
     before = file.read_text()
     assert run(tmp_path, "accounts", "remove", "old") == 0

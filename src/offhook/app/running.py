@@ -344,6 +344,7 @@ class RunningPhone:
             "version": __version__, "instance": self._config.phone.name, "pid": os.getpid(), "since": wall(self._since),
             "sip_host": host, "sip_port": port, "sip_tcp_port": self.transports.tcp_port,
             "sound": media.sound, "rtp_ports": media.rtp_ports, "codecs": media.codecs,
+            "config": str(self.file.absolute()) if self.file is not None else "",
             "max_calls": self._config.phone.max_calls, "recordings": self._config.phone.recording_dir,
             "load": self.load(),
         }  # fmt: skip

@@ -53,4 +53,5 @@ def forget_account(use: Invocation, account: str) -> None:
 
 
 def _file(use: Invocation) -> Path:
-    return Path(use.text("config")) if use.text("config") else paths().config_file
+    """Return the file that was named, else the one the running phone was started with."""
+    return Path(use.text("config") or use.client.request("about").get("config") or paths().config_file)

@@ -150,7 +150,7 @@ SPECIAL: dict[str, dict[str, str]] = {
         "dial-plan": "which numbers may be dialled, and what becomes of them; without it all",
         "no-register": "place calls only",
         "keep": "change the configuration file, too",
-        "config": f"with --keep: {_CONFIG}",
+        "config": "with --keep: the configuration file; without it the one the phone was started with",
         "ask-password": "ask for the password, or read it from a pipe",
     },
     "token": {

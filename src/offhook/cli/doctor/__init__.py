@@ -60,8 +60,8 @@ def examine(use: Invocation) -> int:
 def _findings(case: Case, to: str, report: _Report) -> Iterator[Finding]:
     # What the others build on comes first, one after the other; the rest waits for networks and devices side by side.
     first = (
-        Check("configuration", lambda: configuration.look_at_configuration(case)),
         Check("phone", lambda: running.look_at_phone(case), limit=30.0),
+        Check("configuration", lambda: configuration.look_at_configuration(case)),
         Check("passwords", lambda: configuration.look_at_passwords(case)),
     )
     for check in first:

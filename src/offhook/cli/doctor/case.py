@@ -48,8 +48,8 @@ class Case:
 
     @property
     def config_file(self) -> Path:
-        """The configuration that is looked at."""
-        return Path(self.config_given) if self.config_given else self.where.config_file
+        """The configuration that is looked at: the one named, the running phone's, or the usual one."""
+        return Path(self.config_given or str(self.fact("config", "")) or self.where.config_file)
 
     def fact(self, name: str, otherwise: Any) -> Any:
         """Return what the running phone says, else (not running, or older) what the configuration says."""

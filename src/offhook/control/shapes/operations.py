@@ -36,7 +36,7 @@ class SnapshotNow:
 
 @dataclass(frozen=True, slots=True)
 class AboutView:
-    """What this phone is: version, name, process, since when, its SIP address, and how it carries sound."""
+    """What this phone is: version, name, process, since when, its SIP address, how it carries sound, and its `config` file."""
 
     version: str
     instance: str
@@ -48,6 +48,7 @@ class AboutView:
     sound: str
     rtp_ports: tuple[int, int]
     codecs: tuple[str, ...]
+    config: str
     max_calls: int
     recordings: str
     load: LoadView
