@@ -175,6 +175,54 @@ def test_wrong_notifies_and_refers() -> None:
     assert alice.of(events.ReferProgress) == [events.ReferProgress("c", 500, "No outcome given", True)]
 
 
+def asked() -> tuple[Wire, Node, Peer, Request]:
+    """A call that a peer has answered, and the REFER to it, which has no answer yet."""
+    wire = Wire()
+    alice, peer = add_endpoint(wire, "alice", "10.0.0.1"), Peer(wire, "peer", "10.0.0.9")
+    alice.execute(events.Invite("c", "alice", Uri.sip("peer", "10.0.0.9"), OFFER))
+    wire.run(0.1)
+    peer.answer(peer.requests("INVITE")[0], 200, tag="t", body=ANSWER)
+    wire.run(0.2)
+    alice.execute(events.Refer("c", CAROL))
+    wire.run(0.3)
+    return wire, alice, peer, peer.requests("REFER")[0]
+
+
+def test_a_notify_that_overtakes_the_answer_is_the_first_one() -> None:
+    wire, alice, peer, refer = asked()
+    ringing = "Event: refer\r\nSubscription-State: active;expires=180\r\n"
+    assert in_dialog(wire, peer, alice, "NOTIFY", ringing, b"SIP/2.0 180 Ringing\r\n", 5) == 200
+    peer.answer(refer, 202)
+    wire.run(wire.now + 60)
+    done = "Event: refer\r\nSubscription-State: terminated;reason=noresource\r\n"
+    assert in_dialog(wire, peer, alice, "NOTIFY", done, b"SIP/2.0 200 OK\r\n", 6) == 200
+    assert [(event.status, event.final) for event in alice.of(events.ReferProgress)] == [(180, False), (200, True)]
+
+
+@pytest.mark.parametrize(("expires", "after"), [("", 212), (";expires=60", 212), (";expires=600", 632), (";expires=x", 212)])
+def test_a_far_end_that_never_tells_the_outcome(expires: str, after: int) -> None:
+    wire, alice, peer, refer = asked()
+    peer.answer(refer, 202)
+    extra = f"Event: refer\r\nSubscription-State: active{expires}\r\n"
+    assert in_dialog(wire, peer, alice, "NOTIFY", extra, b"SIP/2.0 100 Trying\r\n", 5) == 200
+    wire.run(wire.now + after - 1)
+    assert [event.final for event in alice.of(events.ReferProgress)] == [False]
+    wire.run(wire.now + 1)
+    assert alice.of(events.ReferProgress)[1:] == [events.ReferProgress("c", 408, "No NOTIFY", True)]
+    alice.execute(events.Refer("c", CAROL))
+
+
+@pytest.mark.parametrize("accepted", [False, True])
+def test_a_far_end_that_hangs_up_without_a_word_about_the_refer(accepted: bool) -> None:
+    wire, alice, peer, refer = asked()
+    if accepted:
+        peer.answer(refer, 202)
+    assert in_dialog(wire, peer, alice, "BYE", "", b"", 5) == 200
+    told = alice.of(events.ReferProgress, events.SessionEnded)
+    assert told[:-1] == ([] if accepted else [events.ReferProgress("c", 0, "the far end hung up", True)])
+    assert isinstance(told[-1], events.SessionEnded)
+
+
 @pytest.mark.parametrize(("body", "expected"), [
     (b"SIP/2.0 180 Ringing\r\n", (180, "Ringing")), (b"SIP/2.0 200\r\nTo: x\r\n\r\n", (200, "")),
     (b"\r\nSIP/2.0 603 \xff", (603, "\ufffd")),

@@ -444,6 +444,7 @@ class Session:
             if self.acceptance is not None:
                 self.acceptance.stop()
                 self.acceptance = None
+            self.transfers.left()
             self.drop_pending(now)
             self.close("remote", 0, "", header_list(request))
             self.release()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from offhook.errors import InvalidArgument, InvalidState, NotFound, ParseError
 from offhook.sip import events
 from offhook.sip.events import Body, HeaderList, RequestId
+from offhook.sip.headers import parse_number
 from offhook.sip.message import REASON_PHRASES, Request, Response
 from offhook.sip.outgoing import Outgoing
 from offhook.sip.part import Part
@@ -24,6 +25,9 @@ NOTIFY_EXPIRES: Final = 180
 SUBSCRIPTION_GONE: Final = frozenset({404, 405, 408, 410, 480, 481, 489, 501})
 """RFC 5057 5.1: these answers to a NOTIFY end the subscription (not the session); the others concern that NOTIFY only."""
 
+LONGEST: Final = 3600
+"""Seconds: an `expires` above this is taken as this."""
+
 _FRAGMENT: Final = re.compile(rb"SIP/2\.0[ \t]+([1-6][0-9][0-9])[ \t]*([^\r\n]*)")
 
 
@@ -35,14 +39,29 @@ def parse_sipfrag(body: bytes) -> tuple[int, str]:
     return int(match[1]), match[2].decode("utf-8", "replace").strip()
 
 
+def listens_for(state: str) -> float:
+    """Return for how many seconds after a NOTIFY with this Subscription-State the next one is waited for.
+
+    As long as it says (RFC 3515 2.4.4) and a transaction's life more, for the last word; but no less than a call may ring.
+    """
+    params = (each.partition("=") for each in state.split(";")[1:])
+    text = next((value for name, _, value in params if name.strip().lower() == "expires"), "")
+    try:
+        said = parse_number(text, "expires", 2**32 - 1)
+    except ParseError:
+        said = 0
+    return min(max(said, NOTIFY_EXPIRES), LONGEST) + TIMEOUT
+
+
 class Transfers(Part):
     """The transfers of one session: at most one of ours at a time, any number asked of us."""
 
-    __slots__ = ("_accepted", "_asked", "_count", "_timer", "_unsent", "_waiting")
+    __slots__ = ("_accepted", "_asked", "_count", "_taken", "_timer", "_unsent", "_waiting")
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._waiting = False  # our REFER is under way and its last word not heard
+        self._taken = False  # the far end has said that it does what ours asks
         self._unsent: HeaderList = ()  # the REFER that waits for the ACK
         self._timer: Timer | None = None
         self._asked: dict[RequestId, ServerTransaction] = {}
@@ -55,7 +74,7 @@ class Transfers(Part):
         """Send REFER, after the ACK if that is not in yet; InvalidState while another one has no outcome."""
         if self._waiting:
             raise InvalidState("a transfer is already under way")
-        self._waiting = True
+        self._waiting, self._taken = True, False
         items = [("Refer-To", f"<{target}>")]
         if self.session.dialog is not None:
             items.append(("Referred-By", f"<{self.session.dialog.local.uri}>"))
@@ -74,10 +93,11 @@ class Transfers(Part):
         if status < 200 or not self._waiting:
             return
         if status < 300:
+            told, self._taken = self._taken, True
             if response is not None and (response.headers.get("Refer-Sub") or "").strip().lower() == "false":
                 # RFC 4488: no subscription, so this is the last word
                 self._progress(status, reason, True)
-            elif self._timer is None:
+            elif not told:  # a NOTIFY may have overtaken this answer
                 # RFC 6665 4.1.2.4 timer N: the first NOTIFY must come within 64*T1
                 self._timer = self.session.stack.timers.start(now + TIMEOUT, self._no_notify)
             return
@@ -86,6 +106,11 @@ class Transfers(Part):
 
     def _no_notify(self, _now: float) -> None:
         self._progress(408, "No NOTIFY", True)
+
+    def left(self) -> None:
+        """The far end hangs up. If it has not said that it does what our REFER asks, it does not."""
+        if not self._taken:
+            self._progress(0, "the far end hung up", True)
 
     def _progress(self, status: int, reason: str, final: bool) -> None:
         if not self._waiting:
@@ -115,8 +140,13 @@ class Transfers(Part):
                 return
             status, reason = 500, "No outcome given"
         self.session.respond(server, 200, now)
+        self._taken = True
         self._stop_timer()
-        self._progress(status, reason, status >= 200 or state == "terminated")
+        final = status >= 200 or state == "terminated"
+        if not final:
+            wait = listens_for(request.headers.get("Subscription-State") or "")
+            self._timer = self.session.stack.timers.start(now + wait, self._no_notify)
+        self._progress(status, reason, final)
 
     # --- theirs ---
 
