@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from offhook.errors import Draining, InvalidArgument, InvalidState, NotFound
 from offhook.phone import commands as c
 from offhook.phone import events as e
@@ -66,18 +64,15 @@ def test_by_setting_nobody_may_transfer_us() -> None:
     over(alice, bob)
 
 
-@pytest.mark.parametrize("by_itself", [True, False])
-def test_a_transfer_that_cannot_be_placed_is_told_to_who_wanted_it(by_itself: bool) -> None:
-    alice, bob = two_phones(Wire(), other=PhoneSettings(transfers="accept" if by_itself else "ask"))
+def test_a_transfer_that_by_setting_is_taken_and_cannot_be_placed_is_refused_at_once() -> None:
+    alice, bob = two_phones(Wire(), other=PhoneSettings(transfers="accept"))
     talk(alice, bob)
     bob.execute(c.Drain())
     operation = alice.execute(c.Transfer(to=CAROL)).operation
     settle(alice.wire, 1)
-    if not by_itself:
-        assert isinstance(bob.refuses(c.AcceptTransfer()), Draining)
-    settle(alice.wire, 5)
     failed = alice.outcome(operation)
-    assert (type(failed), alice.states, bob.states) == (e.OperationFailed, [CallState.ACTIVE], [CallState.ACTIVE])
+    assert isinstance(failed, e.OperationFailed)
+    assert (failed.sip_status, alice.states, bob.states) == (603, [CallState.ACTIVE], [CallState.ACTIVE])
     alice.execute(c.Transfer(to=CAROL))
     settle(alice.wire, 1)
     assert len(bob.of(e.TransferRequested)) == 2, "another wish is heard"
@@ -98,3 +93,51 @@ def test_a_target_that_does_not_exist() -> None:
     assert alice.states == bob.states == [CallState.ACTIVE], "resumed, because the transfer failed"
     bob.execute(c.Hangup())
     over(alice, bob)
+
+
+def asked_by_alice() -> tuple[VirtualPhone, VirtualPhone, str]:
+    """Alice talks to bob and asks him to call carol, who is not there; the operation is alice's."""
+    alice, bob = two_phones(Wire())
+    talk(alice, bob)
+    operation = alice.execute(c.Transfer(to=CAROL)).operation
+    settle(alice.wire, 1)
+    return alice, bob, operation
+
+
+def test_a_transfer_that_cannot_be_carried_out_waits_for_another_decision() -> None:
+    alice, bob, operation = asked_by_alice()
+    bob.execute(c.Drain())
+    assert isinstance(bob.refuses(c.AcceptTransfer()), Draining)
+    settle(alice.wire, 1)
+    assert alice.outcome(operation) is None
+    assert bob.states == [CallState.ACTIVE]
+    bob.execute(c.RejectTransfer())
+    settle(alice.wire, 1)
+    assert [event.sip_status for event in alice.of(e.TransferFailed)] == [603]
+    bob.execute(c.Hangup())
+    over(alice, bob)
+
+
+def test_a_failed_transfer_leaves_the_hold_of_a_person_alone() -> None:
+    alice, bob, operation = asked_by_alice()
+    bob.execute(c.Hold())
+    settle(alice.wire, 1)
+    bob.execute(c.AcceptTransfer())
+    settle(alice.wire, 60)
+    assert isinstance(alice.outcome(operation), e.OperationFailed)
+    assert bob.states == [CallState.HELD_LOCAL]
+    bob.execute(c.Hangup())
+    over(alice, bob)
+
+
+def test_a_failed_transfer_does_not_disturb_another_call() -> None:
+    alice, bob, operation = asked_by_alice()
+    dora = VirtualPhone(alice.wire, "dora", "10.0.0.4")
+    bob.execute(c.AcceptTransfer())
+    settle(alice.wire, 1)
+    talk(dora, bob)
+    settle(alice.wire, 60)
+    assert isinstance(alice.outcome(operation), e.OperationFailed)
+    assert bob.states == [CallState.HELD_LOCAL, CallState.ACTIVE]
+    bob.execute(c.HangupAll())
+    over(alice, bob, dora)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Final
 
 from offhook.errors import AmbiguousCall, CommandError, InvalidArgument, InvalidState, NotFound, ParseError
@@ -28,8 +27,8 @@ class Transfers:
         self.desk = desk
         self.outgoing = outgoing
         self.closing = closing
-        # The call placed for a transfer -> the call that asked and its REFER.
-        self._placed_for: dict[str, tuple[str, str]] = {}
+        # The call placed for a transfer -> the call that asked, its REFER, and whether it is on hold for that alone.
+        self._placed_for: dict[str, tuple[str, str, bool]] = {}
 
     # --- ours
 
@@ -133,14 +132,15 @@ class Transfers:
             )
         )
         if self.desk.settings.transfers == "accept":
-            with contextlib.suppress(CommandError):  # the far end has been told why not
+            try:
                 self.accept(AcceptTransfer(call=call.id))
+            except CommandError:  # nobody will decide otherwise
+                self.refuse(RejectTransfer(call=call.id))
 
     def _asked(self, name: str) -> Call:
         call = self.desk.find_connected(name)
         if not call.refer or "refer" not in call.timers:
             raise InvalidState(f"nobody asked for a transfer in call {call.id}")
-        self.desk.stop(call, "refer")
         return call
 
     def _undecided(self, call: Call) -> None:
@@ -150,23 +150,20 @@ class Transfers:
     def refuse(self, command: RejectTransfer) -> Accepted:
         """Do not call the other."""
         call = self._asked(command.call)
+        self.desk.stop(call, "refer")
         refer, call.refer = call.refer, ""
         self.desk.signal(RefuseRefer(call.id, refer, 603))
         return Accepted(call=call.id)
 
     def accept(self, command: AcceptTransfer) -> Accepted:
-        """Call the other, and tell the far end how that goes."""
+        """Call the other, and tell the far end how that goes. Where we cannot call, it waits for another decision."""
         call = self._asked(command.call)
-        refer = call.refer
-        self.desk.signal(AcceptRefer(call.id, refer))
-        dial = Dial(to=call.refer_target, account=self._account_of(call))
-        try:
-            placed = self.outgoing.dial(dial, parent=call.id, extra=call.refer_headers)
-        except CommandError:
-            call.refer = ""
-            self.desk.attempt(NotifyRefer(call.id, refer, 503, "Service Unavailable"))
-            raise
-        self._placed_for[placed.call] = (call.id, refer)
+        dial = Dial(to=call.refer_target, account=self._account_of(call), hold_others=False)
+        placed = self.outgoing.dial(dial, parent=call.id, extra=call.refer_headers)
+        self.desk.stop(call, "refer")
+        self._placed_for[placed.call] = (call.id, call.refer, not call.want_hold)
+        self.desk.signal(AcceptRefer(call.id, call.refer))
+        self.outgoing.offers.hold_others(but=None)
         return placed
 
     def _account_of(self, call: Call) -> str:
@@ -189,7 +186,11 @@ class Transfers:
         if asked is not None and end is not None and call.answered is None:
             self.tell(call, end.sip_status if end.sip_status >= 300 else 503, end.reason)
             transferor = self.desk.calls.get(asked[0])
-            if transferor is not None and transferor.want_hold:
+            if transferor is not None and transferor.want_hold and asked[2] and not self._talks_besides(transferor):
                 # Dialling put it on hold; RFC 3515 leaves the dialog as it was when the transfer fails.
                 self.outgoing.offers.want(transferor, False)
         self._placed_for.pop(call.id, None)
+
+    def _talks_besides(self, call: Call) -> bool:
+        """Whether another call has been taken up meanwhile."""
+        return any(each is not call for each in self.desk.active())
