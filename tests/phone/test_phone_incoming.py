@@ -85,6 +85,35 @@ def test_auto_answer_beside_another_call(beside: str, states: list[CallState]) -
     assert waits == (CallState.INCOMING in states), "a person may answer what is not answered by itself"
 
 
+def test_two_calls_at_one_moment_and_only_one_may_be_answered() -> None:
+    wire = Wire()
+    alice, carol = VirtualPhone(wire, "alice", "10.0.0.1"), VirtualPhone(wire, "carol", "10.0.0.3")
+    bob = VirtualPhone(wire, "bob", "10.0.0.2", PhoneSettings(auto_answer="all", auto_answer_calls="idle"))
+    alice.dial(bob)
+    carol.dial(bob)
+    settle(wire, 1)
+    assert bob.states == [ACTIVE, CallState.INCOMING]
+    assert [event.rings for event in bob.of(e.CallIncoming)] == [False, False]
+    assert [event.rings for event in bob.of(e.CallDecided)] == [True], "said to be answered at once, and rings after all"
+    assert carol.states == [CallState.RINGING]
+    assert [sound.tone for sound in bob.did(media.PlayLocalTone)] == ["waiting"]
+
+
+def test_what_is_switched_off_while_it_rings_does_not_happen() -> None:
+    settings = PhoneSettings(forwarding="sip:x@10.0.0.9", forwarding_delay=20.0)
+    for later, off in ((PhoneSettings(auto_answer="all", auto_answer_delay=20.0), c.SetAutoAnswer(mode="off")),
+                       (settings, c.SetForwarding(to=""))):
+        alice, bob = two_phones(Wire(), other=later)
+        alice.dial(bob)
+        settle(alice.wire, 5)
+        bob.execute(off)
+        settle(alice.wire, 30)
+        assert bob.states == [CallState.INCOMING]
+        assert not bob.of(e.SystemError)
+        assert not bob.of(e.CallDecided), "it has been ringing all the time"
+        assert [sound.tone for sound in bob.did(media.PlayLocalTone)] == ["ring"]
+
+
 def test_a_call_that_is_decided_upon_does_not_ring() -> None:
     alice, bob = two_phones(Wire(), other=PhoneSettings(decide=True))
     alice.dial(bob)
@@ -193,6 +222,22 @@ def test_an_answer_waits_for_a_port() -> None:
     assert bob.states == [CallState.INCOMING]
     bob.receive(bob.media.fresh_ports(1))
     assert bob.states == [ACTIVE]
+    assert isinstance(bob.outcome(operation), e.OperationSucceeded)
+
+
+def test_who_answers_before_there_is_a_port_answers_beside_another_call_too() -> None:
+    wire = Wire()
+    alice, carol = VirtualPhone(wire, "alice", "10.0.0.1"), VirtualPhone(wire, "carol", "10.0.0.3")
+    bob = VirtualPhone(wire, "bob", "10.0.0.2", PhoneSettings(auto_answer_calls="idle"), ports=1)
+    talk(alice, bob)
+    carol.dial(bob)
+    wire.run_until(rings(bob))
+    settle(wire, 1)
+    operation = bob.execute(c.Answer()).operation
+    assert bob.outcome(operation) is None
+    bob.receive(bob.media.fresh_ports(1))
+    settle(wire, 1)
+    assert bob.states == [CallState.HELD_LOCAL, ACTIVE]
     assert isinstance(bob.outcome(operation), e.OperationSucceeded)
 
 

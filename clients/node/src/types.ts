@@ -418,6 +418,7 @@ export interface CallCreated {
 /**
  * What becomes of an incoming call that waited for a decision; "default" if none came in time.
  *
+ * "ring", too, where a call that was to be answered by itself at once rings after all, because another one was first.
  * `rings` says whether it rings now, for somebody to answer.
  */
 export interface CallDecided {

@@ -146,6 +146,7 @@ class Call:
     cipher: str = ""
     gathering: bool = False
     hold_others: bool = False
+    silent: bool = False  # to be answered at once: nobody was told that it rings
     candidates: tuple[Candidate, ...] | None = None
     ice_ufrag: str = ""
     ice_pwd: str = ""

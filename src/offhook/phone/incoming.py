@@ -174,6 +174,7 @@ class Incoming:
     def _ring(self, call: Call, *, silently: bool = False) -> None:
         if not silently or not self.desk.has_port(call):  # who answers at once need not tell the caller that it rings
             self.desk.attempt(Progress(call.id, 180))
+        call.silent = silently
         call.ringing = self.desk.wall
 
     def _refusal(self, event: SessionIncoming) -> tuple[int, str, HeaderList] | None:
@@ -235,8 +236,11 @@ class Incoming:
         return self._auto_delay(call) == 0.0 and not self._busy_for_auto()
 
     def _busy_for_auto(self) -> bool:
-        """Whether a call that is talking keeps others from being answered without a person."""
-        return self.desk.settings.auto_answer_calls == "idle" and self.desk.any_in(CONNECTED)
+        """Whether a call that is talking, or is just being answered, keeps others from being answered without a person."""
+        desk = self.desk
+        return desk.settings.auto_answer_calls == "idle" and (
+            desk.any_in(CONNECTED) or any(each.waiting for each in desk.incoming())
+        )
 
     def _limit(self, call: Call, headers: HeaderList) -> None:
         """Let it ring no longer than its caller wants, nor for ever: the caller may have died."""
@@ -349,6 +353,7 @@ class Incoming:
         if not call.port and not self.desk.has_port(call):
             # The media engine is still starting (or just restarted): the answer goes out as soon as it has a port.
             call.waiting.add("port")
+            call.hold_others = hold_others
             self._without_port[call.id] = call
             return True
         if self.offers.prepare(call):
@@ -376,7 +381,7 @@ class Incoming:
                 del self._without_port[call.id]
                 call.waiting.discard("port")
                 if not over:
-                    self._auto_answer(call)
+                    self._answer_by_itself(call, hold_others=call.hold_others)
 
     def gathered(self, call: Call) -> None:
         """Answer the call that waited for its addresses."""
@@ -387,10 +392,13 @@ class Incoming:
     def _auto_answer(self, call: Call) -> None:
         if call.state is not CallState.INCOMING:
             return
-        if self._busy_for_auto() and not call.replaces:
+        if self._busy_for_auto() or self._auto_delay(call) is None:  # switched off since it came in
+            if call.silent:
+                self._ring(call)
+                self.desk.emit(CallDecided(call=call.view(), action="ring", rings=True))
             self.desk.ring(call)  # a person may answer it all the same
         else:
-            self._answer_by_itself(call, hold_others=not call.replaces and self.desk.settings.auto_answer_calls == "hold")
+            self._answer_by_itself(call, hold_others=self.desk.settings.auto_answer_calls == "hold")
 
     def _answer_by_itself(self, call: Call, *, hold_others: bool) -> None:
         try:
@@ -442,7 +450,7 @@ class Incoming:
         return target_uri(to, account.settings if account else None)
 
     def _forward(self, call: Call) -> None:
-        if call.state is not CallState.INCOMING:
+        if call.state is not CallState.INCOMING or not self.desk.settings.forwarding:  # switched off since it came in
             return
         reason = "no-answer" if self.desk.settings.forwarding_delay else "unconditional"
         try:

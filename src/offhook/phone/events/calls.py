@@ -99,6 +99,7 @@ class CallEnded(CallEvent, frozen=True, kw_only=True):
 class CallDecided(CallEvent, frozen=True, kw_only=True):
     """What becomes of an incoming call that waited for a decision; "default" if none came in time.
 
+    "ring", too, where a call that was to be answered by itself at once rings after all, because another one was first.
     `rings` says whether it rings now, for somebody to answer.
     """
 
