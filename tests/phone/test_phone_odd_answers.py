@@ -114,3 +114,26 @@ def test_a_call_whose_offer_is_not_answered_in_the_ack_ends() -> None:
     assert end is not None
     assert end.reason == "no media: the far end has not answered our offer"
     assert peer.requests("BYE")
+
+
+def test_a_hold_that_is_never_answered_does_not_bind_the_call_for_ever() -> None:
+    talk = Talk()
+    operation = talk.phone.execute(c.Hold()).operation
+    talk.run()
+    asked = talk.latest("INVITE")
+    talk.peer.answer(asked, 100)
+    talk.run(39)
+    assert not talk.peer.requests("CANCEL")
+    talk.run(2)
+    talk.peer.answer(talk.latest("CANCEL"), 200)
+    talk.peer.answer(asked, 487)
+    talk.run()
+    assert isinstance(talk.phone.outcome(operation), e.OperationFailed)
+    assert talk.phone.types.count("call.hold_failed") == 1
+    assert talk.phone.only.state is CallState.ACTIVE
+    again = talk.phone.execute(c.Hold()).operation
+    talk.run()
+    talk.peer.answer(talk.latest("INVITE"), 200, body=sdp())
+    talk.run(100)
+    assert isinstance(talk.phone.outcome(again), e.OperationSucceeded)
+    assert {each.cseq.number for each in talk.peer.requests("CANCEL")} == {asked.cseq.number}

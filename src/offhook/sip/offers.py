@@ -26,6 +26,9 @@ GLARE_LIMIT: Final = 5
 GLARE_WAIT_OWNER: Final[Sequence[float]] = (2.1, 4.0)
 """Seconds: RFC 3261 14.1, for the side that chose the Call-ID."""
 GLARE_WAIT_OTHER: Final[Sequence[float]] = (0.0, 2.0)
+PATIENCE: Final = 40.0
+"""Seconds: a re-INVITE without a final answer is cancelled then. Nobody is asked about ours, so no answer will come; until it
+is settled the call can neither be held nor resumed. Longer than a transaction without any answer lives."""
 BUSY_WAIT_LONGEST: Final = 10
 """Seconds: the Retry-After of who has not answered yet (RFC 3261 14.2); a longer one is another matter."""
 
@@ -48,8 +51,8 @@ class Offers(Part):
     """The offers of one session: one open at a time."""
 
     __slots__ = (
-        "_agreed_in", "_by_update", "_glare", "_glare_count", "_refresh", "_server", "owner", "renewed", "sent",
-        "settled", "state",
+        "_agreed_in", "_by_update", "_glare", "_glare_count", "_patience", "_refresh", "_server", "owner", "renewed",
+        "sent", "settled", "state",
     )  # fmt: skip
 
     def __init__(self, session: Session) -> None:
@@ -64,6 +67,7 @@ class Offers(Part):
         self._server: ServerTransaction | None = None
         self._glare: Timer | None = None
         self._glare_count = 0
+        self._patience: Timer | None = None
         self._refresh = False  # ours is for the session timer alone
 
     @property
@@ -112,12 +116,15 @@ class Offers(Part):
             session.request("UPDATE", now, body=body, headers=headers, on_answer=answered, dialog=self._agreed_in, contact=True)
         else:
             headers = (*headers, *(timer.asked() if timer is not None else ()))
-            session.request("INVITE", now, body=body, headers=headers, on_answer=answered, contact=True)
+            out = session.request("INVITE", now, body=body, headers=headers, on_answer=answered, contact=True)
+            if out is not None:
+                self._patience = session.stack.timers.start(now + PATIENCE, lambda then: out.cancel((), then))
 
     def _answered(self, offer: Body, out: Outgoing, status: int, reason: str, response: Response | None, now: float) -> None:
         session = self.session
         if status < 200:
             return
+        self._stop_patience()
         if status < 300 and response is not None:
             self._accepted(out, response, now)
             session.offer_over(now)
@@ -313,6 +320,12 @@ class Offers(Part):
 
     def stop(self) -> None:
         """No more retries."""
+        self._stop_patience()
         if self._glare is not None:
             self._glare.stop()
             self._glare = None
+
+    def _stop_patience(self) -> None:
+        if self._patience is not None:
+            self._patience.stop()
+            self._patience = None
