@@ -110,7 +110,8 @@ def asked(expires: int = 600) -> tuple[Wire, Node, Peer, Request]:
 def notify(wire: Wire, alice: Node, peer: Peer, subscribe: Request, state: str, number: int, tag: str = "t",
            event: str = "presence", body: Body | None = None) -> int:
     lines = [
-        f"NOTIFY {subscribe.contacts[0].uri} SIP/2.0", f"Via: SIP/2.0/UDP 10.0.0.9:5060;branch=z9hG4bKn{tag}{number}",
+        f"NOTIFY {subscribe.contacts[0].uri} SIP/2.0",
+        f"Via: SIP/2.0/UDP 10.0.0.9:5060;branch=z9hG4bK{subscribe.call_id}{tag}{number}",
         "Max-Forwards: 70", f"From: {subscribe.to};tag={tag}", f"To: {subscribe.from_}", f"Call-ID: {subscribe.call_id}",
         f"CSeq: {number} NOTIFY", f"Event: {event}", "Contact: <sip:peer@10.0.0.9:5060>",
         *([f"Subscription-State: {state}"] if state else []), *([f"Content-Type: {body.content_type}"] if body else []),
@@ -243,3 +244,47 @@ def test_the_table_ends_in_ended() -> None:
     for state in State:
         if state is not State.ENDED:
             assert (state, Input.OVER) in TABLE
+
+
+def test_who_says_that_there_is_no_such_publication_to_a_new_one_is_not_stormed() -> None:
+    wire = Wire(1)
+    alice, peer = add_endpoint(wire, "alice", "10.0.0.1", domain="10.0.0.9"), Peer(wire, "peer", "10.0.0.9")
+
+    def refuse(request: Request) -> None:
+        peer.answer(request, 412)
+    peer.on_request = refuse
+    alice.execute(events.Publish("alice", "presence", BODY))
+    wire.run(wire.now + 59)
+    assert len(peer.requests("PUBLISH")) == 1
+    wire.run(wire.now + 2)
+    assert len(peer.requests("PUBLISH")) == 2
+
+
+@pytest.mark.parametrize("reason", ["deactivated", "timeout"])
+def test_who_ends_each_subscription_at_once_is_not_stormed(reason: str) -> None:
+    wire, alice, peer, _ = asked()
+    met: set[str] = set()
+
+    def end_all() -> None:
+        for subscribe in [each for each in peer.requests("SUBSCRIBE") if each.call_id not in met]:
+            met.add(subscribe.call_id)
+            peer.answer(subscribe, 200, tag="t", contact="<sip:peer@10.0.0.9:5060>", headers=(("Expires", "600"),))
+            assert notify(wire, alice, peer, subscribe, "active", 1, body=BODY) == 200
+            assert notify(wire, alice, peer, subscribe, f"terminated;reason={reason}", 2) == 200
+    for _ in range(600):
+        end_all()
+        wire.run(wire.now + 0.1)
+    assert 2 <= len(met) <= 4
+    assert [event.retry_in == 0.0 for event in alice.of(events.SubscriptionEnded)][:2] == [True, False]
+
+
+def test_a_subscription_that_has_lived_is_renewed_at_once_each_time() -> None:
+    wire, alice, peer, _ = asked()
+    for times in range(1, 4):
+        subscribe = peer.requests("SUBSCRIBE")[-1]
+        peer.answer(subscribe, 200, tag="t", contact="<sip:peer@10.0.0.9:5060>", headers=(("Expires", "600"),))
+        assert notify(wire, alice, peer, subscribe, "active", 1, body=BODY) == 200
+        wire.run(wire.now + 100)
+        assert notify(wire, alice, peer, subscribe, "terminated;reason=deactivated", 2) == 200
+        assert [event.retry_in for event in alice.of(events.SubscriptionEnded)] == [0.0] * times
+        wire.run(wire.now + 0.2)

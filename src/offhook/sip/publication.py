@@ -78,7 +78,7 @@ class Publication:
         self._out = None
         if status < 300 and response is not None:
             self._accepted(response, now)
-        elif status == 412:
+        elif status == 412 and self._etag:
             self._etag, self._sent = "", None  # RFC 3903 4.4: it is not known any more: publish as new
             self._send(now)
             return

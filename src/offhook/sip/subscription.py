@@ -120,8 +120,8 @@ def package_of(message: Request) -> str:
 class Subscription:
     """One subscription, kept up until it is ended or refused for good."""
 
-    __slots__ = ("_cseq", "_expires", "_failures", "_notified", "_out", "_timer", "_too_brief", "_until", "call_id", "command",
-                 "dialog", "identity", "owner", "stack", "state", "tag")
+    __slots__ = ("_cseq", "_expires", "_failures", "_notified", "_out", "_since", "_timer", "_too_brief", "_until", "call_id",
+                 "command", "dialog", "identity", "owner", "stack", "state", "tag")
 
     def __init__(self, owner: Subscriptions, command: events.Subscribe, identity: Identity) -> None:
         self.owner = owner
@@ -135,6 +135,7 @@ class Subscription:
         self._expires = command.expires
         self._failures = self._too_brief = 0
         self._notified = False
+        self._since = 0.0  # when the first NOTIFY came
         self._until = 0.0
         self._out: Outgoing | None = None
         self._timer: Timer | None = None
@@ -291,6 +292,8 @@ class Subscription:
 
     def _take(self, word: str, params: dict[str, str], request: Request, now: float) -> None:
         first, self._notified = not self._notified, True
+        if first:
+            self._since = now
         body = body_of(request)
         if body is not None or word != "terminated":
             state = self.state
@@ -300,7 +303,6 @@ class Subscription:
         if word == "terminated":
             self._terminated(params, now)
             return
-        self._failures = 0
         lives = seconds(params.get("expires", ""))
         self.step(Input.NOTIFIED)
         if self.state is State.ACTIVE and (first or lives is not None) and self._out is None:
@@ -308,6 +310,7 @@ class Subscription:
 
     def _terminated(self, params: dict[str, str], now: float) -> None:
         reason = params.get("reason", "")
+        self._forgive(now)
         wait = RETRIES.get(reason, BACKOFF_FIRST)
         after = seconds(params.get("retry-after", ""))
         if self.state is State.ENDING:
@@ -319,6 +322,11 @@ class Subscription:
             at_once = renew is None and not self._failures
             self._failed(0, reason, Input.TERMINATED, 0.0 if at_once else renew, now)
 
+    def _forgive(self, now: float) -> None:
+        """Forget earlier failures if it has lived for a while. One that ends as soon as it is there is asked for less often."""
+        if self._notified and now - self._since >= BACKOFF_FIRST:
+            self._failures = 0
+
     # --- its end, for a while or for good
 
     def _failed(self, status: int, reason: str, happened: Input, wait: float | None, now: float) -> None:
@@ -326,6 +334,7 @@ class Subscription:
         if self.state is State.ENDING or not self.step(happened):
             self._over(0, "")
             return
+        self._forgive(now)
         longest = min(BACKOFF_FIRST * 2.0 ** min(self._failures, 10), BACKOFF_LONGEST)
         self._failures += 1
         pause = longest * self.stack.ids.uniform(0.5, 1.0) if wait is None else min(wait, RETRY_LONGEST)
