@@ -195,6 +195,18 @@ def test_a_sender_that_stood_still_and_goes_on_where_it_was() -> None:
     assert buffer.jitter_ms < 1
 
 
+@pytest.mark.parametrize("packet_ms", [20, 30, 40, 60, 80, 200])
+@pytest.mark.parametrize("gap_ms", [300, 500, 900])
+def test_what_is_later_than_can_be_waited_for_is_heard_whatever_the_length_of_packets(packet_ms: int, gap_ms: int) -> None:
+    samples, count = 8 * packet_ms, 10 + 2000 // packet_ms
+    arrivals = [(packet_ms * n + gap_ms * (n >= 10) + 3.0, samples * n, frame(n, samples)) for n in range(count)]
+    buffer = new_buffer()
+    played = heard(play(arrivals, (packet_ms * count + gap_ms) // 20 + 20, buffer))
+    assert len(played) >= 0.95 * count * packet_ms / 20  # what is in hand beyond need is played a little faster
+    assert buffer.late == 0
+    assert buffer.resyncs == 1
+
+
 @pytest.mark.lengthy
 def test_a_flood_is_bounded() -> None:
     buffer = new_buffer()

@@ -376,6 +376,8 @@ class JitterBuffer:
             if not frames:
                 return None
             at = min(frames)
+            if self._lag > MAX_TARGET_S:
+                self._straighten()
             if self._delay_of(at, now) < self._target:
                 return None
             self._playing = True
@@ -402,6 +404,15 @@ class JitterBuffer:
         self._surplus = 0
         self._line_up()
         return item
+
+    def _straighten(self) -> None:
+        """Let the newest packet be the ideal one: it came later than can be waited for, and so may all that follow.
+
+        The far end's clock stood still while it was silent, or the way here has become longer.
+        """
+        self._lag = 0.0
+        self._worst = LEAST_S
+        self.resyncs += 1
 
     def _linear(self, item: Item) -> bytes:
         return self._decode(item) if isinstance(item, bytes) else item.pcm
