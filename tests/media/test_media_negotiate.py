@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -15,6 +16,7 @@ from offhook.media.messages import Direction
 from offhook.media.negotiate import (
     LocalMedia,
     accept_answer,
+    before_answer,
     check_offer,
     combine,
     make_answer,
@@ -24,6 +26,7 @@ from offhook.media.negotiate import (
     reverse,
 )
 from offhook.media.sdp import parse_sdp
+from offhook.media.security import Security
 
 ALICE = LocalMedia("192.0.2.1", 4000)
 BOB = LocalMedia("192.0.2.2", 5000)
@@ -150,6 +153,20 @@ def test_hold_the_old_way(stated: str, expected: Direction, seen: Direction) -> 
     assert config.direction == expected
     assert remote_direction(offer) == seen
     assert f"a={expected}".encode() in answer
+
+
+def test_before_the_answer_all_that_was_offered_is_understood() -> None:
+    config = before_answer(ALICE, make_offer(ALICE, 1, 1))
+    assert config is not None
+    assert config.receive_types == ((0, "PCMU"), (8, "PCMA"))
+    assert (config.telephone_event_in, config.event_clock, config.direction) == (101, 8000, "recvonly")
+    assert config.remote[1] == config.remote_rtcp[1] == 0
+
+
+def test_keys_and_ways_come_with_the_answer() -> None:
+    relayed, secure = replace(ALICE, relayed=True), replace(ALICE, security=Security("optional"))
+    assert before_answer(relayed, make_offer(relayed, 1, 1)) is None
+    assert before_answer(secure, make_offer(secure, 1, 1)) is None
 
 
 def test_rtcp_goes_where_it_is_told() -> None:

@@ -278,6 +278,37 @@ def test_old_style_hold_sends_nothing_to_nowhere() -> None:
     assert len(packets(pair)) == before + 50
 
 
+def test_old_style_hold_is_heard_and_may_be_silent() -> None:
+    pair = Pair()
+    pair.run(0.1)
+    tone(pair)
+    record(pair)
+    pair.configure(1, remote=("0.0.0.0", 4000), remote_rtcp=("0.0.0.0", 4001), direction="recvonly")
+    said = len(packets(pair, 1))
+    pair.run(6.0)
+    assert level(pair.studios[1].recorders["/rec"].far[-50:], 440.0) > 2000  # the music of who holds us
+    pair.weather.loss = 1.0
+    pair.run(6.0)
+    assert len(packets(pair, 1)) == said
+    assert not [port for sender, port, _ in pair.sent if sender == 1 and port == 4001]  # RFC 3264 8.4: RTCP neither
+    assert not pair.of(1, StreamStalled)
+
+
+def test_before_the_answer_what_comes_is_heard_and_nothing_is_said() -> None:
+    pair = Pair()
+    tone(pair)
+    pair.configure(1, remote=("0.0.0.0", 0), remote_rtcp=("0.0.0.0", 0), direction="recvonly")
+    record(pair)
+    pair.run(1.0)
+    assert len(pair.of(1, StreamResumed)) == 1
+    assert not packets(pair, 1)
+    pair.configure(1)
+    pair.run(1.0)
+    heard = pair.studios[1].recorders["/rec"].far[10:]
+    assert all(level([frame], 440.0) > 2000 for frame in heard)  # the answer leaves no gap
+    assert packets(pair, 1)
+
+
 def test_stall_and_return() -> None:
     pair = Pair()
     pair.run(1.0)

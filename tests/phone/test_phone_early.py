@@ -1,17 +1,18 @@
-"""Hold before the answer: early media that is acknowledged may be changed by UPDATE."""
+"""Before the answer: sound that nothing was said of, and hold, where early media may be changed by UPDATE."""
 
 from __future__ import annotations
 
 import pytest
 
 from offhook.errors import InvalidState
+from offhook.media import messages as media
 from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.model import CallState
 from offhook.sip.events import Body
 from offhook.sip.message import Request
 from offhook.testing.endpoints import Peer
-from offhook.testing.phones import VirtualPhone
+from offhook.testing.phones import VirtualPhone, no_figures
 from offhook.testing.wire import Wire
 
 ALLOW = ("Allow", "INVITE, ACK, BYE, CANCEL, PRACK, UPDATE")
@@ -147,3 +148,27 @@ def test_other_codecs_before_the_answer() -> None:
     assert phone.only.config is not None
     assert phone.only.config.codec == "PCMU"
     assert early.is_in(CallState.EARLY)
+
+
+def test_sound_before_any_answer_is_early_media() -> None:
+    wire = Wire()
+    phone, peer = VirtualPhone(wire, "alice", "10.0.0.1"), Peer(wire, "peer", "10.0.0.9")
+    call = phone.dial("sip:x@10.0.0.9")
+    wire.run(wire.now + 0.1)
+    peer.answer(peer.requests("INVITE")[0], 180, tag="t")
+    wire.run(wire.now + 0.1)
+    assert phone.states == [CallState.RINGING]
+    assert phone.did(media.PlayLocalTone)[-1].tone == "ringback"
+    config = phone.did(media.ConfigureStream)[0].config
+    assert (config.direction, config.receive_types) == ("recvonly", ((0, "PCMU"), (8, "PCMA")))
+    phone.receive(no_figures(call))
+    phone.receive(media.StreamResumed(call))
+    assert phone.states == [CallState.EARLY]
+    assert phone.did(media.PlayLocalTone)[-1].tone == "none"  # the far end's own is heard in its place
+    assert phone.of_call(call)[-2:] == ["call.early", "media.started"]
+    peer.answer(peer.requests("INVITE")[0], 200, tag="t", body=sdp())
+    wire.run(wire.now + 0.1)
+    assert phone.states == [CallState.ACTIVE]
+    assert phone.did(media.ConfigureStream)[-1].config.remote == ("10.0.0.9", 30000)
+    phone.receive(no_figures(call))
+    assert phone.types.count("media.stats") == 1  # as long as nothing was agreed on there was nothing to tell

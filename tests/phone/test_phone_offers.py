@@ -15,7 +15,7 @@ def test_the_stream_follows_the_call() -> None:
     alice, bob = two_phones(Wire())
     call, _ = talk(alice, bob)
     assert [type(command).__name__ for command in alice.media.commands if getattr(command, "stream", "") == call] == [
-        "OpenStream", "ConfigureStream"]
+        "OpenStream", "ConfigureStream", "ConfigureStream"]  # what comes before the answer is heard, too
     assert alice.did(media.OpenStream)[0].sound
     config = alice.did(media.ConfigureStream)[-1].config
     assert (config.codec, config.direction, config.remote[0], config.telephone_event) == ("PCMU", "sendrecv", "10.0.0.2", 101)

@@ -35,6 +35,7 @@ from offhook.media.security import NO_SECURITY, PLAIN, PROFILES, Deal, Keys, Sec
 RTCP_MUX = Attribute("rtcp-mux")
 EXTENDED_REPORTS = Attribute("rtcp-xr", "rcvr-rtt=all voip-metrics")  # RFC 3611 5.1: what we want to have
 PTIME_MS = 20
+NOWHERE = ("0.0.0.0", 0)  # the far end's address before it has named one
 OFFERS_KEPT = 16  # offers remembered as read: each is looked at when the call comes and again when it is answered
 
 # (lets audio out, lets audio in), seen from whoever states the direction.
@@ -181,6 +182,31 @@ def receivable(local: LocalMedia, offer: bytes) -> tuple[tuple[int, str], ...]:
     described = parse_sdp(offer)
     line = described.media[_audio_index(described.media)]
     return tuple((entry.payload_type, entry.codec) for entry in speakable(local.codecs, formats_of(line), line))
+
+
+def before_answer(local: LocalMedia, offer: bytes) -> StreamConfig | None:
+    """Return what the stream is to do until somebody answers `offer`, which is ours: hear what comes, and send nothing.
+
+    RFC 3264 5.1: what the far end sends may come before its answer. None where the answer has to bring keys or a way first.
+    """
+    if local.security.policy != "off" or local.ice is not None or local.relayed:
+        return None
+    described = parse_sdp(offer)
+    line = described.media[_audio_index(described.media)]
+    offered = formats_of(line)
+    usable = speakable(local.codecs, offered, line)
+    events = _events(local, offered, usable[0])
+    return StreamConfig(
+        remote=NOWHERE,
+        remote_rtcp=NOWHERE,
+        codec=usable[0].codec,
+        payload_type=usable[0].payload_type,
+        receive_types=tuple((entry.payload_type, entry.codec) for entry in usable),
+        clock_rate=usable[0].clock_rate,
+        telephone_event_in=events[0].payload_type if events else None,
+        event_clock=events[0].clock_rate if events else 8000,
+        direction="recvonly",
+    )
 
 
 def used_formats(sdp: bytes, earlier: tuple[Format, ...] = ()) -> tuple[Format, ...]:

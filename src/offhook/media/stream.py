@@ -246,8 +246,7 @@ class Stream:
         )
         if old is None:
             self._hear_early(now)
-        # RFC 3264 8.4: 0.0.0.0 is how RFC 2543 put on hold; port 0 is nowhere either.
-        self._turn(config.direction if _reachable(config.remote) else "inactive", now)
+        self._turn(config.direction, _reachable(config.remote), now)
 
     def _receive_early(self, packet: bytes, source: Address, now: float, *, control: bool = False) -> None:
         """Take what comes before anything is agreed on: handshakes wait for it.
@@ -311,18 +310,20 @@ class Stream:
     def _move_control_to(self, address: Address) -> None:
         self._control_peer = address
 
-    def _turn(self, direction: str, now: float) -> None:
+    def _turn(self, direction: str, reachable: bool, now: float) -> None:
         """Obey the direction: RFC 3264 5.1."""
         could_send = self._sends
-        self._sends = direction in ("sendrecv", "sendonly")
+        # RFC 3264 8.4: 0.0.0.0 is how RFC 2543 put on hold, port 0 is nowhere either. What comes is heard; it need not come.
+        self._sends = reachable and direction in ("sendrecv", "sendonly")
         hears = direction in ("sendrecv", "recvonly")
+        expects = hears and reachable
         if self._sends and not could_send:
             self._sender.mark()
         if not self._sends:
             self._keypad.stop("on hold")
-        if hears != self._expects:
+        if expects != self._expects:
             self._receiver.heard = now
-            self._expects = hears
+            self._expects = expects
             self._stalled = False
         self._receiver.listen(hears)
         self._note_work()
@@ -576,7 +577,7 @@ class Stream:
     def _send_control(self, packet: bytes) -> None:
         mux = self._config is not None and self._config.rtcp_mux
         peer = self._sender.peer if mux else self._control_peer  # RFC 5761 5.1.1: where RTP goes
-        if _reachable(peer):
+        if self._config is not None and _reachable(self._config.remote) and _reachable(peer):
             self._outbox.append((self.port + (not mux), packet, peer))
 
     def statistics(self) -> StreamStats:

@@ -12,6 +12,7 @@ from offhook.media.messages import ConfigureStream, OpenStream, StreamConfig
 from offhook.media.negotiate import (
     LocalMedia,
     accept_answer,
+    before_answer,
     check_offer,
     make_answer,
     make_offer,
@@ -143,6 +144,12 @@ class Offers:
         )  # fmt: skip
         call.local_sdp = call.local_offer
         return Body(SDP_TYPE, call.local_offer)
+
+    def hear_early(self, call: Call) -> None:
+        """Let what comes be heard, now that our offer is on its way, and before anything is agreed on."""
+        config = before_answer(self._local(call, offering=True), call.local_offer)
+        if config is not None:
+            self.desk.media(ConfigureStream(call.id, config))
 
     def answer(self, call: Call, offer: bytes, *, hold: bool = False) -> Body:
         """Return our answer to `offer` and set the stream accordingly.

@@ -278,7 +278,9 @@ class Outgoing:
         refusal = self.desk.attempt(Invite(call.id, self._identity(call), target, offer, headers))
         if refusal is not None:
             self.closing.close(call, "local", 0, refusal.detail)
-        elif call.ring_timeout:
+            return
+        self.offers.hear_early(call)
+        if call.ring_timeout:
             self.desk.after(call, "ring", call.ring_timeout, self._rang_long)
 
     def _identity(self, call: Call) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from msgspec import structs
 
 from offhook.media import messages as media
-from offhook.phone.call import Call
+from offhook.phone.call import Call, CallInput
 from offhook.phone.closing import Closing
 from offhook.phone.desk import Desk
-from offhook.phone.events import MediaFailed, MediaResumed, MediaStarted, MediaStats
+from offhook.phone.events import CallEarly, MediaFailed, MediaResumed, MediaStarted, MediaStats
 
 
 class Reports:
@@ -24,13 +24,18 @@ class Reports:
         self.closing.hangup(call, reason=f"media failed: {report.reason}")
 
     def stream_resumed(self, _report: media.StreamResumed, call: Call) -> None:
-        """Packets come, for the first time or again."""
+        """Packets come, for the first time or again. RFC 3264 5.1: before the far end has said anything of them, too."""
+        if call.can(CallInput.EARLY_MEDIA):
+            call.step(CallInput.EARLY_MEDIA)
+            self.desk.emit(CallEarly(call=call.view()))
         event = MediaResumed if call.media_seen else MediaStarted
         call.media_seen = True
         self.desk.emit(event(call=call.view()))
 
     def stream_stats(self, report: media.StreamStats, call: Call) -> None:
-        """How it sounds just now."""
+        """How it sounds just now. As long as nothing is agreed on there is nothing that should sound."""
+        if call.config is None:
+            return
         call.stats = report
         self.desk.emit(MediaStats(call=call.view(), stats=report))
 
