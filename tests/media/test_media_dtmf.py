@@ -182,6 +182,15 @@ def test_a_new_key_ends_the_old_one() -> None:
     assert receiver.receive(3000, event("7", 480, end=True), 300.0) == [("7", 60)]
 
 
+def test_another_key_counts_though_the_far_ends_clock_stood_still() -> None:
+    receiver, told = EventReceiver(), []
+    for number, digit in enumerate("89"):
+        for step, (payload, _, _) in enumerate(event_packets(digit, 100)):
+            told += receiver.receive(4000, payload, 500.0 * number + 20.0 * step)
+    told += receiver.receive(4000, next(event_packets("9", 100))[0], 1200.0)  # doubled on the way
+    assert told == [("8", 100), ("9", 100)]
+
+
 def test_the_first_packet_seen_may_be_the_end() -> None:
     receiver = EventReceiver()
     assert receiver.receive(1000, event("A", 800, end=True), 0.0) == [("A", 100)]

@@ -70,13 +70,14 @@ class EventReceiver:
     doubled, late or out of order never does. The marker bit is not believed.
     """
 
-    __slots__ = ("_cut", "_done", "_press", "clock", "timeline")
+    __slots__ = ("_cut", "_done", "_done_event", "_press", "clock", "timeline")
 
     def __init__(self) -> None:
         self.clock = SAMPLE_RATE  # of the payload type
         self.timeline = SAMPLE_RATE  # of the timestamps: the codec's clock, where a far end has all events on 8 kHz
         self._press: _Press | None = None
         self._done: int | None = None  # timestamp of the last press that was reported
+        self._done_event = -1
         self._cut: _Press | None = None  # reported without its end: what of it comes later is no new press
 
     @property
@@ -94,7 +95,7 @@ class EventReceiver:
         ended: list[tuple[str, int]] = []
         press = self._press
         if press is None or press.timestamp != timestamp or press.event != event:
-            if self._is_old(timestamp):
+            if self._is_old(timestamp, event):
                 return []
             if press is not None and self._continues(press, event, timestamp):
                 press.before += MAX_UNITS
@@ -125,17 +126,19 @@ class EventReceiver:
         press, self._press = self._press, None
         if press is None:
             return []
-        self._done = press.timestamp
+        self._done, self._done_event = press.timestamp, press.event
         return [(DIGITS[press.event], (press.before + press.units) * 1000 // self.clock)]
 
     def restart(self) -> None:
         """The sender chose new timestamps: nothing counts as old any more."""
         self._done = self._cut = None
 
-    def _is_old(self, timestamp: int) -> bool:
+    def _is_old(self, timestamp: int, event: int) -> bool:
         latest = self._press.timestamp if self._press is not None else self._done
         if latest is None:
             return False
+        if self._press is None and timestamp == latest and event != self._done_event:
+            return False  # a far end whose clock stands still between two keys
         # Within ten seconds behind the newest press it is a straggler; further off the sender has restarted.
         behind = (latest - timestamp) & 0xFFFFFFFF
         return behind < 10 * max(self.clock, self.timeline)
