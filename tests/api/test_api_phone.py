@@ -13,7 +13,7 @@ import pytest
 import offhook
 from offhook import AccountSettings, OperationFailed, PhoneGone, Recording, Softphone, StreamGap
 from offhook.control.schema import RESULTS
-from offhook.errors import CommandError, InvalidArgument, NotFound
+from offhook.errors import CommandError, ConfigError, InvalidArgument, NotFound
 from offhook.exchange.server import Exchange
 from offhook.phone import commands as c
 from offhook.phone.events import AudioChanged, CallEnded
@@ -228,6 +228,43 @@ async def test_a_phone_that_is_not_open_says_so() -> None:
     with pytest.raises(PhoneGone, match="async with"):
         await phone.status()
     await phone.close()
+
+
+@pytest.mark.parametrize(("command", "complaint"), [
+    (c.SetDnd(enabled="yes"), "enabled: Expected bool, got str"),  # type: ignore[arg-type]
+    (c.SetForwarding(to=1002), "to: Expected str, got int"),  # type: ignore[arg-type]
+    (c.Dial(to="sip:a@127.0.0.1:9", headers=(("X-A", 5),)), "headers/0/1: Expected str, got int"),  # type: ignore[arg-type]
+])  # fmt: skip
+async def test_a_value_of_a_wrong_type_is_refused_and_nothing_else_suffers(
+    phone: Softphone, command: c.Command, complaint: str
+) -> None:
+    with pytest.raises(InvalidArgument, match=complaint):
+        await phone.execute(command)
+    with pytest.raises(InvalidArgument, match="to: Expected str, got int"):
+        await phone.dial(1001)  # type: ignore[arg-type]
+    async with asyncio.timeout(5):
+        async with phone.events("settings.changed") as events:
+            await phone.set_dnd(True)  # the events are still followed
+            await anext(events)
+
+
+@pytest.mark.parametrize("thing", [object(), {1, 2}])
+async def test_what_is_no_value_at_all_is_refused_inside_a_program(thing: object) -> None:
+    async with own_phone() as (phone, _):
+        with pytest.raises(InvalidArgument):
+            await phone.send_message("sip:a@127.0.0.1:9", thing)  # type: ignore[arg-type]
+
+
+async def test_whole_numbers_may_be_written_as_others(phone: Softphone) -> None:
+    assert (await phone.set_volume(60.0)).output_volume == 60  # type: ignore[arg-type]
+
+
+async def test_an_account_of_wrong_types_and_a_file_that_is_not_there_are_named(tmp_path: Path) -> None:
+    account = AccountSettings(id="a", domain="127.0.0.1", username=1001)  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgument, match="account/username: Expected str, got int"):
+        await Softphone(quiet_config(), accounts=[account]).open()
+    with pytest.raises(ConfigError, match=r"nosuch\.toml: no such file"):
+        await Softphone(tmp_path / "nosuch.toml").open()
 
 
 async def test_a_phone_is_opened_once() -> None:

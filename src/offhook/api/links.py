@@ -13,7 +13,7 @@ from offhook.api.failures import PhoneGone
 from offhook.control.access import Client
 from offhook.control.feed import Choice, Reader, cursor_from, event_types
 from offhook.control.operations import BLOCKING, Operations
-from offhook.control.schema import event_from_json
+from offhook.control.schema import event_from_json, exact
 from offhook.errors import ParseError
 from offhook.io.audio_link import AudioLink
 from offhook.media.messages import AudioRate
@@ -191,7 +191,7 @@ class OwnPhone:
 
     async def execute(self, command: Command) -> Done:
         """Carry out a command."""
-        return Done(self._ready.execute(command, self._client), self.phone.journal.head.epoch)
+        return Done(self._ready.execute(exact(command), self._client), self.phone.journal.head.epoch)
 
     async def request(self, operation: str, params: Mapping[str, Any]) -> Any:
         """Carry out an operation."""

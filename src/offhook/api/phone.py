@@ -21,6 +21,8 @@ from offhook.api.remote import RemotePhone
 from offhook.api.streams import EventStream, Stream, wait_until
 from offhook.control.access import Client
 from offhook.control.conditions import settled
+from offhook.control.schema import exact
+from offhook.errors import ConfigError
 from offhook.media.messages import Detection, DeviceInfo
 from offhook.phone import commands as c
 from offhook.phone import events as e
@@ -110,8 +112,11 @@ class Softphone:
         from offhook.app.running import Files, RunningPhone
         from offhook.app.settings import complete
 
-        source, accounts, sound, media, host, port = self._settings
+        source, given, sound, media, host, port = self._settings
+        if source is not None and not isinstance(source, Config) and not Path(source).exists():
+            raise ConfigError(f"{source}: no such file; write it, or give a Config")
         config = source if isinstance(source, Config) else complete(load(Path(source))) if source is not None else Config()
+        accounts = [exact(c.AddAccount(account=account)).account for account in given]
         sip = replace(config.sip, host=host or config.sip.host, port=config.sip.port if port is None else port)
         config = replace(
             config,

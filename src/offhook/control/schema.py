@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -37,6 +37,8 @@ from offhook.phone.model import (
     TapView,
     WatchView,
 )
+
+C = TypeVar("C", bound=Command)
 
 OPERATIONS: dict[str, type[Command]] = {command.operation: command for command in COMMANDS}
 """Every command by its operation name."""
@@ -131,6 +133,19 @@ def record_from_json(shape: type, params: Mapping[str, Any]) -> Any:
         return msgspec.convert(_with_pairs(params), shape)
     except msgspec.ValidationError as error:
         raise _invalid(str(error), shape) from None
+
+
+def exact(command: C) -> C:
+    """Return a command that a program has made, each field of the type it is written with; raises InvalidArgument otherwise.
+
+    Python lets a program write `to=1001`: the phone would stumble over it somewhere, or tell others what is no event.
+    """
+    try:
+        params = to_json(command)
+    except TypeError as error:  # what no surface could carry
+        raise InvalidArgument(f"{command.operation}: {error}") from None
+    found: C = record_from_json(type(command), params)
+    return found
 
 
 def _refuse_unknown(shape: type, params: Mapping[str, Any], prefix: str) -> None:
