@@ -843,12 +843,15 @@ class Audio(Twin[api.Audio]):
     def write(self, pcm: bytes) -> None:
         """Say this after what was said before; any length. Waits while more than a second is not played yet.
 
-        Raises InvalidState when the call is over.
+        A `clear` meanwhile ends it, too. Raises InvalidState when the call is over.
         """
         self._run(self._inner.write(pcm))
 
     def clear(self) -> int:
-        """Be silent at once; returns how many milliseconds of what was written were not played."""
+        """Be silent at once; returns how many milliseconds of what was written were not played.
+
+        That includes what a `write` in another task still waits to say.
+        """
         return self._run(self._inner.clear())
 
     def drain(self) -> None:

@@ -81,6 +81,22 @@ async def test_clear_silences_at_once_and_says_what_was_not_played(phone: Softph
 
 
 @pytest.mark.lengthy
+async def test_clear_ends_a_write_that_waits(phone: Softphone, peer: Peer) -> None:
+    call, _theirs = await talk(phone, peer)
+    async with call.open_audio(rate=8000) as audio, asyncio.timeout(10):
+        await audio.write(tone(200, 8000))
+        speaking = asyncio.create_task(audio.write(tone(9000, 8000)))  # another task, as a bot has one for what it says
+        while audio.buffered_ms <= 1000:
+            await asyncio.sleep(0.01)
+        assert 8500 <= await audio.clear() <= 9200
+        await speaking
+        assert audio.buffered_ms == 0  # nothing of it came behind the silence
+        await audio.write(tone(100, 8000))
+        await audio.drain()
+    await call.hangup()
+
+
+@pytest.mark.lengthy
 async def test_writing_waits_for_the_playing(phone: Softphone, peer: Peer) -> None:
     call, _theirs = await talk(phone, peer)
     async with call.open_audio(rate=8000) as audio:

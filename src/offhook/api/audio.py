@@ -15,6 +15,13 @@ AHEAD_MS: Final = 1000
 """How far `write` runs ahead of what is played before it waits."""
 
 
+class _Rest:
+    """What of one `write` has not been handed over yet, in bytes."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+
 class Audio:
     """The sound of one call: 16-bit little-endian mono samples at `rate` Hz, both ways. It ends with the call.
 
@@ -28,6 +35,7 @@ class Audio:
         self._call = call
         self._sound: Sound | None = None
         self._opening = asyncio.Lock()
+        self._rests: set[_Rest] = set()
 
     async def __aenter__(self) -> Audio:
         await self._open()
@@ -61,17 +69,31 @@ class Audio:
     async def write(self, pcm: bytes) -> None:
         """Say this after what was said before; any length. Waits while more than a second is not played yet.
 
-        Raises InvalidState when the call is over.
+        A `clear` meanwhile ends it, too. Raises InvalidState when the call is over.
         """
         sound = await self._open()
         step = self.rate * 2 * AHEAD_MS // 1000
-        for start in range(0, len(pcm), step):
-            await sound.wait_buffered(AHEAD_MS)
-            sound.write(pcm[start : start + step])
+        rest = _Rest(len(pcm))
+        self._rests.add(rest)
+        try:
+            for start in range(0, len(pcm), step):
+                await sound.wait_buffered(AHEAD_MS)
+                if rest not in self._rests:
+                    return
+                sound.write(pcm[start : start + step])
+                rest.size -= step
+        finally:
+            self._rests.discard(rest)
 
     async def clear(self) -> int:
-        """Be silent at once; returns how many milliseconds of what was written were not played."""
-        return await (await self._open()).clear()
+        """Be silent at once; returns how many milliseconds of what was written were not played.
+
+        That includes what a `write` in another task still waits to say.
+        """
+        sound = await self._open()
+        rests, self._rests = self._rests, set()  # or they would go on speaking right behind the silence
+        waited_ms = sum(max(0, rest.size) for rest in rests) * 1000 // (self.rate * 2)
+        return await sound.clear() + waited_ms
 
     async def drain(self) -> None:
         """Wait until all that was written has been played, or the call is over."""
