@@ -233,6 +233,25 @@ async def test_nobody_there(pair: tuple[LivePhone, LivePhone]) -> None:
     assert "no connection" in await failure(pair[0], url)
 
 
+async def test_a_program_may_say_much_in_one_message_but_not_anything(pair: tuple[LivePhone, LivePhone]) -> None:
+    here, there = pair
+
+    async def talk(caller: Caller) -> None:
+        await caller.until("start")
+        await caller.say("media", media={"payload": base64.b64encode(b"\x10" * 8000 * 29).decode()})
+        await caller.say("clear")
+        await caller.say("mark", mark={"name": "taken"})
+        assert (await caller.until("mark"))["mark"] == {"name": "taken"}
+        await caller.say("media", media={"payload": "A" * 600_000})
+        await caller.until("nothing more")
+
+    async with program(talk) as url:
+        here.execute(StreamAudio(url=url))
+        failed = await here.event("audio.stream_failed")
+    assert failed.data["reason"] == "the program sent a message of more than 524288 bytes"
+    there.execute(Hangup())
+
+
 async def test_a_redirect_is_not_followed(pair: tuple[LivePhone, LivePhone]) -> None:
     visited: list[str] = []
 

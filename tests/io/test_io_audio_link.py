@@ -24,6 +24,7 @@ from offhook.io.media_host import MediaHost
 from offhook.io.media_pipe import ReportQueue
 from offhook.io.media_studio import LocalStudio
 from offhook.media.messages import (
+    MARKS_LIMIT,
     SPEAK_LIMIT_MS,
     AudioCleared,
     AudioClosed,
@@ -493,7 +494,7 @@ async def test_a_runaway_program_hurts_only_itself(mode: str) -> None:
         overrun = await alice.event("audio.overrun")
         assert (overrun.data["audio"], overrun.data["direction"]) == (wild.id, "speak")
         assert overrun.data["dropped_ms"] == (megabytes - SPEAK_LIMIT_MS * 96) // 96
-        assert len((await wild.clear()).marks) == 256
+        assert len((await wild.clear()).marks) == MARKS_LIMIT
         wild.write(sine(440, 48000, 9.0))
         await hears(ear, 440)
 

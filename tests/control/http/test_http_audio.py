@@ -264,13 +264,29 @@ async def test_a_bot_written_for_media_streams(pair: Pair) -> None:
         assert (await found.until("dtmf"))["dtmf"] == {"track": "inbound_track", "digit": "9"}
         assert found.numbers == list(range(1, len(found.numbers) + 1))
         there.execute(Hangup())
-        assert (await found.until("stop"))["stop"]["callSid"] == start["start"]["callSid"]
+        stop = (await found.until("stop"))["stop"]
+        assert stop == {name: start["start"][name] for name in ("accountSid", "callSid")}
     said = b""
     with contextlib.suppress(StopAsyncIteration):
         for _ in range(40):
             said += (await anext(listening)).pcm
     loud = b"".join(said[at : at + 320] for at in range(0, len(said), 320) if level_dbfs(said[at : at + 320]) > -30)
     assert dominant_frequency(loud, 8000) == pytest.approx(700, abs=5)
+
+
+async def test_a_bot_may_say_half_a_minute_in_one_message_and_mark_it_thousandfold(pair: Pair) -> None:
+    served, _, there = pair
+    async with bot(served) as found:
+        await found.send("media", media={"payload": base64.b64encode(b"\x10" * 8000 * 29).decode()})
+        for number in range(1500):
+            await found.send("mark", mark={"name": str(number)})
+        await found.send("clear")
+        assert [(await found.until("mark"))["mark"]["name"] for _ in range(1500)] == [str(number) for number in range(1500)]
+        for number in range(3000):
+            await found.send("mark", mark={"name": str(number)})
+        assert [(await found.until("mark"))["mark"]["name"] for _ in range(3000)] == [str(number) for number in range(3000)]
+        there.execute(Hangup())
+        await found.until("stop")
 
 
 @pytest.mark.lengthy

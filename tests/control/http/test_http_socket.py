@@ -233,6 +233,9 @@ async def test_rubbish_is_refused_and_the_connection_lives(served: Served, backe
 async def test_a_message_that_is_too_long(served: Served) -> None:
     async with peer(served) as found:
         await found.connection.send("x" * 70_000)
+        assert "at most 65536 characters" in (await found.read())["error"]["detail"]
+        assert (await found.ask(id=1, op="ping"))["id"] == 1
+        await found.connection.send("x" * 600_000)
         assert await found.closed() == 1009
 
 

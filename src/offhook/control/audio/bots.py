@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.frames import CloseCode
 from websockets.typing import Subprotocol
 
 from offhook import __version__
@@ -173,6 +174,8 @@ class _Bot:
             while True:
                 conversation.take(await wire.recv())
         except ConnectionClosed as closed:
+            if closed.sent is not None and closed.sent.code == CloseCode.MESSAGE_TOO_BIG:
+                return f"the program sent a message of more than {MAX_MESSAGE} bytes", True
             if closed.rcvd is None:
                 return "the connection broke", True
             words = f": {closed.rcvd.code} {closed.rcvd.reason}".rstrip()

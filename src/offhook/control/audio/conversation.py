@@ -34,8 +34,8 @@ from offhook.phone.events import DtmfReceived
 MAX_QUEUED: Final = 100
 """Messages that wait for a slow program: two seconds of sound. Frames beyond that are dropped, and that is told."""
 
-MAX_WORDS: Final = 1000
-"""A program that lets so many answers wait is let go."""
+MAX_WORDS: Final = 10_000
+"""A program that lets so many answers wait is let go. Thousands of marks may come true in one moment."""
 
 Send: TypeAlias = Callable[[Message], Awaitable[bool]]
 """Sends one message; False once nobody takes it any more. It may wait for a slow program: frames are dropped meanwhile."""

@@ -29,8 +29,8 @@ from offhook.phone.model import CallView
 
 FRAME_MS: Final = 20
 
-MAX_MESSAGE: Final = 64 * 1024
-"""Bytes of one message of a program: two seconds at 16 kHz in one piece."""
+MAX_MESSAGE: Final = 512 * 1024
+"""Bytes of one message of a program. Many send all that is to be said in one: 30 s in base64 are 320 KB."""
 
 BUFFERED_EVERY_MS: Final = range(FRAME_MS, 1001)
 """How often a program may want to be told how much waits to be played: with each frame, or once a second."""
@@ -206,14 +206,16 @@ class MediaStreams:
     tracks: tuple[Track, ...] = ("inbound",)
     _sequence: int = 0
     _chunks: dict[Track, int] = field(default_factory=dict)
+    _account: str = ""
     _call: str = ""
     _stream: str = ""
 
     def opened(self, call: CallView, audio: str) -> Iterable[Message]:
+        self._account = _sid("AC", call.account)
         self._call, self._stream = _sid("CA", call.id), _sid("MZ", f"{call.id}/{audio}")
         yield _text(event="connected", protocol="Call", version="1.0.0")
         start = {
-            "accountSid": _sid("AC", call.account), "callSid": self._call, "streamSid": self._stream, "tracks": self.tracks,
+            "accountSid": self._account, "callSid": self._call, "streamSid": self._stream, "tracks": self.tracks,
             "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": self.rate, "channels": 1},
             "customParameters": {"call": call.id, "from": call.remote.uri, "to": call.local.uri, **self.parameters},
         }  # fmt: skip
@@ -244,7 +246,7 @@ class MediaStreams:
         return []  # there is no message for it: what makes no sense is passed over
 
     def ended(self, reason: str, lost: bool) -> Iterable[Message]:
-        return [self._say("stop", stop={"accountSid": _sid("AC", ""), "callSid": self._call})]
+        return [self._say("stop", stop={"accountSid": self._account, "callSid": self._call})]
 
     def received(self, message: Message) -> Iterable[Action]:
         if isinstance(message, bytes):

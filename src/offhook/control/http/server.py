@@ -11,6 +11,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from offhook.control.access import Denials
+from offhook.control.audio.dialects import MAX_MESSAGE
 from offhook.control.backend import Backend
 from offhook.control.http.binding import Listen, check_bind, listening_socket, tls_context
 from offhook.control.http.dispatch import Application
@@ -18,7 +19,7 @@ from offhook.control.http.guard import Guard, Tokens
 from offhook.control.http.limits import IDLE_SECONDS, PING_SECONDS
 from offhook.control.http.surface import Surface
 from offhook.control.http.wire import HttpConnection, SocketConnection
-from offhook.control.session import FLUSH_SECONDS, MAX_REQUEST
+from offhook.control.session import FLUSH_SECONDS
 
 BACKLOG: Final = 128
 TLS_WITHIN: Final = 10.0
@@ -104,7 +105,7 @@ def _config(application: Application) -> uvicorn.Config:
         # Warnings of the library are about what strangers send; they must not fill a log.
         log_config=None, log_level="error", access_log=False,
         proxy_headers=False, server_header=False, date_header=False, timeout_keep_alive=IDLE_SECONDS,
-        ws_max_size=MAX_REQUEST, ws_ping_interval=PING_SECONDS, ws_ping_timeout=PING_SECONDS, ws_per_message_deflate=False,
+        ws_max_size=MAX_MESSAGE, ws_ping_interval=PING_SECONDS, ws_ping_timeout=PING_SECONDS, ws_per_message_deflate=False,
     )  # fmt: skip
     config.load()
     return config

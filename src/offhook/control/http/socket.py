@@ -14,7 +14,7 @@ from offhook.control.http.guard import Standing
 from offhook.control.http.limits import AUTHENTICATE_WITHIN, REVOKED_WITHIN
 from offhook.control.http.requests import Request
 from offhook.control.http.wire import EXTENSION, SocketConnection, text_frames
-from offhook.control.session import Session, event_message, only, refusal
+from offhook.control.session import MAX_REQUEST, Session, event_message, only, refusal
 from offhook.errors import InvalidArgument, Unauthenticated
 
 PROTOCOL: Final = "offhook.v1"
@@ -93,9 +93,13 @@ class _Conversation:
             await self._write(refusal(None, Unauthenticated("the token was revoked")))
             return False
         text = message.get("text")
-        answer: bytes | Awaitable[bytes] | None = (
-            self._session.answer(text) if text is not None else refusal(None, InvalidArgument("send text, not bytes"))
-        )
+        answer: bytes | Awaitable[bytes] | None
+        if text is None:
+            answer = refusal(None, InvalidArgument("send text, not bytes"))
+        elif len(text) > MAX_REQUEST:
+            answer = refusal(None, InvalidArgument(f"a request has at most {MAX_REQUEST} characters"))
+        else:
+            answer = self._session.answer(text)
         if answer is not None:
             await self._write(answer if isinstance(answer, bytes) else await answer)
         return self._session.client is not None

@@ -10,8 +10,8 @@ from offhook.media.messages.vocabulary import AudioId, AudioRate, StreamId
 
 SPEAK_LIMIT_MS: Final = 30_000
 """What a program may have written ahead on one link; 2.9 MB at 48 kHz. More is refused, so a runaway writer costs no memory."""
-MARKS_LIMIT: Final = 256
-"""Marks that wait on one link: all of them may be reached in one frame, and each is a report."""
+MARKS_LIMIT: Final = SPEAK_LIMIT_MS // 20
+"""Marks that wait on one link: one behind each frame of what may be ahead, as some bots have it. Each is a report."""
 
 
 class OpenAudio(Struct, frozen=True):
