@@ -730,7 +730,7 @@ class Playback(Twin[api.Playback]):
         return self._inner.is_finished
 
     def wait(self, *, timeout: float | None = None) -> int:
-        """Wait until it is over, stopped or not; returns how many milliseconds were played.
+        """Wait until it is over, stopped or not; returns how many milliseconds were played, also when the call ended meanwhile.
 
         Raises OperationFailed for a file that cannot be played, TimeoutError.
         """

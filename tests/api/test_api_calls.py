@@ -23,7 +23,7 @@ from offhook import (
     Unreachable,
 )
 from offhook.errors import InvalidArgument, InvalidState, NotFound
-from offhook.phone.events import Event
+from offhook.phone.events import Event, PlaybackStarted
 from offhook.phone.model import CallState
 
 Peer = tuple[Softphone, str]
@@ -160,6 +160,19 @@ async def test_playing_is_waited_for_and_stopped(phone: Softphone, peer: Peer) -
     endless = await call.play(tone="350+440")
     assert await endless.stop() >= 0
     assert await endless.stop() >= 0
+
+
+@pytest.mark.lengthy
+async def test_how_much_was_heard_before_the_far_end_hung_up(phone: Softphone, peer: Peer) -> None:
+    call, theirs = await talk(phone, peer)
+    playback = await call.play(tone="440", duration_ms=60000)
+    async for event in call.events:
+        if isinstance(event, PlaybackStarted):
+            break
+    await asyncio.sleep(0.2)  # of the tone
+    await theirs.hangup()
+    assert 100 <= await playback.wait(timeout=5) < 5000
+    assert await playback.stop() == await playback.wait()
 
 
 async def test_a_file_that_cannot_be_played_says_so(phone: Softphone, peer: Peer, tmp_path: Path) -> None:

@@ -64,6 +64,18 @@ def test_a_queue_has_an_end() -> None:
     alice.execute(c.Play(tone="440"))
 
 
+def test_how_much_was_heard_is_told_though_the_call_is_over() -> None:
+    alice, bob = two_phones(Wire())
+    call, _ = talk(alice, bob)
+    played = alice.execute(c.Play(tone="440")).value["playback"]
+    fetched = alice.execute(c.Play(url=FROM, mode="mix")).value["playback"]
+    alice.execute(c.Hangup())
+    alice.receive(media.PlaybackDone(call, played, "closed", 1500))
+    alice.receive(media.PlaybackDone("c_nobody", "pb_9", "closed", 0))
+    told = [(event.playback, event.reason, event.played_ms, str(event.call.state)) for event in alice.of(e.PlaybackFinished)]
+    assert told == [(fetched, "closed", 0, "ended"), (played, "closed", 1500, "ended")]
+
+
 @pytest.mark.parametrize(("setting", "music"), [
     ("tone:440", ("tone", "", (440.0,))), ("/music.mp3", ("file", "/music.mp3", ())),
 ])  # fmt: skip

@@ -140,7 +140,8 @@ def test_playing_is_stopped_replaced_and_ends_with_the_call() -> None:
     alice.execute(c.Play())
     bob.execute(c.Hangup())
     over(alice, bob)
-    assert alice.of_call(call)[-1] == "call.ended"
+    assert alice.of_call(call)[-2:] == ["call.ended", "playback.finished"]
+    assert alice.of(e.PlaybackFinished)[-1].reason == "closed"
 
 
 def test_a_recording_is_complete_after_the_call() -> None:

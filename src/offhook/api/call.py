@@ -135,8 +135,8 @@ class CallHandle:
             return
         raise self._error or call_failure(self._view)
 
-    async def _outcome(self, thing: str, timeout: float | None) -> e.CallEvent | None:
-        """Wait for the event that ends a recording or a stream of this call; None: the call is long over, and none came.
+    async def _outcome(self, thing: str, timeout: float | None, *, patience: float = LAST_WORDS) -> e.CallEvent | None:
+        """Wait for the event that ends a recording, a stream or a playback; None: the call is long over, and none came.
 
         Raises PhoneGone when nothing more is heard of the phone, TimeoutError.
         """
@@ -146,7 +146,7 @@ class CallHandle:
         await wait_until(self._bell, lambda: known() or self.is_ended, timeout)
         if not known():
             with contextlib.suppress(TimeoutError):
-                await wait_until(self._bell, known, LAST_WORDS)
+                await wait_until(self._bell, known, patience)
         if thing not in self._finished and known():
             raise self._error or self._book.error or PhoneGone(CLOSED)
         return self._finished.get(thing)

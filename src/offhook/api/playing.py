@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from offhook.api.failures import OperationFailed
-from offhook.api.streams import wait_until
+from offhook.api.failures import OperationFailed, PhoneGone
 from offhook.errors import InvalidState, NotFound
 from offhook.phone import commands as c
 from offhook.phone import events as e
 
 if TYPE_CHECKING:
     from offhook.api.call import CallHandle
+
+LAST_NOTES: Final = 2.0
+"""Seconds that the end of a playback may take after its call: the media only has to say how much was heard."""
+
 
 class Playback:
     """Something that plays into a call."""
@@ -28,12 +31,14 @@ class Playback:
         return self.id in self._call._finished or self._call._is_over
 
     async def wait(self, *, timeout: float | None = None) -> int:
-        """Wait until it is over, stopped or not; returns how many milliseconds were played.
+        """Wait until it is over, stopped or not; returns how many milliseconds were played, also when the call ended meanwhile.
 
         Raises OperationFailed for a file that cannot be played, TimeoutError.
         """
-        await wait_until(self._call._bell, lambda: self.is_finished, timeout)
-        found = self._call._finished.get(self.id)
+        try:
+            found = await self._call._outcome(self.id, timeout, patience=LAST_NOTES)
+        except PhoneGone:
+            return 0  # nobody will ever tell
         if isinstance(found, e.PlaybackFailed):
             raise OperationFailed("play", reason=found.reason)
         return found.played_ms if isinstance(found, e.PlaybackFinished) else 0

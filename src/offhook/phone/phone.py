@@ -415,7 +415,7 @@ class Phone:
             media.DigitSent: for_stream(self.digits.sent),
             media.DigitsDone: for_stream(self.digits.done),
             media.PlaybackStarted: for_stream(self.playing.began),
-            media.PlaybackDone: for_stream(self.playing.done),
+            media.PlaybackDone: self.playing.over,
             media.RecordingStarted: for_stream(self.recordings.began),
             media.RecordingDone: self.recordings.done,
             media.CaptureEnded: self.captures.ended,

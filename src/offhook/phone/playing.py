@@ -20,7 +20,7 @@ from offhook.phone.call import LOCALLY_HELD, Call
 from offhook.phone.commands import Accepted, ListPlaybacks, PausePlay, Play, StopPlay
 from offhook.phone.desk import Desk
 from offhook.phone.events import PlaybackFailed, PlaybackFinished, PlaybackStarted, SystemError
-from offhook.phone.model import CallState, PlaybackView
+from offhook.phone.model import CallState, CallView, PlaybackView
 from offhook.phone.web_requests import DropSound, FetchSound, SoundFetched
 
 MAX_PLAY_MS: Final = 24 * 3600 * 1000
@@ -171,25 +171,37 @@ class Playing:
                 playing.view = structs.replace(playing.view, state="playing")
         self.desk.emit(PlaybackStarted(call=call.view(), playback=report.playback))
 
+    def over(self, report: PlaybackDone) -> None:
+        """The media has ended a playback. The call may be over by then: how much of it was heard is told all the same."""
+        call = self.desk.calls.get(report.stream)
+        if call is not None:
+            self.done(report, call)
+        elif (view := self.desk.ended.get(report.stream)) is not None:
+            self._tell(report, view)
+
     def done(self, report: PlaybackDone, call: Call) -> None:
         """A playback is over."""
         playing = self._all.pop(report.playback, None)
         if playing is not None and playing.fetched:
             self.desk.outbox.append(DropSound(report.playback))
-        if report.reason == "failed":
-            self.desk.emit(PlaybackFailed(call=call.view(), playback=report.playback, reason=report.error))
-        else:
-            self.desk.emit(
-                PlaybackFinished(
-                    call=call.view(), playback=report.playback, reason=report.reason, played_ms=report.played_ms
-                )
-            )
+        self._tell(report, call.view())
         error = "" if report.reason == "finished" else report.error or report.reason
         self.desk.finish(call, report.playback, error=error)
 
+    def _tell(self, report: PlaybackDone, call: CallView) -> None:
+        playback = report.playback
+        if report.reason == "failed":
+            self.desk.emit(PlaybackFailed(call=call, playback=playback, reason=report.error))
+        else:
+            self.desk.emit(
+                PlaybackFinished(call=call, playback=playback, reason=report.reason, played_ms=report.played_ms)
+            )
+
     def call_closed(self, call: Call) -> None:
-        """Forget the call's playbacks, and what was fetched for them."""
+        """Forget the call's playbacks, and what was fetched for them. The media says how much of the others was heard."""
         for playing in self._of(call):
+            if playing.fetching:
+                self._tell(PlaybackDone(call.id, playing.view.id, "closed", 0), call.view())
             if playing.fetching or playing.fetched:
                 self.desk.outbox.append(DropSound(playing.view.id))
             del self._all[playing.view.id]

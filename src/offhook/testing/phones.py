@@ -341,8 +341,10 @@ class VirtualPhone:
         return calls
 
 
-AFTER_END: Final = (e.RecordingFinished, e.RecordingFailed, e.AudioStreamStopped, e.AudioStreamFailed)
-"""A recording's file is complete, and a program has been told, a moment after the call is over."""
+AFTER_END: Final = (
+    e.RecordingFinished, e.RecordingFailed, e.AudioStreamStopped, e.AudioStreamFailed, e.PlaybackFinished, e.PlaybackFailed,
+)  # fmt: skip
+"""A recording's file is complete, a program has been told, what was heard is counted a moment after the call is over."""
 
 
 def two_phones(wire: Wire, seed: str = "", one: PhoneSettings | None = None,
