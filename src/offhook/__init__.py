@@ -18,6 +18,9 @@ _NAMES = frozenset({
     "Playback", "Recording", "Softphone", "Stream", "StreamGap", "UnknownNumber", "Unreachable",
 })  # fmt: skip
 
+if not TYPE_CHECKING:  # which has them from offhook.api
+    __all__ = [*_NAMES]  # for `from offhook import *`, as people write at the prompt
+
 
 def __getattr__(name: str) -> object:
     if name not in _NAMES:

@@ -882,6 +882,10 @@ class AudioStream(Twin[api.AudioStream]):
     """A stream of a call's sound to a program. It ends with the call, and is not connected again."""
 
     @property
+    def id(self) -> str:
+        return self._inner.id
+
+    @property
     def is_over(self) -> bool:
         """Whether it has ended."""
         return self._inner.is_over

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import offhook
 from offhook import Busy, PhoneGone, api, sync
 from offhook.api import twin
 from offhook.errors import InvalidArgument
+from offhook.phone import commands, events
 from offhook.sync import CallHandle, Softphone
 from offhook.testing.live import quiet_config
 
@@ -40,6 +42,8 @@ def test_every_public_name_has_its_twin_with_the_same_parameters(original: type)
             assert list(mine.parameters.values()) == list(other.parameters.values()), name
             assert mine.return_annotation == other.return_annotation, name
             assert not inspect.iscoroutinefunction(ours), name
+    for name in re.findall(r"self\.([a-z]\w*) = ", inspect.getsource(original.__init__)):  # type: ignore[misc]
+        assert hasattr(mirrored, name), name
     for pair in (("__aiter__", "__iter__"), ("__anext__", "__next__"), ("__aenter__", "__enter__"), ("__aexit__", "__exit__")):
         assert hasattr(original, pair[0]) == hasattr(mirrored, pair[1]), pair
     assert set(sync.__all__) == {found.__name__ for found in twin.CLASSES}
@@ -178,8 +182,17 @@ def test_what_is_no_part_of_the_interface_does_not_read_it(module: str) -> None:
     assert not hasattr(offhook, "nothing")
 
 
+def test_a_star_imports_the_whole_interface() -> None:
+    space: dict[str, Any] = {}
+    exec("from offhook import *", space)
+    assert set(api.__all__) <= set(space)
+    assert set(events.__all__) >= {event.__name__ for event in events.EVENTS}  # for type checkers
+    assert set(commands.__all__) >= {command.__name__ for command in commands.COMMANDS}
+
+
 @pytest.mark.slow
-def test_a_program_that_ends_without_closing_closes_everything(tmp_path: Path) -> None:
+@pytest.mark.parametrize("forgotten", ["", "del phone\n"])
+def test_a_program_that_ends_without_closing_closes_everything(tmp_path: Path, forgotten: str) -> None:
     program = (
         "from offhook.app import running\n"
         "from offhook.sync import Softphone\n"
@@ -190,7 +203,7 @@ def test_a_program_that_ends_without_closing_closes_everything(tmp_path: Path) -
         "    print('closed')\n"
         "running.RunningPhone.close = closing\n"
         f"phone = Softphone(quiet_config(), history={str(tmp_path / 'h')!r}, journal={str(tmp_path / 'j')!r})\n"
-        "phone.open()\n"
+        f"phone.open()\n{forgotten}"
     )
     found = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=30)
     assert (found.stdout.strip(), found.stderr, found.returncode) == ("closed", "", 0)

@@ -1606,7 +1606,7 @@ export interface PlaybackFailed {
   reason: string;
 }
 
-/** A playback is over. `reason` is finished, stopped, replaced, or closed: the call ended. That may come after call.ended. */
+/** A playback is over. `reason` is finished, stopped, replaced, or closed with its call; that may come after call.ended. */
 export interface PlaybackFinished {
   call: CallView;
   playback: string;

@@ -7,7 +7,6 @@ import atexit
 import contextlib
 import inspect
 import threading
-import weakref
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import CancelledError, Future
 from typing import Any, ClassVar, Final, Generic, TypeVar
@@ -118,7 +117,8 @@ async def _awaited(awaitable: Awaitable[R]) -> R:
     return await awaitable
 
 
-_portals: weakref.WeakSet[Portal] = weakref.WeakSet()
+_portals: set[Portal] = set()
+"""Those whose thread runs. A phone that a program has forgotten runs on, and has to be closed at the end all the same."""
 
 
 class Twin(Generic[T]):

@@ -130,6 +130,7 @@ def _class(found: type) -> Iterator[str]:
 _PLAIN: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "Playback": (("id", "str"),),
     "Recording": (("id", "str"), ("file", "Path")),
+    "AudioStream": (("id", "str"),),
     "EventStream": (("cursor", "str"), ("time", "str")),
     "Audio": (("rate", "AudioRate"),),
 }

@@ -117,3 +117,17 @@ COMMANDS: tuple[type[Command], ...] = (
     SetDnd, SetForwarding, SetAutoAnswer, Status, GetSnapshot, Drain, Quit,
 )  # fmt: skip
 """Every command, in the order of the documentation."""
+
+__all__ = [
+    "COMMANDS", "AcceptTransfer", "Accepted", "AddAccount", "AddContact", "Answer", "CallStats", "Capture", "CloseAudio",
+    "Command", "CreateConference", "CreateWatch", "Decide", "DeleteWatch", "Detect", "Dial", "Drain", "EndConference",
+    "GetAudio", "GetCall", "GetContact", "GetSnapshot", "Hangup", "HangupAll", "Hold", "ImportContacts", "JoinConference",
+    "LeaveConference", "ListAccounts", "ListAudioStreams", "ListCalls", "ListConferences", "ListContacts", "ListDevices",
+    "ListPlaybacks", "ListRecordings", "ListTaps", "ListWatches", "Loopback", "MeterAudio", "MeterCall", "Mute",
+    "MuteMember", "OpenAudio", "PausePlay", "PauseRecord", "Pickup", "Play", "Quit", "Record", "Redirect",
+    "RegisterAccount", "Reject", "RejectTransfer", "RemoveAccount", "RemoveContact", "Resume", "Scope", "SelectAccount",
+    "SendDtmf", "SendInfo", "SendMessage", "SetAutoAnswer", "SetCodecs", "SetDevice", "SetDnd", "SetForwarding",
+    "SetMicVolume", "SetVoice", "SetVolume", "Status", "StopAudioStream", "StopCapture", "StopPlay", "StopRecord",
+    "StopTap", "StreamAudio", "Tap", "TestDevice", "ToggleHold", "ToggleMute", "Transfer", "TransferAttended", "Unmute",
+    "UnmuteMember", "UnregisterAccount", "UpdateAccount", "UpdateContact", "VolumeDown", "VolumeUp",
+]  # fmt: skip

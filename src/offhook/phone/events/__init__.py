@@ -154,3 +154,24 @@ EVENTS: tuple[type[Event], ...] = (
     AuditCommand, AuditDenied, HookFailed, WebhookDisabled, WebhookTested,
 )  # fmt: skip
 """Every event, in the order of the documentation."""
+
+__all__ = [
+    "EVENTS", "AccountEvent", "AccountFailover", "AccountFlowDown", "AccountFlowUp", "AccountRegisterFailed",
+    "AccountRegistered", "AccountRegistering", "AccountRemoved", "AccountUnregistered", "AmdResult", "AudioChanged",
+    "AudioCleared", "AudioLevel", "AudioMarkReached", "AudioOverrun", "AudioStreamFailed", "AudioStreamStarted",
+    "AudioStreamStopped", "AudioUnderrun", "AuditCommand", "AuditDenied", "CallActive", "CallAnswered", "CallCalling",
+    "CallCreated", "CallDecided", "CallEarly", "CallEnded", "CallEvent", "CallHeld", "CallHoldFailed", "CallIncoming",
+    "CallLevel", "CallMuted", "CallRedirected", "CallRemoteHeld", "CallRemoteResumed", "CallReplaced", "CallResumed",
+    "CallRinging", "CallUnmuted", "CallUpdated", "CaptureFinished", "CaptureStarted", "ConferenceCreated",
+    "ConferenceEnded", "ConferenceEvent", "ConferenceJoined", "ConferenceLeft", "ConferenceUpdated", "ContactChanged",
+    "ContactsImported", "DeviceAdded", "DeviceChanged", "DeviceError", "DeviceListed", "DeviceRecovered", "DeviceRemoved",
+    "DeviceTested", "DtmfReceived", "DtmfSendFailed", "DtmfSent", "Event", "HistoryAdded", "HookFailed", "MediaCandidates",
+    "MediaFailed", "MediaResumed", "MediaRoute", "MediaSecurity", "MediaStalled", "MediaStarted", "MediaStats",
+    "MessageFailed", "MessageReceived", "MessageSent", "NetworkChanged", "OperationFailed", "OperationSucceeded",
+    "PlaybackFailed", "PlaybackFinished", "PlaybackStarted", "RecordingFailed", "RecordingFinished", "RecordingPaused",
+    "RecordingResumed", "RecordingStarted", "SettingsChanged", "SystemDraining", "SystemError", "SystemOverloaded",
+    "SystemReady", "SystemRelieved", "SystemStopped", "SystemStopping", "TapChanged", "TapEnded", "TapEvent", "TapStarted",
+    "ToneDetected", "TransferCompleted", "TransferFailed", "TransferProgress", "TransferRequested", "TransferStarted",
+    "TransportDown", "TransportError", "TransportEvent", "TransportUp", "VadSpeechStarted", "VadSpeechStopped",
+    "WatchDialog", "WatchEnded", "WatchEvent", "WatchMwi", "WatchPresence", "WebhookDisabled", "WebhookTested",
+]  # fmt: skip

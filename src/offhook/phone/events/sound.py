@@ -151,7 +151,7 @@ class PlaybackStarted(CallEvent, frozen=True, kw_only=True):
 
 
 class PlaybackFinished(CallEvent, frozen=True, kw_only=True):
-    """A playback is over. `reason` is finished, stopped, replaced, or closed: the call ended. That may come after call.ended."""
+    """A playback is over. `reason` is finished, stopped, replaced, or closed with its call; that may come after call.ended."""
 
     playback: str
     reason: str
