@@ -19,7 +19,7 @@ _NAMES = frozenset({
 })  # fmt: skip
 
 if not TYPE_CHECKING:  # which has them from offhook.api
-    __all__ = [*_NAMES]  # for `from offhook import *`, as people write at the prompt
+    __all__ = sorted(_NAMES)  # noqa: PLE0605 - for `from offhook import *`, as people write at the prompt
 
 
 def __getattr__(name: str) -> object:

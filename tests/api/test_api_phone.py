@@ -347,3 +347,19 @@ async def test_contacts_volume_and_streams(phone: Softphone) -> None:
     assert (await phone.volume_up(2)).output_volume == before + 20
     assert (await phone.volume_down()).output_volume == before + 10
     assert await phone.streams() == ()
+
+
+async def test_a_wait_that_takes_too_long_says_for_what(phone: Softphone, peer: Peer) -> None:
+    await phone.add_account(AccountSettings(id="away", domain="127.0.0.1:9", username="1", register=False))
+    for account, words in (("away", "account away was not registered within"), ("", "not every account was registered within")):
+        with pytest.raises(TimeoutError, match=words):
+            await phone.wait_registered(account, timeout=0.01)
+    with pytest.raises(TimeoutError, match=r"no call\.ended or call\.active within 0\.01 s"):
+        await phone.wait_event("call.ended", "call.active", timeout=0.01)
+    call = await phone.dial(peer[1], hold_others=False)
+    with pytest.raises(TimeoutError, match=f"call {call.id} was not answered within 0.01 s"):
+        await call.wait_active(timeout=0.01)
+    with pytest.raises(TimeoutError, match=f"call {call.id} was not over within 0.01 s"):
+        await call.wait_ended(timeout=0.01)
+    with pytest.raises(TimeoutError, match=f"call {call.id} did not show who answered within 0.01 s"):
+        await call.wait_amd(timeout=0.01)

@@ -174,7 +174,7 @@ class Book:
     def check(self) -> None:
         """Raise PhoneGone if there is nothing to wait for yet, or any more."""
         if not self._opened:
-            raise PhoneGone("this Softphone is not open yet: use it inside `async with`")
+            raise PhoneGone("this Softphone is not open yet: use it in its block (`with`, `async with`), or `open()` it")
         if self.ended:
             raise self.error or PhoneGone(CLOSED)
 

@@ -112,7 +112,7 @@ class CallHandle:
 
     async def wait_ringing(self, *, timeout: float | None = None) -> None:
         """Wait until the far end rings, or has answered without. Raises CallFailed if it ends first, TimeoutError."""
-        await self._wait(lambda: self._rang or self._view.answered is not None, timeout)
+        await self._wait(lambda: self._rang or self._view.answered is not None, timeout, "did not ring")
 
     async def wait_active(self, *, timeout: float | None = None) -> None:
         """Wait until the call is answered, by whichever side.
@@ -120,17 +120,22 @@ class CallHandle:
         Raises CallFailed if it ends first (Busy, Declined, NoAnswer, UnknownNumber, Barred, Unreachable or Cancelled, with
         `sip_status` and `reason`), TimeoutError after `timeout` seconds: the call goes on then.
         """
-        await self._wait(lambda: self._view.answered is not None, timeout)
+        await self._wait(lambda: self._view.answered is not None, timeout, "was not answered")
 
     async def wait_ended(self, *, timeout: float | None = None) -> CallView:
         """Wait until the call is over; returns its last view, whose `end` says by whom and why. Raises TimeoutError."""
-        await wait_until(self._bell, lambda: self.is_ended or self._error is not None, timeout)
+        await wait_until(
+            self._bell, lambda: self.is_ended or self._error is not None, timeout, f"call {self.id} was not over"
+        )
         if not self.is_ended and self._error is not None:
             raise self._error
         return self._view
 
-    async def _wait(self, condition: Callable[[], bool], timeout: float | None) -> None:
-        await wait_until(self._bell, lambda: condition() or self.is_ended or self._error is not None, timeout)
+    async def _wait(self, condition: Callable[[], bool], timeout: float | None, missing: str) -> None:
+        def known() -> bool:
+            return condition() or self.is_ended or self._error is not None
+
+        await wait_until(self._bell, known, timeout, f"call {self.id} {missing}")
         if condition():
             return
         raise self._error or call_failure(self._view)
@@ -143,7 +148,7 @@ class CallHandle:
         def known() -> bool:
             return thing in self._finished or self._error is not None or self._book.ended
 
-        await wait_until(self._bell, lambda: known() or self.is_ended, timeout)
+        await wait_until(self._bell, lambda: known() or self.is_ended, timeout, f"{thing} was not over")
         if not known():
             with contextlib.suppress(TimeoutError):
                 await wait_until(self._bell, known, patience)
@@ -327,7 +332,7 @@ class CallHandle:
 
         Ask for it by `dial(…, detect=["amd"])`. Raises CallFailed if the call ends first, TimeoutError.
         """
-        await self._wait(lambda: self._amd is not None, timeout)
+        await self._wait(lambda: self._amd is not None, timeout, "did not show who answered")
         assert self._amd is not None
         return self._amd
 

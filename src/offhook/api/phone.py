@@ -224,9 +224,15 @@ class Softphone:
 
     async def wait_event(self, *types: str, timeout: float | None = None) -> Event:
         """Wait for the next event of one of these types. Raises TimeoutError after `timeout` seconds, PhoneGone."""
-        async with asyncio.timeout(timeout), self.events(types or ("*",)) as events:
-            async for event in events:
-                return event
+        limit = asyncio.timeout(timeout)
+        try:
+            async with limit, self.events(types or ("*",)) as events:
+                async for event in events:
+                    return event
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise TimeoutError(f"no {' or '.join(types) or 'event'} within {timeout:g} s") from None
         self._book.check()
         raise PhoneGone(CLOSED)
 
@@ -295,7 +301,11 @@ class Softphone:
 
         Raises OperationFailed when the registrar refuses it for good or does not answer, NotFound, TimeoutError.
         """
-        await wait_until(self._book.bell, lambda: self._book.ended or settled(account, self.accounts) is not None, timeout)
+        def known() -> bool:
+            return self._book.ended or settled(account, self.accounts) is not None
+
+        missing = f"account {account} was not registered" if account else "not every account was registered"
+        await wait_until(self._book.bell, known, timeout, missing)
         self._book.check()
         view = settled(account, self.accounts)
         assert view is not None  # or the phone has ended

@@ -186,8 +186,14 @@ class DigitStream:
         return waiting
 
 
-async def wait_until(bell: Bell, condition: Callable[[], bool], timeout: float | None) -> None:
-    """Wait until `condition()` holds, looking at each ring; raises TimeoutError after `timeout` seconds."""
-    async with asyncio.timeout(timeout):
-        while not condition():
-            await bell.wait()
+async def wait_until(bell: Bell, condition: Callable[[], bool], timeout: float | None, missing: str = "") -> None:
+    """Wait until `condition()` holds, looking at each ring; raises TimeoutError after `timeout` seconds.
+
+    `missing` says in its text what has not come: "the call was not answered".
+    """
+    try:
+        async with asyncio.timeout(timeout):
+            while not condition():
+                await bell.wait()
+    except TimeoutError:
+        raise TimeoutError(f"{missing} within {timeout:g} s") from None
