@@ -21,6 +21,8 @@ READABLE: Final = frozenset(
 HEADER_BYTES: Final = 44
 MAX_DATA_BYTES: Final = 0xFFFFFFFF - HEADER_BYTES  # sizes in the header have 32 bits
 UNKNOWN_SIZE: Final = 0xFFFFFFFF  # written by programs that stream into a pipe
+PIPED_SIZE: Final = 0x7FFFF000
+"""The same, by sox and espeak-ng; sox makes it whole frames."""
 MAX_CHUNKS: Final = 1_000
 MAX_CHANNELS: Final = 64
 MAX_RATE: Final = 384_000
@@ -94,11 +96,11 @@ def _format(text: bytes) -> tuple[int, int, int, int]:
 
 def _located(found: tuple[int, int, int, int], start: int, length: int, size: int) -> WavFormat:
     tag, channels, rate, bits = found
-    if length == UNKNOWN_SIZE:
-        length = size - start
+    frame = channels * bits // 8
+    if length in (UNKNOWN_SIZE, PIPED_SIZE, PIPED_SIZE - PIPED_SIZE % frame):
+        length = min(length, size - start)
     if start + length > size:
         raise ParseError("WAV file: the header promises more audio than the file holds")
-    frame = channels * bits // 8
     return WavFormat(tag, channels, rate, bits, start, length - length % frame)
 
 
