@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 from collections.abc import Sequence
 
-from offhook import CallFailed, CallHandle, OperationFailed, Softphone
+from offhook import CallFailed, CallHandle, OperationFailed, PhoneGone, Softphone
 
 BEEP_WITHIN = 40.0
 """Seconds: an announcement that is longer has no beep."""
@@ -71,4 +72,9 @@ async def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    except KeyboardInterrupt:  # Ctrl+C; what was begun is ended by its block
+        pass
+    except PhoneGone as gone:  # `offhook run` starts a phone
+        sys.exit(str(gone))

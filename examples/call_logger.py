@@ -8,11 +8,11 @@ The place in the stream of events is kept in calls.csv.cursor, so that the next 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import csv
+import sys
 from pathlib import Path
 
-from offhook import StreamGap
+from offhook import PhoneGone, StreamGap
 from offhook.phone.events import CallEnded
 from offhook.sync import Softphone
 
@@ -60,5 +60,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):  # Ctrl+C is how it ends
+    try:
         main()
+    except KeyboardInterrupt:  # Ctrl+C is how it ends
+        pass
+    except PhoneGone as gone:  # `offhook run` starts a phone
+        sys.exit(str(gone))

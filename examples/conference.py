@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 
-from offhook import CallFailed, CallHandle, Conference, Softphone
+from offhook import CallFailed, CallHandle, Conference, PhoneGone, Softphone
 
 
 async def invite(phone: Softphone, room: Conference, number: str, *, ring_timeout: float = 30.0) -> CallHandle | None:
-    """Call somebody and let him in; returns the call, None if nobody answered."""
+    """Call somebody and let him in; returns the call, None if nobody answered. Cancelling this hangs up."""
     call = await phone.dial(number, hold_others=False, ring_timeout=ring_timeout)
     try:
         await call.wait_active()
     except CallFailed as failure:
         print(f"{number}: {type(failure).__name__}")
         return None
+    except asyncio.CancelledError:
+        await call.hangup()
+        raise
     await room.add(call)
     print(f"{number} is in, with {len(room.members) - 1} others")
     return call
@@ -41,11 +45,13 @@ async def wait_alone(calls: list[CallHandle]) -> None:
 async def confer(phone: Softphone, numbers: list[str], *, ring_timeout: float = 30.0) -> int:
     """Hold a conference; returns how many people took part."""
     room = await phone.create_conference()
-    invited = await asyncio.gather(*(invite(phone, room, number, ring_timeout=ring_timeout) for number in numbers))
-    calls = [call for call in invited if call is not None]
-    await wait_alone(calls)
-    for call in calls:
-        await call.hangup()
+    try:
+        invited = await asyncio.gather(*(invite(phone, room, number, ring_timeout=ring_timeout) for number in numbers))
+        calls = [call for call in invited if call is not None]
+        await wait_alone(calls)
+    finally:  # also when Ctrl+C ends it
+        for call in room.members:
+            await call.hangup()
     return len(calls)
 
 
@@ -59,4 +65,9 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    except KeyboardInterrupt:  # Ctrl+C; what was begun is ended by its block
+        pass
+    except PhoneGone as gone:  # `offhook run` starts a phone
+        sys.exit(str(gone))

@@ -10,10 +10,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import csv
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from offhook import CallFailed, CallHandle, Softphone
+from offhook import CallFailed, CallHandle, PhoneGone, Softphone
 from offhook.errors import CommandError
 
 
@@ -87,4 +88,9 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    except KeyboardInterrupt:  # Ctrl+C; what was begun is ended by its block
+        pass
+    except PhoneGone as gone:  # `offhook run` starts a phone
+        sys.exit(str(gone))

@@ -10,33 +10,32 @@ from __future__ import annotations
 import argparse
 import sys
 
-from offhook import Busy, CallFailed, NoAnswer
+from offhook import Busy, CallFailed, NoAnswer, PhoneGone
 from offhook.sync import Softphone
 
 
 def dial(phone: Softphone, number: str, *, seconds: float = 20.0, ring_timeout: float = 30.0) -> int:
     """Return 0 if the call was answered, 1 if not."""
-    call = phone.dial(number, ring_timeout=ring_timeout)
-    print(f"calling {call.remote.uri} …")
-    try:
-        call.wait_active()
-    except Busy:
-        print("busy: try again later")
-        return 1
-    except NoAnswer:
-        print("nobody answers")
-        return 1
-    except CallFailed as failure:  # declined, no such number, the network …
-        print(f"that did not work: {failure}")
-        return 1
+    with phone.dial(number, ring_timeout=ring_timeout) as call:  # hung up at the end of the block, also by Ctrl+C
+        print(f"calling {call.remote.uri} …")
+        try:
+            call.wait_active()
+        except Busy:
+            print("busy: try again later")
+            return 1
+        except NoAnswer:
+            print("nobody answers")
+            return 1
+        except CallFailed as failure:  # declined, no such number, the network …
+            print(f"that did not work: {failure}")
+            return 1
 
-    print(f"connected, {call.view.media.codec}")
-    try:
-        call.wait_ended(timeout=seconds)
-        print("they have hung up")
-    except TimeoutError:
-        call.hangup()
-        print("we have hung up")
+        print(f"connected, {call.view.media.codec}")
+        try:
+            call.wait_ended(timeout=seconds)
+            print("they have hung up")
+        except TimeoutError:
+            print("we hang up")
     return 0
 
 
@@ -51,4 +50,9 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:  # Ctrl+C; what was begun is ended by its block
+        pass
+    except PhoneGone as gone:  # `offhook run` starts a phone
+        sys.exit(str(gone))

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
+import sys
 from collections.abc import Awaitable, Callable
 
-from offhook import CallHandle, OperationFailed, Softphone
+from offhook import CallHandle, OperationFailed, PhoneGone, Softphone
 from offhook.errors import CommandError
 
 PROMPT, TIME, WRONG = "660", "880", "220"
@@ -82,5 +82,9 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):  # Ctrl+C is how it ends
+    try:
         asyncio.run(main())
+    except KeyboardInterrupt:  # Ctrl+C is how it ends
+        pass
+    except PhoneGone as gone:  # `offhook run` starts a phone
+        sys.exit(str(gone))

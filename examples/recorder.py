@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import re
+import sys
 from pathlib import Path
 
 from offhook import CallHandle, OperationFailed, PhoneGone, Softphone
@@ -58,5 +58,9 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):  # Ctrl+C is how it ends
+    try:
         asyncio.run(main())
+    except KeyboardInterrupt:  # Ctrl+C is how it ends
+        pass
+    except PhoneGone as gone:  # `offhook run` starts a phone
+        sys.exit(str(gone))

@@ -8,14 +8,15 @@ The file has the columns number, name and id. Numbers are compared by their last
 from __future__ import annotations
 
 import argparse
-import contextlib
 import csv
 import re
+import sys
 import webbrowser
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from offhook import PhoneGone
 from offhook.phone.model import CallView
 from offhook.sync import Softphone
 
@@ -69,5 +70,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):  # Ctrl+C is how it ends
+    try:
         main()
+    except KeyboardInterrupt:  # Ctrl+C is how it ends
+        pass
+    except PhoneGone as gone:  # `offhook run` starts a phone
+        sys.exit(str(gone))

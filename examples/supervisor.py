@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 
-from offhook import CallHandle, Softphone
+from offhook import CallHandle, PhoneGone, Softphone
 from offhook.media.messages import Side
 
 MODES: dict[str, Side] = {"0": "none", "1": "near", "2": "far", "3": "both"}
@@ -48,4 +49,9 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    except KeyboardInterrupt:  # Ctrl+C; what was begun is ended by its block
+        pass
+    except PhoneGone as gone:  # `offhook run` starts a phone
+        sys.exit(str(gone))

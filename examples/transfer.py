@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
+import sys
 from collections.abc import Mapping
 
-from offhook import CallHandle, OperationFailed, Softphone
+from offhook import CallHandle, OperationFailed, PhoneGone, Softphone
 from offhook.errors import CommandError
 
 
@@ -56,5 +56,9 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):  # Ctrl+C is how it ends
+    try:
         asyncio.run(main())
+    except KeyboardInterrupt:  # Ctrl+C is how it ends
+        pass
+    except PhoneGone as gone:  # `offhook run` starts a phone
+        sys.exit(str(gone))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
+import sys
 from pathlib import Path
 
 from offhook import CallFailed, CallHandle, OperationFailed, PhoneGone, Softphone
@@ -66,5 +66,9 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):  # Ctrl+C is how it ends
+    try:
         asyncio.run(main())
+    except KeyboardInterrupt:  # Ctrl+C is how it ends
+        pass
+    except PhoneGone as gone:  # `offhook run` starts a phone
+        sys.exit(str(gone))

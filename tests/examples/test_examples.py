@@ -12,6 +12,7 @@ import hmac
 import http.client
 import json
 import math
+import runpy
 import sys
 import threading
 import time
@@ -89,6 +90,37 @@ def test_an_example_says_how_it_is_run_and_can_be(file: Path) -> None:
     assert f"python examples/{file.name}" in (ast.get_docstring(tree) or "")
     assert 'if __name__ == "__main__":' in text
     assert 30 <= len(text.splitlines()) <= 100
+
+
+ARGUMENTS = {
+    "amd_dialer": ["1001"], "call_logger": ["calls.csv"], "conference": ["1001"], "csv_dialer": ["people.csv"],
+    "dial": ["1001"], "recorder": ["recordings"], "screen_pop": ["people.csv", "--url", "http://127.0.0.1/"],
+    "supervisor": ["1001"], "transfer": ["1=1001"], "voicemail": ["messages"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("file", [file for file in sorted(FOLDER.glob("*.py")) if "Softphone.connect" in file.read_text()],
+                         ids=lambda file: file.stem)  # fmt: skip
+def test_an_example_without_a_phone_says_how_to_start_one(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OFFHOOK_SOCKET", str(tmp_path / "none"))
+    monkeypatch.setattr(sys, "argv", [file.name, *ARGUMENTS.get(file.stem, [])])
+    with pytest.raises(SystemExit, match=r"no phone is running at .*`offhook run` starts one"):
+        runpy.run_path(str(file), run_name="__main__")
+
+
+def test_ctrl_c_hangs_up_what_was_dialled(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with sync_pair() as (one, other):
+        other.set_auto_answer("all")
+        monkeypatch.setattr(sync.CallHandle, "wait_active", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            dial.dial(one, uri_of(other))
+        assert one.calls == ()
 
 
 @pytest.mark.lengthy
@@ -232,6 +264,17 @@ async def test_conference(registered: Softphone) -> None:
             await registered.wait_event("conference.*")
     await registered.conferences[0].members[0].hangup()
     assert await talk == 2
+    assert not registered.calls
+
+
+async def test_a_conference_that_is_interrupted_hangs_up(registered: Softphone) -> None:
+    talk = asyncio.create_task(conference.confer(registered, ["echo", "noanswer"], ring_timeout=10))
+    async with asyncio.timeout(10):
+        await registered.wait_event("conference.joined")
+    assert len(registered.calls) == 2  # one talks, one is still rung
+    talk.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await talk
     assert not registered.calls
 
 
