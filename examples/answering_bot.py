@@ -41,7 +41,7 @@ async def main() -> None:
     parser.add_argument("greeting", nargs="?", default="", help="a WAV file; without it a tone")
     options = parser.parse_args()
     async with Softphone(sound="null") as phone:
-        print("waiting for calls; Ctrl+C ends")
+        print(f"waiting for calls at {phone.address}; Ctrl+C ends")
         try:
             await answer_all(phone, options.greeting)
         except* PhoneGone as gone:

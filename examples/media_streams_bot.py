@@ -81,7 +81,7 @@ async def main() -> None:
     """Run the bot and the phone."""
     argparse.ArgumentParser(description="A bot, and a phone that connects every caller with it.").parse_args()
     async with serve(lambda wire: Bot(wire).serve(), "127.0.0.1", 0) as server, Softphone(sound="null") as phone:
-        print("waiting for calls; Ctrl+C ends")
+        print(f"waiting for calls at {phone.address}; Ctrl+C ends")
         await answer_all(phone, f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
 
 

@@ -109,6 +109,14 @@ class Softphone(Twin[api.Softphone]):
         found._portal.farewell = found._inner.close
         return found
 
+    @property
+    def address(self) -> str:
+        """Where a phone in this program takes calls without an account ("127.0.0.1:5060"); "" for one that runs elsewhere.
+
+        It tells the port where that was left open, or was another's already. Raises PhoneGone before the phone is open.
+        """
+        return self._inner.address
+
     def open(self) -> None:
         """Start the phone, or connect to it. `with` does this."""
         self._run(self._inner.open())

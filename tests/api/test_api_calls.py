@@ -261,6 +261,18 @@ async def test_the_far_end_gives_up(phone: Softphone, peer: Peer) -> None:
         await theirs.wait_active(timeout=5)
 
 
+async def test_one_codec_and_one_thing_to_listen_for_need_no_list(phone: Softphone, peer: Peer) -> None:
+    far, uri = peer
+    incoming = far.incoming
+    call = await phone.dial(uri, codecs="PCMA", detect="vad")  # type: ignore[arg-type]
+    theirs = await anext(incoming)
+    await theirs.answer(codecs="PCMA")
+    await call.wait_active(timeout=5)
+    assert call.view.media.codec == "PCMA"
+    await call.set_codecs("PCMA")
+    await call.hangup()
+
+
 async def test_what_is_refused_changes_nothing(phone: Softphone, peer: Peer) -> None:
     with pytest.raises(InvalidArgument) as caught:
         await phone.dial(peer[1], ring_timeout=-1)

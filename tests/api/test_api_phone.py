@@ -12,6 +12,7 @@ import pytest
 
 import offhook
 from offhook import AccountSettings, OperationFailed, PhoneGone, Recording, Softphone, StreamGap
+from offhook.api.links import OwnPhone
 from offhook.control.schema import RESULTS
 from offhook.errors import CommandError, ConfigError, InvalidArgument, NotFound
 from offhook.exchange.server import Exchange
@@ -265,6 +266,19 @@ async def test_an_account_of_wrong_types_and_a_file_that_is_not_there_are_named(
         await Softphone(quiet_config(), accounts=[account]).open()
     with pytest.raises(ConfigError, match=r"nosuch\.toml: no such file"):
         await Softphone(tmp_path / "nosuch.toml").open()
+
+
+async def test_a_phone_in_a_program_says_where_it_is_reached(phone: Softphone) -> None:
+    async with Softphone(quiet_config()) as mine:
+        host, _, port = mine.address.partition(":")
+        assert host == "127.0.0.1"
+        async with Softphone(quiet_config(), port=int(port)) as late:  # which gets another port
+            assert late.address != mine.address
+            call = await late.dial(f"sip:me@{mine.address}")
+            assert (await anext(mine.incoming)).view.sip_call_id == call.view.sip_call_id
+    with pytest.raises(PhoneGone):
+        assert Softphone(quiet_config()).address
+    assert phone.address == ("" if not isinstance(phone._link, OwnPhone) else own_uri(phone).partition("@")[2])
 
 
 async def test_a_phone_is_opened_once() -> None:

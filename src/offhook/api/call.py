@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from offhook.api.audio import Audio
 from offhook.api.failures import CLOSED, CallFailed, PhoneGone, call_failure
 from offhook.api.outgoing import AudioStream
-from offhook.api.pairs import Pairs, as_pairs
+from offhook.api.pairs import Pairs, as_names, as_pairs
 from offhook.api.playing import Playback, Recording
 from offhook.api.streams import Bell, DigitStream, Stream, Streams, wait_until
 from offhook.errors import CommandError, InvalidState
@@ -168,8 +168,8 @@ class CallHandle:
         `record` and `play` as in `dial`.
         """
         answer = c.Answer(
-            call=self.id, headers=as_pairs(headers), user_to_user=user_to_user, codecs=tuple(codecs), hold_others=hold_others,
-            detect=tuple(detect), record=record, play=os.path.abspath(play) if play else "",
+            call=self.id, headers=as_pairs(headers), user_to_user=user_to_user, codecs=as_names(codecs),
+            hold_others=hold_others, detect=as_names(detect), record=record, play=os.path.abspath(play) if play else "",
         )  # fmt: skip
         await self._do(answer, wait=True)
         with contextlib.suppress(CallFailed):  # it was answered; what comes later is seen in the state
@@ -220,7 +220,7 @@ class CallHandle:
 
         Waits until the far end has answered; `view.media.codec` is what it chose. Raises OperationFailed where it refuses.
         """
-        await self._do(c.SetCodecs(call=self.id, codecs=tuple(codecs)), wait=wait)
+        await self._do(c.SetCodecs(call=self.id, codecs=as_names(codecs)), wait=wait)
 
     async def meter(self, interval_ms: int = 200, seconds: float = 60.0) -> None:
         """Have CallLevel events for a while: how loud the call is, both ways. 0 seconds ends it."""

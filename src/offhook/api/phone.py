@@ -16,7 +16,7 @@ from offhook.api.conference import Conference
 from offhook.api.connections import LocalSocket
 from offhook.api.failures import CLOSED, OperationFailed, PhoneGone
 from offhook.api.links import Link, OwnPhone
-from offhook.api.pairs import Pairs, as_pairs
+from offhook.api.pairs import Pairs, as_names, as_pairs
 from offhook.api.remote import RemotePhone
 from offhook.api.streams import EventStream, Stream, wait_until
 from offhook.control.access import Client
@@ -138,6 +138,17 @@ class Softphone:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    @property
+    def address(self) -> str:
+        """Where a phone in this program takes calls without an account ("127.0.0.1:5060"); "" for one that runs elsewhere.
+
+        It tells the port where that was left open, or was another's already. Raises PhoneGone before the phone is open.
+        """
+        if not isinstance(self._link, OwnPhone):
+            return ""
+        host, port = self._link.phone.address
+        return f"{host}:{port}"
+
     async def open(self) -> None:
         """Start the phone, or connect to it. `async with` does this."""
         if self._opened:
@@ -181,8 +192,8 @@ class Softphone:
         return await self._book.dial(c.Dial(
             to=to, account=account, id=id or f"c_{secrets.token_hex(8)}", headers=as_pairs(headers),
             user_to_user=user_to_user, hold_others=hold_others,
-            ring_timeout=ring_timeout, digits=digits, tags=as_pairs(tags), beside=beside, codecs=tuple(codecs),
-            detect=tuple(detect), record=record, play=os.path.abspath(play) if play else "",
+            ring_timeout=ring_timeout, digits=digits, tags=as_pairs(tags), beside=beside, codecs=as_names(codecs),
+            detect=as_names(detect), record=record, play=os.path.abspath(play) if play else "",
         ))  # fmt: skip
 
     @property
