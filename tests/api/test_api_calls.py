@@ -261,6 +261,16 @@ async def test_the_far_end_gives_up(phone: Softphone, peer: Peer) -> None:
         await theirs.wait_active(timeout=5)
 
 
+async def test_what_is_asked_of_a_call_that_is_over_says_so(phone: Softphone, peer: Peer) -> None:
+    call, theirs = await talk(phone, peer)
+    await theirs.hangup()
+    await call.wait_ended(timeout=5)
+    with pytest.raises(NotFound, match=f"call {call.id} is over"):
+        await call.play(tone="440")
+    await call.stop_playing()  # harmless
+    await call.hangup()
+
+
 async def test_one_codec_and_one_thing_to_listen_for_need_no_list(phone: Softphone, peer: Peer) -> None:
     far, uri = peer
     incoming = far.incoming

@@ -15,7 +15,7 @@ from offhook.api.outgoing import AudioStream
 from offhook.api.pairs import Pairs, as_names, as_pairs
 from offhook.api.playing import Playback, Recording
 from offhook.api.streams import Bell, DigitStream, Stream, Streams, wait_until
-from offhook.errors import CommandError, InvalidState
+from offhook.errors import CommandError, InvalidState, NotFound
 from offhook.media.messages import AudioRate, Detection, PlayMode, RecordingFormat, Side
 from offhook.phone import commands as c
 from offhook.phone import events as e
@@ -280,7 +280,7 @@ class CallHandle:
 
     async def stop_playing(self) -> None:
         """Stop all that plays and waits to be played. Harmless when there is nothing."""
-        with contextlib.suppress(InvalidState):
+        with contextlib.suppress(InvalidState, NotFound):  # nothing plays, or the call is over
             await self._do(c.StopPlay(call=self.id))
 
     async def playbacks(self) -> tuple[PlaybackView, ...]:

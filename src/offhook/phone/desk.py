@@ -242,6 +242,8 @@ class Desk:
             return self._only(self.active() if name == "active" else self.in_state(OUTGOING_UNANSWERED) + self.incoming(), name)
         if name == "last" and self.calls:
             return next(reversed(self.calls.values()))
+        if name in self.ended:
+            raise NotFound(f"call {name} is over")
         if name not in self.calls:
             raise NotFound(f"there is no call {name!r}" if name != "last" else "there is no call")
         return self.calls[name]
