@@ -184,6 +184,7 @@ async def test_accounts(http: httpx.AsyncClient, backend: FakeBackend) -> None:
     assert (backend.commands[-1].account.id, backend.commands[-1].account.domain) == ("a", "e")
     wrong = await http.put("/v1/accounts/a", json={"domain": "e", "username": "u", "password": secret, "expires": secret})
     assert wrong.json()["errors"][0]["pointer"] == "/expires"
+    assert wrong.json()["detail"].startswith("expires: ")
     assert (await http.put("/v1/accounts/a", json={"id": "b", "domain": "e", "username": "u"})).status_code == 422
     everything = made.text + again.text + wrong.text + repr(backend.said) + (await http.get("/v1/accounts")).text
     assert secret not in everything

@@ -356,7 +356,7 @@ def _pointing_into_body(error: InvalidArgument, route: Route) -> InvalidArgument
         FieldError("/" + each.pointer.removeprefix(prefix), each.detail) if each.pointer.startswith(prefix) else each
         for each in error.errors
     )
-    return InvalidArgument(error.detail, errors=fields)
+    return InvalidArgument(re.sub(rf"(^|; ){route.body_field}/", r"\1", error.detail), errors=fields)
 
 
 def _problem(request: Request, error: Exception) -> Answer:
