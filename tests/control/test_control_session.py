@@ -19,6 +19,7 @@ from offhook.control.feed import PAGE, Choice, Reader, event_types
 from offhook.control.local import LocalServer
 from offhook.control.operations import BLOCKING, EXTRA, Operations
 from offhook.control.session import Session, Shared
+from offhook.errors import SetupError
 from offhook.phone.events import SystemReady
 from offhook.testing.backend import FakeBackend
 
@@ -56,6 +57,20 @@ async def test_what_waits_for_the_disk_is_done_aside(backend: FakeBackend, monke
     assert (await ask(session, id=5, op="history")) == {"id": 5, "ok": True, "result": {"entries": []}}
     assert threads != [threading.get_ident()]
     assert (await ask(session, op="history", limit=0))["error"]["code"] == "invalid-argument"
+
+
+async def test_a_disk_that_is_full_is_named_without_a_trace(
+    backend: FakeBackend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def history(limit: int, before: str) -> list[dict[str, Any]]:
+        raise SetupError("cannot open the call history /x: database or disk is full")
+
+    monkeypatch.setattr(backend, "history", history)
+    session = Session(Operations(backend), local_client(), lambda: None)
+    error = (await ask(session, op="history"))["error"]
+    assert (error["code"], error["detail"]) == ("command-refused", "cannot open the call history /x: database or disk is full")
+    assert "database or disk is full" in caplog.text
+    assert all(record.exc_info is None for record in caplog.records)
 
 
 async def test_a_slow_disk_delays_nobody_else(backend: FakeBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

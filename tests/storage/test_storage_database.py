@@ -119,6 +119,36 @@ def test_a_slow_disk_refuses_instead_of_waiting(tmp_path: Path) -> None:
     book.close()
 
 
+def hold(book: Database[str], begun: threading.Event, stop: threading.Event) -> None:
+    """Keep the writer thread busy, as a locked file does."""
+
+    def work(_: sqlite3.Connection) -> None:
+        begun.set()
+        stop.wait(5)
+
+    with contextlib.suppress(SetupError):
+        book.ask(work)
+
+
+def test_a_file_that_does_not_answer_is_said_and_what_was_refused_is_not_done_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "READ_TIMEOUT", 0.05)
+    stop = threading.Event()
+    book = opened(tmp_path / "b.sqlite3", [])
+    begun = threading.Event()
+    worker = threading.Thread(target=hold, args=(book, begun, stop))
+    worker.start()
+    assert begun.wait(5)
+    with pytest.raises(SetupError, match=r"book .*b\.sqlite3 does not answer: another program has it locked"):
+        book.ask(lambda connection: connection.execute("INSERT INTO things VALUES ('late')"))
+    stop.set()
+    worker.join()
+    monkeypatch.undo()
+    assert names(book) == []
+    book.close()
+
+
 def test_a_damaged_file_is_moved_aside(tmp_path: Path) -> None:
     path = tmp_path / "b.sqlite3"
     path.write_bytes(b"not a database" * 1000)

@@ -14,7 +14,7 @@ from offhook.control.backend import Cursor, Journal
 from offhook.control.feed import Choice, Reader, cursor_from, event_types
 from offhook.control.operations import BLOCKING, Operations
 from offhook.control.schema import problem
-from offhook.errors import CommandError, InvalidArgument, RateLimited, Unauthenticated
+from offhook.errors import CommandError, InvalidArgument, RateLimited, SetupError, Unauthenticated
 
 MAX_REQUEST: Final = 64 * 1024
 """Longest request in bytes: no command comes near it, and a client that never ends one must not fill the memory."""
@@ -221,8 +221,12 @@ def subjects_from(given: object) -> frozenset[str]:
 
 
 def refusal(name: object, error: Exception) -> bytes:
-    """Return the answer to a request that failed; what is no CommandError is a mistake of ours, and logged."""
-    if not isinstance(error, CommandError):
+    """Return the answer to a request that failed; what is no error of the tree is a mistake of ours, and logged."""
+    if isinstance(error, SetupError):
+        # A full disk, a locked file: the operator's to mend, and the text says how.
+        _log.warning("a request failed: %s", error)
+        error = CommandError(str(error))
+    elif not isinstance(error, CommandError):
         # The outermost loop: one request that meets a mistake of ours must not end the others' connections.
         _log.error("a request failed unexpectedly", exc_info=error)
         error = CommandError("something went wrong inside the phone; its log has the details")

@@ -80,12 +80,21 @@ class Database(Generic[R]):
         return True
 
     def ask(self, work: Work) -> Any:
-        """Return what `work` makes of the database, after everything added before. Raises SetupError if it cannot be used."""
+        """Return what `work` makes of the database, after everything added before. Raises SetupError if it cannot be used.
+
+        What is not begun by then is not done any more when the disk answers again.
+        """
         if not self._thread.is_alive():
             raise SetupError(f"the {self._name} is closed")
         answer: Future[Any] = Future()
         self._queue.put((work, answer))
-        return answer.result(READ_TIMEOUT)
+        try:
+            return answer.result(READ_TIMEOUT)
+        except TimeoutError:
+            answer.cancel()
+            raise SetupError(
+                f"the {self._name} {self.path} does not answer: another program has it locked, or the disk is slow"
+            ) from None
 
     def close(self) -> None:
         """Write what is waiting and close the file. Calling it again does nothing."""
@@ -146,6 +155,8 @@ class Database(Generic[R]):
         self._unwritten = []
 
     def _answer(self, database: sqlite3.Connection, work: Work, answer: Future[Any]) -> None:
+        if not answer.set_running_or_notify_cancel():
+            return  # who asked has been told that it is not done
         try:
             with database:
                 answer.set_result(work(database))

@@ -17,6 +17,7 @@ from typing import Final
 
 import msgspec
 
+from offhook.errors import SetupError
 from offhook.io.journal import RECENT, Cursor, Envelope, MemoryJournal, Page
 from offhook.storage.database import Database, Trouble
 from offhook.storage.spool import Spool, left_behind
@@ -133,7 +134,10 @@ class DiskJournal(MemoryJournal):
 
     def close(self) -> None:
         """Move everything into SQLite and close it."""
-        safe = int(self._database.ask(self._safe))
+        try:
+            safe = int(self._database.ask(self._safe))
+        except SetupError:
+            safe = 0  # the next start looks at every line that is left, and leaves out what it has
         self._database.close()
         self._spool.close(safe)
 

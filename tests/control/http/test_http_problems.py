@@ -17,7 +17,7 @@ from offhook.control.http import wire
 from offhook.control.http.limits import MAX_BODY, MAX_DEPTH, MAX_HEAD, MAX_TARGET
 from offhook.control.http.problems import HTTP_PROBLEMS
 from offhook.control.schema import PROBLEM_STATUS, problem
-from offhook.errors import CommandError
+from offhook.errors import CommandError, SetupError
 from offhook.phone.commands import Dial
 from offhook.testing.backend import FakeBackend
 from offhook.testing.http import Served, serving
@@ -127,6 +127,17 @@ async def test_a_mistake_of_ours_is_told_without_details(
     check(answer, 500, "internal")
     assert "secret" not in answer.text
     assert "ZeroDivisionError" in caplog.text
+
+
+async def test_what_this_machine_lacks_is_said(
+    http: httpx.AsyncClient, backend: FakeBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend.refuse = SetupError("cannot open the call history /x: database or disk is full")
+    answer = await http.get("/v1/status")
+    check(answer, 500, "internal")
+    assert answer.json()["detail"] == "cannot open the call history /x: database or disk is full"
+    assert "database or disk is full" in caplog.text
+    assert all(record.exc_info is None for record in caplog.records)
 
 
 def test_the_codes_of_http_are_not_those_of_commands() -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from offhook.control.http.answers import Answer
 from offhook.control.schema import problem
-from offhook.errors import CommandError, Forbidden, Unauthenticated
+from offhook.errors import CommandError, Forbidden, SetupError, Unauthenticated
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -62,7 +62,11 @@ def problem_object(error: CommandError | HttpRefusal) -> dict[str, Any]:
 
 def problem_answer(error: Exception, *, instance: str = "", operation: str = "", with_token: bool = True) -> Answer:
     """Return the answer that says what is wrong. What is no error of ours is a mistake of ours: it is logged here."""
-    if not isinstance(error, CommandError | HttpRefusal):
+    if isinstance(error, SetupError):
+        # A full disk, a locked file: the operator's to mend, and the text says how.
+        _log.warning("a request failed: %s", error)
+        error = HttpRefusal("internal", str(error))
+    elif not isinstance(error, CommandError | HttpRefusal):
         _log.error("a request failed unexpectedly", exc_info=error)
         error = HttpRefusal("internal", "the phone's log has the details")
     found = problem_object(error)
