@@ -154,6 +154,15 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         config.load(tmp_path)
 
 
+def test_the_mark_of_an_editor_before_the_text_is_no_mistake(tmp_path: Path) -> None:
+    file = tmp_path / "offhook.toml"
+    file.write_bytes("[sip]\r\nport = 5090  # ours\r\n".encode("utf-8-sig"))
+    assert config.load(file).sip.port == 5090
+    assert config_edit.take(file, {("phone", "dnd"): True}, {}).phone.dnd
+    assert config.load(file).sip.port == 5090
+    assert b"# ours" in file.read_bytes()
+
+
 def test_every_check_is_for_a_field_that_exists() -> None:
     kinds = {**config.SECTIONS, "account": AccountSettings, "hook": config.EventHook}
     for section, key in config.CHECKS:

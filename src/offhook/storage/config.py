@@ -413,14 +413,20 @@ CHECKS: Mapping[tuple[str, str], Check] = {
 def load(path: Path) -> Config:
     """Read the file; a missing one is an empty one. Raises ConfigError naming file, line, key and what to write."""
     try:
-        text = path.read_text("utf-8")
+        text = text_of(path)
     except FileNotFoundError:
         return Config()
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: not UTF-8: save the file as UTF-8 text") from None
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
     return parse(text, str(path))
+
+
+def text_of(path: Path) -> str:
+    """Return the file's text, without the mark that Windows' editors put before it. Raises OSError, and ConfigError."""
+    try:
+        return path.read_text("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not UTF-8: save the file as UTF-8 text") from None
 
 
 def parse(text: str, source: str = "offhook.toml") -> Config:

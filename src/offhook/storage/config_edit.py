@@ -9,7 +9,7 @@ from typing import Any
 
 from offhook.errors import ConfigError
 from offhook.phone.settings import AccountSettings
-from offhook.storage.config import Config, SettingValue, load, parse
+from offhook.storage.config import Config, SettingValue, load, parse, text_of
 from offhook.storage.privacy import write_private
 
 
@@ -80,7 +80,7 @@ def _rewrite(path: Path, change: Callable[[Any], object], *, only_look: bool = F
     import tomlkit
 
     try:
-        text = path.read_text("utf-8") if path.exists() else ""
+        text = text_of(path) if path.exists() else ""
         parse(text, str(path))
         document = tomlkit.parse(text)
         change(document)
