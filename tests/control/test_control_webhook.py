@@ -219,14 +219,16 @@ async def test_a_new_secret_and_the_old_one_for_a_day(phone: Phone) -> None:
     *[(status, Verdict.RECEIVER_FAILS) for status in (300, 301, 302, 307, 401, 403, 404, 408, 429, 501, 502, 503, 504)],
 ])
 def test_what_an_answer_means(status: int, verdict: Verdict) -> None:
-    assert judge(Answer(status, {})).verdict is verdict
+    assert judge(Answer(status, {}), wall=1000.0).verdict is verdict
 
 
 @pytest.mark.parametrize(("text", "seconds"), [
     ("30", 30.0), ("99999", 3600.0), ("soon", 0.0), ("-1", 0.0), ("", 0.0), ("１", 0.0),
+    ("Thu, 01 Jan 1970 00:17:10 GMT", 30.0), ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0), ("Wed, 21 Oct 2099 07:28:00 GMT", 3600.0),
+    ("Wed, 21 Oct 99999 07:28:00 GMT", 0.0), ("Thu, 41 Jan 1970 00:17:10 GMT", 0.0), ("Thursday", 0.0),
 ])
 def test_retry_after(text: str, seconds: float) -> None:
-    assert judge(Answer(503, {"retry-after": text})).retry_after == seconds
+    assert judge(Answer(503, {"retry-after": text}), wall=1000.0).retry_after == seconds
 
 
 def test_pauses_double_up_to_a_limit() -> None:

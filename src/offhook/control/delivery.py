@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 from typing import Any, Final, Protocol
 
@@ -136,8 +137,8 @@ class Attempt:
     retry_after: float = 0.0
 
 
-def judge(answer: Answer) -> Attempt:
-    """Return what an answer means."""
+def judge(answer: Answer, wall: float) -> Attempt:
+    """Return what an answer at `wall` (Unix seconds) means."""
     status = answer.status
     if 200 <= status < 300:
         return Attempt(Verdict.DELIVERED, status)
@@ -146,16 +147,25 @@ def judge(answer: Answer) -> Attempt:
         return Attempt(Verdict.GONE, status, reason)
     if status in _ABOUT_THE_EVENT:
         return Attempt(Verdict.EVENT_REFUSED, status, reason)
-    after = answer.headers.get("retry-after", "")
-    seconds = float(after) if after.isascii() and after.isdecimal() and len(after) < 8 else 0.0
+    seconds = _retry_after(answer.headers.get("retry-after", ""), wall)
     return Attempt(Verdict.RECEIVER_FAILS, status, reason, min(seconds, MAX_RETRY_AFTER))
+
+
+def _retry_after(text: str, wall: float) -> float:
+    """Return the seconds a receiver asks for, which it may say as a date, too (RFC 9110 10.2.3); 0 for what is neither."""
+    if text.isascii() and text.isdecimal() and len(text) < 8:
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - wall)
+    except (ValueError, OverflowError, OSError):
+        return 0.0
 
 
 async def send(webhook: Webhook, url: Url, post: Post, message: str, body: bytes, wall: float) -> Attempt:
     """Deliver one message, once."""
     headers = signing.headers(webhook.keys(wall), message, int(wall), body)
     try:
-        return judge(await post(url, headers, body, within=webhook.timeout))
+        return judge(await post(url, headers, body, within=webhook.timeout), wall)
     except WebError as error:
         return Attempt(Verdict.RECEIVER_FAILS, reason=str(error))
 
