@@ -38,9 +38,10 @@ class VirtualTime:
 
     def __init__(self) -> None:
         self.time = 0.0
+        self.ahead = 0.0  # by which the clock on the wall has been put forward
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._order = 0
-        self.timing = Timing(lambda: self.time, lambda: 1_700_000_000.0 + self.time, self._sleep, lambda: 1.0)
+        self.timing = Timing(lambda: self.time, lambda: 1_700_000_000.0 + self.time + self.ahead, self._sleep, lambda: 1.0)
 
     async def _sleep(self, seconds: float) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -319,6 +320,27 @@ async def test_a_day_of_failure_disables_it(phone: Phone, behave: Callable[[dict
     before = len(phone.receiver.seen)
     await phone.time.pass_by(GIVE_UP)
     assert len(phone.receiver.seen) == before
+
+
+@pytest.mark.parametrize("behave", [down, lambda event: 500], ids=["down", "500"])
+@pytest.mark.parametrize("off", [True, False], ids=["machine-off", "clock-put-right"])
+async def test_a_day_in_which_nothing_was_tried_is_no_day_of_failure(
+    phone: Phone, behave: Callable[[dict[str, Any]], int], off: bool
+) -> None:
+    phone.webhooks.create(URL)
+    phone.receiver.behave = behave
+    phone.emit(1, "a")
+    await phone.time.pass_by(10)
+    if off:
+        await phone.webhooks.close()
+    phone.time.ahead = 3 * GIVE_UP  # the weekend; or the machine began with the time of its last day
+    if off:
+        phone.webhooks = phone._start()
+    await phone.time.pass_by(60)
+    assert not phone.disabled, "the network is not up yet"
+    phone.receiver.behave = lambda event: 204
+    await phone.time.pass_by(MAX_PAUSE)
+    assert phone.receiver.ids() == phone.ids()
 
 
 @pytest.mark.lengthy

@@ -92,6 +92,17 @@ def test_old_events_make_room_and_the_loss_is_told(tmp_path: Path, monkeypatch: 
     journal.close()
 
 
+def test_a_clock_that_is_put_back_stops_no_tidying(tmp_path: Path) -> None:
+    journal, _ = opened(tmp_path / "j", "a1", keep_events=10, recent=2, keep_seconds=10 * 365 * 86400.0)
+    clock = iter([2_000_000_000.0, *[1_700_000_000.0] * 50])
+    maker = EnvelopeMaker("a1", lambda: next(clock))
+    for count in (1, 50):
+        journal.append(envelopes(maker, count))
+        journal._database.ask(lambda _: None)
+    assert [event.cursor.seq for event in asyncio.run(journal.read(Cursor("a1", 0), 100)).events] == list(range(42, 52))
+    journal.close()
+
+
 def test_events_expire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TIDY_SECONDS", 0.0)
     journal, maker = opened(tmp_path / "j", "a1", keep_seconds=60.0, recent=1)

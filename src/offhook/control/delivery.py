@@ -40,6 +40,9 @@ GIVE_UP: Final = 24 * 3600.0
 MAX_PAUSE: Final = 600.0
 """Longest pause between two attempts, so that a receiver that is back does not wait for long."""
 
+TRIED: Final = MAX_PAUSE
+"""Seconds for which this run has tried before it gives up: the day before may be a clock put right, or a machine that was off."""
+
 MAX_RETRY_AFTER: Final = 3600.0
 
 NOTE_SECONDS: Final = 0.2
@@ -186,13 +189,14 @@ class _Item:
 
 @dataclass(slots=True)
 class _Lane:
-    """The messages of one subject, which go one after another."""
+    """The messages of one subject, which go one after another. `since` is when it began to fail, `tried_from` in this run."""
 
     subject: str
     items: deque[_Item] = field(default_factory=deque)
     busy: bool = False
     tries: int = 0
     since: float = 0.0
+    tried_from: float = 0.0
     not_before: float = 0.0
 
 
@@ -219,7 +223,7 @@ class Delivery:
         self._timing = timing
         self._lanes: dict[str, _Lane] = {}
         self._read = self._waiting = self._tries = 0
-        self._paused_until = 0.0
+        self._paused_until = self._tried_from = 0.0
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._attempts: set[asyncio.Task[None]] = set()
@@ -393,10 +397,13 @@ class Delivery:
                 self.disable("the receiver says that it is gone (410)")
             case Verdict.EVENT_REFUSED:
                 self._receiver_works()
+                now = self._timing.now()
+                lane.tried_from = lane.tried_from if lane.tries else now
                 lane.tries += 1
                 lane.since = lane.since or self._timing.wall()
-                lane.not_before = self._timing.now() + pause(lane.tries, self._timing.share())
-                self._give_up_after_a_day(lane.since, f"{lane.subject} could not be delivered for a day: {attempt.reason}")
+                lane.not_before = now + pause(lane.tries, self._timing.share())
+                reason = f"{lane.subject} could not be delivered for a day: {attempt.reason}"
+                self._give_up_after_a_day(lane.since, lane.tried_from, reason)
             case Verdict.RECEIVER_FAILS:
                 # Of several that were on their way together only the first counts.
                 if began >= self._paused_until or not self._failing_since:
@@ -415,13 +422,16 @@ class Delivery:
         self._tries, self._failing_since, self._paused_until = 0, 0.0, 0.0
 
     def _receiver_fails(self, attempt: Attempt) -> None:
+        now = self._timing.now()
+        self._tried_from = self._tried_from if self._tries else now
         self._tries += 1
         self._failing_since = self._failing_since or self._timing.wall()
-        self._paused_until = self._timing.now() + max(pause(self._tries, self._timing.share()), attempt.retry_after)
-        self._give_up_after_a_day(self._failing_since, f"nothing could be delivered for a day: {attempt.reason}")
+        self._paused_until = now + max(pause(self._tries, self._timing.share()), attempt.retry_after)
+        reason = f"nothing could be delivered for a day: {attempt.reason}"
+        self._give_up_after_a_day(self._failing_since, self._tried_from, reason)
 
-    def _give_up_after_a_day(self, since: float, reason: str) -> None:
-        if self._timing.wall() - since >= GIVE_UP:
+    def _give_up_after_a_day(self, since: float, tried_from: float, reason: str) -> None:
+        if self._timing.wall() - since >= GIVE_UP and self._timing.now() - tried_from >= TRIED:
             self.disable(reason)
 
     def disable(self, reason: str) -> None:

@@ -165,7 +165,7 @@ class DiskJournal(MemoryJournal):
         rows = [(self._number, e.seq, e.type, e.subject, e.seconds, e.json) for e in batch]
         database.executemany(_INSERT, rows)
         database.execute(_LAST, (batch[-1].seq, self._number))
-        if batch[-1].seconds >= self._tidied + TIDY_SECONDS:
+        if abs(batch[-1].seconds - self._tidied) >= TIDY_SECONDS:  # either way: a clock may be put back by years
             self._tidied = batch[-1].seconds
             self._tidy(database)
 
