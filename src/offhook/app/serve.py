@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from offhook.app.running import Files, Outward, RunningPhone
 from offhook.app.settings import complete, kept_instance, with_address
+from offhook.app.trouble import print_trouble
 from offhook.errors import ConfigError, SetupError
 from offhook.io.collector import keep_collector_quiet
 from offhook.io.ending import told_to_end
@@ -74,7 +75,7 @@ async def _serve_until(
             certificate=where.certificate_file, texts=where.texts_file,
         ),
     )  # fmt: skip
-    phone.subscribe(_print_trouble, SystemError)
+    print_trouble(phone)
     await phone.begin()
     if file is not None:
         phone.follow_file(file)
@@ -208,10 +209,6 @@ async def until_told(phone: RunningPhone, told: asyncio.Event) -> None:
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     for wait in waits:
         wait.cancel()
-
-
-def _print_trouble(envelope: Envelope) -> None:
-    print(plain(f"offhook: {envelope.data['reason']}"), file=sys.stderr, flush=True)
 
 
 def _print_event(envelope: Envelope) -> None:

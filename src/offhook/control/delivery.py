@@ -41,7 +41,7 @@ MAX_PAUSE: Final = 600.0
 """Longest pause between two attempts, so that a receiver that is back does not wait for long."""
 
 TRIED: Final = MAX_PAUSE
-"""Seconds for which this run has tried before it gives up: the day before may be a clock put right, or a machine that was off."""
+"""Seconds for which this run tries before it gives up: the day may be a clock that was put right, or a machine that was off."""
 
 MAX_RETRY_AFTER: Final = 3600.0
 
