@@ -21,6 +21,7 @@ from offhook.cli.doctor import (
     configuration,
     devices,
     folders,
+    listeners,
     load,
     nat,
     ports,
@@ -93,6 +94,7 @@ def _machine_checks(case: Case) -> Iterator[Check]:
     yield Check("capacity", lambda: load.look_at_load(case))
     yield Check("sound", lambda: devices.look_at_devices(case), devices.LIMIT)
     yield Check("SIP port", lambda: ports.look_at_sip_port(case))
+    yield Check("listeners", lambda: listeners.look_at_listeners(case))
     yield Check("RTP ports", lambda: ports.look_at_rtp_ports(case))
     yield Check("open files", lambda: ports.look_at_descriptors(case))
     yield Check("loopback", lambda: ports.look_at_loopback(case))
