@@ -19,7 +19,7 @@ from offhook.control.channel import connect, pipe
 from offhook.control.channel.pipe import Channel, pipe_name
 from offhook.control.channel.pipe_serving import WAITING, Listener, open_stream
 from offhook.errors import SetupError
-from offhook.windows import security
+from offhook.windows import pipes, security
 
 
 class Echo(asyncio.Protocol):
@@ -63,6 +63,17 @@ def test_names(address: str, name: str) -> None:
 async def test_a_name_that_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="--socket"):
         await Listener(str(tmp_path / ("x" * 300)), Echo).start()
+
+
+async def test_a_user_whose_name_has_an_umlaut(tmp_path: Path) -> None:
+    listener = Listener("offhook-Jürgen Łuk", Echo)
+    await listener.start()
+    with open("\\\\.\\pipe\\offhook-Jürgen Łuk", "r+b", buffering=0):  # noqa: ASYNC230 - as a program that knows the name
+        pass
+    _, writer = await open_stream("offhook-Jürgen Łuk", 1000)
+    writer.close()
+    await writer.wait_closed()
+    listener.close()
 
 
 async def test_bytes_go_both_ways(address: str) -> None:
@@ -156,10 +167,10 @@ def test_nobody_listens() -> None:
 @pytest.fixture
 def ends(tmp_path: Path) -> Iterator[tuple[Channel, Channel]]:
     """Return the client's channel and the far end."""
-    name = str(tmp_path / "p")
+    name = str(tmp_path / "pö")
     mine = security.OwnerOnly()
     flags = _winapi.PIPE_ACCESS_DUPLEX | _winapi.FILE_FLAG_OVERLAPPED
-    far = Channel(_winapi.CreateNamedPipe(pipe_name(name), flags, 0, 1, 4096, 4096, 0, mine.address))
+    far = Channel(pipes.make_instance(pipe_name(name), flags, 0, 1, 4096, mine.address))
     near = connect(name, 1.0)
     yield near, far
     near.close()
@@ -202,4 +213,4 @@ def test_the_end(ends: tuple[Channel, Channel]) -> None:
 
 def test_no_room(ends: tuple[Channel, Channel], tmp_path: Path) -> None:
     with pytest.raises(TimeoutError, match="no more clients"):
-        connect(str(tmp_path / "p"), 0.05)
+        connect(str(tmp_path / "pö"), 0.05)

@@ -14,12 +14,10 @@ import _winapi
 from time import monotonic
 from typing import Final
 
-from offhook.windows import security
+from offhook.windows import pipes, security
 
 PREFIX: Final = "\\\\.\\pipe\\"
 
-_BUSY: Final = 231  # ERROR_PIPE_BUSY: every instance has its client
-_WAITED: Final = 121  # ERROR_SEM_TIMEOUT
 _ABORTED: Final = 995  # ERROR_OPERATION_ABORTED: we cancelled it
 _PENDING: Final = 997  # ERROR_IO_PENDING
 _BROKEN: Final = 109  # ERROR_BROKEN_PIPE: the far end has closed it
@@ -43,7 +41,7 @@ def try_open(address: str) -> int | None:
     try:
         handle = _winapi.CreateFile(pipe_name(address), access, 0, 0, _winapi.OPEN_EXISTING, flags, 0)
     except OSError as error:
-        if error.winerror == _BUSY:
+        if error.winerror == pipes.BUSY:
             return None
         raise
     try:
@@ -96,16 +94,8 @@ def connect(address: str, timeout: float) -> Channel:
         left = deadline - monotonic()
         if left <= 0:
             raise TimeoutError("the phone takes no more clients")
-        _wait_for_instance(address, left)
+        pipes.wait_for_instance(pipe_name(address), max(1, int(left * 1000)))
     return Channel(handle)
-
-
-def _wait_for_instance(address: str, seconds: float) -> None:
-    try:
-        _winapi.WaitNamedPipe(pipe_name(address), max(1, int(seconds * 1000)))
-    except OSError as error:
-        if error.winerror != _WAITED:
-            raise
 
 
 def _finish(operation: _winapi.Overlapped, error: int, timeout: float | None) -> int:

@@ -20,7 +20,7 @@ from typing import Any, Final
 from offhook.control.channel.pipe import PREFIX, pipe_name, try_open
 from offhook.control.channel.words import already_running
 from offhook.errors import SetupError
-from offhook.windows import security
+from offhook.windows import pipes, security
 
 WAITING: Final = 4
 """Instances of the pipe that wait for a client: so many may come at the same moment without waiting for a turn of the loop."""
@@ -98,11 +98,9 @@ class Listener:
 
     def _instance(self, more: int = 0) -> PipeHandle:
         mine = security.OwnerOnly()
-        handle = _winapi.CreateNamedPipe(
-            self._name, _winapi.PIPE_ACCESS_DUPLEX | _winapi.FILE_FLAG_OVERLAPPED | more, _BYTES_FROM_HERE,
-            _winapi.PIPE_UNLIMITED_INSTANCES, BUFFER, BUFFER, 0, mine.address,
-        )  # fmt: skip
-        instance = PipeHandle(handle)
+        access = _winapi.PIPE_ACCESS_DUPLEX | _winapi.FILE_FLAG_OVERLAPPED | more
+        most = _winapi.PIPE_UNLIMITED_INSTANCES
+        instance = PipeHandle(pipes.make_instance(self._name, access, _BYTES_FROM_HERE, most, BUFFER, mine.address))
         self._free.add(instance)
         return instance
 
@@ -152,6 +150,6 @@ async def open_stream(address: str, limit: int) -> tuple[asyncio.StreamReader, a
         await asyncio.sleep(RETRY_AFTER)
     reader = asyncio.StreamReader(limit=limit, loop=loop)
     protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
-    pipes: Any = loop
-    transport = pipes._make_duplex_pipe_transport(PipeHandle(handle), protocol, extra={"addr": address})
+    own: Any = loop
+    transport = own._make_duplex_pipe_transport(PipeHandle(handle), protocol, extra={"addr": address})
     return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
