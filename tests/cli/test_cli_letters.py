@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from offhook.cli import main
 from offhook.cli.letters import given_words, lenient
 
 
@@ -43,6 +44,16 @@ def test_the_c_locale() -> None:
     made.write("a\udcff…\udc80\U0001f4de")
     made.flush()
     assert inner.getvalue() == b"a\xff\\u2026\x80\\ud83d\\udcde"
+
+
+def test_without_a_console_it_prints_nowhere_and_ends_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    assert main(["--version"]) == 0
+    assert main(["nonsense"]) == 2
+    assert sys.stdin.read() == ""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        stream.close()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows gives arguments as letters, not as bytes")

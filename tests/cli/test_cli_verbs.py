@@ -291,6 +291,9 @@ def test_an_event_with_its_fields_is_waited_for(phone: FakeBackend, capsys: pyte
 def test_open_asks_first(phone: FakeBackend, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["open", "tel:1001"]) == 1
     monkeypatch.setattr("sys.stdin", Terminal())
+    capsys.readouterr()
+    assert main(["open", "tel:1001"]) == 1
+    assert capsys.readouterr().err == "nothing was typed\n"
     monkeypatch.setattr("builtins.input", lambda prompt: "n")
     assert main(["open", "tel:1001"]) == 1
     assert main(["open", "msip:answer", "--yes"]) == 1

@@ -170,6 +170,8 @@ def _guarded(work: Callable[[], int]) -> int:
         return _fail(end.code, end.text)
     except KeyboardInterrupt:
         return INTERRUPTED
+    except EOFError:  # in place of an answer to a question; Windows takes the null device for a terminal
+        return _fail(REFUSED, "nothing was typed")
     except BrokenPipeError:
         # The reader of our output (`| head`) has seen enough; nothing more can be said, also not at exit.
         import os

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import io
 import os
 import sys
 
@@ -43,7 +44,12 @@ _HANDLERS = {"strict": _escaped, "surrogateescape": _given_back}
 
 
 def standard_streams() -> None:
-    """Make this process's output lenient."""
+    """Make this process's output lenient. Without a console (pythonw) it prints nowhere and reads nothing."""
+    if sys.stdin is None:
+        sys.stdin = io.TextIOWrapper(io.BytesIO())  # not the null device, which Windows takes for a terminal
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - as long as the process
     for stream in (sys.stdout, sys.stderr):
         lenient(stream)
 
