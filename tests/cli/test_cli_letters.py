@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offhook.cli import main
+from offhook.cli.actions.common import json_text, say
 from offhook.cli.letters import given_words, lenient
 
 
@@ -44,6 +45,16 @@ def test_the_c_locale() -> None:
     made.write("a\udcff…\udc80\U0001f4de")
     made.flush()
     assert inner.getvalue() == b"a\xff\\u2026\x80\\ud83d\\udcde"
+
+
+@pytest.mark.parametrize(("encoding", "written"), [
+    ("cp1252", b'{"name": "J\\u00fcrgen"}'), ("utf-8", '{"name": "Jürgen"}'.encode()),
+])  # fmt: skip
+def test_json_is_utf8_whatever_the_output_is(monkeypatch: pytest.MonkeyPatch, encoding: str, written: bytes) -> None:
+    made, inner = stream(encoding)
+    monkeypatch.setattr(sys, "stdout", made)
+    say(json_text({"name": "Jürgen"}))
+    assert inner.getvalue().rstrip() == written
 
 
 def test_without_a_console_it_prints_nowhere_and_ends_well(monkeypatch: pytest.MonkeyPatch) -> None:

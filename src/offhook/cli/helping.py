@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
+from offhook.cli.actions.common import json_text
 from offhook.cli.outcome import DONE, EXIT_CODES, USAGE, Ended
 
 TYPE_CHECKING = False
@@ -79,7 +79,7 @@ def _operations(as_json: bool) -> str:
     from offhook.control.schema import command_help, to_json
 
     if as_json:
-        return json.dumps(to_json(command_help()), ensure_ascii=False)
+        return json_text(to_json(command_help()))
     lines: list[str] = []
     for command in command_help():
         lines += [f"{command.operation}", *(f"    {line}".rstrip() for line in command.text.split("\n"))]
@@ -96,7 +96,7 @@ def _events(as_json: bool) -> str:
 
     found = {event.type: (inspect.getdoc(event) or "").split("\n")[0] for event in EVENTS}
     if as_json:
-        return json.dumps(found, ensure_ascii=False)
+        return json_text(found)
     return "\n".join(f"{name:<24} {text}" for name, text in found.items())
 
 
@@ -107,7 +107,7 @@ def _config(as_json: bool) -> str:
 
 
 def _codes(as_json: bool) -> str:
-    return json.dumps(EXIT_CODES) if as_json else exit_codes()
+    return json_text(EXIT_CODES) if as_json else exit_codes()
 
 
 _TOPICS: dict[str, Callable[[bool], str]] = {"ops": _operations, "types": _events, "config": _config, "codes": _codes}

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 from offhook.cli import render
-from offhook.cli.actions.common import ask_password, listing, perform, say, show
+from offhook.cli.actions.common import ask_password, json_text, listing, perform, say, show
 from offhook.cli.outcome import DONE, FAR_END, Ended
 from offhook.cli.parsing import usage_error
 from offhook.control.client import ClientError, Refused
@@ -99,7 +97,7 @@ def _perform(use: Invocation, operation: str, params: Params, started: str, keep
             raise Ended(FAR_END, str(error)) from None
         raise
     view = found["account"] or found["event"]["data"]["account"]
-    say(json.dumps({**result, "value": view}, ensure_ascii=False) if use.json else f" {view['registration']}")
+    say(json_text({**result, "value": view}) if use.json else f" {view['registration']}")
     return DONE
 
 

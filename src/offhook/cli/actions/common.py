@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import sys
 
@@ -28,9 +29,15 @@ def say(text: str, *, end: str = "\n") -> None:
     sys.stdout.flush()
 
 
+def json_text(value: object, *, indent: int | None = None) -> str:
+    """Return `value` as JSON. JSON is UTF-8: an output of another encoding (a pipe of Windows) gets all else escaped."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return json.dumps(value, ensure_ascii=codecs.lookup(encoding).name != "utf-8", indent=indent)
+
+
 def show(use: Invocation, value: object, text: str) -> int:
     """Write `value` as JSON if that was asked for, else `text`."""
-    say(json.dumps(value, ensure_ascii=False) if use.json else text)
+    say(json_text(value) if use.json else text)
     return DONE
 
 
@@ -73,7 +80,7 @@ def _conclude(use: Invocation, result: Params, last: Params, done: str) -> int:
     succeeded = last["type"] == "operation.succeeded"
     status, reason = data.get("sip_status", 0), data.get("reason", "")
     if use.json:
-        say(json.dumps({**result, "outcome": "succeeded" if succeeded else "failed", "sip_status": status, "reason": reason}))
+        say(json_text({**result, "outcome": "succeeded" if succeeded else "failed", "sip_status": status, "reason": reason}))
     elif succeeded:
         say(f" {done}" + (f" ({result['call']})" if result["call"] else ""))
     else:

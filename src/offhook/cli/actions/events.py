@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 
 from offhook.cli import render
-from offhook.cli.actions.common import fields, say, show
+from offhook.cli.actions.common import fields, json_text, say, show
 from offhook.cli.outcome import DONE, REFUSED, Ended
 from offhook.cli.parsing import usage_error
 from offhook.control.client import NoPhone, TimedOut
@@ -165,6 +164,6 @@ def _types(use: Invocation) -> Iterable[str]:
 
 
 def _show_event(use: Invocation, event: Params) -> None:
-    say(json.dumps(event, ensure_ascii=False) if use.json else render.event_line(event))
+    say(json_text(event) if use.json else render.event_line(event))
     if event["type"] == "stream.slow_consumer" and not use.flag("follow"):
         raise Ended(REFUSED, "the phone closed the connection: events were not read quickly enough")

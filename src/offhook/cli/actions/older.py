@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
-from offhook.cli.actions.common import fields, show
+from offhook.cli.actions.common import fields, json_text, show
 from offhook.cli.outcome import DONE, REFUSED
 
 TYPE_CHECKING = False
@@ -31,4 +29,4 @@ def operation(use: Invocation) -> int:
     """Send any operation; `name=text` gives a text, `name:=json` anything else."""
     params = fields(use, use.text("fields").split(" ") if use.text("fields") else [])
     result = use.client.request(use.text("name").replace("-", "_"), **params)
-    return show(use, result, json.dumps(result, ensure_ascii=False, indent=2))
+    return show(use, result, json_text(result, indent=2))

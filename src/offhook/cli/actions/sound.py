@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
 
 from offhook.cli import render
-from offhook.cli.actions.common import absolute, listing, perform, say, show
+from offhook.cli.actions.common import absolute, json_text, listing, perform, say, show
 from offhook.cli.outcome import DONE, REFUSED, Ended
 from offhook.cli.parsing import usage_error
 from offhook.control.client import NoPhone, Refused, TimedOut
@@ -120,7 +119,7 @@ def levels(use: Invocation) -> int:
                 continue
             if event["type"] == "call.ended":
                 break
-            say(json.dumps(event, ensure_ascii=False) if use.json else render.level_line(event))
+            say(json_text(event) if use.json else render.level_line(event))
             shown += 1
             if shown == use.whole("count"):
                 break

@@ -7,14 +7,13 @@ all, each with a time limit.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 
-from offhook.cli.actions.common import say
+from offhook.cli.actions.common import json_text, say
 from offhook.cli.doctor import (
     accounts,
     codecs,
@@ -134,7 +133,7 @@ class _Report:
         """Write what comes at the end."""
         self._wipe()
         if self._json:
-            say(json.dumps([asdict(finding) for finding in self._all], ensure_ascii=False))
+            say(json_text([asdict(finding) for finding in self._all]))
             return
         wrong, warnings = self.counted["wrong"], self.counted["warning"]
         parts = [_count(wrong, "thing is wrong", "things are wrong")] if wrong else []
