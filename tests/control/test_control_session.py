@@ -140,3 +140,10 @@ async def test_a_wait_needs_the_scope_read(backend: FakeBackend) -> None:
     session = Session(Operations(backend), Client("dialer", frozenset({"call"})), lambda: None, tell=lambda answer: None)
     answer = await ask(session, op="wait", conditions=[{"event": "*"}])
     assert (answer["error"]["code"], session.waits) == ("forbidden", False)
+
+
+def test_a_byte_order_mark_before_a_request_is_no_part_of_it(backend: FakeBackend) -> None:
+    session = Session(Operations(backend), local_client(), lambda: None)
+    answer = session.answer(b'\xef\xbb\xbf{"id": 1, "op": "status"}')
+    assert isinstance(answer, bytes)
+    assert answer.startswith(b'{"id":1,"ok":true')

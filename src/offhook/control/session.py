@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from codecs import BOM_UTF8
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeAlias
 
@@ -254,6 +255,8 @@ def yield_later(function: Callable[[], object]) -> None:
 
 
 def _request(text: bytes | str) -> dict[str, Any]:
+    if isinstance(text, bytes):
+        text = text.removeprefix(BOM_UTF8)  # which some stream writers of Windows' languages begin with
     try:
         return _decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
