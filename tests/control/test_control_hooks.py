@@ -14,7 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 from offhook.control.backend import Envelope, EnvelopeMaker
-from offhook.control.hooks import OCCASIONS, PLACES, Hook, Hooks, arguments, number, variables
+from offhook.control.hooks import OCCASIONS, PLACES, Hook, Hooks, arguments, foreign, number, variables
 from offhook.io.programs import Outcome, Programs, Run
 from offhook.phone import events as e
 from offhook.phone.model import CallEnd, CallState, CallView, Party, wall
@@ -175,6 +175,8 @@ def test_a_number_is_data(given: str) -> None:
     # A program given with -c takes its arguments as they are, but braces of its own must have stayed, too.
     shows = python("import json, os, sys; print(json.dumps([{}, sys.argv[1:], os.environ['OFFHOOK_NUMBER']]))")
     made = arguments((*shows, "{number}", "x", "n={number};{name}"), event)
+    assert foreign(("x", "{number}", "n={number};{name}", "{moon}"), event) == (given, given, "{uri}")
+    assert foreign(("x", "y"), event) == (given,)
     found = subprocess.run(made, env={**os.environ, **variables(event)}, capture_output=True, check=True).stdout
     assert json.loads(found) == [{}, [given, "x", f"n={given};{{uri}}"], given.replace("\n", " ")]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from offhook.io.programs import MAX_COMPLAINT, Outcome, Programs, Run, unsafe_for_batch
+from offhook.io.programs import MAX_COMPLAINT, Outcome, Programs, Run, unsafe_for_batch, unsafe_for_shell
 
 PATIENCE = 20.0
 
@@ -170,3 +170,15 @@ def test_closing_ends_what_does_not_end(ends: Ends) -> None:
 def test_a_batch_file_gets_nothing_it_could_misread(program: str, argument: str, safe: bool) -> None:
     assert (unsafe_for_batch((program, argument), "win32") == "") is safe
     assert unsafe_for_batch((program, argument), "linux") == ""
+
+
+@pytest.mark.parametrize(("line", "foreign", "safe"), [
+    ("cmd /c start http://crm/?n=1&x=1", "1", True), ("cmd /c echo", "1&calc", False), ("cmd.exe /c echo", "%PATH%", False),
+    ("C:\\Windows\\System32\\CMD.EXE. /c echo", "1|calc", False), ("x.exe", "1&calc", True), ("my-cmd.exe", "1&calc", True),
+    ("powershell -NoProfile popup", "1;calc", False), ("powershell.exe -File x.ps1", "1;calc", True),
+    ("pwsh x.ps1", "1;calc", True), ("pwsh -c popup", "1;calc", False),
+])  # fmt: skip
+def test_a_shell_of_windows_gets_nothing_into_its_command_that_it_could_misread(line: str, foreign: str, safe: bool) -> None:
+    arguments = (*line.split(), foreign)
+    assert (unsafe_for_shell(arguments, (foreign,), "win32") == "") is safe
+    assert unsafe_for_shell(arguments, (foreign,), "linux") == ""

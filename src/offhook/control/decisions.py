@@ -15,7 +15,7 @@ import msgspec
 from offhook.control import signing
 from offhook.control.access import Client, Gate
 from offhook.control.backend import Backend, Envelope, Unsubscribe
-from offhook.control.hooks import arguments, variables
+from offhook.control.hooks import arguments, foreign, variables
 from offhook.errors import CommandError
 from offhook.io.programs import Outcome, Programs, Run
 from offhook.io.web import WebError, post
@@ -133,7 +133,8 @@ def by_program(backend: Backend, run: tuple[str, ...], environment: Mapping[str,
 
         def prepare() -> Run:
             left = max(0.01, deadline - loop.time())
-            return Run(arguments(run, envelope), {**inherited, **variables(envelope)}, left, MAX_ANSWER)
+            environment = {**inherited, **variables(envelope)}
+            return Run(arguments(run, envelope), environment, left, MAX_ANSWER, foreign(run, envelope))
 
         def done(outcome: Outcome) -> None:
             with contextlib.suppress(RuntimeError):  # the phone is gone

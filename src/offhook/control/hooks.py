@@ -138,7 +138,8 @@ class Hooks:
     # --- in a helper thread
 
     def _prepare(self, hook: Hook, envelope: Envelope) -> Run:
-        return Run(arguments(hook.run, envelope), {**self._inherited, **variables(envelope)}, hook.timeout)
+        environment = {**self._inherited, **variables(envelope)}
+        return Run(arguments(hook.run, envelope), environment, hook.timeout, foreign=foreign(hook.run, envelope))
 
     def _done(self, hook: Hook, envelope: Envelope, outcome: Outcome) -> None:
         if outcome.reason and self._loop is not None:
@@ -195,6 +196,12 @@ def arguments(run: Sequence[str], envelope: Envelope) -> tuple[str, ...]:
     if found == tuple(run[1:]):
         found = (*found, _without_nul(number(envelope)))
     return (run[0], *found)
+
+
+def foreign(run: Sequence[str], envelope: Envelope) -> tuple[str, ...]:
+    """Return what `arguments` puts in."""
+    places = [place for text in run[1:] for place in _PLACE.findall(text) if place in PLACES]
+    return tuple(_without_nul(PLACES[place](envelope)) for place in places or ["number"])
 
 
 def _put_in(place: re.Match[str], envelope: Envelope) -> str:

@@ -29,18 +29,27 @@ MAX_LINGERING: Final = 32
 # inside quotes, and a quote or a line's end in an argument begins a new command. Only what means nothing to it may pass.
 _SAFE_FOR_BATCH: Final = re.compile(r"[A-Za-z0-9 +*#@.:,/_\\-]*")
 
+_SHELLS: Final[Mapping[str, Callable[[list[str]], bool]]] = {
+    "cmd": lambda words: True,
+    "powershell": lambda words: not {"-file", "-f"} & set(words),
+    "pwsh": lambda words: any(word.startswith("-c") for word in words),
+}
+"""Programs of Windows, and whether these arguments are a command to them, which they take apart; a file's they do not."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """One program to run: its arguments (the first names it), its whole environment, its time limit in seconds.
 
-    `output` is how many bytes of what it writes to its standard output are kept; the rest is read and forgotten.
+    `output` is how many bytes of what it writes to its standard output are kept; the rest is read and forgotten. `foreign` is
+    what was put into the arguments and comes from others, such as a caller's number.
     """
 
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
     timeout: float
     output: int = 0
+    foreign: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +136,7 @@ class Programs:
     def _outcome(self, prepare: Prepare) -> Outcome:
         try:
             run = prepare()
-            refusal = unsafe_for_batch(run.arguments)
+            refusal = unsafe_for_batch(run.arguments) or unsafe_for_shell(run.arguments, run.foreign)
             return Outcome(None, refusal) if refusal else self._run(run)
         except (OSError, ValueError) as error:  # ValueError: what cannot be an argument, such as a NUL
             return Outcome(None, f"cannot be started: {error}")
@@ -215,3 +224,16 @@ def unsafe_for_batch(arguments: tuple[str, ...], platform: str = sys.platform) -
         if not _SAFE_FOR_BATCH.fullmatch(argument):
             return f"not started: {argument[:64]!r} is not safe as an argument of a batch file; let an .exe do it"
     return ""
+
+
+def unsafe_for_shell(arguments: tuple[str, ...], foreign: tuple[str, ...], platform: str = sys.platform) -> str:
+    """Return why what comes from others must not reach these arguments, "" if it may.
+
+    They are a command of a shell of Windows: what a caller calls himself must not become a part of it.
+    """
+    name = re.split(r"[\\/]", arguments[0])[-1].rstrip(". ").lower().removesuffix(".exe")
+    takes_command = _SHELLS.get(name)
+    if platform != "win32" or takes_command is None or not takes_command([word.lower() for word in arguments[1:]]):
+        return ""
+    found = next((text for text in foreign if not _SAFE_FOR_BATCH.fullmatch(text)), None)
+    return "" if found is None else f"not started: {found[:64]!r} is not safe in a command of {name}; let another .exe do it"
