@@ -202,3 +202,4 @@ async def test_curl_posts(served: Served) -> None:
     out, _ = await process.communicate()
     assert out.startswith(b"HTTP/1.1 201 Created\r\n")
     assert b"location: /v1/calls/c_1\r\n" in out
+    assert b"content-type: application/json; charset=utf-8\r\n" in out, "without it WinHTTP reads it by the code page"

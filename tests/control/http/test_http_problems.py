@@ -28,7 +28,7 @@ JSON = {"Content-Type": "application/json"}
 def check(answer: httpx.Response, status: int, code: str) -> None:
     found = answer.json()
     assert (answer.status_code, found["code"], found["status"]) == (status, code, status), answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["content-type"] == "application/problem+json; charset=utf-8"
     assert found["type"] == f"/v1/problems/{code}"
     assert found["title"]
     assert found["detail"]

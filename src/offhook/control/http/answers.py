@@ -32,7 +32,9 @@ class Answer:
         body = b"" if self.body is None else self.body if isinstance(self.body, bytes) else _encode(self.body)
         headers = common_headers()
         if self.body is not None:
-            headers += [(b"content-type", self.media_type.encode()), (b"content-length", b"%d" % len(body))]
+            # JSON is UTF-8, which WinHTTP and Windows PowerShell only believe when they are told.
+            kind = f"{self.media_type}; charset=utf-8" if self.media_type.endswith("json") else self.media_type
+            headers += [(b"content-type", kind.encode()), (b"content-length", b"%d" % len(body))]
         elif self.status != 204:
             headers.append((b"content-length", b"0"))
         headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
