@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from offhook.app.serve import run_phone
+from offhook.app.serve import _tell_http, run_phone
 from offhook.app.settings import with_address
 from offhook.cli import main
 from offhook.errors import SetupError
@@ -83,6 +83,17 @@ def test_a_phone_with_http(tmp_path: Path) -> None:
         with urllib.request.urlopen(request) as answer:
             assert json.load(answer)["name"] == "IDLE"
         assert token not in phone.stop()
+
+
+def test_the_line_to_try_it_with_has_a_path_with_blanks_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OFFHOOK_HOME", str(tmp_path / "my phone"))
+    file = tmp_path / "my phone" / "state" / "http-token"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    _tell_http("http://h")
+    assert f"$(cat '{file}')" in capsys.readouterr().out
 
 
 def test_a_phone_that_would_be_open_to_all_does_not_start(home: Path) -> None:

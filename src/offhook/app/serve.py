@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -145,7 +146,9 @@ def _tell_http(url: str) -> None:
     file = paths().http_token_file
     print(f"HTTP is on {url}", flush=True)
     if file.exists():
-        print(f'A token for it is in {file}: curl -H "Authorization: Bearer $(cat {file})" {url}/v1/status', flush=True)
+        # PowerShell reads this like a shell, but its curl is another program.
+        curl, path = "curl.exe" if sys.platform == "win32" else "curl", shlex.quote(str(file))
+        print(f'A token for it is in {file}: {curl} -H "Authorization: Bearer $(cat {path})" {url}/v1/status', flush=True)
 
 
 async def _start_windows(phone: RunningPhone, settings: WindowsSettings) -> WindowsSurface | None:
