@@ -59,7 +59,7 @@ def phone(windows: Windows, exe: Path, tmp_path: Path) -> Iterator[WindowsProces
 async def test_the_printed_command_line_sends_the_digits(windows: Windows, exe: Path, phone: WindowsProcess) -> None:
     name, _, form = COMMAND_LINE.partition(" ")
     assert exe.name == name
-    alone = {"PYTHONPATH": ""}
+    alone = {"PYTHONPATH": "", "OFFHOOK_HOME": ""}
     await asyncio.to_thread(phone.wait_for, "offhook is running", 120)
     async with live_phone() as there:
         without = await asyncio.to_thread(windows.run_program, exe, form, environment=alone, timeout=120)

@@ -67,12 +67,14 @@ def test_microsip_hands_over_and_exits_with_a_code(windows: Windows, tmp_path: P
     """By the window, which needs no pipe: here the pipe is a name at which nobody listens."""
     script = "import sys; from offhook.cli import microsip_main; sys.exit(microsip_main())"
     with WindowsPhone(windows, tmp_path):
+        nowhere = {"OFFHOOK_HOME": "", "USERNAME": "nobody"}
         for line, (code, text) in LINES.items():
-            done = windows.run("-c", script, *line, environment={"USERNAME": "nobody"})
+            done = windows.run("-c", script, *line, environment=nowhere)
             assert done.code == code, (line, done)
             assert text in done.output, line
         assert window.request("get_audio")["value"]["output_volume"] == 85
         missed = windows.run("-c", script, "status", environment={"OFFHOOK_SOCKET": r"\\.\pipe\offhook-none"})
         assert missed.code == 3, "who names a pipe means that one"
-        assert windows.offhook("dial:1001", environment={"USERNAME": "nobody"}).code == 1, "no account for a bare number"
-    assert windows.run("-c", script, "status").code == 3
+        assert windows.run("-c", script, "status").code == 3, "who names a home means the phone that is there"
+        assert windows.offhook("dial:1001", environment=nowhere).code == 1, "no account for a bare number"
+    assert windows.run("-c", script, "status", environment=nowhere).code == 3

@@ -138,10 +138,10 @@ def _refused(problem: dict[str, Any]) -> Ended:
 
 
 def _phone_window() -> int:
-    """Return the window of the phone of this Windows session. Who names a socket means the phone that listens there."""
+    """Return the window of the phone of this Windows session. Who names a socket or a home means the phone that is there."""
     import os
 
-    if sys.platform != "win32" or os.environ.get("OFFHOOK_SOCKET"):
+    if sys.platform != "win32" or os.environ.get("OFFHOOK_SOCKET") or os.environ.get("OFFHOOK_HOME"):
         return 0
     from offhook.control.windows.handover import find_phone
 
