@@ -112,6 +112,12 @@ def test_an_encoding_can_be_said(home: Path, capsys: pytest.CaptureFixture[str])
     file.close()
 
 
+def test_a_path_as_windows_hands_it_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOLDER", "there")
+    assert importing.written_path('x/$FOLDER/y"', "win32") == Path("x/there/y")
+    assert importing.written_path("x/$FOLDER", "linux") == Path("x/$FOLDER")
+
+
 def test_requests_are_as_large_as_the_phone_takes() -> None:
     many = [ContactDetails(name=f"N{number}", number="1", comment="ü" * 4000) for number in range(30)]
     found = list(importing.packs(Takeover(contacts=many)))

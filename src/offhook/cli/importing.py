@@ -56,7 +56,7 @@ def take_over(use: Invocation) -> int:
 
 def take_over_contacts(use: Invocation, path: str) -> int:
     """Take over contacts only."""
-    found = taking_over.read(Path(path), (), _encoding(use))
+    found = taking_over.read(written_path(path), (), _encoding(use))
     if use.flag("dry-run"):
         return show(use, {"dry_run": True, **found.as_json()}, _text(found, ["Nothing was written."]))
     where = paths()
@@ -68,11 +68,16 @@ def take_over_contacts(use: Invocation, path: str) -> int:
 def _path(use: Invocation) -> Path:
     given = use.text("path")
     if given:
-        return Path(given).expanduser()
+        return written_path(given)
     usual = Path(os.environ.get("APPDATA", "")) / "MicroSIP"
     if sys.platform == "win32" and usual.is_dir():
         return usual
     raise usage_error(use.verb, "write the file or folder to import, as MicroSIP.ini or the folder it is in")
+
+
+def written_path(text: str, platform: str = sys.platform) -> Path:
+    r"""Return the path somebody wrote: PowerShell leaves `%APPDATA%` as it is, and `"C:\My Folder\"` brings a `"`."""
+    return Path(os.path.expandvars(text.rstrip('"')) if platform == "win32" else text).expanduser()
 
 
 def _encoding(use: Invocation) -> str:

@@ -33,6 +33,17 @@ def test_encodings(data: bytes) -> None:
     assert decode(data, "x") == "Müller"
 
 
+@pytest.mark.parametrize(("platform", "own", "page"), [
+    ("win32", "cp1251", "cp1251"), ("win32", "cp932", "cp932"), ("win32", "cp65001", "cp1252"), ("win32", "utf-8", "cp1252"),
+    ("linux", "cp1251", "cp1252"),
+])  # fmt: skip
+def test_an_old_file_is_read_by_the_code_page_of_this_windows(
+    monkeypatch: pytest.MonkeyPatch, platform: str, own: str, page: str
+) -> None:
+    monkeypatch.setattr("locale.getencoding", lambda: own)
+    assert texts.ansi(platform) == page
+
+
 def test_an_encoding_may_be_named() -> None:
     assert decode("Привет".encode("cp1251"), "x", "cp1251") == "Привет"
     assert decode('<?xml version="1.0" encoding="windows-1251"?><contacts>Привет'.encode("cp1251"), "x").endswith("Привет")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import locale
 import re
+import sys
 from typing import Final
 
 from offhook.errors import UnreadableFile
@@ -11,8 +13,8 @@ from offhook.errors import UnreadableFile
 MAX_BYTES: Final = 16 * 1024 * 1024
 """Of one file: ten times an address book of 20,000 people. What is larger is no list of contacts and no ini file."""
 
-ANSI: Final = "cp1252"
-"""What a file is taken for that says nothing and is not UTF-8: the code page of western Windows."""
+WESTERN: Final = "cp1252"
+"""The code page of western Windows."""
 
 _MARKS: Final = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _DECLARED: Final = re.compile(rb"""<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
@@ -25,7 +27,7 @@ _TEXT_CODECS: Final = re.compile(
 
 
 def decode(data: bytes, name: str, encoding: str = "") -> str:
-    """Return the text of a file. A mark at its beginning decides; then `encoding`, what XML declares, UTF-8, and ANSI.
+    """Return the text of a file. A mark at its beginning decides; then `encoding`, what XML declares, UTF-8, and `ansi`.
 
     `name` names the file in UnreadableFile, which is raised for what is too large or no text at all.
     """
@@ -47,7 +49,13 @@ def decode(data: bytes, name: str, encoding: str = "") -> str:
             return _whole(data.decode(known_encoding(codec)), name)
         except (UnicodeDecodeError, ValueError):  # it lies, or names what nobody knows
             continue
-    return _text(data, ANSI, name)
+    return _text(data, ansi(), name)
+
+
+def ansi(platform: str = sys.platform) -> str:
+    """Return what a file that says nothing and is not UTF-8 is taken for: this Windows' code page, else the western one."""
+    own = locale.getencoding() if platform == "win32" else ""
+    return own if re.fullmatch(r"cp(125|9)[0-9]+|cp874", own) else WESTERN
 
 
 def known_encoding(name: str) -> str:
