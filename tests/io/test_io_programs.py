@@ -87,6 +87,12 @@ def test_what_cannot_be_started_is_an_outcome(programs: Programs, ends: Ends, ar
     assert outcome.reason.startswith("cannot be started: ")
 
 
+@pytest.mark.skipif(sys.platform != "win32", reason="elsewhere a script says itself what runs it")
+def test_a_script_is_no_program_of_windows(programs: Programs, ends: Ends) -> None:
+    outcome = once(programs, ends, Run((__file__,), {}, 5.0))
+    assert outcome.reason == "cannot be started: it is no program: write the one that runs it first"
+
+
 DEAF = "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
 
 

@@ -29,6 +29,9 @@ MAX_LINGERING: Final = 32
 # inside quotes, and a quote or a line's end in an argument begins a new command. Only what means nothing to it may pass.
 _SAFE_FOR_BATCH: Final = re.compile(r"[A-Za-z0-9 +*#@.:,/_\\-]*")
 
+_BAD_EXE_FORMAT: Final = 193
+"""Windows' error for a file that is no program; its text speaks of "%1"."""
+
 _SHELLS: Final[Mapping[str, Callable[[list[str]], bool]]] = {
     "cmd": lambda words: True,
     "powershell": lambda words: not {"-file", "-f"} & set(words),
@@ -139,7 +142,9 @@ class Programs:
             refusal = unsafe_for_batch(run.arguments) or unsafe_for_shell(run.arguments, run.foreign)
             return Outcome(None, refusal) if refusal else self._run(run)
         except (OSError, ValueError) as error:  # ValueError: what cannot be an argument, such as a NUL
-            return Outcome(None, f"cannot be started: {error}")
+            script = getattr(error, "winerror", None) == _BAD_EXE_FORMAT
+            why = "it is no program: write the one that runs it first" if script else error
+            return Outcome(None, f"cannot be started: {why}")
 
     def _run(self, run: Run) -> Outcome:
         listens = self._pipes < 2 * self._at_once + MAX_LINGERING

@@ -233,13 +233,15 @@ def test_an_account_that_is_there_keeps_its_id_and_another_one_its_own() -> None
     (r"C:\a.exe", (r"C:\a.exe",)), (r'"C:\a b.exe" "c d"', (r"C:\a b.exe", "c d")),
     (r"C:\a b\c.BAT -x", (r"C:\a b\c.BAT", "-x")), ("notify-send", ("notify-send",)),
     (r"C:\x y.ps1", ("powershell.exe", "-NoProfile", "-File", r"C:\x y.ps1")),
+    (r"C:\x y.py -q", ("py.exe", r"C:\x y.py", "-q")),
+    (r"C:\ahk v2\AutoHotkey.exe C:\x.ahk", (r"C:\ahk v2\AutoHotkey.exe", r"C:\x.ahk")),
     ("a.exe {Number} {callid}", ("a.exe", "{number}", "{call}")),
 ])
 def test_programs(text: str, program: tuple[str, ...]) -> None:
     assert hook_program(text) == program
 
 
-@pytest.mark.parametrize("text", ["", '"', "HTTPS://x", "a.exe {duration}", '""'])
+@pytest.mark.parametrize("text", ["", '"', "HTTPS://x", "a.exe {duration}", '""', r"C:\My Scripts\popup.ahk", '"C:\\x.lnk"'])
 def test_what_is_no_program(text: str) -> None:
     assert isinstance(hook_program(text), str)
 

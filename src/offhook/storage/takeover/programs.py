@@ -15,10 +15,15 @@ _PLACES: Final = {"number": "number", "user": "number", "name": "name", "calleri
 _SCRIPT_HOSTS: Final[Mapping[str, tuple[str, ...]]] = {
     **dict.fromkeys((".vbs", ".vbe", ".js", ".wsf"), ("wscript.exe", "//B")),
     ".ps1": ("powershell.exe", "-NoProfile", "-File"),
+    ".py": ("py.exe",), ".pyw": ("pyw.exe",),
 }  # fmt: skip
 """What Windows opens a script with: a program is started here, and a script is none."""
 
-_PATH: Final = re.compile(r"[A-Za-z]:\\[^\"<>|?*]*?\.(?:exe|com|bat|cmd|vbs|vbe|js|wsf|ps1)(?=\s|$)", re.IGNORECASE)
+_OPENED: Final = ("ahk", "au3", "jar", "lnk", "php", "pl", "rb", "url")
+"""What Windows opens with a program that is not part of it: which one, and where it is, only this machine's owner knows."""
+
+_ENDINGS: Final = "|".join(["exe", "com", "bat", "cmd", *(ending[1:] for ending in _SCRIPT_HOSTS), *_OPENED])
+_PATH: Final = re.compile(rf"[A-Za-z]:\\[^\"<>|?*]*?\.(?:{_ENDINGS})(?=\s|$)", re.IGNORECASE)
 
 
 def hook_program(text: str) -> tuple[str, ...] | str:
@@ -36,9 +41,11 @@ def hook_program(text: str) -> tuple[str, ...] | str:
     arguments = [re.sub(r"\{(\w+)\}", lambda mask: _place(mask, unknown), word) for word in words[1:]]
     if unknown:
         return f"there is no {', '.join(unknown)} here: all of a call is in the program's environment (docs/hooks.md)"
-    suffix = re.search(r"\.\w+$", words[0])
-    host = _SCRIPT_HOSTS.get(suffix[0].lower(), ()) if suffix else ()
-    return (*host, words[0], *arguments)
+    found = re.search(r"\.\w+$", words[0])
+    suffix = found[0].lower() if found else ""
+    if suffix[1:] in _OPENED:
+        return f"{suffix} is no program: write the program that opens it, and it behind that (docs/hooks.md)"
+    return (*_SCRIPT_HOSTS.get(suffix, ()), words[0], *arguments)
 
 
 def _split(text: str) -> tuple[str, ...]:
