@@ -52,7 +52,8 @@ def test_socket_names() -> None:
     assert socket_path("", env, "linux") == "/run/user/7/offhook/offhook.sock"
     assert socket_path("desk", env, "linux") == "/run/user/7/offhook/offhook-desk.sock"
     assert socket_path("desk", {**env, "OFFHOOK_SOCKET": "/x.sock"}, "linux") == "/x.sock"
-    assert socket_path("desk", {"USERNAME": "Ann B"}, "win32") == "\\\\.\\pipe\\offhook-Ann_B-desk"
+    assert socket_path("desk", {"USERNAME": "Änn B."}, "win32") == "\\\\.\\pipe\\offhook-Änn B.-desk"
+    assert socket_path("", {"USERNAME": "a\\b"}, "win32") == "\\\\.\\pipe\\offhook-a-b"
 
 
 def test_a_long_home_still_has_a_short_socket_of_its_own() -> None:

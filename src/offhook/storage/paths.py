@@ -20,6 +20,9 @@ MAX_SOCKET_PATH = 100
 MAX_PIPE = 240
 """Characters of a pipe's name on Windows, whose limit is 256 with what comes before it."""
 
+MAX_USER = 100
+"""Characters of a user's name in a pipe's; Windows' own are at most 20, those of a domain can be longer."""
+
 INSTANCE = re.compile(r"[A-Za-z0-9_-]{0,32}")
 
 
@@ -179,5 +182,6 @@ def _temporary(env: Mapping[str, str]) -> Path:
 
 
 def _pipe(env: Mapping[str, str], instance: str) -> str:
-    user = re.sub(r"[^A-Za-z0-9_.-]", "_", env.get("USERNAME", "user"))[:32]
+    # As it is, blanks, umlauts and all, for programs that know nothing but the user's name. Only these cannot be in a pipe's.
+    user = re.sub(r"[\\/:]", "-", env.get("USERNAME") or "user")[:MAX_USER]
     return "\\\\.\\pipe\\offhook-" + user + (f"-{instance}" if instance else "")
