@@ -8,7 +8,7 @@ import pytest
 
 from offhook.app import reload
 from offhook.errors import InvalidArgument, InvalidState
-from offhook.phone.commands import Dial, ListAccounts, SetDnd
+from offhook.phone.commands import Dial, HangupAll, ListAccounts, SetDnd
 from offhook.storage.config import parse
 from offhook.testing.live import LivePhone, live_phone
 
@@ -89,3 +89,8 @@ async def test_a_mistake_changes_nothing(file: Path) -> None:
         with pytest.raises(InvalidState, match="account c has calls"):
             await phone.running.reload()
         assert phone.running.phone.desk.settings.reject_status == 486
+        phone.execute(HangupAll())
+        phone.running.file = file.with_name("gone.toml")
+        with pytest.raises(InvalidArgument, match="nothing was changed"):
+            await phone.running.reload()
+        assert set(accounts(phone)) == {"c"}

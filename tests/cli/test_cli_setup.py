@@ -115,7 +115,7 @@ def test_every_command_and_event_is_in_the_help(capsys: pytest.CaptureFixture[st
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == [event.type for event in EVENTS]
     assert [line for line in lines if not line.endswith((".", ")"))] == [], "the first line of a docstring is a sentence"
-    for topic in ("ops", "types", "config", "codes"):
+    for topic in ("ops", "types", "config", "service", "codes"):
         assert main(["help", topic, "--json"]) == 0
         assert json.loads(capsys.readouterr().out)
 

@@ -314,7 +314,7 @@ class RunningPhone:
             raise InvalidState("this phone was started without a configuration file")
         try:
             # A keyring may take seconds, or ask the user: not on the loop that answers calls.
-            after = await self._loop.run_in_executor(None, _read, self.file)
+            after = await self._loop.run_in_executor(None, _read_again, self.file)
         except SetupError as error:
             raise InvalidArgument(str(error)) from None
         desk, found = self.phone.desk, reload.changes(self._as_read, after)
@@ -404,6 +404,12 @@ class RunningPhone:
     def has_webhooks(self) -> bool:
         """Whether there were webhooks once, so that `webhooks` should be used from the start."""
         return self._webhooks_file is not None and self._webhooks_file.exists()
+
+
+def _read_again(file: Path) -> Config:
+    if not file.exists():  # nobody wants to lose every account to a file that is just being replaced
+        raise SetupError(f"there is no {file}; nothing was changed")
+    return _read(file)
 
 
 def _read(file: Path) -> Config:

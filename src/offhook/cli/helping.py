@@ -106,8 +106,17 @@ def _config(as_json: bool) -> str:
     return text(as_json)
 
 
+def _service(as_json: bool) -> str:
+    from importlib.resources import files
+
+    unit = files("offhook.app").joinpath("offhook.service").read_text("utf-8").rstrip("\n")
+    return json_text(unit) if as_json else unit
+
+
 def _codes(as_json: bool) -> str:
     return json_text(EXIT_CODES) if as_json else exit_codes()
 
 
-_TOPICS: dict[str, Callable[[bool], str]] = {"ops": _operations, "types": _events, "config": _config, "codes": _codes}
+_TOPICS: dict[str, Callable[[bool], str]] = {
+    "ops": _operations, "types": _events, "config": _config, "service": _service, "codes": _codes,
+}  # fmt: skip

@@ -135,7 +135,7 @@ VERBS: dict[str, Verb] = {
              group="other forms"),
         Verb("op", "name [fields...]", "send any operation: op dial to=1001, op set_volume volume:=80", older.operation,
              group="other forms"),
-        Verb("help", "[topic]", "help on a verb, or: help ops, help types (of events), help config, help codes",
+        Verb("help", "[topic]", "help on a verb, or: help ops, help types (of events), config, service, codes",
              helping.show_help, group="other forms"),
     )
 }  # fmt: skip

@@ -177,7 +177,7 @@ class Database(Generic[R]):
         os.replace(self.path, aside)
         for suffix in ("-wal", "-shm"):
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
-        self._trouble(f"the {self._name} was damaged: it is kept as {aside} and a new one begins")
+        self._trouble(f"the file of the {self._name} was damaged: it is kept as {aside} and a new one begins")
         return self._connect()
 
     def _connect(self) -> sqlite3.Connection:

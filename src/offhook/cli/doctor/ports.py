@@ -138,7 +138,8 @@ def look_at_descriptors(case: Case) -> Iterator[Finding]:
     wanted = int(case.fact("max_calls", case.config.phone.max_calls))
     text = f"{limit} may be open at once, enough for about {calls} calls"
     if wanted > calls or calls < 1:
-        yield Finding("open files", "warning", f"{text}, but phone.max_calls is {wanted}",
+        more = f", but phone.max_calls is {wanted}" if wanted else ""
+        yield Finding("open files", "warning", text + more,
                       f"raise it before the start: ulimit -n {DESCRIPTORS_BESIDE + each * max(wanted, 1)}")
     else:
         yield Finding("open files", "ok", text)
