@@ -71,7 +71,7 @@ def test_each_side_sends_under_the_others_numbers() -> None:
     proposed = make_offer(local("OPUS"), 1, 1)
     answer = offer("rtpmap:120 OPUS/48000/2", formats="120")
     config = accept_answer(local("OPUS"), proposed, answer)
-    assert (config.payload_type, config.receive_types) == (120, ((102, "OPUS"),))
+    assert (config.payload_type, config.receive_types) == (120, ((102, "OPUS"), (120, "OPUS")))
 
 
 def test_other_clocks_and_channels_are_other_codecs() -> None:

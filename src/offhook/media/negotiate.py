@@ -160,7 +160,10 @@ def accept_answer(local: LocalMedia, offer: bytes, answer: bytes) -> StreamConfi
     if not chosen:
         raise MediaNegotiationFailed(f"the answer names no codec we offered ({names_of(line)})")
     # RFC 3264 6.1, 5.1: each side receives under the numbers it wrote, and sends under those the other wrote.
-    receive = tuple((entry.payload_type, entry.codec) for entry in speakable(local.codecs, offered, mine))
+    # Some send under their own all the same: heard, too, where the number means nothing else to us.
+    spoken_for = {entry.payload_type for entry in offered}
+    own = [entry for entry in chosen if entry.payload_type not in spoken_for]
+    receive = tuple((entry.payload_type, entry.codec) for entry in (*speakable(local.codecs, offered, mine), *own))
     agreed = combine(reverse(_stated(theirs, line)), _stated(ours, mine))
     codings = {entry.coding for entry in offered}
     events_out = _events(local, [entry for entry in named if entry.coding in codings], chosen[0])
