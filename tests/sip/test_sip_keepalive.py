@@ -249,6 +249,27 @@ def test_a_connection_that_never_stood_fails_at_once_with_its_reason() -> None:
     assert (failed.status, failed.reason) == (503, "the certificate of pbx.example has expired")
 
 
+@pytest.mark.parametrize("transport", ["tcp", "wss"])
+def test_a_connection_over_which_a_registration_gets_no_answer_is_closed(transport: str) -> None:
+    bench = Bench(transport)
+    bench.silent = True
+    bench.do(events.Register("a", 600))
+    bench.run(33)
+    assert bench.of(events.RegistrationFailed)[0].status == 408
+    assert bench.of(events.CloseFlow) == [events.CloseFlow(bench.flows[0])]
+
+
+def test_a_connection_over_which_others_are_registered_is_kept() -> None:
+    bench = registered()
+    bench.silent = True
+    bob = NameAddr(Uri.sip("bob", "pbx.example"))
+    bench.do(events.SetIdentity(Identity("b", bob, transport="tcp", contact_user="bob")))
+    bench.do(events.Register("b", 600))
+    bench.run(33)
+    assert bench.of(events.RegistrationFailed)[0].status == 408
+    assert not bench.of(events.CloseFlow)
+
+
 # --- RFC 5626, 3327, 3608
 
 

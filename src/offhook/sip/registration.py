@@ -397,9 +397,11 @@ class Registration:
         return True
 
     def _failed(self, status: int, reason: str, response: Response | None, now: float) -> None:
-        self._out = None
+        asked_over, self._out = self._out.flow if self._out is not None else None, None
         self.state = RegistrationState.WAITING
         self._leave_flow()
+        if response is None and status == 408 and asked_over is not None:
+            self._give_up(asked_over, now)
         unreachable = response is None or status in (408, 503)
         if unreachable and self.owner.moves_on(self):
             self._unproven = False  # that was another server
@@ -413,6 +415,17 @@ class Registration:
             wait = max(min(float(asked), RETRY_AFTER_LONGEST), wait if self._failures > 1 else 1.0)
         self._timer = self.stack.timers.start(now + wait, self._again)
         self.owner.failed(self, status, reason, wait, now)
+
+
+    def _give_up(self, flow: Flow, now: float) -> None:
+        """Close a connection over which no answer came, unless others are registered over it: the next attempt makes a new one.
+
+        Whoever took the bytes may be a server that hangs, or a balancer before one that is gone; the connection stands for ever.
+        """
+        others = (way.flow for ways in self.stack.ways.values() for way in ways.values())
+        if flow.transport != "udp" and not any(other is not None and same_path(other, flow) for other in others):
+            self.stack.emit(events.CloseFlow(flow))
+            self.stack.flow_failed(FlowFailed(flow, "no answer over this connection", True), now)
 
 
 def _registrar(identity: Identity) -> Uri:
