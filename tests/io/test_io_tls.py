@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.utils import accept_key
 
 from offhook.errors import SetupError
 from offhook.io import tls
@@ -52,9 +53,9 @@ class Peer:
 
 
 @asynccontextmanager
-async def peer(listen: Listeners | None = None) -> AsyncIterator[Peer]:
+async def peer(listen: Listeners | None = None, **options: Any) -> AsyncIterator[Peer]:
     arrived: asyncio.Queue[Any] = asyncio.Queue()
-    sockets = Transports(HOST, 0, arrived.put_nowait, listen=listen)
+    sockets = Transports(HOST, 0, arrived.put_nowait, listen=listen, **options)
     await sockets.start()
     try:
         yield Peer(sockets, arrived)
@@ -145,6 +146,52 @@ async def test_what_is_no_websocket_is_told() -> None:
     async with await asyncio.start_server(answer, HOST, 0) as web, peer() as phone:
         phone.sockets.send(phone.sockets.flow_to((HOST, web.sockets[0].getsockname()[1]), "ws", terms()), b"x")
         assert "404" in (await phone.next()).reason
+
+
+async def test_a_websocket_whose_upgrade_is_never_answered_is_given_up() -> None:
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(hang, HOST, 0) as web, peer(connect_timeout=0.05) as phone:
+        flow = phone.sockets.flow_to((HOST, web.sockets[0].getsockname()[1]), "ws", terms())
+        for _ in range(2):  # and the next attempt is a connection of its own
+            phone.sockets.send(flow, b"x")
+            failure = await phone.next()
+            assert (failure.reason, failure.stood) == ("no WS connection within 0.05 s", False)
+
+
+@pytest.mark.parametrize(
+    ("frame", "reason"),
+    [
+        (b"\x88\x02\x03\xe8", "the peer closed the connection"),
+        (b"\x88\x0c\x0f\xa3not today!", "the peer closed the connection: 4003 (private use) not today!"),
+        (b"\x81\x82abcdef", "what came is no WebSocket: incorrect masking"),
+    ],
+)  # fmt: skip
+async def test_why_a_websocket_is_over_is_told(frame: bytes, reason: str) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await accept_upgrade(reader, writer)
+        await reader.read(1)
+        writer.write(frame)
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(answer, HOST, 0) as web, peer() as phone:
+        flow = phone.sockets.flow_to((HOST, web.sockets[0].getsockname()[1]), "ws", terms())
+        phone.sockets.send(flow, b"x")
+        assert isinstance(await phone.next(), FlowUp)
+        assert await phone.next() == FlowFailed(flow, reason, True)
+
+
+async def accept_upgrade(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Do a server's part of the handshake by hand: what comes after it need not be what a library would send."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    (key,) = (line.partition(b": ")[2] for line in head.split(b"\r\n") if line.startswith(b"Sec-WebSocket-Key"))
+    writer.write(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Protocol: sip\r\n"
+        b"Sec-WebSocket-Accept: " + accept_key(key.decode()).encode() + b"\r\n\r\n"
+    )  # fmt: skip
 
 
 async def test_a_client_shows_its_certificate(authority: Authority, folder: Path, ca: str, good: str) -> None:

@@ -69,6 +69,8 @@ class Connection(asyncio.Protocol):
         self.used_at = clock.now()
         self.transport: asyncio.Transport | None = None
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.settled = asyncio.Event()
+        """Set when it may be used, and when it never will be."""
         self._waiting: list[bytes] = []
         self._pending = 0
         self.closing = False
@@ -100,6 +102,7 @@ class Connection(asyncio.Protocol):
     def ready(self) -> None:
         """Send what waited."""
         self.stood = True
+        self.settled.set()
         tls: ssl.SSLObject | None = self.transport.get_extra_info("ssl_object") if self.transport else None
         detail = ""
         if tls is not None:
@@ -131,6 +134,7 @@ class Connection(asyncio.Protocol):
         self.owner.unmade(self)
         if not self.gone.done():
             self.gone.set_result(None)
+        self.settled.set()
         self.owner.lost(self, "the peer closed the connection" if exc is None else plain(exc))
 
     # --- what the phone wants

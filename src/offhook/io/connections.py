@@ -197,8 +197,10 @@ class Connections:
         try:
             async with asyncio.timeout(self._connect_timeout):
                 await self._open_socket(connection, flow)
+                await connection.settled.wait()  # a WebSocket's upgrade is part of it: a server that takes the bytes may hang
         except TimeoutError:
             self.lost(connection, f"no {flow.transport.upper()} connection within {self._connect_timeout:g} s")
+            connection.abort()
         except (OSError, ValueError, OverflowError, SetupError) as exc:
             self.lost(connection, _reason(exc, flow, name))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidHandshake
-from websockets.frames import Frame, Opcode
+from websockets.exceptions import InvalidHandshake, WebSocketException
+from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
@@ -53,7 +53,17 @@ class WebConnection(Connection):
             self.owner.lost(self, f"no WebSocket there: {_plain(self._web.handshake_exc)}")
             self.abort()
         elif self._web.close_expected() and self.transport is not None:
+            self.owner.lost(self, self._why_closed())
             self.transport.close()
+
+    def _why_closed(self) -> str:
+        """Return why it is over: what the far end says, or what it did wrong (RFC 6455 7.1.7)."""
+        wrong, said = self._web.parser_exc, self._web.close_rcvd
+        if isinstance(wrong, WebSocketException):
+            return f"what came is no WebSocket: {str(wrong)[:200]}"
+        if said is None or said.code == CloseCode.NORMAL_CLOSURE:
+            return "the peer closed the connection"
+        return f"the peer closed the connection: {str(said)[:200]}"
 
     def _take(self, event: Request | Response | Frame) -> None:
         if isinstance(event, Request):
