@@ -28,6 +28,10 @@ RECORDS = {
     ("plain.test", "AAAA"): ("2001:db8::9",),
     ("nothere.test", "A"): ("192.0.2.8",),
     ("_sip._udp.nothere.test", "SRV"): ("0 0 0 .",),
+    ("_sip._udp.stream.test", "SRV"): ("0 0 0 .",),
+    ("_sip._tcp.stream.test", "SRV"): ("0 0 5060 one.example.test.",),
+    ("stream.test", "A"): ("192.0.2.7",),
+    ("_sip._udp.equal.test", "SRV"): tuple(f"0 1 {port} one.example.test." for port in range(5060, 5068)),
 }  # fmt: skip
 
 
@@ -77,6 +81,29 @@ async def test_without_records_the_name_itself_is_the_server(secure: bool, expec
         kind, port = expected
         found = await find(server, "plain.test", secure=secure)
         assert found == [(kind, ("2001:db8::9", port)), (kind, ("192.0.2.9", port))]
+
+
+async def test_a_domain_that_says_not_here_is_believed() -> None:
+    async with name_server(RECORDS) as server:
+        resolver = Resolver(AllRoutes(), names=Names((server.address,)))
+        answer = await resolver.resolve(Resolve(1, "nothere.test", None, "udp"))
+        assert answer.flows == ()
+        assert answer.reason == "nothere.test offers no SIP over UDP, as its SRV records say"
+
+
+async def test_a_transport_that_is_not_offered_leaves_the_others() -> None:
+    async with name_server(RECORDS) as server:
+        assert await find(server, "stream.test") == [("tcp", ("192.0.2.1", 5060))]
+
+
+async def test_servers_of_equal_rank_are_drawn_once() -> None:
+    async with name_server(RECORDS) as server:
+        resolver = Resolver(AllRoutes(), names=Names((server.address,)))
+        first = await find(server, "equal.test", "udp", resolver=resolver)
+        assert len(first) == 8
+        assert all([await find(server, "equal.test", "udp", resolver=resolver) == first for _ in range(9)])
+        others = [await find(server, "equal.test", "udp") for _ in range(9)]  # other phones, other orders
+        assert any(each != first for each in others)
 
 
 async def test_answers_are_remembered_for_their_time() -> None:

@@ -14,7 +14,7 @@ from msgspec import structs
 from offhook.errors import SetupError
 from offhook.io.names import Names, NoAnswer
 from offhook.sip.events import Address, ConnectionTerms, Flow, Resolve, Resolved, TransportName
-from offhook.sip.locating import Service, by_name, by_naptr, in_order, usable
+from offhook.sip.locating import Service, Srv, by_name, by_naptr, in_order, usable
 from offhook.sip.stack import default_port
 
 LOOKUP_TIMEOUT = 5.0
@@ -26,7 +26,14 @@ MAX_FLOWS = 8
 MAX_TARGETS: Final = 8
 """Servers that SRV records name and that are looked up."""
 
+MAX_DRAWN: Final = 256
+"""Names for which the order of their servers is remembered; then it is drawn anew."""
+
 Target: TypeAlias = tuple[TransportName, str, int]
+
+
+class NotOffered(Exception):
+    """The domain says that what was asked for is not to be had there."""
 
 
 class Routes(Protocol):
@@ -49,6 +56,7 @@ class Resolver:
         self._timeout = lookup_timeout
         self._names = names or Names()
         self._random = random.SystemRandom()
+        self._drawn: dict[str, tuple[frozenset[Srv], list[Srv]]] = {}
 
     def resolve_literal(self, query: Resolve) -> Resolved | None:
         """Answer at once if the host is an IP address (IPv6 with or without brackets); None if it is a name."""
@@ -76,7 +84,7 @@ class Resolver:
             found = search.result()
         except socket.gaierror as exc:
             return Resolved(query.query, (), f"{query.host} has no address: {exc.strerror}")
-        except (NoAnswer, SetupError) as exc:
+        except (NoAnswer, NotOffered, SetupError) as exc:
             return Resolved(query.query, (), str(exc))
         except (OSError, UnicodeError, ValueError) as exc:  # UnicodeError: a label no host name can have
             return Resolved(query.query, (), f"{query.host} is not a host name: {exc}")
@@ -103,16 +111,34 @@ class Resolver:
         return [(transport, host, _port(query, transport)) for host in await plain]
 
     async def _by_records(self, query: Resolve) -> list[Target]:
+        denied = False
         try:
-            services = await self._services(query)
-            for service in services:
+            for service in await self._services(query):
                 records = await self._names.srv(service.name)
-                if records:
-                    ordered = in_order(records, self._random.uniform)[:MAX_TARGETS]
+                ordered = self._in_order(service.name, records)
+                if ordered:
                     return await self._addresses(service, [(each.target.rstrip("."), each.port) for each in ordered])
+                denied = denied or bool(records)
         except NoAnswer:
             return []
+        if denied:
+            # RFC 2782: a target of "." says that the service is decidedly not available at this domain
+            raise NotOffered(f"{query.host} offers no SIP over {query.transport.upper()}, as its SRV records say")
         return []
+
+    def _in_order(self, name: str, records: list[Srv]) -> list[Srv]:
+        """Return the servers in the order to try, as long as the records are the same in the same one.
+
+        Servers of equal rank share the phones by chance, not the requests of one phone: its registration stays where it is.
+        """
+        known = self._drawn.get(name)
+        if known is not None and known[0] == frozenset(records):
+            return known[1]
+        if len(self._drawn) >= MAX_DRAWN:
+            self._drawn.clear()
+        ordered = in_order(records, self._random.uniform)[:MAX_TARGETS]
+        self._drawn[name] = frozenset(records), ordered
+        return ordered
 
     async def _services(self, query: Resolve) -> list[Service]:
         if query.transport == "auto":
