@@ -265,6 +265,18 @@ def test_long_requests_go_over_tcp_or_else_udp(tcp: bool) -> None:
     assert len(wire.sent) == (2 if tcp else 3)
 
 
+def test_tcp_that_failed_lately_is_not_waited_for_by_the_next_long_request() -> None:
+    wire = Wire()
+    alice = add_endpoint(wire, "alice", "10.0.0.1")
+    add_endpoint(wire, "bob", "10.0.0.2").tcp = False
+    for number in range(2):
+        alice.execute(events.SendRequest(f"m{number}", "alice", "MESSAGE", Uri.sip("bob", "10.0.0.2"),
+                                         Body("text/plain", b"x" * 2000)))
+        wire.run(5 + 10 * number)
+    assert [event.status for event in alice.of(events.RequestDone)] == [200, 200]
+    assert [sent.data.partition(b" ")[0] for sent in wire.sent if sent.transport == "tcp"] == [b"MESSAGE"]
+
+
 def test_next_flow_is_tried_and_then_503() -> None:
     core = endpoint()
     core.execute(events.SendRequest("o", "a", "OPTIONS", Uri.sip("x", "pbx.example")), 0.0)

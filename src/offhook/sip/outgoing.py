@@ -177,11 +177,12 @@ class Outgoing:
         if self.identity is not None:
             self.stack.door.learn(self.identity, self.hop, answer.flows)
         flows = self._usable(answer.flows)
-        flows = self.stack.trusted_first(flows, now)
+        # What waits is the UDP address behind its TCP one, which need not be open: where it failed lately it is asked last.
+        flows = self.stack.trusted_first((*flows, *self._flows), now)
         if self._broken is not None:
             there = self._broken.remote
             flows = tuple(sorted(flows, key=lambda flow: flow.remote != there))
-        self._flows = [*flows, *self._flows]
+        self._flows = list(flows)
         self._try_next(answer.reason or (NO_OTHER_ADDRESS if answer.flows and not flows else "no address"), now)
 
     def _usable(self, flows: tuple[Flow, ...]) -> tuple[Flow, ...]:
