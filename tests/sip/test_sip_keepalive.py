@@ -249,6 +249,25 @@ def test_a_connection_that_never_stood_fails_at_once_with_its_reason() -> None:
     assert (failed.status, failed.reason) == (503, "the certificate of pbx.example has expired")
 
 
+def test_a_far_end_that_closes_silent_connections_gets_a_sign_of_life_in_time() -> None:
+    bench = registered()
+    for _ in range(10):
+        said = len(bench.sent)
+        bench.run(30)
+        if len(bench.sent) == said:  # a balancer with a patience of 30 seconds
+            bench.give(FlowFailed(bench.flows[0], "the peer closed the connection", True))
+    assert len(bench.of(events.RegistrationLost)) == 1
+    assert len(bench.registers()) == 2
+
+
+def test_a_connection_that_broke_after_signs_of_life_is_asked_no_oftener() -> None:
+    bench = registered()
+    bench.until_ping(2)
+    bench.give(FlowFailed(bench.flows[0], "Connection reset by peer", True))
+    bench.run(40)
+    assert bench.pings() == 2
+
+
 @pytest.mark.parametrize("transport", ["tcp", "wss"])
 def test_a_connection_over_which_a_registration_gets_no_answer_is_closed(transport: str) -> None:
     bench = Bench(transport)

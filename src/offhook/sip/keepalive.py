@@ -42,6 +42,8 @@ class KeepAlive:
         self._strict = strict  # the far end has promised an answer; from others it is expected once they have given one
         self.answered = False
         """Whether the far end has given a sign of life."""
+        self.asked = False
+        """Whether we have."""
         self._waiting = False
         self._transaction = b""
         self._mapped = b""
@@ -67,6 +69,7 @@ class KeepAlive:
         self._timer = self.stack.timers.start(now + self._period * self.stack.ids.uniform(*JITTER), self._ping)
 
     def _ping(self, now: float) -> None:
+        self.asked = True
         if self._stun:
             self._transaction, self._attempts = self.stack.ids.integer(96).to_bytes(12, "big"), 0
             self._ask(now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from enum import IntEnum, auto
 from typing import Final, Protocol
@@ -37,6 +38,8 @@ UDP_PAUSE: Final = 25.0
 """Seconds: address translation forgets a silent UDP flow after 30 seconds at the earliest (RFC 4787 4.3 asks for 120)."""
 FLOW_TIMER_LONGEST: Final = 3600
 """Seconds: a Flow-Timer above this is taken as this."""
+SILENT_LEAST: Final = 20.0
+"""Seconds a connection stood silent at least, if it was closed for its silence: shorter ones are other troubles."""
 BACKOFF_JITTER: Final[Sequence[float]] = (0.5, 1.0)
 """RFC 5626 4.5: the wait is drawn between half of it and all of it, so that a restarted registrar is not stormed."""
 RETRY_AFTER_LONGEST: Final = 3600.0
@@ -98,8 +101,8 @@ class Registration:
     `number` is its reg-id (RFC 5626 4.2), `server` which of the identity's proxies it goes through.
     """
 
-    __slots__ = ("_bound", "_contact", "_cseq", "_expires", "_failures", "_flow", "_keeper", "_out", "_plain", "_proxy",
-                 "_rewrites", "_since", "_timer", "_too_brief", "_unproven", "by_outbound", "call_id", "identity", "number",
+    __slots__ = ("_bound", "_contact", "_cseq", "_expires", "_failures", "_flow", "_keeper", "_out", "_pause", "_plain",
+                 "_proxy", "_rewrites", "_since", "_timer", "_too_brief", "_unproven", "by_outbound", "call_id", "identity", "number",
                  "owner", "server", "stack", "state", "tag")
 
     def __init__(self, stack: Stack, identity: IdentityId, owner: Owner, number: int = 1) -> None:
@@ -126,12 +129,14 @@ class Registration:
         self._since = 0.0  # when that flow was first used
         self._unproven = False  # the flow before it was lost before it had proved itself
         self._keeper: KeepAlive | None = None
+        self._pause = math.inf  # the longest one between signs of life that the far end puts up with, as far as is known
         self._out: Outgoing | None = None
         self._timer: Timer | None = None
 
     def register(self, expires: int, now: float) -> None:
         """Register now, and keep it up."""
         self._expires = expires
+        self._pause = math.inf
         self._failures = self._too_brief = 0
         self._plain = self._unproven = False
         self._send(RegistrationState.SENDING, now)
@@ -188,6 +193,10 @@ class Registration:
         # the first time (the registrar restarts, say), then as after a failure.
         proven = now - self._since >= PROVEN_AFTER or (self._keeper is not None and self._keeper.answered)
         wait = self.stack.ids.uniform(*RECONNECT_WITHIN)
+        stood = now - self._since
+        if stood >= SILENT_LEAST and self._keeper is not None and not self._keeper.asked:
+            # Whoever closes a connection before our first sign of life may close silent ones: balancers do, after 30 or 50 s.
+            self._pause = stood / 2
         if proven:
             self._failures = 0
         elif self._unproven:
@@ -250,6 +259,7 @@ class Registration:
         if flow.transport == "udp" and not asked and not outbound:
             # between us and a registrar that sees our own address nothing forgets the flow
             period = min(period, UDP_PAUSE) if _is_translated(out, response) else 0.0
+        period = min(period, self._pause)
         if self._flow == flow and self._keeper is not None:
             return
         if self._flow != flow:
