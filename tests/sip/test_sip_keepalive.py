@@ -268,6 +268,18 @@ def test_a_connection_that_broke_after_signs_of_life_is_asked_no_oftener() -> No
     assert bench.pings() == 2
 
 
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_a_registration_is_refreshed_where_it_stands_while_the_name_service_is_gone(transport: str) -> None:
+    bench = registered(transport)
+    there, bench.flows = bench.flows[0], []
+    bench.run(1800)
+    assert len(bench.registers()) > 3
+    assert not bench.of(events.RegistrationFailed)
+    bench.give(FlowFailed(there, "Connection reset by peer", True))
+    bench.run(2)  # without that flow there is nowhere to go
+    assert len(bench.of(events.RegistrationFailed)) == 1
+
+
 @pytest.mark.parametrize("transport", ["tcp", "wss"])
 def test_a_connection_over_which_a_registration_gets_no_answer_is_closed(transport: str) -> None:
     bench = Bench(transport)

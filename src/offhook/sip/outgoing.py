@@ -60,6 +60,7 @@ class Outgoing:
         "flow",
         "former_contact",
         "headers",
+        "held",
         "hop",
         "identity",
         "late",
@@ -90,6 +91,7 @@ class Outgoing:
         self.contact_params = contact_params
         self.avoids: Callable[[Flow], bool] | None = None  # addresses that will not do
         self.former_contact = ""  # of a REGISTER: the binding to take away if ours is another one now
+        self.held: Flow | None = None  # one that stands, for when the name service does not say where to go
         self.body = body
         self.flow: Flow | None = None
         self.request: Request | None = None
@@ -177,6 +179,8 @@ class Outgoing:
         if self.identity is not None:
             self.stack.door.learn(self.identity, self.hop, answer.flows)
         flows = self._usable(answer.flows)
+        if not answer.flows and self.held is not None:
+            flows = (self.held,)
         # What waits is the UDP address behind its TCP one, which need not be open: where it failed lately it is asked last.
         flows = self.stack.trusted_first((*flows, *self._flows), now)
         if self._broken is not None:
@@ -317,7 +321,7 @@ class Outgoing:
         twin = Outgoing(self.stack, self.method, self.uri, self.headers, hop=self.hop, next_cseq=self.next_cseq,
                         on_answer=self.on_answer, identity=self.identity, contact_user=self.contact_user, body=self.body,
                         contact_params=self.contact_params, on_sent=self.on_sent)
-        twin.avoids, twin.former_contact = self.avoids, self.former_contact
+        twin.avoids, twin.former_contact, twin.held = self.avoids, self.former_contact, self.held
         twin.flow, twin.request, twin.client = self.flow, self.request, self.client
         twin.cseq, twin.branch, twin.cancelled = self.cseq, self.branch, self.cancelled
         twin.over = twin.late = True

@@ -102,8 +102,8 @@ class Registration:
     """
 
     __slots__ = ("_bound", "_contact", "_cseq", "_expires", "_failures", "_flow", "_keeper", "_out", "_pause", "_plain",
-                 "_proxy", "_rewrites", "_since", "_timer", "_too_brief", "_unproven", "by_outbound", "call_id", "identity", "number",
-                 "owner", "server", "stack", "state", "tag")
+                 "_proxy", "_rewrites", "_since", "_timer", "_too_brief", "_unproven", "by_outbound", "call_id", "identity",
+                 "number", "owner", "server", "stack", "state", "tag")
 
     def __init__(self, stack: Stack, identity: IdentityId, owner: Owner, number: int = 1) -> None:
         self.stack = stack
@@ -306,6 +306,7 @@ class Registration:
                              contact_params=f';reg-id={self.number};+sip.instance="<{identity.instance}>"' if told else "",
                              on_sent=self._sent)
         self._out.avoids = self._is_taken
+        self._out.held = self._flow
         if self.identity not in self.stack.outbound:
             self._out.former_contact = self._contact  # where calls would ring for nobody once our address is another one
         self._out.start(now)
@@ -430,7 +431,7 @@ class Registration:
     def _give_up(self, flow: Flow, now: float) -> None:
         """Close a connection over which no answer came, unless others are registered over it: the next attempt makes a new one.
 
-        Whoever took the bytes may be a server that hangs, or a balancer before one that is gone; the connection stands for ever.
+        Whoever took the bytes may be a server that hangs, or a balancer before one that is gone: it never breaks.
         """
         others = (way.flow for ways in self.stack.ways.values() for way in ways.values())
         if flow.transport != "udp" and not any(other is not None and same_path(other, flow) for other in others):
