@@ -205,6 +205,31 @@ def test_all_is_refreshed_in_time() -> None:
     assert world.server.seen.count(t.CHANNEL_BIND) >= 3
 
 
+@pytest.mark.parametrize(("kind", "due"), [(t.REFRESH, 540.0), (t.CREATE_PERMISSION, 240.0), (t.CHANNEL_BIND, 540.0)])
+def test_a_network_that_is_gone_when_something_is_due_costs_nothing(kind: int, due: float) -> None:
+    world = ready()
+    world.turn.permit(PEER, world.now)
+    world.turn.bind(PEER, world.now)
+    world.run(due - 5)
+    before = world.server.seen.count(kind)
+    world.server.deaf = True
+    world.run(25.0)
+    world.server.deaf = False
+    world.run(10.0)
+    assert world.turn.state is t.TurnState.READY
+    assert world.server.seen.count(kind) == before + 1
+
+
+def test_an_allocation_that_nobody_renews_ends() -> None:
+    world = ready()
+    world.run(500.0)
+    world.server.deaf = True
+    world.run(98.0)
+    assert world.turn.state is t.TurnState.READY
+    world.run(10.0)
+    assert world.turn.problem == "the server does not answer"
+
+
 def test_a_new_nonce_is_taken_over() -> None:
     world = ready()
     world.server.nonce = b"second"

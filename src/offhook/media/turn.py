@@ -45,6 +45,8 @@ CHANNELS: Final = range(0x40, 0x50)
 # RFC 8489 6.2.1: 500 ms, doubled; four attempts are enough for a server that is there.
 RETRY_S: Final = 0.5
 ATTEMPTS: Final = 4
+# What an allocation lives by is asked for until it has run out, so often: a network may be gone for longer than four attempts.
+RENEW_S: Final = 4.0
 MAX_PERMISSIONS: Final = 32
 MISMATCH: Final = 437
 AGAIN_S: Final = 0.5
@@ -93,7 +95,7 @@ class Turn:
         self._channels: dict[Address, int] = {}
         self._peers: dict[int, Address] = {}
         self._bound: dict[Address, float] = {}  # channels the server has confirmed, and when they were asked for
-        self._refresh_at = self._again_at = 0.0
+        self._refresh_at = self._ends_at = self._again_at = 0.0
         self._again = 0
         self._allocate(now)
 
@@ -178,6 +180,7 @@ class Turn:
             self.state = TurnState.READY
         if request.kind in (ALLOCATE, REFRESH):
             lifetime = int.from_bytes(message.get(LIFETIME) or LIFETIME_S.to_bytes(4, "big"), "big")
+            self._ends_at = now + lifetime
             self._refresh_at = now + max(lifetime - REFRESH_BEFORE_S, lifetime / 2)
         elif request.kind == CHANNEL_BIND:
             number = int.from_bytes(dict(request.attributes)[CHANNEL_NUMBER][:2], "big")
@@ -236,16 +239,22 @@ class Turn:
                 self._ask_channel(peer, now)
 
     def _repeat(self, transaction: bytes, request: _Request, now: float) -> None:
-        if request.attempts >= ATTEMPTS:
+        if request.attempts >= ATTEMPTS and not self._renews(request, now):
             del self._requests[transaction]
             if request.kind in (ALLOCATE, REFRESH):
                 self._fail("the server does not answer")
             return
         request.attempts += 1
-        request.wait *= 2
+        request.wait = min(request.wait * 2, RENEW_S)
         request.next_at = now + request.wait
         if self.server.transport == "udp":
             self._send(request.data)
+
+    def _renews(self, request: _Request, now: float) -> bool:
+        """Return whether it is still worth asking: over a stream what was said is said, and needs no copy."""
+        if self.state is not TurnState.READY or self.server.transport != "udp":
+            return False
+        return request.kind != REFRESH or now < self._ends_at
 
     # --- requests
 
