@@ -194,6 +194,21 @@ async def accept_upgrade(reader: asyncio.StreamReader, writer: asyncio.StreamWri
     )  # fmt: skip
 
 
+async def test_who_says_nothing_at_all_to_a_tls_listener_counts_and_is_let_go(ca: str, good: str) -> None:
+    async with peer(server(good), max_accepted=2, handshake_within=0.1) as pbx, peer() as phone:
+        port = pbx.sockets.ports["tls"]
+        silent = [await asyncio.open_connection(HOST, port) for _ in range(2)]
+        reader, writer = await asyncio.open_connection(HOST, port)
+        assert await asyncio.wait_for(reader.read(), PATIENCE) == b""  # one too many: at once, not after its time
+        for each, _ in silent:
+            assert await asyncio.wait_for(each.read(), PATIENCE) == b""
+        phone.sockets.send(phone.sockets.flow_to((HOST, port), "tls", terms(ca)), b"x")
+        assert (await pbx.next()).data == b"x"
+        writer.close()
+        for _, other in silent:
+            other.close()
+
+
 async def test_a_client_shows_its_certificate(authority: Authority, folder: Path, ca: str, good: str) -> None:
     ours = str(authority.issue(folder / "ours.pem", ("phone.example",)))
     context = tls.server_context(good, "")

@@ -8,7 +8,7 @@ import errno
 import itertools
 import socket
 from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import structs
 
@@ -17,6 +17,9 @@ from offhook.io import clock
 from offhook.io.binding import bound, plain
 from offhook.io.connection import CLOSE_PATIENCE, Connection
 from offhook.sip.events import Address, ConnectionTerms, Datagram, Flow, FlowFailed, FlowUp, StreamChunk, TransportName
+
+if TYPE_CHECKING:
+    import ssl
 
 Deliver: TypeAlias = Callable[[Datagram | StreamChunk | FlowUp | FlowFailed], None]
 Key: TypeAlias = tuple[TransportName, Address, int, ConnectionTerms | None]
@@ -29,6 +32,12 @@ MAX_ACCEPTED = 256
 
 FIRST_BYTES = 30.0
 """Seconds an accepted connection may stay silent before its first bytes."""
+
+HANDSHAKE_WITHIN = 10.0
+"""Seconds in which who connects to us has to finish the handshake of TLS. Until then a connection counts like any other."""
+
+ACCEPT_AGAIN = 1.0
+"""Seconds until the next connection is taken when this process or the system has no room for one more."""
 
 ACCEPTED_IDLE = 900.0
 """Seconds without bytes in either direction after which an accepted connection is closed. Connections we made are kept:
@@ -51,12 +60,14 @@ class Connections:
     """The connections of one phone. `listening` maps a transport to our port for it."""
 
     def __init__(self, deliver: Deliver, *, max_accepted: int = MAX_ACCEPTED, first_bytes: float = FIRST_BYTES,
-                 accepted_idle: float = ACCEPTED_IDLE, connect_timeout: float = CONNECT_TIMEOUT) -> None:
+                 accepted_idle: float = ACCEPTED_IDLE, connect_timeout: float = CONNECT_TIMEOUT,
+                 handshake_within: float = HANDSHAKE_WITHIN) -> None:
         self._deliver = deliver
         self._max_accepted = max_accepted
         self._first_bytes = first_bytes
         self._accepted_idle = accepted_idle
         self._connect_timeout = connect_timeout
+        self._handshake_within = handshake_within
         self.listening: dict[TransportName, int] = {}
         self._numbers = itertools.count(1)
         self._connections: dict[Key, Connection] = {}
@@ -64,6 +75,7 @@ class Connections:
         self._ports: dict[Key, int] = {}
         self._open: set[Connection] = set()
         self._accepted = 0
+        self._shaking: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.TimerHandle | None = None
         self._connecting: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -80,10 +92,11 @@ class Connections:
         self._closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
-        for task in self._connecting:
+        begun = self._connecting | self._shaking
+        for task in begun:
             task.cancel()
-        if self._connecting:
-            await asyncio.wait(self._connecting)
+        if begun:
+            await asyncio.wait(begun)
         for prepared in self._prepared.values():
             prepared.close()
         self._prepared.clear()
@@ -264,6 +277,35 @@ class Connections:
     def deliver(self, item: Datagram | StreamChunk) -> None:
         if not self._closed:
             self._deliver(item)
+
+    async def take_secure(self, listener: socket.socket, kind: TransportName, tls: ssl.SSLContext) -> None:
+        """Take connections to a TLS listener until cancelled.
+
+        A server of asyncio's would tell of them after the handshake only: whoever connects and says nothing would cost us a
+        descriptor for a minute, and nobody would count them.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                end, _ = await loop.sock_accept(listener)
+            except ConnectionError:
+                continue  # gone before we took it
+            except OSError:
+                await asyncio.sleep(ACCEPT_AGAIN)
+                continue
+            if self._accepted + len(self._shaking) >= self._max_accepted:
+                end.close()
+                continue
+            task = loop.create_task(self._shake(end, kind, tls))
+            self._shaking.add(task)
+            task.add_done_callback(self._shaking.discard)
+
+    async def _shake(self, end: socket.socket, kind: TransportName, tls: ssl.SSLContext) -> None:
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(OSError):  # of the handshake: it is the stranger's trouble
+            await loop.connect_accepted_socket(
+                lambda: self.make(kind), end, ssl=tls, ssl_handshake_timeout=self._handshake_within
+            )
 
     def established(self, connection: Connection, detail: str) -> None:
         if connection.flow is not None:

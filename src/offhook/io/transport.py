@@ -19,6 +19,7 @@ from offhook.io.connections import (
     ACCEPTED_IDLE,
     CONNECT_TIMEOUT,
     FIRST_BYTES,
+    HANDSHAKE_WITHIN,
     MAX_ACCEPTED,
     Connections,
     Deliver,
@@ -35,6 +36,9 @@ MAX_ADDRESSES = 4096
 
 MAX_WATCHED = 8
 """Remotes whose way is looked at for changes: servers, and some far ends."""
+
+BACKLOG = 100
+"""Connections to a TLS listener that the system keeps for us until we take them."""
 
 MAX_DATAGRAM = 65535
 """Bytes of a datagram. The event loop's own transport makes room for four times that, anew for each datagram."""
@@ -63,7 +67,7 @@ class Transports:
     def __init__(
         self, host: str, port: int, deliver: Deliver, *, any_port: bool = False, listen: Listeners | None = None,
         max_accepted: int = MAX_ACCEPTED, first_bytes: float = FIRST_BYTES, accepted_idle: float = ACCEPTED_IDLE,
-        connect_timeout: float = CONNECT_TIMEOUT,
+        connect_timeout: float = CONNECT_TIMEOUT, handshake_within: float = HANDSHAKE_WITHIN,
     ) -> None:
         self.host = host
         self.port = port
@@ -74,11 +78,12 @@ class Transports:
         self._wildcard = False
         self._streams = Connections(
             self._deliver_unless_closed, max_accepted=max_accepted, first_bytes=first_bytes, accepted_idle=accepted_idle,
-            connect_timeout=connect_timeout,
+            connect_timeout=connect_timeout, handshake_within=handshake_within,
         )
         self._udp: dict[bool, socket.socket] = {}  # by whether it speaks IPv6
         self._datagrams: list[asyncio.DatagramTransport] = []
         self._servers: list[asyncio.Server] = []
+        self._secure: list[tuple[socket.socket, asyncio.Task[None]]] = []
         self._addresses: dict[str, tuple[float, str]] = {}
         self._watched: dict[str, str] = {}
         self._closed = False
@@ -120,9 +125,13 @@ class Transports:
             raise
 
     async def _accept_on(self, sock: socket.socket, kind: TransportName, tls: Any = None) -> None:
-        server = await asyncio.get_running_loop().create_server(lambda: self._streams.make(kind), sock=sock, ssl=tls)
-        self._servers.append(server)
+        loop = asyncio.get_running_loop()
         self._streams.listening[kind] = sock.getsockname()[1]
+        if tls is None:
+            self._servers.append(await loop.create_server(lambda: self._streams.make(kind), sock=sock))
+        else:
+            sock.listen(BACKLOG)
+            self._secure.append((sock, loop.create_task(self._streams.take_secure(sock, kind, tls))))
 
     @property
     def ports(self) -> Mapping[TransportName, int]:
@@ -134,6 +143,10 @@ class Transports:
         self._closed = True
         for server in self._servers:
             server.close()
+        for listener, taking in self._secure:
+            taking.cancel()
+            await asyncio.wait({taking})
+            listener.close()
         await self._streams.close()
         for transport in self._datagrams:
             transport.close()
