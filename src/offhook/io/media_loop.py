@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol, TypeAlias
 
 from offhook.io.media_capture import Capture, CapturedEnd, End
+from offhook.io.media_failures import Failures
 from offhook.io.media_load import LoadMeter
 from offhook.io.media_ports import MAX_DATAGRAM, PortPool, Twins
 from offhook.io.media_wire import Emit, MediaOptions
@@ -53,7 +54,6 @@ READ_PASSES: Final = 8  # packets taken from one socket in 20 ms, and one in eac
 IDLE_S: Final = 0.5  # how often an idle loop asks the sound card for news
 ALIVE_S: Final = 2.0  # how often an idle loop says that it is there; one with streams tells its load each second
 ATTENTIVE_S: Final = 1.0  # after a question about devices the answer of the card (a list of devices) is not kept waiting
-SEND_FAILURES: Final = 250  # five seconds in which nothing could be sent
 
 _Handler: TypeAlias = Callable[[bytes, tuple[str, int], float], object]
 _Input: TypeAlias = tuple[End, _Handler]
@@ -120,7 +120,7 @@ class MediaLoop:
         self._inputs: dict[int, _Input] = {}
         self._talkers: dict[int, tuple[socket.socket, Stream]] = {}  # by the descriptor of the RTP port
         self._ports: dict[StreamId, int] = {}
-        self._failures: dict[int, int] = {}
+        self._failures = Failures()
         self._captures: dict[StreamId, Capture] = {}
         self._own: list[MediaReport] = []
         self._attentive_until = 0.0
@@ -425,7 +425,7 @@ class MediaLoop:
             return
         self._twins.close(port)
         for number in (port, port + 1):
-            self._failures.pop(number, None)
+            self._failures.forget(number)
             for sockets in self._sockets.values():
                 if (end := sockets.pop(number, None)) is not None:
                     self._talkers.pop(end.fileno(), None)
@@ -463,12 +463,14 @@ class MediaLoop:
             pass  # the network card is behind; late audio is worth nothing
         except (OSError, OverflowError) as error:
             self._note_failure(port, error)
+        else:
+            if self._failures:
+                self._failures.forget(port)
 
     def _note_failure(self, port: int, error: Exception) -> None:
-        """A packet may fail now and then (no route for a moment); five seconds' worth are worth a report."""
-        self._failures[port] = count = self._failures.get(port, 0) + 1
+        """Packets may fail for a while (there is no route just now); a socket that is broken stays so."""
         broken = isinstance(error, OSError) and error.errno in (errno.EBADF, errno.ENOTSOCK)
-        if count == SEND_FAILURES or (broken and count == 1):
+        if self._failures.failed(port, time.perf_counter(), for_good=broken):
             for stream, owned in self._ports.items():
                 if owned == port:
                     self._own.append(StreamFailed(stream, f"cannot send: {error}"))
