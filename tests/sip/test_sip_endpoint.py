@@ -10,6 +10,7 @@ from offhook.sip import events
 from offhook.sip.endpoint import Endpoint
 from offhook.sip.events import Body, Datagram, Flow, FlowFailed, Resolved, StreamChunk, Transmit
 from offhook.sip.message import Response, parse_message
+from offhook.sip.streams import STALLED
 from offhook.sip.uri import NameAddr, Uri
 from offhook.testing.endpoints import ANSWER, OFFER, Peer, add_endpoint
 from offhook.testing.ids import SeededIds
@@ -275,6 +276,24 @@ def test_tcp_that_failed_lately_is_not_waited_for_by_the_next_long_request() -> 
         wire.run(5 + 10 * number)
     assert [event.status for event in alice.of(events.RequestDone)] == [200, 200]
     assert [sent.data.partition(b" ")[0] for sent in wire.sent if sent.transport == "tcp"] == [b"MESSAGE"]
+
+
+def test_a_message_that_comes_drop_by_drop_has_no_more_time_than_another() -> None:
+    core = endpoint()
+    slowly, fast = raw(branch="z9hG4bKslow"), raw(branch="z9hG4bKfast")
+    closed = []
+    for second in range(30):
+        core.timeout(float(second))
+        core.receive(StreamChunk(TCP, slowly[second : second + 1]), float(second))
+        closed += [second for each in drain(core) if isinstance(each, events.CloseFlow)]
+    assert closed[0] == int(STALLED)
+    # Whoever is only between two messages whenever something comes has done nothing wrong.
+    core = endpoint()
+    core.receive(StreamChunk(TCP, fast[:9]), 0.0)
+    for second in range(1, 40):
+        core.timeout(float(second))
+        core.receive(StreamChunk(TCP, fast[9:] + fast[:9]), float(second))
+        assert not [each for each in drain(core) if isinstance(each, events.CloseFlow)]
 
 
 def test_next_flow_is_tried_and_then_503() -> None:

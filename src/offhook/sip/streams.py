@@ -55,7 +55,7 @@ class Streams:
             self._answer(flow, framer.head, fault)
             self.close(flow)
         elif framer.waits or self._stalled:
-            self._watch(flow, framer, now)
+            self._watch(flow, framer, now, anew=bool(frames))
 
     def _answer(self, flow: Flow, head: bytes, fault: ParseError) -> None:
         """Answer the message behind which the next one cannot be found any more (RFC 4475 3.1.2.3: an error, then close)."""
@@ -67,12 +67,13 @@ class Streams:
                 partial = error.partial
         self._fault(flow, MessageError(fault.detail, status=fault.status, partial=partial))
 
-    def _watch(self, flow: Flow, framer: StreamFramer, now: float) -> None:
-        """Give the rest of a message its time."""
-        timer = self._stalled.pop(framer, None)
-        if timer is not None:
+    def _watch(self, flow: Flow, framer: StreamFramer, now: float, *, anew: bool) -> None:
+        """Give the rest of a message its time, one byte after the other no more than all at once; `anew`: it is another one."""
+        timer = self._stalled.get(framer)
+        if timer is not None and (anew or not framer.waits):
             timer.stop()
-        if framer.waits:
+            del self._stalled[framer]
+        if framer.waits and framer not in self._stalled:
             def give_up(_now: float) -> None:
                 self._answer(flow, framer.begun, ParseError("the rest of the message did not come"))
                 self.close(flow)
