@@ -284,6 +284,20 @@ async def test_files_that_do_not_work_are_named(ca: str, good: str, folder: Path
         assert text in await refusal(good, wanted)
 
 
+async def test_a_renewed_certificate_is_shown_to_the_next_who_connects(authority: Authority, folder: Path, ca: str) -> None:
+    mine = authority.issue(folder / "mine.pem", ("old.example",))
+    async with peer(server(str(mine))) as pbx, peer() as phone:
+        async def names(name: str) -> Any:
+            phone.sockets.send(phone.sockets.flow_to((HOST, pbx.sockets.ports["tls"]), "tls", terms(ca, name)), b"x")
+            return await phone.next()
+
+        assert isinstance(await names("old.example"), FlowUp)
+        mine.write_text("half of a cert")
+        assert "is for old.example" in (await names("new.example")).reason
+        authority.issue(mine, ("new.example",))
+        assert isinstance(await names("new.example"), FlowUp)
+
+
 def test_a_listener_without_a_certificate_says_so(folder: Path) -> None:
     with pytest.raises(SetupError, match="no such file"):
         tls.server_context(str(folder / "none.pem"), "")

@@ -278,8 +278,8 @@ class Connections:
         if not self._closed:
             self._deliver(item)
 
-    async def take_secure(self, listener: socket.socket, kind: TransportName, tls: ssl.SSLContext) -> None:
-        """Take connections to a TLS listener until cancelled.
+    async def take_secure(self, listener: socket.socket, kind: TransportName, tls: Callable[[], ssl.SSLContext]) -> None:
+        """Take connections to a TLS listener until cancelled; each is asked for its context anew.
 
         A server of asyncio's would tell of them after the handshake only: whoever connects and says nothing would cost us a
         descriptor for a minute, and nobody would count them.
@@ -296,7 +296,7 @@ class Connections:
             if self._accepted + len(self._shaking) >= self._max_accepted:
                 end.close()
                 continue
-            task = loop.create_task(self._shake(end, kind, tls))
+            task = loop.create_task(self._shake(end, kind, tls()))
             self._shaking.add(task)
             task.add_done_callback(self._shaking.discard)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -39,9 +39,29 @@ def client_context(ca: str, certificate: str, key: str, verify: bool, _stamps: t
     return context
 
 
-@lru_cache(8)
 def server_context(certificate: str, key: str) -> ssl.SSLContext:
     """Return the context for connections others make to us. Raises SetupError naming the file that does not work."""
+    return _server_context(certificate, key, (_stamp(certificate), _stamp(key)))
+
+
+def renewing(certificate: str, key: str) -> Callable[[], ssl.SSLContext]:
+    """Return what gives the context for the next connection, so that a renewed certificate is used without a new start.
+
+    While it is being replaced (the key has come, the certificate has not), the one before goes on. Raises SetupError at once.
+    """
+    last = server_context(certificate, key)
+
+    def current() -> ssl.SSLContext:
+        nonlocal last
+        with contextlib.suppress(SetupError):
+            last = server_context(certificate, key)
+        return last
+
+    return current
+
+
+@lru_cache(8)
+def _server_context(certificate: str, key: str, _stamps: tuple[int, ...]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     _load_own(context, certificate, key)

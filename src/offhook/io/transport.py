@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,16 +115,16 @@ class Transports:
             for kind, port in listen.ports.items():
                 context = None
                 if kind in ("tls", "wss"):
-                    from offhook.io.tls import server_context
+                    from offhook.io.tls import renewing
 
-                    context = server_context(listen.certificate, listen.key)
+                    context = renewing(listen.certificate, listen.key)
                 for listener in bind_listener(self.host, port, any_port=self._any_port):
                     await self._accept_on(listener, kind, context)
         except SetupError:
             await self.close()
             raise
 
-    async def _accept_on(self, sock: socket.socket, kind: TransportName, tls: Any = None) -> None:
+    async def _accept_on(self, sock: socket.socket, kind: TransportName, tls: Callable[[], Any] | None = None) -> None:
         loop = asyncio.get_running_loop()
         self._streams.listening[kind] = sock.getsockname()[1]
         if tls is None:
