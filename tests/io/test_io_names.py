@@ -9,7 +9,7 @@ import pytest
 
 from offhook.io.names import Names, server_address
 from offhook.io.resolver import Resolver
-from offhook.phone.commands import ListAccounts
+from offhook.phone.commands import Dial, Hangup, ListAccounts
 from offhook.phone.settings import AccountSettings
 from offhook.sip.events import Address, ConnectionTerms, Flow, Resolve, TransportChoice, TransportName
 from offhook.testing.live import live_phone, quiet_config
@@ -176,4 +176,31 @@ async def test_a_whole_phone_finds_its_registrar_and_the_next_one_when_that_is_d
                 assert "transport.error" in phone.types
     finally:
         dead[0].close()
+        await exchange.close()
+
+
+async def test_a_registered_phone_calls_while_the_name_service_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    from offhook.exchange.server import Exchange
+
+    monkeypatch.setattr("offhook.testing.nameserver.TTL", 0)
+    exchange = Exchange(port=0, domains=("example.test",))
+    await exchange.start()
+    records = {
+        ("_sip._udp.example.test", "SRV"): (f"0 0 {exchange.address[1]} a.example.test.",),
+        ("a.example.test", "A"): ("127.0.0.1",),
+    }
+    try:
+        async with name_server(records) as server:
+            account = AccountSettings("a", "example.test", "1001", "practice-1001")
+            config = quiet_config()
+            config = replace(config, accounts=(account,), sip=replace(config.sip, nameservers=(server.address,)))
+            async with live_phone(config) as phone:
+                await phone.event("account.registered")
+                server.records.clear()
+                phone.execute(Dial(to="echo"))
+                await phone.reaches(2)
+                phone.execute(Hangup())
+                assert (await phone.over())["reason"] == ""
+                assert ("_sip._udp.example.test", "SRV") in server.asked[-8:]
+    finally:
         await exchange.close()

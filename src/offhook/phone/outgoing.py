@@ -207,6 +207,10 @@ class Outgoing:
             elif address:
                 call.address, call.signalling = address, transport
                 self._lacks_no_more(call, "address")
+            elif (flow := self.desk.sip.registered_flow(call.account, hop)) is not None:
+                # The name service is gone, our registrar is not: the INVITE will go where the account is registered.
+                call.address, call.signalling = flow.local[0], flow.transport
+                self._lacks_no_more(call, "address")
             else:
                 self.closing.close(call, "network", 503, f"{hop.host} cannot be reached: {reason}")
         self.offers.routes.ask(call, hop, found, terms)

@@ -34,7 +34,7 @@ from offhook.sip.reliable import asks_reliable
 from offhook.sip.replaces import REFUSALS, Replaces, read_replaces, refer_target, standing_of
 from offhook.sip.session import Session, Sessions
 from offhook.sip.session_timer import LEAST, is_too_small
-from offhook.sip.stack import ACCEPT, ALLOW, METHODS, Items, Stack, body_of, header_list
+from offhook.sip.stack import ACCEPT, ALLOW, METHODS, Hop, Items, Stack, body_of, header_list
 from offhook.sip.streams import Streams
 from offhook.sip.transactions import Input, ServerKey, ServerTransaction, State, client_key, same_path, server_key
 from offhook.sip.transfer import Transfers
@@ -176,6 +176,10 @@ class Endpoint:
     def identity(self, name: IdentityId) -> Identity | None:
         """Return what is set for this identity, None if there is none."""
         return self._stack.identities.get(name)
+
+    def registered_flow(self, name: IdentityId, hop: Hop) -> Flow | None:
+        """Return the flow by which a request of this identity goes without a look-up, None if there is none."""
+        return self._stack.registered_flow(self.identity(name), hop)
 
     def statistics(self) -> dict[str, int]:
         """Return how many of each thing are alive."""
