@@ -92,7 +92,7 @@ def test_a_repeated_packet_is_dropped() -> None:
 
 def test_the_wrong_key_is_silence_not_noise() -> None:
     pair = sealed_pair()
-    pair.configure(1, security=keys(1, seed=1))
+    pair.configure(0, security=keys(0, seed=1))
     assert heard(pair, 1) < 1.0
     assert stats(pair, 1).packets_received == 0
 
@@ -108,6 +108,20 @@ def test_a_new_key_of_the_far_end_takes_over_and_ours_goes_on_counting() -> None
     assert stats(pair, 0).packets_received - before[0] == pytest.approx(50, abs=2)
     assert stats(pair, 1).packets_received - before[1] == pytest.approx(50, abs=2)
     assert heard(pair, 1) > 1000
+
+
+def test_a_far_end_is_heard_under_its_former_key_until_it_uses_the_new_one() -> None:
+    pair = sealed_pair()
+    pair.run(1.0)
+    for seed in (50, 90):  # named by one answer after the other, and not used
+        pair.configure(1, security=SdesKeys(keys(1).suite, send=keys(1).send, receive=keys(1, seed=seed).receive))
+        assert heard(pair, 1) > 1000
+    pair.configure(0, security=SdesKeys(keys(0).suite, send=keys(0, seed=90).send, receive=keys(0).receive))
+    assert heard(pair, 1) > 1000
+    pair.configure(0, security=keys(0))
+    before = stats(pair, 1).packets_received
+    pair.run(1.0)
+    assert stats(pair, 1).packets_received - before <= 1, "from then on the former key opens nothing"
 
 
 def test_an_encrypted_call_may_become_a_plain_one_where_both_say_so() -> None:

@@ -137,8 +137,7 @@ def test_lines_that_cannot_be_used_are_passed_over() -> None:
 
 
 @pytest.mark.parametrize(("crypto", "reason"), [
-    ((f"9 {CM_80} {inline(CM_80)}",), "was not offered"),
-    ((f"1 {CM_80} {inline(CM_80)}",), "was not offered"),  # the tag of another suite
+    ((f"2 {CM_32} {inline(CM_32)}",), "was not offered"),
     ((f"1 {GCM} {inline(GCM)}", f"2 {CM_80} {inline(CM_80)}"), "more than one"),
     ((f"1 {GCM} {inline(CM_80)}",), "28 bytes"),
 ])  # fmt: skip
@@ -147,6 +146,15 @@ def test_answers_that_break_the_rules(crypto: tuple[str, ...], reason: str) -> N
     answer = offer_of("m=audio 30000 RTP/AVP 0", *(f"a=crypto:{line}" for line in crypto))
     with pytest.raises(MediaNegotiationFailed, match=reason):
         accept_answer(alice, make_offer(alice, 1, 1), answer)
+
+
+@pytest.mark.parametrize("tag", ["9", "1"])  # of nothing that was offered, of another suite
+def test_the_suite_of_an_answer_counts_whatever_its_tag(tag: str) -> None:
+    alice = phone("optional", suites=(GCM, CM_80))
+    answer = offer_of("m=audio 30000 RTP/AVP 0", f"a=crypto:{tag} {CM_80} {inline(CM_80)}")
+    keys = accept_answer(alice, make_offer(alice, 1, 1), answer).security
+    assert isinstance(keys, SdesKeys)
+    assert (keys.suite, keys.send) == (CM_80, alice.security.lines[1].key)
 
 
 @pytest.mark.parametrize(("setup", "ours", "role"), [

@@ -28,7 +28,7 @@ from offhook.media.route import RTCP, RTP, RelayLink, Route
 from offhook.media.sending import Outbox, Transmit
 
 if TYPE_CHECKING:
-    from offhook.media.srtp import Opening, Sealing
+    from offhook.media.srtp import Changeover, Opening, Sealing
 
 Take = Callable[[bytes, Address, float], object]
 
@@ -46,19 +46,22 @@ class Cipher:
     def __init__(self) -> None:
         self.keys: SdesKeys | None = None
         self.sealing: Sealing | None = None
-        self.opening: Opening | None = None
+        self.opening: Opening | Changeover | None = None
 
     def take(self, keys: SdesKeys) -> None:
         """Use these keys. Raises ParseError for keys that are none; then nothing has changed."""
-        from offhook.media.srtp import Opening, Sealing  # a route alone needs no keys
+        from offhook.media.srtp import Changeover, Opening, Sealing  # a route alone needs no keys
 
         old = self.keys
         # RFC 4568 7.1.4, RFC 3711 3.3.1: a key that stays keeps its count of packets, else the far end could not follow.
         sealing, opening = self.sealing, self.opening
         if sealing is None or old is None or (old.suite, old.send) != (keys.suite, keys.send):
             sealing = Sealing(keys.suite, keys.send)
-        if opening is None or old is None or (old.suite, old.receive) != (keys.suite, keys.receive):
+        if opening is None or old is None:
             opening = Opening(keys.suite, keys.receive)
+        elif (old.suite, old.receive) != (keys.suite, keys.receive):
+            former = opening.proven if isinstance(opening, Changeover) else opening
+            opening = Changeover(Opening(keys.suite, keys.receive), former)
         self.keys, self.sealing, self.opening = keys, sealing, opening
 
 

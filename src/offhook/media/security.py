@@ -147,14 +147,15 @@ def accepted(
 
 
 def _accept_sdes(security: Security, crypto: list[str]) -> SdesKeys:
-    # RFC 4568 5.1.3: exactly one line, whose tag and suite are those of one that was offered.
+    # RFC 4568 5.1.3: exactly one line, whose tag and suite are those of one that was offered. Each suite is offered once, so it
+    # alone says which is meant: there are phones (Jami 13) that put their own tag.
     found, problems = read_lines(crypto)
     if len(found) != 1:
         raise MediaNegotiationFailed("; ".join(problems) or "the answer has more than one a=crypto line")
     theirs = found[0]
-    own = next((key for key in security.lines if (key.tag, key.suite) == (theirs.tag, theirs.suite)), None)
+    own = next((key for key in security.lines if key.suite == theirs.suite), None)
     if own is None:
-        raise MediaNegotiationFailed(f"the answer's a=crypto {theirs.tag} {theirs.suite} was not offered")
+        raise MediaNegotiationFailed(f"the answer's a=crypto {theirs.suite} was not offered")
     return SdesKeys(theirs.suite, send=own.key, receive=theirs.key)
 
 

@@ -67,6 +67,39 @@ class Opening:
             return b""
 
 
+class Changeover:
+    """What comes in while the far end goes over to another key: under the former, too, until the first packet under the new.
+
+    Packets that left before the answer come after it, and there are phones (Jami 13) that name a new key with each answer and
+    keep to the first. `former` is what opened packets last.
+    """
+
+    def __init__(self, new: Opening, former: Opening) -> None:
+        self._new = new
+        self._former: Opening | None = former
+
+    @property
+    def proven(self) -> Opening:
+        """Return what the far end is known to use."""
+        return self._new if self._former is None else self._former
+
+    def open(self, packet: bytes) -> bytes:
+        """Return the RTP packet as `Opening.open` does."""
+        found = self._new.open(packet)
+        if found:
+            self._former = None
+        elif self._former is not None:
+            found = self._former.open(packet)
+        return found
+
+    def open_control(self, packet: bytes) -> bytes:
+        """Return the RTCP packet as `Opening.open_control` does."""
+        found = self._new.open_control(packet)
+        if not found and self._former is not None:
+            found = self._former.open_control(packet)
+        return found
+
+
 def _policy(suite: str, key: bytes, direction: int) -> Policy:
     try:
         policy = Policy(key=key, ssrc_type=direction, srtp_profile=PROFILES[suite])
