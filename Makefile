@@ -70,7 +70,7 @@ lint: $(READY) ## style, types, layers, generated pages up to date
 fix: $(READY) ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
 
-interop: $(NEEDED) ## calls with SIPp, baresip, linphone, Kamailio and rtpengine, a browser, Node.js, a sound server (system packages)
+interop: $(NEEDED) ## calls with SIPp, baresip, linphone, Jami, Kamailio and rtpengine, a browser, Node.js, a sound server (system packages)
 	$(PYTEST) -q -n 2 --dist loadfile -m "(interop or sound) and not windows" $(ARGS)
 
 windows: winfast winlive ## the phone as a Windows program, under Wine (system packages): the fast suite, then calls, sound, window, DDE

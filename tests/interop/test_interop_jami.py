@@ -1,0 +1,99 @@
+"""Jami as the far end (PJSIP, as in MicroSIP): plain and encrypted calls, heard both ways, also after a hold."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from offhook.media.tones import tone_source
+from offhook.phone.commands import Dial, Hangup, Hold, Play, Record, Resume, SendDtmf
+from offhook.phone.settings import SrtpSettings
+from offhook.testing import ears
+from offhook.testing.jami import Jami, jami
+from offhook.testing.live import LivePhone, live_phone, over, quiet_config
+from offhook.testing.peers import PeerMissing, free_pair
+from offhook.testing.pulse import PulseServer, Recording
+
+pytestmark = pytest.mark.interop
+
+OURS, THEIRS = 1000.0, 440.0
+
+
+@pytest.fixture
+def sound(tmp_path: Path) -> Iterator[PulseServer]:
+    folder = tmp_path / "sound"
+    folder.mkdir()
+    try:
+        running = PulseServer(folder)
+    except PeerMissing as missing:
+        pytest.skip(str(missing))
+    running.control("set-default-sink", "one")
+    running.control("set-default-source", "two.monitor")
+    yield running
+    running.close()
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "encrypted"])
+def peer(request: pytest.FixtureRequest, tmp_path: Path, sound: PulseServer) -> Iterator[tuple[Jami, bool]]:
+    try:
+        with jami(tmp_path, sound, free_pair(), encrypted=request.param) as running:
+            yield running, request.param
+    except PeerMissing as missing:
+        pytest.skip(str(missing))
+
+
+async def hears(phone: LivePhone, file: Path) -> None:
+    """Record the far end, which has to be its tone."""
+    since = len(phone.events)
+    phone.execute(Record(file=str(file), channels="stereo", max_seconds=2))
+    await phone.event("recording.finished", since)
+    heard = await asyncio.to_thread(ears.read_wav, file)
+    found = ears.dominant_frequency(heard.channels[1][heard.rate:], heard.rate)
+    assert found == pytest.approx(THEIRS, abs=5)
+
+
+async def test_a_call(peer: tuple[Jami, bool], sound: PulseServer, tmp_path: Path) -> None:
+    far, encrypted = peer
+    speech = tmp_path / "tone.raw"
+    source = tone_source((THEIRS,), 60_000)
+    speech.write_bytes(b"".join(iter(source.read, None)))
+    config = replace(quiet_config(), srtp=SrtpSettings("required" if encrypted else "off"))
+    async with live_phone(config) as phone:
+        speaking = sound.play("two", speech)
+        try:
+            phone.execute(Dial(to=far.uri))
+            active = await phone.event("call.active")
+            assert active.data["call"]["media"]["srtp"] == ("sdes" if encrypted else "")
+            phone.execute(Play(tone=str(int(OURS)), loop=True))
+            await until_heard(sound, OURS)
+            since = len(phone.events)
+            phone.execute(Hold())
+            await phone.event("call.held", since)
+            phone.execute(Resume())
+            await phone.event("call.resumed", since)
+            await hears(phone, tmp_path / "after.wav")
+            phone.execute(SendDtmf(digits="12#"))
+            await phone.event("dtmf.sent", since)
+            assert not [event for event in phone.events if event.type == "media.stalled"]
+            phone.execute(Hangup())
+            await over(phone)
+        finally:
+            speaking.terminate()
+            speaking.wait(10)
+
+
+async def until_heard(server: PulseServer, frequency: float) -> None:
+    """Wait until Jami plays this tone at its loudspeaker."""
+    for _ in range(8):
+        recording = Recording(server, "one")
+        try:
+            heard = await asyncio.to_thread(recording.first, 1.0)
+        finally:
+            recording.end(0)
+        if ears.level_dbfs(heard) > -40 and ears.has_tone(heard, frequency):
+            return
+    raise AssertionError(f"{frequency} Hz is not heard there")
