@@ -20,7 +20,7 @@ def house() -> tuple[VirtualPhone, VirtualPhone, tuple[str, str]]:
     first, _ = talk(alice, bob)
     second = alice.dial(bob, hold_others=False)
     settle(alice.wire, 1)
-    bob.execute(c.Answer())
+    bob.execute(c.Answer(hold_others=False))
     settle(alice.wire, 1)
     return alice, bob, (first, second)
 
@@ -42,6 +42,23 @@ def test_a_conference_from_the_first_to_the_last(house: tuple[VirtualPhone, Virt
         e.ConferenceLeft, e.ConferenceLeft, e.ConferenceEnded,
     ]  # fmt: skip
     assert alice.did(media.SetBridge)[-1] == media.SetBridge("room", ())
+    alice.execute(c.HangupAll())
+    over(alice, bob)
+
+
+def test_a_member_that_holds_is_not_heard_by_the_others(house: tuple[VirtualPhone, VirtualPhone, tuple[str, str]]) -> None:
+    """Its hold music would be all that they hear."""
+    alice, bob, (first, second) = house
+    room = alice.execute(c.CreateConference(calls=(first, second))).value.id
+    theirs = alice.calls[second].sip_call_id
+    held = next(call.id for call in bob.calls.values() if call.sip_call_id == theirs)
+    bob.execute(c.Hold(call=held))
+    settle(alice.wire, 1)
+    assert alice.did(media.SetBridge)[-1] == media.SetBridge(room, (first, second), (second,))
+    assert alice.snapshot().conferences == (ConferenceView(room, (first, second)),), "nobody has muted it"
+    bob.execute(c.Resume(call=held))  # which holds the other one
+    settle(alice.wire, 1)
+    assert alice.did(media.SetBridge)[-1] == media.SetBridge(room, (first, second), (first,))
     alice.execute(c.HangupAll())
     over(alice, bob)
 

@@ -64,6 +64,7 @@ UNANSWERED: Final = frozenset({_S.CALLING, _S.RINGING, _S.EARLY, _S.INCOMING})
 OUTGOING_UNANSWERED: Final = frozenset({_S.CALLING, _S.RINGING, _S.EARLY})
 HELD: Final = frozenset({_S.HELD_LOCAL, _S.HELD_REMOTE, _S.HELD_BOTH})
 LOCALLY_HELD: Final = frozenset({_S.HELD_LOCAL, _S.HELD_BOTH})
+HELD_BY_THEM: Final = frozenset({_S.HELD_REMOTE, _S.HELD_BOTH})
 CONNECTED: Final = HELD | {_S.ACTIVE}
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from offhook.errors import InvalidArgument, InvalidState, NotFound
 from offhook.media.messages import SetBridge
-from offhook.phone.call import Call
+from offhook.phone.call import HELD_BY_THEM, Call
 from offhook.phone.commands import (
     Accepted,
     CreateConference,
@@ -121,6 +121,12 @@ class Conferences:
             if call.id in room.members:
                 self._exit(room, call.id)
 
+    def remote_hold(self, call: Call) -> None:
+        """The far end of a call holds, or does not any more."""
+        for room in self.rooms.values():
+            if call.id in room.members:
+                self._mix(room)
+
     # --- inside
 
     def _room(self, name: str) -> Conference:
@@ -161,7 +167,9 @@ class Conferences:
             self.desk.emit(ConferenceEnded(conference=room.view()))
 
     def _mix(self, room: Conference) -> None:
-        self.desk.media(SetBridge(room.id, tuple(room.members), tuple(sorted(room.muted))))
+        # Who holds plays music to us, which would be all that the others hear.
+        holding = {call.id for call in self.desk.in_state(HELD_BY_THEM) if call.id in room.members}
+        self.desk.media(SetBridge(room.id, tuple(room.members), tuple(sorted(room.muted | holding))))
 
 
 def check_together(calls: list[Call]) -> None:
