@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -65,3 +67,28 @@ def test_without_keep_the_file_stays_as_it_is(file: Path, tmp_path: Path) -> Non
     assert run(tmp_path, "accounts", "remove", "old") == 0
     assert run(tmp_path, "accounts", "select", "old", "--keep") == 2, "there is nothing to keep"
     assert file.read_text() == before
+
+
+def test_what_the_file_says_already_stays_as_it_is_written(file: Path, tmp_path: Path) -> None:
+    text = (
+        '[account.old]  # mine\ndomain = "example.org"  # theirs\nusername = "1"\nexpires = 300  # the usual\n'
+        'codecs = ["PCMA"]  # one\nlabel = "Old"\n'
+    )
+    file.write_text(text)
+    assert run(tmp_path, "accounts", "change", "old", "--label", "New", "--keep") == 0
+    assert file.read_text() == text.replace("Old", "New")
+    assert run(tmp_path, "accounts", "change", "old", "--label", "", "--keep") == 0, "a setting can be emptied"
+    assert file.read_text() == text.replace('label = "Old"\n', "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links and modes are POSIX's")
+def test_a_linked_file_stays_linked_and_keeps_who_may_read_it(file: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "dotfiles" / "mine.toml"
+    kept.parent.mkdir()
+    file.rename(kept)
+    file.symlink_to(kept)
+    kept.chmod(0o640)
+    assert run(tmp_path, "accounts", "change", "old", "--label", "New", "--keep") == 0
+    assert file.is_symlink()
+    assert load(kept).accounts[0].label == "New"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o640

@@ -14,21 +14,27 @@ from offhook.storage.privacy import write_private
 
 
 def add_account(path: Path, account: AccountSettings) -> Config:
-    """Write an account into the file, in the place of the one with its id; settings left at their defaults are not written."""
-    changed = {
-        each.name: getattr(account, each.name) for each in dataclasses.fields(AccountSettings)
-        if each.name != "id" and getattr(account, each.name) != each.default
-    }
+    """Write an account into the file, in the place of the one with its id; settings left at their defaults are not written.
+
+    What the file says of it already stays as it is written, comment and all.
+    """
+    settings = [each for each in dataclasses.fields(AccountSettings) if each.name != "id"]
+    values = {each.name: getattr(account, each.name) for each in settings}
+    defaults = {each.name: each.default for each in settings}
 
     def change(document: Any) -> None:
         accounts = _table(document, "account")
         if account.id not in accounts:
-            accounts.add(account.id, changed)
+            accounts.add(account.id, {name: value for name, value in values.items() if value != defaults[name]})
             return
         table = accounts[account.id]  # changed where it is: the first account is the one that dials
-        for key in set(table) - changed.keys():
-            del table[key]
-        table.update(changed)
+        for name, value in values.items():
+            if name in table and (tuple(table[name]) if isinstance(table[name], list) else table[name]) == value:
+                continue
+            if value != defaults[name]:
+                table[name] = value
+            else:
+                table.pop(name, None)
 
     return _rewrite(path, change)
 
@@ -87,7 +93,7 @@ def _rewrite(path: Path, change: Callable[[Any], object], *, only_look: bool = F
         written = tomlkit.dumps(document)
         config = parse(written, str(path))
         if not only_look:
-            write_private(path, written)
+            write_private(path, written, as_it_was=True)
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be written: {exc.strerror or exc}") from exc
     return config

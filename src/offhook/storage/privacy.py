@@ -40,6 +40,9 @@ if sys.platform == "win32":
             f'icacls "{path}" /inheritance:r /grant:r "%USERNAME%:F"'
         )  # fmt: skip
 
+    def _alike(name: str, path: Path) -> None:
+        """Leave a new file to this user: what Windows' folders hand down need not be what somebody wanted."""
+
     def user_id() -> int:
         """Return a number for this user's share of common folders: Windows has none that are common."""
         return 0
@@ -65,6 +68,13 @@ else:
     def private_again(path: Path) -> str:
         """Return the command by which a person takes a file from others."""
         return f"chmod 600 '{path}'"
+
+    def _alike(name: str, path: Path) -> None:
+        """Give a new file the owner, group and mode of one that is there. Raises OSError."""
+        with contextlib.suppress(FileNotFoundError, PermissionError):  # whom it was for cannot be said: it stays ours alone
+            before = path.stat()
+            os.chown(name, before.st_uid, before.st_gid)
+            os.chmod(name, stat.S_IMODE(before.st_mode))
 
     def user_id() -> int:
         """Return a number for this user's share of common folders."""
@@ -122,8 +132,13 @@ def open_private(path: Path) -> BinaryIO:
     return stream
 
 
-def write_private(path: Path, text: str) -> None:
-    """Replace the file in one step, readable by us alone: a crash leaves the old one or the new one, never a half."""
+def write_private(path: Path, text: str, *, as_it_was: bool = False) -> None:
+    """Replace the file in one step, readable by us alone: a crash leaves the old one or the new one, never a half.
+
+    With `as_it_was` a link stays one, and the file that is there keeps its owner and who may read it.
+    """
+    if as_it_was:
+        path = Path(os.path.realpath(path))
     private_folder(path.parent)
     handle, name = private_temporary(path)
     try:
@@ -131,6 +146,8 @@ def write_private(path: Path, text: str) -> None:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
+        if as_it_was:
+            _alike(name, path)
         put_in_place(name, path)
     except BaseException as problem:
         with contextlib.suppress(OSError):

@@ -111,7 +111,7 @@ def _expected(operation: str, view: Params | None) -> Params | None:
 
 
 def _account_texts(use: Invocation) -> Params:
-    return {name.replace("-", "_"): use.text(name) for name in ACCOUNT_TEXTS if use.text(name)}
+    return {name.replace("-", "_"): use.text(name) for name in ACCOUNT_TEXTS if use.given(name)}
 
 
 def dnd(use: Invocation) -> int:
