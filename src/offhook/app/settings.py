@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Final
 
 from offhook.errors import SetupError
 from offhook.storage.config import Config, HttpSettings, MediaSettings
+from offhook.storage.config_paths import at_home
 from offhook.storage.paths import paths
 from offhook.storage.privacy import write_private
 from offhook.storage.secrets import open_secrets
@@ -18,8 +20,9 @@ TURN_SECRET: Final = "turn"  # noqa: S105 - a name
 
 
 def complete(config: Config) -> Config:
-    """Fill in what the file leaves to the system: passwords from the keyring or secrets file, the recordings folder."""
+    """Fill in what the file leaves to the system: passwords from the keyring or secrets file, folders' whole names."""
     where = paths()
+    config = at_home(config)
     accounts = config.accounts
     nat = config.nat
     unknown = bool(nat.turn and not nat.turn_password)
@@ -27,7 +30,7 @@ def complete(config: Config) -> Config:
         secrets = open_secrets(where.secrets_file)  # a keyring is slow and large: only where something is missing
         accounts = tuple(a if a.password else replace(a, password=secrets.get(a.id) or "") for a in accounts)
         nat = replace(nat, turn_password=secrets.get(TURN_SECRET) or "") if unknown else nat
-    folder = config.phone.recording_dir or str(where.recordings)
+    folder = os.path.abspath(config.phone.recording_dir or where.recordings)  # programs elsewhere read its files, too
     decide = config.phone.decide or bool(config.hooks.decide or config.hooks.decide_url)
     return replace(config, accounts=accounts, nat=nat, phone=replace(config.phone, recording_dir=folder, decide=decide))
 

@@ -23,7 +23,8 @@ terminal. The file is TOML; without one, or without a setting, the default holds
 Linux, `~/Library/Application Support/offhook/offhook.toml` on macOS, `%APPDATA%\offhook\offhook.toml` on Windows, below
 `OFFHOOK_HOME` if that is set, or `offhook run --config FILE`. `offhook doctor` says what is wrong in it, with line and key;
 `offhook reload` has a running phone read it again. Accounts and `[phone]` change at once then; what else has changed is
-named, and holds after the next start."""
+named, and holds after the next start. A file's or program's name may begin with `~`, your own folder; one that is not whole is
+looked for in the folder in which the phone was started."""
 
 
 class Setting(NamedTuple):

@@ -9,6 +9,7 @@ from offhook.cli.doctor.case import Case
 from offhook.cli.doctor.finding import Finding, listed
 from offhook.errors import SetupError
 from offhook.storage.config import load
+from offhook.storage.config_paths import at_home
 from offhook.storage.privacy import others_read, private_again
 from offhook.storage.secrets import open_secrets
 
@@ -23,7 +24,7 @@ def look_at_configuration(case: Case) -> Iterator[Finding]:
             yield Finding("configuration", "ok", f"there is no {path}; the defaults hold")
         return
     try:
-        case.config = load(path)
+        case.config = at_home(load(path))
     except SetupError as error:
         yield Finding("configuration", "wrong", str(error), f"correct {path}, then run this again: the phone refuses it too")
         return
