@@ -100,3 +100,16 @@ def test_the_command_line_prints_in_an_old_encoding() -> None:
     assert b"\\u0142" in done.stderr
     done = subprocess.run([sys.executable, "-m", "offhook", "help"], env=environment, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="descriptors are POSIX's")
+@pytest.mark.parametrize(("closed", "words", "code", "said"), [
+    (1, ["help", "codes"], 0, b""), (2, ["moon"], 2, b""), (0, ["help", "codes"], 0, b""),
+    (0, ["password", "a"], 1, b"nothing was typed"),
+])  # fmt: skip
+def test_a_stream_that_was_closed_is_there_and_nowhere(closed: int, words: list[str], code: int, said: bytes) -> None:
+    line = [sys.executable, "-m", "offhook", *words]
+    done = subprocess.run(["/bin/sh", "-c", f'exec "$@" {closed}>&-', "sh", *line], capture_output=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert done.stderr.startswith(said)
+    assert b"Traceback" not in done.stderr

@@ -44,12 +44,12 @@ _HANDLERS = {"strict": _escaped, "surrogateescape": _given_back}
 
 
 def standard_streams() -> None:
-    """Make this process's output lenient. Without a console (pythonw) it prints nowhere and reads nothing."""
-    if sys.stdin is None:
+    """Make this process's output lenient. Streams that are closed (`>&-`), or without a console (pythonw), lead nowhere."""
+    if sys.stdin is None and sys.platform == "win32":
         sys.stdin = io.TextIOWrapper(io.BytesIO())  # not the null device, which Windows takes for a terminal
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - as long as the process
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # its number must not be given to another file
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - as long as the process
     for stream in (sys.stdout, sys.stderr):
         lenient(stream)
 
