@@ -15,6 +15,7 @@ import pytest
 from offhook.cli import main, microsip_main
 from offhook.cli.helping import overview
 from offhook.cli.verbs import VERBS
+from offhook.control.client import LocalClient, TimedOut
 from offhook.errors import CommandTimeout, InvalidState, LineBusy
 from offhook.phone import commands as c
 from offhook.phone.commands import Command
@@ -205,11 +206,63 @@ def test_a_refusal_is_1_and_says_why(phone: FakeBackend, capsys: pytest.CaptureF
     "history burn", "dnd maybe", "copydata X", "op dial to", "op dial to:=x", "dial 1 --header X", "help moon",
     "message 1001",
     "reject --status x", "/nothing", "-x", "run --media moon", "run --port 70000", "wait",
+    "--json status", "dial 1 --wait --timeout -3", "volume 5.5",
 ])  # fmt: skip
 def test_bad_usage_is_2_and_does_nothing(phone: FakeBackend, capsys: pytest.CaptureFixture[str], line: str) -> None:
     assert main(line.split()) == 2
     assert phone.commands == []
     assert capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("line", "text"), [
+    ("statsu", "there is no verb 'statsu'; did you mean status?"), ("xyzzy", "there is no verb 'xyzzy'; `offhook help`"),
+    ("--json status", "there is no verb '--json': options stand behind it"),
+    ("volume loud", "write: volume, volume up 2"), ("history burn", "history export [FILE]"),
+])  # fmt: skip
+def test_what_may_have_been_meant_is_told(
+    phone: FakeBackend, capsys: pytest.CaptureFixture[str], line: str, text: str
+) -> None:
+    assert main(line.split()) == 2
+    assert text in capsys.readouterr().err
+
+
+def test_a_field_of_an_operation_is_a_word_of_the_shell_spaces_and_all(phone: FakeBackend) -> None:
+    assert main(["op", "send_message", "to=1001", "text=good  day = all"]) == 0
+    assert phone.commands == [c.SendMessage(to="1001", text="good  day = all")]
+
+
+def test_an_interrupted_wait_says_that_the_call_goes_on(
+    phone: FakeBackend, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> Iterator[dict[str, object]]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("offhook.control.client.LocalClient.wait_operation", interrupted)
+    assert main(["dial", "1001", "--wait"]) == 130
+    said = capsys.readouterr()
+    assert said.out == "calling 1001 …\n"
+    assert said.err == "interrupted; the call goes on: `offhook hangup c_1` ends it\n"
+    assert phone.commands == [c.Dial(to="1001")]
+
+
+def test_following_goes_on_when_the_phone_does_not_answer(
+    phone: FakeBackend, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = LocalClient.subscribe
+    silent = [True, True]
+
+    def subscribe(client: LocalClient, *types: str, after: str = "") -> str:
+        if silent:
+            silent.pop()
+            raise TimedOut("no answer in time")
+        return asked(client, *types, after=after)
+
+    monkeypatch.setattr(LocalClient, "subscribe", subscribe)
+    monkeypatch.setattr("offhook.cli.actions.events.RECONNECT_SECONDS", 0)
+    assert main(["events"]) == 5
+    assert capsys.readouterr().err == "no answer in time\n"
+    assert main(["events", "--follow", "--timeout", "0.05"]) == 0, "and ends well when its time is over"
+    assert silent == []
 
 
 def test_no_phone_is_3(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

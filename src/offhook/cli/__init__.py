@@ -5,14 +5,13 @@ from __future__ import annotations
 import sys
 
 from offhook.cli.letters import given_words, standard_streams
-from offhook.cli.outcome import DONE, NO_PHONE, REFUSED, TIMED_OUT, USAGE, Ended
+from offhook.cli.outcome import DONE, INTERRUPTED, NO_PHONE, REFUSED, TIMED_OUT, USAGE, Ended
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
-INTERRUPTED = 130
 _LEGACY_WORDS = frozenset({"--listdevices", "hide", "show", "exit"})
 _LEGACY_STARTS = frozenset("/+*#0123456789")
 
@@ -41,7 +40,7 @@ def _offhook(words: list[str]) -> int:
     if verb is None:
         if _is_legacy(first):
             return _legacy(words)
-        raise Ended(USAGE, f"offhook: there is no verb {first!r}; `offhook help` lists them")
+        raise Ended(USAGE, f"offhook: there is no verb {first!r}{_hint(first, VERBS)}; `offhook help` lists them")
     from offhook.cli.parsing import parse
 
     use = parse(verb, words[1:])
@@ -54,6 +53,16 @@ def _offhook(words: list[str]) -> int:
         return verb.run(use)
     finally:
         use.close()
+
+
+def _hint(first: str, verbs: Iterable[str]) -> str:
+    """Return what may have been meant by what is no verb."""
+    if first.startswith("-"):
+        return ": options stand behind it"
+    import difflib
+
+    close = difflib.get_close_matches(first, verbs, 1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _is_legacy(first: str) -> bool:

@@ -8,6 +8,7 @@ USAGE = 2
 NO_PHONE = 3
 FAR_END = 4
 TIMED_OUT = 5
+INTERRUPTED = 130
 
 EXIT_CODES = {
     DONE: "done",
@@ -16,6 +17,7 @@ EXIT_CODES = {
     NO_PHONE: "no phone is running",
     FAR_END: "the far end's answer was no: busy, declined, not found …",
     TIMED_OUT: "what was waited for did not happen in time",
+    INTERRUPTED: "interrupted (Ctrl+C); what was begun goes on",
 }
 """Every exit code and its meaning."""
 

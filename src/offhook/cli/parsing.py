@@ -47,8 +47,11 @@ class Verb:
 class Invocation:
     """One use of a verb: the values given, and the connection to the phone (made when first asked for)."""
 
-    def __init__(self, verb: Verb, values: dict[str, str], options: dict[str, str | list[str] | bool]) -> None:
+    def __init__(
+        self, verb: Verb, values: dict[str, str], options: dict[str, str | list[str] | bool], words: Sequence[str] = ()
+    ) -> None:
         self.verb = verb
+        self.words = words  # of the last argument, where it takes several
         self._values = values
         self._options = options
         self._client: LocalClient | None = None
@@ -164,7 +167,8 @@ def parse(verb: Verb, words: Sequence[str]) -> Invocation:
             given.append(word)
     if options.get("help"):
         return Invocation(verb, {}, options)
-    return Invocation(verb, _arguments(verb, given), options)
+    values, several = _arguments(verb, given)
+    return Invocation(verb, values, options, several)
 
 
 def _option(verb: Verb, word: str, rest: list[str], options: dict[str, str | list[str] | bool]) -> None:
@@ -183,6 +187,8 @@ def _option(verb: Verb, word: str, rest: list[str], options: dict[str, str | lis
         value = rest.pop(0)
     if kind.removesuffix("...") in NUMBERS and not _is_number(value):
         raise usage_error(verb, f"--{name} must be a number, not {value!r}")
+    if kind == "SECONDS" and float(value) < 0:
+        raise usage_error(verb, f"--{name} must be 0 or more, not {value!r}")
     if kind.endswith("..."):
         several = options.setdefault(name, [])
         assert isinstance(several, list)
@@ -198,12 +204,14 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def _arguments(verb: Verb, given: list[str]) -> dict[str, str]:
+def _arguments(verb: Verb, given: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Return the arguments by their names, and the words of the one that takes several."""
     values: dict[str, str] = {}
+    several: list[str] = []
     for argument in verb.arguments:
         name = argument.strip("[].")
         if argument.strip("[]").endswith("..."):
-            value, given = " ".join(given), []
+            value, several, given = " ".join(given), given, []
         else:
             value = given.pop(0) if given else ""
         if not value and not argument.startswith("["):
@@ -212,4 +220,4 @@ def _arguments(verb: Verb, given: list[str]) -> dict[str, str]:
             values[name] = value
     if given:
         raise usage_error(verb, f"{given[0]!r} is too much")
-    return values
+    return values, several

@@ -6,7 +6,7 @@ import codecs
 import json
 import sys
 
-from offhook.cli.outcome import DONE, FAR_END, REFUSED, TIMED_OUT
+from offhook.cli.outcome import DONE, FAR_END, INTERRUPTED, REFUSED, TIMED_OUT, Ended
 from offhook.cli.parsing import usage_error
 from offhook.control.client import TimedOut
 
@@ -66,11 +66,14 @@ def _await(use: Invocation, result: Params, started: str, done: str) -> int:
             if text and word and word not in (shown, done):
                 say(f" {word} …", end="")
                 shown = word
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         if text:
             say("")
-        if isinstance(error, TimedOut) and result["call"]:
-            raise TimedOut(f"{error}; the call goes on: `offhook hangup {result['call']}` ends it") from None
+        goes_on = f"; the call goes on: `offhook hangup {result['call']}` ends it" if result["call"] else ""
+        if isinstance(error, KeyboardInterrupt):
+            raise Ended(INTERRUPTED, f"interrupted{goes_on}") from None
+        if isinstance(error, TimedOut) and goes_on:
+            raise TimedOut(f"{error}{goes_on}") from None
         raise
     return _conclude(use, result, last, done)
 

@@ -35,7 +35,7 @@ def history(use: Invocation) -> int:
         return show(use, use.client.request("clear_history"), "history cleared")
     if action == "delete" and use.text("entry"):
         return show(use, use.client.request("delete_history", entry=use.text("entry")), "deleted")
-    raise usage_error(use.verb, "write: history, history delete ENTRY, or history clear")
+    raise usage_error(use.verb, "write: history, history export [FILE], history delete ENTRY, or history clear")
 
 
 def messages(use: Invocation) -> int:
@@ -83,12 +83,16 @@ def events(use: Invocation) -> int:
         except NoPhone:
             if not use.flag("follow"):
                 raise
-            left.pause(RECONNECT_SECONDS)
-            use.close()
-        except TimedOut:
-            if use.whole("count"):
-                raise TimedOut("no event in time") from None
-            return DONE  # the time that was asked for is over
+        except TimedOut:  # the time that was asked for is over, or the phone is there and does not answer
+            if not (left.over or use.flag("follow")):
+                raise
+        if left.over:
+            break
+        use.close()
+        left.pause(RECONNECT_SECONDS)
+    if use.whole("count"):
+        raise TimedOut("no event in time")
+    return DONE
 
 
 class _Left:
@@ -108,15 +112,18 @@ class _Left:
         """Time left, None for ever."""
         return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
 
+    @property
+    def over(self) -> bool:
+        """The time that was asked for has passed."""
+        return self.seconds == 0
+
     def shown(self) -> None:
         """One event less."""
         self._count -= 1
 
     def pause(self, seconds: float) -> None:
-        """Wait before trying again; the end of the time is a TimedOut."""
-        if self.seconds is not None and self.seconds <= 0:
-            raise TimedOut("no event in time")
-        time.sleep(seconds)
+        """Wait before trying again, no longer than there is time."""
+        time.sleep(seconds if self.seconds is None else min(seconds, self.seconds))
 
 
 def _visit(use: Invocation, after: str, left: _Left) -> Iterator[str]:

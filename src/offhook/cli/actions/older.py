@@ -27,6 +27,6 @@ def copydata(use: Invocation) -> int:
 
 def operation(use: Invocation) -> int:
     """Send any operation; `name=text` gives a text, `name:=json` anything else."""
-    params = fields(use, use.text("fields").split(" ") if use.text("fields") else [])
+    params = fields(use, use.words)
     result = use.client.request(use.text("name").replace("-", "_"), **params)
     return show(use, result, json_text(result, indent=2))

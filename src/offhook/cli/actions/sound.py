@@ -36,7 +36,7 @@ def volume(use: Invocation) -> int:
         return _sound(use, f"volume_{action}", {"steps": use.whole("amount", 1)})
     if action == "set" and amount:
         return _sound(use, "set_volume", {"volume": use.whole("amount")})
-    if action not in ("get", "set") and not amount:
+    if action.lstrip("+-").isdecimal() and not amount:
         return _sound(use, "set_volume", {"volume": use.whole("action")})
     raise usage_error(use.verb, "write: volume, volume up 2, volume down, volume 80")
 
