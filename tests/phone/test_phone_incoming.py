@@ -10,7 +10,7 @@ from offhook.errors import InvalidArgument, InvalidState, NotFound
 from offhook.media import messages as media
 from offhook.phone import commands as c
 from offhook.phone import events as e
-from offhook.phone.incoming import RING_LONGEST, asked_delay, asserted_identity
+from offhook.phone.incoming import PORT_WITHIN, RING_LONGEST, asked_delay, asserted_identity
 from offhook.phone.model import CallState, HeaderList
 from offhook.phone.settings import PhoneSettings
 from offhook.sip.events import Datagram, Flow
@@ -239,6 +239,24 @@ def test_who_answers_before_there_is_a_port_answers_beside_another_call_too() ->
     settle(wire, 1)
     assert bob.states == [CallState.HELD_LOCAL, ACTIVE]
     assert isinstance(bob.outcome(operation), e.OperationSucceeded)
+
+
+def test_a_call_that_no_port_is_left_for_is_refused_and_says_why() -> None:
+    wire = Wire()
+    alice = VirtualPhone(wire, "alice", "10.0.0.1")
+    bob = VirtualPhone(wire, "bob", "10.0.0.2", ports=0, settings=PhoneSettings(auto_answer="all"))
+    alice.dial(bob)
+    settle(wire, PORT_WITHIN - 1)
+    assert bob.states == [CallState.INCOMING], "the media engine may be starting"
+    settle(wire, 2)
+    ended = bob.ended().end
+    assert ended is not None
+    assert (ended.by, ended.sip_status, ended.reason) == ("local", 503, "no media port is free")
+    alices = alice.ended().end
+    assert alices is not None
+    assert alices.sip_status == 503
+    bob.receive(bob.media.fresh_ports(1))
+    over(alice, bob)
 
 
 def test_forwarding_that_cannot_work_is_refused() -> None:

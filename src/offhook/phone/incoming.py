@@ -34,6 +34,9 @@ _ANSWER_AFTER = re.compile(r"answer-after\s*=\s*\"?(\d{1,3})", re.IGNORECASE)
 RING_LONGEST: Final = 600.0
 """Seconds an incoming call rings at most: longer than anybody waits, and proxies are told each minute that it still rings."""
 
+PORT_WITHIN: Final = 10.0
+"""Seconds in which a call that is answered gets a media port, as it does while the media engine starts; else all are in use."""
+
 AWAY: Final = 30
 """Seconds: Retry-After of a phone that takes no calls because it stops or is about to."""
 
@@ -352,6 +355,8 @@ class Incoming:
         """Answer; say whether that has to wait for a port or for our addresses."""
         if not call.port and not self.desk.has_port(call):
             # The media engine is still starting (or just restarted): the answer goes out as soon as it has a port.
+            if call.id not in self._without_port:
+                self.desk.after(call, "port", PORT_WITHIN, self._no_port)
             call.waiting.add("port")
             call.hold_others = hold_others
             self._without_port[call.id] = call
@@ -380,8 +385,16 @@ class Incoming:
             if over or self.desk.has_port(call):
                 del self._without_port[call.id]
                 call.waiting.discard("port")
+                self.desk.stop(call, "port")
                 if not over:
                     self._answer_by_itself(call, hold_others=call.hold_others)
+
+    def _no_port(self, call: Call) -> None:
+        """Refuse a call that cannot be answered because every port is in use, rather than let it ring for ever."""
+        self._without_port.pop(call.id, None)
+        if call.state is CallState.INCOMING:
+            # RFC 3261 21.5.4: another call will end
+            self.closing.refuse(call, UNAVAILABLE, "no media port is free", (("Retry-After", str(AGAIN)),))
 
     def gathered(self, call: Call) -> None:
         """Answer the call that waited for its addresses."""

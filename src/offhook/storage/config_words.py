@@ -29,7 +29,7 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "phone": {
         "name": "tells several phones' events apart: their `instance`",
         "status_linger": "seconds for which STATUS says 4 (disconnected) after a call, then 0 (idle)",
-        "register_timeout": "seconds for which a call waits for its account to register",
+        "register_timeout": "seconds for which a placed call waits for its account to register, or for a free RTP port",
         "reject_status": "SIP status with which `reject` refuses a call unless it names another (400-699)",
         "dtmf_method": "how digits are sent: `auto` is RTP events (RFC 4733), else SIP INFO, else tones in the sound",
         "dtmf_pause_ms": "milliseconds that a comma among digits pauses (0-60000)",
