@@ -127,9 +127,10 @@ def identity_of(settings: AccountSettings, user_agent: str, instance: str = "", 
 
 
 def hidden_identity_of(settings: AccountSettings, user_agent: str, server: int = 0) -> Identity:
-    """Return the identity for calls that hide who calls: RFC 3323 4.1.1.3's anonymous From, the same credentials."""
+    """Return the identity for calls that hide who calls: RFC 3323 4.1.1.3's anonymous From, Contact too; same credentials."""
     anonymous = NameAddr(Uri.sip("anonymous", "anonymous.invalid"), "Anonymous")
-    return structs.replace(identity_of(settings, user_agent, server=server), id=settings.id + HIDDEN, address=anonymous)
+    shown = identity_of(settings, user_agent, server=server)
+    return structs.replace(shown, id=settings.id + HIDDEN, address=anonymous, contact_user="anonymous")
 
 
 class Accounts:
