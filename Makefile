@@ -64,7 +64,7 @@ lint: $(READY) ## style, types, layers, generated pages up to date
 	@$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32 --exclude "testing/(peers|windows)\.py" src
 	$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m offhook.control.generated --check
-	@$(BIN)/python -m offhook.storage.config_reference | diff -u docs/configuration.md - || { echo "docs/configuration.md is old: run  make docs"; exit 1; }
+	@$(BIN)/python -m offhook.storage.config.reference | diff -u docs/configuration.md - || { echo "docs/configuration.md is old: run  make docs"; exit 1; }
 	@$(BIN)/python -m offhook.api.twin | diff -u src/offhook/sync.py - || { echo "offhook/sync.py is old: run  make docs"; exit 1; }
 
 fix: $(READY) ## mend what ruff can mend
@@ -88,7 +88,7 @@ bench: $(NEEDED) ## measure the phone beside its peers; writes bench/RESULTS.md
 
 docs: $(READY) ## write what is generated: pages, OpenAPI, AsyncAPI, JSON Schema, the Node.js client's types, the synchronous twin
 	$(BIN)/python -m offhook.control.generated
-	$(BIN)/python -m offhook.storage.config_reference > docs/configuration.md.new && mv docs/configuration.md.new docs/configuration.md
+	$(BIN)/python -m offhook.storage.config.reference > docs/configuration.md.new && mv docs/configuration.md.new docs/configuration.md
 	$(BIN)/python -m offhook.api.twin > src/offhook/sync.py.new && mv src/offhook/sync.py.new src/offhook/sync.py
 
 clean: ## remove everything that can be made again

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from offhook.errors import ConfigError
 from offhook.phone.settings import AccountSettings, NatSettings, PhoneSettings, SrtpSettings
-from offhook.storage import config, config_edit
-from offhook.storage.config import Config, MediaSettings, SipSettings
+from offhook.storage import config
+from offhook.storage.config import Config, MediaSettings, SipSettings, checks, editing
 from offhook.testing.sharing import read_by_others
 
 OFFICE = '[account.office]\ndomain = "pbx.example"\nusername = "1001"\n'
@@ -158,23 +158,23 @@ def test_the_mark_of_an_editor_before_the_text_is_no_mistake(tmp_path: Path) -> 
     file = tmp_path / "offhook.toml"
     file.write_bytes("[sip]\r\nport = 5090  # ours\r\n".encode("utf-8-sig"))
     assert config.load(file).sip.port == 5090
-    assert config_edit.take(file, {("phone", "dnd"): True}, {}).phone.dnd
+    assert editing.take(file, {("phone", "dnd"): True}, {}).phone.dnd
     assert config.load(file).sip.port == 5090
     assert b"# ours" in file.read_bytes()
 
 
 def test_every_check_is_for_a_field_that_exists() -> None:
     kinds = {**config.SECTIONS, "account": AccountSettings, "hook": config.EventHook}
-    for section, key in config.CHECKS:
+    for section, key in checks.CHECKS:
         assert key in {each.name for each in dataclasses.fields(kinds[section])}
 
 
 def test_a_change_keeps_comments_and_order(tmp_path: Path) -> None:
     file = tmp_path / "offhook.toml"
     file.write_text("# mine\n[phone]\ndnd = false  # not now\nmax_calls = 2\n")
-    assert config_edit.take(file, {("phone", "dnd"): True}, {}).phone.dnd
+    assert editing.take(file, {("phone", "dnd"): True}, {}).phone.dnd
     assert file.read_text() == "# mine\n[phone]\ndnd = true  # not now\nmax_calls = 2\n"
-    assert config_edit.take(file, {("media", "codecs"): ["PCMA"]}, {}).media.codecs == ("PCMA",)
+    assert editing.take(file, {("media", "codecs"): ["PCMA"]}, {}).media.codecs == ("PCMA",)
     assert "# mine" in file.read_text()
 
 
@@ -182,7 +182,7 @@ def test_a_bad_change_leaves_the_file_alone(tmp_path: Path) -> None:
     file = tmp_path / "offhook.toml"
     file.write_text("[sip]\nport = 5080\n")
     with pytest.raises(ConfigError, match="from 0 to 65535"):
-        config_edit.take(file, {("sip", "port"): 99999}, {})
+        editing.take(file, {("sip", "port"): 99999}, {})
     assert file.read_text() == "[sip]\nport = 5080\n"
     assert os.listdir(tmp_path) == ["offhook.toml"]
 
@@ -191,25 +191,25 @@ def test_accounts_come_and_go(tmp_path: Path) -> None:
     file = tmp_path / "new" / "offhook.toml"
     office = AccountSettings("office", "pbx.example", "1001", password='q"\\', expires=60)
     home = AccountSettings("home", "h.example", "ann", hide_caller_id=True)
-    assert config_edit.add_account(file, office).accounts == (office,)
-    assert config_edit.add_account(file, home).accounts == (office, home)
+    assert editing.add_account(file, office).accounts == (office,)
+    assert editing.add_account(file, home).accounts == (office, home)
     changed = dataclasses.replace(office, label="desk")
-    assert set(config_edit.add_account(file, changed).accounts) == {home, changed}
-    assert config.load(file).accounts == config_edit.take(file, {}, {"home": {"expires": 300}}).accounts
-    assert config_edit.remove_account(file, "office").accounts == (home,)
-    assert config_edit.remove_account(file, "nobody").accounts == (home,)
+    assert set(editing.add_account(file, changed).accounts) == {home, changed}
+    assert config.load(file).accounts == editing.take(file, {}, {"home": {"expires": 300}}).accounts
+    assert editing.remove_account(file, "office").accounts == (home,)
+    assert editing.remove_account(file, "nobody").accounts == (home,)
     assert not re.search("office", file.read_text())
 
 
 def test_the_written_file_is_ours_alone(tmp_path: Path) -> None:
-    config_edit.take(tmp_path / "f.toml", {("phone", "dnd"): True}, {})
+    editing.take(tmp_path / "f.toml", {("phone", "dnd"): True}, {})
     assert not read_by_others(tmp_path / "f.toml")
 
 
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"cannot be"):
-        config_edit.take(tmp_path / "file" / "offhook.toml", {("phone", "dnd"): True}, {})
+        editing.take(tmp_path / "file" / "offhook.toml", {("phone", "dnd"): True}, {})
 
 
 def test_encryption_and_nat_are_read() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from offhook.app.settings import complete
 from offhook.storage.config import parse
-from offhook.storage.config_paths import at_home
+from offhook.storage.config.files import at_home
 
 TEXT = """
 [phone]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from offhook.phone.settings import AccountSettings
 from offhook.storage.config import SECTIONS, Config, parse
-from offhook.storage.config_reference import TABLES, markdown, settings, text
-from offhook.storage.config_words import SECTIONS_SAY, WORDS
+from offhook.storage.config.reference import TABLES, markdown, settings, text
+from offhook.storage.config.words import SECTIONS_SAY, WORDS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
 

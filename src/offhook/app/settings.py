@@ -10,7 +10,7 @@ from typing import Final
 
 from offhook.errors import SetupError
 from offhook.storage.config import Config, HttpSettings, MediaSettings
-from offhook.storage.config_paths import at_home
+from offhook.storage.config.files import at_home
 from offhook.storage.paths import paths
 from offhook.storage.privacy import write_private
 from offhook.storage.secrets import open_secrets

@@ -101,7 +101,7 @@ def _events(as_json: bool) -> str:
 
 
 def _config(as_json: bool) -> str:
-    from offhook.storage.config_reference import text
+    from offhook.storage.config.reference import text
 
     return text(as_json)
 

@@ -12,8 +12,7 @@ from offhook.cli.outcome import REFUSED, Ended
 from offhook.cli.parsing import Invocation
 from offhook.errors import SetupError
 from offhook.phone.settings import AccountSettings
-from offhook.storage import config_edit
-from offhook.storage.config import load
+from offhook.storage.config import editing, load
 from offhook.storage.paths import paths
 from offhook.storage.secrets import open_secrets
 
@@ -37,7 +36,7 @@ def keep_account(use: Invocation, account: str, settings: Mapping[str, Any]) -> 
     try:
         file = _file(use)
         known = {found.id: found for found in load(file).accounts}
-        config_edit.add_account(file, replace(known.get(account, AccountSettings(account, "", "")), **changes))
+        editing.add_account(file, replace(known.get(account, AccountSettings(account, "", "")), **changes))
         if settings.get("password"):
             open_secrets(paths().secrets_file).set(account, settings["password"])
     except SetupError as error:
@@ -47,7 +46,7 @@ def keep_account(use: Invocation, account: str, settings: Mapping[str, Any]) -> 
 def forget_account(use: Invocation, account: str) -> None:
     """Take an account out of the configuration file."""
     try:
-        config_edit.remove_account(_file(use), account)
+        editing.remove_account(_file(use), account)
     except SetupError as error:
         raise Ended(REFUSED, str(error)) from None
 

@@ -16,7 +16,7 @@ from offhook.phone.desk import Desk
 from offhook.phone.model import ContactDetails, ImportedView
 from offhook.phone.records import HistoryEntry
 from offhook.phone.settings import AccountSettings, PhoneSettings
-from offhook.storage import config_edit
+from offhook.storage.config import editing
 from offhook.storage.contacts import ContactFile
 from offhook.storage.history import History
 from offhook.storage.secrets import Secrets
@@ -86,7 +86,7 @@ def _of_calls(calls: PastCalls, known: Sequence[AccountSettings]) -> Takeover:
 
 def write_settings(found: Takeover, path: Path, *, only_look: bool = False) -> None:
     """Write settings and accounts into offhook.toml. Raises ConfigError, and then it is as it was."""
-    config_edit.take(path, found.settings, {account.id: account.settings for account in found.accounts}, only_look=only_look)
+    editing.take(path, found.settings, {account.id: account.settings for account in found.accounts}, only_look=only_look)
 
 
 def keep_passwords(found: Takeover, secrets: Secrets) -> None:

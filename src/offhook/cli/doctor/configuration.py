@@ -9,7 +9,7 @@ from offhook.cli.doctor.case import Case
 from offhook.cli.doctor.finding import Finding, listed
 from offhook.errors import SetupError
 from offhook.storage.config import load
-from offhook.storage.config_paths import at_home
+from offhook.storage.config.files import at_home
 from offhook.storage.privacy import others_read, private_again
 from offhook.storage.secrets import open_secrets
 

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, NamedTuple, get_args, get_origin, get_ty
 
 from offhook.phone.settings import AccountSettings
 from offhook.storage.config import SECTIONS, EventHook, Program, Sources
-from offhook.storage.config_words import SECTIONS_SAY, WORDS
+from offhook.storage.config.words import SECTIONS_SAY, WORDS
 
 TABLES: Final[Mapping[str, type[Any]]] = {**SECTIONS, "account.NAME": AccountSettings, "[hook]": EventHook}
 """The tables of the file and what they are read into."""
