@@ -93,7 +93,7 @@ class Guard:
 
 def guarded(password: str, *, proxy: bool = False) -> tuple[Wire, Node, Guard]:
     wire = Wire()
-    return wire, add_endpoint(wire, "alice", "10.0.0.1", password="secret"), Guard(wire, password, proxy=proxy)
+    return wire, add_endpoint(wire, "alice", "10.0.0.1", password="secret", domain=PEER.host), Guard(wire, password, proxy=proxy)
 
 
 @pytest.mark.parametrize("proxy", [False, True])
@@ -161,3 +161,48 @@ def test_without_a_password_the_challenge_is_the_answer() -> None:
     wire.run(1)
     assert alice.of(events.RequestDone)[0].status == 401
     assert guard.challenged == 1
+
+
+NOT_ITS_OWN = events.Refused("10.0.0.9", "asked for the password of an account that is not its own", 1)
+
+
+def test_a_server_that_is_not_the_accounts_is_not_answered() -> None:
+    wire = Wire()
+    alice = add_endpoint(wire, "alice", "10.0.0.1", password="secret", domain="pbx.example")
+    guard = Guard(wire, "secret")
+    alice.execute(events.Invite("c", "alice", PEER, OFFER))
+    alice.execute(events.SendRequest("o", "alice", "OPTIONS", PEER))
+    wire.run(40)
+    assert [each.status for each in (*alice.of(events.SessionEnded), *alice.of(events.RequestDone))] == [401, 401]
+    assert not any("Authorization" in each.headers for each in guard.peer.got)
+    assert alice.of(events.Refused)[0] == NOT_ITS_OWN
+
+
+def test_a_caller_that_challenges_our_bye_learns_nothing_of_the_password() -> None:
+    wire = Wire()
+    alice = add_endpoint(wire, "alice", "10.0.0.1", password="secret", domain="pbx.example")
+    guard = Guard(wire, "secret", proxy=True)
+    guard.peer.send((
+        b"INVITE sip:alice@10.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bK1\r\nMax-Forwards: 70\r\nCall-ID: 1\r\n"
+        b"From: <sip:peer@10.0.0.9>;tag=p\r\nTo: <sip:alice@10.0.0.1>\r\nCSeq: 1 INVITE\r\nContact: <sip:peer@10.0.0.9>\r\n"
+        b"Content-Length: 0\r\n\r\n"
+    ), alice)
+    wire.run(1)
+    (incoming,) = alice.of(events.SessionIncoming)
+    alice.execute(events.Accept(incoming.session, OFFER))
+    wire.run(40)  # no ACK comes, so the call is ended
+    assert guard.peer.requests("BYE")
+    assert not any("Proxy-Authorization" in each.headers for each in guard.peer.got)
+    assert NOT_ITS_OWN in alice.of(events.Refused)
+
+
+def test_a_server_is_known_by_its_address_too() -> None:
+    wire = Wire()
+    alice = add_endpoint(wire, "alice", "10.0.0.1", password="secret", domain="pbx.example")
+    guard = Guard(wire, "secret")
+    wire.names["pbx.example"] = [("10.0.0.9", 5060)]
+    for number, target in enumerate((Uri.sip("peer", "pbx.example"), PEER)):
+        alice.execute(events.SendRequest(str(number), "alice", "OPTIONS", target))
+        wire.run(number + 1)
+    assert [event.status for event in alice.of(events.RequestDone)] == [200, 200]
+    assert guard.challenged == 2

@@ -389,7 +389,7 @@ def test_a_text_that_both_addresses_of_a_server_got_is_not_told_as_failed() -> N
 
 def test_a_challenge_that_comes_late_does_not_end_the_call() -> None:
     wire = Wire()
-    alice = add_endpoint(wire, "alice", "10.0.0.1", password="secret")
+    alice = add_endpoint(wire, "alice", "10.0.0.1", password="secret", domain="pbx.example")
     slow, quick = (Peer(wire, "pbx.example", host) for host in ADDRESSES[:2])
     asks = (("Proxy-Authenticate", auth.make_challenge("pbx", "n")),)
     dial(wire, alice)

@@ -31,6 +31,8 @@ RINGING_ALL: Final = 16
 """Calls of all strangers that may ring at the same time: more than any person answers."""
 SOURCES_KEPT: Final = 4096
 """Addresses remembered; then the memory starts afresh."""
+ADDRESSES_KEPT: Final = 64
+"""Addresses of an account's servers that are remembered, the latest: a name may lead to another one each time it is asked for."""
 TELL_EVERY: Final = 60.0
 """Seconds between two events about the same source."""
 TOLD_APART: Final = 64
@@ -80,6 +82,7 @@ class Door:
         self._accepted = _networks(name for name in rules.accept_from if name not in ("anyone", "accounts"))
         self._unlimited = _networks(rules.unlimited_from)
         self._servers: dict[IdentityId, dict[str, frozenset[str]]] = {}  # by the name under which they were looked up
+        self._addresses: dict[IdentityId, dict[str, None]] = {}  # all they had, for calls that outlive a look-up
         self._sources: dict[str, Source] = {}
         self._all = Source("", Standing.STRANGER, rules.rate * BURST * ALL_STRANGERS)
         self._told: dict[tuple[str, str], int] = {}
@@ -94,8 +97,7 @@ class Door:
 
     def learn(self, identity: Identity, hop: Hop | None = None, flows: tuple[Flow, ...] = ()) -> None:
         """Take over where an account's servers are: their literal addresses, or what a name was resolved to."""
-        uris = (identity.proxy, *identity.proxies)
-        names = {(uri or identity.address.uri).hostname.lower() for uri in uris}
+        names = _names(identity)
         known = self._servers.get(identity.id, {})
         servers = {name: hosts for name, hosts in known.items() if name in names}
         if hop is None:
@@ -104,10 +106,28 @@ class Door:
             servers[name] = frozenset(flow.remote[0] for flow in flows)
         if servers != known:
             self._servers[identity.id] = servers
+            addresses = self._addresses.setdefault(identity.id, {})
+            addresses.update(dict.fromkeys(host for hosts in servers.values() for host in hosts))
+            while len(addresses) > ADDRESSES_KEPT:
+                del addresses[next(iter(addresses))]
             self._sources.clear()
+
+    def may_challenge(self, identity: Identity, hop: Hop, flow: Flow, now: float) -> bool:
+        """Say whether who answers on this flow may ask for the account's password: its servers may, and nobody else.
+
+        The digest of a password is enough to try passwords against at leisure, and any caller could ask for it in answer to our
+        BYE. A server is who was reached by its name (or where the registrar leads us), or has one of its addresses.
+        """
+        name, host = hop.host.strip("[]").lower(), flow.remote[0]
+        led = (route.uri.hostname.lower() for route in self.stack.service_route(identity))
+        if name in _names(identity) or host in self._addresses.get(identity.id, ()) or name in led:
+            return True
+        self.tell(host, "asked for the password of an account that is not its own", now)
+        return False
 
     def forget(self, identity: IdentityId) -> None:
         """An account is gone."""
+        self._addresses.pop(identity, None)
         if self._servers.pop(identity, None):
             self._sources.clear()
 
@@ -192,6 +212,11 @@ class Door:
         self._telling = bool(self._told)
         if self._telling:
             self.stack.timers.start(now + TELL_EVERY, self._tell_counted)
+
+
+def _names(identity: Identity) -> set[str]:
+    """Return the names of an account's servers: its outbound proxies, or its domain."""
+    return {(uri or identity.address.uri).hostname.lower() for uri in (identity.proxy, *identity.proxies)}
 
 
 def _networks(names: Iterable[str]) -> list[Network]:

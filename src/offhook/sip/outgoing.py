@@ -380,7 +380,9 @@ class Outgoing:
 
     def _answer_challenge(self, response: Response, now: float) -> bool:
         credentials = self.stack.credentials(self.identity)
-        if credentials is None or self._challenges >= CHALLENGE_LIMIT or self.flow is None:
+        if credentials is None or self.identity is None or self._challenges >= CHALLENGE_LIMIT or self.flow is None:
+            return False
+        if not self.stack.door.may_challenge(self.identity, self.hop, self.flow, now):
             return False
         challenges = read_challenges(response.headers.get_all("WWW-Authenticate"),
                                      response.headers.get_all("Proxy-Authenticate"))
