@@ -14,9 +14,11 @@ from offhook.phone.commands import (
     AcceptTransfer,
     AddAccount,
     Command,
+    CreateWatch,
     Decide,
     Dial,
     Hangup,
+    Pickup,
     Redirect,
     SendMessage,
     SetForwarding,
@@ -68,6 +70,7 @@ def test_without_patterns_everybody_may_be_called_and_nonsense_stays_nonsense() 
 @pytest.mark.parametrize("command", [
     Dial(to="5"), Transfer(to="5"), Redirect(to="5"), SetForwarding(to="5"), SendMessage(to="5", text="x"),
     Decide(action="redirect", to="5"), AcceptTransfer(),
+    Pickup(to="5"), CreateWatch(kind="dialog", to="5", id="1000"),  # whose pickup would be one of 1000
 ], ids=lambda command: command.operation)
 def test_every_command_that_calls_somebody_is_checked(command: Command) -> None:
     backend = FakeBackend()
