@@ -17,12 +17,13 @@ GOOD = AccountSettings("a_1", "10.0.0.2", "1001", "secret", register=False, labe
 
 @pytest.mark.parametrize("changes", [
     {"id": ""}, {"id": "local"}, {"id": "a b"}, {"username": ""}, {"domain": ""}, {"domain": "a b"}, {"proxy": "sip:"},
-    {"expires": 0}, {"expires": 86401},
+    {"expires": 0}, {"expires": 86401}, {"display_name": "a\r\nX: 1"}, {"auth_username": "a\nb"}, {"username": "a\udfff"},
 ])
 def test_a_bad_account_is_refused(changes: dict[str, str | int]) -> None:
     alice, _ = two_phones(Wire())
     settle(alice.wire, 1)
     assert isinstance(alice.refuses(c.AddAccount(account=replace(GOOD, **changes))), InvalidArgument)  # type: ignore[arg-type]
+    assert GOOD.id not in alice.phone.desk.accounts
 
 
 def test_unknown_names() -> None:
@@ -47,6 +48,7 @@ def test_a_change_keeps_what_it_does_not_name() -> None:
     ({}, "/changes"),
     ({"id": "other"}, "/changes/id"), ({"colour": "red"}, "/changes/colour"), ({"label": 5}, "/changes/label"),
     ({"label": "x", "transport": "pigeon"}, "/changes/transport"), ({"label": "x", "expires": 0}, "/account/expires"),
+    ({"label": "x", "display_name": "a\r\nX: 1"}, "/account/display_name"),
 ])
 def test_a_change_is_made_whole_or_not_at_all(changes: dict[str, object], pointer: str) -> None:
     alice, _ = two_phones(Wire())

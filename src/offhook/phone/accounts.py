@@ -34,6 +34,7 @@ from offhook.phone.model import AccountView
 from offhook.phone.offers import check_codecs
 from offhook.phone.outgoing import HIDDEN, LOCAL_IDENTITY, Outgoing
 from offhook.phone.settings import AccountSettings
+from offhook.sip.checking import fits_line
 from offhook.sip.events import (
     ConnectionTerms,
     Identity,
@@ -66,6 +67,9 @@ def check_account(settings: AccountSettings) -> None:
     for field in ("username", "domain"):
         if not getattr(settings, field):
             raise InvalidArgument.field(f"account/{field}", "must not be empty")
+    for field in ("username", "auth_username", "display_name"):
+        if not fits_line(getattr(settings, field)):
+            raise InvalidArgument.field(f"account/{field}", "text without line breaks")
     if not 1 <= settings.expires <= 86400:
         raise InvalidArgument.field("account/expires", "seconds, 1-86400")
     try:

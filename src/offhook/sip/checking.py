@@ -20,7 +20,7 @@ def check_text(command: object) -> None:
         value = getattr(command, name)
         if isinstance(value, Identity):
             check_text(value)
-        elif name != "password" and not all(_fits_line(text) for text in _texts(name, value)):
+        elif name != "password" and not all(fits_line(text) for text in _texts(name, value)):
             raise InvalidArgument.field(name, "text without line breaks")
 
 
@@ -36,7 +36,8 @@ def _texts(name: str, value: object) -> list[str]:
     return []
 
 
-def _fits_line(text: str) -> bool:
+def fits_line(text: str) -> bool:
+    """Say whether a text can stand in a line of a message."""
     try:
         text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
