@@ -226,6 +226,21 @@ async def test_connections_beyond_the_limit_are_refused() -> None:
         assert (await a.chunk()).data == b"third"
 
 
+async def test_one_source_does_not_take_all_connections() -> None:
+    async with phone(max_accepted=16) as a:
+        streams = a.sockets._streams
+
+        def taken(host: str, wanted: int) -> int:
+            ends = ((host, port) for port in range(1, wanted + 1))
+            return sum(streams.accept(streams.make("tcp"), ("192.0.2.1", 5060), end) for end in ends)
+
+        assert taken("203.0.113.9", 16) == 12  # three of four shares, as nobody else wants them
+        assert taken("2001:db8::1", 2) == 2
+        assert taken("203.0.113.9", 1) == 0
+        assert taken("2001:db8::2", 3) == 2  # the same /64: a share together
+        assert taken("203.0.113.10", 1) == 0
+
+
 @pytest.mark.parametrize("spoken", [b"", b"hello"])
 async def test_silent_connections_are_closed(spoken: bytes) -> None:
     async with phone(first_bytes=0.02, accepted_idle=0.02) as a:

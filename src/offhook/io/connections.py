@@ -16,6 +16,7 @@ from offhook.errors import SetupError
 from offhook.io import clock
 from offhook.io.binding import bound, plain
 from offhook.io.connection import CLOSE_PATIENCE, Connection
+from offhook.sip.door import source_name
 from offhook.sip.events import Address, ConnectionTerms, Datagram, Flow, FlowFailed, FlowUp, StreamChunk, TransportName
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ CONNECT_TIMEOUT = 5.0
 
 MAX_ACCEPTED = 256
 """Connections others may hold open to us. More are refused at once."""
+
+SHARES = 4
+"""Into so many shares these are divided. The last one is for sources that have less than a share: nobody takes it all."""
 
 FIRST_BYTES = 30.0
 """Seconds an accepted connection may stay silent before its first bytes."""
@@ -75,7 +79,7 @@ class Connections:
         self._ports: dict[Key, int] = {}
         self._open: set[Connection] = set()
         self._accepted = 0
-        self._shaking: set[asyncio.Task[None]] = set()
+        self._shaking: dict[asyncio.Task[None], str] = {}  # and whose they are
         self._sweeper: asyncio.TimerHandle | None = None
         self._connecting: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -92,7 +96,7 @@ class Connections:
         self._closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
-        begun = self._connecting | self._shaking
+        begun = self._connecting | self._shaking.keys()
         for task in begun:
             task.cancel()
         if begun:
@@ -287,18 +291,28 @@ class Connections:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                end, _ = await loop.sock_accept(listener)
+                end, remote = await loop.sock_accept(listener)
             except ConnectionError:
                 continue  # gone before we took it
             except OSError:
                 await asyncio.sleep(ACCEPT_AGAIN)
                 continue
-            if self._accepted + len(self._shaking) >= self._max_accepted:
+            if not self._has_room(remote[0], self._accepted + len(self._shaking)):
                 end.close()
                 continue
             task = loop.create_task(self._shake(end, kind, tls()))
-            self._shaking.add(task)
-            task.add_done_callback(self._shaking.discard)
+            self._shaking[task] = remote[0]
+            task.add_done_callback(self._shaking.pop)
+
+    def _has_room(self, host: str, taken: int) -> bool:
+        """Say whether one more connection from there may come beside those that are taken."""
+        share = self._max_accepted // SHARES
+        if taken < self._max_accepted - share:
+            return True
+        hosts = [flow.remote[0] for each in self._connections.values() if each.accepted and (flow := each.flow) is not None]
+        source = source_name(host)
+        own = sum(source_name(each) == source for each in (*hosts, *self._shaking.values()))
+        return own < share and taken < self._max_accepted
 
     async def _shake(self, end: socket.socket, kind: TransportName, tls: ssl.SSLContext) -> None:
         loop = asyncio.get_running_loop()
@@ -318,7 +332,7 @@ class Connections:
         self._open.discard(connection)
 
     def accept(self, connection: Connection, local: Address, remote: Address) -> bool:
-        if self._closed or self._accepted >= self._max_accepted:
+        if self._closed or not self._has_room(remote[0], self._accepted):
             return False
         port = self.listening.get(connection.kind, local[1])
         connection.flow = Flow(connection.kind, (local[0], port), remote, next(self._numbers))

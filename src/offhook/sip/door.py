@@ -137,8 +137,7 @@ class Door:
         if found is None:
             if len(self._sources) >= SOURCES_KEPT:
                 self._sources.clear()
-            address = ip_address(host.partition("%")[0])
-            name = str(IPv6Network((int(address) >> 64 << 64, 64))) if isinstance(address, IPv6Address) else host
+            name = source_name(host)
             # All addresses of one /64 share one allowance.
             found = self._sources.get(name) or Source(name, self._standing(host), self.rules.rate * BURST)
             self._sources[host] = self._sources[name] = found
@@ -212,6 +211,11 @@ class Door:
         self._telling = bool(self._told)
         if self._telling:
             self.stack.timers.start(now + TELL_EVERY, self._tell_counted)
+
+
+def source_name(host: str) -> str:
+    """Return what a source is known by: an address of IPv4, of IPv6 its /64, which is what one customer has."""
+    return host if ":" not in host else str(IPv6Network((int(IPv6Address(host.partition("%")[0])) >> 64 << 64, 64)))
 
 
 def _names(identity: Identity) -> set[str]:
