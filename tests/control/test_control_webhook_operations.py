@@ -76,6 +76,18 @@ async def test_they_need_the_scope_config(operations: Operations) -> None:
             operations.run(operation, params, Client("reader", frozenset({"read", "call"})))
 
 
+async def test_what_says_where_events_go_needs_the_scope_read_too(operations: Operations) -> None:
+    setter, both = Client("setter", frozenset({"config"})), Client("both", frozenset({"config", "read"}))
+    with pytest.raises(Forbidden, match="read"):
+        operations.run("create_webhook", {"url": URL}, setter)
+    name = operations.run("create_webhook", {"url": URL, "types": ["call.ended"]}, both)["id"]
+    for change in ({"types": ["*"]}, {"url": "https://example.org/other"}):
+        with pytest.raises(Forbidden, match="read"):
+            operations.run("update_webhook", {"webhook": name, **change}, setter)
+        operations.run("update_webhook", {"webhook": name, **change}, both)
+    operations.run("update_webhook", {"webhook": name, "enabled": False}, setter)
+
+
 async def test_a_phone_that_keeps_none_says_so(backend: FakeBackend) -> None:
     with pytest.raises(NotFound):
         Operations(backend).run("list_webhooks", {})

@@ -319,6 +319,7 @@ def _create_webhook(request: Request) -> Any:
     """Answers the webhook with its `secret`, which no later answer shows."""
     request.only("url", "types", "secret", "timeout", "description")
     request.client.check("config")
+    request.client.check("read")  # what a webhook is told its maker is told
     made = request.backend.webhooks.create(
         request.value("url", str), _texts(request, "types", ["*"]), secret=request.value("secret", str, ""),
         timeout=_seconds(request, "timeout", 10.0), description=request.value("description", str, ""),
@@ -330,6 +331,8 @@ def _create_webhook(request: Request) -> Any:
 def _update_webhook(request: Request) -> Any:
     request.only("webhook", "url", "types", "timeout", "description", "enabled", "skip")
     request.client.check("config")
+    if "url" in request.params or "types" in request.params:
+        request.client.check("read")
     changes = {name: request.value(name, str) for name in ("url", "description") if name in request.params}
     if "types" in request.params:
         changes["types"] = _texts(request, "types", [])

@@ -295,7 +295,7 @@ ROUTES: tuple[Route, ...] = (
     _extra("DELETE", "/history/{entry}", "delete_history", "config", "Forget one past call.", status=204),
     # --- webhooks
     _extra("GET", "/webhooks", "list_webhooks", "config", "All webhooks and how they do."),
-    _extra("POST", "/webhooks", "create_webhook", "config", "Have events posted to a web address.", body=(
+    _extra("POST", "/webhooks", "create_webhook", "config", "Have events posted to an address; needs read, too.", body=(
         Parameter("url", "text", "where to; https, or http on this machine", required=True),
         *_WEBHOOK, Parameter("secret", "text", "whsec_…; empty: a new one, shown in this answer only", default=""),
     ), status=201, location="/v1/webhooks/{id}"),

@@ -111,7 +111,7 @@ EXCHANGES: Final[Mapping[str, Exchange]] = {
     "copydata": Exchange("Carry out a WM_COPYDATA command.", CopydataRequest, CopydataAnswer),
     "legacy": Exchange("Carry out a command line of MicroSIP.", LegacyRequest, TextAnswer),
     "list_webhooks": Exchange("All webhooks and how they do.", Nothing, WebhookPage),
-    "create_webhook": Exchange("Have events posted to a web address.", CreateWebhookRequest, WebhookWithSecret),
+    "create_webhook": Exchange("Have events posted to an address; needs read, too.", CreateWebhookRequest, WebhookWithSecret),
     "update_webhook": Exchange("Change a webhook, or switch it on or off.", UpdateWebhookRequest, WebhookView),
     "rotate_webhook": Exchange("Give a webhook another secret.", RotateWebhookRequest, WebhookWithSecret),
     "delete_webhook": Exchange("Forget a webhook.", WebhookRequest, Nothing),
