@@ -93,7 +93,8 @@ class Guard:
 
 def guarded(password: str, *, proxy: bool = False) -> tuple[Wire, Node, Guard]:
     wire = Wire()
-    return wire, add_endpoint(wire, "alice", "10.0.0.1", password="secret", domain=PEER.host), Guard(wire, password, proxy=proxy)
+    alice = add_endpoint(wire, "alice", "10.0.0.1", password="secret", domain=PEER.host)
+    return wire, alice, Guard(wire, password, proxy=proxy)
 
 
 @pytest.mark.parametrize("proxy", [False, True])

@@ -141,7 +141,7 @@ class Gate:
                 _check_wishes(command, client)
             if isinstance(command, REACHING) and command.url:
                 self._check_reach(command, client)
-            if isinstance(command, CreateWatch):  # whom we watch says whom a Pickup calls, and the watch's id is the client's choice
+            if isinstance(command, CreateWatch):  # whom it watches says whom a Pickup calls, and its id is the client's choice
                 client.check_target(command, self._backend.dialled)
             costly = isinstance(command, COSTLY) or (isinstance(command, Decide) and command.action == "redirect")
             if costly:

@@ -64,12 +64,7 @@ def check_account(settings: AccountSettings) -> None:
     """Refuse an account that could not work, naming the field."""
     if not _ID.fullmatch(settings.id) or settings.id == LOCAL_IDENTITY:
         raise InvalidArgument.field("account/id", "1-64 characters of A-Z a-z 0-9 _ . -, and not 'local'")
-    for field in ("username", "domain"):
-        if not getattr(settings, field):
-            raise InvalidArgument.field(f"account/{field}", "must not be empty")
-    for field in ("username", "auth_username", "display_name"):
-        if not fits_line(getattr(settings, field)):
-            raise InvalidArgument.field(f"account/{field}", "text without line breaks")
+    _check_names(settings)
     if not 1 <= settings.expires <= 86400:
         raise InvalidArgument.field("account/expires", "seconds, 1-86400")
     try:
@@ -88,6 +83,15 @@ def check_account(settings: AccountSettings) -> None:
     if settings.dial_plan:
         compile_plan(settings.dial_plan)
     check_codecs(settings.codecs, "account/codecs")
+
+
+def _check_names(settings: AccountSettings) -> None:
+    for field in ("username", "domain"):
+        if not getattr(settings, field):
+            raise InvalidArgument.field(f"account/{field}", "must not be empty")
+    for field in ("username", "auth_username", "display_name"):
+        if not fits_line(getattr(settings, field)):
+            raise InvalidArgument.field(f"account/{field}", "text without line breaks")
 
 
 def _checked_changes(changes: dict[str, Any]) -> dict[str, Any]:

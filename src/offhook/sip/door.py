@@ -32,7 +32,7 @@ RINGING_ALL: Final = 16
 SOURCES_KEPT: Final = 4096
 """Addresses remembered; then the memory starts afresh."""
 ADDRESSES_KEPT: Final = 64
-"""Addresses of an account's servers that are remembered, the latest: a name may lead to another one each time it is asked for."""
+"""Addresses of an account's servers that are remembered: a name may lead to another one each time it is asked for."""
 TELL_EVERY: Final = 60.0
 """Seconds between two events about the same source."""
 TOLD_APART: Final = 64
