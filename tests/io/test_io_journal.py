@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offhook.io.journal import Cause, Cursor, EnvelopeMaker, MemoryJournal
-from offhook.phone.events import SystemReady
+from offhook.phone.events import SystemError, SystemReady
 
 
 def filled(count: int, keep: int = 10) -> MemoryJournal:
@@ -50,6 +50,16 @@ def test_reading_gives_what_follows_or_says_that_it_cannot(count: int, after: in
         assert found is None
     else:
         assert [event.cursor.seq for event in found or ()] == list(range(after + 1, count + 1))[:limit]
+
+
+def test_long_events_do_not_fill_the_memory() -> None:
+    journal, maker = MemoryJournal("e", keep=1000, keep_bytes=100_000), EnvelopeMaker("e", lambda: 0.0)
+    for _ in range(50):
+        journal.append([maker.make(SystemError(reason="x" * 10_000))])
+    assert len(journal.recent(Cursor("e", 41), 100) or ()) == 9
+    assert journal.recent(Cursor("e", 40), 100) is None
+    journal.append([maker.make(SystemError(reason="x" * 200_000))])
+    assert len(journal.recent(Cursor("e", 50), 100) or ()) == 1
 
 
 async def test_a_loss_is_said() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from offhook.io.journal import Cursor, Envelope, EnvelopeMaker
-from offhook.phone.events import SystemReady
+from offhook.phone.events import SystemError, SystemReady
 from offhook.storage import journal as module
 from offhook.storage import spool
 from offhook.storage.journal import DiskJournal
@@ -89,6 +89,19 @@ def test_old_events_make_room_and_the_loss_is_told(tmp_path: Path, monkeypatch: 
     assert [event.cursor.seq for event in page.events] == list(range(41, 51))
     assert asyncio.run(journal.read(Cursor("a1", 40), 100)).lost is None
     assert asyncio.run(journal.read(Cursor("a1", 39), 100)).lost is not None
+    journal.close()
+
+
+def test_long_events_do_not_fill_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TIDY_SECONDS", 0.0)
+    journal, maker = opened(tmp_path / "j", "a1", keep_bytes=200_000, recent=2, keep_seconds=10 * 365 * 86400.0)
+    for _ in range(30):
+        journal.append([maker.make(SystemError(reason="x" * 20_000))])
+        journal._database.ask(lambda _: None)
+    page = asyncio.run(journal.read(Cursor("a1", 0), 100))
+    assert page.lost == Cursor("a1", 0)
+    assert [event.cursor.seq for event in page.events] == list(range(31 - len(page.events), 31))
+    assert 5 <= len(page.events) <= 10
     journal.close()
 
 
@@ -190,7 +203,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from offhook.io.journal import EnvelopeMaker
-from offhook.phone.events import SystemReady
+from offhook.phone.events import SystemError, SystemReady
 from offhook.storage.journal import DiskJournal
 journal = DiskJournal(Path(sys.argv[1]), "dead")
 maker = EnvelopeMaker("dead", lambda: __import__("time").time())

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from offhook.app.running import Files, RunningPhone
 from offhook.control.operations import Operations
@@ -42,6 +43,17 @@ def test_only_so_many_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     for number in range(6):
         file.add(record(number))
     assert [found.id for found in file.list(9)] == ["m5", "m4", "m3"]
+    file.close()
+
+
+def test_long_texts_do_not_fill_the_disk(tmp_path: Path) -> None:
+    file = TextFile(tmp_path / "t.sqlite3", most_bytes=100_000)
+    for number in range(20):
+        file.add(structs.replace(record(number), text="é" * 10_000))
+        file._database.ask(lambda _: None)
+    found = file.list(50)
+    assert found[0].id == "m19"
+    assert 2 <= len(found) <= 5
     file.close()
 
 

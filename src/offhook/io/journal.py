@@ -20,6 +20,9 @@ ENVELOPE_VERSION: Final = 1
 RECENT: Final = 5000
 """Events kept in memory: half a minute of a hundred calls a second, so that whoever keeps up never touches the disk."""
 
+RECENT_BYTES: Final = 32 * 1024 * 1024
+"""Of these, in JSON: three times what so many usually have. A stranger's text makes an event a hundred times as long."""
+
 _encoder = msgspec.json.Encoder()
 
 
@@ -215,9 +218,12 @@ class Journal(Protocol):
 class MemoryJournal:
     """The latest events of this run, for phones that keep nothing on the disk."""
 
-    def __init__(self, epoch: str, keep: int = RECENT) -> None:
+    def __init__(self, epoch: str, keep: int = RECENT, keep_bytes: int = RECENT_BYTES) -> None:
         self._epoch = epoch
-        self._events: deque[Envelope] = deque(maxlen=keep)
+        self._keep = keep
+        self._keep_bytes = keep_bytes
+        self._events: deque[Envelope] = deque()
+        self._bytes = 0
         self._last = 0
         self._watchers: dict[object, News] = {}
 
@@ -228,7 +234,11 @@ class MemoryJournal:
 
     def append(self, envelopes: Sequence[Envelope]) -> None:
         """Keep events; the oldest make room."""
-        self._events.extend(envelopes)
+        events = self._events
+        events.extend(envelopes)
+        self._bytes += sum([len(envelope.json) for envelope in envelopes])
+        while len(events) > self._keep or (self._bytes > self._keep_bytes and len(events) > 1):
+            self._bytes -= len(events.popleft().json)
         self._last = envelopes[-1].seq
 
     def announce(self) -> bool:

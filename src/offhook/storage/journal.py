@@ -19,11 +19,13 @@ import msgspec
 
 from offhook.errors import SetupError
 from offhook.io.journal import RECENT, Cursor, Envelope, MemoryJournal, Page
-from offhook.storage.database import Database, Trouble
+from offhook.storage.database import Database, Trouble, used_bytes
 from offhook.storage.spool import Spool, left_behind
 
 KEEP_SECONDS: Final = 24 * 3600.0
 KEEP_EVENTS: Final = 100_000
+KEEP_BYTES: Final = 512 * 1024 * 1024
+"""Of the file: twice what so many events usually take."""
 
 BATCH_SECONDS: Final = 1.0
 """Events of this long are moved into SQLite together. They are safe before, in the spool."""
@@ -51,6 +53,10 @@ SELECT epochs.name, events.seq, events.type, events.subject, events.json FROM ev
 WHERE (events.epoch, events.seq) > (?, ?) ORDER BY events.epoch, events.seq LIMIT ?
 """
 _OLDEST_KEPT = "SELECT epoch, seq FROM events ORDER BY epoch DESC, seq DESC LIMIT 1 OFFSET ?"
+_OLDEST_FITTING = """
+SELECT epoch, seq FROM (SELECT epoch, seq, sum(length(json)) OVER (ORDER BY epoch DESC, seq DESC) AS size FROM events)
+WHERE size > ? ORDER BY epoch DESC, seq DESC LIMIT 1
+"""
 _LATEST_EXPIRED = "SELECT epoch, seq FROM events WHERE time < ? ORDER BY epoch DESC, seq DESC LIMIT 1"
 
 
@@ -87,6 +93,7 @@ class DiskJournal(MemoryJournal):
         *,
         keep_seconds: float = KEEP_SECONDS,
         keep_events: int = KEEP_EVENTS,
+        keep_bytes: int = KEEP_BYTES,
         recent: int = RECENT,
         trouble: Trouble = lambda _: None,
     ) -> None:
@@ -95,6 +102,7 @@ class DiskJournal(MemoryJournal):
         self._trouble = trouble
         self._keep_seconds = keep_seconds
         self._keep_events = keep_events
+        self._keep_on_disk = keep_bytes
         self._tidied = 0.0
         self._failing = False
         self._number = 0
@@ -177,6 +185,8 @@ class DiskJournal(MemoryJournal):
         """Delete what is too old or too much, and remember up to where."""
         limits = [database.execute(_OLDEST_KEPT, (self._keep_events,)).fetchone()]
         limits.append(database.execute(_LATEST_EXPIRED, (time.time() - self._keep_seconds,)).fetchone())
+        if used_bytes(database) > self._keep_on_disk:  # which is known at once, other than how much each event has of it
+            limits.append(database.execute(_OLDEST_FITTING, (self._keep_on_disk * 3 // 4,)).fetchone())
         until = max((limit for limit in limits if limit is not None), default=None)
         if until is not None:
             database.execute("DELETE FROM events WHERE (epoch, seq) <= (?, ?)", until)

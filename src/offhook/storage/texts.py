@@ -10,7 +10,7 @@ from typing import Any, Final
 from msgspec import structs
 
 from offhook.phone.records import MessageEntry
-from offhook.storage.database import Database, Trouble
+from offhook.storage.database import Database, Trouble, used_bytes
 
 BATCH_SECONDS: Final = 0.4
 """Texts of this long are committed together; kill -9 loses at most these (the journal has them)."""
@@ -20,6 +20,9 @@ MAX_QUEUED: Final = 10_000
 
 MAX_KEPT: Final = 100_000
 """The oldest texts beyond this are forgotten."""
+
+MAX_BYTES: Final = 256 * 1024 * 1024
+"""The oldest texts are forgotten beyond this length of the file, too: a text of a stranger may have 64 KB."""
 
 
 _COLUMNS = MessageEntry.__struct_fields__
@@ -34,17 +37,26 @@ CREATE INDEX IF NOT EXISTS texts_by_time ON texts (at, id);
 """
 _INSERT = f"INSERT OR REPLACE INTO texts ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM texts"  # noqa: S608 - column names of our own struct
+_FITTING = """
+DELETE FROM texts WHERE (at, id) <= (
+  SELECT at, id FROM (
+    SELECT at, id, sum(length(CAST(text AS BLOB))) OVER (ORDER BY at DESC, id DESC) AS size FROM texts
+  )
+  WHERE size > ? ORDER BY at DESC, id DESC LIMIT 1
+)
+"""
 _FORGET = "DELETE FROM texts WHERE (at, id) <= (SELECT at, id FROM texts ORDER BY at DESC, id DESC LIMIT 1 OFFSET ?)"
 
 
 class TextFile:
     """The texts, newest first. `add` returns at once; the other methods wait for the disk."""
 
-    def __init__(self, path: Path, *, trouble: Trouble = lambda _: None) -> None:
+    def __init__(self, path: Path, *, most_bytes: int = MAX_BYTES, trouble: Trouble = lambda _: None) -> None:
         """Open or create. Raises SetupError if the folder cannot be used; a damaged file is moved aside and reported."""
         self._trouble = trouble
+        self._most_bytes = most_bytes
         self._database: Database[MessageEntry] = Database(
-            path, "texts", _SCHEMA, _store, batch_seconds=BATCH_SECONDS, max_waiting=MAX_QUEUED, trouble=trouble
+            path, "texts", _SCHEMA, self._store, batch_seconds=BATCH_SECONDS, max_waiting=MAX_QUEUED, trouble=trouble
         )
 
     def add(self, record: MessageEntry) -> None:
@@ -69,10 +81,11 @@ class TextFile:
         """Write what is waiting and close the file."""
         self._database.close()
 
-
-def _store(database: sqlite3.Connection, batch: Sequence[MessageEntry]) -> None:
-    database.executemany(_INSERT, [structs.astuple(record) for record in batch])
-    database.execute(_FORGET, (MAX_KEPT,))
+    def _store(self, database: sqlite3.Connection, batch: Sequence[MessageEntry]) -> None:
+        database.executemany(_INSERT, [structs.astuple(record) for record in batch])
+        database.execute(_FORGET, (MAX_KEPT,))
+        if used_bytes(database) > self._most_bytes:
+            database.execute(_FITTING, (self._most_bytes * 3 // 4,))
 
 
 def _record(row: tuple[Any, ...]) -> MessageEntry:
