@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from offhook.control.http import events, guard, surface, wire
+from offhook.control.http.problems import HttpRefusal
 from offhook.phone.events import SettingsChanged, SystemReady
 from offhook.testing.backend import FakeBackend
 from offhook.testing.http import Served
@@ -178,6 +179,27 @@ async def test_too_many_streams(http: httpx.AsyncClient, monkeypatch: pytest.Mon
     monkeypatch.setattr(surface, "MAX_STREAMS", 0)
     answer = await http.get("/v1/events", headers={"Accept": "text/event-stream"})
     assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "overloaded", "5")
+
+
+async def test_one_client_does_not_take_all_streams(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(surface, "MAX_STREAMS", 8)
+    with contextlib.ExitStack() as streams:
+
+        def taken(name: str, wanted: int) -> int:
+            for number in range(wanted):
+                try:
+                    news = streams.enter_context(served.surface.listening(name))
+                except HttpRefusal:
+                    return number
+            served.surface.introduced(news, name)
+            return wanted
+
+        assert taken("", 9) == 6  # three of four shares, as nobody else wants them: strangers, say
+        assert taken("crm", 1) == 1
+        assert taken("", 1) == 0
+        assert taken("crm", 2) == 1
+        assert taken("user", 1) == 0
+    assert served.surface.streams == 0
 
 
 async def test_a_page(http: httpx.AsyncClient, backend: FakeBackend) -> None:

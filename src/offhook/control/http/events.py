@@ -50,7 +50,7 @@ async def _page(request: Request, choice: Choice, query: dict[str, Any]) -> Answ
 async def _poll(request: Request, reader: Reader, seconds: float) -> list[bytes]:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
-    with request.surface.listening() as news:
+    with request.surface.listening(request.client.name) as news:
         while True:
             found = await reader.page()
             left = deadline - loop.time()
@@ -75,7 +75,7 @@ async def _stream(request: Request, choice: Choice, query: dict[str, Any]) -> No
     # The header is what a browser sends when it comes back; the address it uses is still the first one.
     place = request.headers.get("last-event-id") or query.get("after")
     reader = Reader(request.surface.journal, choice, cursor_from(place) if place else None, render=rendered)
-    with request.surface.listening() as news:
+    with request.surface.listening(request.client.name) as news:
         watch = asyncio.ensure_future(request.gone())
         watch.add_done_callback(lambda _: news.set())
         try:

@@ -25,6 +25,10 @@ MAX_CONNECTIONS: Final = 512
 MAX_STREAMS: Final = 256
 """Event streams and WebSockets at once; the rest of the connections stays free for requests."""
 
+SHARES: Final = 4
+"""Into so many shares these are divided. The last one is for tokens that have less than a share: none takes it all, and no more
+do those together who have not shown a token yet."""
+
 HEAD_WITHIN: Final = 20.0
 """Seconds from a connection's first byte (or its opening) until the request is there whole."""
 

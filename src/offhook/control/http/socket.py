@@ -35,7 +35,7 @@ def token_of(request: Request) -> str | None:
 
 async def serve(request: Request, client: Client | None) -> None:
     """Talk to one client until it, or the phone, goes. Without a `client` its first message must authenticate."""
-    with request.surface.listening() as news:
+    with request.surface.listening("" if client is None else client.name) as news:
         offered = request.scope["subprotocols"]
         chosen = PROTOCOL if PROTOCOL in offered else next((name for name in offered if name.startswith(BEARER)), None)
         await request.send({"type": "websocket.accept", "subprotocol": chosen})
@@ -110,6 +110,7 @@ class _Conversation:
         if not isinstance(token, str):
             raise InvalidArgument.field("token", "is required and must be a string")
         self._session.client = self._surface.guard.client_of(token, self._request.peer)
+        self._surface.introduced(self._news, self._session.client.name)
         return {"client": self._session.client.name, "scopes": sorted(self._session.client.scopes)}
 
     def _tell(self, answer: bytes) -> None:

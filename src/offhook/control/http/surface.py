@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from offhook.control.backend import Backend, Journal
 from offhook.control.http.guard import Guard
 from offhook.control.http.idempotency import Replays
-from offhook.control.http.limits import MAX_STREAMS
+from offhook.control.http.limits import MAX_STREAMS, SHARES
 from offhook.control.http.metrics import Metrics
 from offhook.control.http.problems import HttpRefusal
 from offhook.control.operations import Operations
@@ -28,7 +28,7 @@ class Surface:
         self.replays = Replays(time.monotonic)
         self.shared = Shared(backend.journal)
         self.closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._listeners: set[asyncio.Event] = set()
+        self._listeners: dict[asyncio.Event, str] = {}  # and whose they are
         self._announced = False
         self._unwatch = backend.journal.watch(self._news)
 
@@ -43,16 +43,27 @@ class Surface:
         return len(self._listeners)
 
     @contextlib.contextmanager
-    def listening(self) -> Iterator[asyncio.Event]:
-        """Give an Event that is set whenever there is something new in the journal, and when the surface closes."""
-        if len(self._listeners) >= MAX_STREAMS or self.closing.done():
-            raise HttpRefusal("overloaded", f"at most {MAX_STREAMS} streams", retry_after=5)
+    def listening(self, name: str) -> Iterator[asyncio.Event]:
+        """Give an Event that is set whenever there is something new in the journal, and when the surface closes.
+
+        `name` is the client's; "" while it has not said who it is.
+        """
+        if not self._has_room(name) or self.closing.done():
+            raise HttpRefusal("overloaded", f"at most {MAX_STREAMS} streams, the last ones for who has few", retry_after=5)
         news = asyncio.Event()
-        self._listeners.add(news)
+        self._listeners[news] = name
         try:
             yield news
         finally:
-            self._listeners.discard(news)
+            del self._listeners[news]
+
+    def _has_room(self, name: str) -> bool:
+        taken, share = len(self._listeners), MAX_STREAMS // SHARES
+        return taken < MAX_STREAMS - share or (taken < MAX_STREAMS and list(self._listeners.values()).count(name) < share)
+
+    def introduced(self, news: asyncio.Event, name: str) -> None:
+        """Say whose a stream is that has told it only now."""
+        self._listeners[news] = name
 
     def close(self) -> None:
         """Tell every stream to say its last word."""
