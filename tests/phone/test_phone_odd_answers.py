@@ -137,3 +137,19 @@ def test_a_hold_that_is_never_answered_does_not_bind_the_call_for_ever() -> None
     talk.run(100)
     assert isinstance(talk.phone.outcome(again), e.OperationSucceeded)
     assert {each.cseq.number for each in talk.peer.requests("CANCEL")} == {asked.cseq.number}
+
+
+def test_a_refusal_with_an_unreadable_contact_ends_the_call() -> None:
+    wire = Wire()
+    phone, peer = VirtualPhone(wire, "alice", "10.0.0.1"), Peer(wire, "peer", "10.0.0.9")
+    call = phone.dial("sip:x@10.0.0.9")
+    wire.run(wire.now + 0.1)
+    peer.answer(peer.requests("INVITE")[-1], 180, tag="t", headers=(("Contact", "<sip:@10.0.0.9>"),))
+    wire.run(wire.now + 0.1)
+    assert phone.only.state is CallState.RINGING
+    peer.answer(peer.requests("INVITE")[-1], 486, tag="t", headers=(("Contact", "<sip:@10.0.0.9>"),))
+    wire.run(wire.now + 0.1)
+    end = phone.ended(call).end
+    assert end is not None
+    assert end.sip_status == 486
+    assert peer.requests("ACK")

@@ -93,3 +93,32 @@ def test_responses() -> None:
     check(Response(200, "OK", fields))
     error = refused(Response(200, "OK", fields[1:]))
     assert error.partial is None
+
+
+def answered(status: int, **changes: str) -> Response:
+    fields = {**FIELDS, "To": "<sip:bob@b.example>;tag=2", **{name.replace("_", "-"): value for name, value in changes.items()}}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    message = parse_message(f"SIP/2.0 {status} X\r\n{lines}\r\nabc".encode())
+    assert isinstance(message, Response)
+    return message
+
+
+@pytest.mark.parametrize("contact", ["", "<sip:@gateway>", "<sip:b b@c>", '"x <sip:a@b>', "<sip:b@c>;", "x, y <sip:a@b>,"])
+def test_an_unreadable_address_does_not_spoil_a_response(contact: str) -> None:
+    for status in (180, 200, 486):
+        check(answered(status, Contact=contact))
+    response = answered(200, Contact=f"<sip:b b@c>, <sip:alice@a.example>;expires=60, {contact}")
+    check(response)
+    assert [str(each.uri) for each in response.contacts][:1] == ([] if contact.startswith('"') else ["sip:alice@a.example"])
+
+
+def test_what_a_response_is_not_acted_on_for_does_not_spoil_it() -> None:
+    response = answered(486, Max_Forwards="300", Expires="soon", Record_Route="<sip:a")
+    response.headers.add("Retry-After", "5")
+    response.headers.add("Retry-After", "5")
+    check(response)
+    refused(answered(200, Record_Route="<sip:a"))  # the way of the dialog
+    for name in ("From", "To", "Call-ID", "CSeq"):
+        twice = answered(486)
+        twice.headers.add(name, twice.headers.get(name) or "")
+        refused(twice)

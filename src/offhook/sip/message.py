@@ -186,6 +186,21 @@ def _named(name: str, parse: Callable[[str], T], text: str) -> T:
         raise ParseError(f"{name}: {error.detail}", status=400) from error
 
 
+def _readable_contacts(lines: list[str]) -> list[NameAddr]:
+    found = []
+    for line in lines:
+        try:
+            elements = split_list(line)
+        except ParseError:
+            continue
+        for element in elements:
+            try:
+                found.append(NameAddr.parse(element))
+            except ParseError:
+                continue
+    return found
+
+
 def _parse_top_via(text: str) -> Via:
     return Via.parse(split_list(text)[0] if "," in text else text)
 
@@ -262,6 +277,18 @@ class Response(Message):
     def copy(self) -> Response:
         """Return an independent copy."""
         return Response(self.status, self.reason, self.headers.copy(), self.body)
+
+    @property
+    def contacts(self) -> list[NameAddr]:
+        """The Contact addresses that can be read; [] for `*` and when there are none.
+
+        A registrar repeats what other phones have registered, and a refusal needs no address: one that is wrong must not cost
+        the whole answer, which nobody could ask for again.
+        """
+        cache = self.headers.parsed
+        if "contact" not in cache:
+            cache["contact"] = [] if self.contact_is_star else _readable_contacts(self.headers.get_all("Contact"))
+        return list(cache["contact"])
 
     def _start_line(self) -> str:
         return f"SIP/2.0 {self.status} {self.reason}"

@@ -18,14 +18,19 @@ SINGLE = (
     "Session-Expires", "Min-SE", "Min-Expires", "Retry-After", "Subscription-State", "RSeq", "RAck",
 )
 _SINGLE_KEYS = frozenset(name.lower() for name in SINGLE)
+_MANDATORY_ONCE = _SINGLE_KEYS & _MANDATORY_KEYS
 
 # Read where they are there, for the ParseError their reading may raise; the mandatory ones always are.
 READ: dict[str, Callable[[Message], object]] = {
     "max-forwards": lambda message: message.max_forwards,
-    "expires": lambda message: message.expires if isinstance(message, Request) else None,
+    "expires": lambda message: message.expires,
     "contact": lambda message: message.contacts,
     "record-route": lambda message: message.record_routes,
-    "route": lambda message: message.routes if isinstance(message, Request) else None,
+    "route": lambda message: message.routes,
+}
+# A response cannot be refused: without it the request has none. So no header may spoil it that is not needed to act on it.
+READ_OF_RESPONSES: dict[str, Callable[[Message], object]] = {
+    "record-route": lambda message: message.record_routes if isinstance(message, Response) and message.status < 300 else None,
 }
 
 SCHEMES = frozenset({"sip", "sips", "tel"})
@@ -50,12 +55,13 @@ def _check_common(message: Message) -> None:
     if not present >= _MANDATORY_KEYS:
         raise ParseError(f"no {next(each for each in MANDATORY if each not in headers)} header")
     repeated = headers.repeated()
-    if not _SINGLE_KEYS.isdisjoint(repeated):
+    single, read = (_SINGLE_KEYS, READ) if isinstance(message, Request) else (_MANDATORY_ONCE, READ_OF_RESPONSES)
+    if not single.isdisjoint(repeated):
         raise ParseError(f"several {next(each for each in SINGLE if each.lower() in repeated)} headers")
     _touch(message.via, message.from_, message.to, message.call_id, message.cseq)
-    for key in READ:
+    for key in read:
         if key in present:
-            READ[key](message)
+            read[key](message)
     length = message.content_length
     # RFC 3261 18.3: a datagram that ends before its body does is an error.
     if length is not None and length > len(message.body):
