@@ -153,3 +153,29 @@ def test_a_refusal_with_an_unreadable_contact_ends_the_call() -> None:
     assert end is not None
     assert end.sip_status == 486
     assert peer.requests("ACK")
+
+
+def test_a_gateway_that_adds_its_own_messages_rings_and_answers() -> None:
+    wire = Wire()
+    phone, peer = VirtualPhone(wire, "alice", "10.0.0.1"), Peer(wire, "peer", "10.0.0.9")
+    phone.dial("sip:x@10.0.0.9")
+    wire.run(wire.now + 0.1)
+    invite, isup = peer.requests("INVITE")[-1], Body("application/ISUP;version=itu-t92+", b"\x06\x12")
+    peer.answer(invite, 180, tag="t", body=isup)
+    wire.run(wire.now + 0.1)
+    assert phone.states == [CallState.RINGING]
+    peer.answer(invite, 183, tag="t", body=sdp(), headers=(("Require", "100rel"), ("RSeq", "1")))
+    wire.run(wire.now + 0.1)
+    peer.answer(invite, 200, tag="t", body=isup)  # RFC 3262 5: the answer was in the 183
+    wire.run(wire.now + 0.1)
+    assert phone.states == [CallState.ACTIVE]
+
+
+def test_it_rings_though_the_sound_before_the_answer_will_not_do() -> None:
+    wire = Wire()
+    phone, peer = VirtualPhone(wire, "alice", "10.0.0.1"), Peer(wire, "peer", "10.0.0.9")
+    phone.dial("sip:x@10.0.0.9")
+    wire.run(wire.now + 0.1)
+    peer.answer(peer.requests("INVITE")[-1], 180, tag="t", body=sdp(0))
+    wire.run(wire.now + 0.1)
+    assert phone.only.state is CallState.RINGING

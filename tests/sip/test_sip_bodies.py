@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offhook.sip.bodies import SDP, TEXT, accepts_sdp, refusal
-from offhook.sip.message import Request
+from offhook.sip.bodies import SDP, TEXT, accepts_sdp, refusal, sdp_of
+from offhook.sip.message import Request, Response
 from offhook.sip.uri import Uri
 
 URI = Uri.parse("sip:a@b.example")
@@ -63,3 +63,13 @@ def test_whether_an_answer_may_be_written_in_sdp(accept: str | None, expected: b
 def test_any_multipart_is_understood_or_refused(body: bytes, boundary: str) -> None:
     found = refusal(request(b"--b" + body, Content_Type=f"multipart/mixed;boundary={boundary}"), TEXT)
     assert found is None or found[0] == 415
+
+
+def test_what_a_gateway_adds_to_an_answer_is_no_session_description() -> None:
+    # RFC 3204: the ISDN message of a gateway of the telephone network
+    def answer(kind: str) -> Response:
+        return Response(200, "OK", [("Content-Type", kind)], b"x")
+    assert sdp_of(answer("application/ISUP;version=itu-t92+")) is None
+    assert sdp_of(answer("Application/SDP;x=y")) is not None
+    assert sdp_of(Response(200, "OK", (), b"x")) is not None
+    assert sdp_of(request(Content_Type="text/plain")) is not None

@@ -39,7 +39,7 @@ from offhook.phone.listening import check_detections, wish
 from offhook.phone.model import CallState, HeaderList, Party
 from offhook.phone.offers import Offers, check_codecs
 from offhook.sip.calling import first_hop
-from offhook.sip.events import Invite, SessionAnswered, SessionCalling, SessionEnded, SessionProgress, SessionRedirected
+from offhook.sip.events import Body, Invite, SessionAnswered, SessionCalling, SessionEnded, SessionProgress, SessionRedirected
 from offhook.sip.uri import Uri
 
 _CALLING: Final = frozenset({CallState.CALLING})
@@ -317,19 +317,22 @@ class Outgoing:
 
     def progress(self, event: SessionProgress, call: Call) -> None:
         """A provisional answer: ringing, or early media."""
-        if event.body is not None:
-            call.early[event.fork] = event.body
-            try:
-                self.offers.accept(call, event.body.data)
-            except (MediaNegotiationFailed, ParseError):
-                return
-            if call.can(CallInput.EARLY_MEDIA):
-                call.step(CallInput.EARLY_MEDIA)
-                self.desk.emit(CallEarly(call=call.view()))
+        if event.body is not None and self._hears(event.fork, event.body, call) and call.can(CallInput.EARLY_MEDIA):
+            call.step(CallInput.EARLY_MEDIA)
+            self.desk.emit(CallEarly(call=call.view()))
         if event.status == 180 and call.can(CallInput.RING):
             call.step(CallInput.RING)
             call.ringing = self.desk.wall
             self.desk.emit(CallRinging(call=call.view()))
+
+    def _hears(self, fork: str, body: Body, call: Call) -> bool:
+        """Take a session description that comes before the answer; False for one that will not do (it rings all the same)."""
+        call.early[fork] = body
+        try:
+            self.offers.accept(call, body.data)
+        except (MediaNegotiationFailed, ParseError):
+            return False
+        return True
 
     def redirected(self, event: SessionRedirected, call: Call) -> None:
         """The far end sent us elsewhere."""

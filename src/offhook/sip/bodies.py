@@ -46,11 +46,13 @@ def refusal(request: Request, wanted: str) -> tuple[int, HeaderList] | None:
 def sdp_of(message: Request | Response) -> Body | None:
     """Return the session description, also one among other parts; None without one.
 
-    A body of another kind is returned as it is: whoever reads it as a session description says what is wrong with it.
+    Of a request a body of another kind is returned as it is: `refusal` says what is wrong with it. An answer cannot be refused;
+    what a gateway adds to each of its own (application/ISUP, RFC 3204) says nothing to us.
     """
-    if (message.content_type or "").startswith("multipart/"):
+    kind = message.content_type or SDP
+    if kind.startswith("multipart/"):
         return _part(message, SDP)
-    return body_of(message)
+    return body_of(message) if kind == SDP or isinstance(message, Request) else None
 
 
 def accepts_sdp(request: Request) -> bool:
