@@ -18,9 +18,10 @@ from offhook.testing.wire import Wire
 ALLOW = ("Allow", "INVITE, ACK, BYE, CANCEL, PRACK, UPDATE")
 
 
-def sdp(direction: str = "sendrecv") -> Body:
+def sdp(direction: str = "sendrecv", *, port: int = 30000) -> Body:
     lines = (
-        "v=0", "o=x 7 7 IN IP4 10.0.0.9", "s=-", "c=IN IP4 10.0.0.9", "t=0 0", "m=audio 30000 RTP/AVP 0", f"a={direction}", "",
+        "v=0", "o=x 7 7 IN IP4 10.0.0.9", "s=-", "c=IN IP4 10.0.0.9", "t=0 0", f"m=audio {port} RTP/AVP 0",
+        f"a={direction}", "",
     )  # fmt: skip
     return Body("application/sdp", "\r\n".join(lines).encode())
 
@@ -172,3 +173,62 @@ def test_sound_before_any_answer_is_early_media() -> None:
     assert phone.did(media.ConfigureStream)[-1].config.remote == ("10.0.0.9", 30000)
     phone.receive(no_figures(call))
     assert phone.types.count("media.stats") == 1  # as long as nothing was agreed on there was nothing to tell
+
+
+class Forks:
+    """A call of ours that rings at two places, each with early media, reliably: announcements of a network, and the callee."""
+
+    def __init__(self) -> None:
+        self.wire = Wire()
+        self.phone = VirtualPhone(self.wire, "alice", "10.0.0.1")
+        self.peer = Peer(self.wire, "peer", "10.0.0.9")
+        self.phone.dial("sip:x@10.0.0.9")
+        self.run()
+        self.invite = self.peer.requests("INVITE")[0]
+
+    def run(self) -> None:
+        self.wire.run(self.wire.now + 0.1)
+
+    def rings(self, fork: str, port: int) -> None:
+        self.peer.answer(self.invite, 183, tag=fork, body=sdp(port=port), headers=(("Require", "100rel"), ("RSeq", "1"), ALLOW))
+        self.run()
+        self.peer.answer(self.peer.requests("PRACK")[-1], 200)
+        self.run()
+
+    def updates(self, fork: str, port: int) -> None:
+        body = sdp(port=port).data
+        head = (
+            f"UPDATE {self.invite.contacts[0].uri} SIP/2.0", f"Via: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bK{fork}{port}",
+            f"From: {self.invite.to.with_tag(fork)}", f"To: {self.invite.from_}", f"Call-ID: {self.invite.call_id}",
+            "CSeq: 1 UPDATE", "Contact: <sip:peer@10.0.0.9>", "Content-Type: application/sdp", f"Content-Length: {len(body)}",
+            "", "",
+        )  # fmt: skip
+        self.peer.send("\r\n".join(head).encode() + body)
+        self.run()
+        assert self.peer.responses("UPDATE")[-1].status == 200
+
+    def answers(self, fork: str, body: Body | None = None) -> int:
+        """Answer, and return the port sound goes to."""
+        self.peer.answer(self.invite, 200, tag=fork, body=body)
+        self.run()
+        assert self.phone.only.state is CallState.ACTIVE
+        return self.phone.did(media.ConfigureStream)[-1].config.remote[1]
+
+
+@pytest.mark.parametrize(("fork", "port"), [("a", 30000), ("b", 30012)])
+def test_who_answers_is_talked_to_though_another_fork_has_changed_its_sound(fork: str, port: int) -> None:
+    forks = Forks()
+    forks.rings("a", 30000)
+    forks.rings("b", 30002)
+    forks.updates("b", 30012)
+    assert forks.answers(fork) == port
+
+
+@pytest.mark.parametrize("repeated", [None, 30000])
+def test_who_has_changed_its_sound_is_talked_to_though_another_fork_was_heard_since(repeated: int | None) -> None:
+    forks = Forks()
+    forks.rings("a", 30000)
+    forks.updates("a", 30010)
+    forks.rings("b", 30002)
+    # RFC 3261 13.2.1: what the answer repeats of the first description is ignored
+    assert forks.answers("a", None if repeated is None else sdp(port=repeated)) == 30010

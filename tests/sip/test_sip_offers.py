@@ -49,7 +49,7 @@ def test_a_call_is_held_before_it_is_answered() -> None:
         alice.execute(events.Reoffer("c", OFFER))
     peer.answer(update, 200, body=HELD, contact="<sip:moved@10.0.0.9:5060>")
     wire.run(0.5)
-    assert alice.of(events.OfferAnswered) == [events.OfferAnswered("c", HELD)]
+    assert [(each.session, each.body, bool(each.fork)) for each in alice.of(events.OfferAnswered)] == [("c", HELD, True)]
     peer.answer(invite, 200, tag="t", body=ANSWER)  # repeats what was said first, and counts no more
     wire.run(0.6)
     assert alice.of(events.SessionAnswered)[0].body is None

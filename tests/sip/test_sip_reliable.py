@@ -134,7 +134,7 @@ def test_an_offer_in_a_reliable_provisional_is_answered_in_the_prack(end: bool) 
     if end:
         assert bob.of(events.SessionEnded)[0].status == 487
         return
-    assert bob.of(events.OfferAnswered) == [events.OfferAnswered(session, ANSWER)]
+    assert [(each.session, each.body) for each in bob.of(events.OfferAnswered)] == [(session, ANSWER)]
     bob.execute(events.Accept(session, OFFER))
     wire.run(wire.now + 5)
     assert alice.of(events.SessionAnswered)
@@ -200,7 +200,7 @@ def test_an_update_before_the_answer() -> None:
     peer.answer(peer.requests("PRACK")[-1], 200)
     peer.send(update(invite, 3, SECOND), alice)
     wire.run(wire.now + 0.2)
-    assert alice.of(events.OfferReceived) == [events.OfferReceived("c", SECOND)]
+    assert alice.of(events.OfferReceived) == [events.OfferReceived("c", SECOND, "t")]
     peer.send(update(invite, 4, SECOND), alice)
     wire.run(wire.now + 0.2)
     refused = peer.responses("UPDATE")[-1]
@@ -241,7 +241,7 @@ def test_the_callee_takes_an_update_after_its_early_answer_was_acknowledged() ->
     peer.send(request("UPDATE", 5, tag, SECOND), bob)
     wire.run(0.6)
     assert peer.responses("PRACK")[-1].status == 200
-    assert bob.of(events.OfferReceived) == [events.OfferReceived(session, SECOND)]
+    assert bob.of(events.OfferReceived) == [events.OfferReceived(session, SECOND, "here")]
     bob.execute(events.AnswerOffer(session, ANSWER))
     bob.execute(events.Accept(session, ANSWER))
     wire.run(0.8)

@@ -13,7 +13,6 @@ from offhook.media.formats import Format
 from offhook.media.messages import Candidate, Detection, Direction, StreamConfig, StreamStats
 from offhook.media.security import Security
 from offhook.phone.model import CallDirection, CallEnd, CallMedia, CallState, CallView, Diversion, HeaderList, Party, wall
-from offhook.sip.events import Body
 from offhook.sip.timers import Timer
 
 
@@ -123,7 +122,7 @@ class Call:
     codecs_wanted: tuple[str, ...] | None = None
     codecs_offered: tuple[str, ...] | None = None
     formats: tuple[Format, ...] = ()
-    early: dict[str, Body] = field(default_factory=dict)
+    early: dict[str, StreamConfig] = field(default_factory=dict)  # what was agreed before the answer, by fork
     remote_offer: bytes | None = None
     local_offer: bytes = b""
     local_sdp: bytes = b""

@@ -171,6 +171,11 @@ class Offers:
         """Set the stream after the far end's `answer` to our latest offer; raises as `answer` does."""
         self.configure(call, accept_answer(self._local(call, offering=True), call.local_offer, answer), call.local_offer)
 
+    def note_early(self, call: Call, fork: str) -> None:
+        """Remember what was agreed with one of those who may answer: who does need not say it again."""
+        if call.config is not None and not call.is_connected:
+            call.early[fork] = call.config
+
     def configure(self, call: Call, config: StreamConfig, ours: bytes) -> None:
         """Start the stream, or change it, if anything differs. `ours` is our part of what was agreed."""
         config = self.secrecy.complete(config)
@@ -295,7 +300,7 @@ class Offers:
             self._agreed(call, offered)
         if codecs is not None:
             self._codecs_decided(call, codecs)
-        call.early.clear()  # what was agreed before is outdated
+        self.note_early(call, event.fork)
         self._follow_remote(call, event.body.data)
         self.reconcile(call)
 
@@ -358,7 +363,7 @@ class Offers:
             self.desk.attempt(RefuseOffer(call.id, 488))
             return
         self.desk.attempt(AnswerOffer(call.id, body))  # refused if the offer was withdrawn meanwhile
-        call.early.clear()  # what was answered before the call was is outdated
+        self.note_early(call, event.fork)
         told = self._follow_remote(call, event.body.data)
         if not told and before != call.config:
             self.desk.emit(CallUpdated(call=call.view()))

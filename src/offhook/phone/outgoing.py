@@ -317,7 +317,7 @@ class Outgoing:
 
     def progress(self, event: SessionProgress, call: Call) -> None:
         """A provisional answer: ringing, or early media."""
-        if event.body is not None and self._hears(event.fork, event.body, call) and call.can(CallInput.EARLY_MEDIA):
+        if event.body is not None and self._hears(event.body, event.fork, call) and call.can(CallInput.EARLY_MEDIA):
             call.step(CallInput.EARLY_MEDIA)
             self.desk.emit(CallEarly(call=call.view()))
         if event.status == 180 and call.can(CallInput.RING):
@@ -325,13 +325,13 @@ class Outgoing:
             call.ringing = self.desk.wall
             self.desk.emit(CallRinging(call=call.view()))
 
-    def _hears(self, fork: str, body: Body, call: Call) -> bool:
+    def _hears(self, body: Body, fork: str, call: Call) -> bool:
         """Take a session description that comes before the answer; False for one that will not do (it rings all the same)."""
-        call.early[fork] = body
         try:
             self.offers.accept(call, body.data)
         except (MediaNegotiationFailed, ParseError):
             return False
+        self.offers.note_early(call, fork)
         return True
 
     def redirected(self, event: SessionRedirected, call: Call) -> None:
@@ -343,12 +343,15 @@ class Outgoing:
 
     def answered(self, event: SessionAnswered, call: Call) -> None:
         """The far end answered."""
-        body = event.body or call.early.get(event.fork)
+        agreed = call.early.get(event.fork)
         if event.body is not None:
             call.early_hold = False  # somebody else answered than the one who agreed to it
         try:
-            if body is not None:
-                self.offers.accept(call, body.data)
+            if event.body is not None:
+                self.offers.accept(call, event.body.data)
+            elif agreed is not None:
+                # RFC 3262 5: it was said before, and another fork may have been heard since
+                self.offers.configure(call, agreed, call.local_offer)
             elif call.config is None:
                 raise MediaNegotiationFailed("the answer has no session description")
         except (MediaNegotiationFailed, ParseError) as error:

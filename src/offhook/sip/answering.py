@@ -82,7 +82,7 @@ class Answering(Session):
             self.respond(server, 200, now)
             self._settled_by(found)
             if body is not None and found.body is not None:
-                self.stack.emit(events.OfferAnswered(self.id, body))
+                self.stack.emit(events.OfferAnswered(self.id, body, request.from_.tag or ""))
         if self.state is SessionState.INCOMING:
             self._repeat = self.stack.timers.start(
                 now + PROGRESS_REPEAT, lambda then: self.progress(found.status, None, found.headers, then))

@@ -110,7 +110,7 @@ class Calling(Session):
         if body is not None and self.command.offer is None and not self.offers.settled:
             # RFC 3262 5: an offer in it is answered in the PRACK
             self._unheard = fork, rack, response
-            self.stack.emit(events.OfferReceived(self.id, body))
+            self.stack.emit(events.OfferReceived(self.id, body, fork.remote_tag))
         else:
             if body is not None:
                 self.offers.settle(fork, response)
@@ -151,7 +151,7 @@ class Calling(Session):
             self._numbers[early.remote_tag] = early.local_cseq
             self.release(early)
         # RFC 3261 13.2.1: what the final answer repeats of an early one is ignored; here only if that is outdated.
-        body = None if self.offers.renewed else sdp_of(response)
+        body = None if dialog.remote_tag in self.offers.renewed else sdp_of(response)
         offered = self.command.offer is not None or self.offers.settled
         self._invite_cseq = out.cseq
         self.state = SessionState.ESTABLISHED if offered or body is None else SessionState.UNACKNOWLEDGED
@@ -162,7 +162,7 @@ class Calling(Session):
         self.stack.emit(events.SessionAnswered(self.id, dialog.remote_tag, body if offered else None, response.to,
                                                header_list(response)))
         if not offered and body is not None:
-            self.stack.emit(events.OfferReceived(self.id, body))
+            self.stack.emit(events.OfferReceived(self.id, body, dialog.remote_tag))
 
     def answer_offer(self, body: Body, now: float) -> None:
         """Answer the offer of the 2xx in the ACK, that of a reliable provisional in the PRACK, or a later one."""

@@ -60,7 +60,7 @@ class Offers(Part):
         self.state = OfferState.NONE
         self.owner = False  # whether we chose the Call-ID
         self.settled = False  # the INVITE's own offer was answered before its final answer, and acknowledged
-        self.renewed = False  # and another one since: what the final answer repeats of the first counts no more
+        self.renewed: set[str] = set()  # tags of forks with another one since: what their final answer repeats counts no more
         self._agreed_in: Dialog | None = None  # that early answer's dialog
         self._by_update = False  # whose far end takes UPDATE
         self.sent: Outgoing | None = None  # our latest re-INVITE
@@ -84,8 +84,10 @@ class Offers(Part):
 
     def unsettle(self, answered: Dialog | None = None) -> None:
         """The INVITE leaves once more, or was `answered` in another dialog: what was agreed before that is over."""
+        if answered is None:
+            self.renewed.clear()
         if answered is None or answered is not self._agreed_in:
-            self.settled = self.renewed = self._by_update = False
+            self.settled = self._by_update = False
             self._agreed_in = None
 
     @property
@@ -174,14 +176,14 @@ class Offers(Part):
             return  # the late answer of an address that was given up, to an earlier offer than the one that is open
         self.state = OfferState.NONE
         if by_update:
-            self.renewed = True
+            self.renewed.add(dialog.remote_tag)
         elif session.timer is not None:
             session.timer.agreed(response, now)
         body = bodies.sdp_of(response)
         if body is None:
             self._failed(488, "The answer is missing")
         else:
-            session.stack.emit(events.OfferAnswered(session.id, body))
+            session.stack.emit(events.OfferAnswered(session.id, body, dialog.remote_tag))
 
     def _wait_after_glare(self, offer: Body, wait: float, now: float) -> None:
         self._glare_count += 1
@@ -208,7 +210,7 @@ class Offers(Part):
             self.session.stack.emit(events.OfferWanted(self.session.id))
         else:
             self.state = OfferState.RECEIVED
-            self.session.stack.emit(events.OfferReceived(self.session.id, body))
+            self.session.stack.emit(events.OfferReceived(self.session.id, body, request.from_.tag or ""))
 
     def receive_update(self, request: Request, server: ServerTransaction, now: float) -> None:
         """Take an UPDATE: without an offer it only refreshes the target and the session timer (RFC 3311 5.2)."""
@@ -220,7 +222,7 @@ class Offers(Part):
             return
         self._server = server
         self.state = OfferState.UPDATE_RECEIVED
-        self.session.stack.emit(events.OfferReceived(self.session.id, body))
+        self.session.stack.emit(events.OfferReceived(self.session.id, body, request.from_.tag or ""))
 
     def _refreshed(self, request: Request, server: ServerTransaction, now: float) -> None:
         session = self.session
@@ -270,7 +272,7 @@ class Offers(Part):
         self._server = None
         if state is OfferState.UPDATE_RECEIVED:
             self.state = OfferState.NONE
-            self.renewed = True
+            self.renewed.add(server.request.from_.tag or "")
             headers = (*self.session.contact(server), *self.session.agree_on_timer(server.request, now))
             self.session.respond(server, 200, now, headers=headers, body=body)
             return

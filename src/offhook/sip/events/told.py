@@ -144,10 +144,14 @@ class SessionEnded(Struct, frozen=True):
 
 
 class OfferReceived(Struct, frozen=True):
-    """The far end sent a re-INVITE (or UPDATE) with an offer; answer with AnswerOffer or RefuseOffer."""
+    """The far end sent a re-INVITE (or UPDATE) with an offer; answer with AnswerOffer or RefuseOffer.
+
+    `fork` tells before the answer which branch it was, as in SessionProgress.
+    """
 
     session: SessionId
     body: Body
+    fork: str = ""
 
 
 class OfferWanted(Struct, frozen=True):
@@ -157,10 +161,11 @@ class OfferWanted(Struct, frozen=True):
 
 
 class OfferAnswered(Struct, frozen=True):
-    """Our offer was answered."""
+    """Our offer was answered; `fork` as in OfferReceived."""
 
     session: SessionId
     body: Body
+    fork: str = ""
 
 
 class OfferFailed(Struct, frozen=True):
