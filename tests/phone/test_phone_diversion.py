@@ -24,6 +24,17 @@ def test_history_info_in_its_order() -> None:
     assert diversions((("History-Info", "<sip:me@h>;index=1"),)) == ()
 
 
+def test_history_info_of_a_mobile_network_says_why_with_where_the_call_went() -> None:
+    # RFC 4458: the cause stands in the address of the next target
+    headers = (("History-Info", "<sip:+4930111@t.example;user=phone>;index=1,"
+                                "<sip:+4930222@t.example;user=phone;cause=302>;index=1.1,"
+                                "<sip:+4930333@t.example;cause=480>;index=1.1.1"),)
+    assert diversions(headers) == (
+        Diversion("sip:+4930222@t.example;user=phone", "", "deflection"),
+        Diversion("sip:+4930111@t.example;user=phone", "", "unconditional"))
+    assert diversions((("History-Info", "<sip:a@h>;index=1, <sip:b@h>;index=1.1"),)) == (), "by a proxy's own routing"
+
+
 @pytest.mark.parametrize("value", ["", "<sip:", '"x', "nobody", ","])
 def test_what_cannot_be_read_is_left_out(value: str) -> None:
     assert diversions((("Diversion", value), ("History-Info", value))) == ()

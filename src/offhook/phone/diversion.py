@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 from offhook.errors import ParseError
@@ -14,8 +15,8 @@ MOST: Final = 10
 """Diversions shown: more is a loop."""
 
 _CAUSES: Final = {
-    # RFC 4458 and RFC 7044 10: the cause of the retargeting, in the words of RFC 5806
-    "302": "unconditional", "404": "unknown", "408": "no-answer", "480": "time-of-day", "486": "user-busy",
+    # RFC 4458 2.2: the cause of the retargeting, in the words of RFC 5806
+    "302": "unconditional", "404": "unknown", "408": "no-answer", "480": "deflection", "486": "user-busy",
     "487": "deflection", "503": "out-of-service",
 }  # fmt: skip
 
@@ -26,9 +27,20 @@ def diversions(headers: HeaderList) -> tuple[Diversion, ...]:
     found = [each for value in said for text in _elements(value) if (each := _diversion(text)) is not None]
     if not found and not history:
         return ()
-    targets = [each for value in history for text in _elements(value) if (each := _target(text)) is not None]
-    # RFC 7044: the targets in order, each with why the call went on from it; the last is where it is now
-    return tuple(found or [each for each in targets[:-1] if each.reason][::-1])[:MOST]
+    return tuple(found or _history([text for value in history for text in _elements(value)]))[:MOST]
+
+
+def _history(entries: list[str]) -> list[Diversion]:
+    """Return whose targets the call has left. RFC 7044: they come in order, and the last is where it is now."""
+    targets = [each for text in entries if (each := _target(text)) is not None]
+    found = []
+    for (left, why), (following, _) in pairwise(targets):
+        # Said with the one that was left (Reason), or, by RFC 4458 and the networks of 3GPP, with the one that came next.
+        cause = why or (following.uri.param("cause") or "")
+        if cause:
+            uri = str(left.uri.without_headers().without_params("cause"))
+            found.append(Diversion(uri[:512], left.display[:256], _CAUSES.get(cause, "unknown")))
+    return found[::-1]
 
 
 def _elements(value: str) -> list[str]:
@@ -46,13 +58,11 @@ def _diversion(text: str) -> Diversion | None:
     return Diversion(str(address.uri)[:512], address.display[:256], (address.param("reason") or "unknown")[:64])
 
 
-def _target(text: str) -> Diversion | None:
+def _target(text: str) -> tuple[NameAddr, str] | None:
+    """Return an entry of History-Info, and why the call went on from it ("" if that is not said there)."""
     try:
         address = NameAddr.parse(text)
     except ParseError:
         return None
-    uri = address.uri
-    reason = next((unescape(value) for name, value in uri.headers if name.lower() == "reason"), "")
-    cause = reason.lower().partition("cause=")[2][:3]
-    plain = str(uri).partition("?")[0]
-    return Diversion(plain[:512], address.display[:256], _CAUSES.get(cause, "unknown") if reason else "")
+    reason = next((unescape(value) for name, value in address.uri.headers if name.lower() == "reason"), "")
+    return address, reason.lower().partition("cause=")[2][:3] or reason
