@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +17,12 @@ from offhook.sip import events as sip
 
 MAX_TEXT: Final = 16 * 1024
 """Characters of a text."""
+
+_CHARSETS: Final = {
+    "iso-8859-1": "latin-1", "iso-8859-15": "iso-8859-15", "latin1": "latin-1", "utf-16": "utf-16", "windows-1252": "cp1252",
+}  # fmt: skip
+"""How texts are read that are not in UTF-8: what phones of Western Europe write, and no name that a stranger makes up."""
+_CHARSET = re.compile(r";\s*charset\s*=\s*\"?([A-Za-z0-9_-]{1,32})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +98,17 @@ class Texts:
         remote = self.desk.names.known(Party(str(event.remote.uri), said, said=said), event.remote.uri)
         self.desk.emit(MessageReceived(
             message=self._name(), account=event.identity or LOCAL_IDENTITY, remote=remote,
-            text=event.body.data.decode("utf-8", "replace"), content_type=event.body.content_type,
+            text=_text_of(event.body), content_type=event.body.content_type,
         ))  # fmt: skip
 
     def _name(self) -> str:
         return f"msg_{self.desk.ids.token(8)}"
+
+
+def _text_of(body: sip.Body) -> str:
+    """Return what was written (RFC 3261 7.4.1: in UTF-8 unless the type says otherwise)."""
+    named = _CHARSET.search(body.content_type)
+    return body.data.decode(_CHARSETS.get(named[1].lower(), "utf-8") if named else "utf-8", "replace")
 
 
 def _is_content_type(text: str) -> bool:
