@@ -116,3 +116,16 @@ def test_partial_documents_are_merged_by_their_versions() -> None:
 def test_what_is_no_dialog_info(data: bytes) -> None:
     with pytest.raises(ParseError):
         parse_dialog_info(data)
+
+
+@pytest.mark.parametrize("document", [
+    """<presence xmlns="urn:ietf:params:xml:ns:pidf" xmlns:pp="urn:ietf:params:xml:ns:pidf:person"
+        xmlns:ep="urn:ietf:params:xml:ns:pidf:rpid:rpid-person" entity="sip:1002@h"><pp:person><status>
+        <ep:activities><ep:busy/></ep:activities></status></pp:person><note>On the phone</note><tuple id="1002">
+        <contact priority="1">sip:1002@h</contact><status><basic>open</basic></status></tuple></presence>""",
+    """<presence xmlns="urn:ietf:params:xml:ns:pidf" xmlns:r="urn:ietf:params:xml:ns:pidf:rpid" entity="sip:1002@h">
+        <tuple id="1"><status><basic>open</basic><r:activities><r:busy/></r:activities></status></tuple></presence>""",
+])  # fmt: skip
+def test_who_is_busy_by_the_drafts_of_rfc_4480(document: str) -> None:
+    view = parse_presence(document.encode())
+    assert (view.status, view.activities) == ("busy", ("busy",))

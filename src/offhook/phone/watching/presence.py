@@ -22,8 +22,10 @@ def parse_presence(data: bytes) -> PresenceView:
     tuples = root.find_all("tuple")
     opened = any(_basic(each) == "open" for each in tuples)
     activities: list[str] = []
-    for person in (*root.find_all("person"), *tuples):
-        for found in person.find_all("activities"):
+    people = (*root.find_all("person"), *tuples)
+    # Asterisk (chan_sip) and others write as the drafts of RFC 4480 had it: within the status.
+    for holder in (*people, *(status for each in people for status in each.find_all("status"))):
+        for found in holder.find_all("activities"):
             activities += [child.name for child in found.children if child.name not in ("note", "unknown")]
     activities = list(dict.fromkeys(name[:64] for name in activities))[:MAX_ACTIVITIES]
     notes = [note.text.strip() for holder in (root, *root.find_all("person"), *tuples) for note in holder.find_all("note")]
