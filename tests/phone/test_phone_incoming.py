@@ -27,6 +27,8 @@ ACTIVE = CallState.ACTIVE
     ((("Call-Info", "<uri>;Answer-After = 7"),), 7.0),
     ((("Call-Info", '<uri>; answer-after="5"'),), 5.0),
     ((("Alert-Info", "<http://x>;info=alert-autoanswer;delay=0"),), 0.0),
+    ((("Alert-Info", "<http://x>; info=alert-autoanswer; delay=3"),), 3.0),
+    ((("Alert-Info", "<http://x>;info=external;delay=3"),), None),
     ((("Alert-Info", "Auto Answer"),), 0.0),
     ((("Alert-Info", "<http://x>;info=auto-answer"),), 0.0),
     ((("Alert-Info", "<http://x>;info=ring-2"),), None),

@@ -29,6 +29,7 @@ DECISION_WITHIN: Final = 2.0
 
 _ASKING: Final = frozenset({"Call-Info", "Alert-Info", "X-AUTOANSWER"})
 _ANSWER_AFTER = re.compile(r"answer-after\s*=\s*\"?(\d{1,3})", re.IGNORECASE)
+_DELAY = re.compile(r";\s*delay\s*=\s*\"?(\d{1,3})", re.IGNORECASE)
 
 
 RING_LONGEST: Final = 600.0
@@ -58,8 +59,8 @@ def _unsuitable(error: CommandError | ParseError) -> tuple[int, str, HeaderList]
 def asked_delay(headers: HeaderList) -> float | None:
     """Return after how many seconds the caller asks to be answered without a person, None if it does not ask.
 
-    Call-Info `answer-after=N` or `auto answer`; Alert-Info `info=alert-autoanswer`, `auto-answer` or `delay`; X-AUTOANSWER
-    TRUE or 1: the forms that PBXs send for intercom and paging.
+    Call-Info `answer-after=N` or `auto answer`; Alert-Info `info=alert-autoanswer` or `auto-answer`, with `delay=N`;
+    X-AUTOANSWER TRUE or 1: the forms that PBXs send for intercom and paging.
     """
     for name, value in headers:
         if name not in _ASKING:
@@ -70,7 +71,8 @@ def asked_delay(headers: HeaderList) -> float | None:
             if found:
                 return float(found.group(1))
             if any(word in lowered for word in ("auto answer", "auto-answer", "autoanswer")):
-                return 0.0
+                later = _DELAY.search(value)
+                return float(later.group(1)) if later else 0.0
         elif lowered.strip() in ("true", "1"):
             return 0.0
     return None
