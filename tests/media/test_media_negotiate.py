@@ -143,6 +143,15 @@ def test_other_lines_are_refused_in_place() -> None:
     ]
 
 
+def test_a_refused_line_that_names_no_format_does_not_cost_the_call() -> None:
+    answer, config = make_answer(ALICE, sdp("m=audio 33000 RTP/AVP 0", "m=video 0 RTP/AVP"), 1, 1)
+    assert b"m=video 0 RTP/AVP 0\r\n" in answer
+    assert config.remote == ("198.51.100.7", 33000)
+    assert accept_answer(ALICE, make_offer(ALICE, 1, 1), sdp("m=audio 33000 RTP/AVP 0", "m=video 0 RTP/AVP")).remote[1] == 33000
+    with pytest.raises(ParseError):
+        make_answer(ALICE, sdp("m=audio 33000 RTP/AVP"), 1, 1)
+
+
 @pytest.mark.parametrize(
     ("stated", "expected", "seen"),
     [("sendrecv", "recvonly", "sendonly"), ("recvonly", "inactive", "inactive"), ("sendonly", "recvonly", "sendonly")],

@@ -344,7 +344,7 @@ def _rtcp_line(address: str, port: int) -> Attribute:
 
 
 def _refusal(line: MediaDescription) -> MediaDescription:
-    return MediaDescription(line.media, 0, line.protocol, line.formats)
+    return MediaDescription(line.media, 0, line.protocol, line.formats or ("0",))  # RFC 8866 9: at least one format
 
 
 def _describe(

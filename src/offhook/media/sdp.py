@@ -297,7 +297,7 @@ def _check_address(address_type: str, address: str) -> None:
 def _media(section: str) -> MediaDescription:
     line, _, rest = section.partition("\n")
     parts = line.split()
-    if len(parts) < 4:
+    if len(parts) < 4 and not (len(parts) == 3 and parts[1] == "0"):  # a refused stream needs no formats, and some give none
         raise ParseError("SDP m= line does not have four fields")
     port, slash, count = parts[1].partition("/")
     connection, attributes, other_lines = (_details if len(rest) <= MAX_KEPT else _read_details)(rest)
