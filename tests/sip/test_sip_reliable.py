@@ -176,6 +176,20 @@ def test_the_right_forks_answer_counts_and_a_late_one_is_ended() -> None:
     assert {ack.to.tag for ack in peer.requests("ACK")} == {"b", "c"}
 
 
+def test_an_invite_that_is_said_again_has_numbers_of_its_own() -> None:
+    wire, _, peer, invite = ringing()
+    peer.answer(invite, 180, tag="t", headers=(*RELIABLE, ("RSeq", "40")))
+    wire.run(wire.now + 0.1)
+    peer.answer(peer.requests("PRACK")[-1], 200)
+    peer.answer(invite, 422, tag="t", headers=(("Min-SE", "3600"),))
+    wire.run(wire.now + 0.1)
+    again = peer.requests("INVITE")[-1]
+    assert again.cseq.number > invite.cseq.number
+    peer.answer(again, 180, tag="t", headers=(*RELIABLE, ("RSeq", "7")))
+    wire.run(wire.now + 0.1)
+    assert peer.requests("PRACK")[-1].headers.get("RAck") == f"7 {again.cseq.number} INVITE"
+
+
 def update(invite: Request, number: int, body: Body | None = None, method: str = "UPDATE") -> bytes:
     contact = invite.contacts[0].uri
     head = [

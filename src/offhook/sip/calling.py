@@ -33,7 +33,7 @@ class Calling(Session):
         self._targets: list[tuple[Uri, int]] = []
         self._redirects = 0
         self._invite_cseq = 0
-        self._heard: dict[str, int] = {}  # the latest RSeq by the tag of the fork
+        self._heard: dict[tuple[str, int], int] = {}  # the latest RSeq by the tag of the fork and the CSeq of the INVITE
         self._numbers: dict[str, int] = {}  # the CSeq that was reached with forks which have lost
         self._unheard: tuple[Dialog, str, Response] | None = None  # the PRACK that waits for our answer to the offer it is for
         if self.stack.policy.session_expires:
@@ -101,10 +101,11 @@ class Calling(Session):
         number = reliable_number(response)
         if number is None:
             return True
-        last = self._heard.get(fork.remote_tag)
+        heard = fork.remote_tag, out.cseq  # RFC 3262 3: each INVITE, said again after a 422, say, has numbers of its own
+        last = self._heard.get(heard)
         if last is not None and number != last + 1:
             return False
-        self._heard[fork.remote_tag] = number
+        self._heard[heard] = number
         rack = str(RAck(number, out.cseq, "INVITE"))
         body = sdp_of(response)
         if body is not None and self.command.offer is None and not self.offers.settled:
