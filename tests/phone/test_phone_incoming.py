@@ -12,9 +12,10 @@ from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.incoming import PORT_WITHIN, RING_LONGEST, asked_delay, asserted_identity
 from offhook.phone.model import CallState, HeaderList
-from offhook.phone.settings import PhoneSettings
+from offhook.phone.settings import AccountSettings, PhoneSettings
 from offhook.sip.events import Datagram, Flow
 from offhook.sip.headers import Headers
+from offhook.testing.endpoints import Peer
 from offhook.testing.phones import VirtualPhone, over, rings, settle, talk, two_phones
 from offhook.testing.wire import Wire
 
@@ -153,6 +154,24 @@ def test_what_is_no_session_description_is_refused() -> None:
     wire.drain(bob.node)
     assert [sent.line for sent in wire.sent] == ["SIP/2.0 400 Bad Request"]
     assert bob.ended().state is CallState.ENDED
+
+
+def test_a_trunk_calls_its_account_under_any_of_its_numbers() -> None:
+    wire = Wire()
+    phone, peer = VirtualPhone(wire, "alice", "10.0.0.1"), Peer(wire, "peer", "10.0.0.9")
+    phone.add_account(AccountSettings(id="trunk", domain="10.0.0.9", username="1001", register=False, codecs=("PCMA",)))
+    wire.run(0.1)
+    head = (
+        "INVITE sip:+49301234@10.0.0.1 SIP/2.0", "Via: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bK1", "To: <sip:+49301234@10.0.0.1>",
+        "From: <sip:anonymous@anonymous.invalid>;tag=t", "P-Asserted-Identity: <tel:+49309999>", "Call-ID: one",
+        "CSeq: 1 INVITE", "Contact: <sip:peer@10.0.0.9>", "Content-Length: 0", "", "",
+    )  # fmt: skip
+    peer.send("\r\n".join(head).encode(), phone.node)
+    wire.run(0.2)
+    assert (phone.only.account, phone.only.remote.asserted) == ("trunk", "<tel:+49309999>")
+    phone.execute(c.Answer())
+    wire.run(0.3)
+    assert b"RTP/AVP 8" in peer.responses("INVITE")[-1].body, "the account's codecs"
 
 
 def test_a_phone_that_drains_says_when_to_try_again() -> None:

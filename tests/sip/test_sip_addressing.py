@@ -26,8 +26,8 @@ ACCOUNTS = (
     ("sip:3003@10.0.0.2", "sip:3003@10.0.0.2", 485),
     ("sip:3003@10.0.0.2", "sip:3003@d.example", "d"),
     ("sip:3003@e.example", "sip:3003@e.example", "e"),
-    ("sip:nobody@10.0.0.2", "sip:nobody@10.0.0.2", None),
-    ("sip:10.0.0.2", "sip:10.0.0.2", None),
+    ("sip:+49301234@10.0.0.2", "sip:+49301234@10.0.0.2", "b"),  # a trunk, one of its numbers
+    ("sip:10.0.0.2", "sip:10.0.0.2", "b"),
 ])
 def test_whose_call_it_is(uri: str, to: str, expected: str | int | None) -> None:
     wire = Wire()

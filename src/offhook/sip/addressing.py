@@ -11,8 +11,11 @@ from offhook.sip.uri import Uri
 
 
 def identity_of(stack: Stack, request: Request, flow: Flow) -> Identity | None:
-    """Return whom a request is for, the first where several could be meant, None if nobody is."""
-    return next(iter(_named(stack, request, flow)), None)
+    """Return whom a request is for, the first where several could be meant, None if nobody is.
+
+    A trunk calls all the numbers that lead here, not just our user name: they are for the one whose server it is.
+    """
+    return next(iter(_named(stack, request, flow)), None) or _served_by(stack, flow)
 
 
 def is_ambiguous(stack: Stack, request: Request, flow: Flow) -> bool:
@@ -36,6 +39,12 @@ def _named(stack: Stack, request: Request, flow: Flow) -> list[Identity]:
         found = [each for each in found if each.address.uri.user_decoded == user] or found
         found = _at(found, request.to.uri) or [each for each in found if stack.is_server(each, flow)] or found
     return found
+
+
+def _served_by(stack: Stack, flow: Flow) -> Identity | None:
+    """Return whose server this came from; None if it is the server of several."""
+    found = [each for each in stack.identities.values() if stack.is_server(each, flow)]
+    return found[0] if len({each.contact_user for each in found}) == 1 else None
 
 
 def _at(identities: Iterable[Identity], uri: Uri) -> list[Identity]:
