@@ -436,6 +436,79 @@ def test_vanished_device_fails_once_and_returns(library: Library) -> None:
     assert next_failure(card) == DeviceRecovered("output", "head")
 
 
+def test_a_default_that_moves_mends_what_had_failed(library: Library) -> None:
+    card = card_of(library)
+    library.found.clear()
+    card.play(SILENCE)
+    library.wait(card, 3.0)
+    assert next_failure(card) == DeviceFailed("output", "", "this machine has no output device")
+    library.found.append(device("usb"))
+    library.wait(card, 9.0, calling_back=True)
+    assert next_failure(card) == DeviceRecovered("output", "")
+    assert next_failure(card) is None
+
+
+def test_a_sound_system_that_hangs_is_told_while_it_does(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = card_of(library)
+    card.play(SILENCE)
+    library.wait(card, 1.0, calling_back=True)
+    told: list[object] = []
+
+    def hanging() -> list[FoundDevice]:
+        for _ in range(0 if told else 30):  # the tick goes on meanwhile
+            library.now += 1.0
+            told.append(next_failure(card))
+            if told[-1] is not None:
+                assert all(found.latency_ms == 0 for found in card._with_figures())
+        return list(library.found)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(library, "find", hanging)
+        library.wait(card, LOOK_EVERY)
+    assert [at for at, report in enumerate(told) if report is not None] == [5]  # seconds, and once
+    assert told[5] == DeviceFailed("output", "", "the sound system does not answer")
+    library.wait(card, 3.0, calling_back=True)
+    assert next_failure(card) == DeviceRecovered("output", "")
+    assert next_failure(card) is None
+
+
+def test_a_sound_system_that_hangs_from_the_start_is_told_once(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = card_of(library)
+    told: list[object] = []
+
+    def hanging() -> list[FoundDevice]:
+        for _ in range(0 if told else 10):
+            library.now += 1.0
+            card.play(SILENCE)
+            told.append(next_failure(card))
+        return list(library.found)
+
+    monkeypatch.setattr(library, "find", hanging)
+    library.wait(card, 0.1)
+    assert [report for report in told if report is not None] == [
+        DeviceFailed("output", "", "the sound system does not answer")
+    ]
+    library.wait(card, 3.0, calling_back=True)
+    assert next_failure(card) == DeviceRecovered("output", "")
+    assert next_failure(card) is None
+
+
+def test_a_library_that_takes_its_time_fails_nothing_that_plays(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = card_of(library)
+    card.play(SILENCE)
+    library.wait(card, 1.0, calling_back=True)
+
+    def slow() -> list[FoundDevice]:
+        for _ in range(30):
+            library.now += 1.0
+            library.opened[0].pull(80)  # type: ignore[misc]
+            assert next_failure(card) is None
+        return list(library.found)
+
+    monkeypatch.setattr(library, "find", slow)
+    library.wait(card, LOOK_EVERY)
+
+
 def test_no_sound_at_all(library: Library) -> None:
     library.found.clear()
     card = card_of(library)

@@ -16,7 +16,7 @@ from offhook.media.messages import DeviceFailed, DeviceKind, DeviceRecovered
 
 # PulseAudio calls back once or twice at the start and then not for two seconds: only after some calls is it running.
 SETTLED_CALLS: Final = 4
-START_LIMIT: Final = 5.0  # seconds until then
+START_LIMIT: Final = 5.0  # seconds until then, and those a library may keep the card's thread waiting
 LATER_CALLBACK: Final = 1.0  # seconds without a callback: the library may still say "running", the device is gone
 RETRY_FIRST, RETRY_MOST = 1.0, 5.0
 CLOSE_WAIT: Final = 0.5  # seconds
@@ -118,7 +118,7 @@ class Line:
         self._close_left(now)
         if self._unused(now) or (self.kind == "ring" and not choice.selected):
             self.shut()
-            self.wanted = False
+            self.wanted = self.failed = False
             self._target = None
             return
         if choice != self._target:
@@ -150,14 +150,26 @@ class Line:
         self._retry_at = now + self._retry_after
         self._retry_after = min(RETRY_MOST, 2 * self._retry_after)
 
+    def hangs(self, now: float) -> None:
+        """Report that nothing is heard while the library keeps the card's thread, which would notice it otherwise.
+
+        Called by the tick. Nothing else is done: whether the device lives is seen when the library comes back.
+        """
+        silent = self.current is None or now - self.current.heard > LATER_CALLBACK
+        if self.wanted and silent and not self.failed:
+            self.failed = True
+            self._report(DeviceFailed(self.kind, self.selected, "the sound system does not answer"))
+
     def _unused(self, now: float) -> bool:
         if self.used != self._used_before:
             self._used_before, self._used_at = self.used, now
         return now - self._used_at > UNUSED
 
     def _turn_to(self, choice: Choice, now: float) -> None:
-        self._target = choice
-        self.failed, self._retry_at, self._retry_after = False, now, RETRY_FIRST
+        before, self._target = self._target, choice
+        if before is not None and before.selected != choice.selected:
+            self.failed = False  # where only the default has moved, what was reported as failed recovers by that
+        self._retry_at, self._retry_after = now, RETRY_FIRST
         if self._next is not None:
             self._next.close()
             self._next = None
@@ -189,11 +201,11 @@ class Line:
 
     def _look_after(self, current: Opened, now: float) -> None:
         if current.calls >= SETTLED_CALLS:
-            if self.failed:
-                self.failed, self._retry_after = False, RETRY_FIRST
-                self._report(DeviceRecovered(self.kind, self.selected))
             if now - current.heard <= LATER_CALLBACK:
                 self._suspect = None
+                if self.failed:
+                    self.failed, self._retry_after = False, RETRY_FIRST
+                    self._report(DeviceRecovered(self.kind, self.selected))
             elif self._suspect is not current:
                 # A sound server that moves a stream to another default device is silent meanwhile, too.
                 self._suspect = current

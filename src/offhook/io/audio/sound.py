@@ -20,7 +20,7 @@ from offhook.errors import InvalidArgument
 from offhook.io.audio.backend import CARD_RATE, Backend, BackendError, FoundDevice
 from offhook.io.audio.ends import Microphone, Speaker
 from offhook.io.audio.files import FileCard
-from offhook.io.audio.lines import Choice, Line, Opened, counting, counting_push
+from offhook.io.audio.lines import START_LIMIT, Choice, Line, Opened, counting, counting_push
 from offhook.io.audio.null import NullCard
 from offhook.io.audio.rings import Capture, Playout, Reference, Ring
 from offhook.io.audio.voices import make_voice
@@ -101,6 +101,7 @@ class SystemCard:
         self._told: tuple[DeviceInfo, ...] | None = None  # None: nobody has asked yet
         self._defaults: dict[str, str] = {}
         self._look_at = 0.0
+        self._working_since: float | None = None  # None: the card's thread waits for nothing
         self._figures: tuple[DeviceInfo, ...] = ()
         self._figures_at = 0.0
         self._askers: deque[threading.Event] = deque()
@@ -166,6 +167,10 @@ class SystemCard:
 
     def poll(self) -> CardReport | None:
         """Return the next thing to report, or None."""
+        since = self._working_since
+        if since is not None and (now := self._clock()) - since > START_LIMIT:
+            for line in self._lines.values():
+                line.hangs(now)
         return self._reports.popleft() if self._reports else None
 
     def close(self) -> None:
@@ -195,7 +200,7 @@ class SystemCard:
         """Return the devices, with what is known of those in use."""
         using: dict[tuple[str, str], Opened] = {}
         for line in self._lines.values():
-            if (current := line.current) is not None:
+            if (current := line.current) is not None and not line.failed:
                 side = "input" if line.kind == "input" else "output"
                 using.setdefault((side, line.selected or self._defaults.get(side, "")), current)
         return tuple(
@@ -233,6 +238,13 @@ class SystemCard:
 
     def check(self) -> None:
         """Do what is due: answer askers, notice who came and went, open what is wanted, exchange what was selected."""
+        self._working_since = self._clock()
+        try:
+            self._check()
+        finally:
+            self._working_since = None
+
+    def _check(self) -> None:
         if self._askers:
             self._answer()
         elif self._clock() >= self._look_at:
