@@ -91,6 +91,29 @@ def test_calls_on_hold_come_off_it_and_stay_together() -> None:
     over(alice, bob)
 
 
+def test_a_member_on_hold_hears_nothing_of_the_others(house: tuple[VirtualPhone, VirtualPhone, tuple[str, str]]) -> None:
+    alice, _, (first, second) = house
+    alice.execute(c.CreateConference(id="room", calls=(first, second)))
+    alice.execute(c.MuteMember(call=second))
+    alice.execute(c.Hold(call=first))
+    settle(alice.wire, 1)
+    assert alice.calls[first].held_by_us
+    assert alice.did(media.SetBridge)[-1] == media.SetBridge("room", (second,), (second,))
+    assert alice.snapshot().conferences == (ConferenceView("room", (first, second), (second,)),)
+    alice.execute(c.Hold(call=second))
+    settle(alice.wire, 1)
+    assert alice.did(media.SetBridge)[-1] == media.SetBridge("room", ())
+    alice.execute(c.Resume(call=second))
+    settle(alice.wire, 1)
+    alice.execute(c.Resume(call=first))
+    settle(alice.wire, 1)
+    assert alice.did(media.SetBridge)[-1] == media.SetBridge("room", (first, second), (second,))
+    alice.execute(c.LeaveConference(call=first))
+    alice.execute(c.Hold(call=first))
+    settle(alice.wire, 1)
+    assert alice.did(media.SetBridge)[-1] == media.SetBridge("room", (second,), (second,))
+
+
 def test_ending_it_leaves_the_calls_connected(house: tuple[VirtualPhone, VirtualPhone, tuple[str, str]]) -> None:
     alice, _, calls = house
     room = alice.execute(c.CreateConference(calls=calls)).value.id

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from offhook.errors import InvalidArgument, InvalidState, NotFound
 from offhook.media.messages import SetBridge
-from offhook.phone.call import HELD_BY_THEM, Call
+from offhook.phone.call import HELD_BY_THEM, LOCALLY_HELD, Call
 from offhook.phone.commands import (
     Accepted,
     CreateConference,
@@ -20,7 +20,7 @@ from offhook.phone.commands import (
 )
 from offhook.phone.desk import Desk
 from offhook.phone.events import ConferenceCreated, ConferenceEnded, ConferenceJoined, ConferenceLeft, ConferenceUpdated
-from offhook.phone.model import ConferenceView
+from offhook.phone.model import CallState, ConferenceView
 from offhook.phone.offers import Offers
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -46,6 +46,7 @@ class Conferences:
         self.desk = desk
         self.offers = offers
         self.rooms: dict[str, Conference] = {}
+        desk.on_stepped.append(self._follow_hold)
 
     def views(self) -> tuple[ConferenceView, ...]:
         """Return every conference."""
@@ -121,12 +122,6 @@ class Conferences:
             if call.id in room.members:
                 self._exit(room, call.id)
 
-    def remote_hold(self, call: Call) -> None:
-        """The far end of a call holds, or does not any more."""
-        for room in self.rooms.values():
-            if call.id in room.members:
-                self._mix(room)
-
     # --- inside
 
     def _room(self, name: str) -> Conference:
@@ -166,10 +161,20 @@ class Conferences:
         if self.rooms.pop(room.id, None) is not None:
             self.desk.emit(ConferenceEnded(conference=room.view()))
 
+    def _follow_hold(self, call: Call, before: CallState) -> None:
+        """Let a member whom we hold hear nothing of the others, as nothing of the microphone, and none hear who holds us."""
+        if all((call.state in held) == (before in held) for held in (LOCALLY_HELD, HELD_BY_THEM)):
+            return
+        for room in self.rooms.values():
+            if call.id in room.members:
+                self._mix(room)
+
     def _mix(self, room: Conference) -> None:
+        states = {member: self.desk.calls[member].state for member in room.members if member in self.desk.calls}
+        here = tuple(member for member in room.members if states.get(member) not in LOCALLY_HELD)
         # Who holds plays music to us, which would be all that the others hear.
-        holding = {call.id for call in self.desk.in_state(HELD_BY_THEM) if call.id in room.members}
-        self.desk.media(SetBridge(room.id, tuple(room.members), tuple(sorted(room.muted | holding))))
+        silent = tuple(member for member in here if member in room.muted or states.get(member) in HELD_BY_THEM)
+        self.desk.media(SetBridge(room.id, here, silent))
 
 
 def check_together(calls: list[Call]) -> None:

@@ -77,7 +77,6 @@ class Offers:
         self.routes = Routes(desk)
         self.together: Callable[[Call], Collection[str]] = lambda _: ()  # the calls in a conference with one
         self.give_up: Callable[[Call, str], None] = lambda call, reason: None  # ends a call
-        self.on_remote_hold: Callable[[Call], None] = lambda call: None  # it has begun or is over
 
     # --- ports and streams
 
@@ -384,14 +383,12 @@ class Offers:
         if holds and call.can(CallInput.REMOTE_HOLD):
             call.step(CallInput.REMOTE_HOLD)
             call.held_order = self.desk.next_order()
-            self.on_remote_hold(call)
             self.desk.emit(CallRemoteHeld(call=call.view()))
             return True
         if not holds and call.can(CallInput.REMOTE_RESUME):
             call.step(CallInput.REMOTE_RESUME)
             if call.state.status == 2:
                 call.order = self.desk.next_order()
-            self.on_remote_hold(call)
             self.desk.emit(CallRemoteResumed(call=call.view()))
             return True
         return False

@@ -114,7 +114,6 @@ class Phone:
         self.conferences = Conferences(self.desk, self.offers)
         self.offers.together = self.conferences.together
         self.offers.give_up = self.closing.hangup
-        self.offers.on_remote_hold = self.conferences.remote_hold
         self.streams = Streams(self.desk, self.closing)
         self.incoming.on_replaced.append(self.conferences.replaced)
         self.outgoing.on_active += [self.incoming.took_over, self.recordings.record_by_itself, self.playing.play_by_itself]
