@@ -94,3 +94,11 @@ async def test_a_mistake_changes_nothing(file: Path) -> None:
         with pytest.raises(InvalidArgument, match="nothing was changed"):
             await phone.running.reload()
         assert set(accounts(phone)) == {"c"}
+
+
+async def test_a_device_that_is_not_plugged_in_is_remembered(file: Path) -> None:
+    async with live_phone() as phone:
+        phone.running.follow_file(file)
+        write(file, FIRST.replace("[phone]\n", '[phone]\noutput_device = "USB"\n'))
+        assert (await phone.running.reload())["settings"] == ("phone.output_device",)
+        assert phone.running.phone.desk.audio.output_device == "USB"

@@ -12,6 +12,7 @@ from offhook.media import messages as media
 from offhook.media.messages import card
 from offhook.phone import commands as c
 from offhook.phone import events as e
+from offhook.phone.inputs import Configured
 from offhook.phone.settings import PhoneSettings
 from offhook.testing.phones import VirtualPhone, settle, talk, two_phones
 from offhook.testing.wire import Wire
@@ -186,3 +187,27 @@ def test_a_device_that_is_configured_by_name_is_found_when_it_comes() -> None:
     alice.receive(media.DevicesListed((*LISTED, USB), ()))
     assert alice.did(media.SelectDevice)[-1] == media.SelectDevice("output", "spk-9")
     assert alice.snapshot().audio.output_device == "spk-9"
+
+
+def test_a_device_that_the_changed_file_names_is_found_when_it_comes() -> None:
+    alice, _ = two_phones(Wire(), one=PhoneSettings(input_device="headset"))
+    settle(alice.wire, 1)
+    assert alice.snapshot().audio.input_device == "mic-2"
+    alice.receive(Configured(PhoneSettings(input_device="headset", output_device="usb", ring_device="loud")))
+    audio = alice.snapshot().audio
+    assert (audio.input_device, audio.output_device, audio.ring_device) == ("mic-2", "usb", "spk-1")
+    assert alice.of(e.AudioChanged)
+    alice.receive(media.DevicesListed((*LISTED, USB), ()))
+    assert alice.snapshot().audio.output_device == "spk-9"
+    assert alice.did(media.SelectDevice)[-1] == media.SelectDevice("output", "spk-9")
+    alice.execute(c.SetDevice(kind="input", device="desk"))
+    alice.receive(Configured(PhoneSettings(input_device="headset")))
+    audio = alice.snapshot().audio
+    assert (audio.input_device, audio.output_device, audio.ring_device) == ("mic-1", "", ""), "what was chosen meanwhile stays"
+
+
+def test_the_word_default_in_the_file_is_the_system_s_device() -> None:
+    alice, _ = two_phones(Wire(), one=PhoneSettings(output_device="Default"))
+    settle(alice.wire, 1)
+    assert alice.snapshot().audio.output_device == ""
+    assert alice.did(media.SelectDevice)[-1] == media.SelectDevice("output", "")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
-from offhook.phone.commands import AddAccount, Command, RemoveAccount, SetDevice, SetMicVolume, SetVoice, SetVolume
+from offhook.phone.commands import AddAccount, Command, RemoveAccount, SetMicVolume, SetVoice, SetVolume
 from offhook.phone.settings import PhoneSettings
 from offhook.storage.config import SECTIONS, Config
 
@@ -15,7 +15,7 @@ AT_START: Final = frozenset({"name", "instance_id", "decide"})
 
 VOICE: Final = ("echo_cancellation", "noise_suppression", "gain_control")
 
-BY_COMMAND: Final = frozenset({"output_volume", "mic_volume", "input_device", "output_device", "ring_device", *VOICE})
+BY_COMMAND: Final = frozenset({"output_volume", "mic_volume", *VOICE})
 """Settings of [phone] that a command changes, too."""
 
 
@@ -62,9 +62,6 @@ def commands(after: Config, found: Changes) -> Iterator[Command]:
     yield from (AddAccount(account=accounts[name]) for name in (*found.added, *found.changed))
     makers: dict[str, Any] = {
         "output_volume": lambda value: SetVolume(volume=value), "mic_volume": lambda value: SetMicVolume(volume=value),
-        "input_device": lambda value: SetDevice(kind="input", device=value),
-        "output_device": lambda value: SetDevice(kind="output", device=value),
-        "ring_device": lambda value: SetDevice(kind="ring", device=value),
         **{name: lambda value, name=name: SetVoice(**{name: value}) for name in VOICE},
     }  # fmt: skip
     for name, make in makers.items():

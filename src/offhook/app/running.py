@@ -323,7 +323,7 @@ class RunningPhone:
             raise InvalidState(f"account {min(busy)} has calls; end them first")
         self.engine.configure(reload.settings(desk.settings, after, found))
         for command in reload.commands(after, found):
-            with contextlib.suppress(NotFound):  # an account that was removed meanwhile, a device that is not plugged in
+            with contextlib.suppress(NotFound):  # an account that was removed meanwhile
                 self.execute(command)
         self._as_read = after
         return asdict(found)

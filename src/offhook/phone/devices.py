@@ -36,7 +36,9 @@ from offhook.phone.events import (
     OperationSucceeded,
     SystemError,
 )
+from offhook.phone.settings import PhoneSettings
 
+KINDS: Final[tuple[DeviceKind, ...]] = ("input", "output", "ring")
 TEST_FOR: Final = 2.0
 """Seconds a loudspeaker is heard when it is tested."""
 RECORD_FOR: Final = 1.0
@@ -60,15 +62,20 @@ class Devices:
 
     def start(self) -> None:
         """Tell the media engine what was chosen."""
-        audio = self.desk.audio
         self.desk.media(ListDevices())
-        if audio.input_device:
-            self.desk.media(SelectDevice("input", audio.input_device))
-        if audio.output_device:
-            self.desk.media(SelectDevice("output", audio.output_device))
-        if audio.ring_device:
-            self.desk.media(SelectDevice("ring", audio.ring_device))
+        for kind in KINDS:
+            if wanted := str(getattr(self.desk.audio, f"{kind}_device")):
+                self.desk.media(SelectDevice(kind, wanted))
         self.clean()
+
+    def configured(self, before: PhoneSettings, after: PhoneSettings, change: Callable[..., Accepted]) -> None:
+        """Take the devices that the configuration names now; as at the start, one that is not there yet when it comes."""
+        for kind in KINDS:
+            wanted = str(getattr(after, f"{kind}_device"))
+            if wanted != getattr(before, f"{kind}_device"):
+                self.desk.media(SelectDevice(kind, wanted))
+                change(**{f"{kind}_device": wanted})
+        self._settle()
 
     def clean(self) -> None:
         """Tell the media engine how the microphone is cleaned."""
@@ -173,14 +180,14 @@ class Devices:
     def _settle(self) -> None:
         """Find the devices that the configuration calls by a name or an index; they may be plugged in later, too."""
         ids = {device.id for device in self.desk.devices}
-        kinds: tuple[DeviceKind, ...] = ("input", "output", "ring")
-        for kind in kinds:
+        for kind in KINDS:
             wanted = str(getattr(self.desk.audio, f"{kind}_device"))
             if wanted and wanted not in ids:
                 with contextlib.suppress(CommandError):
-                    if found := resolve_device(self.desk.devices, kind, wanted):
-                        self.desk.set_audio(**{f"{kind}_device": found.id})
-                        self.desk.media(SelectDevice(kind, found.id))
+                    found = resolve_device(self.desk.devices, kind, wanted)
+                    device = found.id if found else ""
+                    self.desk.set_audio(**{f"{kind}_device": device})
+                    self.desk.media(SelectDevice(kind, device))
 
     def _tell_changes(self, before: _Listing, after: _Listing) -> None:
         for key, device in before.items():

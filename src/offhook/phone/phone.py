@@ -462,6 +462,7 @@ class Phone:
     def _configure(self, item: Configured) -> None:
         before, self.desk.settings = self.desk.settings, item.settings
         self.desk.workers.limit = item.settings.max_load
+        self.sound.devices.configured(before, item.settings, self.sound.changed)
         told = ("dnd", "forwarding", "auto_answer")
         if any(getattr(before, name) != getattr(item.settings, name) for name in told):
             self._set()
