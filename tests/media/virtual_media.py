@@ -172,7 +172,9 @@ class MemoryStudio:
     def digit(self, digit: str, duration_ms: int, rate: int) -> list[bytes]:
         return dtmf_frames(digit, duration_ms, rate)
 
-    def recorder(self, path: str, channels: Literal["mono", "stereo"], rate: int, form: RecordingFormat) -> Recorder:
+    def recorder(
+        self, path: str, channels: Literal["mono", "stereo"], rate: int, form: RecordingFormat, make_folder: bool
+    ) -> Recorder:
         self.recorders[path] = MemoryRecorder(rate, "Permission denied" if path.startswith("/forbidden") else "")
         return self.recorders[path]
 

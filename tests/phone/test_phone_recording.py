@@ -28,6 +28,7 @@ def test_the_format_is_what_is_asked_for_or_the_suffix_or_the_setting(command: c
     file = alice.execute(command).value["file"]
     (start,) = alice.did(media.StartRecording)
     assert (start.form, start.path) == (form, file)
+    assert start.make_folder is not bool(command.file), "a folder that somebody named may be a mistake"
     assert Path(file).suffix == (f".{form}" if not command.file else Path(command.file).suffix)
 
 

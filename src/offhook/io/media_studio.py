@@ -183,11 +183,13 @@ class LocalStudio:
         """Return a DTMF digit as frames."""
         return dtmf_frames(digit, duration_ms, rate)
 
-    def recorder(self, path: str, channels: Literal["mono", "stereo"], rate: int, form: RecordingFormat) -> Recorder:
+    def recorder(
+        self, path: str, channels: Literal["mono", "stereo"], rate: int, form: RecordingFormat, make_folder: bool
+    ) -> Recorder:
         """Return a recorder that writes this file."""
         from offhook.io.audio.writing import open_recorder
 
-        return open_recorder(path, channels, rate, form)
+        return open_recorder(path, channels, rate, form, make_folder)
 
     @property
     def silent(self) -> bool:

@@ -386,7 +386,7 @@ class Engine:
 
     def _start_recording(self, stream: Stream, command: StartRecording) -> None:
         rate = stream.rate
-        recorder = self._studio.recorder(command.path, command.channels, rate, command.form)
+        recorder = self._studio.recorder(command.path, command.channels, rate, command.form, command.make_folder)
         beep = None
         if command.beep:
             beep = Playback("beep", self._studio.tone((BEEP_HZ,), BEEP_MS, BEEP_DB, rate), 0.0, rate, self._rates)

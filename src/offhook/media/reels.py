@@ -37,8 +37,10 @@ class Studio(Protocol):
         """Return the frames of one DTMF digit as tones at this rate."""
         ...
 
-    def recorder(self, path: str, channels: Literal["mono", "stereo"], rate: int, form: RecordingFormat) -> Recorder:
-        """Return a recorder that writes this file, of frames of this rate."""
+    def recorder(
+        self, path: str, channels: Literal["mono", "stereo"], rate: int, form: RecordingFormat, make_folder: bool
+    ) -> Recorder:
+        """Return a recorder that writes this file, of frames of this rate, and makes its folder where that is missing."""
         ...
 
     @property

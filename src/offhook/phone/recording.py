@@ -76,7 +76,10 @@ class Recordings:
         self._running[recording] = view
         call.recording = call.recording or recording
         maximum = int(command.max_seconds * 1000)
-        self.desk.media(StartRecording(call.id, recording, path, command.channels, maximum, command.beep, form))
+        start = StartRecording(
+            call.id, recording, path, command.channels, maximum, command.beep, form, make_folder=not command.file
+        )
+        self.desk.media(start)
         return Accepted(call=call.id, value={"recording": recording, "file": path})
 
     def _format(self, command: Record) -> RecordingFormat:

@@ -26,6 +26,8 @@ JOIN_SECONDS: Final = 2.0
 OGG_PAGE: Final = 0x1302
 """libsndfile's SFC_SET_OGG_PAGE_LATENCY_MS: how much sound it keeps to itself until a page is full."""
 PAGE_MS: Final = 250.0
+SYSTEM_ERROR: Final = 2
+"""libsndfile's SF_ERR_SYSTEM: the system refused a write, and libsndfile keeps to itself why."""
 
 # What soundfile calls them: format, subtype.
 ENCODED: Final[dict[RecordingFormat, tuple[str, str]]] = {
@@ -46,20 +48,22 @@ class Writer(Protocol):
 
 
 def open_recorder(
-    path: str, channels: Literal["mono", "stereo"], rate: int = SAMPLE_RATE, form: RecordingFormat = "wav"
-) -> Recorder:
+    path: str, channels: Literal["mono", "stereo"], rate: int = SAMPLE_RATE, form: RecordingFormat = "wav",
+    make_folder: bool = False,
+) -> Recorder:  # fmt: skip
     """Start a recording of frames of this rate into a new file. What goes wrong is in `error`, at any time from now on."""
-    return _FileRecorder(Path(path), 2 if channels == "stereo" else 1, rate, form)
+    return _FileRecorder(Path(path), 2 if channels == "stereo" else 1, rate, form, make_folder)
 
 
 class _FileRecorder:
     """Takes frames into memory; a thread opens the file and writes them out four times a second."""
 
-    def __init__(self, path: Path, channels: int, rate: int, form: RecordingFormat) -> None:
+    def __init__(self, path: Path, channels: int, rate: int, form: RecordingFormat, make_folder: bool) -> None:
         self._path = path
         self._channels = channels
         self._rate = rate
         self._form = form
+        self._make_folder = make_folder
         self._pending: deque[tuple[bytes, bytes]] = deque()
         self._closing = threading.Event()
         self.error = ""
@@ -94,6 +98,8 @@ class _FileRecorder:
 
     def _run(self) -> None:
         try:
+            if self._make_folder:
+                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             writer = _open(self._path, self._channels, self._rate, self._form)
             try:
                 self.is_open = True
@@ -179,7 +185,12 @@ class _EncodedWriter:
         """Encode and append samples."""
         samples = self._numpy.frombuffer(block, self._numpy.int16).reshape(-1, self._channels)
         before = self._file.frames
-        self._file.write(samples)
+        try:
+            self._file.write(samples)
+        except RuntimeError as problem:
+            if getattr(problem, "code", 0) != SYSTEM_ERROR:
+                raise
+            raise OSError(0, "the disk is full, or refuses to be written") from problem
         if self._file.frames - before != len(samples):
             raise OSError(0, "the disk is full")
 

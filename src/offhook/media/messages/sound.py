@@ -104,6 +104,8 @@ class StartRecording(Struct, frozen=True):
     max_ms: int = 0
     beep: bool = False
     form: RecordingFormat = "wav"
+    make_folder: bool = False
+    """Whether the folder is made where it is missing: the phone's own is, one that somebody named may be a mistake."""
 
 
 class PauseRecording(Struct, frozen=True):
