@@ -286,6 +286,29 @@ def test_ring_has_its_own_device_or_shares(library: Library) -> None:
     assert [entry.native for entry in library.opened] == [None, "head"]
 
 
+def test_the_loudspeaker_rings_while_the_ring_device_is_not_there(library: Library) -> None:
+    card = card_of(library)
+    card.select("ring", "head")
+    head = library.found.pop()
+    card.ring(frame(100))
+    card.check()
+    assert next_failure(card) == DeviceFailed("ring", "head", "the selected device is not there")
+    for _ in range(4):
+        card.ring(frame(100))
+    card.check()
+    (speaker,) = library.opened
+    assert speaker.native is None
+    assert speaker.pull is not None
+    speaker.pull(160)  # faded in
+    assert speaker.pull(160) == frame(100)
+    library.found.append(head)
+    library.wait(card, 6.0, calling_back=True)
+    assert next_failure(card) == DeviceRecovered("ring", "head")
+    before = card._shared_ring.written
+    card.ring(frame(100))
+    assert card._shared_ring.written == before
+
+
 def test_voice_is_cleaned_with_what_was_played(library: Library) -> None:
     pytest.importorskip("numpy")
     card = card_of(library)

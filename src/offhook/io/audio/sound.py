@@ -139,10 +139,17 @@ class SystemCard:
         self._voice_ring.write(frame)
 
     def ring(self, frame: bytes) -> None:
-        """Queue one frame for the ring device; without one of its own the ring is mixed into the loudspeaker."""
-        own = bool(self._lines["ring"].selected)
-        self._want("ring" if own else "output")
-        (self._ringer_ring if own else self._shared_ring).write(frame)
+        """Queue one frame for the ring device; without one of its own the ring is mixed into the loudspeaker.
+
+        So it is while that device fails: a loudspeaker that rings unasked is less harm than a call that nobody notices.
+        """
+        line = self._lines["ring"]
+        if line.selected:
+            self._want("ring")
+            self._ringer_ring.write(frame)
+        if not line.selected or line.failed:
+            self._want("output")
+            self._shared_ring.write(frame)
 
     def select(self, kind: DeviceKind, device_id: str) -> None:
         """Use this device from now on; a running one plays until the new one does."""
