@@ -26,6 +26,7 @@ async function* events(types, after) {
       const answer = await fetch(`${url}/v1/events?types=${types}`, {
         headers: { ...headers, accept: "text/event-stream", ...(last ? { "last-event-id": last } : {}) },
       });
+      if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
       let text = "";
       for await (const part of answer.body.pipeThrough(new TextDecoderStream())) {
         text += part;

@@ -51,6 +51,9 @@ export class Connection {
   /** The id of the last event heard. */
   cursor: string;
 
+  /** The phone's run that answers us: its events name it (`epoch`), and it counts operations from one again. */
+  run = "";
+
   readonly #options: ConnectOptions;
   readonly #listener: Listener;
   readonly #timeout: number;
@@ -117,6 +120,8 @@ export class Connection {
     const socket = await this.#dial();
     try {
       await this.#ask(socket, "authenticate", { token: this.#options.token });
+      const { as_of } = (await this.#ask(socket, "ping", {})) as Operations["ping"]["result"];
+      this.run = as_of.slice(0, as_of.lastIndexOf("-"));
       const types = this.#options.types ? [...new Set([...this.#options.types, ...NEEDED])] : ["*"];
       const wanted = this.cursor ? { types, after: this.cursor } : { types };
       const answer = (await this.#ask(socket, "subscribe", wanted)) as Operations["subscribe"]["result"];

@@ -48,6 +48,7 @@ export class Softphone implements Listener {
   readonly #connection: Connection;
   readonly #calls = new Map<string, Call>();
   readonly #handlers = new Map<string, Set<AnyHandler>>();
+  /** By run and operation: a phone that was started again counts from op_1 once more. */
   readonly #outcomes = new Map<string, Outcome>();
   readonly #awaited = new Map<string, { resolve(outcome: Outcome): void; reject(error: Error): void }[]>();
 
@@ -92,12 +93,13 @@ export class Softphone implements Listener {
     return answer;
   }
 
-  /** Wait for what becomes of an operation. Throws OperationError. */
+  /** Wait for what becomes of an operation. Throws OperationError, ConnectionLost if the phone was killed before it told. */
   async outcome(operation: string): Promise<void> {
-    const found = this.#outcomes.get(operation) ?? (await new Promise<Outcome>((resolve, reject) => {
-      const waiting = this.#awaited.get(operation) ?? [];
+    const key = `${this.#connection.run}/${operation}`;
+    const found = this.#outcomes.get(key) ?? (await new Promise<Outcome>((resolve, reject) => {
+      const waiting = this.#awaited.get(key) ?? [];
       waiting.push({ resolve, reject });
-      this.#awaited.set(operation, waiting);
+      this.#awaited.set(key, waiting);
     }));
     if (found.type === "operation.failed") throw new OperationError(operation, found.data.reason, found.data.sip_status);
   }
@@ -206,11 +208,11 @@ export class Softphone implements Listener {
   }
 
   /** @internal */
-  eventsOf(id: string): AsyncIterableIterator<PhoneEvent> {
+  eventsOf(id: string): EventStream {
     return this.#stream((event) => callIn(event)?.id === id);
   }
 
-  #stream(wanted: (event: PhoneEvent) => boolean): AsyncIterableIterator<PhoneEvent> {
+  #stream(wanted: (event: PhoneEvent) => boolean): EventStream {
     const stream = new EventStream(() => stop.forEach((end) => end()));
     const stop = [
       this.on<"*">("*", (event: PhoneEvent) => {
@@ -264,10 +266,11 @@ export class Softphone implements Listener {
 
   // --- inside
 
-  /** See which calls there are. What ended unheard (the phone was killed) has no event of its own. */
+  /** See which calls there are. What ended unheard (the phone was killed) has no event of its own, nor has an operation. */
   async #look(): Promise<void> {
     const { calls, as_of } = await this.request("snapshot", {});
     await this.#caughtUp(as_of);
+    this.#giveUpOutcomes(new ConnectionLost("the phone was started again before it told what became of this"), this.#connection.run);
     const running = new Set(calls.map((view) => view.id));
     for (const view of calls) this.#see(view, as_of);
     for (const call of this.#calls.values()) {
@@ -307,18 +310,21 @@ export class Softphone implements Listener {
   }
 
   #conclude(event: Outcome): void {
-    const { operation } = event.data;
-    this.#outcomes.set(operation, event);
+    const key = `${event.epoch}/${event.data.operation}`;
+    this.#outcomes.set(key, event);
     if (this.#outcomes.size > MOST_OUTCOMES) this.#outcomes.delete(this.#outcomes.keys().next().value as string);
-    const waiting = this.#awaited.get(operation);
-    this.#awaited.delete(operation);
+    const waiting = this.#awaited.get(key);
+    this.#awaited.delete(key);
     waiting?.forEach(({ resolve }) => resolve(event));
   }
 
-  #giveUpOutcomes(error: Error): void {
-    const waiting = [...this.#awaited.values()].flat();
-    this.#awaited.clear();
-    waiting.forEach(({ reject }) => reject(error));
+  /** Tell who waits for an outcome that none will come; not those of the run `except`. */
+  #giveUpOutcomes(error: Error, except = ""): void {
+    for (const [key, waiting] of [...this.#awaited]) {
+      if (except && key.startsWith(`${except}/`)) continue;
+      this.#awaited.delete(key);
+      waiting.forEach(({ reject }) => reject(error));
+    }
   }
 
   #tell(type: string, ...args: unknown[]): void {
@@ -414,9 +420,19 @@ export class Call {
 
   /** Events about this call, one after another; the loop ends with the call. */
   async *events(): AsyncIterableIterator<PhoneEvent> {
-    for await (const event of this.#phone.eventsOf(this.id)) {
-      yield event;
-      if (event.type === "call.ended") return;
+    if (this.state === "ended") return;
+    const stream = this.#phone.eventsOf(this.id);
+    // A call that ended unheard (the phone was killed) has no call.ended.
+    const end = () => stream.end();
+    const watcher = { fits: (call: Call) => call.state === "ended", resolve: end, reject: end };
+    this.#watchers.add(watcher);
+    try {
+      for await (const event of stream) {
+        yield event;
+        if (event.type === "call.ended") return;
+      }
+    } finally {
+      this.#watchers.delete(watcher);
     }
   }
 

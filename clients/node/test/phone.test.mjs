@@ -137,6 +137,34 @@ test("a wait outlives a phone that is killed and started again", async () => {
   await phone.request("set_dnd", { enabled: false });
 });
 
+test("what becomes of an operation is not confused with that of a run before", async () => {
+  let [call] = await talk();
+  for (const digit of "123") await call.dtmf(digit);
+  await call.hangup();
+  await control("kill");
+  await control("start");
+  [call] = await talk();
+  await assert.rejects(call.play({ file: "/no/such.wav" }), OperationError);
+  await call.hangup();
+});
+
+test("a phone that is killed leaves nobody waiting", async () => {
+  const [call, there] = await talk();
+  const loop = (async () => {
+    let last = "";
+    for await (const event of call.events()) last = event.type;
+    return last;
+  })();
+  const playing = assert.rejects(call.play({ tone: "440", loop: true }), ConnectionLost);
+  await next(phone, "playback.started");
+  await control("kill");
+  await control("start");
+  await playing;
+  assert.notEqual(await loop, "call.ended");
+  for await (const event of call.events()) assert.fail(`the call is over: ${event.type}`);
+  await there.hangup();
+});
+
 test("errors have classes and codes", async () => {
   await assert.rejects(phone.request("set_volume", { volume: 101 }), (error) => {
     assert.ok(error instanceof InvalidArgument);
