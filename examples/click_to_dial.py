@@ -56,8 +56,11 @@ def server(phone: str, token: str, people: dict[str, str], port: int = 0) -> Thr
             self._answer(200, "text/html; charset=utf-8", page(people))
 
         def do_POST(self) -> None:
-            # A form on somebody else's page cannot send this type without asking first, and we allow nobody.
-            if self.path != "/dial" or self.headers.get_content_type() != "application/json":
+            # A form on somebody else's page cannot send this type without asking first, and we allow nobody. A page whose name
+            # was made to point here (DNS rebinding) need not ask, but sends its own name.
+            ours = {f"{name}:{self.connection.getsockname()[1]}" for name in ("127.0.0.1", "localhost")}
+            strange = self.headers["Host"] not in ours or self.headers.get_content_type() != "application/json"
+            if self.path != "/dial" or strange:
                 self.send_error(404)
                 return
             asked = json.loads(self.rfile.read(min(int(self.headers["Content-Length"]), 10_000)))

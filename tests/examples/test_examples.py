@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -423,6 +424,9 @@ async def test_click_to_dial(peer: Peer, tmp_path: Path) -> None:
             await call.reject()
             assert (await in_thread(click, {"to": "no account for this"}))[0] in (409, 422)
             assert (await in_thread(click, {"to": peer[1]}, "text/plain"))[0] == 404
+            body = json.dumps({"to": peer[1]}).encode()
+            rebound = partial(ask, port, "POST", "/dial", body, Content_Type="application/json", Host=f"evil.example:{port}")
+            assert (await in_thread(rebound))[0] == 404
         assert click_to_dial.dial("http://127.0.0.1:9", "x", "1")[0] == 502
 
 
