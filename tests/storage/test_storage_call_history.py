@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from offhook.app.history import CallHistory
+from offhook.errors import NotFound
 from offhook.io.journal import Envelope, EnvelopeMaker
 from offhook.media.messages import StreamStats
 from offhook.phone.events import CallEnded, Event, MediaStats, RecordingStarted
@@ -50,4 +51,8 @@ def test_a_recording_told_after_the_end_does_not_open_the_row_again(tmp_path: Pa
     (entry,) = history.list(10, "")
     assert (entry["end_by"], entry["reason"], entry["duration_s"]) == ("remote", "Bye", 5.0)
     assert entry["recording"] == ("/rec/1.wav" if order == "ended started final" else "")
+    assert history.list(10, "c_1") == []
+    history.delete("c_1")
+    with pytest.raises(NotFound):  # an empty page would be the end of what there is
+        history.list(10, "c_1")
     history.close()

@@ -80,6 +80,9 @@ async def test_both_sides_keep_what_was_said_and_what_was_refused(tmp_path: Path
         assert (sent["id"], sent["direction"], sent["state"], sent["text"]) == (said, "out", "sent", "see you\nat nine")
         assert (came["direction"], came["state"], came["text"]) == ("in", "received", "\x1b[2J fine")
         assert (failed["state"], failed["text"], failed["sip_status"]) == ("failed", "hello?", 503)
+        assert running.texts(5, said) == []
+        with pytest.raises(NotFound):  # an empty page would be the end of what there is
+            running.texts(5, "msg_gone")
     finally:
         await running.close()
     kept = TextFile(tmp_path / "t.sqlite3")

@@ -57,8 +57,11 @@ class CallHistory:
             self._history.close()
 
     def list(self, limit: int, before: str) -> list[dict[str, Any]]:
-        """Return past calls, newest first."""
-        return [_entry(record) for record in self._kept().list(limit, before)]
+        """Return past calls, newest first; raises NotFound where `before` is not there (any more): its place is not known."""
+        found = self._kept().list(limit, before)
+        if before and not found:
+            self.get(before)
+        return [_entry(record) for record in found]
 
     def get(self, entry: str) -> dict[str, Any]:
         """Return one past call."""

@@ -50,8 +50,12 @@ class KeptTexts:
             await asyncio.get_running_loop().run_in_executor(None, self._file.close)
 
     def list(self, limit: int, before: str) -> list[dict[str, Any]]:
-        """Return texts, newest first; waits for the disk."""
-        return [structs.asdict(record) for record in self._open().list(limit, before)]
+        """Return texts, newest first; waits for the disk. Raises NotFound where `before` is not there (any more)."""
+        file = self._open()
+        found = file.list(limit, before)
+        if before and not found and not file.has(before):
+            raise NotFound(f"there is no text {before!r}")
+        return [structs.asdict(record) for record in found]
 
     def clear(self) -> None:
         """Forget all texts; waits for the disk."""

@@ -73,6 +73,11 @@ class TextFile:
         )
         return tuple(_record(row) for row in rows)
 
+    def has(self, record: str) -> bool:
+        """Whether there is such a text."""
+        sql = "SELECT 1 FROM texts WHERE id = ?"
+        return self._database.ask(lambda database: database.execute(sql, (record,)).fetchone()) is not None
+
     def clear(self) -> None:
         """Forget all."""
         self._database.ask(lambda database: database.execute("DELETE FROM texts").rowcount)
