@@ -96,6 +96,13 @@ async def test_prefer_wait_leaves_a_created_call_created(http: httpx.AsyncClient
     assert answer.json()["outcome"]["sip_status"] == 486
 
 
+async def test_preferences_may_stand_in_several_headers(http: httpx.AsyncClient, backend: FakeBackend) -> None:
+    done = OperationSucceeded(operation="op_1", command="dial", call="c_1")
+    backend.on_execute = lambda command: void(asyncio.get_running_loop().call_soon(backend.emit, done))
+    answer = await http.post("/v1/calls", json={"to": "1"}, headers=[("Prefer", "respond-async"), ("Prefer", "wait=5")])
+    assert answer.headers["preference-applied"] == "wait=5"
+
+
 def void(_: object) -> None:
     return None
 

@@ -69,6 +69,7 @@ async def test_further_names_and_pages(backend: FakeBackend, tmp_path: Path) -> 
     ):
         answer = await http.get("/v1/status", headers={"Host": "phone.lan:5080", "Origin": page})
         assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, page)
+        assert {"Link", "Location", "Content-Disposition"} <= set(answer.headers["access-control-expose-headers"].split(", "))
         before = await http.options("/v1/calls", headers={"Origin": page, "Access-Control-Request-Method": "POST"})
         assert (before.status_code, before.headers["access-control-allow-methods"]) == (204, "GET, HEAD, POST, DELETE")
         assert "Authorization" in before.headers["access-control-allow-headers"]

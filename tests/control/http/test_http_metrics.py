@@ -36,6 +36,8 @@ async def test_metrics_are_text_that_prometheus_reads(http: httpx.AsyncClient, b
     assert 'offhook_calls_ended_total{direction="incoming",outcome="answered"} 1' in lines
     assert 'offhook_call_duration_seconds_bucket{le="60"} 1' in lines
     assert 'offhook_call_duration_seconds_bucket{le="10"} 0' in lines
+    backend.emit(CallEnded(call=call(), duration=1234567.0))
+    assert "offhook_call_duration_seconds_sum 1234609\n" in (await http.get("/metrics")).text
     assert 'offhook_sip_messages_total{direction="sent"} 7' in lines
     names = [line.split()[2] for line in lines if line.startswith("# TYPE")]
     assert len(names) == len(set(names))

@@ -308,11 +308,9 @@ class Application:
 
     async def _complete(self, request: Request, answer: Answer) -> Answer:
         """Wait for the outcome, if the client prefers that."""
-        prefer = request.headers.get("prefer")
-        if not answer.operation or prefer is None:
-            return answer
-        seconds = wait_from(prefer)
-        if not seconds:
+        # RFC 7240 2: preferences may stand in several headers.
+        seconds = wait_from(", ".join(request.headers.getlist("prefer")))
+        if not answer.operation or not seconds:
             return answer
         over = {"conditions": [{"operation": answer.operation}], "timeout": seconds}
         try:

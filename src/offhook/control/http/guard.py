@@ -19,7 +19,7 @@ from offhook.phone.commands import Scope
 LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 CORS_HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Prefer, X-Request-Id"
-EXPOSED: Final = "Location, Preference-Applied, Retry-After, X-Request-Id, Idempotent-Replayed"
+EXPOSED: Final = "Content-Disposition, Idempotent-Replayed, Link, Location, Preference-Applied, Retry-After, X-Request-Id"
 CORS_SECONDS: Final = 600
 """How long a browser may remember what a page is allowed."""
 

@@ -116,7 +116,7 @@ class Metrics:
         name = "offhook_call_duration_seconds"
         _head(lines, name, "histogram", "Seconds that answered calls lasted.")
         lines.extend(f'{name}_bucket{{le="{bound}"}} {self.lengths[bound]}' for bound in _SECONDS)
-        lines += [f'{name}_bucket{{le="+Inf"}} {self.calls}', f"{name}_sum {self.talked:g}", f"{name}_count {self.calls}"]
+        lines += [f'{name}_bucket{{le="+Inf"}} {self.calls}', f"{name}_sum {self.talked:.10g}", f"{name}_count {self.calls}"]
 
     def _quality(self, lines: list[str], found: Snapshot) -> None:
         for name, text in (("mos", "Speech quality 1-4.5."), ("loss", "Share of packets lost, 0-1."),

@@ -81,7 +81,7 @@ class Request:
             elif name in plain:
                 found[name] = text
             else:
-                names = ", ".join((*known, *plain)) or "none"
+                names = ", ".join(dict.fromkeys((*known, *plain))) or "none"
                 raise InvalidArgument.field(name[:64], f"no such field in the query; there are: {names}")
         for parameter in self.route.query:
             if parameter.name not in found and parameter.default is not None:
