@@ -162,7 +162,9 @@ export class Connection {
       socket.onmessage = (message) => this.#heard(String(message.data));
       socket.onclose = (event) => {
         clearTimeout(timer);
-        reject(new ConnectionLost(event.reason ? `cannot connect: ${event.reason}` : "no phone listens there"));
+        // Not every platform's WebSocket says why.
+        const why = url.protocol === "wss:" ? "no phone listens there, or its certificate is not trusted" : "no phone listens there";
+        reject(new ConnectionLost(event.reason ? `cannot connect: ${event.reason}` : why));
       };
     });
   }

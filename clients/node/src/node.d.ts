@@ -9,7 +9,7 @@ declare module "node:net" {
     setTimeout(ms: number, callback: () => void): void;
     on(event: "data", listener: (data: Uint8Array) => void): void;
     on(event: "close" | "connect" | "secureConnect", listener: () => void): void;
-    on(event: "error", listener: (error: Error) => void): void;
+    on(event: "error", listener: (error: Error & { code?: string }) => void): void;
   }
   export function connect(options: { host: string; port: number }): Socket;
 }

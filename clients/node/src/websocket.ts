@@ -95,7 +95,10 @@ export class MinimalWebSocket implements SocketLike {
     this.#timer = setTimeout(() => this.#socket.destroy(), PATIENCE);
     this.#socket.on(secure ? "secureConnect" : "connect", () => this.#greet(target));
     this.#socket.on("data", (data) => this.#take(data));
-    this.#socket.on("error", () => undefined); // "close" follows, and is what we tell
+    this.#socket.on("error", (error) => {
+      // "close" follows, and is what we tell.
+      if (this.#state === "connecting" && error.code !== "ECONNREFUSED") this.#ending.reason = error.message;
+    });
     this.#socket.on("close", () => this.#closed());
   }
 

@@ -148,3 +148,13 @@ test("nobody listens, and no such scheme", async () => {
   assert.equal((await opened(server.url).over).code, 1006);
   assert.throws(() => new MinimalWebSocket("http://127.0.0.1/"), SyntaxError);
 });
+
+test("what is wrong with TLS is told", async () => {
+  const server = createServer((socket) => socket.on("error", () => undefined).end("this is not TLS\n"));
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const socket = new MinimalWebSocket(`wss://127.0.0.1:${server.address().port}/`);
+  const { reason } = await new Promise((resolve) => (socket.onclose = resolve));
+  assert.notEqual(reason, "");
+  server.close();
+});
