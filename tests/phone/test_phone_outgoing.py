@@ -24,6 +24,7 @@ BOB = "sip:offhook@10.0.0.2"
     (c.Dial(to="sips:bob@10.0.0.2?x=y"), InvalidArgument),
     (c.Dial(to=BOB + "\r\nX: y"), InvalidArgument),
     (c.Dial(to=BOB, id="active"), InvalidArgument),
+    (c.Dial(to=BOB, id="current"), InvalidArgument),
     (c.Dial(to=BOB, id="a b"), InvalidArgument),
     (c.Dial(to=BOB, id="x" * 65), InvalidArgument),
     (c.Dial(to=BOB, ring_timeout=-1.0), InvalidArgument),

@@ -56,6 +56,8 @@ MAX_RING: Final = 86400
 """Seconds: nobody lets it ring for longer than a day."""
 
 _CALL_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_WORDS = ("active", "ringing", "last", "current")
+"""What stands for a call's id; `current` in the paths of HTTP, where the empty word cannot stand."""
 
 
 def _is_useless(account: Account) -> bool:
@@ -122,8 +124,8 @@ class Outgoing:
     def _new_id(self, wanted: str) -> str:
         if not wanted:
             return "c_" + self.desk.ids.token(10)
-        if not _CALL_ID.fullmatch(wanted) or wanted in ("active", "ringing", "last"):
-            raise InvalidArgument.field("id", "1-64 characters of A-Z a-z 0-9 _ . -")
+        if not _CALL_ID.fullmatch(wanted) or wanted in _WORDS:
+            raise InvalidArgument.field("id", f"1-64 characters of A-Z a-z 0-9 _ . -, and not {', '.join(_WORDS)}")
         if wanted in self.desk.calls:
             raise InvalidState(f"there is a call {wanted!r} already")
         if wanted in self.desk.ended:
