@@ -147,8 +147,10 @@ export class Softphone implements Listener {
 
   /** One call by its id, or by "active", "ringing", "last"; without a word the current one. Throws NotFound, AmbiguousCall. */
   async call(word = ""): Promise<Call> {
+    // What is heard while we wait is newer than the answer, or as new.
+    const before = this.cursor;
     const { value } = await this.request("get_call", { call: word });
-    return this.#see(value, this.cursor);
+    return this.#see(value, before);
   }
 
   async status(): Promise<StatusView> {
