@@ -20,7 +20,7 @@ from offhook.testing.process import PhoneProcess, phone_process
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 
-TESTS = 33
+TESTS = 34
 """Of the client's own."""
 
 CLIENT = Path(__file__).resolve().parents[2] / "clients" / "node"

@@ -2,7 +2,7 @@
 
 import { Connection, type ConnectOptions, type Listener } from "./connection.js";
 import { CallOver, Closed, ConnectionLost, OperationError, TimedOut, TooSlow } from "./errors.js";
-import { Timeout } from "./problems.js";
+import { NotFound, Timeout } from "./problems.js";
 import type {
   Accepted, AccountView, AnswerParams, AudioView, CallState, CallView, Condition, DeviceInfo, DialParams, Envelope, EventData, EventType,
   HangupParams, HistoryEntry, NoteType, OperationName, Operations, PhoneEvent, PlayParams, RecordParams, RecordingAnswer,
@@ -453,8 +453,14 @@ export class Call {
     await this.#phone.perform("redirect", { call: this.id, to });
   }
 
+  /** End it, in whatever state; harmless when it is over. */
   async hangup(options: Omit<HangupParams, "call"> = {}): Promise<this> {
-    await this.#phone.perform("hangup", { ...options, call: this.id });
+    if (this.state === "ended") return this;
+    try {
+      await this.#phone.perform("hangup", { ...options, call: this.id });
+    } catch (error) {
+      if (!(error instanceof NotFound)) throw error; // it ended a moment ago, and the event of that is under way
+    }
     return this.ended();
   }
 

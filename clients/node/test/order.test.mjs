@@ -10,7 +10,7 @@ const ended = { v: 1, epoch: "e", seq: 9, id: "e-9", type: "call.ended", data: {
 
 /** A phone that answers each operation with these messages at once. */
 class FakeSocket {
-  static says = {
+  says = {
     authenticate: (id) => [{ id, ok: true, result: {} }],
     ping: (id) => [{ id, ok: true, result: { as_of: "e-1" } }],
     subscribe: (id) => [{ id, ok: true, result: { after: "e-1" } }],
@@ -25,11 +25,26 @@ class FakeSocket {
 
   send(text) {
     const { id, op } = JSON.parse(text);
-    setTimeout(() => FakeSocket.says[op](id).forEach((message) => this.onmessage({ data: JSON.stringify(message) })));
+    setTimeout(() => this.says[op](id).forEach((message) => this.onmessage({ data: JSON.stringify(message) })));
   }
 
   close() {}
 }
+
+test("to hang up what the far end ended in this moment is no mistake", async () => {
+  globalThis.WebSocket = class extends FakeSocket {
+    says = {
+      ...this.says,
+      get_call: (id) => [{ id, ok: true, result: { value: view("active") } }],
+      hangup: (id) => [{ id, ok: false, error: { code: "not-found", title: "gone", status: 404 } }, { event: ended }],
+    };
+  };
+  const phone = await Softphone.connect({ url: "http://127.0.0.1:1", token: "t" });
+  const call = await phone.dial("1001");
+  assert.equal((await call.hangup()).state, "ended");
+  await call.hangup();
+  phone.close();
+});
 
 test("a call that ends with the very answer to dial has ended", async () => {
   globalThis.WebSocket = FakeSocket;
