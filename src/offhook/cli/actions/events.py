@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 RECONNECT_SECONDS = 0.5
 """How long --follow waits before it looks for the phone again."""
 
+CLOCK_STEP = 0.02
+"""Seconds: the clock of Windows goes in steps of 16 ms, and a wait that was long enough may end before its next one."""
+
 
 def history(use: Invocation) -> int:
     """Show past calls, or forget them."""
@@ -114,8 +117,8 @@ class _Left:
 
     @property
     def over(self) -> bool:
-        """The time that was asked for has passed."""
-        return self.seconds == 0
+        """The time that was asked for has passed, as far as the clock tells."""
+        return self.seconds is not None and self.seconds < CLOCK_STEP
 
     def shown(self) -> None:
         """One event less."""
