@@ -197,6 +197,28 @@ def test_a_caller_that_challenges_our_bye_learns_nothing_of_the_password() -> No
     assert NOT_ITS_OWN in alice.of(events.Refused)
 
 
+def test_a_call_that_our_server_has_set_up_goes_on_at_the_address_it_named() -> None:
+    """An exchange with an address inside and one outside: its Contact is the other one than the phone found by name."""
+    wire = Wire()
+    alice = add_endpoint(wire, "alice", "10.0.0.1", password="secret", domain="pbx.example")
+    wire.names["pbx.example"] = [("10.0.0.8", 5060)]
+    outside, inside = Peer(wire, "outside", "10.0.0.8"), Guard(wire, "secret", proxy=True)
+
+    def answer(request: Request) -> None:
+        if request.method == "INVITE":
+            outside.answer(request, 200, tag="t", body=ANSWER, headers=(("Contact", "<sip:peer@10.0.0.9>"),))
+
+    outside.on_request = answer
+    alice.execute(events.Invite("c", "alice", Uri.sip("peer", "pbx.example"), OFFER))
+    wire.run(1)
+    alice.execute(events.End("c"))
+    wire.run(5)
+    assert inside.challenged == 1
+    assert [auth.parse_authorization(each.headers.get("Proxy-Authorization") or "Digest x=y").get("realm")
+            for each in inside.peer.requests("BYE")] == ["", "r"]  # fmt: skip
+    assert not alice.of(events.Refused)
+
+
 def test_a_server_is_known_by_its_address_too() -> None:
     wire = Wire()
     alice = add_endpoint(wire, "alice", "10.0.0.1", password="secret", domain="pbx.example")

@@ -17,8 +17,8 @@ class Dialog:
     """One dialog seen from us. Mutable: sequence numbers, and the remote target when a request refreshes it."""
 
     __slots__ = (
-        "call_id", "flow", "hop", "local", "local_cseq", "local_tag", "over_wss", "remote", "remote_cseq", "remote_tag",
-        "routes", "target",
+        "began", "call_id", "flow", "hop", "local", "local_cseq", "local_tag", "over_wss", "remote", "remote_cseq",
+        "remote_tag", "routes", "target",
     )
 
     def __init__(self, call_id: str, local: NameAddr, remote: NameAddr, target: Uri, routes: list[NameAddr],
@@ -32,7 +32,8 @@ class Dialog:
         self.routes = routes
         self.local_cseq = local_cseq
         self.remote_cseq = remote_cseq
-        self.flow = flow
+        self.flow = self.began = flow
+        """Where it is, and where it began."""
         self.over_wss = flow is not None and flow.transport == "wss"
         self.hop: Hop | None = None
 

@@ -112,15 +112,17 @@ class Door:
                 del addresses[next(iter(addresses))]
             self._sources.clear()
 
-    def may_challenge(self, identity: Identity, hop: Hop, flow: Flow, now: float) -> bool:
+    def may_challenge(self, identity: Identity, hop: Hop, flow: Flow, began: Flow | None, now: float) -> bool:
         """Say whether who answers on this flow may ask for the account's password: its servers may, and nobody else.
 
         The digest of a password is enough to try passwords against at leisure, and any caller could ask for it in answer to our
-        BYE. A server is who was reached by its name (or where the registrar leads us), or has one of its addresses.
+        BYE. A server is who was reached by its name (or where the registrar leads us), or has one of its addresses. `began` is
+        where the dialog was set up: one that a server of ours has set up goes on where that server said, as at another address
+        of an exchange that has several.
         """
-        name, host = hop.host.strip("[]").lower(), flow.remote[0]
+        name, host, addresses = hop.host.strip("[]").lower(), flow.remote[0], self._addresses.get(identity.id, {})
         led = (route.uri.hostname.lower() for route in self.stack.service_route(identity))
-        if name in _names(identity) or host in self._addresses.get(identity.id, ()) or name in led:
+        if name in _names(identity) or host in addresses or name in led or (began is not None and began.remote[0] in addresses):
             return True
         self.tell(host, "asked for the password of an account that is not its own", now)
         return False

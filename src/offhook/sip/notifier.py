@@ -74,8 +74,10 @@ class Watcher:
         uri, items, next_uri = self.dialog.request_parts()
         hop, flow = self.dialog.way(next_uri)
         items += [("Event", self.event), ("Subscription-State", state)]
-        Outgoing(self.stack, "NOTIFY", uri, items, hop=hop, next_cseq=self.dialog.next_cseq, on_answer=self._told,
-                 identity=self.identity, contact_user=self.user, body=body, flow=flow).start(now)
+        out = Outgoing(self.stack, "NOTIFY", uri, items, hop=hop, next_cseq=self.dialog.next_cseq, on_answer=self._told,
+                       identity=self.identity, contact_user=self.user, body=body, flow=flow)
+        out.began = self.dialog.began
+        out.start(now)
         if ends:
             self.owner.forget(self)
 

@@ -50,6 +50,7 @@ class Outgoing:
         "_resolved",
         "_tcp_asked",
         "avoids",
+        "began",
         "body",
         "branch",
         "cancelled",
@@ -91,6 +92,7 @@ class Outgoing:
         self.contact_params = contact_params
         self.avoids: Callable[[Flow], bool] | None = None  # addresses that will not do
         self.former_contact = ""  # of a REGISTER: the binding to take away if ours is another one now
+        self.began: Flow | None = None  # over which the dialog was set up that this is in
         self.held: Flow | None = None  # one that stands, for when the name service does not say where to go
         self.body = body
         self.flow: Flow | None = None
@@ -321,7 +323,7 @@ class Outgoing:
         twin = Outgoing(self.stack, self.method, self.uri, self.headers, hop=self.hop, next_cseq=self.next_cseq,
                         on_answer=self.on_answer, identity=self.identity, contact_user=self.contact_user, body=self.body,
                         contact_params=self.contact_params, on_sent=self.on_sent)
-        twin.avoids, twin.former_contact, twin.held = self.avoids, self.former_contact, self.held
+        twin.avoids, twin.former_contact, twin.held, twin.began = self.avoids, self.former_contact, self.held, self.began
         twin.flow, twin.request, twin.client = self.flow, self.request, self.client
         twin.cseq, twin.branch, twin.cancelled = self.cseq, self.branch, self.cancelled
         twin.over = twin.late = True
@@ -382,7 +384,7 @@ class Outgoing:
         credentials = self.stack.credentials(self.identity)
         if credentials is None or self.identity is None or self._challenges >= CHALLENGE_LIMIT or self.flow is None:
             return False
-        if not self.stack.door.may_challenge(self.identity, self.hop, self.flow, now):
+        if not self.stack.door.may_challenge(self.identity, self.hop, self.flow, self.began, now):
             return False
         challenges = read_challenges(response.headers.get_all("WWW-Authenticate"),
                                      response.headers.get_all("Proxy-Authenticate"))

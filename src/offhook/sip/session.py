@@ -331,9 +331,11 @@ class Session:
                 dialog.flow, dialog.hop = out.flow, out.hop  # it may be another address than the one that was asked first
             if on_answer is not None:
                 on_answer(out, status, reason, response, now)
-        return Outgoing(self.stack, method, uri, items + headers, hop=hop, next_cseq=next_cseq, on_answer=answered,
-                        identity=self.identity, contact_user=self.contact_user if contact else None, body=body, flow=flow,
-                        on_sent=remember)
+        out = Outgoing(self.stack, method, uri, items + headers, hop=hop, next_cseq=next_cseq, on_answer=answered,
+                       identity=self.identity, contact_user=self.contact_user if contact else None, body=body, flow=flow,
+                       on_sent=remember)
+        out.began = dialog.began
+        return out
 
     def forget_flow(self, failed: Callable[[Flow], bool]) -> None:
         """What is sent from now on does not go over flows that are gone."""
