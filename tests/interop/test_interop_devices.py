@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from offhook.phone import commands as c
 from offhook.testing import ears
 from offhook.testing.live import LivePhone, live_phone, quiet_config
 from offhook.testing.peers import PeerMissing
-from offhook.testing.pulse import PulseServer, Recording
+from offhook.testing.pulse import PulseServer, until_heard
 
 pytest.importorskip("miniaudio")
 pytestmark = [pytest.mark.sound, pytest.mark.slow]
@@ -42,19 +41,6 @@ async def desk(server: PulseServer) -> AsyncIterator[LivePhone]:
     config = quiet_config(input_device="Monitor of SinkTwo", output_device="SinkOne")
     async with live_phone(replace(config, media=replace(config.media, sound="auto", mode="process"))) as running:
         yield running
-
-
-async def until_heard(server: PulseServer, sink: str, frequency: float) -> None:
-    """Wait until a sink plays this tone."""
-    for _ in range(8):
-        recording = Recording(server, sink)
-        try:
-            heard = await asyncio.to_thread(recording.first, 1.0)
-        finally:
-            recording.end(0)
-        if ears.level_dbfs(heard) > -40 and ears.has_tone(heard, frequency):
-            return
-    raise AssertionError(f"{frequency} Hz is not heard at sink {sink}")
 
 
 async def test_devices_in_a_call(server: PulseServer, desk: LivePhone, tmp_path: Path) -> None:

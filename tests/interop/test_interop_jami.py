@@ -16,7 +16,7 @@ from offhook.testing import ears
 from offhook.testing.jami import Jami, jami
 from offhook.testing.live import LivePhone, live_phone, over, quiet_config
 from offhook.testing.peers import PeerMissing, free_pair
-from offhook.testing.pulse import PulseServer, Recording
+from offhook.testing.pulse import PulseServer, until_heard
 
 pytestmark = pytest.mark.interop
 
@@ -69,7 +69,7 @@ async def test_a_call(peer: tuple[Jami, bool], sound: PulseServer, tmp_path: Pat
             active = await phone.event("call.active")
             assert active.data["call"]["media"]["srtp"] == ("sdes" if encrypted else "")
             phone.execute(Play(tone=str(int(OURS)), loop=True))
-            await until_heard(sound, OURS)
+            await until_heard(sound, "one", OURS)
             since = len(phone.events)
             phone.execute(Hold())
             await phone.event("call.held", since)
@@ -84,16 +84,3 @@ async def test_a_call(peer: tuple[Jami, bool], sound: PulseServer, tmp_path: Pat
         finally:
             speaking.terminate()
             speaking.wait(10)
-
-
-async def until_heard(server: PulseServer, frequency: float) -> None:
-    """Wait until Jami plays this tone at its loudspeaker."""
-    for _ in range(8):
-        recording = Recording(server, "one")
-        try:
-            heard = await asyncio.to_thread(recording.first, 1.0)
-        finally:
-            recording.end(0)
-        if ears.level_dbfs(heard) > -40 and ears.has_tone(heard, frequency):
-            return
-    raise AssertionError(f"{frequency} Hz is not heard there")

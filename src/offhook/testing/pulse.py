@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import threading
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from offhook.testing import ears
 from offhook.testing.peers import PeerMissing, program
 
 PROGRAMS: Final = {
@@ -107,3 +109,16 @@ class Recording:
         self._process.stdout.close()
         with self._more:
             return bytes(self._heard[len(self._heard) % 2 :][-int(16_000 * seconds):])
+
+
+async def until_heard(server: PulseServer, sink: str, frequency: float) -> None:
+    """Wait until a sink plays this tone, in Hz; AssertionError after some seconds."""
+    for _ in range(8):
+        recording = Recording(server, sink)
+        try:
+            heard = await asyncio.to_thread(recording.first, 1.0)
+        finally:
+            recording.end(0)
+        if ears.level_dbfs(heard) > -40 and ears.has_tone(heard, frequency):
+            return
+    raise AssertionError(f"{frequency} Hz is not heard at sink {sink}")
