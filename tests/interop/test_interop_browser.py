@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import http.server
-import shutil
-import tempfile
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -15,8 +13,10 @@ import pytest
 
 from offhook.io.journal import Envelope
 from offhook.phone.commands import Answer, ListCalls
+from offhook.testing.browser import showing
 from offhook.testing.http import serving
 from offhook.testing.live import live_phone
+from offhook.testing.peers import PeerMissing
 
 pytestmark = pytest.mark.interop
 
@@ -88,30 +88,13 @@ def site() -> Iterator[tuple[str, list[str], threading.Event]]:
     thread.join(5)
 
 
-def chromium() -> str:
-    """Return the browser; skips the test where there is none."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        found = shutil.which(name)
-        if found is not None:
-            return found
-    pytest.skip("chromium is not installed: apt-get install chromium")
-
-
 async def browse(url: str, end: threading.Event) -> None:
-    """Show a page in headless Chromium until it has said its word."""
-    program = chromium()
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        browser = await asyncio.create_subprocess_exec(
-            program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-            f"--user-data-dir={profile}", "--remote-debugging-port=0", url,
-            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
+    """Show a page until it has said its word."""
+    try:
+        async with showing(url):
             assert await asyncio.to_thread(end.wait, 45), "the page said nothing"
-        finally:
-            browser.terminate()
-            await browser.wait()
+    except PeerMissing as missing:
+        pytest.skip(str(missing))
 
 
 async def test_a_page_dials_and_hears_every_event(

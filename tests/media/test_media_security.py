@@ -168,6 +168,24 @@ def test_the_answer_says_who_begins(setup: str, ours: str, role: str) -> None:
     assert parse_sdp(answer).media[0].attribute("fingerprint") == PRINT
 
 
+@pytest.mark.parametrize(("setup", "fingerprint", "ours"), [
+    ("actpass", OTHER, "passive"),  # the same handshake: as it was
+    ("active", OTHER, "passive"),
+    ("passive", OTHER, "active"),  # the far end wants it otherwise
+    ("actpass", OTHER.replace("3F", "FF"), "active"),  # another certificate: a new handshake, which begins with the answer
+])  # fmt: skip
+def test_who_has_waited_for_the_handshake_goes_on_to(setup: str, fingerprint: str, ours: str) -> None:
+    """Browsers end the call where the roles of a handshake that is over are turned around (RFC 8842 5.5)."""
+    alice = phone("required", "dtls")
+    offer = make_offer(alice, 1, 1)
+    answer = offer_of("m=audio 30000 UDP/TLS/RTP/SAVPF 0", f"a=fingerprint:{OTHER}", "a=setup:active", "a=rtcp-mux")
+    config = accept_answer(alice, offer, answer)
+    assert config.security == DtlsPeer("server", (("sha-256", OTHER.split()[1]),))
+    alice = replace(alice, security=agreed(alice.security, config, audio_protocol(answer)))
+    later = answer.replace(b"setup:active", f"setup:{setup}".encode()).replace(OTHER.encode(), fingerprint.encode())
+    assert parse_sdp(make_answer(alice, later, 1, 2)[0]).media[0].attribute("setup") == ours
+
+
 def test_fingerprints_of_the_whole_session_count() -> None:
     offer = re.sub(b"t=0 0\r\n", f"t=0 0\r\na=fingerprint:{OTHER}\r\na=setup:actpass\r\n".encode(),
                    offer_of("m=audio 30000 UDP/TLS/RTP/SAVP 0"))  # fmt: skip

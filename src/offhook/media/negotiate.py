@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from offhook.errors import MediaNegotiationFailed, ParseError
+from offhook.media.bundle import NO_NAME, OWN_NAME, LineName, name_of
 from offhook.media.candidates import DISCARD, LocalIce, ice_lines, ice_of
 from offhook.media.formats import (
     Format,
@@ -96,13 +97,16 @@ def make_offer(
     mux = (RTCP_MUX,) if local.rtcp_mux else ()
     reports = (EXTENDED_REPORTS,) if local.extended_reports else ()
     ways = ice_lines(local.ice) if local.ice is not None else ()
-    before = parse_sdp(previous).media if previous else ()
+    said = parse_sdp(previous) if previous else None
+    before = said.media if said is not None else ()
     place = _audio_index(before)
     former = before[place] if place < len(before) else None
+    name = name_of(said, former) if said is not None and former is not None else _new_name(local)
     formats = offered_formats(local.codecs, local.telephone_event, former, local.comfort_noise, earlier)
     media = [_refusal(line) for line in before]
-    media[place:place + 1] = [_our_audio(local, formats, direction, protocol, (*mux, *keys, *reports, *ways))]
-    return _describe(local, session_id, version, tuple(media)).encode()
+    extras = (*name.of_line, *mux, *keys, *reports, *ways)
+    media[place:place + 1] = [_our_audio(local, formats, direction, protocol, extras)]
+    return _describe(local, session_id, version, tuple(media), name).encode()
 
 
 def make_answer(
@@ -121,7 +125,8 @@ def make_answer(
     agreed = combine(reverse(_stated(theirs, line)), direction)
     # RFC 3264 6.1: the answer uses the offer's numbers, and lists formats in the offer's order.
     ice = ice_of(local.ice, theirs, line)
-    extras = (RTCP_MUX, *lines) if mux else lines
+    name = name_of(theirs, line)
+    extras = (*name.of_line, RTCP_MUX, *lines) if mux else (*name.of_line, *lines)
     if local.extended_reports and theirs.value_of(line, "rtcp-xr") is not None:
         extras = (*extras, EXTENDED_REPORTS)
     if ice is not None and local.ice is not None:
@@ -133,7 +138,7 @@ def make_answer(
     receive = tuple([(entry.payload_type, entry.codec) for entry in chosen])
     event = events[0] if events else None
     config = _config(local, theirs, line, chosen[0], receive, agreed, event, event, keys, mux)
-    return _describe(local, session_id, version, media).encode(), config
+    return _describe(local, session_id, version, media, name).encode(), config
 
 
 def check_offer(local: LocalMedia, offer: bytes) -> None:
@@ -338,6 +343,13 @@ def _our_audio(
     return MediaDescription("audio", local.rtp_port, protocol, numbers, attributes=tuple(attributes))
 
 
+def _new_name(local: LocalMedia) -> LineName:
+    """Return the name of our line in a first offer. Handshake and ICE together are what browsers speak, and they want one."""
+    security = local.security
+    web = local.ice is not None and security.policy != "off" and security.keying == "dtls"
+    return LineName(OWN_NAME, bundled=True) if web else NO_NAME
+
+
 def _rtcp_line(address: str, port: int) -> Attribute:
     connection = connection_for(address)
     return Attribute("rtcp", f"{port} {connection.network} {connection.address_type} {address}")  # RFC 3605 2.1
@@ -348,11 +360,11 @@ def _refusal(line: MediaDescription) -> MediaDescription:
 
 
 def _describe(
-    local: LocalMedia, session_id: int, version: int, media: tuple[MediaDescription, ...]
+    local: LocalMedia, session_id: int, version: int, media: tuple[MediaDescription, ...], name: LineName
 ) -> SessionDescription:
     connection = connection_for(local.address)
     origin = Origin("-", session_id, version, local.address, address_type=connection.address_type)
-    return SessionDescription(origin, media, connection=connection)
+    return SessionDescription(origin, media, connection=connection, attributes=name.of_session)
 
 
 # --- the outcome ---------------------------------------------------------------------------------------------------

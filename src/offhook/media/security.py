@@ -32,7 +32,7 @@ class Security:
     """What we bring: our policy, our own keys (one a suite, best first, the same through a call), a fingerprint.
 
     `fingerprint` is our certificate's, as in SDP ("sha-256 AB:…"), "" where there is no DTLS here. `protocol` is the
-    profile agreed on before in this call: later offers keep it.
+    profile agreed on before in this call: later offers keep it. `peer` is whom a handshake was agreed on with.
     """
 
     policy: SrtpPolicy = "off"
@@ -40,6 +40,7 @@ class Security:
     lines: tuple[Crypto, ...] = ()
     fingerprint: str = ""
     protocol: str = ""
+    peer: DtlsPeer | None = None
 
 
 NO_SECURITY: Final = Security()
@@ -120,8 +121,13 @@ def _answer_dtls(security: Security, theirs: SessionDescription, line: MediaDesc
     if setup not in ("actpass", "active", "passive"):
         problems.append(f"a=setup:{setup[:20]} cannot be answered")
         return []
-    # RFC 5763 5: the answerer is active where it may choose, so that the handshake begins with the answer.
-    ours = "passive" if setup == "active" else "active"
+    held = security.peer
+    if setup == "actpass" and held is not None and held.fingerprints == fingerprints:
+        # RFC 8842 5.5: the handshake that was made goes on to hold, so the roles in it do, too; browsers insist on that.
+        ours = "active" if held.role == "client" else "passive"
+    else:
+        # RFC 5763 5: the answerer is active where it may choose, so that the handshake begins with the answer.
+        ours = "passive" if setup == "active" else "active"
     peer = DtlsPeer("client" if ours == "active" else "server", fingerprints)
     return [(peer, (Attribute("setup", ours), Attribute("fingerprint", security.fingerprint)))]
 
@@ -171,7 +177,7 @@ def _fingerprints(description: SessionDescription, line: MediaDescription) -> tu
 def agreed(security: Security, config: StreamConfig, protocol: str) -> Security:
     """Return `security` for the later offers of a call: what holds is offered again, in the profile that holds."""
     if config.security is None:
-        return replace(security, protocol="")
-    keying: Keying = "dtls" if isinstance(config.security, DtlsPeer) else "sdes"
-    return replace(security, protocol=protocol, keying=keying)
+        return replace(security, protocol="", peer=None)
+    peer = config.security if isinstance(config.security, DtlsPeer) else None
+    return replace(security, protocol=protocol, keying="sdes" if peer is None else "dtls", peer=peer)
 

@@ -455,9 +455,27 @@ def accepts(port: int) -> bool:
     return True
 
 
-_SECURE_MODULES = ("sl", "tls", "xhttp", "websocket", "outbound")
+_SECURE_MODULES = ("sl", "tls", "xhttp", "websocket", "outbound", "nathelper")
+
+_OUTBOUND = """
+modparam("registrar", "outbound_mode", 1)
+modparam("registrar", "flow_timer", 20)
+modparam("nathelper|registrar", "received_avp", "$avp(RECEIVED)")
+"""
+
+# A page in a browser names a Contact that nobody can find (RFC 7118 5): it is reached through the connection it came by.
+_WEB_COMES = """
+  if (nat_uac_test("64")) {
+    if (is_method("REGISTER")) fix_nated_register();
+    else if (is_present_hf("Contact")) add_contact_alias();
+  }
+"""
 
 _WEB_ROUTE = """
+onreply_route {
+  if (nat_uac_test("64")) add_contact_alias();
+}
+
 event_route[xhttp:request] {
   if ($hdr(Upgrade) =~ "websocket") { if (ws_handle_handshake()) exit; }
   xhttp_reply("404", "Not Found", "", "");
@@ -492,7 +510,8 @@ def _kamailio_config(
         if certificate is None or name not in _SECURE_MODULES
     )
     through = "route(SOUND);" if sound else ""
-    outbound = 'modparam("registrar", "outbound_mode", 1)\nmodparam("registrar", "flow_timer", 20)' if certificate else ""
+    outbound = _OUTBOUND if certificate else ""
+    web, alias = (_WEB_COMES, 'if ($du == "") handle_ruri_alias();') if certificate else ("", "")
     return f"""#!KAMAILIO
 debug=2
 log_stderror=yes
@@ -513,8 +532,9 @@ modparam("auth", "nonce_expire", 300)
 request_route {{
   if (!mf_process_maxfwd_header("10")) {{ sl_send_reply("483", "Too Many Hops"); exit; }}
   if (is_method("CANCEL")) {{ if (t_check_trans()) {{ {through} t_relay(); }} exit; }}
+  {web}
   if (has_totag()) {{
-    if (loose_route()) {{ {through} t_relay(); exit; }}
+    if (loose_route()) {{ {alias} {through} t_relay(); exit; }}
     if (is_method("ACK")) {{ if (t_check_trans()) t_relay(); exit; }}
     sl_send_reply("404", "Not Here"); exit;
   }}
