@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from offhook.errors import MediaNegotiationFailed
 from offhook.media.candidates import KINDS, LocalIce, candidates_of, ice_lines, ice_of, parse_candidate, print_candidate
 from offhook.media.messages import Candidate
-from offhook.media.negotiate import LocalMedia, accept_answer, make_answer, make_offer
+from offhook.media.negotiate import LocalMedia, accept_answer, check_offer, make_answer, make_offer
 from offhook.media.sdp import parse_sdp
 
 HOST = Candidate("h0", 1, 2130706431, "10.0.0.1", 4000, "host")
@@ -100,6 +103,32 @@ def test_when_there_is_ice(change: tuple[bytes, bytes], ice: bool) -> None:
     if ice:
         assert config.direction == "sendrecv"
         assert config.remote == ("10.0.0.1", 4000)
+
+
+BOTH = Candidate("h1", 1, 2130706430, "10.0.0.1", 4000, "host"), Candidate("h1", 2, 2130706429, "10.0.0.1", 4001, "host")
+"""Of a far end that goes by IPv6 by default, and has IPv4, too."""
+
+
+def two_families() -> LocalMedia:
+    far = phone("2001:db8::1")
+    assert far.ice is not None
+    return replace(far, ice=replace(far.ice, candidates=far.ice.candidates + BOTH))
+
+
+def test_a_far_end_of_both_families_is_reached_by_ours() -> None:
+    offer, near = make_offer(two_families(), 1, 1), phone("10.0.0.2", False)
+    assert b"c=IN IP6 2001:db8::1" in offer
+    check_offer(near, offer)
+    assert make_answer(near, offer, 2, 1)[1].remote == ("10.0.0.1", 4000)
+    assert accept_answer(near, make_offer(near, 2, 1), offer).remote == ("10.0.0.1", 4000)  # the same as an answer
+
+
+@pytest.mark.parametrize("ice", [True, False])
+def test_without_an_address_of_our_family_there_is_no_way(ice: bool) -> None:
+    near = phone("10.0.0.2", False) if ice else LocalMedia("10.0.0.2", 4000)
+    offer = make_offer(phone("2001:db8::1") if ice else two_families(), 1, 1)
+    with pytest.raises(MediaNegotiationFailed, match="no way from here"):
+        check_offer(near, offer)
 
 
 def test_a_lite_far_end_leaves_the_decision_to_us() -> None:

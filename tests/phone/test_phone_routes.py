@@ -5,6 +5,7 @@ from __future__ import annotations
 from offhook.media import messages as media
 from offhook.phone import commands as c
 from offhook.phone import events as e
+from offhook.phone.settings import NatSettings
 from offhook.sip.events import Body
 from offhook.testing.endpoints import Peer
 from offhook.testing.phones import VirtualPhone
@@ -73,6 +74,22 @@ def test_without_a_way_there_it_is_refused_before_it_rings() -> None:
     assert f"on IPv6 ({FAR})" in (answer.headers.get("Warning") or "")
     assert not bob.calls
     assert not any(event.rings for event in bob.of(e.CallIncoming))
+
+
+def test_with_ice_a_far_end_of_both_families_rings() -> None:
+    """Its default address is of the other family; the way that counts is found later, among all of them."""
+    wire = Wire()
+    wire.sources[FAR] = ""
+    bob, peer = VirtualPhone(wire, "bob", "10.0.0.2", nat=NatSettings("ice")), Peer(wire, "peer", "10.0.0.9")
+    near = "a=candidate:h1 1 UDP 2130706430 10.0.0.9 30002 typ host"
+    lines = ["a=ice-ufrag:theirs", f"a=ice-pwd:{'p' * 24}", f"a=candidate:h0 1 UDP 2130706431 {FAR} 30000 typ host", near, ""]
+    message("INVITE", bob, peer, offer=Body("application/sdp", sdp(FAR).data + "\r\n".join(lines).encode()))
+    wire.run(1)
+    assert any(event.rings for event in bob.of(e.CallIncoming))
+    bob.execute(c.Answer())
+    wire.run(2)
+    assert peer.responses("INVITE")[-1].status == 200
+    assert configured(bob).remote == ("10.0.0.9", 30002)
 
 
 def test_a_call_may_change_its_family_and_back() -> None:

@@ -284,7 +284,7 @@ def _choose(local: LocalMedia, theirs: SessionDescription) -> tuple[int, list[Fo
         if line.protocol not in PROFILES:
             reasons.append(f"{line.protocol} is not supported")
             continue
-        if local.ice is None and (foreign := _foreign_address(local, theirs.connection_of(line))):
+        if (foreign := _foreign_address(local, theirs.connection_of(line))) and not _near(local, theirs, line):
             reasons.append(f"the far end's media is on {foreign}, to which there is no way from here")
             continue
         named = formats_of(line)
@@ -305,6 +305,14 @@ def _foreign_address(local: LocalMedia, connection: Connection | None) -> str:
     if connection is None or connection.unspecified or (":" in connection.address) == (":" in local.address):
         return ""
     return f"{'IPv6' if ':' in connection.address else 'IPv4'} ({connection.address})"
+
+
+def _near(local: LocalMedia, theirs: SessionDescription, line: MediaDescription) -> tuple[str, int] | None:
+    """Return an address of our own family under which ICE may reach the line, None without one."""
+    ice = ice_of(local.ice, theirs, line)
+    ours = ":" in local.address
+    usable = ice.candidates if ice is not None else ()
+    return next(((each.address, each.port) for each in usable if (":" in each.address) == ours and each.component == 1), None)
 
 
 def _by_preference(local: LocalMedia, theirs: SessionDescription) -> list[tuple[int, MediaDescription]]:
@@ -389,6 +397,8 @@ def _config(
     remote = _numeric(connection), line.port
     if ice is not None and (connection.unspecified or line.port == DISCARD):
         remote = next(((each.address, each.port) for each in ice.candidates), remote)  # a name for it; ICE finds the way
+    elif ice is not None and _foreign_address(local, connection):
+        remote = _near(local, theirs, line) or remote
     return StreamConfig(
         remote=remote,
         remote_rtcp=remote if mux else _rtcp(line, remote),

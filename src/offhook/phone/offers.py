@@ -126,7 +126,7 @@ class Offers:
 
     def check(self, call: Call, offer: bytes) -> None:
         """Say before anybody is asked whether the call's offer could be answered; raises as `answer` does."""
-        check_offer(self._local(call), offer)
+        check_offer(self.reach.expected(call, self._local(call)), offer)
 
     def _new_version(self, call: Call) -> None:
         if not call.sdp_id:

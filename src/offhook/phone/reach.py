@@ -91,6 +91,12 @@ class Reach:
             rtcp_mux=plain.rtcp_mux or policy == "ice",
         )  # fmt: skip
 
+    def expected(self, call: Call, local: LocalMedia) -> LocalMedia:
+        """Return what the call will bring when its addresses are known, to see before that whether an offer can be answered."""
+        if local.ice is not None or self.policy(call) != "ice":
+            return local
+        return replace(local, ice=LocalIce("", "", (), controlling=False))
+
     def meet(self, call: Call, offer: bytes) -> None:
         """Take a new name if the far end has taken one: the search begins again (RFC 8445 9)."""
         if call.ice_remote and ice_name(offer) != call.ice_remote:
