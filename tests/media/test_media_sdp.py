@@ -72,7 +72,7 @@ def test_reads_the_examples_of_rfc_4317() -> None:
         b"v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\nm=audio -1 RTP/AVP 0\r\n",
         b"v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\nm=audio 1 RTP/AVP\r\n",
         b"v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\nnonsense\r\n",
-        b"v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\ns=\xff\r\n",
+        b"v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\n\xff\r\n",
         b"v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\n" + b"m=audio 1 RTP/AVP 0\r\n" * (MAX_MEDIA + 1),
         b"v=0\r\n" + b"a=x\r\n" * 15_000,
     ],
@@ -80,6 +80,18 @@ def test_reads_the_examples_of_rfc_4317() -> None:
 def test_refuses_with_parse_error_only(text: bytes) -> None:
     with pytest.raises(ParseError):
         parse_sdp(text)
+
+
+def test_a_name_in_another_character_set_is_no_reason_to_refuse_a_call() -> None:
+    session = parse_sdp(BASIC.replace(b"s=-", b"s=B\xfcro"))
+    assert session.name == "B\u00fcro"
+    assert session.media == parse_sdp(BASIC).media
+
+
+@pytest.mark.parametrize("odd", [b"1" * 5000, b"0" * 5000, b"128", b"-1", b"x" * 60_000])
+def test_a_format_that_is_no_payload_type_is_passed_over(odd: bytes) -> None:
+    session = parse_sdp(BASIC.replace(b"AVP 0 97", b"AVP 0 " + odd + b" 97"))
+    assert session.media[0].payload_types == (0, 97)
 
 
 def test_old_hold_address_is_unspecified() -> None:

@@ -1,6 +1,7 @@
 """SDP text (RFC 8866) to a typed value and back.
 
-Reading is tolerant where the world is: LF alone, an empty or missing `s=`, a missing `t=`, unknown lines and attributes (kept).
+Reading is tolerant where the world is: LF alone, an empty or missing `s=`, a missing `t=`, unknown lines and attributes (kept),
+names in Latin-1.
 It is strict where a wrong guess would send audio to a wrong place. The only error is ParseError.
 """
 
@@ -108,7 +109,8 @@ class MediaDescription:
     @property
     def payload_types(self) -> tuple[int, ...]:
         """Return the formats that are RTP payload types, in order."""
-        return tuple(int(text) for text in self.formats if text.isdecimal() and int(text) < 128)
+        # Not more digits than 127 has: Python refuses to read a number of thousands.
+        return tuple(int(text) for text in self.formats if len(text) <= 3 and text.isdecimal() and int(text) < 128)
 
     def rtpmaps(self) -> dict[int, RtpMap]:
         """Return the readable `a=rtpmap` lines by payload type."""
@@ -210,8 +212,9 @@ def _text_of(text: bytes) -> str:
         raise ParseError("SDP is too long", status=413)
     try:
         decoded = text.decode()
-    except UnicodeDecodeError as problem:
-        raise ParseError("SDP is not UTF-8") from problem
+    except UnicodeDecodeError:
+        # RFC 8866 6.10: what is for people may be in another set of characters; which one tells no address apart.
+        decoded = text.decode("latin-1")
     if "\0" in decoded:
         raise ParseError("SDP holds a NUL")
     # RFC 8866 5: "parsers SHOULD be tolerant and also accept records terminated with a single newline character".
