@@ -208,6 +208,46 @@ def test_a_later_offer_with_the_same_fingerprint_changes_nothing() -> None:
     assert len(world.keys) == 2
 
 
+@pytest.mark.parametrize("role", [CLIENT, SERVER])
+@pytest.mark.parametrize("lies", [False, True])
+def test_who_moves_and_keeps_its_association_is_believed_by_the_keys_from_before(role: DtlsPeer, lies: bool) -> None:
+    world = World()
+    shakes = world.handshakes()
+    shakes.expect(role, FRIEND, 0.0)
+    shakes.receive(PROOF, FRIEND, 0.1)
+    shakes.expect(role, ELSEWHERE, 5.0)
+    assert [to for _, to in world.sent if to == ELSEWHERE] == [ELSEWHERE] * (role is CLIENT), "it may want other keys there"
+    if lies:
+        shakes.receive(LIE, ELSEWHERE, 6.0)
+    shakes.timeout(6.0 + PATIENCE_S)
+    shakes.timeout(7.0 + PATIENCE_S)
+    assert (world.failures, len(world.keys)) == ([], 1)
+    started = len(world.started)
+    shakes.expect(role, ELSEWHERE, 60.0)  # said again
+    shakes.timeout(61.0 + PATIENCE_S)
+    assert (world.failures, len(world.started)) == ([], started)
+    shakes.expect(DtlsPeer(role.role, (("sha-256", "BB"),)), ELSEWHERE, 100.0)  # somebody else, with whom nothing is agreed
+    shakes.timeout(101.0 + PATIENCE_S)
+    assert len(world.failures) == 1
+
+
+@pytest.mark.parametrize("role", [CLIENT, SERVER])
+@pytest.mark.parametrize("nowhere", [("0.0.0.0", 4000), ("::", 4000), ("10.0.0.2", 0)])
+def test_a_hold_the_old_way_is_no_move(role: DtlsPeer, nowhere: Address) -> None:
+    world = World()
+    shakes = world.handshakes()
+    shakes.expect(role, nowhere, 0.0)
+    shakes.timeout(60.0)
+    assert (world.failures, world.sent) == ([], []), "the call begins on hold: there is nobody to agree with yet"
+    shakes.expect(role, FRIEND, 60.0)
+    shakes.receive(PROOF, FRIEND, 60.1)
+    assert len(world.keys) == 1
+    for remote in (nowhere, FRIEND):
+        shakes.expect(role, remote, 61.0)
+        shakes.timeout(120.0)
+    assert (world.failures, len(world.started)) == ([], 1)
+
+
 def test_a_repeated_last_flight_is_answered() -> None:
     world = World()
     shakes = world.handshakes()

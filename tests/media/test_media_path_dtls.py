@@ -148,6 +148,25 @@ def test_sound_goes_where_the_keys_came_from_before_any_comes_back(client: int) 
     assert pair.statistics(1).packets_received > 50
 
 
+@pytest.mark.lengthy
+@pytest.mark.parametrize("client", [0, 1])
+@pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.7"])
+def test_a_call_is_heard_on_while_it_is_held_the_old_way_or_has_moved(client: int, host: str) -> None:
+    pair = Shaken(mux=True, client=client)
+    pair.run(2.0)
+    agreed, heard = pair.told[0], pair.statistics(0).packets_received
+    direction = "recvonly" if host == "0.0.0.0" else "sendrecv"
+    moved = structs.replace(agreed, remote=(host, 4000), remote_rtcp=(host, 4000), direction=direction)
+    pair.do(0, ConfigureStream("c", moved))
+    pair.run(25.0)
+    assert pair.statistics(0).packets_received - heard > 1200
+    spoken = pair.statistics(1).packets_received
+    pair.do(0, ConfigureStream("c", agreed))
+    pair.run(25.0)
+    assert pair.statistics(1).packets_received - spoken > 1200
+    assert pair.of(0, StreamFailed) == pair.of(1, StreamFailed) == []
+
+
 class Late(Shaken):
     """As Shaken, but what side 0 is told waits until `answer`."""
 

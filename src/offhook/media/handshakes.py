@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from offhook.media.messages import DtlsPeer, SdesKeys
-from offhook.media.receiving import Address
+from offhook.media.receiving import Address, reachable
 
 # The far end may be behind a NAT and come from another address than it said; strangers may come too.
 MAX_ATTEMPTS: Final = 4
@@ -73,13 +73,16 @@ class Handshakes:
         self._since = 0.0
         self._asked = 0.0  # when the agreed address was sent a hello
         self._over = False
+        self._has_keys = False  # of this peer, from an address before
 
     def expect(self, peer: DtlsPeer, remote: Address, now: float) -> None:
         """Agree on keys with this peer, from now on. The one agreed with already stays as it is."""
-        known = self._peer
+        same = self._peer is not None and self._peer.fingerprints == peer.fingerprints
         # RFC 5763 5, RFC 8842 3.1: the same fingerprint at the same address means the same association, whatever setup says.
-        if known is not None and known.fingerprints == peer.fingerprints and remote == self._remote and not self._over:
+        # Who only holds by an address that is none is where it was.
+        if same and not self._over and (remote == self._remote or not reachable(remote)):
             return
+        self._has_keys = same and (self._has_keys or self._done is not None)
         self._peer, self._remote = peer, remote
         self._attempts.clear()
         self._held.clear()
@@ -87,7 +90,7 @@ class Handshakes:
         self._done = self._answering = None
         self._over = False
         self._since = self._asked = now
-        if peer.role == "client" and remote[1]:
+        if peer.role == "client" and reachable(remote):
             self._attempt(remote, now)
 
     def receive(self, datagram: bytes, source: Address, now: float) -> None:
@@ -149,7 +152,7 @@ class Handshakes:
         """Send again what was lost; give up after PATIENCE_S."""
         if self._peer is None or self._over or self._done is not None:
             return
-        if now - self._since > PATIENCE_S:
+        if now - self._since > PATIENCE_S and reachable(self._remote):
             self._give_up("the far end did not agree on keys in time")
         self._listen_elsewhere(now)
         for source, (handshake, _) in tuple(self._attempts.items()):
@@ -196,9 +199,13 @@ class Handshakes:
                 self._attempt(self._remote, now)
 
     def _give_up(self, reason: str) -> None:
-        self._over = True
         self._attempts.clear()
-        self._on_failure(reason)
+        if self._has_keys:
+            # RFC 8842 3.2: who moves and changes nothing else need not agree anew; the keys from before hold.
+            self._done = self._remote
+        else:
+            self._over = True
+            self._on_failure(reason)
 
 
 def _begins_an_answer(datagram: bytes) -> bool:

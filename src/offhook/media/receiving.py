@@ -27,6 +27,11 @@ _PLAIN_OCTET: Final = bytes((rtp.PLAIN,))
 _NOTHING: Final = -1
 
 
+def reachable(address: Address) -> bool:
+    """Say whether anything can be sent there (RFC 3264 8.4: 0.0.0.0 is how RFC 2543 put on hold; port 0 is nowhere either)."""
+    return address[1] != 0 and address[0] not in ("", "0.0.0.0", "::")
+
+
 class Receiver:
     """The receiving side of a stream. `receive` never raises, whatever comes.
 

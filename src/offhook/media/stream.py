@@ -36,7 +36,7 @@ from offhook.media.messages import (
 from offhook.media.pauses import Pauses
 from offhook.media.playlist import Playlist
 from offhook.media.rates import Rates, Shares
-from offhook.media.receiving import DTLS_FIRST, Address, Receiver
+from offhook.media.receiving import DTLS_FIRST, Address, Receiver, reachable
 from offhook.media.recordings import Archive, Recordings
 from offhook.media.reels import Playback, Recording, Studio
 from offhook.media.reporting import Reporter
@@ -63,10 +63,6 @@ def _sum(near: bytes, frame: bytes) -> bytes:
     if frame is SILENCE:
         return near
     return frame if near is SILENCE else pcm.add(near, frame)
-
-
-def _reachable(address: Address) -> bool:
-    return address[1] != 0 and address[0] not in ("", "0.0.0.0", "::")
 
 
 class Stream:
@@ -246,7 +242,7 @@ class Stream:
         )
         if old is None:
             self._hear_early(now)
-        self._turn(config.direction, _reachable(config.remote), now)
+        self._turn(config.direction, reachable(config.remote), now)
 
     def _receive_early(self, packet: bytes, source: Address, now: float, *, control: bool = False) -> None:
         """Take what comes before anything is agreed on: handshakes wait for it.
@@ -313,7 +309,7 @@ class Stream:
     def _turn(self, direction: str, reachable: bool, now: float) -> None:
         """Obey the direction: RFC 3264 5.1."""
         could_send = self._sends
-        # RFC 3264 8.4: 0.0.0.0 is how RFC 2543 put on hold, port 0 is nowhere either. What comes is heard; it need not come.
+        # What comes from who cannot be reached is heard; it need not come.
         self._sends = reachable and direction in ("sendrecv", "sendonly")
         hears = direction in ("sendrecv", "recvonly")
         expects = hears and reachable
@@ -577,7 +573,7 @@ class Stream:
     def _send_control(self, packet: bytes) -> None:
         mux = self._config is not None and self._config.rtcp_mux
         peer = self._sender.peer if mux else self._control_peer  # RFC 5761 5.1.1: where RTP goes
-        if self._config is not None and _reachable(self._config.remote) and _reachable(peer):
+        if self._config is not None and reachable(self._config.remote) and reachable(peer):
             self._outbox.append((self.port + (not mux), packet, peer))
 
     def statistics(self) -> StreamStats:
