@@ -30,7 +30,7 @@ from offhook.media.codecs.kinds import usable
 from offhook.media.containers import look, tag_bytes
 from offhook.media.handshakes import ATTEMPT_S, MAX_ATTEMPTS, PATIENCE_S
 from offhook.media.messages import DtlsPeer, MediaReport, StreamConfig, StreamSecured
-from offhook.media.negotiate import LocalMedia, accept_answer, make_answer, make_offer, remote_direction
+from offhook.media.negotiate import LocalMedia, accept_answer, make_answer, make_offer
 from offhook.media.receiving import DTLS_FIRST, Receiver
 from offhook.media.sdes import parse_crypto
 from offhook.media.sdp import parse_sdp
@@ -121,7 +121,7 @@ def sdp(data: bytes) -> None:
         return
     assert parse_sdp(found.encode()) == found
     for use in (
-        lambda: make_answer(LOCAL, data, 1, 1), lambda: accept_answer(LOCAL, OFFER, data), lambda: remote_direction(data),
+        lambda: make_answer(LOCAL, data, 1, 1), lambda: accept_answer(LOCAL, OFFER, data),
         lambda: make_offer(LOCAL, 1, 2, previous=data),
     ):
         with contextlib.suppress(ParseError, MediaNegotiationFailed):

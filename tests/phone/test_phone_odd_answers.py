@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.model import CallState
@@ -17,6 +19,10 @@ def sdp(port: int = 30000) -> Body:
         "v=0", "o=x 7 7 IN IP4 10.0.0.9", "s=-", "c=IN IP4 10.0.0.9", "t=0 0", f"m=audio {port} RTP/AVP 0", "",
     )  # fmt: skip
     return Body("application/sdp", "\r\n".join(lines).encode())
+
+
+def state(phone: VirtualPhone) -> CallState:
+    return phone.only.state
 
 
 class Talk:
@@ -39,14 +45,48 @@ class Talk:
     def latest(self, method: str) -> Request:
         return self.peer.requests(method)[-1]
 
-    def send(self, method: str, number: int, branch: str, *lines: str) -> None:
+    def offer(self, offer: bytes, number: int) -> None:
+        """Have the far end offer this, by an UPDATE."""
+        self.send("UPDATE", number, f"u{number}", "Content-Type: application/sdp", body=offer)
+
+    def send(self, method: str, number: int, branch: str, *lines: str, body: bytes = b"") -> None:
         head = (
             f"{method} {self.invite.contacts[0].uri} SIP/2.0", f"Via: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bK{branch}",
             f"From: {self.invite.to.with_tag('t')}", f"To: {self.invite.from_}", f"Call-ID: {self.invite.call_id}",
-            f"CSeq: {number} {method}", "Contact: <sip:peer@10.0.0.9>", *lines, "Content-Length: 0", "", "",
+            f"CSeq: {number} {method}", "Contact: <sip:peer@10.0.0.9>", *lines, f"Content-Length: {len(body)}", "", "",
         )  # fmt: skip
-        self.peer.send("\r\n".join(head).encode())
+        self.peer.send("\r\n".join(head).encode() + body)
         self.run()
+
+
+@pytest.mark.parametrize("stated", ["inactive", "sendonly"])
+def test_a_call_that_is_answered_on_hold_is_held_until_it_is_resumed(stated: str) -> None:
+    wire = Wire()
+    phone, peer = VirtualPhone(wire, "alice", "10.0.0.1"), Peer(wire, "peer", "10.0.0.9")
+    phone.dial("sip:x@10.0.0.9")
+    wire.run(0.1)
+    held = Body("application/sdp", sdp().data + f"a={stated}\r\n".encode())
+    peer.answer(peer.requests("INVITE")[-1], 200, tag="t", body=held)
+    wire.run(0.2)
+    assert phone.types[-2:] == ["call.remote_held", "operation.succeeded"]
+    assert (state(phone), phone.execute(c.Status()).value.code) == (CallState.HELD_REMOTE, 3)
+    phone.execute(c.Hold())
+    wire.run(0.3)
+    assert state(phone) is CallState.HELD_REMOTE
+    peer.answer(peer.requests("INVITE")[-1], 200, body=sdp())
+    wire.run(0.4)
+    assert state(phone) is CallState.HELD_LOCAL
+    assert phone.types.count("call.remote_resumed") == 1
+
+
+def test_of_two_audio_lines_the_one_in_use_says_who_holds() -> None:
+    talk = Talk()
+    offer = sdp().data.replace(b"m=audio", b"m=audio 30002 RTP/AVP 18\r\na=inactive\r\nm=audio")
+    talk.offer(offer, 1)
+    assert state(talk.phone) is CallState.ACTIVE
+    assert talk.phone.only.view().media.direction == "sendrecv"
+    talk.offer(offer.replace(b"a=inactive", b"a=sendrecv") + b"a=sendonly\r\n", 2)
+    assert state(talk.phone) is CallState.HELD_REMOTE
 
 
 def test_a_hold_that_is_answered_without_sound_is_taken_back() -> None:

@@ -250,19 +250,6 @@ def audio_protocol(sdp: bytes) -> str:
     return described.media[index].protocol if index < len(described.media) else ""
 
 
-def remote_direction(sdp: bytes) -> Direction:
-    """Return the direction of the audio as the far end states it (seen from there); raises ParseError.
-
-    "sendonly" and "inactive" mean that it holds us. Without any audio line: inactive.
-    """
-    theirs = parse_sdp(sdp)
-    index = _audio_index(theirs.media)
-    if index >= len(theirs.media):
-        return "inactive"
-    line = theirs.media[index]
-    return "inactive" if line.port == 0 else _stated(theirs, line)
-
-
 _offer = lru_cache(OFFERS_KEPT)(parse_sdp)
 
 

@@ -18,7 +18,6 @@ from offhook.media.negotiate import (
     make_offer,
     media_address,
     receivable,
-    remote_direction,
     used_formats,
 )
 from offhook.phone.call import Call, CallInput
@@ -300,7 +299,7 @@ class Offers:
         if codecs is not None:
             self._codecs_decided(call, codecs)
         self.note_early(call, event.fork)
-        self._follow_remote(call, event.body.data)
+        self._follow_remote(call)
         self.reconcile(call)
 
     def became_active(self, call: Call) -> None:
@@ -308,6 +307,7 @@ class Offers:
         if call.early_hold:
             call.early_hold = False
             self._agreed(call, True)
+        self._follow_remote(call)  # a call may begin on hold: who connects two phones says so to the first (RFC 3725 4)
         if call.want_hold:
             self.reconcile(call)
 
@@ -363,7 +363,7 @@ class Offers:
             return
         self.desk.attempt(AnswerOffer(call.id, body))  # refused if the offer was withdrawn meanwhile
         self.note_early(call, event.fork)
-        told = self._follow_remote(call, event.body.data)
+        told = self._follow_remote(call)
         if not told and before != call.config:
             self.desk.emit(CallUpdated(call=call.view()))
         self.reconcile(call)
@@ -372,14 +372,10 @@ class Offers:
         """The far end wants our offer: say what is agreed now."""
         self.desk.attempt(AnswerOffer(call.id, self.offer(call, hold=call.want_hold)))
 
-    def _follow_remote(self, call: Call, sdp: bytes) -> bool:
+    def _follow_remote(self, call: Call) -> bool:
         """Take over the far end's hold or resume; say whether there was one."""
-        try:
-            stated = remote_direction(sdp)
-        except ParseError:
-            return False
-        # While we hold, "recvonly" only mirrors our "sendonly"; the far end holds when it lets nothing in.
-        holds = stated in ("sendonly", "inactive")
+        # We always want to send, also while we hold: the far end holds when it lets nothing in.
+        holds = call.config is not None and call.config.direction in ("recvonly", "inactive")
         if holds and call.can(CallInput.REMOTE_HOLD):
             call.step(CallInput.REMOTE_HOLD)
             call.held_order = self.desk.next_order()
