@@ -77,7 +77,7 @@ class Meter:
             name, port, other = f"s{index}", ports[index], ports[index ^ 1]
             config = StreamConfig(
                 remote=("127.0.0.1", other), remote_rtcp=("127.0.0.1", other + 1), codec="PCMU", payload_type=0,
-                receive_types=((0, "PCMU"), (8, "PCMA")), telephone_event=101, telephone_event_in=101,
+                receive_types=((0, "PCMU"), (8, "PCMA")), telephone_event=101, receive_events=((101, 8000),),
                 security=_keys(self.suite, index) if self.suite else None,
             )  # fmt: skip
             self.loop.send(OpenStream(name, port, "bench@127.0.0.1"))

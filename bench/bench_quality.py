@@ -93,7 +93,7 @@ class Stream:
     def ours(self, cell: Cell) -> Heard:
         """Return what it is worth as we play it."""
         receiver = Receiver(lambda *_: None, lambda: None, lambda *_: None, lambda *_: None)
-        receiver.configure({self.kind: codec(self.name)}, None)
+        receiver.configure({self.kind: codec(self.name)}, {})
         receiver.expect(FAR, False)
         receiver.listen(True)
         silent = bytes(frame_bytes(self.rate))

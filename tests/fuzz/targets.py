@@ -140,7 +140,8 @@ def media_rtp(data: bytes) -> None:
     span = rtp.payload_span(data)
     assert span is None or 12 <= span[0] <= span[1] <= len(data)
     receiver = Receiver(_nothing, lambda: None, _nothing, lambda *_: None, SeededIds("fuzz"))
-    receiver.configure({0: codec("PCMU"), 8: codec("PCMA"), **{96 + n: codec(name) for n, name in enumerate(CODECS)}}, 101)
+    codecs = {0: codec("PCMU"), 8: codec("PCMA"), **{96 + n: codec(name) for n, name in enumerate(CODECS)}}
+    receiver.configure(codecs, {101: 8000})
     receiver.listen(True)
     # The first two bytes of each piece say how long it is: several packets are one input.
     at, now = 0, 0.0

@@ -58,8 +58,8 @@ def hosts() -> Iterator[tuple[MediaHost, MediaHost]]:
 def config(remote: tuple[str, int], shown: bytes, own: bytes, role: str, mux: bool) -> ConfigureStream:
     name, text = fingerprint_of(shown).split()
     return ConfigureStream("c", StreamConfig(
-        remote, (remote[0], remote[1] + (not mux)), "PCMU", 0, ((0, "PCMU"),), telephone_event=101, telephone_event_in=101,
-        rtcp_mux=mux, security=DtlsPeer(role, ((name, text),), own),  # type: ignore[arg-type]
+        remote, (remote[0], remote[1] + (not mux)), "PCMU", 0, ((0, "PCMU"),), telephone_event=101,
+        receive_events=((101, 8000),), rtcp_mux=mux, security=DtlsPeer(role, ((name, text),), own),  # type: ignore[arg-type]
     ))  # fmt: skip
 
 

@@ -89,7 +89,7 @@ class Listener:
                 name,
                 StreamConfig(
                     ("127.0.0.1", other), ("127.0.0.1", other + 1), "PCMU", 0, ((0, "PCMU"),),
-                    telephone_event=101, telephone_event_in=101,
+                    telephone_event=101, receive_events=((101, 8000),),
                 ),
             )
         )  # fmt: skip

@@ -91,7 +91,7 @@ class Twinned:
     def move_to(self, peer: tuple[str, int], security: SdesKeys | DtlsPeer | None = None) -> None:
         config = StreamConfig(
             remote=peer, remote_rtcp=(self.host, 9), codec="PCMU", payload_type=0, receive_types=((0, "PCMU"),),
-            telephone_event=None, telephone_event_in=None, security=security,
+            telephone_event=None, security=security,
         )  # fmt: skip
         self.engine.execute(ConfigureStream("a", config), 0.0)
 

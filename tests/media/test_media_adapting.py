@@ -21,7 +21,7 @@ RATE = 8000
 
 def receiver(used: Codec | None = None) -> Receiver:
     made = Receiver(lambda *_: None, lambda: None, lambda *_: None, lambda *_: None)
-    made.configure({0: used if used is not None else codec("PCMU")}, 101)
+    made.configure({0: used if used is not None else codec("PCMU")}, {101: 8000})
     made.expect(FAR, False)
     made.listen(True)
     return made
@@ -130,7 +130,7 @@ def test_single_losses_are_no_runs() -> None:
 def test_g722_is_told_once_of_each_gap() -> None:
     sent, used, g722, told = packets(tone(6.0, 16000), "G722"), receiver(), codec("G722"), list[int]()
     g722.resume = lambda heard: told.append(len(heard))  # type: ignore[misc]
-    used.configure({0: g722}, 101)
+    used.configure({0: g722}, {101: 8000})
     lost = {100, 150, 151, 152, 200}
     arrivals = [each for each in BadNetwork().arrivals(len(sent)) if each[1] not in lost]
     listen(used, sent, arrivals, extra_s=0.0)

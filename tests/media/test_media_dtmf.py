@@ -78,7 +78,8 @@ def test_keys_held_for_long_arrive_as_one_press_each(name: str, clock: int, even
         pytest.skip(reason)
     pair = Pair(weather, 3)
     for side in (0, 1):
-        pair.configure(side, codec=name, payload_type=111, receive_types=((111, name),), clock_rate=clock, event_clock=events)
+        pair.configure(side, codec=name, payload_type=111, receive_types=((111, name),), clock_rate=clock, event_clock=events,
+                       receive_events=((101, events),))  # fmt: skip
     pair.run(0.5)
     pair.do(0, SendDigits("c", "r", "5*", duration_ms=LONG))
     pair.run(2 * LONG / 1000 + 2.0)

@@ -54,7 +54,8 @@ def test_both_sides_agree_on_every_codec(name: str) -> None:
     for config in (at_mine, at_theirs):
         assert (config.codec, config.clock_rate, config.event_clock) == (name, clock, clock)
         assert config.receive_types == ((config.payload_type, name),)
-        assert config.telephone_event == config.telephone_event_in is not None
+        assert config.telephone_event is not None
+        assert config.receive_events == ((config.telephone_event, clock),)
         assert config.fmtp == KINDS[name].fmtp
 
 
@@ -106,6 +107,16 @@ def test_events_run_on_the_codecs_clock_or_else_at_8000() -> None:
     one = offer("rtpmap:96 opus/48000/2", "rtpmap:101 telephone-event/8000", formats="96 101")
     _, config = make_answer(local("OPUS"), one, 1, 1)
     assert (config.telephone_event, config.event_clock) == (101, 8000)
+
+
+def test_keys_are_understood_on_every_clock_that_the_answer_names() -> None:
+    mine = local("OPUS", "PCMU")
+    proposed = make_offer(mine, 1, 1)
+    answer = offer("rtpmap:102 opus/48000/2", "rtpmap:98 telephone-event/8000", "rtpmap:104 telephone-event/48000",
+                   formats="102 0 98 104")  # fmt: skip
+    config = accept_answer(mine, proposed, answer)
+    assert (config.telephone_event, config.event_clock) == (104, 48000)
+    assert dict(config.receive_events) == {101: 8000, 103: 48000, 98: 8000, 104: 48000}, "by our numbers, and by its own"
 
 
 def test_a_number_never_changes_its_meaning_within_a_session() -> None:

@@ -29,7 +29,7 @@ class Listening:
         self.control = self.sent = 0
         self.presses: list[tuple[str, int]] = []
         self.receiver = Receiver(lambda *_: None, lambda: None, self.presses.extend, self._take_control)
-        self.receiver.configure({0: codec("PCMU"), 8: codec("PCMA"), 97: codec("L16/16000")}, 101)
+        self.receiver.configure({0: codec("PCMU"), 8: codec("PCMA"), 97: codec("L16/16000")}, {101: 8000})
         self.receiver.expect(FAR, False)
         self.receiver.listen(True)
 

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offhook.media.codecs import codec
+from offhook.media.dtmf import END, EVENT
 from offhook.media.receiving import Address, Receiver
 from offhook.media.rtp import HEADER
 from offhook.media.sources import SILENCE
@@ -22,7 +23,7 @@ class Heard:
         self.receiver = Receiver(
             self.told.append, lambda: self.told.append("flow"), self.told.append, lambda *rtcp: self.told.append(rtcp)
         )
-        self.receiver.configure({0: codec("PCMU"), 8: codec("PCMA")}, 101)
+        self.receiver.configure({0: codec("PCMU"), 8: codec("PCMA")}, {101: 8000})
         self.receiver.expect(FAR, False)
         self.receiver.listen(True)
 
@@ -39,6 +40,16 @@ class Heard:
 def packet(number: int, timestamp: int, *, kind: int = 0, ssrc: int = 7, size: int = 160) -> bytes:
     payload = bytes((number * 7 + index) % 256 for index in range(size))
     return HEADER.pack(0x80, kind, number & 0xFFFF, timestamp & 0xFFFFFFFF, ssrc) + payload
+
+
+def test_keys_are_heard_under_each_number_that_was_agreed_on_each_by_its_clock() -> None:
+    heard = Heard()
+    heard.receiver.configure({0: codec("PCMU")}, {101: 8000, 105: 48_000})
+    for number, (kind, key, units) in enumerate([(101, 5, 800), (105, 6, 4800)]):
+        held = HEADER.pack(0x80, kind, number, number * 8000, 7) + EVENT.pack(key, END, units)
+        heard.receiver.receive(held, FAR, number / 10)
+    assert [each for each in heard.told if isinstance(each, list)] == [[("5", 100)], [("6", 100)]]
+    assert heard.receiver.garbage == 0
 
 
 FATES = st.sampled_from(["fine"] * 30 + ["lost", "twice", "late", "short", "event", "other type", "jump", "stranger", "source"])
@@ -142,7 +153,7 @@ class HeardVarying(Heard):
     def __init__(self) -> None:
         super().__init__()
         self.codec = Varying()
-        self.receiver.configure({96: self.codec, 8: codec("PCMA")}, 101)
+        self.receiver.configure({96: self.codec, 8: codec("PCMA")}, {101: 8000})
 
     def frames(self, packets: list[tuple[float, bytes]], ticks: int) -> list[bytes]:
         heard = []
@@ -199,7 +210,7 @@ def test_a_codec_makes_a_frame_up_before_it_hears_the_next_one() -> None:
         return decode(payload)
 
     heard.codec.conceal, heard.codec.decode = concealing, decoding  # type: ignore[method-assign]
-    heard.receiver.configure({96: heard.codec}, 101)
+    heard.receiver.configure({96: heard.codec}, {101: 8000})
     came = [number for number in range(80) if number not in (40, 55, 56)]
     heard.frames([(1.0 + 0.020 * n, varying(n, 160 * n, b"\x01" + bytes((n, 1)))) for n in came], 78)
     decoded = [number for number in told if number >= 0]

@@ -168,7 +168,7 @@ def test_tones_of_digits_come_out_at_the_streams_rate() -> None:
 
 @pytest.mark.parametrize("clock", [8000, 16000, 48000])
 def test_telephone_events_count_their_clock(clock: int) -> None:
-    pair = Pair(**wide("L16/16000"), event_clock=clock)
+    pair = Pair(**wide("L16/16000"), event_clock=clock, receive_events=((101, clock),))
     pair.do(0, SendDigits("c", "r", "42", "rtp", duration_ms=100))
     pair.run(1.5)
     assert [(report.digit, report.duration_ms) for report in pair.of(1, DigitReceived)] == [("4", 100), ("2", 100)]

@@ -221,7 +221,7 @@ class Flight:
 
 CONFIG = StreamConfig(
     remote=("", 0), remote_rtcp=("", 0), codec="PCMU", payload_type=0, receive_types=((0, "PCMU"), (8, "PCMA")),
-    telephone_event=101, telephone_event_in=101,
+    telephone_event=101, receive_events=((101, 8000),),
 )  # fmt: skip
 
 

@@ -97,6 +97,11 @@ def events_for(formats: list[Format], codec: Format) -> list[Format]:
     return (fitting or usual)[:1]
 
 
+def event_types(formats: list[Format]) -> tuple[tuple[int, int], ...]:
+    """Return the payload types of telephone events, with their clocks."""
+    return tuple([(entry.payload_type, entry.clock_rate) for entry in formats if entry.encoding == TELEPHONE_EVENT])
+
+
 def noise_for(formats: list[Format], codec: Format) -> list[Format]:
     """Return the comfort noise to use beside a codec, as a list of none or one (RFC 3389 4: its clock is the codec's)."""
     return [entry for entry in formats if entry.coding == NOISE and codec.clock_rate == entry.clock_rate][:1]

@@ -11,6 +11,7 @@ from offhook.media.candidates import DISCARD, LocalIce, ice_lines, ice_of
 from offhook.media.formats import (
     Format,
     answered_formats,
+    event_types,
     events_for,
     format_lines,
     formats_of,
@@ -137,7 +138,7 @@ def make_answer(
     media = tuple([ours if place == index else _refusal(other) for place, other in enumerate(theirs.media)])
     receive = tuple([(entry.payload_type, entry.codec) for entry in chosen])
     event = events[0] if events else None
-    config = _config(local, theirs, line, chosen[0], receive, agreed, event, event, keys, mux)
+    config = _config(local, theirs, line, chosen[0], receive, agreed, event, event_types(events), keys, mux)
     return _describe(local, session_id, version, media, name).encode(), config
 
 
@@ -171,13 +172,16 @@ def accept_answer(local: LocalMedia, offer: bytes, answer: bytes) -> StreamConfi
     receive = tuple((entry.payload_type, entry.codec) for entry in (*speakable(local.codecs, offered, mine), *own))
     agreed = combine(reverse(_stated(theirs, line)), _stated(ours, mine))
     codings = {entry.coding for entry in offered}
-    events_out = _events(local, [entry for entry in named if entry.coding in codings], chosen[0])
-    events_in = [entry for entry in offered if events_out and entry.coding == events_out[0].coding]
+    common = [entry for entry in named if entry.coding in codings]
+    events_out = _events(local, common, chosen[0])
+    # RFC 4733 2.1: keys run on the clock of the codec that the far end uses at the moment, which need not be ours.
+    named_codings = {entry.coding for entry in named}
+    events_in = [entry for entry in offered if entry.coding in named_codings]
+    events_in += [entry for entry in common if entry.payload_type not in spoken_for]
     keys = accepted(local.security, mine, theirs, line)
     return _config(
         local, theirs, line, chosen[0], receive, agreed,
-        events_out[0] if events_out else None,
-        events_in[0] if events_out else None,
+        events_out[0] if events_out else None, event_types(events_in),
         keys, mine.attribute("rtcp-mux") is not None and line.attribute("rtcp-mux") is not None,
     )  # fmt: skip
 
@@ -203,7 +207,6 @@ def before_answer(local: LocalMedia, offer: bytes) -> StreamConfig | None:
     line = described.media[_audio_index(described.media)]
     offered = formats_of(line)
     usable = speakable(local.codecs, offered, line)
-    events = _events(local, offered, usable[0])
     return StreamConfig(
         remote=NOWHERE,
         remote_rtcp=NOWHERE,
@@ -211,8 +214,7 @@ def before_answer(local: LocalMedia, offer: bytes) -> StreamConfig | None:
         payload_type=usable[0].payload_type,
         receive_types=tuple((entry.payload_type, entry.codec) for entry in usable),
         clock_rate=usable[0].clock_rate,
-        telephone_event_in=events[0].payload_type if events else None,
-        event_clock=events[0].clock_rate if events else 8000,
+        receive_events=event_types(offered),
         direction="recvonly",
     )
 
@@ -373,7 +375,7 @@ def _config(
     receive: tuple[tuple[int, str], ...],
     direction: Direction,
     event_out: Format | None,
-    event_in: Format | None,
+    events_in: tuple[tuple[int, int], ...],
     keys: Keys,
     mux: bool,
 ) -> StreamConfig:
@@ -395,8 +397,8 @@ def _config(
         clock_rate=codec.clock_rate,
         ptime_ms=ptime_of(line),
         telephone_event=event_out.payload_type if event_out else None,
-        telephone_event_in=event_in.payload_type if event_in else None,
         event_clock=event_out.clock_rate if event_out else 8000,
+        receive_events=events_in,
         fmtp=codec.fmtp,
         comfort_noise=local.comfort_noise and bool(noise_for(formats_of(line), codec)),
         direction=direction,

@@ -44,7 +44,7 @@ class Receiver:
     """
 
     __slots__ = (
-        "_candidate", "_changed", "_codecs", "_conceal", "_configured", "_counted", "_decoded", "_decoders", "_event_in",
+        "_candidate", "_changed", "_codecs", "_conceal", "_configured", "_counted", "_decoded", "_decoders", "_event_clocks",
         "_expected", "_frame", "_head", "_ids", "_item", "_kind", "_length", "_lost_before", "_measure", "_next_frame",
         "_on_control", "_on_event", "_on_flow", "_on_peer", "_past_expected", "_past_lost", "_pause", "_proof",
         "_put_next", "_queue", "_reception", "_resume", "_size", "_speaks_again", "_stranger", "_tail", "_trusting", "buffer",
@@ -71,7 +71,7 @@ class Receiver:
         self._decoders: dict[int, Callable[[bytes], bytes]] = {}
         self._kind = _NOTHING  # the payload type of the latest audio
         self._changed = -SELDOM_S  # when that was another one
-        self._event_in = _NOTHING
+        self._event_clocks: dict[int, int] = {}  # payload types of keys
         self.hears = self.flowing = False
         self.heard = 0.0  # when the latest good packet came
         self.heard_from: Address | None = None
@@ -104,8 +104,11 @@ class Receiver:
 
     # --- commands --------------------------------------------------------------------------------------------------
 
-    def configure(self, codecs: Mapping[int, Codec], event_in: int | None, event_clock: int = SAMPLE_RATE) -> None:
-        """Understand these payload types from now on. A codec that was here before (`known`) goes on where it is."""
+    def configure(self, codecs: Mapping[int, Codec], events: Mapping[int, int]) -> None:
+        """Understand these payload types from now on: those of codecs, and those of keys with their clocks.
+
+        A codec that was here before (`known`) goes on where it is.
+        """
         self.expect_nothing()
         self.buffer.decode_all()
         if isinstance(self._item, bytes):
@@ -114,8 +117,7 @@ class Receiver:
             self._kind = _NOTHING
         self._codecs = dict(codecs)
         self._decoders = {kind: codec.decode for kind, codec in codecs.items()}
-        self._event_in = _NOTHING if event_in is None else event_in
-        self.events.clock = event_clock
+        self._event_clocks = dict(events)
         self._configured = True
 
     def known(self, kind: int, name: str) -> Codec | None:
@@ -169,14 +171,15 @@ class Receiver:
         kind = second & 0x7F
         if 200 <= second <= 207:
             self._on_control(packet, source, now)  # RFC 5761 4: what multiplexed RTCP looks like
-        elif kind not in self._decoders and kind not in (self._event_in, rtp.COMFORT_NOISE):
+        elif kind not in self._decoders and kind not in self._event_clocks and kind != rtp.COMFORT_NOISE:
             self.garbage += 1
         elif self._believe(ssrc, sequence, source, now):
             self.packets += 1
             self.bytes += span[1] - span[0]
             self._head = self._counted = _NOTHING
             self._measure = None
-            if kind == self._event_in:
+            if kind in self._event_clocks:
+                self.events.clock = self._event_clocks[kind]
                 self._on_event(self.events.receive(timestamp, packet[span[0] : span[1]], now * 1000.0))
             elif kind in self._decoders and self.hears and span[0] < span[1]:
                 self._speaks_again = True

@@ -226,7 +226,7 @@ class Stream:
             self._receiver.heard_from = None
         if old is None or old.remote_rtcp != config.remote_rtcp:
             self._control_peer = config.remote_rtcp
-        self._receiver.configure(codecs, config.telephone_event_in, config.event_clock)
+        self._receiver.configure(codecs, dict(config.receive_events))
         self._receiver.expect(config.remote, config.security is not None or config.ice is not None)
         for other in codecs.values():
             if other.steer is not None:

@@ -82,8 +82,8 @@ class StreamConfig(Struct, frozen=True):
 
     `codec` is a name of `media.codecs` (PCMU, L16/16000); `payload_type` what we send; `receive_types` maps every payload type
     we accept to its codec. `fmtp` are the far end's wishes about the codec we send. `telephone_event` is the payload type of
-    RFC 4733 events we send, None: not negotiated; `telephone_event_in` the one we receive; `event_clock` counts their
-    durations. `direction` is seen from us. `remote` is the RTP address, `remote_rtcp` its RTCP
+    RFC 4733 events we send, None: not negotiated, and `event_clock` counts their durations; `receive_events` maps those we
+    accept to their clocks. `direction` is seen from us. `remote` is the RTP address, `remote_rtcp` its RTCP
     one; with symmetric RTP the first packets that arrive correct them. `security` None is RTP in the clear; with `rtcp_mux`
     RTCP uses the RTP port (RFC 5761). With `ice` packets take the way that its checks find, else with `relayed` that over
     the relay which GatherCandidates has found. `extended_reports` are those of RFC 3611 that the far end asks for.
@@ -98,8 +98,8 @@ class StreamConfig(Struct, frozen=True):
     clock_rate: int = 8000
     ptime_ms: int = 20
     telephone_event: int | None = None
-    telephone_event_in: int | None = None
     event_clock: int = 8000
+    receive_events: tuple[tuple[int, int], ...] = ()
     fmtp: str = ""
     comfort_noise: bool = False
     direction: Direction = "sendrecv"
