@@ -175,6 +175,19 @@ def test_sound_before_any_answer_is_early_media() -> None:
     assert phone.types.count("media.stats") == 1  # as long as nothing was agreed on there was nothing to tell
 
 
+def test_what_is_heard_before_the_answer_may_change_and_that_is_told() -> None:
+    early = Early(reliable=False)
+    phone, peer = early.phone, early.peer
+    assert phone.types[-1] == "call.early"
+    for port, told in ((30000, 0), (30002, 1), (30002, 1)):
+        other = sdp(port=port).data.replace(b"AVP 0", b"AVP 8" if told else b"AVP 0")
+        peer.answer(early.invite, 183, tag="t", body=Body("application/sdp", other))
+        early.run()
+        assert phone.types.count("call.updated") == told
+    assert phone.of(e.CallUpdated)[-1].call.media.codec == "PCMA"
+    assert phone.types.count("call.early") == 1
+
+
 class Forks:
     """A call of ours that rings at two places, each with early media, reliably: announcements of a network, and the callee."""
 

@@ -319,9 +319,13 @@ class Outgoing:
 
     def progress(self, event: SessionProgress, call: Call) -> None:
         """A provisional answer: ringing, or early media."""
-        if event.body is not None and self._hears(event.body, event.fork, call) and call.can(CallInput.EARLY_MEDIA):
-            call.step(CallInput.EARLY_MEDIA)
-            self.desk.emit(CallEarly(call=call.view()))
+        before = call.config
+        if event.body is not None and self._hears(event.body, event.fork, call):
+            if call.can(CallInput.EARLY_MEDIA):
+                call.step(CallInput.EARLY_MEDIA)
+                self.desk.emit(CallEarly(call=call.view()))
+            elif call.config != before:
+                self.desk.emit(CallUpdated(call=call.view()))
         if event.status == 180 and call.can(CallInput.RING):
             call.step(CallInput.RING)
             call.ringing = self.desk.wall
