@@ -94,7 +94,7 @@ class Stream:
         """Return what it is worth as we play it."""
         receiver = Receiver(lambda *_: None, lambda: None, lambda *_: None, lambda *_: None)
         receiver.configure({self.kind: codec(self.name)}, {})
-        receiver.expect(FAR, False)
+        receiver.expect(FAR, False, 0.0)
         receiver.listen(True)
         silent = bytes(frame_bytes(self.rate))
         frames = listen(receiver, self.packets, cell.network.arrivals(len(self.packets)))

@@ -22,7 +22,7 @@ RATE = 8000
 def receiver(used: Codec | None = None) -> Receiver:
     made = Receiver(lambda *_: None, lambda: None, lambda *_: None, lambda *_: None)
     made.configure({0: used if used is not None else codec("PCMU")}, {101: 8000})
-    made.expect(FAR, False)
+    made.expect(FAR, False, 0.0)
     made.listen(True)
     return made
 

@@ -30,7 +30,7 @@ class Listening:
         self.presses: list[tuple[str, int]] = []
         self.receiver = Receiver(lambda *_: None, lambda: None, self.presses.extend, self._take_control)
         self.receiver.configure({0: codec("PCMU"), 8: codec("PCMA"), 97: codec("L16/16000")}, {101: 8000})
-        self.receiver.expect(FAR, False)
+        self.receiver.expect(FAR, False, 0.0)
         self.receiver.listen(True)
 
     def _take_control(self, *_: object) -> None:

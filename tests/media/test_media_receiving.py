@@ -24,7 +24,7 @@ class Heard:
             self.told.append, lambda: self.told.append("flow"), self.told.append, lambda *rtcp: self.told.append(rtcp)
         )
         self.receiver.configure({0: codec("PCMU"), 8: codec("PCMA")}, {101: 8000})
-        self.receiver.expect(FAR, False)
+        self.receiver.expect(FAR, False, 0.0)
         self.receiver.listen(True)
 
     def figures(self) -> tuple[object, ...]:

@@ -169,6 +169,45 @@ def test_a_peer_that_moved_is_followed_after_a_second() -> None:
     assert stream(pair).peer == STRANGER
 
 
+NEW, NAT = ("198.51.100.1", 5000), ("203.0.113.5", 999)
+
+
+def speak(pair: Pair, source: tuple[str, int], packets: int, *, first: int = 0) -> None:
+    """Have a source of its own be heard at side 1, in time."""
+    for number in range(first, first + packets):
+        pair.inject(1, 4000, HEADER.pack(0x80, 0, number, 160 * number, 99) + bytes(160), source)
+        pair.run(0.02)
+
+
+def test_what_the_far_end_sent_before_it_moved_does_not_lead_our_sound_back() -> None:
+    pair = Pair()
+    pair.weather.loss = 1.0
+    old = ("10.0.0.1", 4000)
+    speak(pair, old, 20)
+    pair.configure(1, remote=NEW)
+    speak(pair, old, 20, first=20)  # until it has our answer
+    pair.run(2.0)
+    assert stream(pair).peer == NEW, "which is silent, or waits for us"
+    speak(pair, old, 2 * PROOF, first=40)
+    assert stream(pair).peer == old, "it goes on from there: its description is wrong, as behind a NAT"
+    pair.configure(1, remote=old)
+    pair.configure(1, remote=NEW)
+    speak(pair, NEW, 1)
+    assert stream(pair).peer == NEW
+
+
+def test_a_hold_the_old_way_is_no_move() -> None:
+    pair = Pair(remote=NEW)  # where it says it is; packets come from a NAT
+    pair.weather.loss = 1.0
+    speak(pair, NAT, 20)
+    assert stream(pair).peer == NAT
+    pair.configure(1, remote=("0.0.0.0", 5000), direction="recvonly")
+    speak(pair, NAT, 20, first=20)
+    pair.configure(1, remote=NEW, direction="sendrecv")
+    speak(pair, NAT, PROOF, first=40)
+    assert stream(pair).peer == NAT
+
+
 def test_strangers_who_guess_get_nowhere_and_the_agreed_address_takes_its_place_at_once() -> None:
     pair = Pair()
     pair.weather.loss = 1.0

@@ -44,11 +44,12 @@ class Receiver:
     """
 
     __slots__ = (
-        "_candidate", "_changed", "_codecs", "_conceal", "_configured", "_counted", "_decoded", "_decoders", "_event_clocks",
-        "_expected", "_frame", "_head", "_ids", "_item", "_kind", "_length", "_lost_before", "_measure", "_next_frame",
-        "_on_control", "_on_event", "_on_flow", "_on_peer", "_past_expected", "_past_lost", "_pause", "_proof",
-        "_put_next", "_queue", "_reception", "_resume", "_size", "_speaks_again", "_stranger", "_tail", "_trusting", "buffer",
-        "bytes", "events", "flowing", "foreign", "garbage", "heard", "heard_from", "hears", "losses", "packets", "ssrc",
+        "_candidate", "_changed", "_codecs", "_conceal", "_configured", "_counted", "_decoded", "_decoders",
+        "_event_clocks", "_expected", "_frame", "_head", "_ids", "_item", "_kind", "_left", "_length", "_lost_before",
+        "_measure", "_moved", "_next_frame", "_on_control", "_on_event", "_on_flow", "_on_peer", "_past_expected",
+        "_past_lost", "_pause", "_proof", "_put_next", "_queue", "_reception", "_resume", "_size", "_speaks_again",
+        "_stranger", "_tail", "_told", "_trusting", "buffer", "bytes", "events", "flowing", "foreign", "garbage", "heard",
+        "heard_from", "hears", "losses", "packets", "ssrc",
     )  # fmt: skip
 
     def __init__(
@@ -77,7 +78,10 @@ class Receiver:
         self.heard_from: Address | None = None
         self.ssrc = -1
         self._candidate = (-1, -1)
-        self._expected: Address = ("", 0)
+        self._told: Address = ("", 0)  # where the far end said last that it is
+        self._expected: Address = ("", 0)  # the same, without the times when it held by an address that is none
+        self._left: Address | None = None  # whence it was heard before it moved, and when that was
+        self._moved = 0.0
         self._trusting = False
         self._stranger: tuple[Address, int, int] = (("", 0), -1, -1)
         self._proof = 0
@@ -334,17 +338,30 @@ class Receiver:
             self.garbage += 1
         return False
 
-    def expect(self, source: Address, trusting: bool) -> None:
+    def expect(self, source: Address, trusting: bool, now: float) -> None:
         """Be told where the far end says it is; `trusting`: what comes is known to be the far end's, wherever from."""
-        self._expected = source
         self._trusting = trusting
+        if source == self._told:
+            return
+        self._told = source
+        if reachable(source):
+            if reachable(self._expected) and source != self._expected:
+                self._left, self._moved = self.heard_from, now
+            self._expected = source
+        self.heard_from = None  # whoever was heard before is believed no longer
 
     def _latch(self, source: Address, ssrc: int, sequence: int, now: float) -> bool:
         """Symmetric RTP (RFC 4961), but not for every stranger.
 
         Who sends from the agreed address is the peer at once. Somebody else (a far end behind a NAT) is after PROOF packets in
         sequence, and only as long as there is no peer, or none that was heard within a second.
+
+        What it sent before it moved is still under way, and says nothing of where it is now: sound of ours that followed it
+        would go to whom we have been taken away from, until something comes from the new place.
         """
+        if source == self._left and source != self._expected and now - self._moved < RELATCH_S:
+            self.foreign += 1
+            return False
         if not self._trusting and source != self._expected:
             busy = self.heard_from is not None and now - self.heard < RELATCH_S
             if busy or not self._proves(source, ssrc, sequence):

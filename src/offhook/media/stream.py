@@ -221,13 +221,11 @@ class Stream:
             self._next_stats = now + STATS_S
         self._reporter.configure(config)
         if old is None or old.remote != config.remote:
-            # The far end moved, so whoever was heard before is believed no longer.
             self._sender.move_to(config.remote)
-            self._receiver.heard_from = None
         if old is None or old.remote_rtcp != config.remote_rtcp:
             self._control_peer = config.remote_rtcp
         self._receiver.configure(codecs, dict(config.receive_events))
-        self._receiver.expect(config.remote, config.security is not None or config.ice is not None)
+        self._receiver.expect(config.remote, config.security is not None or config.ice is not None, now)
         for other in codecs.values():
             if other.steer is not None:
                 other.steer(chosen)
