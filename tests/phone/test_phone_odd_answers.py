@@ -129,31 +129,61 @@ def test_an_offer_that_the_far_end_asked_for_and_has_not_answered() -> None:
     assert "call.hold_failed" not in talk.phone.types, "nobody has asked for hold"
 
 
-def test_a_call_whose_offer_is_not_answered_in_the_ack_ends() -> None:
-    wire = Wire()
-    bob, peer = VirtualPhone(wire, "bob", "10.0.0.2"), Peer(wire, "peer", "10.0.0.9")
-    wire.run(0.1)
+def test_what_the_far_end_answers_to_an_offer_it_asked_for_is_told() -> None:
+    talk = Talk()
+    for number, (codec, direction, told) in enumerate([
+        (b"0", b"sendrecv", []), (b"8", b"sendrecv", ["call.updated"]), (b"8", b"inactive", ["call.remote_held"]),
+        (b"0", b"sendonly", ["call.updated"]), (b"8", b"sendrecv", ["call.remote_resumed"]),
+    ], 1):  # fmt: skip
+        before = len(talk.phone.types)
+        talk.send("INVITE", number, f"i{number}")
+        answer = sdp().data.replace(b"AVP 0", b"AVP " + codec) + b"a=" + direction + b"\r\n"
+        talk.send("ACK", number, f"a{number}", "Content-Type: application/sdp", body=answer)
+        assert talk.phone.types[before:] == told
+        assert talk.phone.only.view().media.codec == ("PCMU" if codec == b"0" else "PCMA")
 
-    def send(method: str, branch: str, to: str) -> None:
+
+class Asked:
+    """A call of a far end that wants our offer and has it; its answer is to be in the ACK."""
+
+    def __init__(self) -> None:
+        self.wire = Wire()
+        self.phone, self.peer = VirtualPhone(self.wire, "bob", "10.0.0.2"), Peer(self.wire, "peer", "10.0.0.9")
+        self.wire.run(0.1)
+        self.send("INVITE", "1", "<sip:bob@10.0.0.2>")
+        self.call = self.phone.only.id
+        self.phone.execute(c.Answer())
+        self.wire.run(self.wire.now + 0.1)
+        accepted = self.peer.responses("INVITE")[-1]
+        assert accepted.body
+        self.to = str(accepted.to)
+
+    def send(self, method: str, branch: str, to: str, *lines: str, body: bytes = b"") -> None:
         head = (
             f"{method} sip:bob@10.0.0.2 SIP/2.0", f"Via: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bK{branch}",
             "From: <sip:peer@10.0.0.9>;tag=t", f"To: {to}", "Call-ID: one", f"CSeq: 1 {method}",
-            "Contact: <sip:peer@10.0.0.9>", "Content-Length: 0", "", "",
+            "Contact: <sip:peer@10.0.0.9>", *lines, f"Content-Length: {len(body)}", "", "",
         )  # fmt: skip
-        peer.send("\r\n".join(head).encode(), bob.node)
-        wire.run(wire.now + 0.1)
+        self.peer.send("\r\n".join(head).encode() + body, self.phone.node)
+        self.wire.run(self.wire.now + 0.1)
 
-    send("INVITE", "1", "<sip:bob@10.0.0.2>")
-    call = bob.only.id
-    bob.execute(c.Answer())
-    wire.run(wire.now + 0.1)
-    accepted = peer.responses("INVITE")[-1]
-    assert accepted.body
-    send("ACK", "2", str(accepted.to))
-    end = bob.ended(call).end
+
+def test_a_call_whose_offer_is_not_answered_in_the_ack_ends() -> None:
+    asked = Asked()
+    asked.send("ACK", "2", asked.to)
+    end = asked.phone.ended(asked.call).end
     assert end is not None
     assert end.reason == "no media: the far end has not answered our offer"
-    assert peer.requests("BYE")
+    assert asked.peer.requests("BYE")
+
+
+@pytest.mark.parametrize(("line", "told"), [("a=sendrecv", "call.updated"), ("a=sendonly", "call.remote_held")])
+def test_the_answer_in_the_ack_is_told(line: str, told: str) -> None:
+    asked = Asked()
+    assert asked.phone.types[-1] == "call.active"
+    asked.send("ACK", "2", asked.to, "Content-Type: application/sdp", body=sdp().data + f"{line}\r\n".encode())
+    assert asked.phone.types[-1] == told
+    assert asked.phone.only.view().media.codec == "PCMU"
 
 
 def test_a_hold_that_is_never_answered_does_not_bind_the_call_for_ever() -> None:

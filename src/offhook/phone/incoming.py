@@ -430,10 +430,13 @@ class Incoming:
             if call.config is None:  # else an earlier acknowledgement had it
                 self.closing.hangup(call, reason="no media: the far end has not answered our offer")
             return
+        before = call.config
         try:
             self.offers.accept(call, event.body.data)
         except (MediaNegotiationFailed, ParseError) as error:
             self.closing.hangup(call, reason=f"no media: {error}")
+        else:
+            self.offers.follow(call, before)
 
     # --- not answering
 

@@ -276,7 +276,7 @@ class Offers:
     def answered(self, event: OfferAnswered, call: Call) -> None:
         """Our offer was answered: hold or resume is agreed."""
         offered, call.offered_hold = call.offered_hold, None
-        codecs = call.codecs_offered
+        codecs, before = call.codecs_offered, call.config
         try:
             self.accept(call, event.body.data)
         except (MediaNegotiationFailed, ParseError) as error:
@@ -299,8 +299,16 @@ class Offers:
         if codecs is not None:
             self._codecs_decided(call, codecs)
         self.note_early(call, event.fork)
-        self._follow_remote(call)
+        if offered is None:
+            self.follow(call, before)
+        else:
+            self._follow_remote(call)
         self.reconcile(call)
+
+    def follow(self, call: Call, before: StreamConfig | None) -> None:
+        """Tell what the far end's description has changed: that it holds, or does so no more, else codec or address."""
+        if not self._follow_remote(call) and before != call.config:
+            self.desk.emit(CallUpdated(call=call.view()))
 
     def became_active(self, call: Call) -> None:
         """The call is answered: what was agreed before that holds, what is wanted besides is asked for now."""
@@ -363,9 +371,7 @@ class Offers:
             return
         self.desk.attempt(AnswerOffer(call.id, body))  # refused if the offer was withdrawn meanwhile
         self.note_early(call, event.fork)
-        told = self._follow_remote(call)
-        if not told and before != call.config:
-            self.desk.emit(CallUpdated(call=call.view()))
+        self.follow(call, before)
         self.reconcile(call)
 
     def wanted(self, _event: OfferWanted, call: Call) -> None:
