@@ -10,11 +10,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from offhook.app.running import Files, Outward, RunningPhone
 from offhook.app.settings import complete, kept_instance, with_address
 from offhook.app.trouble import print_trouble
+from offhook.control.channel import connect
+from offhook.control.channel.words import already_running
 from offhook.errors import ConfigError, SetupError
 from offhook.io.collector import keep_collector_quiet
 from offhook.io.ending import told_to_end
@@ -31,6 +33,10 @@ if TYPE_CHECKING:  # read where they are used: a phone without them does not pay
     from offhook.control.http.server import HttpServer
     from offhook.control.local import LocalServer
     from offhook.control.windows.surface import WindowsSurface
+
+
+LOOK_SECONDS: Final = 1.0
+"""Seconds for a phone that runs already to take a connection."""
 
 
 def run_phone(options: SimpleNamespace) -> int:
@@ -61,6 +67,7 @@ async def serve(
 async def _serve_until(
     told: asyncio.Event, config: Config, socket: str, *, verbose: bool, any_http_port: bool = False, file: Path | None = None
 ) -> int:
+    _refuse_a_second(socket)
     where = paths()
     manager = ServiceManager(os.environ)
     http: HttpServer | None = None
@@ -115,6 +122,15 @@ async def _serve_until(
             await surface.close()
     print("offhook has stopped.", flush=True)
     return 0
+
+
+def _refuse_a_second(socket: str) -> None:
+    """Raise SetupError where a phone runs already. Later would be too late: its accounts would be registered at our port."""
+    try:
+        connect(socket, LOOK_SECONDS).close()
+    except OSError:  # nobody is there; of two that start at the same moment, the second is refused when it listens
+        return
+    raise SetupError(already_running(socket))
 
 
 def _listen(settings: HttpSettings, any_port: bool) -> Listen:
