@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -32,6 +33,17 @@ def test_a_file(tmp_path: Path) -> None:
     file.write_text("kept")
     private_file(file)
     assert file.read_text() == "kept"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no umask")
+def test_folders_above_are_private_too_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        private_folder(tmp_path / "home" / "state" / "more")
+    finally:
+        os.umask(before)
+    made = [tmp_path / "home", tmp_path / "home" / "state", tmp_path / "home" / "state" / "more"]
+    assert [stat.S_IMODE(folder.stat().st_mode) for folder in made] == [0o700] * 3
 
 
 def test_a_file_that_others_read_is_told_and_can_be_taken_back(tmp_path: Path) -> None:

@@ -101,9 +101,10 @@ def put_in_place(name: str, path: Path) -> None:
 
 
 def private_folder(folder: Path) -> None:
-    """Create a folder for this user alone, if it is not there. Raises OSError."""
+    """Create a folder for this user alone, if it is not there, and likewise those above it. Raises OSError."""
     with contextlib.suppress(FileExistsError):
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        if not folder.parent.exists():  # whoever may write there could put another folder in the place of ours
+            private_folder(folder.parent)
         folder.mkdir(mode=0o700)
         if sys.platform == "win32":
             keep_private(folder)
