@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from offhook.io import clock
 from offhook.io.journal import Cursor, Envelope, EnvelopeMaker
 from offhook.phone.events import SystemError, SystemReady
 from offhook.storage import journal as module
@@ -105,23 +106,95 @@ def test_long_events_do_not_fill_the_disk(tmp_path: Path, monkeypatch: pytest.Mo
     journal.close()
 
 
-def test_a_clock_that_is_put_back_stops_no_tidying(tmp_path: Path) -> None:
-    journal, _ = opened(tmp_path / "j", "a1", keep_events=10, recent=2, keep_seconds=10 * 365 * 86400.0)
-    clock = iter([2_000_000_000.0, *[1_700_000_000.0] * 50])
-    maker = EnvelopeMaker("a1", lambda: next(clock))
-    for count in (1, 50):
-        journal.append(envelopes(maker, count))
-        journal._database.ask(lambda _: None)
-    assert [event.cursor.seq for event in asyncio.run(journal.read(Cursor("a1", 0), 100)).events] == list(range(42, 52))
+class Clocks:
+    """Both clocks of a machine: that of the wall, which may be set, and that of its own running."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.wall, self.running = 1_700_000_000.0, 5000.0
+        monkeypatch.setattr(clock, "wall", lambda: self.wall)
+        monkeypatch.setattr(clock, "awake_or_asleep", lambda: self.running)
+
+    def go_on(self, seconds: float) -> None:
+        self.wall += seconds
+        self.running += seconds
+
+
+@pytest.fixture
+def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
+    return Clocks(monkeypatch)
+
+
+def run(path: Path, epoch: str, **options: float) -> tuple[DiskJournal, EnvelopeMaker]:
+    """Return a journal by the machine's clocks, which keeps a day."""
+    return DiskJournal(path, epoch, recent=1, trouble=pytest.fail, **options), EnvelopeMaker(epoch, clock.wall)  # type: ignore[arg-type]
+
+
+def written(journal: DiskJournal, maker: EnvelopeMaker, count: int = 1) -> list[str]:
+    """Append events, and return what the disk has then."""
+    journal.append(envelopes(maker, count))
+    journal._database.ask(lambda _: None)
+    found: list[str] = journal._database.ask(lambda database: [f"{name}-{seq}" for name, seq in database.execute(
+        "SELECT epochs.name, seq FROM events JOIN epochs ON number = epoch ORDER BY epoch, seq"
+    )])  # fmt: skip
+    return found
+
+
+def test_a_clock_that_is_put_back_stops_no_tidying(tmp_path: Path, clocks: Clocks) -> None:
+    clocks.wall += 300_000_000
+    journal, maker = run(tmp_path / "j", "a1", keep_events=10)
+    written(journal, maker)
+    clocks.wall -= 300_000_000
+    clocks.go_on(61)
+    assert written(journal, maker, 50) == [f"a1-{number}" for number in range(42, 52)]
     journal.close()
 
 
-def test_events_expire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "TIDY_SECONDS", 0.0)
-    journal, maker = opened(tmp_path / "j", "a1", keep_seconds=60.0, recent=1)
-    journal.append(envelopes(maker, 10))  # of long ago
-    journal._database.ask(lambda _: None)
-    assert asyncio.run(journal.read(Cursor("a1", 0), 100)).events == ()
+def test_events_expire(tmp_path: Path, clocks: Clocks) -> None:
+    journal, maker = run(tmp_path / "j", "a1")
+    written(journal, maker, 2)
+    journal.close()
+    clocks.go_on(12 * 3600)
+    journal, maker = run(tmp_path / "j", "b2")
+    assert written(journal, maker) == ["a1-1", "a1-2", "b2-1"]
+    clocks.go_on(11 * 3600)
+    assert written(journal, maker) == ["a1-1", "a1-2", "b2-1", "b2-2"]
+    clocks.go_on(2 * 3600)
+    assert written(journal, maker) == ["b2-1", "b2-2", "b2-3"]
+    clocks.go_on(12 * 3600)
+    assert written(journal, maker) == ["b2-2", "b2-3", "b2-4"]
+    assert asyncio.run(journal.read(Cursor("b2", 0), 100)).lost == Cursor("b2", 0)
+    journal.close()
+
+
+@pytest.mark.parametrize("set_by", [70 * 365 * 86400.0, -50 * 365 * 86400.0])
+def test_no_event_expires_because_the_clock_was_set(tmp_path: Path, clocks: Clocks, set_by: float) -> None:
+    journal, maker = run(tmp_path / "j", "a1")
+    written(journal, maker)
+    journal.close()
+    clocks.go_on(60)
+    journal, maker = run(tmp_path / "j", "b2")
+    written(journal, maker)
+    for step in (set_by, -set_by):
+        clocks.go_on(3 * 3600)
+        clocks.wall += step
+        kept = written(journal, maker)
+    assert kept == ["a1-1", "b2-1", "b2-2", "b2-3"]
+    journal.close()
+
+
+def test_a_machine_that_starts_in_the_wrong_year_forgets_nothing(tmp_path: Path, clocks: Clocks) -> None:
+    journal, maker = run(tmp_path / "j", "a1")
+    written(journal, maker)
+    journal.close()
+    clocks.wall += 12 * 365 * 86400.0
+    journal, maker = run(tmp_path / "j", "b2")
+    written(journal, maker)
+    clocks.go_on(120)
+    clocks.wall -= 12 * 365 * 86400.0
+    for _ in range(3):
+        clocks.go_on(3600)
+        kept = written(journal, maker)
+    assert kept == ["a1-1", "b2-1", "b2-2", "b2-3", "b2-4"]
     journal.close()
 
 

@@ -7,8 +7,9 @@ the writer thread, from where old events are read again.
 from __future__ import annotations
 
 import asyncio
+import math
 import sqlite3
-import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,7 @@ from typing import Final
 import msgspec
 
 from offhook.errors import SetupError
+from offhook.io import clock
 from offhook.io.journal import RECENT, Cursor, Envelope, MemoryJournal, Page
 from offhook.storage.database import Database, Trouble, used_bytes
 from offhook.storage.spool import Spool, left_behind
@@ -35,6 +37,9 @@ MAX_WAITING: Final = 200_000
 
 TIDY_SECONDS: Final = 60.0
 """How often old events are deleted."""
+
+SETTLED_SECONDS: Final = 3600.0
+"""So long a run leaves the events of earlier ones alone: a machine without a clock of its own may start in any year."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS epochs (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, last INTEGER NOT NULL DEFAULT 0);
@@ -57,7 +62,7 @@ _OLDEST_FITTING = """
 SELECT epoch, seq FROM (SELECT epoch, seq, sum(length(json)) OVER (ORDER BY epoch DESC, seq DESC) AS size FROM events)
 WHERE size > ? ORDER BY epoch DESC, seq DESC LIMIT 1
 """
-_LATEST_EXPIRED = "SELECT epoch, seq FROM events WHERE time < ? ORDER BY epoch DESC, seq DESC LIMIT 1"
+_LATEST_EXPIRED = "SELECT epoch, seq FROM events WHERE time < ? AND epoch < ? ORDER BY epoch DESC, seq DESC LIMIT 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,10 @@ class DiskJournal(MemoryJournal):
         self._keep_seconds = keep_seconds
         self._keep_events = keep_events
         self._keep_on_disk = keep_bytes
-        self._tidied = 0.0
+        self._started = clock.awake_or_asleep()
+        self._tidied = -math.inf
+        self._ahead = clock.wall() - self._started  # the least that was seen: a clock may be set forwards
+        self._aging: deque[tuple[float, int]] = deque()  # the last event there was at each tidying
         self._failing = False
         self._number = 0
         self._database: Database[Envelope] = Database(
@@ -173,24 +181,40 @@ class DiskJournal(MemoryJournal):
         rows = [(self._number, e.seq, e.type, e.subject, e.seconds, e.json) for e in batch]
         database.executemany(_INSERT, rows)
         database.execute(_LAST, (batch[-1].seq, self._number))
-        if abs(batch[-1].seconds - self._tidied) >= TIDY_SECONDS:  # either way: a clock may be put back by years
-            self._tidied = batch[-1].seconds
-            self._tidy(database)
+        now = clock.awake_or_asleep()
+        if abs(now - self._tidied) >= TIDY_SECONDS:  # either way: where it is the clock, that may be put back by years
+            self._tidied = now
+            self._aging.append((now, batch[-1].seq))
+            self._tidy(database, now)
 
     def _safe(self, database: sqlite3.Connection) -> int:
         found: tuple[int] = database.execute("SELECT last FROM epochs WHERE number = ?", (self._number,)).fetchone()
         return found[0]
 
-    def _tidy(self, database: sqlite3.Connection) -> None:
+    def _tidy(self, database: sqlite3.Connection, now: float) -> None:
         """Delete what is too old or too much, and remember up to where."""
         limits = [database.execute(_OLDEST_KEPT, (self._keep_events,)).fetchone()]
-        limits.append(database.execute(_LATEST_EXPIRED, (time.time() - self._keep_seconds,)).fetchone())
+        limits.append(self._expired(database, now))
         if used_bytes(database) > self._keep_on_disk:  # which is known at once, other than how much each event has of it
             limits.append(database.execute(_OLDEST_FITTING, (self._keep_on_disk * 3 // 4,)).fetchone())
         until = max((limit for limit in limits if limit is not None), default=None)
         if until is not None:
             database.execute("DELETE FROM events WHERE (epoch, seq) <= (?, ?)", until)
             database.execute("UPDATE deleted SET epoch = ?, seq = ? WHERE (epoch, seq) < (?, ?)", (*until, *until))
+
+    def _expired(self, database: sqlite3.Connection, now: float) -> tuple[int, int] | None:
+        """Return the latest event too old. Nothing gets old by a clock that is set: ours have aged while this run did."""
+        self._ahead = min(self._ahead, clock.wall() - now)
+        aged = 0
+        while self._aging and self._aging[0][0] <= now - self._keep_seconds:
+            aged = self._aging.popleft()[1]
+        if aged:
+            return self._number, aged
+        if now - self._started < SETTLED_SECONDS:
+            return None
+        until = now + self._ahead - self._keep_seconds
+        found: tuple[int, int] | None = database.execute(_LATEST_EXPIRED, (until, self._number)).fetchone()
+        return found
 
     def _read(self, after: Cursor, limit: int) -> Page:
         database = sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True)
