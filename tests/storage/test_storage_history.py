@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import subprocess
 import sys
@@ -72,6 +73,23 @@ def test_a_file_of_the_first_version_is_read_on(tmp_path: Path) -> None:
         book.add(call(2, codec="PCMU", mos=4.3, remote_mos=4.1, loss=0.01, jitter_ms=2.5, rtt_ms=20.0))
         assert book.get("call-2") == call(2, codec="PCMU", mos=4.3, remote_mos=4.1, loss=0.01, jitter_ms=2.5, rtt_ms=20.0)
         book.close()
+
+
+@pytest.mark.parametrize("dropped", [(), ("rtt_ms", "jitter_ms")])
+def test_a_file_that_an_earlier_phone_opened_or_whose_upgrade_was_cut_off_is_read_on(
+    tmp_path: Path, dropped: tuple[str, ...]
+) -> None:
+    path = tmp_path / "h.sqlite3"
+    book = History(path)
+    book.add(call(1))
+    book.close()
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA user_version = 1")
+        for column in dropped:
+            database.execute(f"ALTER TABLE calls DROP COLUMN {column}")
+    book = History(path)
+    assert book.get("call-1") == call(1)
+    book.close()
 
 
 def test_paging_misses_and_repeats_nothing(book: History) -> None:

@@ -89,11 +89,13 @@ class History:
 
 
 def _upgrade(database: sqlite3.Connection) -> None:
-    """Bring the file of an earlier version up to date."""
-    if database.execute("PRAGMA user_version").fetchone()[0] == 1:
-        for column in _ADDED:
+    """Bring the file of an earlier version up to date, whatever its number says: an earlier phone may have opened it since."""
+    there = {row[1] for row in database.execute("PRAGMA table_info(calls)")}
+    for column in _ADDED:
+        if column.split()[0] not in there:  # each is there at once: an upgrade that a crash cut off goes on here
             database.execute(f"ALTER TABLE calls ADD COLUMN {column}")
-    database.execute(f"PRAGMA user_version = {_VERSION}")
+    if database.execute("PRAGMA user_version").fetchone()[0] < _VERSION:
+        database.execute(f"PRAGMA user_version = {_VERSION}")
 
 
 def _store(database: sqlite3.Connection, batch: Sequence[_Waiting]) -> None:
