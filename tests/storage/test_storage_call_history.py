@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from offhook.app.history import CallHistory
-from offhook.errors import NotFound
+from offhook.errors import NotFound, SetupError
 from offhook.io.journal import Envelope, EnvelopeMaker
 from offhook.media.messages import StreamStats
 from offhook.phone.events import CallEnded, Event, MediaStats, RecordingStarted
@@ -55,4 +55,15 @@ def test_a_recording_told_after_the_end_does_not_open_the_row_again(tmp_path: Pa
     history.delete("c_1")
     with pytest.raises(NotFound):  # an empty page would be the end of what there is
         history.list(10, "c_1")
+    history.close()
+
+
+def test_a_file_that_cannot_be_opened_costs_the_history_alone(tmp_path: Path) -> None:
+    (tmp_path / "h.sqlite3").mkdir()
+    said: list[str] = []
+    history = CallHistory(FakeEngine(), tmp_path / "h.sqlite3", said.append)  # type: ignore[arg-type]
+    history.start()
+    assert said[0].startswith("past calls are not kept")
+    with pytest.raises(SetupError, match="cannot open the call history"):
+        history.list(10, "")
     history.close()

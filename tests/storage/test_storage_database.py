@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -202,3 +203,25 @@ def test_whatever_goes_wrong_at_opening_is_told_to_who_opens(tmp_path: Path) -> 
 
     with pytest.raises(RuntimeError, match="damaged"):
         Database(path, "book", SCHEMA, store, batch_seconds=0.0, max_waiting=1, trouble=trouble)
+
+
+def test_a_full_disk_on_which_nothing_can_be_opened_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "b.sqlite3").mkdir()
+    with pytest.raises(SetupError, match=r"cannot open the book .*: unable to open"):
+        opened(tmp_path / "b.sqlite3", [])
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
+    with pytest.raises(SetupError, match="the disk is full"):
+        opened(tmp_path / "b.sqlite3", [])
+
+
+def test_a_question_that_the_disk_refuses_is_answered_so_and_the_file_goes_on(tmp_path: Path) -> None:
+    book = opened(tmp_path / "b.sqlite3", [])
+
+    def refused(_: sqlite3.Connection) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with pytest.raises(SetupError, match="Permission denied"):
+        book.ask(refused)
+    book.add("a")
+    assert names(book) == ["a"]
+    book.close()

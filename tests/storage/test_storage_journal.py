@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from offhook.errors import SetupError
 from offhook.io import clock
 from offhook.io.journal import Cursor, Envelope, EnvelopeMaker
 from offhook.phone.events import SystemError, SystemReady
@@ -323,3 +324,28 @@ def test_a_damaged_line_costs_only_itself(tmp_path: Path) -> None:
     assert ids(journal, Cursor("x1", 0)) == ["x1-1", "x1-3"]
     assert "damaged" in said[0]
     journal.close()
+
+
+def test_a_spool_that_cannot_be_read_is_told_and_left_alone(tmp_path: Path) -> None:
+    """As after somebody has started the phone as root, once."""
+    (tmp_path / "j.spool-x1-000001").mkdir()
+    maker = EnvelopeMaker("x2", lambda: 5e9)
+    (tmp_path / "j.spool-x2-000001").write_bytes(envelopes(maker, 1)[0].json + b"\n")
+    said: list[str] = []
+    journal = DiskJournal(tmp_path / "j", "y2", trouble=said.append)
+    assert ids(journal, Cursor("x2", 0)) == ["x2-1"]
+    assert len(said) == 1
+    assert "j.spool-x1-000001 cannot be read" in said[0]
+    journal.close()
+    assert (tmp_path / "j.spool-x1-000001").exists()
+    assert not (tmp_path / "j.spool-x2-000001").exists()
+
+
+def test_a_journal_that_cannot_begin_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module, "Spool", full)
+    with pytest.raises(SetupError, match="No space left on device"):
+        DiskJournal(tmp_path / "j", "a1")
+    assert (tmp_path / "j.end").exists()

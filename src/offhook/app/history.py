@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from msgspec import structs
 
-from offhook.errors import NotFound
+from offhook.errors import NotFound, SetupError
 from offhook.io import clock
 from offhook.io.engine import Engine
 from offhook.io.journal import Envelope
@@ -35,6 +35,8 @@ FINISHED_KEPT: Final = 256
 class CallHistory:
     """Writes past calls down and reads them. Without a file there is none, and every question for it raises NotFound.
 
+    With one that cannot be opened, every question raises SetupError.
+
     A call that runs has its row too, renewed with each `media.stats`: after a crash it says how long the call lasted, to five
     seconds.
     """
@@ -43,7 +45,14 @@ class CallHistory:
         self._engine = engine
         self._finished: dict[str, CallEnded] = {}  # those whose final figures may still come
         self._recordings: dict[str, str] = {}  # the files of calls that run, or are finished so
-        self._history = History(file, trouble=trouble) if file else None
+        self._history: History | None = None
+        self._unusable = ""
+        if file is not None:
+            try:
+                self._history = History(file, trouble=trouble)
+            except SetupError as error:  # a disk that cannot be used costs the history, not the calls
+                self._unusable = str(error)
+                trouble(f"past calls are not kept until the phone is started again: {error}")
 
     def start(self) -> None:
         """Keep calls from now on."""
@@ -80,6 +89,8 @@ class CallHistory:
         self._kept().clear()
 
     def _kept(self) -> History:
+        if self._unusable:
+            raise SetupError(self._unusable)
         if self._history is None:
             raise NotFound("this phone keeps no history")
         return self._history

@@ -422,7 +422,12 @@ def _listen_for_tls(settings: SipSettings) -> Listeners | None:
     return Listeners({"tls": settings.tls_port}, settings.tls_certificate, settings.tls_key)
 
 
-def _open_journal(path: Path, epoch: str, trouble: Callable[[str], None]) -> Journal:
+def _open_journal(path: Path, epoch: str, trouble: Callable[[str], None]) -> Journal | None:
+    """Return the journal on the disk, None where that cannot be used: it costs the events of earlier runs, not the calls."""
     from offhook.storage.journal import DiskJournal
 
-    return DiskJournal(path, epoch, trouble=trouble)
+    try:
+        return DiskJournal(path, epoch, trouble=trouble)
+    except SetupError as error:
+        trouble(f"events are kept in memory alone until the phone is started again: {error}")
+        return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import shutil
 import sqlite3
 import threading
 import time
@@ -108,7 +109,7 @@ class Database(Generic[R]):
         try:
             database = self._open()
         except (OSError, sqlite3.Error) as exc:
-            opened.set_exception(SetupError(f"cannot open the {self._name} {self.path}: {exc}"))
+            opened.set_exception(SetupError(f"cannot open the {self._name} {self.path}: {_reason(exc, self.path.parent)}"))
             return
         except BaseException as exc:  # whatever it is, who opened this waits for an answer
             opened.set_exception(exc)
@@ -160,7 +161,7 @@ class Database(Generic[R]):
         try:
             with database:
                 answer.set_result(work(database))
-        except sqlite3.Error as exc:
+        except (sqlite3.Error, OSError) as exc:
             self._doubtful = True
             if not answer.done():
                 answer.set_exception(SetupError(f"the {self._name} cannot be used: {exc}"))
@@ -220,6 +221,14 @@ class Database(Generic[R]):
             return known == _looks(self.path)
         except (OSError, ValueError):
             return False
+
+
+def _reason(exc: Exception, folder: Path) -> str:
+    """Return why a file cannot be opened: of a full disk SQLite knows no more than "disk I/O error"."""
+    with contextlib.suppress(OSError):
+        if not shutil.disk_usage(folder).free:
+            return f"the disk is full ({exc})"
+    return str(exc)
 
 
 def _looks(path: Path) -> str:

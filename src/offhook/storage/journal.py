@@ -117,8 +117,12 @@ class DiskJournal(MemoryJournal):
         self._database: Database[Envelope] = Database(
             path, "event journal", _SCHEMA, self._store, batch_seconds=BATCH_SECONDS, max_waiting=MAX_WAITING, trouble=trouble
         )
-        self._number = self._database.ask(self._begin)
-        self._spool = Spool(path, epoch)
+        try:
+            self._number = self._database.ask(self._begin)
+            self._spool = Spool(path, epoch)
+        except (SetupError, OSError) as exc:
+            self._database.close()
+            raise SetupError(f"the event journal {path} cannot be used: {exc}") from exc
 
     def append(self, envelopes: Sequence[Envelope]) -> None:
         """Write events down; they survive the end of this process from here on."""
@@ -160,7 +164,7 @@ class DiskJournal(MemoryJournal):
     # --- in other threads
 
     def _begin(self, database: sqlite3.Connection) -> int:
-        for lines in left_behind(self._path):
+        for lines in left_behind(self._path, self._trouble):
             for line in lines:
                 self._recover(database, line)
             database.commit()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -70,27 +69,33 @@ class Spool:
         return descriptor
 
 
-def left_behind(base: Path) -> Iterator[list[bytes]]:
+def left_behind(base: Path, trouble: Callable[[str], None]) -> Iterator[list[bytes]]:
     """Yield the whole lines of each spool file whose process is gone, in order.
 
-    The file is deleted when the caller asks for the next one: then its lines have to be safe elsewhere.
+    The file is deleted when the caller asks for the next one: then its lines have to be safe elsewhere. `trouble` is told of
+    files that cannot be read; they stay.
     """
     for path in sorted(base.parent.glob(f"{base.name}.spool-*")):
-        with contextlib.suppress(FileNotFoundError):
+        try:
             descriptor = os.open(path, os.O_RDWR | _BINARY)
-            with open(descriptor, "rb", closefd=False) as file:
-                try:
-                    taken = lock(descriptor)
-                    if taken:
-                        # What a crash cut off in the middle of a line was told to nobody.
-                        yield file.read().rpartition(b"\n")[0].splitlines()
-                except BaseException:
-                    os.close(descriptor)
-                    raise
-            if taken:
-                _discard(descriptor, path)
-            else:
+        except FileNotFoundError:
+            continue  # another phone has taken it over
+        except OSError as exc:  # another user's: somebody has started the phone as root
+            trouble(f"{path} cannot be read: {exc.strerror or exc}; its lines are left out")
+            continue
+        with open(descriptor, "rb", closefd=False) as file:
+            try:
+                taken = lock(descriptor)
+                if taken:
+                    # What a crash cut off in the middle of a line was told to nobody.
+                    yield file.read().rpartition(b"\n")[0].splitlines()
+            except BaseException:
                 os.close(descriptor)
+                raise
+        if taken:
+            _discard(descriptor, path)
+        else:
+            os.close(descriptor)
 
 
 def _discard(descriptor: int, path: Path) -> None:
