@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
+import subprocess
 import sys
+import time
 from multiprocessing.connection import Listener
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from offhook.app.saying import say, say_trouble
 from offhook.app.serve import run_phone
+from offhook.control.client import LocalClient, NoPhone
 from offhook.errors import SetupError
+from offhook.testing.process import START_WITHIN
 
 
 @pytest.fixture
@@ -28,3 +36,47 @@ def test_a_second_phone_is_refused_before_it_registers_or_writes_anything(home: 
     with Listener(str(home / "s"), "AF_UNIX"), pytest.raises(SetupError, match="already running"):
         run_phone(options(home / "s"))
     assert not (home / "state").exists(), "nothing ran"
+
+
+class Gone(io.StringIO):
+    """A log on a full disk."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_log_that_takes_nothing_ends_no_phone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", Gone())
+    monkeypatch.setattr(sys, "stderr", Gone())
+    say("offhook is running")
+    say_trouble("offhook: the disk is full")
+
+
+def connected(socket: str) -> LocalClient:
+    """Return a client as soon as the phone takes it."""
+    deadline = time.monotonic() + START_WITHIN
+    while True:
+        try:
+            return LocalClient(socket)
+        except NoPhone:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+@pytest.mark.lengthy
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
+def test_a_phone_whose_log_is_full_starts_and_ends_as_any_other(tmp_path: Path) -> None:
+    socket = tmp_path / "s"
+    command = [sys.executable, "-m", "offhook", "run", "--port", "0", "--sound", "null", "--verbose", "--socket", str(socket)]
+    with Path("/dev/full").open("w") as full:
+        environment = {**os.environ, "OFFHOOK_HOME": str(tmp_path)}
+        phone = subprocess.Popen(command, env=environment, stdout=full, stderr=full)
+    try:
+        with connected(str(socket)) as client:
+            assert client.request("status")["value"]["name"] == "IDLE"
+            client.request("quit")
+        assert phone.wait(15) == 0
+    finally:
+        phone.kill()
+        phone.wait(10)

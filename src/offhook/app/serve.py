@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final
 
 from offhook.app.running import Files, Outward, RunningPhone
+from offhook.app.saying import say
 from offhook.app.settings import complete, kept_instance, with_address
 from offhook.app.trouble import print_trouble
 from offhook.control.channel import connect
@@ -104,11 +105,11 @@ async def _serve_until(
         await _start_outward(phone, config, socket)
         keep_collector_quiet()
         host, port = phone.address
-        print(f"offhook is running: SIP on {host}:{port}, commands on {socket}", flush=True)
+        say(f"offhook is running: SIP on {host}:{port}, commands on {socket}")
         if http is not None:
             _tell_http(http.url)
         if not config.accounts:
-            print("There is no account yet: `offhook accounts add NAME --keep` or the configuration file adds one.", flush=True)
+            say("There is no account yet: `offhook accounts add NAME --keep` or the configuration file adds one.")
         manager.ready(f"SIP on {host}:{port}, commands on {socket}")
         await until_told(phone, told)
     finally:
@@ -120,7 +121,7 @@ async def _serve_until(
             await http.close()
         if surface is not None:
             await surface.close()
-    print("offhook has stopped.", flush=True)
+    say("offhook has stopped.")
     return 0
 
 
@@ -160,11 +161,11 @@ async def _start_http(phone: RunningPhone, listen: Listen) -> HttpServer:
 
 def _tell_http(url: str) -> None:
     file = paths().http_token_file
-    print(f"HTTP is on {url}", flush=True)
+    say(f"HTTP is on {url}")
     if file.exists():
         # PowerShell reads this like a shell, but its curl is another program.
         curl, path = "curl.exe" if sys.platform == "win32" else "curl", shlex.quote(str(file))
-        print(f'A token for it is in {file}: {curl} -H "Authorization: Bearer $(cat {path})" {url}/v1/status', flush=True)
+        say(f'A token for it is in {file}: {curl} -H "Authorization: Bearer $(cat {path})" {url}/v1/status')
 
 
 async def _start_windows(phone: RunningPhone, settings: WindowsSettings) -> WindowsSurface | None:
@@ -179,7 +180,7 @@ async def _start_windows(phone: RunningPhone, settings: WindowsSettings) -> Wind
     try:
         await found.start()
     except SetupError as error:
-        print(f"No window and no DDE: {error}", flush=True)
+        say(f"No window and no DDE: {error}")
         return None
     return found
 
@@ -236,4 +237,4 @@ def _print_event(envelope: Envelope) -> None:
     call = envelope.data.get("call")
     about = f" {call['remote']['uri']} ({call['state']})" if isinstance(call, dict) else ""
     about += "".join(f" {key}={value}" for key, value in envelope.data.items() if isinstance(value, str | int) and value != "")
-    print(plain(f"{envelope.time[11:23]} {envelope.type} {envelope.subject}{about}"), flush=True)
+    say(plain(f"{envelope.time[11:23]} {envelope.type} {envelope.subject}{about}"))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
+from offhook.app.saying import say_trouble
 from offhook.phone.events import AccountRegistered, AccountRegisterFailed, AccountRemoved, Event, SystemError, WebhookDisabled
 from offhook.phone.model import AccountView
 from offhook.shown import plain
@@ -21,7 +21,7 @@ def print_trouble(phone: RunningPhone) -> None:
     def see(envelope: Envelope) -> None:
         text = words.of(envelope.event)
         if text:
-            print(plain(f"offhook: {text}"), file=sys.stderr, flush=True)
+            say_trouble(plain(f"offhook: {text}"))
 
     phone.subscribe(see, SystemError, WebhookDisabled, AccountRegisterFailed, AccountRegistered, AccountRemoved)
 
