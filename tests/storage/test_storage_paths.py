@@ -47,6 +47,19 @@ def test_offhook_home_puts_everything_under_one_folder(platform: str, tmp_path: 
 
 
 @posix
+@pytest.mark.parametrize("environ", [{}, {"OFFHOOK_HOME": "~/phone"}])
+def test_a_user_without_a_folder_is_told_what_to_set(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs under a number."""
+
+    def unknown(*_: object) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("home", "expanduser"):
+        monkeypatch.setattr(Path, name, unknown)
+    with pytest.raises(SetupError, match="OFFHOOK_HOME"):
+        paths(environ, "linux")
+
+
 def test_socket_names() -> None:
     env = {"XDG_RUNTIME_DIR": "/run/user/7", "HOME": "/h"}
     assert socket_path("", env, "linux") == "/run/user/7/offhook/offhook.sock"

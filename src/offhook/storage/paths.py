@@ -90,8 +90,17 @@ class Paths:
 
 
 def paths(environ: Mapping[str, str] | None = None, platform: str = sys.platform) -> Paths:
-    """Return where files live. OFFHOOK_HOME puts everything under one folder; else the system's own customs hold."""
-    env = os.environ if environ is None else environ
+    """Return where files live. OFFHOOK_HOME puts everything under one folder; else the system's own customs hold.
+
+    Raises SetupError for a user of whom the system knows no folder, as a container's that is but a number.
+    """
+    try:
+        return _found(os.environ if environ is None else environ, platform)
+    except RuntimeError:  # pathlib's word for it
+        raise SetupError("this user has no folder: set OFFHOOK_HOME to one that is to hold the phone's files") from None
+
+
+def _found(env: Mapping[str, str], platform: str) -> Paths:
     home = env.get("OFFHOOK_HOME")
     if home:
         root = Path(home).expanduser().absolute()
