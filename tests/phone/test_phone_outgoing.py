@@ -7,9 +7,10 @@ import pytest
 from offhook.errors import InvalidArgument, InvalidState, LineBusy, NoAccount, TooManyCalls
 from offhook.phone import commands as c
 from offhook.phone import events as e
+from offhook.phone.inputs import ClockSet
 from offhook.phone.model import CallState
 from offhook.phone.settings import PhoneSettings
-from offhook.testing.phones import VirtualPhone, over, rings, settle, talk, two_phones
+from offhook.testing.phones import EPOCH, VirtualPhone, over, rings, settle, talk, two_phones
 from offhook.testing.wire import Wire
 
 BOB = "sip:offhook@10.0.0.2"
@@ -128,6 +129,21 @@ def test_auto_hangup() -> None:
     settle(alice.wire, 3)
     over(alice, bob)
     assert 29.9 < alice.of(e.CallEnded)[0].duration < 30.1
+
+
+@pytest.mark.parametrize("set_by", [200_000.0, -200_000.0])
+def test_a_call_is_as_long_as_it_lasted_though_the_clock_is_set_meanwhile(set_by: float) -> None:
+    alice, bob = two_phones(Wire())
+    talk(alice, bob)
+    settle(alice.wire, 10)
+    for phone in (alice, bob):
+        phone.receive(ClockSet(EPOCH + set_by))
+    settle(alice.wire, 10)
+    alice.execute(c.Hangup())
+    settle(alice.wire, 1)
+    for phone in (alice, bob):
+        (ended,) = phone.of(e.CallEnded)
+        assert ended.duration == pytest.approx(24.0, abs=0.1)
 
 
 def test_a_name_is_for_one_call() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from offhook.app.history import CallHistory
 from offhook.errors import NotFound, SetupError
+from offhook.io import clock
 from offhook.io.journal import Envelope, EnvelopeMaker
 from offhook.media.messages import StreamStats
 from offhook.phone.events import CallEnded, Event, MediaStats, RecordingStarted
@@ -55,6 +56,24 @@ def test_a_recording_told_after_the_end_does_not_open_the_row_again(tmp_path: Pa
     history.delete("c_1")
     with pytest.raises(NotFound):  # an empty page would be the end of what there is
         history.list(10, "c_1")
+    history.close()
+
+
+def test_a_call_that_runs_has_lasted_as_long_as_it_did_though_the_clock_is_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = CallView(
+        "c_1", "a", "outgoing", CallState.ACTIVE, Party("sip:me@h"), Party("sip:1001@h"), "sip-1", wall(0.0), answered=wall(1.0)
+    )
+    engine, maker = FakeEngine(), EnvelopeMaker("e", lambda: 0.0)
+    history = CallHistory(engine, tmp_path / "h.sqlite3", print)  # type: ignore[arg-type]
+    history.start()
+    for now, unix in ((100.0, 1.0), (105.0, 200_000.0)):
+        monkeypatch.setattr(clock, "now", lambda now=now: now)
+        monkeypatch.setattr(clock, "wall", lambda unix=unix: unix)
+        engine.tell(maker.make(MediaStats(call=call, stats=FIGURES)))
+    (entry,) = history.list(10, "")
+    assert (entry["duration_s"], entry["ended"]) == (5.0, 200_000.0)
     history.close()
 
 

@@ -44,6 +44,7 @@ class CallHistory:
     def __init__(self, engine: Engine, file: Path | None, trouble: Callable[[str], None]) -> None:
         self._engine = engine
         self._finished: dict[str, CallEnded] = {}  # those whose final figures may still come
+        self._talking: dict[str, float] = {}  # since when, by a clock that nobody sets
         self._recordings: dict[str, str] = {}  # the files of calls that run, or are finished so
         self._history: History | None = None
         self._unusable = ""
@@ -119,15 +120,19 @@ class CallHistory:
             case CallEvent() if event.call.ended is None:
                 if isinstance(event, RecordingStarted):
                     self._recordings.setdefault(call, event.file)
-                self._kept().keep(call, partial(_record, event, self._recordings.get(call, ""), clock.wall()))
+                if event.call.answered is not None:
+                    self._talking.setdefault(call, clock.now())
+                lasted = clock.now() - self._talking.get(call, clock.now())
+                self._kept().keep(call, partial(_record, event, self._recordings.get(call, ""), clock.wall(), lasted))
 
     def _forget(self, call: str) -> None:
         del self._finished[call]
+        self._talking.pop(call, None)
         self._recordings.pop(call, None)
 
 
-def _record(event: CallEvent, recording: str, seen: float = 0.0) -> HistoryEntry:
-    """Return the row of a call; `seen`, Unix seconds, is when one that runs was last known to."""
+def _record(event: CallEvent, recording: str, seen: float = 0.0, lasted: float = 0.0) -> HistoryEntry:
+    """Return the row of a call; `seen`, Unix seconds, is when one that runs was last known to, having `lasted` so long."""
     call = event.call
     end = call.end or CallEnd("local")
     over = isinstance(event, CallEnded)
@@ -142,7 +147,7 @@ def _record(event: CallEvent, recording: str, seen: float = 0.0) -> HistoryEntry
         started=call.created.timestamp(),
         answered=answered,
         ended=call.ended.timestamp() if call.ended else seen,
-        duration_s=event.duration if isinstance(event, CallEnded) else max(0.0, seen - (answered or seen)),
+        duration_s=event.duration if isinstance(event, CallEnded) else lasted,
         sip_status=end.sip_status,
         reason=end.reason if over else "not ended when last seen",
         end_by=end.by if call.end else "",

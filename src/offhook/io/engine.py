@@ -35,8 +35,8 @@ from offhook.phone.web_requests import (
 )
 from offhook.sip.events import CloseFlow, Datagram, FlowFailed, FlowUp, NetworkChanged, Resolve, StreamChunk, Transmit
 
-CLOCK_EVERY: Final = 60.0
-"""Seconds between looks whether the wall clock was set."""
+CLOCK_EVERY: Final = 5.0
+"""Seconds between looks whether the wall clock was set: a call is told by it."""
 
 MAX_CAUSES: Final = 10_000
 """Operations under way whose client is remembered: far more than a phone has calls."""

@@ -105,6 +105,7 @@ class Call:
     sip_call_id: str = ""
     ringing: float | None = None
     answered: float | None = None
+    talking_since: float = 0.0  # the same by the phone's own seconds, for its length: the clock may be set meanwhile
     ended: float | None = None
     end: CallEnd | None = None
     muted: bool = False

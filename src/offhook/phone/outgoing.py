@@ -378,7 +378,7 @@ class Outgoing:
         desk = self.desk
         call.step(CallInput.ANSWER)
         desk.stop(call, "ring")
-        call.answered = desk.wall
+        call.answered, call.talking_since = desk.wall, desk.now
         call.order = desk.next_order()
         view = call.view()
         desk.emit(CallAnswered(call=view))
