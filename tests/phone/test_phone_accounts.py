@@ -8,8 +8,10 @@ import pytest
 
 from offhook.errors import InvalidArgument, NoAccount, NotFound, NotRegistered
 from offhook.phone import commands as c
+from offhook.phone import events as e
+from offhook.phone.inputs import ClockSet
 from offhook.phone.settings import AccountSettings
-from offhook.testing.phones import settle, two_phones
+from offhook.testing.phones import EPOCH, settle, two_phones
 from offhook.testing.wire import Wire
 
 GOOD = AccountSettings("a_1", "10.0.0.2", "1001", "secret", register=False, label="Desk")
@@ -87,3 +89,17 @@ def test_an_account_told_not_to_register_cannot_dial_if_it_should() -> None:
     alice.execute(c.UnregisterAccount(account="a_1"))
     settle(alice.wire, 60)
     assert isinstance(alice.refuses(c.Dial(to="1002")), NotRegistered)
+
+
+def test_the_wait_until_the_next_attempt_gets_shorter() -> None:
+    alice, _ = two_phones(Wire())
+    alice.add_account(replace(GOOD, register=True))
+    settle(alice.wire, 5)
+    said = alice.of(e.AccountRegisterFailed)[0].account.retry_in
+    assert said is not None
+    assert said > 12
+    settle(alice.wire, 5)
+    alice.receive(ClockSet(EPOCH))
+    (account,) = alice.snapshot().accounts
+    assert account.retry_in is not None
+    assert said - 11 < account.retry_in < said - 5

@@ -179,7 +179,7 @@ class Accounts:
             expires=account.expires,
             sip_status=account.sip_status,
             reason=account.reason,
-            retry_in=account.retry_in,
+            retry_in=None if account.retry_at is None else max(0.0, round(account.retry_at - self.desk.now, 3)),
             default=account is default,
             server=account.servers[account.server],
             flows=tuple(account.flows[number] for number in sorted(account.flows)),
@@ -275,7 +275,7 @@ class Accounts:
             return
         news = account.state != "registered"
         account.state, account.expires = "registered", event.expires
-        account.sip_status, account.reason, account.retry_in, account.failed = 200, "", None, False
+        account.sip_status, account.reason, account.retry_at, account.failed = 200, "", None, False
         self.failover.registered(account)
         if event.moved:
             self.outgoing.account_moved(event.identity)
@@ -291,7 +291,7 @@ class Accounts:
         if account is None:
             return
         account.state, account.expires, account.failed = "registering", 0, False
-        account.sip_status, account.reason, account.retry_in = 0, event.reason, event.retry_in
+        account.sip_status, account.reason, account.retry_at = 0, event.reason, self.desk.now + event.retry_in
         self.desk.emit(AccountRegistering(account=self.view(account)))
 
     def failed(self, event: RegistrationFailed) -> None:
@@ -300,7 +300,8 @@ class Accounts:
         if account is None:
             return
         account.state, account.expires, account.failed = "failed", 0, True
-        account.sip_status, account.reason, account.retry_in = event.status, event.reason, event.retry_in
+        account.sip_status, account.reason = event.status, event.reason
+        account.retry_at = None if event.retry_in is None else self.desk.now + event.retry_in
         if self.failover.failed(account):
             return
         self.desk.emit(AccountRegisterFailed(account=self.view(account)))

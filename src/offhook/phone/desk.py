@@ -44,7 +44,8 @@ class Account:
     expires: int = 0
     sip_status: int = 0
     reason: str = ""
-    retry_in: float | None = None
+    retry_at: float | None = None
+    """When the next attempt is due; None where there is none."""
     server: int = 0
     """Which of `servers` is in use."""
     looks_back: bool = False

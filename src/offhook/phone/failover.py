@@ -48,14 +48,14 @@ class Failover:
             self.use(account, 0)  # none is left: the next attempt, after its wait, begins anew
             return False
         reason = account.reason
-        account.retry_in = 0.0
+        account.retry_at = self.desk.now
         self.desk.emit(AccountRegisterFailed(account=self._view(account)))
         self._move(account, account.server + 1, reason)
         return True
 
     def _move(self, account: Account, server: int, reason: str) -> None:
         self.use(account, server)
-        account.state, account.failed, account.retry_in = "registering", False, None
+        account.state, account.failed, account.retry_at = "registering", False, None
         self.desk.emit(AccountFailover(account=self._view(account), reason=reason))
         self.desk.signal(Register(account.settings.id, account.settings.expires))
 
