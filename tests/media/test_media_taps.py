@@ -110,6 +110,21 @@ def test_what_is_heard(hear: Side, expected: set[str]) -> None:
     assert room.heard("a") == ({"near a", "s"} if hear == "none" else {"near a"})
 
 
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_supervisor_who_was_called_first_hears_the_near_side_too(moved: bool) -> None:
+    room = Room("s", "a", "b")
+    if moved:  # the calls come to the sound card only afterwards
+        room.engine.execute(AttachSound("s", True), room.now)
+        room.engine.execute(AttachSound("s", False), room.now)
+    room.engine.execute(StartPlayback("a", "p", "tone", frequencies=(NEAR["a"],)), room.now)
+    room.engine.execute(SetTap("a", "s", "both"), room.now)
+    if moved:
+        room.engine.execute(AttachSound("a", True), room.now)
+    room.engine.execute(SetBridge("r", ("a", "b")), room.now)
+    room.run(0.5)
+    assert room.heard("s") == {"a", "near a", "b"}
+
+
 def test_who_speaks_to_the_far_end_does_not_hear_it_back() -> None:
     room = Room("a", "s")
     room.engine.execute(StartPlayback("a", "p", "tone", frequencies=(NEAR["a"],)), room.now)

@@ -305,6 +305,12 @@ class Engine:
             self._phases[stream.phase].remove(stream)
             stream.phase = phase
             self._phases[phase].append(stream)
+            if self._taps:
+                self._order(phase)
+
+    def _order(self, phase: int) -> None:
+        """Let those who listen to others come last: what the others say in a tick is known when they have spoken."""
+        self._phases[phase].sort(key=lambda stream: stream.tapping is not None)
 
     def _attach(self, stream: Stream, attached: bool) -> None:
         if self._studio.silent:
@@ -352,6 +358,8 @@ class Engine:
         tapping = {tap.by.name: tap for tap in taps}
         for stream in self.streams.values():
             stream.set_taps(tuple(tap for tap in taps if tap.target is stream), tapping.get(stream.name))
+        for phase in range(PHASES):
+            self._order(phase)
 
     def _start_playback(self, stream: Stream, command: StartPlayback) -> None:
         try:
