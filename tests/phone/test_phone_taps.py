@@ -68,3 +68,22 @@ def test_a_call_that_taps_stays_off_the_sound_card_when_it_is_held_and_resumed()
     settle(alice.wire, 1)
     alice.execute(c.StopTap(by=boss))
     assert alice.did(media.AttachSound)[before:] == [media.AttachSound(boss, False)], "it is on hold"
+
+
+def test_who_listens_goes_on_when_the_person_changes_calls() -> None:
+    alice, bob, customer, boss = two_calls()
+    alice.execute(c.Tap(call=customer, by=boss))
+    alice.execute(c.Hold(call=customer))
+    settle(alice.wire, 1)
+    alice.execute(c.Resume(call=customer))
+    settle(alice.wire, 1)
+    other = alice.dial(bob)  # which holds the customer, as ever
+    settle(alice.wire, 1)
+    assert [str(alice.calls[call].state) for call in (customer, boss)] == ["held_local", "active"]
+    alice.execute(c.Hangup(call=other))
+    alice.execute(c.Hold(call=boss))
+    alice.execute(c.Resume(call=customer))
+    settle(alice.wire, 1)
+    alice.execute(c.Resume(call=boss))
+    settle(alice.wire, 1)
+    assert [str(alice.calls[call].state) for call in (customer, boss)] == ["active", "active"]

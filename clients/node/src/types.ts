@@ -1798,7 +1798,11 @@ export interface RemoveContactParams {
   contact: string;
 }
 
-/** Take the call off our hold; other active calls are put on hold first, but not those in a conference with it. */
+/**
+ * Take the call off our hold; other active calls are put on hold first, but not those in a conference with it.
+ *
+ * Calls that tap another one are left alone, and coming off hold such a call puts none on hold.
+ */
 export interface ResumeParams {
   /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
   call?: string;

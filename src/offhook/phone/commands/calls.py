@@ -103,7 +103,10 @@ class Hold(Command, frozen=True, kw_only=True):
 
 
 class Resume(Command, frozen=True, kw_only=True):
-    """Take the call off our hold; other active calls are put on hold first, but not those in a conference with it."""
+    """Take the call off our hold; other active calls are put on hold first, but not those in a conference with it.
+
+    Calls that tap another one are left alone, and coming off hold such a call puts none on hold.
+    """
 
     call: str = ""
 
