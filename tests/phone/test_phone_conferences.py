@@ -8,7 +8,7 @@ from offhook.errors import CommandError, InvalidArgument, InvalidState, NotFound
 from offhook.media import messages as media
 from offhook.phone import commands as c
 from offhook.phone import events as e
-from offhook.phone.model import ConferenceView
+from offhook.phone.model import CallState, ConferenceView
 from offhook.testing.phones import VirtualPhone, over, settle, talk, two_phones
 from offhook.testing.wire import Wire
 
@@ -162,3 +162,54 @@ def test_draining_takes_no_new_calls_and_keeps_the_running_ones() -> None:
     assert not alice.snapshot().draining
     alice.execute(c.Hangup())
     over(alice, bob)
+
+
+@pytest.mark.parametrize("patient", [True, False])
+def test_whom_a_member_transfers_itself_to_comes_in(house: tuple[VirtualPhone, VirtualPhone, tuple[str, str]], patient: bool) -> None:
+    """Whether the member waits until it is done, or hangs up as soon as it has asked."""
+    alice, bob, (first, second) = house
+    carol = VirtualPhone(alice.wire, "carol", "10.0.0.3")
+    room = alice.execute(c.CreateConference(calls=(first, second))).value.id
+    alice.execute(c.MuteMember(call=first))
+    theirs = next(call.id for call in bob.calls.values() if call.sip_call_id == alice.calls[first].sip_call_id)
+    bob.execute(c.Transfer(to="sip:offhook@10.0.0.3", call=theirs))
+    settle(alice.wire, 1)
+    placed = alice.execute(c.AcceptTransfer(call=first)).call
+    settle(alice.wire, 1)
+    if not patient:
+        bob.execute(c.Hangup(call=theirs))
+    settle(alice.wire, 1)
+    assert alice.calls[second].state is CallState.ACTIVE, "who stays is not put on hold"
+    carol.execute(c.Answer())
+    settle(alice.wire, 2)
+    assert alice.snapshot().conferences == (ConferenceView(room, (second, placed), (placed,)),)
+    assert alice.states == [CallState.ACTIVE, CallState.ACTIVE]
+    alice.execute(c.HangupAll())
+    over(alice, bob, carol)
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_who_does_not_answer_or_is_not_wanted_comes_not_in(
+    house: tuple[VirtualPhone, VirtualPhone, tuple[str, str]], leaves: bool
+) -> None:
+    alice, bob, (first, second) = house
+    carol = VirtualPhone(alice.wire, "carol", "10.0.0.3")
+    room = alice.execute(c.CreateConference(calls=(first, second))).value.id
+    theirs = next(call.id for call in bob.calls.values() if call.sip_call_id == alice.calls[first].sip_call_id)
+    bob.execute(c.Transfer(to="sip:offhook@10.0.0.3", call=theirs))
+    settle(alice.wire, 1)
+    placed = alice.execute(c.AcceptTransfer(call=first)).call
+    settle(alice.wire, 1)
+    if leaves:
+        alice.execute(c.LeaveConference(call=first))
+        carol.execute(c.Answer())
+    else:
+        carol.execute(c.Reject())
+    settle(alice.wire, 2)
+    members = (second,) if leaves else (first, second)
+    assert alice.snapshot().conferences == (ConferenceView(room, members),)
+    assert {call.id: call.state for call in alice.calls.values()} == dict.fromkeys(
+        (second, placed) if leaves else members, CallState.ACTIVE
+    )
+    alice.execute(c.HangupAll())
+    over(alice, bob, carol)

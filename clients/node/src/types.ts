@@ -18,7 +18,11 @@ export interface AboutView {
   load: LoadView;
 }
 
-/** Do what the far end's REFER asks: call the target; the answer's `call` is the new one. */
+/**
+ * Do what the far end's REFER asks: call the target; the answer's `call` is the new one.
+ *
+ * Where the call is in a conference, the others in it go on talking, and the new one comes in when it is answered.
+ */
 export interface AcceptTransferParams {
   /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */
   call?: string;

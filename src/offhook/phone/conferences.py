@@ -46,6 +46,8 @@ class Conferences:
         self.desk = desk
         self.offers = offers
         self.rooms: dict[str, Conference] = {}
+        # Calls placed because a member asked for a transfer -> the conference, the member, and whether it was muted.
+        self._expected: dict[str, tuple[str, str, bool]] = {}
         desk.on_stepped.append(self._follow_hold)
 
     def views(self) -> tuple[ConferenceView, ...]:
@@ -86,6 +88,7 @@ class Conferences:
         """Take a call out; it stays connected."""
         call = self.desk.find(command.call)
         room = self._room_of(call)
+        self._expected = {new: place for new, place in self._expected.items() if place[1] != call.id}
         self._exit(room, call.id)
         return Accepted(call=call.id, value=room.view())
 
@@ -116,8 +119,24 @@ class Conferences:
                     room.muted.add(new.id)
                 self._enter(room, new)
 
+    def expect(self, old: Call, new: Call) -> None:
+        """A member wants another called in its place: that call comes in once it is answered, though the member be gone."""
+        for room in self.rooms.values():
+            if old.id in room.members:
+                self._expected[new.id] = room.id, old.id, old.id in room.muted
+
+    def answered(self, call: Call) -> None:
+        """Let a call in that is expected."""
+        name, _, muted = self._expected.pop(call.id, ("", "", False))
+        room = self.rooms.get(name)
+        if room is not None:
+            if muted:
+                room.muted.add(call.id)
+            self._enter(room, call)
+
     def closed(self, call: Call) -> None:
         """A call is over."""
+        self._expected.pop(call.id, None)
         for room in list(self.rooms.values()):
             if call.id in room.members:
                 self._exit(room, call.id)

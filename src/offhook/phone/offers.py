@@ -259,14 +259,14 @@ class Offers:
         self.desk.finish(call, "hold" if call.want_hold else "resume")
         self.desk.finish(call, "resume" if call.want_hold else "hold", error="overtaken by a later command")
 
-    def hold_others(self, but: Call | None) -> None:
+    def hold_others(self, but: Call | None, staying: Collection[str] = ()) -> None:
         """Put every active call on hold but this one, those in a conference with it, and those that only listen to another.
 
         Who taps a call is no party of the person at the phone, who therefore loses nobody to it either.
         """
         if but is not None and but.off_card:
             return
-        staying = self.together(but) if but is not None else ()
+        staying = self.together(but) if but is not None else staying
         for other in self.desk.active():
             if other is not but and other.id not in staying and not other.want_hold and not other.off_card:
                 self.want(other, True)

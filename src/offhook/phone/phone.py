@@ -116,7 +116,9 @@ class Phone:
         self.offers.give_up = self.closing.hangup
         self.streams = Streams(self.desk, self.closing)
         self.incoming.on_replaced.append(self.conferences.replaced)
-        self.outgoing.on_active += [self.incoming.took_over, self.recordings.record_by_itself, self.playing.play_by_itself]
+        self.transfers.on_placed.append(self.conferences.expect)
+        self.outgoing.on_active += [self.incoming.took_over, self.conferences.answered]
+        self.outgoing.on_active += [self.recordings.record_by_itself, self.playing.play_by_itself]
         self.accounts.on_registered.append(self._account_registered)
         self.accounts.on_removed.append(self._account_removed)
         self.contacts = Contacts(self.desk)

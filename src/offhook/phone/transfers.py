@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from offhook.errors import AmbiguousCall, CommandError, InvalidArgument, InvalidState, NotFound, ParseError
@@ -21,12 +22,13 @@ DECIDE_WITHIN: Final = 20.0
 
 
 class Transfers:
-    """Asks far ends to call others, and does what far ends ask."""
+    """Asks far ends to call others, and does what far ends ask. `on_placed` are told of a call (the second) placed for another."""
 
     def __init__(self, desk: Desk, outgoing: Outgoing, closing: Closing) -> None:
         self.desk = desk
         self.outgoing = outgoing
         self.closing = closing
+        self.on_placed: list[Callable[[Call, Call], None]] = []
         # The call placed for a transfer -> the call that asked, its REFER, and whether it is on hold for that alone.
         self._placed_for: dict[str, tuple[str, str, bool]] = {}
 
@@ -163,7 +165,9 @@ class Transfers:
         self.desk.stop(call, "refer")
         self._placed_for[placed.call] = (call.id, call.refer, not call.want_hold)
         self.desk.signal(AcceptRefer(call.id, call.refer))
-        self.outgoing.offers.hold_others(but=None)
+        for told in self.on_placed:
+            told(call, self.desk.calls[placed.call])
+        self.outgoing.offers.hold_others(but=None, staying=self._mates(call))
         return placed
 
     def _account_of(self, call: Call) -> str:
@@ -193,4 +197,9 @@ class Transfers:
 
     def _talks_besides(self, call: Call) -> bool:
         """Whether another call has been taken up meanwhile."""
-        return any(each is not call for each in self.desk.active())
+        mates = self._mates(call)
+        return any(each is not call and each.id not in mates for each in self.desk.active())
+
+    def _mates(self, call: Call) -> tuple[str, ...]:
+        """Return who is in a conference with this call, and goes on talking whatever becomes of it."""
+        return tuple(other for other in self.outgoing.offers.together(call) if other != call.id)

@@ -176,7 +176,10 @@ class TransferAttended(Command, frozen=True, kw_only=True):
 
 
 class AcceptTransfer(Command, frozen=True, kw_only=True):
-    """Do what the far end's REFER asks: call the target; the answer's `call` is the new one."""
+    """Do what the far end's REFER asks: call the target; the answer's `call` is the new one.
+
+    Where the call is in a conference, the others in it go on talking, and the new one comes in when it is answered.
+    """
 
     call: str = ""
 
