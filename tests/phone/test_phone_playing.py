@@ -30,7 +30,7 @@ def test_each_has_its_name_and_is_listed() -> None:
         (one, "file", "/a.mp3", "playing"), (two, "tone", "440", "waiting"),
         (three, "url", "https://sounds.example.org/hello.mp3", "fetching"), (four, "silence", "", "waiting"),
     ]  # fmt: skip
-    assert [start.mode for start in alice.did(media.StartPlayback)] == ["replace", "mix", "queue"]
+    assert [start.mode for start in alice.did(media.StartPlayback)] == ["replace", "mix"], "the last waits for what is fetched"
     alice.execute(c.PausePlay(playback=one))
     assert alice.did(media.PausePlayback) == [media.PausePlayback(call, one, True)]
     alice.execute(c.StopPlay(playback=three))
@@ -52,6 +52,59 @@ def test_a_sound_that_is_fetched_keeps_its_mode() -> None:
     assert not alice.did(media.StopPlayback), "what plays goes on"
     alice.receive(SoundFetched(playback, call, "/tmp/1.sound"))
     assert alice.did(media.StartPlayback)[-1].mode == "mix"
+
+
+def test_a_queue_keeps_its_order_whichever_sound_is_fetched_first() -> None:
+    alice, bob = two_phones(Wire())
+    call, _ = talk(alice, bob)
+    first, second, third = (
+        alice.execute(c.Play(mode="queue", **what)).value["playback"]
+        for what in ({"url": FROM}, {"url": FROM}, {"tone": "440", "duration_ms": 100})
+    )
+    alice.receive(SoundFetched(second, call, "/tmp/2.sound"))
+    assert not alice.did(media.StartPlayback)
+    alice.execute(c.PausePlay(playback=second))
+    alice.receive(SoundFetched(first, call, "/tmp/1.sound"))
+    assert [start.playback for start in alice.did(media.StartPlayback)] == [first, second, third]
+    assert alice.did(media.PausePlayback) == [media.PausePlayback(call, second, True)]
+
+
+def test_what_is_queued_behind_a_sound_that_cannot_be_had_is_heard_all_the_same() -> None:
+    alice, bob = two_phones(Wire())
+    call, _ = talk(alice, bob)
+    lost = alice.execute(c.Play(url=FROM)).value["playback"]
+    queued = alice.execute(c.Play(tone="440", duration_ms=100, mode="queue")).value["playback"]
+    alice.receive(SoundFetched(lost, call, "", "the answer is 404"))
+    assert [start.playback for start in alice.did(media.StartPlayback)] == [queued]
+
+
+def test_a_sound_that_is_fetched_replaces_what_was_before_it_only() -> None:
+    alice, bob = two_phones(Wire())
+    call, _ = talk(alice, bob)
+    before = alice.execute(c.Play(tone="440")).value["playback"]
+    fetched = alice.execute(c.Play(url=FROM)).value["playback"]
+    beside = alice.execute(c.Play(tone="500", mode="mix")).value["playback"]
+    after = alice.execute(c.Play(tone="600", mode="queue")).value["playback"]
+    alice.receive(SoundFetched(fetched, call, "/tmp/1.sound"))
+    assert [stop.playback for stop in alice.did(media.StopPlayback)] == [before]
+    assert [(start.playback, start.mode) for start in alice.did(media.StartPlayback)] == [
+        (before, "replace"), (beside, "mix"), (fetched, "mix"), (after, "queue"),
+    ]  # fmt: skip
+
+
+def test_what_waits_for_a_sound_is_told_when_it_is_given_up() -> None:
+    alice, bob = two_phones(Wire())
+    talk(alice, bob)
+    told: list[tuple[str, str]] = []
+    for end, reason in (
+        (c.StopPlay(), "stopped"), (c.Play(tone="500"), "replaced"), (c.Hangup(), "closed"),
+    ):  # fmt: skip
+        alice.execute(c.Play(url=FROM, mode="queue"))
+        waits = alice.execute(c.Play(tone="440", mode="queue")).value["playback"]
+        alice.execute(end)
+        told.append((waits, reason))
+    ends = {event.playback: event.reason for event in alice.of(e.PlaybackFinished)}
+    assert [(playback, ends.get(playback)) for playback, _ in told] == told
 
 
 def test_a_queue_has_an_end() -> None:

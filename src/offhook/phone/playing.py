@@ -11,6 +11,7 @@ from offhook.media.messages import (
     AttachSound,
     PausePlayback,
     PlaybackDone,
+    PlayMode,
     SetMusic,
     StartPlayback,
     StopPlayback,
@@ -33,15 +34,16 @@ TONE: Final = "tone:"
 
 
 class _Playing:
-    """One playback: what begins when its sound is here, and what is known of it."""
+    """One playback: what begins when its sound is here and its turn has come, and what is known of it."""
 
-    __slots__ = ("begun", "fetched", "fetching", "start", "view")
+    __slots__ = ("begun", "fetched", "fetching", "kept", "start", "view")
 
     def __init__(self, start: StartPlayback, view: PlaybackView) -> None:
         self.start = start
         self.view = view
         self.fetching = view.state == "fetching"
         self.fetched = False  # its file came from the web and is to be deleted
+        self.kept = not self.fetching  # it is here, and the media does not know of it yet
         self.begun = False
 
 
@@ -88,7 +90,7 @@ class Playing:
     def _begin(self, call: Call, start: StartPlayback, command: Play) -> None:
         if command.mode == "replace":
             for other in self._of(call):
-                if other.fetching:
+                if other.fetching or other.kept:
                     self._forgo(call, other, "replaced")
                 elif command.url:
                     self.desk.media(StopPlayback(call.id, other.view.id))
@@ -99,7 +101,19 @@ class Playing:
         if command.url:
             self.desk.outbox.append(FetchSound(start.playback, call.id, command.url))
         else:
-            self.desk.media(start)
+            self._go_on(call)
+
+    def _go_on(self, call: Call) -> None:
+        """Begin with what is here; what is queued keeps its place behind sounds that are still being fetched."""
+        behind = False
+        for playing in self._of(call):
+            if playing.fetching:
+                behind = True
+            elif playing.kept and not (behind and playing.start.mode == "queue"):
+                playing.kept = False
+                self.desk.media(playing.start)
+                if playing.view.state == "paused":
+                    self.desk.media(PausePlayback(call.id, playing.view.id, True))
 
     def _of(self, call: Call) -> list[_Playing]:
         return [playing for playing in self._all.values() if playing.view.call == call.id]
@@ -119,10 +133,11 @@ class Playing:
         """Stop playing."""
         call, chosen = self._chosen(command.call, command.playback)
         for playing in reversed(chosen):  # those that wait first: none of them begins for a moment
-            if playing.fetching:
+            if playing.fetching or playing.kept:
                 self._forgo(call, playing, "stopped")
             else:
                 self.desk.media(StopPlayback(call.id, playing.view.id))
+        self._go_on(call)
         return Accepted(call=call.id)
 
     def pause(self, command: PausePlay) -> Accepted:
@@ -134,7 +149,8 @@ class Playing:
             if not playing.fetching:
                 going = "playing" if playing.begun else "waiting"
                 playing.view = structs.replace(playing.view, state="paused" if command.paused else going)
-                self.desk.media(PausePlayback(call.id, playing.view.id, command.paused))
+                if not playing.kept:
+                    self.desk.media(PausePlayback(call.id, playing.view.id, command.paused))
         return Accepted(call=call.id)
 
     def list(self, command: ListPlaybacks) -> Accepted:
@@ -149,17 +165,21 @@ class Playing:
         if playing is None or item.call not in self.desk.calls:
             self.desk.outbox.append(DropSound(item.playback))
             return
+        call = self.desk.calls[item.call]
         playing.fetching = False
         if item.error:
-            self.done(PlaybackDone(item.call, item.playback, "failed", 0, item.error), self.desk.calls[item.call])
-            return
-        playing.fetched = True
-        playing.view = structs.replace(playing.view, state="waiting")
-        self.desk.media(structs.replace(playing.start, path=item.path))
+            self.done(PlaybackDone(item.call, item.playback, "failed", 0, item.error), call)
+        else:
+            playing.fetched = playing.kept = True
+            playing.view = structs.replace(playing.view, state="waiting")
+            # What it takes the place of has been stopped; what has begun since is not of it.
+            mode: PlayMode = "mix" if playing.start.mode == "replace" else playing.start.mode
+            playing.start = structs.replace(playing.start, path=item.path, mode=mode)
+        self._go_on(call)
 
     def _forgo(self, call: Call, playing: _Playing, reason: Literal["stopped", "replaced"]) -> None:
-        """Give up what is only being fetched."""
-        playing.fetched = True  # what of it is here is dropped
+        """Give up what the media does not know of."""
+        playing.fetched = playing.fetched or playing.fetching  # what of it is here is dropped
         self.done(PlaybackDone(call.id, playing.view.id, reason, 0), call)
 
     def began(self, report: PlaybackBegan, call: Call) -> None:
@@ -200,7 +220,7 @@ class Playing:
     def call_closed(self, call: Call) -> None:
         """Forget the call's playbacks, and what was fetched for them. The media says how much of the others was heard."""
         for playing in self._of(call):
-            if playing.fetching:
+            if playing.fetching or playing.kept:
                 self._tell(PlaybackDone(call.id, playing.view.id, "closed", 0), call.view())
             if playing.fetching or playing.fetched:
                 self.desk.outbox.append(DropSound(playing.view.id))
