@@ -364,12 +364,12 @@ class Stream:
 
     def detect(self, what: frozenset[Detection]) -> None:
         """Listen to the far end for these things; what is listened for already goes on undisturbed."""
-        if self._ear is not None:
-            if self._ear.what == what:
-                return
+        if self._ear is not None and what:
+            self._ear.change(what)
+        elif self._ear is not None:
             self._ear.close()
-        self._ear = None
-        if what:
+            self._ear = None
+        elif what:
             from offhook.media.detect.ear import Ear  # only who listens pays for it
 
             self._ear = Ear(self.name, what, self._report)

@@ -69,3 +69,37 @@ def test_a_fax_is_a_machine_at_once() -> None:
     (judged,) = reports(quiet(500) + tone((2100.0,), 3000), "amd")
     assert isinstance(judged, AnswerJudged)
     assert (judged.judgement.verdict, judged.judgement.reason) == ("machine", "fax")
+
+
+def changing(audio: bytes, *lists: tuple[int, frozenset[Detection]]) -> list[MediaReport]:
+    """Return what is told where the list is changed at these milliseconds, the first of them 0."""
+    found: list[MediaReport] = []
+    ear = Ear("c", lists[0][1], found.append)
+    for place, frame in enumerate(frames(audio)):
+        for at, what in lists[1:]:
+            if at == 20 * place:
+                ear.change(what)
+        ear.feed(frame)
+    ear.close()
+    return found
+
+
+def test_what_is_listened_for_already_goes_on_when_something_is_added() -> None:
+    audio = quiet(500) + vowels(1000) + quiet(1500)
+    before, after = frozenset[Detection](("amd", "vad")), frozenset[Detection](("amd", "vad", "dtmf"))
+    assert changing(audio, (0, before), (1000, after), (2900, before)) == changing(audio, (0, before))
+    key = quiet(200) + b"".join(dtmf_frames("5", 100)) + quiet(200)
+    digits = frozenset[Detection](("dtmf",))
+    assert changing(key, (0, digits), (240, digits | {"vad"})) == changing(key, (0, digits))
+
+
+def test_what_is_added_begins_in_that_moment_and_what_is_left_out_ends() -> None:
+    audio = quiet(500) + vowels(1500) + quiet(1500)
+    amd, both = frozenset[Detection](("amd",)), frozenset[Detection](("amd", "vad"))
+    kinds = [type(report) for report in changing(audio, (0, amd), (1000, both))]
+    assert kinds == [SpeechStarted, SpeechStopped, AnswerJudged]
+    started, stopped, judged = changing(audio, (0, both), (1500, amd))
+    assert isinstance(started, SpeechStarted)
+    assert isinstance(stopped, SpeechStopped)
+    assert 900 <= stopped.duration_ms <= 1000
+    assert isinstance(judged, AnswerJudged)

@@ -34,20 +34,37 @@ class Ear:
     """Listens to one stream. `feed` takes the far end's frames at 8 kHz, `SILENCE` included; `report` is told."""
 
     def __init__(self, stream: StreamId, what: frozenset[Detection], report: Callable[[MediaReport], object]) -> None:
-        self.what = what
+        self.what: frozenset[Detection] = frozenset()
         self._stream = stream
         self._report = report
         self._now_ms = self._spoke_at = 0
         self._beeps_until = -1
-        judging = "amd" in what
-        self._digits = DtmfDetector() if "dtmf" in what else None
-        self._judge = Judge() if judging else None
-        self._speech = Speech() if "vad" in what or judging else None
-        self._progress = Progress() if "tones" in what else None
-        self._whistle = Whistle() if what & {"tones", "beep", "amd", "vad"} else None
+        self._digits: DtmfDetector | None = None
+        self._judge: Judge | None = None
+        self._speech: Speech | None = None
+        self._progress: Progress | None = None
+        self._whistle: Whistle | None = None
         self._signals = Signals()
         self._steady_frames = 0
         self._speaking = False
+        self.change(what)
+
+    def change(self, what: frozenset[Detection]) -> None:
+        """Listen for these from now on; whatever was listened for before and still is goes on undisturbed."""
+        former, self.what = self.what, what
+        if "dtmf" not in what:
+            self._finish_digits()
+        if "vad" in former - what and self._speaking:
+            self._report(SpeechStopped(self._stream, self._now_ms - self._spoke_at))
+        elif "vad" in what - former:
+            self._speaking = False  # speech that is under way is told from here on
+        if "amd" not in what:
+            self._beeps_until = -1
+        self._digits = (self._digits or DtmfDetector()) if "dtmf" in what else None
+        self._judge = (self._judge or Judge()) if "amd" in what else None
+        self._speech = (self._speech or Speech()) if what & {"vad", "amd"} else None
+        self._progress = (self._progress or Progress()) if "tones" in what else None
+        self._whistle = (self._whistle or Whistle()) if what & {"tones", "beep", "amd", "vad"} else None
 
     def feed(self, frame: bytes) -> None:
         """Listen to 20 ms."""
@@ -63,10 +80,13 @@ class Ear:
 
     def close(self) -> None:
         """Tell what was under way."""
+        self._finish_digits()
+        self._follow_speech(False)
+
+    def _finish_digits(self) -> None:
         if self._digits is not None:
             for digit, duration_ms in self._digits.finish():
                 self._report(DigitReceived(self._stream, digit, "inband", duration_ms))
-        self._follow_speech(False)
 
     def _follow_tones(self, frame: bytes, rms: int) -> bool:
         """Report signals; return whether a tone sounds, which is nobody's voice."""
