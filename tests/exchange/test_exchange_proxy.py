@@ -9,6 +9,7 @@ from exchange_world import EXCHANGE, SDP, Phone, World, craft
 
 from offhook.exchange.fork import choose_best
 from offhook.exchange.proxy import MAX_OWN_VIAS, OUR_BRANCH
+from offhook.phone.closing import sip_cause
 from offhook.sip import events as sip
 from offhook.sip.events import Datagram, Flow, StreamChunk, Transmit
 from offhook.sip.message import Request, Response, parse_message
@@ -76,6 +77,7 @@ def test_a_fork_rings_everywhere_and_the_loser_is_cancelled() -> None:
     assert "SessionAnswered" in caller.names()
     assert "SessionConfirmed" in first.names()
     assert second.ended().by == "remote"
+    assert sip_cause(second.ended().headers) == 200, "answered elsewhere, which is no missed call"
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -38,7 +38,9 @@ def test_a_lamp_and_a_call_that_is_picked_up(wire: Wire) -> None:
     settle(wire, 20)
     assert carol.of(e.CallReplaced)
     assert carol.ended(there).end is not None
-    assert not bob.calls
+    end = bob.ended().end
+    assert end is not None
+    assert end.cause == 200, "answered elsewhere, which is no missed call"
     assert carol.states == alice.states == [CallState.ACTIVE]
     wire.run_until(lambda: lines(alice)[-1] == "idle", 120)
     assert alice.execute(c.ListWatches()).value[0].state == "active"

@@ -165,7 +165,9 @@ def test_draining_takes_no_new_calls_and_keeps_the_running_ones() -> None:
 
 
 @pytest.mark.parametrize("patient", [True, False])
-def test_whom_a_member_transfers_itself_to_comes_in(house: tuple[VirtualPhone, VirtualPhone, tuple[str, str]], patient: bool) -> None:
+def test_whom_a_member_transfers_itself_to_comes_in(
+    house: tuple[VirtualPhone, VirtualPhone, tuple[str, str]], patient: bool
+) -> None:
     """Whether the member waits until it is done, or hangs up as soon as it has asked."""
     alice, bob, (first, second) = house
     carol = VirtualPhone(alice.wire, "carol", "10.0.0.3")

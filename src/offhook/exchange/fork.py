@@ -19,6 +19,9 @@ TIMER_C: Final = 181.0
 _URGENT: Final = (401, 407, 415, 420, 484)
 """RFC 3261 16.7 step 6: prefer answers that tell the caller how to succeed."""
 
+_ELSEWHERE: Final = 'SIP;cause=200;text="Call completed elsewhere"'
+"""RFC 3326: with this in the CANCEL, a phone that has stopped ringing has missed nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -49,7 +52,9 @@ class Router(Protocol):
 
 @dataclass(slots=True)
 class Branch:
-    """One copy of the request on its way. `final` is its last word; `ringing`: it has given a provisional answer."""
+    """One copy of the request on its way. `final` is its last word; `ringing`: it has given a provisional answer; `why` is
+    the Reason of its CANCEL.
+    """
 
     request: Request
     id: str
@@ -59,6 +64,7 @@ class Branch:
     ringing: bool = False
     cancelling: bool = False
     cancelled: bool = False
+    why: str = ""
     patience: Timer | None = None
 
 
@@ -124,7 +130,7 @@ class Fork:
             self._answered = True
             self._server.send(response.status, response.encode(), now)
         for each in self._branches:
-            self._cancel(each, now)
+            self._cancel(each, now, _ELSEWHERE)
 
     def _on_failure(self, branch: Branch, status: int, now: float) -> None:
         self._calm(branch)
@@ -155,10 +161,10 @@ class Fork:
             if each is not branch:
                 self._cancel(each, now)
 
-    def _cancel(self, branch: Branch, now: float) -> None:
+    def _cancel(self, branch: Branch, now: float, why: str = "") -> None:
         if not self._invite or branch.final is not None or branch.cancelling:
             return
-        branch.cancelling = True
+        branch.cancelling, branch.why = True, why
         # RFC 3261 9.1: if there is no final answer 64*T1 after the CANCEL, there will be none.
         self._wait(branch, TIMEOUT, now)
         # RFC 3261 9.1: a CANCEL must not overtake its INVITE, so it waits for a provisional answer.
@@ -169,7 +175,7 @@ class Fork:
         if branch.cancelled:
             return
         branch.cancelled = True
-        cancel = make_cancel(branch.request)
+        cancel = make_cancel(branch.request, branch.why)
         self._router.transactions.request(branch.flow, cancel, cancel.encode(), branch.id, _ignore_response, _ignore_failure,
                                           now)
 
@@ -227,8 +233,8 @@ def _rank(response: Response) -> tuple[int, int, int]:
     return 0 if status >= 600 else status // 100, 0 if status in _URGENT else 2 if status in (408, 503) else 1, status
 
 
-def make_cancel(request: Request) -> Request:
-    """Return the CANCEL for a request we sent (RFC 3261 9.1)."""
+def make_cancel(request: Request, why: str = "") -> Request:
+    """Return the CANCEL for a request we sent (RFC 3261 9.1), with this Reason."""
     source = request.headers
     headers = Headers([("Via", source.get_all("Via")[0]), ("Max-Forwards", "70")])
     for name in ("From", "To", "Call-ID"):
@@ -236,6 +242,8 @@ def make_cancel(request: Request) -> Request:
     headers.add("CSeq", f"{request.cseq.number} CANCEL")
     for route in source.get_all("Route"):
         headers.add("Route", route)
+    if why:
+        headers.add("Reason", why)
     return Request("CANCEL", request.uri, headers)
 
 

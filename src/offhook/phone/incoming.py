@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final, assert_never
 
 from offhook.errors import CommandError, InvalidArgument, InvalidState, MediaNegotiationFailed, NotFound, ParseError
-from offhook.phone.call import CONNECTED, Call
+from offhook.phone.call import CONNECTED, OUTGOING_UNANSWERED, Call
 from offhook.phone.capacity import AGAIN, UNAVAILABLE, Capacity
 from offhook.phone.closing import Closing
 from offhook.phone.commands import Accepted, Answer, Decide, Redirect, Reject
@@ -40,6 +40,9 @@ PORT_WITHIN: Final = 10.0
 
 AWAY: Final = 30
 """Seconds: Retry-After of a phone that takes no calls because it stops or is about to."""
+
+PICKED_UP: Final = ("Reason", 'SIP;cause=200;text="Call completed elsewhere"')
+"""RFC 3326: a phone whose ringing call was picked up at another one has missed nothing."""
 
 WARN_AGENT: Final = "offhook"
 
@@ -168,7 +171,8 @@ class Incoming:
         for replaced in self.on_replaced:
             replaced(old, call)
         hold = old.want_hold
-        self.closing.hangup(old, reason="replaced")
+        picked_up = old.state in OUTGOING_UNANSWERED
+        self.closing.hangup(old, reason="replaced", headers=(PICKED_UP,) if picked_up else ())
         if hold:
             self.offers.want(call, True)
 

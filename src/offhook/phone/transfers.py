@@ -22,7 +22,10 @@ DECIDE_WITHIN: Final = 20.0
 
 
 class Transfers:
-    """Asks far ends to call others, and does what far ends ask. `on_placed` are told of a call (the second) placed for another."""
+    """Asks far ends to call others, and does what far ends ask.
+
+    `on_placed` are told of a call that asked for another, and of the one placed for it.
+    """
 
     def __init__(self, desk: Desk, outgoing: Outgoing, closing: Closing) -> None:
         self.desk = desk
