@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from offhook.errors import Draining, InvalidArgument, InvalidState, NotFound
+from offhook.errors import Draining, InvalidArgument, InvalidState, NotFound, TooManyCalls
 from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.model import CallState
@@ -49,6 +49,20 @@ def test_by_setting_the_far_end_may_transfer_us_without_being_asked() -> None:
     assert [event.target for event in bob.of(e.TransferRequested)] == [CAROL]
     assert (bob.states, carol.states) == ([CallState.ACTIVE], [CallState.ACTIVE])
     assert isinstance(bob.refuses(c.AcceptTransfer()), InvalidState), "decided already"
+    bob.execute(c.Hangup())
+    over(alice, bob, carol)
+
+
+def test_the_limit_on_calls_is_none_on_transfers() -> None:
+    """The new call takes the place of the one that asked for it."""
+    alice, bob = two_phones(Wire(), other=PhoneSettings(transfers="accept", max_calls=1))
+    carol = VirtualPhone(alice.wire, "carol", "10.0.0.3", PhoneSettings(auto_answer="all"))
+    talk(alice, bob)
+    assert isinstance(bob.refuses(c.Dial(to=CAROL)), TooManyCalls)
+    operation = alice.execute(c.Transfer(to=CAROL)).operation
+    settle(alice.wire, 5)
+    assert isinstance(alice.outcome(operation), e.OperationSucceeded)
+    assert (bob.states, carol.states) == ([CallState.ACTIVE], [CallState.ACTIVE])
     bob.execute(c.Hangup())
     over(alice, bob, carol)
 

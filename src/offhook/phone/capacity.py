@@ -21,10 +21,10 @@ class Capacity:
         self.refused = 0
         self._told = False
 
-    def lacks_room(self) -> str:
-        """Say why another call cannot be had, "" if it can."""
+    def lacks_room(self, *, in_place: bool = False) -> str:
+        """Say why another call cannot be had, "" if it can. `in_place`: of one that runs, which the stated number allows."""
         most = self.desk.settings.max_calls
-        if most and len(self.desk.calls) >= most:
+        if most and len(self.desk.calls) - in_place >= most:
             return f"{len(self.desk.calls)} calls are running, which is the limit"
         return self.desk.workers.busy()
 

@@ -99,7 +99,7 @@ class Outgoing:
         check_detections(command.detect, "detect")
         if command.only_if_idle and desk.calls:
             raise LineBusy("a call is ringing, active or on hold")
-        if reason := self.capacity.lacks_room():
+        if reason := self.capacity.lacks_room(in_place=parent in desk.calls):
             raise TooManyCalls(reason)
         beside = desk.find(command.beside) if command.beside else None
         account = self.choose_account(command.account, command.to)
