@@ -87,3 +87,20 @@ def test_who_listens_goes_on_when_the_person_changes_calls() -> None:
     alice.execute(c.Resume(call=boss))
     settle(alice.wire, 1)
     assert [str(alice.calls[call].state) for call in (customer, boss)] == ["active", "active"]
+
+
+def test_who_joins_the_conference_of_a_call_taps_it_no_longer() -> None:
+    """It would hear the others twice, and itself."""
+    alice, bob, customer, boss = two_calls()
+    agent = alice.dial(bob, hold_others=False)
+    settle(alice.wire, 1)
+    bob.execute(c.Answer(hold_others=False))
+    settle(alice.wire, 1)
+    room = alice.execute(c.CreateConference(calls=(customer, agent))).value.id
+    alice.execute(c.Tap(call=customer, by=boss, speak="far"))
+    alice.execute(c.JoinConference(conference=room, call=boss))
+    assert [event.tap for event in alice.of(e.TapEnded)] == [TapView(boss, customer, "both", "far")]
+    assert alice.did(media.AttachSound)[-1] == media.AttachSound(boss, True)
+    assert isinstance(alice.refuses(c.Tap(call=customer, by=boss)), InvalidState)
+    alice.execute(c.LeaveConference(call=boss))
+    alice.execute(c.Tap(call=customer, by=boss))

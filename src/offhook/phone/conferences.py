@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from offhook.errors import InvalidArgument, InvalidState, NotFound
@@ -40,11 +41,15 @@ class Conference:
 
 
 class Conferences:
-    """All conferences of the phone. A call is in one at most; a conference that its last member leaves is over."""
+    """All conferences of the phone. A call is in one at most; a conference that its last member leaves is over.
+
+    `on_joined` are told of a call that has come in.
+    """
 
     def __init__(self, desk: Desk, offers: Offers) -> None:
         self.desk = desk
         self.offers = offers
+        self.on_joined: list[Callable[[Call], None]] = []
         self.rooms: dict[str, Conference] = {}
         # Calls placed because a member asked for a transfer -> the conference, the member, and whether it was muted.
         self._expected: dict[str, tuple[str, str, bool]] = {}
@@ -165,6 +170,8 @@ class Conferences:
         room.members.append(call.id)
         self._mix(room)
         self.desk.emit(ConferenceJoined(conference=room.view(), call=call.id))
+        for told in self.on_joined:
+            told(call)
         if call.want_hold:
             self.offers.want(call, False)
 

@@ -112,7 +112,8 @@ class Phone:
         self.meters = Meters(self.desk)
         self.taps = Taps(self.desk)
         self.conferences = Conferences(self.desk, self.offers)
-        self.offers.together = self.conferences.together
+        self.offers.together = self.taps.together = self.conferences.together
+        self.conferences.on_joined.append(self.taps.joined)
         self.offers.give_up = self.closing.hangup
         self.streams = Streams(self.desk, self.closing)
         self.incoming.on_replaced.append(self.conferences.replaced)

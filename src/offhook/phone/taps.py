@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from typing import get_args
 
-from offhook.errors import InvalidArgument, NotFound
+from offhook.errors import InvalidArgument, InvalidState, NotFound
 from offhook.media.messages import AttachSound, SetTap, Side
 from offhook.phone.call import Call
 from offhook.phone.commands import Accepted, ListTaps, StopTap, Tap
@@ -19,6 +20,7 @@ class Taps:
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
+        self.together: Callable[[Call], Collection[str]] = lambda _: ()  # the calls in a conference with one
         self._taps: dict[str, TapView] = {}
 
     def start(self, command: Tap) -> Accepted:
@@ -33,6 +35,8 @@ class Taps:
             raise InvalidArgument.field("by", "another call than the one that is tapped")
         if any(call.id == tap.by or by.id == tap.call for tap in self._taps.values()):
             raise InvalidArgument.field("by", "a call that taps cannot be tapped")
+        if by.id in self.together(call):
+            raise InvalidState(f"calls {call.id} and {by.id} hear each other in a conference")
         check_together([call, by])
         view = TapView(by.id, call.id, command.hear, command.speak)
         former = self._taps.get(by.id)
@@ -57,6 +61,13 @@ class Taps:
     def list(self, _command: ListTaps) -> Accepted:
         """Answer the taps."""
         return Accepted(value=tuple(self._taps.values()))
+
+    def joined(self, call: Call) -> None:
+        """End the taps between a call and those whose conference it has come into: it would hear them twice, and itself."""
+        mates = self.together(call)
+        for view in [view for view in self._taps.values() if call.id in (view.by, view.call)]:
+            if view.by in mates and view.call in mates:
+                self._end(view)
 
     def call_closed(self, call: Call) -> None:
         """End the taps of a call that is over, whichever side of them it was."""

@@ -209,7 +209,8 @@ class Tap(Command, frozen=True, kw_only=True):
     """Let the call `by` hear what is said on some sides of another call, and speak to some: monitor, whisper, barge in.
 
     `near` is this phone (the person, programs, others in a conference), `far` the far end. The call `by` is off the sound card
-    meanwhile. A call taps one other at most; again changes what it hears. Answers the TapView.
+    meanwhile. A call taps one other at most; again changes what it hears. Two calls in one conference
+    hear each other without a tap: there it is refused, and ends when they come together. Answers the TapView.
     """
 
     by: str
