@@ -38,6 +38,7 @@ VALUES = (0, 8192, -8192, 16384, -32768)
         (wav.PCM, 24, b"".join(struct.pack("<i", value << 8)[:3] for value in VALUES)),
         (wav.PCM, 32, struct.pack("<5i", *(value << 16 for value in VALUES))),
         (wav.FLOAT, 32, struct.pack("<5f", *(value / 32768 for value in VALUES))),
+        (wav.FLOAT, 64, struct.pack("<5d", *(value / 32768 for value in VALUES))),
     ],
 )
 def test_every_encoding_is_the_same_sound(tag: int, bits: int, data: bytes) -> None:
@@ -77,9 +78,33 @@ def test_extensible_and_other_chunks() -> None:
     assert opened(padded).start == opened(text).start + 12
 
 
-@pytest.mark.parametrize("claimed", [0xFFFFFFFF, 0x7FFFF000])  # the latter by sox and espeak-ng
+@pytest.mark.parametrize("claimed", [0xFFFFFFFF, 0x7FFFF000, 0x7FFFFF00, 0x80000000])  # ffmpeg, sox and espeak-ng, arecord
 def test_size_unknown_goes_to_the_end(claimed: int) -> None:
     assert opened(build(wav.PCM, 1, 8000, 16, bytes(100), claimed=claimed)).length == 100
+
+
+@pytest.mark.parametrize("riff", [0, 36, 0xFFFFFFFF])
+def test_a_header_that_was_never_completed(riff: int) -> None:
+    text = build(wav.PCM, 1, 8000, 16, bytes(100), claimed=0)
+    assert opened(text[:4] + struct.pack("<I", riff) + text[8:]).length == 100
+
+
+def test_what_is_known_to_be_empty_is_empty() -> None:
+    assert opened(build(wav.PCM, 1, 8000, 16, b"")).length == 0
+    # The whole is as long as it says, so nobody streamed it.
+    assert opened(build(wav.PCM, 1, 8000, 16, b"LIST\x04\0\0\0abcd", claimed=0)).length == 0
+
+
+@pytest.mark.parametrize("name", [b"RF64", b"BW64"])
+def test_the_long_form(name: bytes) -> None:
+    def file(promised: int) -> bytes:
+        sizes = b"ds64" + struct.pack("<IQQQI", 28, 0, promised, 50, 0)
+        return name + b"\xff\xff\xff\xffWAVE" + sizes + text[12:]
+
+    text = build(wav.PCM, 1, 8000, 16, bytes(100) + b"LIST\x04\0\0\0abcd", claimed=0xFFFFFFFF)
+    assert opened(file(100)).length == 100
+    with pytest.raises(ParseError):
+        opened(file(101 << 32))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Final, Literal, TypeAlias
 from msgspec import Struct
 
 from offhook.errors import ParseError
-from offhook.media.wav import MAX_CHANNELS, MAX_RATE, MIN_RATE
+from offhook.media.wav import MAX_CHANNELS, MAX_RATE, MIN_RATE, is_wav
 
 ContainerKind: TypeAlias = Literal["wav", "flac", "vorbis", "opus", "mp3"]
 
@@ -37,8 +37,7 @@ class Container(Struct, frozen=True):
 
 def is_sound(head: bytes) -> bool:
     """Tell whether a file that begins with these (`ENOUGH`) bytes may be one of those that can be played."""
-    wav = head[:4] == b"RIFF" and head[8:12] == b"WAVE"
-    return wav or head[:4] in (b"fLaC", b"OggS") or head[:3] == b"ID3" or _is_mp3_frame(head)
+    return is_wav(head) or head[:4] in (b"fLaC", b"OggS") or head[:3] == b"ID3" or _is_mp3_frame(head)
 
 
 def tag_bytes(head: bytes) -> int:
@@ -55,7 +54,7 @@ def tag_bytes(head: bytes) -> int:
 
 def look(head: bytes) -> Container:
     """Return what file begins with these bytes (`HEAD_BYTES`, without any tag); raises ParseError."""
-    if head[:4] == b"RIFF":
+    if head[:4] == b"RIFF" or is_wav(head):
         return Container("wav", 0, 0)  # `media.wav` reads the rest
     if head[:4] == b"fLaC":
         return _flac(head)

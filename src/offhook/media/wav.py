@@ -8,7 +8,7 @@ import sys
 from array import array
 from dataclasses import dataclass
 from functools import reduce
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Literal
 
 from offhook.errors import ParseError
 from offhook.media import pcm
@@ -16,13 +16,15 @@ from offhook.media import pcm
 PCM, FLOAT, ALAW, ULAW, EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
 # (format tag, bits a sample) this program reads
 READABLE: Final = frozenset(
-    {(PCM, 8), (PCM, 16), (PCM, 24), (PCM, 32), (FLOAT, 32), (ALAW, 8), (ULAW, 8)}
+    {(PCM, 8), (PCM, 16), (PCM, 24), (PCM, 32), (FLOAT, 32), (FLOAT, 64), (ALAW, 8), (ULAW, 8)}
 )
 HEADER_BYTES: Final = 44
 MAX_DATA_BYTES: Final = 0xFFFFFFFF - HEADER_BYTES  # sizes in the header have 32 bits
-UNKNOWN_SIZE: Final = 0xFFFFFFFF  # written by programs that stream into a pipe
+UNKNOWN_SIZE: Final = 0xFFFFFFFF  # written by ffmpeg when it streams into a pipe; in RF64 the size stands elsewhere
 PIPED_SIZE: Final = 0x7FFFF000
 """The same, by sox and espeak-ng; sox makes it whole frames."""
+ENDLESS_SIZES: Final = frozenset({UNKNOWN_SIZE, PIPED_SIZE, 0x7FFFFF00, 0x80000000})
+"""All of these; the last two by arecord."""
 MAX_CHUNKS: Final = 1_000
 MAX_CHANNELS: Final = 64
 MAX_RATE: Final = 384_000
@@ -57,9 +59,10 @@ def read_header(file: BinaryIO, size: int) -> WavFormat:
     Raises ParseError if it is no WAV file, its header does not fit the file, or the encoding cannot be read.
     """
     riff = file.read(12)
-    if len(riff) < 12 or riff[:4] != b"RIFF" or riff[8:] != b"WAVE":
+    if not is_wav(riff):
         raise ParseError("not a WAV file")
     found: tuple[int, int, int, int] | None = None
+    long_size = 0
     place = 12
     for _ in range(MAX_CHUNKS):
         file.seek(place)
@@ -70,13 +73,24 @@ def read_header(file: BinaryIO, size: int) -> WavFormat:
         if name == b"data":
             if found is None:
                 raise ParseError("WAV file: audio before its format")
+            if length == UNKNOWN_SIZE and long_size:
+                length = long_size
+            elif not length and int.from_bytes(riff[4:8], "little") != size - 8:
+                length = UNKNOWN_SIZE  # who wrote the header did not know how long the file was to be
             return _located(found, place + 8, length, size)
         if place + 8 + length > size:
             raise ParseError("WAV file: a chunk is longer than the file")
         if name == b"fmt ":
             found = _format(file.read(min(length, 40)))
+        elif name == b"ds64" and length >= 16:
+            long_size = int.from_bytes(file.read(16)[8:], "little")  # EBU Tech 3306: sizes of RIFF and data, in 64 bits
         place += 8 + length + length % 2  # chunks are padded to even lengths
     raise ParseError("WAV file without audio")
+
+
+def is_wav(head: bytes) -> bool:
+    """Tell whether a file that begins with these 12 bytes says that it is WAV: RIFF, or RF64 for what is longer than 4 GB."""
+    return head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:12] == b"WAVE"
 
 
 def _format(text: bytes) -> tuple[int, int, int, int]:
@@ -97,7 +111,7 @@ def _format(text: bytes) -> tuple[int, int, int, int]:
 def _located(found: tuple[int, int, int, int], start: int, length: int, size: int) -> WavFormat:
     tag, channels, rate, bits = found
     frame = channels * bits // 8
-    if length in (UNKNOWN_SIZE, PIPED_SIZE, PIPED_SIZE - PIPED_SIZE % frame):
+    if length in ENDLESS_SIZES or length == PIPED_SIZE - PIPED_SIZE % frame:
         length = min(length, size - start)
     if start + length > size:
         raise ParseError("WAV file: the header promises more audio than the file holds")
@@ -121,12 +135,12 @@ def _to_16_bit(form: WavFormat, data: bytes) -> bytes:
     if form.tag == ULAW:
         return pcm.ulaw_to_linear(data)
     if form.tag == FLOAT:
-        return _floats(data)
+        return _floats(data, "f" if form.bits == 32 else "d")
     return data if form.bits == 16 else pcm.to_16_bit(data, form.bits // 8)
 
 
-def _floats(data: bytes) -> bytes:
-    values = array("f", data)
+def _floats(data: bytes, code: Literal["f", "d"]) -> bytes:
+    values = array(code, data)
     if sys.byteorder == "big":
         values.byteswap()
     samples = array("h", (_clipped(value) for value in values))
