@@ -58,6 +58,20 @@ def test_utf_16_is_what_microsip_itself_sends(backend: FakeBackend, code: int, l
     assert backend.commands == [command]
 
 
+@pytest.mark.parametrize(("name", "payload", "command"), [
+    ("DIAL", b"1001\0\xcd\xcd\xff left", c.Dial(to="1001", only_if_idle=True)),
+    ("MUTE", b"1\0\xcd\xcd\xcd\xcd", c.Mute()),
+    ("DTMF", b"123#\0\0\x07", c.SendDtmf(digits="123#")),
+    ("HANGUP", b"\0\xcd\xcd", c.Hangup()),
+    ("DIAL", "1001\0\x07 left".encode("utf-16-le"), c.Dial(to="1001", only_if_idle=True)),
+])  # fmt: skip
+def test_what_lies_in_a_buffer_behind_the_text_means_nothing(
+    backend: FakeBackend, name: str, payload: bytes, command: Step
+) -> None:
+    assert run_copydata(backend.execute, COPYDATA[name].code, payload).lresult == 1
+    assert backend.commands == [command]
+
+
 def test_an_empty_code_2_is_hangup(backend: FakeBackend) -> None:
     for payload in (b"", b"\0", b"\0\0"):
         assert run_copydata(backend.execute, 2, payload).lresult == 1

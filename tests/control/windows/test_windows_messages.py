@@ -77,7 +77,7 @@ async def test_the_atom_goes_with_the_call(backend: FakeBackend) -> None:
 
 async def test_a_request_is_answered_as_on_the_local_socket(backend: FakeBackend) -> None:
     desk = messages(backend, FakeReach())
-    answer = desk.take(REQUEST, b'{"id":3,"op":"dial","to":"1001"}\0', OWN)
+    answer = desk.take(REQUEST, b'{"id":3,"op":"dial","to":"1001"}\0\xcd\xcd', OWN)
     assert isinstance(answer, Answer)
     assert answer.lresult == 1
     assert json.loads(answer.reply.rstrip(b"\0"))["result"]["call"] == "c_1"

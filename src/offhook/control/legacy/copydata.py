@@ -11,7 +11,7 @@ from offhook.control.backend import Execute
 from offhook.control.legacy.arguments import dial_of, dtmf_of, mute_word, plain, points_of, target_of
 from offhook.control.legacy.command_line import parse_command_line
 from offhook.control.legacy.steps import SpeakerMemory, remote_of, run_steps
-from offhook.control.legacy.text import is_wide, read_text
+from offhook.control.legacy.text import is_wide, read_c_string
 from offhook.errors import CommandError, InvalidArgument
 from offhook.phone.commands import Answer, Command, Dial, Hangup, Quit, SetVolume, Status, Transfer
 from offhook.phone.model import StatusView
@@ -62,7 +62,7 @@ def run_copydata(execute: Execute, code: int, payload: bytes, memory: SpeakerMem
         name = COPYDATA_NAMES.get(code)
         if name is None:
             raise InvalidArgument.field("code", "must be 1 to 10")
-        text = read_text(payload)
+        text = read_c_string(payload)
         if code in _COMMAND_LINE_CODES and is_wide(payload):
             return _copied_command_line(execute, text, memory)
         return _copydata_answer(name, execute(COPYDATA[name].parse(text)).value)

@@ -9,8 +9,15 @@ BOM = b"\xff\xfe"
 
 
 def is_wide(payload: bytes) -> bool:
-    """Whether these bytes are UTF-16LE: an even number of them, and the first character a byte order mark or below 256."""
-    return len(payload) >= 2 and len(payload) % 2 == 0 and (payload[:2] == BOM or (payload[0] != 0 and payload[1] == 0))
+    """Whether these bytes are UTF-16LE: an even number of them, with a byte order mark or two first characters below 256.
+
+    Of a single character the second is its NUL: `1`, a NUL and what lay behind them in a buffer are no UTF-16.
+    """
+    return len(payload) % 2 == 0 and _begins_wide(payload)
+
+
+def _begins_wide(payload: bytes) -> bool:
+    return payload[:2] == BOM or (payload[:1] not in (b"", b"\0") and payload[1:2] == b"\0" and payload[3:4] in (b"", b"\0"))
 
 
 def read_text(payload: bytes, code_page: str = "") -> str:
@@ -33,9 +40,10 @@ def _decoded(payload: bytes, encoding: str) -> str:
         raise InvalidArgument.field("text", "is neither UTF-8 nor UTF-16") from None
 
 
-def read_c_string(payload: bytes, code_page: str) -> str:
+def read_c_string(payload: bytes, code_page: str = "") -> str:
     """Return the checked text up to the first NUL: behind it, C programs send what happened to lie in their buffer."""
-    if is_wide(payload):
+    if _begins_wide(payload):
+        # Without an end an odd number of bytes is UTF-16 that was cut, which is refused: its first character is another number.
         end = next((at for at in range(0, len(payload), 2) if payload[at:at + 2] == b"\0\0"), len(payload))
     else:
         end = payload.find(b"\0")

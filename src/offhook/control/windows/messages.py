@@ -52,7 +52,7 @@ class Messages:
     def take(self, code: int, payload: bytes, sender: int) -> Answering:
         """Carry out one message of the window `sender` (0: of nobody who says so)."""
         if code in (SUBSCRIBE, UNSUBSCRIBE, REQUEST):
-            return self._request(code, payload.rstrip(b"\0"), sender)
+            return self._request(code, payload.partition(b"\0")[0], sender)
         result = run_copydata(self._execute, code, payload, self._operations.memory)
         if code == COPYDATA["ACTIVECALL"].code and result.lresult:
             return Answer(self._atom.name(result.text), result.text.encode() + b"\0")
