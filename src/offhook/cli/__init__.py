@@ -19,7 +19,8 @@ _LEGACY_STARTS = frozenset("/+*#0123456789")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `offhook` with `arguments` (those of the process by default) and return its exit code."""
     words = given_words() if arguments is None else list(arguments)
-    return _guarded(lambda: _offhook(words))
+    options = words[: words.index("--")] if "--" in words else words
+    return _guarded(lambda: _offhook(words), json="--json" in options)
 
 
 def microsip_main(arguments: Sequence[str] | None = None) -> int:
@@ -143,7 +144,7 @@ def _by_socket(words: list[str]) -> str:
 def _refused(problem: dict[str, Any]) -> Ended:
     """Return how a refused command line ends: a form nobody knows is wrong use."""
     unknown = any(error.get("pointer") == "/args" for error in problem.get("errors") or ())
-    return Ended(USAGE if unknown else REFUSED, problem.get("detail") or problem.get("title") or "refused")
+    return Ended(USAGE if unknown else REFUSED, problem.get("detail") or problem.get("title") or "refused", problem)
 
 
 def _phone_window() -> int:
@@ -168,19 +169,19 @@ def _version() -> int:
     return DONE
 
 
-def _guarded(work: Callable[[], int]) -> int:
-    """Turn every foreseen end into its exit code and one line on stderr."""
+def _guarded(work: Callable[[], int], *, json: bool = False) -> int:
+    """Turn every foreseen end into its exit code and one line on stderr, with `json` a problem object."""
     standard_streams()
     try:
         code = work()
         sys.stdout.flush()
         return code
     except Ended as end:
-        return _fail(end.code, end.text)
+        return _fail(end.code, end.text, end, json=json)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except EOFError:  # in place of an answer to a question; Windows takes the null device for a terminal
-        return _fail(REFUSED, "nothing was typed")
+    except EOFError as error:  # in place of an answer to a question; Windows takes the null device for a terminal
+        return _fail(REFUSED, "nothing was typed", error, json=json)
     except BrokenPipeError:
         # The reader of our output (`| head`) has seen enough; nothing more can be said, also not at exit.
         import os
@@ -193,7 +194,7 @@ def _guarded(work: Callable[[], int]) -> int:
         known = _client_code(error)
         if known is None:
             raise
-        return _fail(known, reason_of(error))
+        return _fail(known, reason_of(error), error, json=json)
 
 
 def _client_code(error: Exception) -> int | None:
@@ -209,6 +210,10 @@ def _client_code(error: Exception) -> int | None:
     return TIMED_OUT if isinstance(error, TimedOut) else None
 
 
-def _fail(code: int, text: str) -> int:
+def _fail(code: int, text: str, error: Exception, *, json: bool) -> int:
+    if json:
+        from offhook.cli.problems import known_of, problem_line
+
+        text = problem_line(code, text, error.problem if isinstance(error, Ended) else known_of(error))
     print(text, file=sys.stderr)
     return code

@@ -72,7 +72,7 @@ def _path(use: Invocation) -> Path:
     usual = Path(os.environ.get("APPDATA", "")) / "MicroSIP"
     if sys.platform == "win32" and usual.is_dir():
         return usual
-    raise usage_error(use.verb, "write the file or folder to import, as MicroSIP.ini or the folder it is in")
+    raise usage_error(use.verb, "write the file or folder to import, as MicroSIP.ini or the folder it is in", "path")
 
 
 def written_path(text: str, platform: str = sys.platform) -> Path:
@@ -84,7 +84,7 @@ def _encoding(use: Invocation) -> str:
     try:
         return known_encoding(use.text("encoding")) if use.text("encoding") else ""
     except ValueError as error:
-        raise usage_error(use.verb, str(error)) from None
+        raise usage_error(use.verb, str(error), "encoding") from None
 
 
 def _text(found: Takeover, notes: list[str]) -> str:

@@ -10,7 +10,6 @@ from typing import Any
 from offhook.cli.actions.common import ask_password, show
 from offhook.cli.outcome import REFUSED, Ended
 from offhook.cli.parsing import Invocation
-from offhook.errors import SetupError
 from offhook.phone.settings import AccountSettings
 from offhook.storage.config import editing, load
 from offhook.storage.paths import paths
@@ -20,35 +19,26 @@ from offhook.storage.secrets import open_secrets
 def keep_password(use: Invocation) -> int:
     """Ask for the password of an account and keep it; it never appears on a command line, where other users could see it."""
     account = use.text("account")
-    try:
-        password = ask_password(f"password of {account}: ")
-        if not password:
-            raise Ended(REFUSED, "nothing was typed, so nothing was kept")
-        open_secrets(paths().secrets_file).set(account, password)
-    except SetupError as error:
-        raise Ended(REFUSED, str(error)) from None
+    password = ask_password(f"password of {account}: ")
+    if not password:
+        raise Ended(REFUSED, "nothing was typed, so nothing was kept")
+    open_secrets(paths().secrets_file).set(account, password)
     return show(use, {"account": account}, f"{account}: kept; `offhook run` uses it from its next start")
 
 
 def keep_account(use: Invocation, account: str, settings: Mapping[str, Any]) -> None:
     """Write these settings of an account into the configuration file; its password goes beside it, never into it."""
     changes = {name: value for name, value in settings.items() if name not in ("id", "password")}
-    try:
-        file = _file(use)
-        known = {found.id: found for found in load(file).accounts}
-        editing.add_account(file, replace(known.get(account, AccountSettings(account, "", "")), **changes))
-        if settings.get("password"):
-            open_secrets(paths().secrets_file).set(account, settings["password"])
-    except SetupError as error:
-        raise Ended(REFUSED, str(error)) from None
+    file = _file(use)
+    known = {found.id: found for found in load(file).accounts}
+    editing.add_account(file, replace(known.get(account, AccountSettings(account, "", "")), **changes))
+    if settings.get("password"):
+        open_secrets(paths().secrets_file).set(account, settings["password"])
 
 
 def forget_account(use: Invocation, account: str) -> None:
     """Take an account out of the configuration file."""
-    try:
-        editing.remove_account(_file(use), account)
-    except SetupError as error:
-        raise Ended(REFUSED, str(error)) from None
+    editing.remove_account(_file(use), account)
 
 
 def _file(use: Invocation) -> Path:

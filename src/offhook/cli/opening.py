@@ -7,6 +7,7 @@ from offhook.cli.desktop.asking import Asker
 from offhook.cli.outcome import REFUSED, Ended
 from offhook.control.client import ClientError
 from offhook.control.legacy.opening import open_uri
+from offhook.control.schema import problem
 from offhook.errors import InvalidArgument, SetupError
 from offhook.storage.config import load
 from offhook.storage.paths import paths
@@ -30,7 +31,7 @@ def _dial(use: Invocation, asker: Asker) -> int:
     try:
         target = open_uri(use.text("uri")).to
     except InvalidArgument as error:
-        raise Ended(REFUSED, error.detail) from None
+        raise Ended(REFUSED, error.detail, problem(error)) from None
     if not use.flag("yes") and _asks() and not asker.confirm(target):
         raise Ended(REFUSED, "not called")
     return perform(use, "dial", {"to": target}, f"calling {target}".replace("{", "{{").replace("}", "}}"), "answered")

@@ -12,7 +12,7 @@ _CONFIG = "the configuration file; without it the usual one"
 _ENCODING = "how texts are written that are not UTF-8, as cp1251; without it the system's code page or what fits"
 
 EVERYWHERE = {
-    "json": "write JSON for programs",
+    "json": "write JSON for programs; what went wrong as a problem object, in one line on stderr",
     "socket": "the phone's socket; without it OFFHOOK_SOCKET, else the usual one",
 }
 """Options that every verb takes."""

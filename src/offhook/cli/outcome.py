@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 DONE = 0
 REFUSED = 1
 USAGE = 2
@@ -23,9 +27,10 @@ EXIT_CODES = {
 
 
 class Ended(Exception):
-    """End the command with `code` and say `text`."""
+    """End the command with `code` and say `text`; `problem` is what `--json` tells besides, as a problem object has it."""
 
-    def __init__(self, code: int, text: str) -> None:
+    def __init__(self, code: int, text: str, problem: dict[str, Any] | None = None) -> None:
         super().__init__(text)
         self.code = code
         self.text = text
+        self.problem = problem or {}

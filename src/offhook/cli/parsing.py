@@ -85,7 +85,7 @@ class Invocation:
         if not text:
             return default
         if not (text.isascii() and text.lstrip("+-").isdigit()):
-            raise usage_error(self.verb, f"{name} must be a whole number, not {text!r}")
+            raise usage_error(self.verb, f"{name} must be a whole number, not {text!r}", name)
         return int(text)
 
     @property
@@ -144,9 +144,10 @@ def default_socket_path() -> str:
     return socket_path()
 
 
-def usage_error(verb: Verb, text: str) -> Ended:
-    """Return the end of a command that was written wrongly."""
-    return Ended(USAGE, f"{text}\nusage: {verb.usage}")
+def usage_error(verb: Verb, text: str, name: str = "") -> Ended:
+    """Return the end of a command that was written wrongly; `name` is the argument or option that was, if it is one."""
+    errors = {"errors": [{"pointer": f"/{name}", "detail": text}]} if name else {}
+    return Ended(USAGE, f"{text}\nusage: {verb.usage}", {"detail": text, "usage": verb.usage, **errors})
 
 
 def parse(verb: Verb, words: Sequence[str]) -> Invocation:
@@ -175,20 +176,20 @@ def _option(verb: Verb, word: str, rest: list[str], options: dict[str, str | lis
     name, equals, value = word[2:].partition("=")
     kind = verb.options.get(name) or GLOBAL_OPTIONS.get(name)
     if kind is None:
-        raise usage_error(verb, f"there is no option --{name}")
+        raise usage_error(verb, f"there is no option --{name}", name)
     if kind == "flag":
         if equals:
-            raise usage_error(verb, f"--{name} takes no value")
+            raise usage_error(verb, f"--{name} takes no value", name)
         options[name] = True
         return
     if not equals:
         if not rest:
-            raise usage_error(verb, f"--{name} needs a value")
+            raise usage_error(verb, f"--{name} needs a value", name)
         value = rest.pop(0)
     if kind.removesuffix("...") in NUMBERS and not _is_number(value):
-        raise usage_error(verb, f"--{name} must be a number, not {value!r}")
+        raise usage_error(verb, f"--{name} must be a number, not {value!r}", name)
     if kind == "SECONDS" and float(value) < 0:
-        raise usage_error(verb, f"--{name} must be 0 or more, not {value!r}")
+        raise usage_error(verb, f"--{name} must be 0 or more, not {value!r}", name)
     if kind.endswith("..."):
         several = options.setdefault(name, [])
         assert isinstance(several, list)
@@ -215,7 +216,7 @@ def _arguments(verb: Verb, given: list[str]) -> tuple[dict[str, str], list[str]]
         else:
             value = given.pop(0) if given else ""
         if not value and not argument.startswith("["):
-            raise usage_error(verb, f"{name.upper()} is missing")
+            raise usage_error(verb, f"{name.upper()} is missing", name)
         if value:
             values[name] = value
     if given:

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 from offhook.cli.outcome import DONE, REFUSED, Ended
 from offhook.cli.parsing import Invocation, usage_error
-from offhook.errors import SetupError
 
 EXCHANGE_PORT = 5070
 SOUNDS = ("auto", "null", "miniaudio", "sounddevice")
@@ -16,11 +15,11 @@ SOUNDS = ("auto", "null", "miniaudio", "sounddevice")
 def run_phone(use: Invocation) -> int:
     """Run the phone in the foreground."""
     media = use.text("media")
-    if media not in ("", "process", "thread"):
-        raise usage_error(use.verb, "--media is process or thread")
+    if media not in ("", "process", "thread", "media"):
+        raise usage_error(use.verb, "--media is process or thread", "media")
     sound = use.text("sound")
     if sound not in ("", *SOUNDS) and not sound.startswith("file:"):
-        raise usage_error(use.verb, f"--sound is {', '.join(SOUNDS)} or file:IN.wav,OUT.wav")
+        raise usage_error(use.verb, f"--sound is {', '.join(SOUNDS)} or file:IN.wav,OUT.wav", "sound")
     options = SimpleNamespace(
         config=use.text("config"), socket=use.text("socket"), sound=sound, media=media, port=_port(use),
         verbose=use.flag("verbose"), http=use.text("http"),
@@ -29,10 +28,7 @@ def run_phone(use: Invocation) -> int:
     gc.disable()
     from offhook.app import serve
 
-    try:
-        return serve.run_phone(options)
-    except SetupError as error:
-        raise Ended(REFUSED, str(error)) from None
+    return serve.run_phone(options)
 
 
 def run_exchange(use: Invocation) -> int:
@@ -42,10 +38,7 @@ def run_exchange(use: Invocation) -> int:
     )
     from offhook.app import practice
 
-    try:
-        return practice.run_exchange(options)
-    except SetupError as error:
-        raise Ended(REFUSED, str(error)) from None
+    return practice.run_exchange(options)
 
 
 def run_mcp(use: Invocation) -> int:
@@ -55,7 +48,7 @@ def run_mcp(use: Invocation) -> int:
 
     unknown = [scope for scope in scopes if scope not in ALL_SCOPES]
     if unknown:
-        raise usage_error(use.verb, f"there is no scope {unknown[0]!r}; there are: {', '.join(sorted(ALL_SCOPES))}")
+        raise usage_error(use.verb, f"there is no scope {unknown[0]!r}; there are: {', '.join(sorted(ALL_SCOPES))}", "scopes")
     try:
         from offhook.control import mcp
     except ModuleNotFoundError as error:
@@ -70,5 +63,5 @@ def _port(use: Invocation, default: int | None = None) -> int | None:
         return default
     port = use.whole("port")
     if not 0 <= port <= 65535:
-        raise usage_error(use.verb, "--port is 0 to 65535")
+        raise usage_error(use.verb, "--port is 0 to 65535", "port")
     return port

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from offhook.cli.actions.common import show
-from offhook.cli.outcome import DONE, REFUSED, Ended
+from offhook.cli.outcome import DONE
 from offhook.cli.parsing import Invocation, usage_error
-from offhook.errors import SetupError
 from offhook.storage.paths import paths
 from offhook.storage.tokens import USUAL, Token, TokenFile
 
@@ -16,11 +15,8 @@ def run(use: Invocation) -> int:
     """Do what was asked with the tokens."""
     action = _ACTIONS.get(use.text("action"))
     if action is None:
-        raise usage_error(use.verb, f"ACTION is {', '.join(_ACTIONS)}")
-    try:
-        return action(use, TokenFile(paths().tokens_file))
-    except SetupError as error:
-        raise Ended(REFUSED, str(error)) from None
+        raise usage_error(use.verb, f"ACTION is {', '.join(_ACTIONS)}", "action")
+    return action(use, TokenFile(paths().tokens_file))
 
 
 def _create(use: Invocation, tokens: TokenFile) -> int:
@@ -78,7 +74,7 @@ def _revoke(use: Invocation, tokens: TokenFile) -> int:
 def _name(use: Invocation) -> str:
     name = use.text("name")
     if not name:
-        raise usage_error(use.verb, "NAME is missing")
+        raise usage_error(use.verb, "NAME is missing", "name")
     return name
 
 

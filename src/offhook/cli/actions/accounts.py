@@ -94,7 +94,7 @@ def _perform(use: Invocation, operation: str, params: Params, started: str, keep
         if not use.json:
             say("")
         if isinstance(error, Refused) and error.code == "not-registered":
-            raise Ended(FAR_END, str(error)) from None
+            raise Ended(FAR_END, str(error), error.problem) from None
         raise
     view = found["account"] or found["event"]["data"]["account"]
     say(json_text({**result, "value": view}) if use.json else f" {view['registration']}")

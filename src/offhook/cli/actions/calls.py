@@ -83,7 +83,7 @@ def codecs(use: Invocation) -> int:
 def _pair(use: Invocation, header: str) -> list[str]:
     name, colon, value = header.partition(":")
     if not colon or not name.strip():
-        raise usage_error(use.verb, f'a header is written "Name: value", not {header!r}')
+        raise usage_error(use.verb, f'a header is written "Name: value", not {header!r}', "header")
     return [name.strip(), value.strip()]
 
 

@@ -203,7 +203,7 @@ def stream(use: Invocation) -> int:
 def _pairs(use: Invocation, name: str) -> list[list[str]]:
     pairs = [text.split("=", 1) for text in use.texts(name)]
     if any(len(pair) != 2 for pair in pairs):
-        raise usage_error(use.verb, f"a --{name} is written NAME=VALUE")
+        raise usage_error(use.verb, f"a --{name} is written NAME=VALUE", name)
     return pairs
 
 

@@ -47,7 +47,7 @@ def examine(use: Invocation) -> int:
     """Show every finding, each as it comes; REFUSED if something is wrong. Warnings alone are no reason for that."""
     patience = use.number("timeout")
     if patience is not None and not 0 < patience <= MOST_PATIENCE:
-        raise usage_error(use.verb, f"--timeout is a number of seconds up to {MOST_PATIENCE:g}")
+        raise usage_error(use.verb, f"--timeout is a number of seconds up to {MOST_PATIENCE:g}", "timeout")
     to = use.text("to")
     case = Case(use.socket_path, use.text("config"), PATIENCE if patience is None else patience, use.text("stun"))
     report = _Report(as_json=use.json)
