@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from offhook.cli import main
+from offhook.phone.model import AccountView
 from offhook.storage.config import load
 from offhook.storage.paths import paths
 from offhook.testing.backend import FakeBackend
@@ -49,6 +50,36 @@ def test_an_account_is_added_changed_and_removed_in_the_file(
     assert run(tmp_path, "accounts", "remove", "new", "--keep") == 0
     assert [account.id for account in load(file).accounts] == ["old"]
     assert file.read_text().startswith("# mine\n")
+
+
+def test_a_password_is_kept_for_an_account_there_is(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def keep(account: str, *words: str) -> int:
+        monkeypatch.setattr("sys.stdin", io.StringIO("hush\n"))
+        return main(["password", account, "--socket", str(tmp_path / "nobody"), *words])
+
+    assert keep("odl") == 1
+    assert capsys.readouterr().err == "there is no account 'odl'; there are: old\n"
+    assert not paths().secrets_file.exists()
+    assert keep("old") == keep("turn") == 0
+    other = tmp_path / "other.toml"
+    other.write_text('[account.new]\ndomain = "example.org"\nusername = "1"\n')
+    assert keep("new", "--config", str(other)) == 0
+    assert keep("old", "--config", str(other)) == 1
+    assert set(json.loads(paths().secrets_file.read_text())) == {"old", "turn", "new"}
+    file.write_text("")
+    assert keep("first") == 0, "the file may come later"
+
+
+def test_a_password_is_kept_for_an_account_of_the_running_phone_alone(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("hush\n"))
+    backend = FakeBackend()
+    backend.accounts = (AccountView("a_1", "", "sip:me@h", "", "udp", "registered"),)
+    with served(backend, tmp_path / "s") as socket:
+        assert main(["password", "a_1", "--socket", socket]) == 0
 
 
 def test_a_phone_that_was_started_with_another_file_keeps_it_there(file: Path, tmp_path: Path) -> None:

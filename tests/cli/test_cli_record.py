@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from offhook.cli import main
-from offhook.phone.commands import Command
+from offhook.phone.commands import Command, Record
 from offhook.phone.events import RecordingFailed, RecordingStarted
 from offhook.phone.model import CallState, CallView, Party, wall
 from offhook.testing.backend import FakeBackend
@@ -15,6 +15,22 @@ from offhook.testing.served import served
 
 PARTY = Party("sip:x@h")
 CALL = CallView("c_1", "a", "incoming", CallState.ACTIVE, PARTY, PARTY, "x@y", wall(0))
+
+
+@pytest.mark.parametrize("words", [["start", "talk.wav"], ["start", "--file", "talk.wav"], ["--file", "talk.wav"]])
+def test_the_file_may_stand_behind_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    backend = FakeBackend()
+
+    def start(_: Command) -> None:
+        backend.emit(RecordingStarted(call=CALL, recording="rec_1", file="/rec/1.wav", format="wav"))
+    backend.on_execute = start
+    with served(backend, tmp_path / "s") as path:
+        assert main(["record", *words, "--socket", path]) == 0
+        assert main(["record", "stop", "talk.wav", "--socket", path]) == 2, "nothing is written then"
+    (command,) = backend.commands
+    assert isinstance(command, Record)
+    assert command.file == str(tmp_path / "talk.wav")
 
 
 @pytest.mark.parametrize("fails", [True, False])

@@ -8,14 +8,17 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
 
 from offhook.cli import main, microsip_main
+from offhook.cli.actions.events import STATES
 from offhook.cli.helping import overview
 from offhook.cli.verbs import VERBS
 from offhook.control.client import LocalClient, TimedOut
+from offhook.control.conditions import WaitedState
 from offhook.errors import CommandTimeout, InvalidState, LineBusy
 from offhook.phone import commands as c
 from offhook.phone.commands import Command
@@ -319,12 +322,16 @@ def test_what_is_so_already_is_not_waited_for(
     code = main(["wait", *line.split(), "--timeout", "5"])
     shown = capsys.readouterr()
     if not text:
-        assert (code, "conditions/0/state" in shown.err) == (1, True)
+        assert (code, shown.err.partition(":")[0]) == (1, "'moon' cannot be waited for")
         return
     assert code == 0
     assert shown.out.startswith(text)
     assert main(["wait", *line.split(), "--timeout", "5", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["event"] is None
+
+
+def test_the_states_are_those_the_phone_knows() -> None:
+    assert get_args(WaitedState) == STATES
 
 
 def test_an_event_with_its_fields_is_waited_for(phone: FakeBackend, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,17 +6,13 @@ import os
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 from offhook.errors import SetupError
 from offhook.storage.config import Config, HttpSettings, MediaSettings
 from offhook.storage.config.files import at_home
 from offhook.storage.paths import paths
 from offhook.storage.privacy import write_private
-from offhook.storage.secrets import open_secrets
-
-TURN_SECRET: Final = "turn"  # noqa: S105 - a name
-"""The name under which the TURN server's password is kept: `offhook password turn`."""
+from offhook.storage.secrets import TURN, open_secrets
 
 
 def complete(config: Config) -> Config:
@@ -29,7 +25,7 @@ def complete(config: Config) -> Config:
     if unknown or not all(account.password for account in accounts):
         secrets = open_secrets(where.secrets_file)  # a keyring is slow and large: only where something is missing
         accounts = tuple(a if a.password else replace(a, password=secrets.get(a.id) or "") for a in accounts)
-        nat = replace(nat, turn_password=secrets.get(TURN_SECRET) or "") if unknown else nat
+        nat = replace(nat, turn_password=secrets.get(TURN) or "") if unknown else nat
     folder = os.path.abspath(config.phone.recording_dir or where.recordings)  # programs elsewhere read its files, too
     decide = config.phone.decide or bool(config.hooks.decide or config.hooks.decide_url)
     return replace(config, accounts=accounts, nat=nat, phone=replace(config.phone, recording_dir=folder, decide=decide))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,20 +11,35 @@ from typing import Any
 from offhook.cli.actions.common import ask_password, show
 from offhook.cli.outcome import REFUSED, Ended
 from offhook.cli.parsing import Invocation
+from offhook.control.client import ClientError, NoPhone
+from offhook.errors import NotFound, SetupError
 from offhook.phone.settings import AccountSettings
 from offhook.storage.config import editing, load
 from offhook.storage.paths import paths
-from offhook.storage.secrets import open_secrets
+from offhook.storage.secrets import TURN, open_secrets
 
 
 def keep_password(use: Invocation) -> int:
     """Ask for the password of an account and keep it; it never appears on a command line, where other users could see it."""
     account = use.text("account")
+    known = _known(use)
+    if known and account not in (*known, TURN):
+        raise NotFound(f"there is no account {account!r}; there are: {', '.join(sorted(known))}")
     password = ask_password(f"password of {account}: ")
     if not password:
         raise Ended(REFUSED, "nothing was typed, so nothing was kept")
     open_secrets(paths().secrets_file).set(account, password)
     return show(use, {"account": account}, f"{account}: kept; `offhook run` uses it from its next start")
+
+
+def _known(use: Invocation) -> set[str]:
+    """Return the accounts of the file and of a phone that runs; none if that cannot be told, as before there is a file."""
+    known: set[str] = set()
+    with contextlib.suppress(ClientError):
+        known = {account["id"] for account in use.client.request("list_accounts")["value"]}
+    with contextlib.suppress(SetupError):
+        known |= {account.id for account in load(_file(use)).accounts}
+    return known
 
 
 def keep_account(use: Invocation, account: str, settings: Mapping[str, Any]) -> None:
@@ -42,5 +58,9 @@ def forget_account(use: Invocation, account: str) -> None:
 
 
 def _file(use: Invocation) -> Path:
-    """Return the file that was named, else the one the running phone was started with."""
-    return Path(use.text("config") or use.client.request("about").get("config") or paths().config_file)
+    """Return the file that was named, else the one the running phone was started with, else the usual one."""
+    named = use.text("config")
+    if not named:
+        with contextlib.suppress(NoPhone):
+            named = use.client.request("about").get("config", "")
+    return Path(named or paths().config_file)

@@ -119,7 +119,7 @@ SPECIAL: dict[str, dict[str, str]] = {
         "stop": "end this stream, by its id",
     },
     "record": {
-        "file": "the file to write; without it a new one in the recordings folder",
+        "file": "the file to write, also written behind start; without it a new one in the recordings folder",
         "format": "how it is written; without it as the file's suffix says, else the setting",
         "stereo": "us left, the far end right; without it both mixed",
         "max": "seconds until it ends by itself, up to a day; without it never",

@@ -76,8 +76,9 @@ VERBS: dict[str, Verb] = {
              group="sound", **_WAIT, call="CALL", dialect="twilio|pcm", rate="HZ", track="inbound|outbound|both",
              listen_only="flag", parameter="NAME=VALUE...", control="flag", end_call="flag", stop="STREAM"),
         Verb("streams", "", "list what is carried to programs", sound.streams, group="sound"),
-        Verb("record", "[action]", "record the call: start, stop, pause, resume", sound.record, group="sound", call="CALL",
-             file="FILE", format="wav|flac|mp3|opus", stereo="flag", max="SECONDS", beep="flag", recording="RECORDING"),
+        Verb("record", "[action] [file]", "record the call: record, record start FILE; stop, pause, resume", sound.record,
+             group="sound", call="CALL", file="FILE", format="wav|flac|mp3|opus", stereo="flag", max="SECONDS", beep="flag",
+             recording="RECORDING"),
         Verb("recordings", "[call]", "list recordings, the latest finished ones included", sound.recordings, group="sound"),
         Verb("capture", "[action]", "keep the packets of the call's sound for `call pcap`: start, stop; --keys: and what opens "
              "them", sound.capture, group="sound", call="CALL", seconds="SECONDS", keys="flag"),
@@ -99,8 +100,8 @@ VERBS: dict[str, Verb] = {
              username="USER", auth_username="USER", display_name="NAME", label="TEXT", proxy="URI",
              transport="auto|udp|tcp|tls|ws|wss", dial_plan="PLAN", no_register="flag", keep="flag", config="FILE",
              ask_password="flag"),  # noqa: S106 - the name of an option
-        Verb("password", "account", "keep an account's password, read from the terminal or a pipe", elsewhere.password,
-             group="accounts and settings"),
+        Verb("password", "account", "keep an account's password (or that of `turn`), read from the terminal or a pipe",
+             elsewhere.password, group="accounts and settings", config="FILE"),
         Verb("token", "action [name]", "who may use HTTP: token create NAME --scopes read,call, token list, token change NAME, "
              "token revoke NAME", elsewhere.token, group="accounts and settings", scopes="SCOPES", calls_per_minute="N",
              max_calls="N", allow="PATTERN...", deny="PATTERN..."),

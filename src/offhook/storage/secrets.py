@@ -12,6 +12,9 @@ from offhook.storage.privacy import others_read, private_again, write_private
 
 SERVICE = "offhook"
 
+TURN = "turn"
+"""The name under which the TURN server's password is kept: `offhook password turn`."""
+
 
 class Secrets(Protocol):
     """A place for passwords, by account id."""

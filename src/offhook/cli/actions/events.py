@@ -25,6 +25,9 @@ RECONNECT_SECONDS = 0.5
 CLOCK_STEP = 0.02
 """Seconds: the clock of Windows goes in steps of 16 ms, and a wait that was long enough may end before its next one."""
 
+STATES = ("calling", "ringing", "early", "incoming", "active", "held_local", "held_remote", "held_both", "ended", "answered")
+"""What can be waited for of a call's state (a test compares them with the phone's)."""
+
 
 def history(use: Invocation) -> int:
     """Show past calls, or forget them."""
@@ -157,6 +160,14 @@ def _condition(use: Invocation, word: str) -> Params:
     if "." in word or word == "*":
         data = fields(use, use.texts("data"))
         return {"event": word, **about, **({"data": data} if data else {})}
+    if word not in STATES:
+        from offhook.errors import FieldError, InvalidArgument
+
+        detail = (
+            f"{word!r} cannot be waited for: write a call's state ({', '.join(STATES)}), registered, an operation's id (op_7) "
+            "or an event's type (call.ended, dtmf.*; `offhook help types` lists them)"
+        )
+        raise InvalidArgument(detail, errors=(FieldError("/what", detail),))
     return {"state": word, **about}
 
 

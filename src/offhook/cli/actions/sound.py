@@ -238,7 +238,7 @@ def record(use: Invocation) -> int:
         "pause": ("pause_record", {"paused": True}),
         "resume": ("pause_record", {"paused": False}),
     }
-    if action not in other:
-        raise usage_error(use.verb, "write: record, record stop, record pause or record resume")
+    if action not in other or use.text("file"):
+        raise usage_error(use.verb, "write: record, record start FILE, record stop, record pause or record resume")
     operation, extra = other[action]
     return perform(use, operation, {**call, **extra, "recording": use.text("recording")}, f"recording: {action}")
