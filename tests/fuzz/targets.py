@@ -48,6 +48,7 @@ from offhook.storage.takeover.calls import calls_of_csv, calls_of_xml
 from offhook.storage.takeover.microsip import take_over_ini
 from offhook.storage.takeover.people import people_of
 from offhook.storage.takeover.texts import decode
+from offhook.storage.takeover.vcard import read_cards
 from offhook.storage.takeover.xml import read_xml
 from offhook.testing.backend import FakeBackend
 from offhook.testing.ids import SeededIds
@@ -384,6 +385,15 @@ def takeover_people(data: bytes) -> None:
         people_of(decode(data, "Contacts.xml"), "Contacts.xml")
 
 
+def takeover_vcards(data: bytes) -> None:
+    """Cards are taken over as far as they can be, or UnreadableFile; each of them is a contact, or there is a reason."""
+    with contextlib.suppress(UnreadableFile):
+        text = decode(b"BEGIN:VCARD\r\n" + data, "people.vcf")
+        cards, people = list(read_cards(text, "people.vcf")), people_of(text, "people.vcf")
+        assert len(cards) == len(people.contacts) + people.left_out
+        assert all(contact.name for contact in people.contacts)
+
+
 def takeover_calls(data: bytes) -> None:
     """Another phone's past calls are taken over as far as they can be, or UnreadableFile."""
     with contextlib.suppress(UnreadableFile):
@@ -395,5 +405,5 @@ def takeover_calls(data: bytes) -> None:
 TARGETS: dict[str, Target] = {target.__name__: target for target in (
     sip_message, sip_stream, sip_phone, sdp, sdp_crypto, media_rtp, media_payload, media_rtcp, media_stun, media_srtp,
     media_handshake, local_json, wait_conditions, http_request, sound_file, config_toml, takeover_ini, takeover_people,
-    takeover_calls,
+    takeover_vcards, takeover_calls,
 )}

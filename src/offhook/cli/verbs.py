@@ -30,7 +30,7 @@ VERBS: dict[str, Verb] = {
         Verb("reload", "", "read the configuration file again", accounts.reload, group="the phone"),
         Verb("quit", "", "hang up every call, unregister, end the phone", simple("quit", "quitting", fields=""),
              group="the phone"),
-        Verb("import", "[path]", "take over MicroSIP.ini, Contacts.xml, CSV, JSON, call lists, or a folder with them",
+        Verb("import", "[path]", "take over MicroSIP.ini, Contacts.xml, CSV, JSON, vCards, call lists, or a folder with them",
              elsewhere.import_, group="the phone", dry_run="flag", config="FILE", encoding="NAME"),
         Verb("exchange", "", "start a practice exchange to call", elsewhere.exchange, group="the phone",
              host="ADDRESS", port="PORT", tls="flag", verbose="flag"),

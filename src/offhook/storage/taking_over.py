@@ -30,7 +30,7 @@ from offhook.storage.takeover.xml import read_xml
 MAX_FILES: Final = 1000
 """Entries of a folder that are looked at: MicroSIP's has a handful."""
 
-_NAMES: Final = re.compile(r".+\.ini|(contacts|calls)\.(xml|csv)|(contacts|directory)\.json", re.IGNORECASE)
+_NAMES: Final = re.compile(r".+\.ini|(contacts|calls)\.(xml|csv)|(contacts|directory)\.json|.+\.vcf", re.IGNORECASE)
 _INI: Final = re.compile(r"\s*\[(settings|account\d+|shortcuts|calls)\]", re.IGNORECASE)
 _CALLS: Final = re.compile(r"\s*(<\?xml[^>]*\?>\s*)?<calls[\s/>]", re.IGNORECASE)
 
@@ -43,7 +43,7 @@ def read(path: Path, known: Sequence[AccountSettings] = (), encoding: str = "") 
     names = sorted(os.listdir(path))[:MAX_FILES]
     useful = [name for name in names if _NAMES.fullmatch(name)]
     if not useful:
-        raise UnreadableFile(f"{path}: no MicroSIP.ini, Contacts.xml or Calls.csv in this folder: name the file itself")
+        raise UnreadableFile(f"{path}: no MicroSIP.ini, Contacts.xml, Calls.csv or *.vcf in this folder: name the file itself")
     for name in useful:
         found.add(_read_file(path / name, known, encoding))
     return found
@@ -70,6 +70,8 @@ def _of_people(people: People, name: str) -> Takeover:
     found = Takeover(contacts=list(people.contacts))
     found.findings.append(Finding(name, 1, name, f"{len(people.contacts)} contacts"))
     found.findings += [Finding(name, each.line, "an entry", why="invalid", text=each.why) for each in people.skipped]
+    found.findings += [Finding(name, each.line, "a part", why="unsupported", text=each.why) for each in people.notes]
+    found.findings += [Finding(name, line, what, why="needless") for what, line in people.needless.items()]
     return found
 
 

@@ -1,4 +1,4 @@
-"""Address books and users directories, whichever of their forms: MicroSIP's XML, Yealink's and others', JSON, CSV."""
+"""Address books and users directories, whichever of their forms: MicroSIP's XML, Yealink's and others', JSON, CSV, vCards."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from offhook.errors import InvalidArgument, UnreadableFile
 from offhook.phone.contacts import check_details
 from offhook.phone.model import ContactDetails
 from offhook.storage.takeover.texts import decode
+from offhook.storage.takeover.vcard import MAX_KINDS, is_vcard, read_cards
 from offhook.storage.takeover.xml import Element, read_xml
 
 MAX_ROWS: Final = 100_000
@@ -54,19 +55,24 @@ class Skipped:
 
 @dataclass(slots=True)
 class People:
-    """What a file held. `refresh` is seconds until it wants to be asked again; `statuses` by number what people do."""
+    """What a file held. `refresh` is seconds until it wants to be asked again; `statuses` by number what people do.
+
+    `notes` say what of a contact found no place; `needless` are the names (and first lines) of what has no use here.
+    """
 
     contacts: list[ContactDetails] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     left_out: int = 0
+    notes: list[Skipped] = field(default_factory=list)
+    needless: dict[str, int] = field(default_factory=dict)
     refresh: int | None = None
     statuses: dict[str, tuple[str, str]] = field(default_factory=dict)
 
-    def take(self, values: Mapping[str, str], line: int, name: str) -> None:
-        """Keep one entry, or the reason why it is none."""
+    def take(self, values: Mapping[str, str], line: int, name: str, why: str = "") -> None:
+        """Keep one entry, or the reason why it is none (`why`, if it is known before)."""
         if len(self.contacts) + self.left_out >= MAX_ROWS:
             raise UnreadableFile(f"{name}:{line}: more than {MAX_ROWS} entries: split the file")
-        made = _details(values)
+        made = why or _details(values)
         if isinstance(made, ContactDetails):
             self.contacts.append(made)
             return
@@ -106,10 +112,12 @@ def read_people(data: bytes, name: str, encoding: str = "") -> People:
 
 
 def people_of(text: str, name: str) -> People:
-    """Return whom a text names: JSON, XML or CSV, by how it begins."""
+    """Return whom a text names: JSON, XML, vCards or CSV, by how it begins."""
     start = text.lstrip("\ufeff \t\r\n")[:1]
     if start in ("[", "{"):
         return _from_json(text, name)
+    if is_vcard(text):
+        return _from_vcards(text, name)
     return _from_xml(read_xml(text, name), name) if start == "<" else _from_csv(text, name)
 
 
@@ -157,6 +165,19 @@ def _plain(value: Any) -> str:
 def _whole(value: Any) -> int | None:
     text = _plain(value).strip()
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
+
+
+# --- vCards --------------------------------------------------------------------------------------------------------
+
+
+def _from_vcards(text: str, name: str) -> People:
+    people = People()
+    for card in read_cards(text, name):
+        people.take(card.values, card.line, name, card.why)
+        people.notes += [Skipped(card.line, left) for left in card.left[: MAX_SKIPPED - len(people.notes)]]
+        if len(people.needless) < MAX_KINDS:
+            people.needless = {**card.needless, **people.needless}
+    return people
 
 
 # --- XML -----------------------------------------------------------------------------------------------------------
