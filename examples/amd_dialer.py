@@ -12,7 +12,8 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
-from offhook import CallFailed, CallHandle, OperationFailed, PhoneGone, Softphone
+from offhook import CallFailed, CallHandle, OperationFailed, Softphone
+from offhook.errors import CommandError, OffhookError
 
 BEEP_WITHIN = 40.0
 """Seconds: an announcement that is longer has no beep."""
@@ -67,7 +68,10 @@ async def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     async with Softphone.connect() as phone:
         for number in options.numbers:
-            became = await reach(phone, number, options.message, options.voicemail, record=options.record)
+            try:
+                became = await reach(phone, number, options.message, options.voicemail, record=options.record)
+            except CommandError as error:  # a slip in one number must not keep the others from being called
+                became = str(error)
             print(f"{number}: {became}")
 
 
@@ -75,6 +79,6 @@ if __name__ == "__main__":
     try:
         asyncio.run(main())
     except KeyboardInterrupt:  # Ctrl+C; what was begun is ended by its block
-        pass
-    except PhoneGone as gone:  # `offhook run` starts a phone
-        sys.exit(str(gone))
+        sys.exit(130)
+    except OffhookError as error:  # no phone (`offhook run` starts one), a number that is none …
+        sys.exit(str(error))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+from pathlib import Path
 
 from offhook import CallHandle, OperationFailed, PhoneGone, Softphone
 from offhook.errors import CommandError
@@ -40,6 +41,8 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description="Answer calls with a greeting.")
     parser.add_argument("greeting", nargs="?", default="", help="a WAV file; without it a tone")
     options = parser.parse_args()
+    if options.greeting and not Path(options.greeting).is_file():
+        parser.error(f"there is no file {options.greeting}")
     async with Softphone(sound="null") as phone:
         print(f"waiting for calls at {phone.address}; Ctrl+C ends")
         try:

@@ -12,7 +12,8 @@ import csv
 import sys
 from pathlib import Path
 
-from offhook import PhoneGone, StreamGap
+from offhook import StreamGap
+from offhook.errors import OffhookError, reason_of
 from offhook.phone.events import CallEnded
 from offhook.sync import Softphone
 
@@ -64,5 +65,5 @@ if __name__ == "__main__":
         main()
     except KeyboardInterrupt:  # Ctrl+C is how it ends
         pass
-    except PhoneGone as gone:  # `offhook run` starts a phone
-        sys.exit(str(gone))
+    except (OffhookError, OSError) as error:  # no phone (`offhook run` starts one), a file that cannot be written …
+        sys.exit(reason_of(error))

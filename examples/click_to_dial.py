@@ -9,9 +9,9 @@ nothing but `POST /dial` from its own page.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import html
 import json
+import sys
 import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -44,7 +44,7 @@ def dial(phone: str, token: str, to: str) -> tuple[int, str]:
             return 200, f"calling {to}: {json.load(answer)['call']}"
     except urllib.error.HTTPError as error:
         return error.code, str(json.load(error).get("detail", error.reason))  # RFC 9457: the phone says why
-    except OSError as error:
+    except (OSError, ValueError) as error:
         return 502, f"the phone does not answer: {error}"
 
 
@@ -92,5 +92,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):  # Ctrl+C is how it ends
+    try:
         main()
+    except KeyboardInterrupt:  # Ctrl+C is how it ends
+        pass
+    except OSError as error:  # the port is taken
+        sys.exit(str(error))

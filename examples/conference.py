@@ -11,12 +11,17 @@ import argparse
 import asyncio
 import sys
 
-from offhook import CallFailed, CallHandle, Conference, PhoneGone, Softphone
+from offhook import CallFailed, CallHandle, Conference, Softphone
+from offhook.errors import CommandError, OffhookError
 
 
 async def invite(phone: Softphone, room: Conference, number: str, *, ring_timeout: float = 30.0) -> CallHandle | None:
     """Call somebody and let him in; returns the call, None if nobody answered. Cancelling this hangs up."""
-    call = await phone.dial(number, hold_others=False, ring_timeout=ring_timeout)
+    try:
+        call = await phone.dial(number, hold_others=False, ring_timeout=ring_timeout)
+    except CommandError as error:  # a slip in one number must not keep the others from being called
+        print(f"{number}: {error}")
+        return None
     try:
         await call.wait_active()
     except CallFailed as failure:
@@ -68,6 +73,6 @@ if __name__ == "__main__":
     try:
         asyncio.run(main())
     except KeyboardInterrupt:  # Ctrl+C; what was begun is ended by its block
-        pass
-    except PhoneGone as gone:  # `offhook run` starts a phone
-        sys.exit(str(gone))
+        sys.exit(130)
+    except OffhookError as error:  # no phone (`offhook run` starts one), a number that is none …
+        sys.exit(str(error))

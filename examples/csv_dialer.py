@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from offhook import CallFailed, CallHandle, PhoneGone, Softphone
-from offhook.errors import CommandError
+from offhook import CallFailed, CallHandle, Softphone
+from offhook.errors import CommandError, OffhookError, reason_of
 
 
 class Person(NamedTuple):
@@ -27,8 +27,11 @@ class Person(NamedTuple):
 
 def read_people(file: Path) -> list[Person]:
     """Return the people in the file, in its order."""
-    with file.open(newline="", encoding="utf-8") as lines:
-        return [Person(line["name"], line["number"]) for line in csv.DictReader(lines)]
+    with file.open(newline="", encoding="utf-8-sig") as lines:
+        table = csv.DictReader(lines, restval="")
+        if not {"name", "number"} <= set(table.fieldnames or ()):
+            raise ValueError(f"{file}: its first line must name the columns: name,number")
+        return [Person(line["name"], line["number"]) for line in table]
 
 
 async def ring(phone: Softphone, person: Person, seconds: float) -> CallHandle | None:
@@ -77,20 +80,21 @@ async def main() -> None:
     """Read the command line and dial."""
     parser = argparse.ArgumentParser(description="Ring people until somebody answers.")
     parser.add_argument("file", type=Path)
-    parser.add_argument("--at-once", type=int, default=3)
+    parser.add_argument("--at-once", type=int, default=3, choices=range(1, 21), metavar="N", help="1 to 20")
     parser.add_argument("--ring", type=float, default=20.0, help="seconds each phone rings")
     options = parser.parse_args()
     async with Softphone.connect() as phone:
         found = await reach(phone, read_people(options.file), at_once=options.at_once, seconds=options.ring)
-        print("nobody answers" if found is None else f"{found[0].name} has answered")
-        if found is not None:
-            await found[1].wait_ended()
+        if found is None:
+            sys.exit("nobody answers")
+        print(f"{found[0].name} has answered")
+        await found[1].wait_ended()
 
 
 if __name__ == "__main__":
     try:
         asyncio.run(main())
     except KeyboardInterrupt:  # Ctrl+C; what was begun is ended by its block
-        pass
-    except PhoneGone as gone:  # `offhook run` starts a phone
-        sys.exit(str(gone))
+        sys.exit(130)
+    except (OffhookError, OSError, ValueError) as error:  # no phone (`offhook run` starts one), a file that is no such list …
+        sys.exit(reason_of(error))

@@ -10,7 +10,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from offhook import Busy, CallFailed, NoAnswer, PhoneGone
+from offhook import Busy, CallFailed, NoAnswer
+from offhook.errors import OffhookError
 from offhook.sync import Softphone
 
 
@@ -53,6 +54,6 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:  # Ctrl+C; what was begun is ended by its block
-        pass
-    except PhoneGone as gone:  # `offhook run` starts a phone
-        sys.exit(str(gone))
+        sys.exit(130)
+    except OffhookError as error:  # no phone (`offhook run` starts one), a number that is none …
+        sys.exit(str(error))

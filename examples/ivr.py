@@ -12,8 +12,8 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 
-from offhook import CallHandle, OperationFailed, PhoneGone, Softphone
-from offhook.errors import CommandError
+from offhook import CallHandle, OperationFailed, Softphone
+from offhook.errors import CommandError, OffhookError
 
 PROMPT, TIME, WRONG = "660", "880", "220"
 
@@ -86,5 +86,5 @@ if __name__ == "__main__":
         asyncio.run(main())
     except KeyboardInterrupt:  # Ctrl+C is how it ends
         pass
-    except PhoneGone as gone:  # `offhook run` starts a phone
-        sys.exit(str(gone))
+    except OffhookError as error:  # no phone (`offhook run` starts one) …
+        sys.exit(str(error))

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from offhook import CallHandle, OperationFailed, PhoneGone, Softphone
-from offhook.errors import CommandError
+from offhook.errors import CommandError, OffhookError, reason_of
 from offhook.phone.events import CallActive
 
 
@@ -62,5 +62,5 @@ if __name__ == "__main__":
         asyncio.run(main())
     except KeyboardInterrupt:  # Ctrl+C is how it ends
         pass
-    except PhoneGone as gone:  # `offhook run` starts a phone
-        sys.exit(str(gone))
+    except (OffhookError, OSError) as error:  # no phone (`offhook run` starts one), a folder that cannot be written …
+        sys.exit(reason_of(error))

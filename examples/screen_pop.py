@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from offhook import PhoneGone
+from offhook.errors import OffhookError, reason_of
 from offhook.phone.model import CallView
 from offhook.sync import Softphone
 
@@ -35,8 +35,11 @@ def key(number: str) -> str:
 
 def read_customers(file: Path) -> dict[str, Customer]:
     """Return the customers by their number's key."""
-    with file.open(newline="", encoding="utf-8") as lines:
-        return {key(line["number"]): Customer(line["name"], line["id"]) for line in csv.DictReader(lines)}
+    with file.open(newline="", encoding="utf-8-sig") as lines:
+        table = csv.DictReader(lines, restval="")
+        if not {"number", "name", "id"} <= set(table.fieldnames or ()):
+            raise ValueError(f"{file}: its first line must name the columns: number,name,id")
+        return {key(line["number"]): Customer(line["name"], line["id"]) for line in table}
 
 
 def caller_number(call: CallView) -> str:
@@ -65,6 +68,10 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--url", required=True)
     options = parser.parse_args()
+    try:
+        options.url.format(id="", number="")
+    except (LookupError, ValueError):
+        parser.error("--url takes {id} and {number}, and no other braces")
     with Softphone.connect(name="screen-pop") as phone:
         pop(phone, read_customers(options.file), options.url)
 
@@ -74,5 +81,5 @@ if __name__ == "__main__":
         main()
     except KeyboardInterrupt:  # Ctrl+C is how it ends
         pass
-    except PhoneGone as gone:  # `offhook run` starts a phone
-        sys.exit(str(gone))
+    except (OffhookError, OSError, ValueError) as error:  # no phone (`offhook run` starts one), a file that is no such list …
+        sys.exit(reason_of(error))

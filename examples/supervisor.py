@@ -12,7 +12,8 @@ import argparse
 import asyncio
 import sys
 
-from offhook import CallHandle, PhoneGone, Softphone
+from offhook import CallHandle, Softphone
+from offhook.errors import OffhookError
 from offhook.media.messages import Side
 
 MODES: dict[str, Side] = {"0": "none", "1": "near", "2": "far", "3": "both"}
@@ -52,6 +53,6 @@ if __name__ == "__main__":
     try:
         asyncio.run(main())
     except KeyboardInterrupt:  # Ctrl+C; what was begun is ended by its block
-        pass
-    except PhoneGone as gone:  # `offhook run` starts a phone
-        sys.exit(str(gone))
+        sys.exit(130)
+    except OffhookError as error:  # no phone (`offhook run` starts one), a number that is none …
+        sys.exit(str(error))

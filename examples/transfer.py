@@ -12,8 +12,8 @@ import asyncio
 import sys
 from collections.abc import Mapping
 
-from offhook import CallHandle, OperationFailed, PhoneGone, Softphone
-from offhook.errors import CommandError
+from offhook import CallHandle, OperationFailed, Softphone
+from offhook.errors import CommandError, OffhookError
 
 
 async def switch(call: CallHandle, extensions: Mapping[str, str], *, tries: int = 3) -> str:
@@ -49,7 +49,9 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description="Connect callers with extensions.")
     parser.add_argument("extension", nargs="+", help="number=address")
     options = parser.parse_args()
-    extensions = dict(entry.split("=", 1) for entry in options.extension)
+    extensions = dict(entry.partition("=")[::2] for entry in options.extension)
+    if not all(extensions) or not all(extensions.values()):
+        parser.error("write each extension as number=address: 101=sip:anna@pbx.example.org")
     async with Softphone.connect() as phone, asyncio.TaskGroup() as tasks:
         async for call in phone.incoming:
             tasks.create_task(guarded(call, extensions))
@@ -60,5 +62,5 @@ if __name__ == "__main__":
         asyncio.run(main())
     except KeyboardInterrupt:  # Ctrl+C is how it ends
         pass
-    except PhoneGone as gone:  # `offhook run` starts a phone
-        sys.exit(str(gone))
+    except OffhookError as error:  # no phone (`offhook run` starts one) …
+        sys.exit(str(error))

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from offhook import CallFailed, CallHandle, OperationFailed, PhoneGone, Softphone
-from offhook.errors import CommandError
+from offhook.errors import CommandError, OffhookError, reason_of
 
 HEADER = 44
 """Bytes of a WAV file before its first sample; a second of sound is 16000 more."""
@@ -60,6 +60,7 @@ async def main() -> None:
     parser.add_argument("--after", type=float, default=20.0)
     parser.add_argument("--greeting", default="")
     options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)  # now, not when somebody calls, is the time to say that it cannot be
     async with Softphone.connect(name="voicemail") as phone, asyncio.TaskGroup() as tasks:
         async for call in phone.incoming:
             tasks.create_task(watch(call, options.folder, options.greeting, after=options.after))
@@ -70,5 +71,5 @@ if __name__ == "__main__":
         asyncio.run(main())
     except KeyboardInterrupt:  # Ctrl+C is how it ends
         pass
-    except PhoneGone as gone:  # `offhook run` starts a phone
-        sys.exit(str(gone))
+    except (OffhookError, OSError) as error:  # no phone (`offhook run` starts one), a folder that cannot be written …
+        sys.exit(reason_of(error))

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import argparse
 import base64
-import contextlib
 import hashlib
 import hmac
 import json
+import sys
 import time
 from collections.abc import Callable, Mapping
 from email.message import Message
@@ -68,9 +68,17 @@ def main() -> None:
     parser.add_argument("--secret", required=True)
     parser.add_argument("--port", type=int, default=8099)
     options = parser.parse_args()
+    try:
+        base64.b64decode(options.secret.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        parser.error("--secret is what `offhook webhooks add` has shown: whsec_ and base64")
     server(options.secret, lambda event: print(event["type"], event["subject"], flush=True), options.port).serve_forever()
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):  # Ctrl+C is how it ends
+    try:
         main()
+    except KeyboardInterrupt:  # Ctrl+C is how it ends
+        pass
+    except OSError as error:  # the port is taken
+        sys.exit(str(error))

@@ -112,6 +112,50 @@ def test_an_example_without_a_phone_says_how_to_start_one(
         runpy.run_path(str(file), run_name="__main__")
 
 
+@pytest.mark.parametrize(("name", "words", "said"), [
+    ("answering_bot", ["none.wav"], "there is no file none.wav"),
+    ("csv_dialer", ["x.csv", "--at-once", "0"], "invalid choice: 0"),
+    ("screen_pop", ["x.csv", "--url", "http://crm/{customer}"], "--url takes {id} and {number}"),
+    ("transfer", ["101"], "write each extension as number=address"), ("transfer", ["101="], "write each extension as"),
+    ("webhook_receiver", ["--secret", "x"], "--secret is what"),
+])  # fmt: skip
+def test_wrong_arguments_are_said(
+    name: str, words: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [name, *words])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(FOLDER / f"{name}.py"), run_name="__main__")
+    assert end.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+async def test_what_cannot_be_is_one_line_and_an_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OFFHOOK_SOCKET", str(tmp_path / "s"))
+    (tmp_path / "empty.csv").touch()
+    (tmp_path / "latin.csv").write_bytes(b"name,number\nM\xfcller,1\n")
+    (tmp_path / "wrong.csv").write_bytes(b"\xef\xbb\xbfname,number\nAda,no such number\nBob\n")
+    async with served_phone(tmp_path / "s"):
+        for name, words, said in (
+            ("dial", ["no such number"], "there is no account to dial"),
+            ("csv_dialer", ["none.csv"], "none.csv: "), ("csv_dialer", ["empty.csv"], "must name the columns"),
+            ("csv_dialer", ["latin.csv"], "can't decode"), ("csv_dialer", ["wrong.csv"], "nobody answers"),
+            ("screen_pop", ["none.csv", "--url", "x"], "none.csv: "),
+            ("screen_pop", ["empty.csv", "--url", "x"], "must name the columns"),
+            ("call_logger", ["none/calls.csv"], "calls.csv: "),
+            ("recorder", ["empty.csv"], "empty.csv: "), ("voicemail", ["empty.csv"], "empty.csv: "),
+            ("supervisor", ["1005"], "there is no active call"),
+        ):  # fmt: skip
+            monkeypatch.setattr(sys, "argv", [name, *words])
+            with pytest.raises(SystemExit) as end:
+                await asyncio.to_thread(runpy.run_path, str(FOLDER / f"{name}.py"), run_name="__main__")
+            assert said in str(end.value), name
+            assert "\n" not in str(end.value), name
+        for name, words in (("amd_dialer", ["no such number"]), ("conference", ["no such number"])):  # the others are called
+            monkeypatch.setattr(sys, "argv", [name, *words])
+            await asyncio.to_thread(runpy.run_path, str(FOLDER / f"{name}.py"), run_name="__main__")
+
+
 def test_ctrl_c_hangs_up_what_was_dialled(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
