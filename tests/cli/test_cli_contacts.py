@@ -83,7 +83,10 @@ def test_pages(phone: PhoneBackend, said: Any) -> None:
     assert said("list", "--limit", "2", "--after", more).split()[1] == "1002"
 
 
-@pytest.mark.parametrize("words", [["paint"], ["add"], ["get"], ["update", "ct_1"], ["remove"], ["search"]])
+@pytest.mark.parametrize("words", [
+    ["paint"], ["add"], ["get"], ["update", "ct_1"], ["remove"], ["search"],
+    ["list", "--starred"], ["search", "x", "--city", "y"],
+])
 def test_wrong_use(phone: PhoneBackend, words: list[str]) -> None:
     assert main(["contacts", *words]) == 2
 

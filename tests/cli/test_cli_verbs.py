@@ -209,7 +209,8 @@ def test_a_refusal_is_1_and_says_why(phone: FakeBackend, capsys: pytest.CaptureF
     "history burn", "dnd maybe", "copydata X", "op dial to", "op dial to:=x", "dial 1 --header X", "help moon",
     "message 1001",
     "reject --status x", "/nothing", "-x", "run --media moon", "run --port 70000", "wait",
-    "--json status", "dial 1 --wait --timeout -3", "volume 5.5",
+    "--json status", "dial 1 --wait --timeout -3", "volume 5.5", "history clear --before c_1", "history export --limit 5",
+    "messages clear --before m_1", "hangup c_1 --all",
 ])  # fmt: skip
 def test_bad_usage_is_2_and_does_nothing(phone: FakeBackend, capsys: pytest.CaptureFixture[str], line: str) -> None:
     assert main(line.split()) == 2

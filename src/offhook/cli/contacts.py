@@ -18,6 +18,8 @@ def contacts(use: Invocation) -> int:
     action = _ACTIONS.get(use.text("action", "list"))
     if action is None:
         raise usage_error(use.verb, f"there are: {', '.join(_ACTIONS)}")
+    if action not in (_add, _update) and _given(use):
+        raise usage_error(use.verb, f"--{next(iter(_given(use))).replace('_', '-')} goes with add and update")
     return action(use)
 
 

@@ -131,6 +131,8 @@ list_calls = listing("list_calls", render.call_line, "no calls")
 
 def hangup(use: Invocation) -> int:
     """End one call or all."""
+    if use.flag("all") and use.text("call"):
+        raise usage_error(use.verb, "name a call, or write --all, which ends every call")
     if use.flag("all"):
         return perform(use, "hangup_all", {"which": "all"}, "hung up all calls")
     return perform(use, "hangup", {"call": use.text("call"), **_extra(use)}, "hung up")

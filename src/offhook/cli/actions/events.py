@@ -32,6 +32,7 @@ STATES = ("calling", "ringing", "early", "incoming", "active", "held_local", "he
 def history(use: Invocation) -> int:
     """Show past calls, or forget them."""
     action = use.text("action", "list")
+    _check_page(use, action)
     if action == "list":
         found = use.client.request("history", limit=use.whole("limit", 50), before=use.text("before"))["entries"]
         return show(use, found, "\n".join(map(render.history_line, found)) or "no past calls")
@@ -46,12 +47,20 @@ def history(use: Invocation) -> int:
 
 def messages(use: Invocation) -> int:
     """Show the texts, or forget them."""
+    _check_page(use, use.text("action", "list"))
     if use.text("action", "list") == "clear":
         return show(use, use.client.request("clear_messages"), "texts forgotten")
     if use.text("action", "list") != "list":
         raise usage_error(use.verb, "write: messages, or messages clear")
     found = use.client.request("messages", limit=use.whole("limit", 50), before=use.text("before"))["messages"]
     return show(use, found, "\n".join(map(render.text_line, found)) or "no texts")
+
+
+def _check_page(use: Invocation, action: str) -> None:
+    """Refuse what would be passed over: `clear --before` is meant to forget the older ones, and would forget all."""
+    given = [f"--{name}" for name in ("limit", "before") if use.given(name)]
+    if given and action != "list":
+        raise usage_error(use.verb, f"{given[0]} goes with the list: {action} knows no part of it", given[0][2:])
 
 
 def _export(use: Invocation) -> int:
