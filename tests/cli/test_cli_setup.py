@@ -17,8 +17,8 @@ import pytest
 from offhook.app.settings import check_workers
 from offhook.cli import main, microsip_main
 from offhook.cli.actions.sound import MOST_SHOWN
-from offhook.cli.helping import verb_help
-from offhook.cli.options import SPECIAL, USUAL, meaning
+from offhook.cli.helping import WIDTH, verb_help
+from offhook.cli.options import ARGUMENTS, SPECIAL, USUAL, argument, meaning
 from offhook.cli.outcome import EXIT_CODES
 from offhook.cli.parsing import default_socket_path
 from offhook.cli.serve import SOUNDS
@@ -88,6 +88,23 @@ def test_every_option_is_explained_in_the_help(name: str) -> None:
         line = next(line for line in lines if line.startswith(f"  --{option} "))
         assert meaning(name, option) in line, option
         assert len(line) <= 128, line
+
+
+@pytest.mark.parametrize("name", list(VERBS))
+def test_every_argument_is_explained_in_the_help(name: str) -> None:
+    lines = verb_help(VERBS[name]).splitlines()
+    for word in VERBS[name].arguments:
+        line = next(line for line in lines if line.startswith(f"  {word.upper()} "))
+        assert line.endswith(argument(name, word.strip("[].")))
+        assert len(line) <= 128, line
+    usage = lines[: lines.index("")]
+    assert " ".join(line.strip() for line in usage) == f"usage: {VERBS[name].usage} [--json] [--socket PATH]"
+    assert all(len(line) <= WIDTH and line.count("[") == line.count("]") for line in usage)
+
+
+def test_no_argument_is_explained_that_does_not_exist() -> None:
+    known = {verb.name: [word.strip("[].") for word in verb.arguments] for verb in VERBS.values()}
+    assert [(verb, word) for verb, told in ARGUMENTS.items() for word in told if word not in known[verb]] == []
 
 
 def test_no_option_is_explained_that_does_not_exist() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 from offhook.cli.actions.common import json_text
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from offhook.cli.parsing import Invocation, Verb
+
+WIDTH = 100
+"""Columns of the usage; many a terminal has as many."""
 
 LEGACY_USAGE = """\
 the forms of older scripts (`microsip FORM`, and most of them as `offhook FORM`):
@@ -48,13 +52,28 @@ def exit_codes() -> str:
 
 def verb_help(verb: Verb) -> str:
     """Return the help on one verb."""
-    from offhook.cli.options import meaning
+    from offhook.cli.options import argument, meaning
 
+    words = {word.upper(): argument(verb.name, word.strip("[].")) for word in verb.arguments}
     kinds = {**verb.options, "json": "flag", "socket": "PATH"}
     named = {f"--{name}" + ("" if kind == "flag" else f" {kind}"): meaning(verb.name, name) for name, kind in kinds.items()}
-    width = max(map(len, named))
-    lines = ["options:", *(f"  {option:<{width}}  {text}" for option, text in named.items())]
-    return "\n".join([f"usage: {verb.usage} [--json] [--socket PATH]", "", verb.summary, "", *lines, "", exit_codes()])
+    parts = [*_table("arguments:", words), *_table("options:", named)]
+    return "\n".join([*_usage(verb), "", verb.summary, "", *parts, exit_codes()])
+
+
+def _table(title: str, rows: dict[str, str]) -> list[str]:
+    width = max(map(len, rows), default=0)
+    return [title, *(f"  {name:<{width}}  {text}" for name, text in rows.items()), ""] if rows else []
+
+
+def _usage(verb: Verb) -> list[str]:
+    """Return the usage in lines that fit a terminal; an option is not parted from its value."""
+    lines = ["usage:"]
+    for part in re.findall(r"\[[^\s\]]+ [^\s]+\]+|\S+", f"{verb.usage} [--json] [--socket PATH]"):
+        if len(lines[-1]) + 1 + len(part) > WIDTH:
+            lines.append(" " * len("usage: offhook"))
+        lines[-1] += f" {part}"
+    return lines
 
 
 def show_help(use: Invocation) -> int:

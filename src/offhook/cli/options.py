@@ -1,11 +1,10 @@
-"""What each option of a verb means, with its unit and what holds without it: the help on a verb is written from this table.
+"""What each argument and option of a verb means, its unit, and what holds without it: the verbs' help is made from this table.
 
 Apart from `verbs.py`, because only the help reads it, and the command line is to start fast.
 """
 
 from __future__ import annotations
 
-_TIMEOUT = "seconds to wait at most; without it for ever"
 _WAITED = "with --wait: seconds until it is given up (exit code 5); without it for ever"
 _SINGLE = "the only one of the call, or this one, by its id"
 _CONFIG = "the configuration file; without it the usual one"
@@ -66,7 +65,7 @@ _CONTACT = {
 
 SPECIAL: dict[str, dict[str, str]] = {
     "run": {
-        "sound": "the sound card's library, or null for no sound card; without it the setting (auto)",
+        "sound": "miniaudio, sounddevice, null (no sound card), or file:IN.wav,OUT.wav; without it the setting (auto)",
         "media": "carry sound in a process of its own or in a thread; without it the setting (process)",
         "port": "the port for SIP, 0 for any free one; without it the setting",
         "http": "listen for HTTP too, on 127.0.0.1 unless a host is named",
@@ -164,7 +163,7 @@ SPECIAL: dict[str, dict[str, str]] = {
     "auto-answer": {"delay": "seconds of ringing before it, up to 300; without it at once"},
     "events": {"follow": "go on when the phone is started again", "timeout": "seconds until the end; without it never"},
     "wait": {
-        "timeout": f"{_TIMEOUT} (then exit code 5)",
+        "timeout": "seconds to wait at most (then exit code 5); without it for ever",
         "call": "the call: its id, or active, ringing, last, current; without it any",
         "account": "registered: the account, by its id; without it all",
         "data": "an event: a field it must have, as digit=#; may be given several times",
@@ -184,6 +183,76 @@ SPECIAL: dict[str, dict[str, str]] = {
     "desktop": {"dde": "Windows: links arrive by DDE, where nobody is asked"},
 }
 """By verb and option, where `USUAL` does not fit."""
+
+
+_RINGING = "the call, by its id; without it the one that has rung longest"
+_TO = "a number or an address: 1001, sip:ann@example.org"
+
+ARGUMENTS: dict[str, dict[str, str]] = {
+    "doctor": {"to": f"{_TO}; what would be in the way of a call there"},
+    "drain": {"switch": "on (as without it) or off"},
+    "import": {"path": "the file or folder; on Windows without it MicroSIP's own folder"},
+    "dial": {"to": _TO},
+    "call": {"call": "the call's id, or one of the words above", "id": "the call's id", "file": "the file to write"},
+    "answer": {"call": _RINGING},
+    "reject": {"call": _RINGING},
+    "redirect": {"to": _TO, "call": _RINGING},
+    "decide": {
+        "action": "answer, reject, redirect, dnd, ring (nothing but ring), default (as the settings say)",
+        "call": "the call, by its id; without it the one that has waited longest",
+    },
+    "codecs": {"names": "codecs separated by commas, the preferred one first"},
+    "dtmf": {"digits": "0-9 * # A-D, in one word; a comma pauses"},
+    "transfer": {
+        "to": f"{_TO}; with --attended the one call, without it the current one",
+        "call": f"{USUAL['call']}; with --attended the other call",
+    },
+    "info": {"body": "the text to send"},
+    "message": {"to": _TO, "text": "the text"},
+    "pickup": {"to": "whose phone rings: a number or an address"},
+    "volume": {"action": "0 to 100, or up, down", "amount": "up, down: steps of 10, 1 to 10; without it 1"},
+    "mic-volume": {"volume": "0 to 100"},
+    "devices": {
+        "action": "list (as without it), set, test", "kind": "input, output or ring",
+        "device": "its id, its number in the list, or a part of its name; without it the system's default",
+    },
+    "voice": {"parts": "echo (canceller), noise (suppression), gain (level), each with =on or =off"},
+    "play": {"file": "the sound file, or where it is on the web"},
+    "playbacks": {"call": "only those of this call; without it all"},
+    "stream": {"url": "the program's address, as wss://bot.example.org/calls"},
+    "record": {"action": "start (as without it), stop, pause, resume", "file": "start: the file to write"},
+    "recordings": {"call": "only those of this call; without it all"},
+    "capture": {"action": "start (as without it) or stop"},
+    "listen": {"what": "one or more of those above, or off"},
+    "tap": {"by": "the call that is to listen", "call": "the call that is heard; without it the current one"},
+    "conference": {"action": "one of those above; without it list", "what": "what is written in capitals above"},
+    "watches": {"action": "one of those above; without it list", "what": "what is written in capitals above"},
+    "accounts": {"action": "one of those above; without it list", "account": "the account, by its id"},
+    "password": {"account": "the account, by its id; turn for the TURN server's"},
+    "token": {"action": "create, list, change or revoke", "name": "what you call it"},
+    "dnd": {"switch": "on (as without it) or off"},
+    "forward": {"to": f"{_TO}; or off"},
+    "auto-answer": {"mode": "off, header (calls whose caller asks for it) or all"},
+    "wait": {"what": "one or more, separated by spaces or commas"},
+    "messages": {"action": "list (as without it) or clear"},
+    "history": {
+        "action": "list (as without it), export, delete or clear", "entry": "delete: the entry's id; export: the file to write",
+    },
+    "contacts": {"action": "one of those above; without it list", "what": "what is written in capitals above"},
+    "webhooks": {"action": "one of those above; without it list", "target": "add: the address; else the webhook's id"},
+    "open": {"uri": "the link, as tel:+4930123456"},
+    "desktop": {"action": "install, remove or status (as without it)"},
+    "dde": {"text": "the string, several as [Mute][Status]"},
+    "copydata": {"code": "the command's number, 1 to 10, or its name", "text": "its string"},
+    "op": {"name": "one of those `offhook help ops` lists", "fields": "name=text, or name:=JSON"},
+    "help": {"topic": "a verb, or one of those above"},
+}  # fmt: skip
+"""By verb and argument, where it is not `call` as it usually is."""
+
+
+def argument(verb: str, name: str) -> str:
+    """Return what an argument of a verb means. Every argument of every verb has a meaning: a test looks."""
+    return ARGUMENTS.get(verb, {}).get(name) or USUAL[name]
 
 
 def meaning(verb: str, option: str) -> str:
