@@ -210,7 +210,7 @@ def test_a_refusal_is_1_and_says_why(phone: FakeBackend, capsys: pytest.CaptureF
     "message 1001",
     "reject --status x", "/nothing", "-x", "run --media moon", "run --port 70000", "wait",
     "--json status", "dial 1 --wait --timeout -3", "volume 5.5", "history clear --before c_1", "history export --limit 5",
-    "messages clear --before m_1", "hangup c_1 --all",
+    "messages clear --before m_1", "hangup c_1 --all", "1001 --json", "tel:1001 --socket=x", "dtmf:1 --help",
 ])  # fmt: skip
 def test_bad_usage_is_2_and_does_nothing(phone: FakeBackend, capsys: pytest.CaptureFixture[str], line: str) -> None:
     assert main(line.split()) == 2

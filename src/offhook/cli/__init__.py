@@ -40,6 +40,7 @@ def _offhook(words: list[str]) -> int:
     verb = VERBS.get(first)
     if verb is None:
         if _is_legacy(first):
+            _check_form(words)
             return _legacy(words)
         raise Ended(USAGE, f"offhook: there is no verb {first!r}{_hint(first, VERBS)}; `offhook help` lists them")
     from offhook.cli.parsing import parse
@@ -69,6 +70,15 @@ def _hint(first: str, verbs: Iterable[str]) -> str:
 def _is_legacy(first: str) -> bool:
     """Whether this is a form of an older script. A mistyped verb is none, or `offhook statsu` would call somebody."""
     return first.lower() in _LEGACY_WORDS or first[:1] in _LEGACY_STARTS or ":" in first
+
+
+def _check_form(words: list[str]) -> None:
+    """Refuse a verb's option behind a form of an older script: `offhook 1001 --json` would send 1001 the text "--json"."""
+    from offhook.cli.parsing import GLOBAL_OPTIONS
+
+    for word in words[1:]:
+        if word.startswith("--") and word[2:].partition("=")[0] in GLOBAL_OPTIONS:
+            raise Ended(USAGE, f"{word} goes with a verb, as in `offhook dial 1001 {word}`, and not with {words[0]!r}")
 
 
 def _microsip(words: list[str]) -> int:

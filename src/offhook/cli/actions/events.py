@@ -152,10 +152,8 @@ def _visit(use: Invocation, after: str, left: _Left) -> Iterator[str]:
 
 def wait(use: Invocation) -> int:
     """Stay until the first of some things is so, or happens."""
-    words = use.text("what").replace(",", " ").split()
-    found = use.client.wait(
-        *(_condition(use, word) for word in words), timeout=use.number("timeout"), after=use.text("after"),
-    )  # fmt: skip
+    conditions = [_condition(use, word) for word in use.text("what").replace(",", " ").split()]
+    found = use.client.wait(*conditions, timeout=use.number("timeout"), after=use.text("after"))
     return show(use, found, _wait_line(found))
 
 
