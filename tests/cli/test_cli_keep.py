@@ -22,6 +22,7 @@ from offhook.testing.served import served
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "APPDATA", "LOCALAPPDATA"):
         monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.delenv("OFFHOOK_HOME", raising=False)
     monkeypatch.setattr("offhook.storage.secrets._keyring_backend", lambda: None)
     found = paths().config_file
     found.parent.mkdir(parents=True, exist_ok=True)

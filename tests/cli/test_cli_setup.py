@@ -6,6 +6,7 @@ import errno
 import gc
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -18,9 +19,9 @@ from offhook.app.settings import check_workers
 from offhook.cli import main, microsip_main
 from offhook.cli.actions.sound import MOST_SHOWN
 from offhook.cli.helping import WIDTH, verb_help
-from offhook.cli.options import ARGUMENTS, SPECIAL, USUAL, argument, meaning
+from offhook.cli.options import ARGUMENTS, EXAMPLES, SPECIAL, USUAL, argument, meaning
 from offhook.cli.outcome import EXIT_CODES
-from offhook.cli.parsing import default_socket_path
+from offhook.cli.parsing import default_socket_path, parse
 from offhook.cli.serve import SOUNDS
 from offhook.cli.verbs import VERBS
 from offhook.errors import SetupError
@@ -100,6 +101,14 @@ def test_every_argument_is_explained_in_the_help(name: str) -> None:
     usage = lines[: lines.index("")]
     assert " ".join(line.strip() for line in usage) == f"usage: {VERBS[name].usage} [--json] [--socket PATH]"
     assert all(len(line) <= WIDTH and line.count("[") == line.count("]") for line in usage)
+
+
+def test_the_examples_are_understood() -> None:
+    for name, examples in EXAMPLES.items():
+        for example in examples:
+            verb, *words = shlex.split(example)
+            assert verb == name
+            parse(VERBS[verb], words)
 
 
 def test_no_argument_is_explained_that_does_not_exist() -> None:

@@ -52,18 +52,19 @@ def exit_codes() -> str:
 
 def verb_help(verb: Verb) -> str:
     """Return the help on one verb."""
-    from offhook.cli.options import argument, meaning
+    from offhook.cli.options import EXAMPLES, argument, meaning
 
     words = {word.upper(): argument(verb.name, word.strip("[].")) for word in verb.arguments}
     kinds = {**verb.options, "json": "flag", "socket": "PATH"}
     named = {f"--{name}" + ("" if kind == "flag" else f" {kind}"): meaning(verb.name, name) for name, kind in kinds.items()}
-    parts = [*_table("arguments:", words), *_table("options:", named)]
+    examples = dict.fromkeys((f"offhook {example}" for example in EXAMPLES.get(verb.name, ())), "")
+    parts = [*_table("arguments:", words), *_table("options:", named), *_table("examples:", examples)]
     return "\n".join([*_usage(verb), "", verb.summary, "", *parts, exit_codes()])
 
 
 def _table(title: str, rows: dict[str, str]) -> list[str]:
     width = max(map(len, rows), default=0)
-    return [title, *(f"  {name:<{width}}  {text}" for name, text in rows.items()), ""] if rows else []
+    return [title, *(f"  {name:<{width}}  {text}".rstrip() for name, text in rows.items()), ""] if rows else []
 
 
 def _usage(verb: Verb) -> list[str]:

@@ -250,6 +250,49 @@ ARGUMENTS: dict[str, dict[str, str]] = {
 """By verb and argument, where it is not `call` as it usually is."""
 
 
+EXAMPLES: dict[str, tuple[str, ...]] = {
+    "run": ("run", "run --sound null --http 5080"),
+    "doctor": ("doctor", "doctor 1001"),
+    "import": ("import MicroSIP.ini --dry-run", "import people.vcf"),
+    "exchange": ("exchange --port 5070",),
+    "dial": ("dial 1001", "dial sip:ann@example.org --wait --timeout 30", "dial 1001 --digits ,12 --record"),
+    "call": ("call active", "call stats c_1", "call pcap c_1 call.pcap --media"),
+    "answer": ("answer", "answer c_1 --wait"),
+    "reject": ("reject --status 603",),
+    "redirect": ("redirect 1002",),
+    "decide": ("decide redirect --to 1002",),
+    "hangup": ("hangup", "hangup c_1", "hangup --all"),
+    "dtmf": ("dtmf 12,34#",),
+    "transfer": ("transfer 1002 --wait", "transfer --attended c_1 c_2"),
+    "info": ('info "Signal=5" --type application/dtmf-relay',),
+    "message": ("message 1001 I am late",),
+    "mic-volume": ("mic-volume 80",),
+    "devices": ("devices", "devices set output headset", "devices test output"),
+    "play": ("play hello.wav --wait", "play --tone 440 --duration 500", "play --stop"),
+    "stream": ("stream wss://bot.example.org/calls --end-call",),
+    "record": ("record start talk.wav --stereo", "record stop"),
+    "capture": ("capture --seconds 60", "capture stop"),
+    "listen": ("listen dtmf amd", "listen off"),
+    "levels": ("levels --timeout 10",),
+    "tap": ("tap c_2 c_1 --speak near", "tap --stop c_2"),
+    "conference": ("conference create c_1 c_2", "conference join conf_1 c_3"),
+    "watches": ("watches dialog 1002", "watches mwi"),
+    "accounts": (
+        "accounts add work --domain example.org --username 1001 --ask-password --keep", "accounts register work --wait",
+    ),
+    "password": ("password work",),
+    "token": ("token create crm --scopes read,call --max-calls 2",),
+    "forward": ("forward 1002 --delay 20", "forward off"),
+    "auto-answer": ("auto-answer all --delay 2",),
+    "events": ("events --json", 'events --types "call.*" --follow'),
+    "wait": ("wait ended --call c_1 --timeout 60", "wait dtmf.received --data digit=1"),
+    "history": ("history --limit 10", "history export calls.csv"),
+    "contacts": ("contacts add 1001 Ann Example", "contacts search ann", "contacts import people.vcf"),
+    "webhooks": ('webhooks add https://example.org/hook --types "call.*"',),
+}
+"""How a verb is written, where its summary does not show that (a test reads them)."""
+
+
 def argument(verb: str, name: str) -> str:
     """Return what an argument of a verb means. Every argument of every verb has a meaning: a test looks."""
     return ARGUMENTS.get(verb, {}).get(name) or USUAL[name]
