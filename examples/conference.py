@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import sys
 
 from offhook import CallFailed, CallHandle, Conference, Softphone
-from offhook.errors import CommandError, OffhookError
+from offhook.errors import CommandError, NotFound, OffhookError
 
 
 async def invite(phone: Softphone, room: Conference, number: str, *, ring_timeout: float = 30.0) -> CallHandle | None:
@@ -57,6 +58,8 @@ async def confer(phone: Softphone, numbers: list[str], *, ring_timeout: float = 
     finally:  # also when Ctrl+C ends it
         for call in room.members:
             await call.hangup()
+        with contextlib.suppress(NotFound):  # it is over with its last member; one that nobody has joined is not
+            await room.end()
     return len(calls)
 
 

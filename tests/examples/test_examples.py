@@ -135,7 +135,7 @@ async def test_what_cannot_be_is_one_line_and_an_exit_code(tmp_path: Path, monke
     (tmp_path / "empty.csv").touch()
     (tmp_path / "latin.csv").write_bytes(b"name,number\nM\xfcller,1\n")
     (tmp_path / "wrong.csv").write_bytes(b"\xef\xbb\xbfname,number\nAda,no such number\nBob\n")
-    async with served_phone(tmp_path / "s"):
+    async with served_phone(tmp_path / "s") as (phone, _):
         for name, words, said in (
             ("dial", ["no such number"], "there is no account to dial"),
             ("csv_dialer", ["none.csv"], "none.csv: "), ("csv_dialer", ["empty.csv"], "must name the columns"),
@@ -154,6 +154,8 @@ async def test_what_cannot_be_is_one_line_and_an_exit_code(tmp_path: Path, monke
         for name, words in (("amd_dialer", ["no such number"]), ("conference", ["no such number"])):  # the others are called
             monkeypatch.setattr(sys, "argv", [name, *words])
             await asyncio.to_thread(runpy.run_path, str(FOLDER / f"{name}.py"), run_name="__main__")
+        await phone.status()
+        assert phone.conferences == (), "one that nobody has joined is ended, too"
 
 
 def test_ctrl_c_hangs_up_what_was_dialled(monkeypatch: pytest.MonkeyPatch) -> None:
