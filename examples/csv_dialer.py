@@ -84,11 +84,11 @@ async def main() -> None:
     parser.add_argument("--ring", type=float, default=20.0, help="seconds each phone rings")
     options = parser.parse_args()
     async with Softphone.connect() as phone:
-        found = await reach(phone, read_people(options.file), at_once=options.at_once, seconds=options.ring)
-        if found is None:
-            sys.exit("nobody answers")
-        print(f"{found[0].name} has answered")
-        await found[1].wait_ended()
+        people = read_people(options.file)
+        person, call = await reach(phone, people, at_once=options.at_once, seconds=options.ring) or sys.exit("nobody answers")
+        print(f"{person.name} has answered")
+        async with call:  # hung up at the end of the block, also by Ctrl+C
+            await call.wait_ended()
 
 
 if __name__ == "__main__":

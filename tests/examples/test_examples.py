@@ -158,6 +158,25 @@ async def test_what_cannot_be_is_one_line_and_an_exit_code(tmp_path: Path, monke
         assert phone.conferences == (), "one that nobody has joined is ended, too"
 
 
+async def test_ctrl_c_hangs_up_whom_the_list_has_reached(
+    peer: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "people.csv").write_text(f"name,number\nAda,{peer[1]}\n")
+    monkeypatch.setenv("OFFHOOK_SOCKET", str(tmp_path / "s"))
+    monkeypatch.setattr(sys, "argv", ["csv_dialer", str(tmp_path / "people.csv")])
+    await peer[0].set_auto_answer("all")
+    async with served_phone(tmp_path / "s"):
+        answered = asyncio.Event()
+        monkeypatch.setattr(csv_dialer, "print", lambda _: answered.set(), raising=False)
+        dialling = asyncio.create_task(csv_dialer.main())
+        call = await first_call(peer[0])
+        await asyncio.wait_for(answered.wait(), 5)
+        dialling.cancel()
+        await call.wait_ended(timeout=5)
+        with pytest.raises(asyncio.CancelledError):
+            await dialling
+
+
 def test_ctrl_c_hangs_up_what_was_dialled(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
