@@ -15,11 +15,11 @@ from offhook.testing.process import phone_process
 def test_a_phone_whose_files_are_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OFFHOOK_HOME", str(tmp_path))
     where: Paths = paths()
-    files = (where.journal_file, where.history_file, where.contacts_file, where.texts_file)
+    files = (where.journal_file, where.history_file, where.contacts_file, where.texts_file, where.requests_file)
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(b"not a database" * 1000)
-    with phone_process(tmp_path) as phone:
+    with phone_process(tmp_path, "[http]\nenabled = true\nport = 0\n") as phone:
         assert phone.ask("list_contacts")["value"] == []  # contacts and texts are opened when they are asked for
         phone.ask("messages")
         phone.until("status", lambda answer: answer["value"]["name"] == "IDLE")

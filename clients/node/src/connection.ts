@@ -51,7 +51,7 @@ export class Connection {
   /** The id of the last event heard. */
   cursor: string;
 
-  /** The phone's run that answers us: its events name it (`epoch`), and it counts operations from one again. */
+  /** The phone's run that answers us: its events name it (`epoch`), and its operations end with it. */
   run = "";
 
   readonly #options: ConnectOptions;

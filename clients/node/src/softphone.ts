@@ -48,7 +48,7 @@ export class Softphone implements Listener {
   readonly #connection: Connection;
   readonly #calls = new Map<string, Call>();
   readonly #handlers = new Map<string, Set<AnyHandler>>();
-  /** By run and operation: a phone that was started again counts from op_1 once more. */
+  /** By run and operation: what was begun ends with its run, told or not. */
   readonly #outcomes = new Map<string, Outcome>();
   readonly #awaited = new Map<string, { resolve(outcome: Outcome): void; reject(error: Error): void }[]>();
 

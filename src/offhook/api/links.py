@@ -45,7 +45,7 @@ class StreamGap(Event, frozen=True, kw_only=True):
 
 
 class Done(NamedTuple):
-    """The answer to a command, and the run of the phone that gave it: ids of operations are unique within one run only."""
+    """The answer to a command, and the run of the phone that gave it: what that one began ends with it, told or not."""
 
     accepted: Accepted
     epoch: str

@@ -49,6 +49,7 @@ if TYPE_CHECKING:  # read where they are used: a phone without them does not pay
     from offhook.control.outgoing import OutgoingUrls
     from offhook.control.web_requests import WebRequests
     from offhook.control.webhook import Webhooks
+    from offhook.storage.requests import RequestFile
 
 SERVERS_EVERY: Final = 600.0
 """Seconds after which the names of STUN and TURN servers are looked up again."""
@@ -79,6 +80,7 @@ class Files:
     contacts: Path | None = None
     certificate: Path | None = None
     texts: Path | None = None
+    requests: Path | None = None
 
 
 NO_FILES: Final = Files()
@@ -99,7 +101,7 @@ class RunningPhone:
         rules = Rules(config.sip.accept_from, config.sip.stranger_rate, config.sip.unlimited_from)
         self.phone = Phone(
             config.phone, ids, codecs=config.media.codecs, user_agent=agent, country_code=config.contacts.country_code,
-            srtp=config.srtp, nat=config.nat, certificate=self.certificate, rules=rules,
+            srtp=config.srtp, nat=config.nat, certificate=self.certificate, rules=rules, run=epoch,
         )
         options = MediaOptions(
             host=config.sip.host, port_range=config.media.rtp_ports, sound=config.media.sound,
@@ -120,6 +122,7 @@ class RunningPhone:
         self._since = clock.wall()
         self.outcomes = Outcomes(self.engine.subscribe, clock.wall)
         self._webhooks_file = files.webhooks
+        self._requests_file = files.requests
         self._allow_http = config.webhooks.allow_http
         self._webhooks: Webhooks | None = None
         self.outward: list[Outward] = []
@@ -404,6 +407,14 @@ class RunningPhone:
     def has_webhooks(self) -> bool:
         """Whether there were webhooks once, so that `webhooks` should be used from the start."""
         return self._webhooks_file is not None and self._webhooks_file.exists()
+
+    def open_requests(self) -> RequestFile:
+        """Open what was asked over HTTP with an Idempotency-Key. It waits for the disk; raises SetupError."""
+        from offhook.storage.requests import RequestFile
+
+        if self._requests_file is None:
+            raise SetupError("this phone keeps no requests")
+        return RequestFile(self._requests_file, self.engine.journal.head.epoch, self._trouble)
 
 
 def _read_again(file: Path) -> Config:

@@ -81,7 +81,7 @@ async def _serve_until(
         config,
         Files(
             history=where.history_file, journal=where.journal_file, webhooks=where.webhooks_file, contacts=where.contacts_file,
-            certificate=where.certificate_file, texts=where.texts_file,
+            certificate=where.certificate_file, texts=where.texts_file, requests=where.requests_file,
         ),
     )  # fmt: skip
     print_trouble(phone)
@@ -154,7 +154,7 @@ async def _start_http(phone: RunningPhone, listen: Listen) -> HttpServer:
 
     tokens = TokenFile(paths().tokens_file)
     await loop.run_in_executor(None, token_for_user, tokens, paths().http_token_file)
-    server = HttpServer(phone, tokens, listen)
+    server = HttpServer(phone, tokens, listen, phone.open_requests)
     await server.start()
     return server
 

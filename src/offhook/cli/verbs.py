@@ -112,9 +112,9 @@ VERBS: dict[str, Verb] = {
              group="accounts and settings", delay="SECONDS"),
         Verb("events", "", "show events as they come", events.events, group="events and history", types="TYPES...",
              follow="flag", after="EVENT", count="N", timeout="SECONDS"),
-        Verb("wait", "what...", "stay until the first of these: a call's state (active, ended …), registered, op_7 (is over), "
-             "dtmf.* (an event)", events.wait, group="events and history", timeout="SECONDS", call="CALL", account="ACCOUNT",
-             data="FIELD=VALUE...", after="EVENT"),
+        Verb("wait", "what...", "stay until the first of these: a call's state (active …), registered, "
+             "op_k7q2-7 (is over), dtmf.* (an event)", events.wait, group="events and history", timeout="SECONDS",
+             call="CALL", account="ACCOUNT", data="FIELD=VALUE...", after="EVENT"),
         Verb("messages", "[action]", "show texts that came and went, or forget them: messages clear", events.messages,
              group="events and history", limit="N", before="MESSAGE"),
         Verb("history", "[action] [entry]", "show past calls, or: history export [FILE] (CSV), delete ENTRY, clear",

@@ -1,7 +1,7 @@
 """The local socket: JSON lines, one request or pushed event a line, for programs of the same user on the same machine.
 
     -> {"id":1,"op":"dial","to":"1001"}
-    <- {"id":1,"ok":true,"result":{"call":"c_1","operation":"op_1","value":null}}
+    <- {"id":1,"ok":true,"result":{"call":"c_1","operation":"op_k7q2-1","value":null}}
     -> {"id":2,"op":"subscribe","types":["call.*"],"after":"k7q2-6"}
     <- {"id":2,"ok":true,"result":{"types":["call.incoming", ...],"after":"k7q2-6"}}
     <- {"event":{"v":1,"id":"k7q2-7","type":"call.ended", ...}}

@@ -490,7 +490,7 @@ def _shared_parameters() -> Schema:
         "IdempotencyKey": {
             "name": "Idempotency-Key", "in": "header", "required": False,
             "description": "A name for this very request, such as a UUID. Sent again within 24 hours, it is answered again "
-            "and not done again, unless the phone was started again meanwhile. Printable characters of ASCII.",
+            "and not done again, not even by a phone that was started again. Printable characters of ASCII.",
             "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY},
         },
         "Prefer": {

@@ -34,7 +34,7 @@ class Operation:
 
 
 class Outcomes:
-    """The operations of one run of a phone, the latest MAX_OPERATIONS of them, whoever began them.
+    """The operations of a phone, the latest MAX_OPERATIONS of them, whoever began them: of this run, and what is restored.
 
     `subscribe` is the phone's own; `clock` gives Unix seconds.
     """
@@ -48,6 +48,10 @@ class Outcomes:
         """An operation is under way, if it is not over already."""
         if operation not in self._known:
             self._keep(Operation(operation, command, "pending", call, began=rfc3339(self._clock())))
+
+    def restore(self, operation: Operation) -> None:
+        """Know how an operation of an earlier run ended."""
+        self._keep(operation)
 
     def get(self, operation: str) -> Operation:
         """Return what is known of it; raises NotFound."""

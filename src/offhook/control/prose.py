@@ -25,7 +25,7 @@ SAMPLES: Final[Mapping[str, Any]] = {
 """A value for each field that must be given."""
 
 PATH_SAMPLES: Final[Mapping[str, str]] = {
-    "call": "active", "account": "office", "kind": "output", "entry": "c_1", "operation": "op_1", "item": "Status",
+    "call": "active", "account": "office", "kind": "output", "entry": "c_1", "operation": "op_k7q2-1", "item": "Status",
     "code": "not-found", "conference": "conf_1", "webhook": "wh_1", "stream": "as_1", "watch": "watch_1",
     "contact": "ct_1", "playback": "pb_1", "recording": "rec_1", "by": "c_2",
 }  # fmt: skip

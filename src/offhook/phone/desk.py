@@ -67,9 +67,12 @@ class Account:
 
 
 class Desk:
-    """The shared state. `clock` is Unix time minus monotonic time; `now` is set at every verb."""
+    """The shared state. `clock` is Unix time minus monotonic time; `now` is set at every verb.
 
-    def __init__(self, settings: PhoneSettings, ids: Ids, user_agent: str, rules: Rules | None = None) -> None:
+    `run` names this run of the phone in the ids of operations: what an earlier one began is never taken for ours.
+    """
+
+    def __init__(self, settings: PhoneSettings, ids: Ids, user_agent: str, rules: Rules | None = None, run: str = "") -> None:
         self.settings = settings
         self.ids = ids
         self.user_agent = user_agent
@@ -104,6 +107,7 @@ class Desk:
         self._for_person: set[str] = set()  # incoming calls that ring here
         self._order = self._serial = 0
         self._operations = 0
+        self._operation = f"op_{run}-" if run else "op_"
 
     # --- out
 
@@ -147,7 +151,7 @@ class Desk:
     def begin(self, command: str, call: Call | None = None, kind: str = "") -> str:
         """Return a new operation's id; with a call it is kept under `kind` until `finish`."""
         self._operations += 1
-        operation = f"op_{self._operations}"
+        operation = f"{self._operation}{self._operations}"
         if call is not None:
             call.operations.setdefault(kind or command, []).append((operation, command))
         return operation

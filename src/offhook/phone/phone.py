@@ -69,7 +69,7 @@ MAX_DELAY: Final = 300
 
 class Phone:
     """A softphone without a socket. `codecs` in order of preference; `country_code` is ours, for knowing callers by number;
-    `rules` say what strangers may (None: anything).
+    `rules` say what strangers may (None: anything). Ids of operations are `op_RUN-NUMBER`; give each `run` another name.
     """
 
     def __init__(
@@ -84,8 +84,9 @@ class Phone:
         nat: NatSettings = NatSettings(),  # noqa: B008 - as above
         certificate: OwnCertificate = NoCertificate(),  # noqa: B008 - as above
         rules: Rules | None = None,
+        run: str = "",
     ) -> None:
-        self.desk = Desk(settings, ids, user_agent, rules)
+        self.desk = Desk(settings, ids, user_agent, rules, run)
         self.desk.names.country_code = country_code
         policy = s.SetPolicy(settings.session_expires, settings.session_least, settings.reliable, PACKAGES[settings.watched_by])
         self.desk.sip.execute(policy, 0.0)

@@ -84,6 +84,11 @@ class Paths:
         return self.state / "journal.sqlite3"
 
     @property
+    def requests_file(self) -> Path:
+        """What was asked over HTTP with an Idempotency-Key, and answered."""
+        return self.state / "requests.sqlite3"
+
+    @property
     def webhooks_file(self) -> Path:
         """The webhooks, with their secrets."""
         return self.state / "webhooks.sqlite3"

@@ -11,6 +11,7 @@ from typing import Any
 
 from offhook.control.backend import Backend
 from offhook.control.http.binding import Listen
+from offhook.control.http.idempotency import Store
 from offhook.control.http.server import HttpServer
 from offhook.control.http.surface import Surface
 from offhook.storage.tokens import SCOPES, TokenFile
@@ -68,11 +69,13 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(backend: Backend, folder: Path, **listen: Any) -> AsyncIterator[Served]:
+async def serving(
+    backend: Backend, folder: Path, *, requests: Callable[[], Store] | None = None, **listen: Any
+) -> AsyncIterator[Served]:
     """Serve `backend` during the block, with the tokens in `folder`; the first of them may do everything."""
     tokens = TokenFile(folder / "tokens.json")
     token = tokens.create("all", SCOPES) if not tokens.list() else ""
-    server = HttpServer(backend, tokens, Listen(**listen))
+    server = HttpServer(backend, tokens, Listen(**listen), requests)
     await server.start()
     try:
         yield Served(server, backend, tokens, token)

@@ -374,7 +374,7 @@ async def test_keys_are_bounded(http: httpx.AsyncClient, backend: FakeBackend, m
 
 def test_keys_are_forgotten_after_a_day() -> None:
     now = 0.0
-    replays = idempotency.Replays(lambda: now)
+    replays = idempotency.Replays(FakeBackend(), lambda: now, lambda: now)
     assert replays.begin("c", "k", b"1") is None
     now = limits.KEY_SECONDS + 1
     assert replays.begin("c", "k", b"2") is None

@@ -9,6 +9,7 @@ import shutil
 import ssl
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -202,7 +203,7 @@ async def test_beyond_this_machine_with_tls(backend: FakeBackend, tmp_path: Path
     ({"host": "phone.lan"}, "IP address"), ({"certificate": "x"}, "belong together"),
     ({"certificate": "/none", "key": "/none"}, "cannot be used"),
 ])  # fmt: skip
-async def test_a_dangerous_address_is_refused(backend: FakeBackend, tmp_path: Path, listen: dict[str, str], why: str) -> None:
+async def test_a_dangerous_address_is_refused(backend: FakeBackend, tmp_path: Path, listen: dict[str, Any], why: str) -> None:
     with pytest.raises(SetupError, match=why):
         async with serving(backend, tmp_path, **listen):
             pass

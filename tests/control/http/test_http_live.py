@@ -203,3 +203,10 @@ async def test_curl_posts(served: Served) -> None:
     assert out.startswith(b"HTTP/1.1 201 Created\r\n")
     assert b"location: /v1/calls/c_1\r\n" in out
     assert b"content-type: application/json; charset=utf-8\r\n" in out, "without it WinHTTP reads it by the code page"
+
+
+async def test_ids_of_operations_name_the_run_of_the_phone(pair: Pair) -> None:
+    """A phone that is started again is another run: what it begins has no id that was given before."""
+    _, http, here, there = pair
+    made = (await http.post("/v1/calls", json={"to": there.uri})).json()
+    assert made["operation"] == f"op_{here.running.journal.head.epoch}-1"

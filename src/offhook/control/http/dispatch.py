@@ -212,14 +212,15 @@ class Application:
 
     async def _keyed(self, request: Request, key: str) -> Answer | None:
         replays, client = self._surface.replays, request.client.name
+        await replays.ready()
         known = replays.begin(client, key, fingerprint(request.method, request.target, request.body))
         if known is not None:
             return replace(known, headers={**known.headers, "idempotent-replayed": "true"})
         try:
             answer = await self._carry_out(request)
-        except BaseException:
+        except Exception:
             replays.forget(client, key)
-            raise
+            raise  # what is cut off by the phone's end (CancelledError) may have been done: it stays begun
         if answer is not None:
             replays.finish(client, key, answer)
         return answer

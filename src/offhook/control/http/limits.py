@@ -62,6 +62,9 @@ MAX_KEYS: Final = 10_000
 KEY_SECONDS: Final = 24 * 3600.0
 """How long an Idempotency-Key is remembered."""
 
+KEY_BYTES: Final = 16 * 1024 * 1024
+"""Of what is written down of them together; an answer has some hundred. The oldest make room."""
+
 MAX_KEY: Final = 255
 """Characters of an Idempotency-Key."""
 

@@ -19,6 +19,7 @@ HTTP_PROBLEMS: Final[Mapping[str, tuple[int, str]]] = {
     "method-not-allowed": (405, "This path does not take this method"),
     "request-timeout": (408, "The request did not arrive in time"),
     "in-flight": (409, "A request with the same Idempotency-Key still runs"),
+    "interrupted": (409, "The phone ended while it carried this request out"),
     "content-too-large": (413, "The body is too long"),
     "target-too-long": (414, "Path and query are too long"),
     "unsupported-media-type": (415, "The body is not of a kind this path takes"),

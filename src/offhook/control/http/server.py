@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import uvicorn
@@ -16,10 +17,13 @@ from offhook.control.backend import Backend
 from offhook.control.http.binding import Listen, check_bind, listening_socket, tls_context
 from offhook.control.http.dispatch import Application
 from offhook.control.http.guard import Guard, Tokens
+from offhook.control.http.idempotency import Store
 from offhook.control.http.limits import IDLE_SECONDS, PING_SECONDS
 from offhook.control.http.surface import Surface
 from offhook.control.http.wire import HttpConnection, SocketConnection
 from offhook.control.session import FLUSH_SECONDS
+from offhook.errors import SetupError
+from offhook.phone.events import SystemError
 
 BACKLOG: Final = 128
 TLS_WITHIN: Final = 10.0
@@ -27,12 +31,18 @@ TLS_WITHIN: Final = 10.0
 
 
 class HttpServer:
-    """Serves one phone over HTTP. `start` raises SetupError for what must be mended first."""
+    """Serves one phone over HTTP. `start` raises SetupError for what must be mended first.
 
-    def __init__(self, backend: Backend, tokens: Tokens, listen: Listen) -> None:
+    `requests` opens the file of what was asked with an Idempotency-Key; without it that ends with the phone.
+    """
+
+    def __init__(
+        self, backend: Backend, tokens: Tokens, listen: Listen, requests: Callable[[], Store] | None = None
+    ) -> None:
         self._backend = backend
         self._tokens = tokens
         self._listen = listen
+        self._requests = requests
         self._state = ServerState()
         self._server: asyncio.Server | None = None
         self.surface: Surface | None = None
@@ -53,7 +63,11 @@ class HttpServer:
         context = await loop.run_in_executor(None, tls_context, self._listen) if self._listen.certificate else None
         listener = listening_socket(self._listen)
         self.address = listener.getsockname()[:2]
-        self.surface = Surface(self._backend, self._guard())
+        self.surface = Surface(self._backend, self._guard(), self._requests)
+        try:
+            await self.surface.replays.ready()
+        except SetupError as error:  # it is tried again when a request with a key comes
+            self._backend.say(SystemError(reason=str(error)))
         config = self.library = _config(Application(self.surface))
         with_tls: dict[str, Any] = {"ssl": context, "ssl_handshake_timeout": TLS_WITHIN} if context else {}
         self._server = await loop.create_server(
@@ -84,6 +98,7 @@ class HttpServer:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks, timeout=FLUSH_SECONDS)
+        await self.surface.replays.close()
         await asyncio.sleep(0)  # closed connections say so in the loop's next turn
 
     @property

@@ -5,27 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from offhook.control.backend import Backend, Journal
 from offhook.control.http.guard import Guard
-from offhook.control.http.idempotency import Replays
+from offhook.control.http.idempotency import Replays, Store
 from offhook.control.http.limits import MAX_STREAMS, SHARES
 from offhook.control.http.metrics import Metrics
 from offhook.control.http.problems import HttpRefusal
 from offhook.control.operations import Operations
 from offhook.control.session import Shared, yield_later
+from offhook.io import clock
 
 
 class Surface:
-    """One running HTTP surface. `closing` is done when it ends."""
+    """One running HTTP surface. `closing` is done when it ends. `requests` opens what keeps answers for their repetition."""
 
-    def __init__(self, backend: Backend, guard: Guard) -> None:
+    def __init__(self, backend: Backend, guard: Guard, requests: Callable[[], Store] | None = None) -> None:
         self.backend = backend
         self.guard = guard
         self.operations = Operations(backend)
         self.metrics = Metrics(backend)
-        self.replays = Replays(time.monotonic)
+        self.replays = Replays(backend, time.monotonic, clock.wall, requests)
         self.shared = Shared(backend.journal)
         self.closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._listeners: dict[asyncio.Event, str] = {}  # and whose they are
