@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -15,7 +16,7 @@ from offhook.app.history import CallHistory
 from offhook.app.settings import check_workers, complete, may_encrypt
 from offhook.app.texts import KeptTexts
 from offhook.control.outcomes import Outcomes
-from offhook.errors import CommandError, InvalidArgument, InvalidState, NotFound, SetupError
+from offhook.errors import CommandError, Draining, InvalidArgument, InvalidState, NotFound, SetupError
 from offhook.io import clock
 from offhook.io.audio_link import AudioLink, AudioLinks
 from offhook.io.captures import Captured, Captures
@@ -125,6 +126,7 @@ class RunningPhone:
         self._requests_file = files.requests
         self._allow_http = config.webhooks.allow_http
         self._webhooks: Webhooks | None = None
+        self._webhooks_lock = asyncio.Lock()  # they are opened once
         self.outward: list[Outward] = []
         self._closed = False
         self._searching: asyncio.Task[None] | None = None
@@ -190,8 +192,9 @@ class RunningPhone:
             await self._web_requests.close()
         for outward in self.outward:
             await outward.close()
-        if self._webhooks is not None:
-            await self._webhooks.close()
+        async with self._webhooks_lock:
+            if self._webhooks is not None:
+                await self._webhooks.close()
         await self.people.close()
         await self._texts.close()
         await self.engine.close()
@@ -389,23 +392,34 @@ class RunningPhone:
             self._web_requests = WebRequests(self, self.engine.report, self._outgoing_urls())
         self._web_requests.do(wanted)
 
-    @property
-    def webhooks(self) -> WebhookBook:
-        """The webhooks; the first use begins to serve them."""
-        if self._webhooks is None:
-            if self._webhooks_file is None:
-                raise NotFound("this phone keeps no webhooks")
-            from offhook.control.webhook import Webhooks
-            from offhook.storage.webhooks import WebhookStore
+    async def open_webhooks(self) -> WebhookBook:
+        """Return the webhooks; the first use begins to serve them. The loop does not wait for their file."""
+        if self._webhooks_file is None:
+            raise NotFound("this phone keeps no webhooks")
+        async with self._webhooks_lock:
+            if self._webhooks is None:
+                self._webhooks = await self._begin_webhooks(self._webhooks_file)
+            return self._webhooks
 
-            store = WebhookStore(self._webhooks_file, self._trouble)
-            self._webhooks = Webhooks(self, store, allow_http=self._allow_http)
-            self._webhooks.start()
-        return self._webhooks
+    async def _begin_webhooks(self, file: Path) -> Webhooks:
+        if self._closed:
+            raise Draining("the phone stops")
+        await self._loop.run_in_executor(None, importlib.import_module, "offhook.control.webhook")
+        from offhook.control.webhook import Webhooks
+        from offhook.storage.webhooks import WebhookStore
+
+        store = await self._loop.run_in_executor(None, WebhookStore, file, self._trouble)
+        found = Webhooks(self, store, allow_http=self._allow_http)
+        try:
+            await found.start()
+        except BaseException:
+            await self._aside(store.close)
+            raise
+        return found
 
     @property
     def has_webhooks(self) -> bool:
-        """Whether there were webhooks once, so that `webhooks` should be used from the start."""
+        """Whether there were webhooks once, so that they should be opened from the start."""
         return self._webhooks_file is not None and self._webhooks_file.exists()
 
     def open_requests(self) -> RequestFile:

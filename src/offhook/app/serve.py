@@ -199,8 +199,7 @@ async def _start_outward(phone: RunningPhone, config: Config, socket: str) -> No
         phone.outward.append(directory)
         directory.start()
     if phone.has_webhooks:
-        await loop.run_in_executor(None, importlib.import_module, "offhook.control.webhook")
-        phone.webhooks.list()  # the first use begins to serve them
+        await phone.open_webhooks()  # the first use begins to serve them
 
 
 def _make_hooks(phone: RunningPhone, config: Config, socket: str) -> list[Outward]:

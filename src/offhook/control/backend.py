@@ -34,27 +34,29 @@ class Subscribe(Protocol):
 
 
 class WebhookBook(Protocol):
-    """The phone's webhooks (`control.webhook.Webhooks`): plain methods with plain answers; each may raise a CommandError."""
+    """The phone's webhooks (`control.webhook.Webhooks`): plain answers, or a CommandError. Changes wait for the disk."""
 
     def list(self) -> list[dict[str, Any]]:
         """Return all of them, without their secrets."""
         ...
 
-    def create(
-        self, url: str, types: Sequence[str] = ("*",), *, secret: str = "", timeout: float = 10.0, description: str = ""
-    ) -> dict[str, Any]:
+    async def create(
+        self, url: str, types: Sequence[str] = ("*",), *, secret: str = "",
+        timeout: float = 10.0,  # noqa: ASYNC109 - of the webhook's deliveries, not of this
+        description: str = "",
+    ) -> dict[str, Any]:  # fmt: skip
         """Make one; the answer has its `secret`."""
         ...
 
-    def update(self, webhook: str, *, skip: bool = False, enabled: bool | None = None, **changes: Any) -> dict[str, Any]:
+    async def update(self, webhook: str, *, skip: bool = False, enabled: bool | None = None, **changes: Any) -> dict[str, Any]:
         """Change one."""
         ...
 
-    def rotate(self, webhook: str, secret: str = "") -> dict[str, Any]:
+    async def rotate(self, webhook: str, secret: str = "") -> dict[str, Any]:
         """Give one a new secret; the answer has it."""
         ...
 
-    def delete(self, webhook: str) -> None:
+    async def delete(self, webhook: str) -> None:
         """Forget one."""
         ...
 
@@ -154,7 +156,6 @@ class Backend(Protocol):
         """Return what this phone is: version, process, since when, its SIP address and how it carries sound. No secrets."""
         ...
 
-    @property
-    def webhooks(self) -> WebhookBook:
-        """The webhooks; raises NotFound where none are kept."""
+    async def open_webhooks(self) -> WebhookBook:
+        """Return the webhooks; raise NotFound where none are kept, SetupError where their file cannot be used."""
         ...

@@ -309,18 +309,19 @@ def _legacy(request: Request) -> Any:
     return {"text": run_command_line(request.execute, arguments, request.operations.memory)}
 
 
-def _list_webhooks(request: Request) -> Any:
+async def _list_webhooks(request: Request) -> Any:
     request.only()
     request.client.check("config")
-    return {"webhooks": request.backend.webhooks.list()}
+    return {"webhooks": (await request.backend.open_webhooks()).list()}
 
 
-def _create_webhook(request: Request) -> Any:
+async def _create_webhook(request: Request) -> Any:
     """Answers the webhook with its `secret`, which no later answer shows."""
     request.only("url", "types", "secret", "timeout", "description")
     request.client.check("config")
     request.client.check("read")  # what a webhook is told its maker is told
-    made = request.backend.webhooks.create(
+    webhooks = await request.backend.open_webhooks()
+    made = await webhooks.create(
         request.value("url", str), _texts(request, "types", ["*"]), secret=request.value("secret", str, ""),
         timeout=_seconds(request, "timeout", 10.0), description=request.value("description", str, ""),
     )  # fmt: skip
@@ -328,7 +329,7 @@ def _create_webhook(request: Request) -> Any:
     return made
 
 
-def _update_webhook(request: Request) -> Any:
+async def _update_webhook(request: Request) -> Any:
     request.only("webhook", "url", "types", "timeout", "description", "enabled", "skip")
     request.client.check("config")
     if "url" in request.params or "types" in request.params:
@@ -340,34 +341,37 @@ def _update_webhook(request: Request) -> Any:
         changes["timeout"] = _seconds(request, "timeout", 0.0)
     enabled = request.value("enabled", bool) if "enabled" in request.params else None
     webhook = request.value("webhook", str)
-    changed = request.backend.webhooks.update(webhook, skip=request.value("skip", bool, False), enabled=enabled, **changes)
+    skip = request.value("skip", bool, False)
+    changed = await (await request.backend.open_webhooks()).update(webhook, skip=skip, enabled=enabled, **changes)
     request.audit("update_webhook", webhook)
     return changed
 
 
-def _rotate_webhook(request: Request) -> Any:
+async def _rotate_webhook(request: Request) -> Any:
     request.only("webhook", "secret")
     request.client.check("config")
     webhook = request.value("webhook", str)
-    changed = request.backend.webhooks.rotate(webhook, request.value("secret", str, ""))
+    secret = request.value("secret", str, "")
+    changed = await (await request.backend.open_webhooks()).rotate(webhook, secret)
     request.audit("rotate_webhook", webhook)
     return changed
 
 
-def _delete_webhook(request: Request) -> Any:
+async def _delete_webhook(request: Request) -> Any:
     request.only("webhook")
     request.client.check("config")
     webhook = request.value("webhook", str)
-    request.backend.webhooks.delete(webhook)
+    await (await request.backend.open_webhooks()).delete(webhook)
     request.audit("delete_webhook", webhook)
     return {}
 
 
-def _test_webhook(request: Request) -> Any:
+async def _test_webhook(request: Request) -> Any:
     """The outcome is the event `webhook.tested` with the answered `test`."""
     request.only("webhook")
     request.client.check("config")
-    return request.backend.webhooks.test(request.value("webhook", str))
+    webhook = request.value("webhook", str)
+    return (await request.backend.open_webhooks()).test(webhook)
 
 
 def _texts(request: Request, name: str, default: list[str]) -> list[str]:
@@ -411,7 +415,10 @@ EXTRA: dict[str, Callable[[Request], Any]] = {
 }
 """Operations that are not commands of the phone."""
 
-BLOCKING = frozenset({"trace", "history", "delete_history", "clear_history", "messages", "clear_messages", "reload", "wait"})
+BLOCKING = frozenset({
+    "trace", "history", "delete_history", "clear_history", "messages", "clear_messages", "reload", "wait",
+    "list_webhooks", "create_webhook", "update_webhook", "rotate_webhook", "delete_webhook", "test_webhook",
+})  # fmt: skip
 """Those that wait, most for the disk: by `run_aside`. What is no coroutine function touches nothing of the phone's."""
 
 assert not EXTRA.keys() & OPERATIONS.keys()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -19,6 +19,8 @@ from offhook.io.journal import rfc3339
 from offhook.io.web import post
 from offhook.phone.events import WebhookDisabled, WebhookTested
 from offhook.phone.urls import Url
+
+R = TypeVar("R")
 
 MAX_WEBHOOKS: Final = 50
 MAX_TEXT: Final = 200
@@ -38,7 +40,11 @@ class Store(Protocol):
 
 
 class Webhooks:
-    """All webhooks of one phone. Every method answers at once with plain data, or raises a CommandError."""
+    """All webhooks of one phone. Every method answers with plain data, or raises a CommandError.
+
+    What changes something waits for the disk, and the phone's loop does not; where the disk does not take it SetupError is
+    raised, and nothing has changed.
+    """
 
     def __init__(
         self, backend: Backend, store: Store, *, allow_http: bool = False, timing: Timing | None = None, post: Post = post
@@ -50,18 +56,20 @@ class Webhooks:
         self._post = post
         self._deliveries: dict[str, Delivery] = {}
         self._closing: set[asyncio.Task[None]] = set()
+        self._changing = asyncio.Lock()
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Deliver from now on, each from where it was."""
-        for settings, progress in self._store.load().values():
+        for settings, progress in (await _aside(self._store.load)).values():
             self._begin(msgspec.convert(settings, Webhook), Progress.read(progress))
 
     async def close(self) -> None:
         """Deliver what can be delivered in a moment, and write down how far each got."""
-        await asyncio.gather(*(delivery.close(CLOSE_SECONDS) for delivery in self._deliveries.values()))
-        if self._closing:
-            await asyncio.wait(self._closing)
-        await asyncio.get_running_loop().run_in_executor(None, self._store.close)
+        async with self._changing:
+            await asyncio.gather(*(delivery.close(CLOSE_SECONDS) for delivery in self._deliveries.values()))
+            if self._closing:
+                await asyncio.wait(self._closing)
+            await _aside(self._store.close)
 
     # --- what can be asked
 
@@ -69,55 +77,62 @@ class Webhooks:
         """Return every webhook and how it does, without its secret."""
         return [_view(delivery) for delivery in self._deliveries.values()]
 
-    def create(
-        self, url: str, types: Sequence[str] = ("*",), *, secret: str = "", timeout: float = 10.0, description: str = ""
-    ) -> dict[str, Any]:
+    async def create(
+        self, url: str, types: Sequence[str] = ("*",), *, secret: str = "",
+        timeout: float = 10.0,  # noqa: ASYNC109 - of the webhook's deliveries, not of this
+        description: str = "",
+    ) -> dict[str, Any]:  # fmt: skip
         """Make a webhook for the events from now on. Its secret is in this answer and in no later one."""
-        if len(self._deliveries) >= MAX_WEBHOOKS:
-            raise InvalidArgument(f"there are {MAX_WEBHOOKS} webhooks already; remove one first")
-        wall = self._timing.wall()
-        webhook = self._checked(Webhook(
-            f"wh_{secrets.token_hex(4)}", url, tuple(types), secret or signing.new_secret(), float(timeout), description,
-            rfc3339(wall),
-        ))  # fmt: skip
-        progress = Progress(str(self._backend.journal.head))
-        self._store.add(webhook.id, asdict(webhook), asdict(progress))
-        return {**_view(self._begin(webhook, progress)), "secret": webhook.secret}
+        async with self._changing:
+            if len(self._deliveries) >= MAX_WEBHOOKS:
+                raise InvalidArgument(f"there are {MAX_WEBHOOKS} webhooks already; remove one first")
+            wall = self._timing.wall()
+            webhook = self._checked(Webhook(
+                f"wh_{secrets.token_hex(4)}", url, tuple(types), secret or signing.new_secret(), float(timeout), description,
+                rfc3339(wall),
+            ))  # fmt: skip
+            progress = Progress(str(self._backend.journal.head))
+            await _aside(self._store.add, webhook.id, asdict(webhook), asdict(progress))
+            return {**_view(self._begin(webhook, progress)), "secret": webhook.secret}
 
-    def update(self, webhook: str, *, skip: bool = False, enabled: bool | None = None, **changes: Any) -> dict[str, Any]:
+    async def update(self, webhook: str, *, skip: bool = False, enabled: bool | None = None, **changes: Any) -> dict[str, Any]:
         """Change url, types, timeout or description; switch off, or on again (then it goes on where it was).
 
         `skip` leaves out everything that has not been delivered yet.
         """
-        before = self._found(webhook)
-        if "types" in changes:
-            changes["types"] = tuple(changes["types"])
-        changed = self._checked(replace(before.webhook, **changes))
-        progress = before.progress
-        if skip:
-            progress = Progress(str(self._backend.journal.head), disabled=progress.disabled)
-        if enabled is not None:
-            behind = tuple(replace(each, since=0.0) for each in progress.behind)
-            progress = Progress(progress.cursor, behind, disabled="" if enabled else progress.disabled or "switched off")
-        self._store.change(webhook, asdict(changed))
-        return _view(self._replace(changed, progress))
+        async with self._changing:
+            before = self._found(webhook)
+            if "types" in changes:
+                changes["types"] = tuple(changes["types"])
+            changed = self._checked(replace(before.webhook, **changes))
+            await _aside(self._store.change, webhook, asdict(changed))
+            progress = before.progress  # it went on meanwhile
+            if skip:
+                progress = Progress(str(self._backend.journal.head), disabled=progress.disabled)
+            if enabled is not None:
+                behind = tuple(replace(each, since=0.0) for each in progress.behind)
+                progress = Progress(progress.cursor, behind, disabled="" if enabled else progress.disabled or "switched off")
+            return _view(self._replace(changed, progress))
 
-    def rotate(self, webhook: str, secret: str = "") -> dict[str, Any]:
+    async def rotate(self, webhook: str, secret: str = "") -> dict[str, Any]:
         """Give a webhook a new secret, which is in this answer only; for a day deliveries are signed with the old one, too."""
-        before = self._found(webhook)
-        until = self._timing.wall() + OLD_SECRET_SECONDS
-        changed = self._checked(replace(
-            before.webhook, secret=secret or signing.new_secret(), previous=before.webhook.secret, previous_until=until
-        ))  # fmt: skip
-        self._store.change(webhook, asdict(changed))
-        before.webhook = changed  # from the next attempt on; nothing on its way is disturbed
-        return {**_view(before), "secret": changed.secret}
+        async with self._changing:
+            before = self._found(webhook)
+            until = self._timing.wall() + OLD_SECRET_SECONDS
+            changed = self._checked(replace(
+                before.webhook, secret=secret or signing.new_secret(), previous=before.webhook.secret, previous_until=until
+            ))  # fmt: skip
+            await _aside(self._store.change, webhook, asdict(changed))
+            before.webhook = changed  # from the next attempt on; nothing on its way is disturbed
+            return {**_view(before), "secret": changed.secret}
 
-    def delete(self, webhook: str) -> None:
+    async def delete(self, webhook: str) -> None:
         """Forget a webhook."""
-        self._retire(self._found(webhook))
-        del self._deliveries[webhook]
-        self._store.delete(webhook)
+        async with self._changing:
+            delivery = self._found(webhook)
+            await _aside(self._store.delete, webhook)
+            self._retire(delivery)
+            del self._deliveries[webhook]
 
     def test(self, webhook: str) -> dict[str, Any]:
         """Send a `webhook.test` now; what came of it is the event `webhook.tested` whose `test` is in this answer."""
@@ -192,6 +207,11 @@ class Webhooks:
         if len(webhook.description) > MAX_TEXT:
             raise InvalidArgument.field("description", f"at most {MAX_TEXT} characters")
         return webhook
+
+
+async def _aside(function: Callable[..., R], *arguments: Any) -> R:
+    """Do what waits for the disk on another thread."""
+    return await asyncio.get_running_loop().run_in_executor(None, function, *arguments)
 
 
 def _view(delivery: Delivery) -> dict[str, Any]:

@@ -193,8 +193,7 @@ class FakeBackend:
     def history(self, limit: int, before: str) -> list[dict[str, Any]]:
         return self.entries[:limit]
 
-    @property
-    def webhooks(self) -> WebhookBook:
+    async def open_webhooks(self) -> WebhookBook:
         if self.book is None:
             raise NotFound("this phone keeps no webhooks")
         return self.book

@@ -89,7 +89,7 @@ def _one(request: Request, kind: str, command: Command) -> Answer:
 async def get_webhook(request: Request) -> Answer:
     """One webhook, without its secret."""
     name = request.path_value("webhook")
-    for view in request.surface.backend.webhooks.list():
+    for view in (await request.surface.backend.open_webhooks()).list():
         if view["id"] == name:
             return Answer(200, view)
     raise NotFound(f"there is no webhook {name[:64]!r}")
