@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -349,3 +351,29 @@ def test_a_journal_that_cannot_begin_is_closed(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(SetupError, match="No space left on device"):
         DiskJournal(tmp_path / "j", "a1")
     assert (tmp_path / "j.end").exists()
+
+
+@pytest.mark.parametrize(("full", "words"), [
+    (False, "4 record(s) are not in the event journal {} yet: the next start writes them there"),
+    (True, "4 record(s) are missing in the event journal {}"),
+])
+def test_what_a_locked_file_did_not_take_until_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: bool, words: str
+) -> None:
+    path = tmp_path / "journal.sqlite3"
+    real = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda file: real(file, timeout=0.01))
+    told: list[str] = []
+    journal = DiskJournal(path, "a1", trouble=told.append)
+    other = real(path)
+    other.execute("BEGIN IMMEDIATE")
+    if full:
+        monkeypatch.setattr(journal._spool, "write", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+    journal.append(envelopes(EnvelopeMaker("a1", time.time), 4))
+    journal.close()
+    assert told[-1] == words.format(path)
+    other.close()
+    monkeypatch.setattr(sqlite3, "connect", real)
+    again = DiskJournal(path, "b2", trouble=pytest.fail)
+    assert ids(again, Cursor("a1", 0)) == ([] if full else ["a1-1", "a1-2", "a1-3", "a1-4"])
+    again.close()

@@ -38,7 +38,8 @@ class Database(Generic[R]):
     `name` is what people call the file ("call history"), `schema` makes its tables, `store` writes a batch inside a
     transaction; `upgrade` brings tables of an earlier version up to date. `add` returns at once; `ask` waits for the disk:
     call it outside an event loop's thread. `trouble` is called from the writer thread with a plain sentence when records
-    cannot be written; the phone goes on, and what a full disk did not take waits until it does.
+    cannot be written; the phone goes on, and what a full disk did not take waits until it does. `spooled` says whether the next
+    start finds a record elsewhere, should this file not take it until the end.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Database(Generic[R]):
         max_waiting: int,
         trouble: Trouble,
         upgrade: Work = lambda _: None,
+        spooled: Callable[[R], bool] = lambda _: False,
     ) -> None:
         """Open or create. Raises SetupError if the folder cannot be used; a damaged file is moved aside and reported."""
         self.path = path
@@ -62,6 +64,7 @@ class Database(Generic[R]):
         self._max_waiting = max_waiting
         self._trouble = trouble
         self._upgrade = upgrade
+        self._spooled = spooled
         self._waiting: deque[R] = deque()
         self._unwritten: list[R] = []  # the disk did not take them yet
         self._queue: queue.SimpleQueue[tuple[Work, Future[Any]] | Literal["records"] | None] = queue.SimpleQueue()
@@ -129,12 +132,19 @@ class Database(Generic[R]):
                 item = self._queue.get(timeout=self._batch_seconds)
         self._write(database)
         if item is None:
-            if self._unwritten:
-                self._trouble(f"{len(self._unwritten)} record(s) are missing in the {self._name} {self.path}")
+            self._tell_unwritten()
             return False
         if item != "records":
             self._answer(database, *item)
         return True
+
+    def _tell_unwritten(self) -> None:
+        missing = sum(not self._spooled(record) for record in self._unwritten)
+        if missing:
+            self._trouble(f"{missing} record(s) are missing in the {self._name} {self.path}")
+        if len(self._unwritten) > missing:
+            later = len(self._unwritten) - missing
+            self._trouble(f"{later} record(s) are not in the {self._name} {self.path} yet: the next start writes them there")
 
     def _write(self, database: sqlite3.Connection) -> None:
         batch, failed_before = self._unwritten, bool(self._unwritten)

@@ -113,10 +113,12 @@ class DiskJournal(MemoryJournal):
         self._ahead = clock.wall() - self._started  # the least that was seen: a clock may be set forwards
         self._aging: deque[tuple[float, int]] = deque()  # the last event there was at each tidying
         self._failing = False
+        self._unspooled = 0  # the latest event that the spool did not take
         self._number = 0
         self._database: Database[Envelope] = Database(
-            path, "event journal", _SCHEMA, self._store, batch_seconds=BATCH_SECONDS, max_waiting=MAX_WAITING, trouble=trouble
-        )
+            path, "event journal", _SCHEMA, self._store, batch_seconds=BATCH_SECONDS, max_waiting=MAX_WAITING, trouble=trouble,
+            spooled=lambda envelope: envelope.seq > self._unspooled,
+        )  # fmt: skip
         try:
             self._number = self._database.ask(self._begin)
             self._spool = Spool(path, epoch)
@@ -130,6 +132,7 @@ class DiskJournal(MemoryJournal):
             self._spool.write(b"".join([envelope.json + b"\n" for envelope in envelopes]), envelopes[-1].seq)
             self._failing = False
         except OSError as exc:
+            self._unspooled = envelopes[-1].seq
             self._complain(f"events cannot be written down: {exc.strerror or exc}")
         super().append(envelopes)
         if not self._database.add(*envelopes):

@@ -50,11 +50,11 @@ class RequestFile:
         self._path = path
         self._run = run
         self._trouble = trouble
-        self._last = 0
+        self._last = self._unspooled = 0
         self._failing = False
         self._database: Database[_Line] = Database(
             path, "list of answered requests", _SCHEMA, self._store, batch_seconds=BATCH_SECONDS, max_waiting=MAX_WAITING,
-            trouble=trouble,
+            trouble=trouble, spooled=lambda line: line[0] > self._unspooled,
         )  # fmt: skip
         try:
             self._database.ask(self._recover)
@@ -81,6 +81,7 @@ class RequestFile:
             self._spool.write(_encode(line) + b"\n", self._last)
             self._failing = False
         except OSError as error:
+            self._unspooled = self._last
             self._complain(f"what is asked with an Idempotency-Key cannot be written down: {error.strerror or error}")
         if not self._database.add(line):
             self._complain("the disk is too slow for what is asked with an Idempotency-Key")
