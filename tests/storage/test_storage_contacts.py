@@ -16,6 +16,7 @@ from offhook.phone.commands import AddContact, GetContact, ListContacts, RemoveC
 from offhook.phone.contacts import Unsaved
 from offhook.phone.events import SystemError
 from offhook.phone.model import Contact, ContactDetails
+from offhook.storage import people
 from offhook.storage.config import Config, MediaSettings, SipSettings
 from offhook.storage.contacts import ContactFile
 
@@ -85,17 +86,51 @@ async def test_many_are_read_without_a_pause(tmp_path: Path) -> None:
     await phone.close()
 
 
-async def test_a_disk_that_cannot_be_used_costs_the_contacts_only(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    phone = await RunningPhone.start(CONFIG, Files(contacts=tmp_path / "file" / "contacts.sqlite3"))
-    said: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+async def unusable(path: Path) -> tuple[RunningPhone, list[str]]:
+    """Return a phone whose contacts cannot be written, with one that was added, and what it says."""
+    phone = await RunningPhone.start(CONFIG, Files(contacts=path))
+    told: list[str] = []
+    heard = asyncio.Event()
 
     def hear(envelope: Envelope) -> None:
-        if isinstance(envelope.event, SystemError):
-            said.set_result(envelope.event.reason)
+        assert isinstance(envelope.event, SystemError)
+        told.append(envelope.event.reason)
+        heard.set()
 
-    phone.subscribe(hear)
+    phone.subscribe(hear, SystemError)
     phone.execute(AddContact(details=ContactDetails(name="Ada")))
-    assert "contacts are not kept" in await asyncio.wait_for(said, 10)
+    await asyncio.wait_for(heard.wait(), 10)
+    assert told[0].startswith("contacts are not kept: ")
+    assert told[0].endswith("; what is new waits until they can be")
+    return phone, told
+
+
+async def test_a_disk_that_cannot_be_used_costs_the_contacts_only(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    path = tmp_path / "file" / "contacts.sqlite3"
+    phone, told = await unusable(path)
     assert len(phone.execute(ListContacts()).value) == 1
     await phone.close()
+    await asyncio.sleep(0)
+    assert told[1:] == [f"1 change(s) of contacts are missing in {path}"]
+
+
+@pytest.mark.parametrize("seconds", [0.01, 1000.0], ids=["tried again and again", "tried at the end"])
+async def test_what_is_added_while_the_disk_cannot_be_used_is_written_when_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    monkeypatch.setattr(people, "RETRY_SECONDS", seconds)
+    folder = tmp_path / "state"
+    folder.write_text("")
+    phone, told = await unusable(folder / "contacts.sqlite3")
+    phone.execute(AddContact(details=ContactDetails(name="Bob")))
+    folder.unlink()
+    if seconds < 1:
+        assert phone.people._opening is not None
+        await asyncio.wait_for(asyncio.shield(phone.people._opening), 10)
+        phone.execute(AddContact(details=ContactDetails(name="Cleo")))
+    await phone.close()
+    assert len(told) == 1
+    file = ContactFile(folder / "contacts.sqlite3")
+    assert {found.name for found in file.load()} == {"Ada", "Bob", *(["Cleo"] if seconds < 1 else [])}
+    file.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -87,4 +88,25 @@ async def test_both_sides_keep_what_was_said_and_what_was_refused(tmp_path: Path
         await running.close()
     kept = TextFile(tmp_path / "t.sqlite3")
     assert len(kept.list(9)) == 3, "also after the end"
+    kept.close()
+
+
+async def test_what_comes_while_the_disk_cannot_be_used_is_written_when_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("offhook.app.texts.RETRY_SECONDS", 0.01)
+    folder = tmp_path / "state"
+    folder.write_text("")
+    here = LivePhone(await RunningPhone.start(quiet_config(), Files(texts=folder / "t.sqlite3")))
+    try:
+        here.execute(SendMessage(to="sip:nobody@127.0.0.1:9;transport=tcp", text="hello?"))
+        said = (await here.event("system.error")).data["reason"]
+        assert said.startswith("texts are not kept: ")
+        folder.unlink()
+        assert here.running._texts._opening is not None
+        await asyncio.wait_for(asyncio.shield(here.running._texts._opening), 10)
+    finally:
+        await here.running.close()
+    kept = TextFile(folder / "t.sqlite3")
+    assert [found.text for found in kept.list(9)] == ["hello?"]
     kept.close()

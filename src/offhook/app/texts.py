@@ -16,6 +16,7 @@ from offhook.errors import NotFound, SetupError
 from offhook.io.engine import Engine
 from offhook.io.journal import Envelope
 from offhook.phone.events import MessageFailed, MessageReceived, MessageSent
+from offhook.storage.database import RETRY_SECONDS
 
 if TYPE_CHECKING:
     from offhook.storage.texts import TextFile
@@ -35,6 +36,7 @@ class KeptTexts:
         self._file: TextFile | None = None
         self._one_at_a_time = threading.Lock()  # a question opens the file on another thread
         self._opening: asyncio.Task[None] | None = None
+        self._ending = asyncio.Event()
         self._waiting: deque[Envelope] = deque(maxlen=MAX_WAITING)  # what came before the file was open
 
     def start(self) -> None:
@@ -44,6 +46,7 @@ class KeptTexts:
 
     async def close(self) -> None:
         """Write what is left."""
+        self._ending.set()
         if self._opening is not None:
             await asyncio.wait([self._opening])
         if self._file is not None:
@@ -80,10 +83,22 @@ class KeptTexts:
             self._opening = asyncio.get_running_loop().create_task(self._open_for_writing())
 
     async def _open_for_writing(self) -> None:
-        try:
-            await asyncio.get_running_loop().run_in_executor(None, self._open)
-        except SetupError as error:
-            self._trouble(f"texts are not kept: {error}")
+        """Open the file as soon as the disk can be used; what cannot be written until the phone's end is told."""
+        told = False
+        while True:
+            last = self._ending.is_set()
+            try:
+                await asyncio.get_running_loop().run_in_executor(None, self._open)
+                return
+            except SetupError as error:
+                if not told:
+                    self._trouble(f"texts are not kept: {error}; what is new waits until they can be")
+                told = True
+            if last:
+                self._trouble(f"{len(self._waiting)} text(s) are missing in {self._path}")
+                return
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), RETRY_SECONDS)
 
     def _write(self, file: TextFile) -> None:
         """Hand over what waits; two threads may be here at once, and each text is taken by one of them."""

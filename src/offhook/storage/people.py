@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -11,7 +12,9 @@ from offhook.io.engine import Engine
 from offhook.io.journal import Envelope
 from offhook.phone.contacts import Contacts, ContactsLoaded
 from offhook.phone.events import ContactChanged, ContactsImported
+from offhook.phone.model import Contact
 from offhook.storage.contacts import ContactFile
+from offhook.storage.database import RETRY_SECONDS
 
 PART: Final = 100
 """Contacts given to the phone at once: two milliseconds, so that no call waits for them."""
@@ -27,6 +30,7 @@ class People:
         self._trouble = trouble
         self._file: ContactFile | None = None
         self._opening: asyncio.Task[None] | None = None
+        self._ending = asyncio.Event()
         self.loaded = asyncio.Event()
 
     def start(self) -> None:
@@ -42,6 +46,7 @@ class People:
 
     async def close(self) -> None:
         """Write down what has not been."""
+        self._ending.set()
         if self._opening is not None:
             await asyncio.wait([self._opening])
         if self._file is not None:
@@ -60,17 +65,46 @@ class People:
 
     async def _read(self) -> None:
         assert self._path is not None
-        loop, path = asyncio.get_running_loop(), self._path
-        try:
-            file = await loop.run_in_executor(None, lambda: ContactFile(path, trouble=self._trouble))
-            contacts = await loop.run_in_executor(None, file.load)
-        except Exception as error:  # a disk that cannot be used costs the contacts, not the calls
-            self._trouble(f"contacts are not kept: {error}")
-            self.loaded.set()
+        found = await self._opened(self._path)
+        if found is None:
             return
+        file, contacts = found
         for start in range(0, len(contacts), PART):
             self._engine.inform(ContactsLoaded(contacts[start : start + PART]))
             await asyncio.sleep(0)
         self._file = file
         file.keep(self._book.unsaved())
         self.loaded.set()
+
+    async def _opened(self, path: Path) -> tuple[ContactFile, tuple[Contact, ...]] | None:
+        """Return the file and what is in it, as soon as the disk can be used; None if that is not before the phone's end."""
+        loop, told = asyncio.get_running_loop(), False
+        while True:
+            last = self._ending.is_set()
+            try:
+                return await loop.run_in_executor(None, _open, path, self._trouble)
+            except Exception as error:  # a disk that cannot be used costs the contacts, not the calls
+                if not told:
+                    self._trouble(f"contacts are not kept: {error}; what is new waits until they can be")
+                if last:
+                    self._tell_missing()
+                    return None
+            told = True
+            self.loaded.set()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), RETRY_SECONDS)
+
+    def _tell_missing(self) -> None:
+        unsaved = self._book.unsaved()
+        missing = len(unsaved.changed) + len(unsaved.removed)
+        if missing:
+            self._trouble(f"{missing} change(s) of contacts are missing in {self._path}")
+
+
+def _open(path: Path, trouble: Callable[[str], None]) -> tuple[ContactFile, tuple[Contact, ...]]:
+    file = ContactFile(path, trouble=trouble)
+    try:
+        return file, file.load()
+    except BaseException:
+        file.close()
+        raise
