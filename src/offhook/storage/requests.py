@@ -108,7 +108,7 @@ class RequestFile:
     # --- in the writer thread
 
     def _recover(self, database: sqlite3.Connection) -> None:
-        for lines in left_behind(self._path):
+        for lines in left_behind(self._path, self._trouble):
             for line in lines:
                 try:
                     _keep(database, _decode(line))
