@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from offhook.phone.closing import sip_cause
+from offhook.phone.closing import q850_cause, sip_cause
 from offhook.phone.diversion import MOST, diversions
 from offhook.phone.model import Diversion
 from offhook.sip.headers import Headers
@@ -44,10 +44,20 @@ def test_a_loop_is_cut() -> None:
     assert len(diversions((("Diversion", ", ".join(["<sip:a@h>"] * 40)),))) == MOST
 
 
-@pytest.mark.parametrize(("value", "cause"), [
-    ('SIP;cause=200;text="Call completed elsewhere"', 200), ('Q.850;cause=16;text="x", sip ; cause = 603', 603),
-    ("Q.850;cause=200", 0), ("SIP", 0), ("", 0),
+@pytest.mark.parametrize(("value", "cause", "q850"), [
+    ('SIP;cause=200;text="Call completed elsewhere"', 200, 0), ('Q.850;cause=16;text="x", sip ; cause = 603', 603, 16),
+    ("Q.850;cause=200", 0, 200), ("SIP", 0, 0), ("", 0, 0), ('Q.850;cause=16;text="a, b"', 0, 16),
+    ("SIP;cause=200, Q.850;cause=16", 200, 16), ('SIP;text="a, b";cause=200', 200, 0), (", SIP;cause=200", 200, 0),
+    ('SIP;text="say \\"a, b\\"";cause=600', 600, 0), ('Q.850;text="cause=3";cause=16', 0, 16),
+    ('SIP;cause=200;text="open', 200, 0),
+    ('Q.850;text="x", SIP;cause=200', 200, 0), ('X.int;text="Q.850;cause=3", Q.850 ;text="b; c" ; cause = 17', 0, 17),
+    ('Preemption;cause=1;text="SIP;cause=200"', 0, 0), ("SIP;cause=2000", 0, 0),
 ])
-def test_causes(value: str, cause: int) -> None:
-    assert sip_cause((("Reason", value),)) == cause
-    assert sip_cause(()) == 0
+def test_causes(value: str, cause: int, q850: int) -> None:
+    assert (sip_cause((("Reason", value),)), q850_cause((("Reason", value),))) == (cause, q850)
+    assert sip_cause(()) == q850_cause(()) == 0
+
+
+def test_a_cause_is_found_in_the_second_of_two_headers() -> None:
+    headers = (("Reason", "Preemption;cause=1"), ("Reason", 'Q.850;text="a, b";cause=31'))
+    assert (sip_cause(headers), q850_cause(headers)) == (0, 31)

@@ -17,25 +17,28 @@ from offhook.sip.events import End, Refuse, SessionEnded
 ANSWERED_ELSEWHERE: Final = 200
 """The cause of a call that nobody missed."""
 
-_SIP = re.compile(r"(?:^|,)\s*SIP\s*;[^,]*?cause\s*=\s*(\d{3})", re.IGNORECASE)
-_Q850 = re.compile(r"Q\.850\s*;.*?cause\s*=\s*(\d{1,3})", re.IGNORECASE)
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"?')
+_CAUSE = re.compile(r';\s*cause\s*=\s*(\d{1,3})(?!\d)', re.IGNORECASE)
 
 
 def q850_cause(headers: HeaderList) -> int:
     """Return the Q.850 cause of a Reason header (RFC 3326), 0 without one."""
-    return _cause(headers, _Q850)
+    return _cause(headers, "q.850")
 
 
 def sip_cause(headers: HeaderList) -> int:
     """Return the SIP status of a Reason header (RFC 3326), 0 without one: 200 in a CANCEL means answered elsewhere."""
-    return _cause(headers, _SIP)
+    return _cause(headers, "sip")
 
 
-def _cause(headers: HeaderList, protocol: re.Pattern[str]) -> int:
+def _cause(headers: HeaderList, protocol: str) -> int:
     for value in values(headers, "Reason"):
-        found = protocol.search(value)
-        if found:
-            return int(found.group(1))
+        # What is between quotes is for people, and may have commas, semicolons and `cause=` in it.
+        for reason in _QUOTED.sub('""', value).split(","):
+            name, semicolon, params = reason.partition(";")
+            found = _CAUSE.search(semicolon + params)
+            if name.strip().lower() == protocol and found:
+                return int(found.group(1))
     return 0
 
 
