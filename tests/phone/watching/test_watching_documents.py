@@ -53,6 +53,15 @@ def test_our_calls_are_read_back(uri: str, display: str, call_id: str) -> None:
     assert (found.state, found.direction, found.local_tag) == ("early", "incoming", "")
 
 
+def test_dialogs_that_cannot_be_read_do_not_hide_the_others() -> None:
+    info = parse_dialog_info(b"""<?xml version="1.0"?>
+      <dialog-info xmlns="urn:ietf:params:xml:ns:dialog-info" version="4" state="full" entity="sip:b@h">
+        <dialog><state>confirmed</state></dialog><dialog id="a"><state>humming</state></dialog><dialog id="b"/>
+        <dialog id="c" direction="recipient"><state>early</state></dialog></dialog-info>""")
+    assert (info.version, info.full) == (4, True)
+    assert [(each.id, each.state) for each in info.dialogs] == [("c", "early")]
+
+
 @pytest.mark.parametrize(("talking", "dnd", "status"), [(False, False, "open"), (True, False, "busy"), (False, True, "busy")])
 def test_our_presence_is_read_back(talking: bool, dnd: bool, status: str) -> None:
     view = parse_presence(presence_document('sip:a"&<@h', talking=talking, dnd=dnd))

@@ -32,21 +32,25 @@ class DialogInfo:
 
 
 def parse_dialog_info(data: bytes) -> DialogInfo:
-    """Read a document; ParseError if it is none."""
+    """Read a document; ParseError if it is none. Dialogs that cannot be read are left out beside others that can."""
     root = parse_xml(data)
     version = root.get("version")
     if root.name != "dialog-info" or root.get("state") not in ("full", "partial"):
         raise ParseError("not a dialog-info")
     if not (version.isascii() and version.isdigit() and len(version) <= 10):
         raise ParseError("a dialog-info without a version")
-    found = tuple(_dialog(node) for node in root.find_all("dialog")[:MAX_DIALOGS])
+    nodes = root.find_all("dialog")[:MAX_DIALOGS]
+    found = tuple(each for each in map(_dialog, nodes) if each is not None)
+    if nodes and not found:
+        raise ParseError("a dialog without id or state")  # else a phone that is busy would seem to be idle
     return DialogInfo(int(version), root.get("state") == "full", found)
 
 
-def _dialog(node: Node) -> DialogView:
+def _dialog(node: Node) -> DialogView | None:
+    """Return a dialog, None for one that lacks what RFC 4235 4.1.2 demands of it."""
     state = STATES.get(node.text_of("state").lower())
     if not node.get("id") or state is None:
-        raise ParseError("a dialog without id or state")
+        return None
     local, remote = node.find("local"), node.find("remote")
     identity = remote.find("identity") if remote is not None else None
     ours = local.find("identity") if local is not None else None
