@@ -63,9 +63,6 @@ def test_reads_the_examples_of_rfc_4317() -> None:
     [
         b"",
         b"v=1\r\n",
-        b"v=0\r\n",
-        b"v=0\r\no=- 1 IN IP4 1.2.3.4\r\n",
-        b"v=0\r\no=- x 1 IN IP4 1.2.3.4\r\n",
         b"v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\nc=IN IP4\r\n",
         b"v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\nc=IN IP4 ::1\r\n",
         b"v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\nm=audio 70000 RTP/AVP 0\r\n",
@@ -92,6 +89,25 @@ def test_a_name_in_another_character_set_is_no_reason_to_refuse_a_call() -> None
 def test_a_format_that_is_no_payload_type_is_passed_over(odd: bytes) -> None:
     session = parse_sdp(BASIC.replace(b"AVP 0 97", b"AVP 0 " + odd + b" 97"))
     assert session.media[0].payload_types == (0, 97)
+
+
+@pytest.mark.parametrize("lines", [
+    b"o=- 1 IN IP4 1.2.3.4\r\ns=-\r\nt=0 0", b"o=- x 1 IN IP4 1.2.3.4\r\ns=-\r\nt=0 0", b"o=-\r\nt=", b"s=-\r\nt=0 0",
+    b"o=- -1804289383 -2 IN IP4 1.2.3.4\r\ns=-\r\nt=0 0", b"o=- 1 1 IN IP4 my old gateway\r\nt=-1 0", b"o=", b"t=now then",
+    b"o=Gr\xf6\xdfe 1 1 IN IP4 1.2.3.4\r\ns=Anruf f\xfcr M\xfcller\r\nt=0 0", b"s=\xff\xfe\x80\r\ni=\xc3",
+    b"o=- " + b"9" * 200 + b" 1 IN IP4 1.2.3.4",
+])
+def test_where_the_sound_goes_is_clear_however_odd_the_lines_about_the_session(lines: bytes) -> None:
+    session = parse_sdp(b"v=0\r\n" + lines + b"\r\nc=IN IP4 192.0.2.7\r\nm=audio 4000 RTP/AVP 8\r\na=sendonly\r\n")
+    (audio,) = session.media
+    assert (audio.port, audio.payload_types, session.direction_of(audio)) == (4000, (8,), "sendonly")
+    assert session.connection_of(audio) == Connection("192.0.2.7")
+    assert parse_sdp(session.encode()) == session
+
+
+def test_a_user_name_in_several_words() -> None:
+    origin = parse_sdp(b"v=0\no=Big Phone Co 7 8 IN IP4 1.2.3.4\n").origin
+    assert (origin.username, origin.session_id, origin.version, origin.address) == ("Big Phone Co", 7, 8, "1.2.3.4")
 
 
 def test_old_hold_address_is_unspecified() -> None:

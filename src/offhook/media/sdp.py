@@ -1,12 +1,13 @@
 """SDP text (RFC 8866) to a typed value and back.
 
-Reading is tolerant where the world is: LF alone, an empty or missing `s=`, a missing `t=`, unknown lines and attributes (kept),
-names in Latin-1.
-It is strict where a wrong guess would send audio to a wrong place. The only error is ParseError.
+Reading is tolerant where the world is: LF alone, an empty or missing `s=`, a missing `t=`, an `o=` that is missing or is none,
+names that are not UTF-8, unknown lines and attributes (kept). It is strict where a wrong guess would send audio to a wrong
+place. The only error is ParseError.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -24,6 +25,7 @@ READ_KEPT = 256  # texts remembered with what they mean
 MAX_KEPT = 2_048  # characters of such a text
 
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+_ORIGIN = re.compile(r"(.*\S)\s+([0-9]{1,40})\s+([0-9]{1,40})\s+(\S+)\s+(IP4|IP6)\s+(\S+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,10 @@ class Origin:
     def __str__(self) -> str:
         ids = f"{self.session_id} {self.version}"
         return f"{self.username} {ids} {self.network} {self.address_type} {self.address}"
+
+
+NOBODY = Origin("-", 0, 0, "0.0.0.0")
+"""Stands for an origin that is missing or cannot be read, as gateways send some: no sound goes by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,12 +198,9 @@ def parse_sdp(text: bytes) -> SessionDescription:
     session = _lines(head)
     if not session or session[0] != ("v", "0"):
         raise ParseError("SDP does not begin with v=0")
-    origin = _single(session, "o")
-    if origin is None:
-        raise ParseError("SDP has no o= line")
     connection = _single(session, "c")
     return SessionDescription(
-        origin=_origin(origin),
+        origin=_origin(_single(session, "o") or ""),
         media=tuple([_media(section) for section in sections]),
         name=_single(session, "s") or "-",
         connection=None if connection is None else _connection(connection),
@@ -250,12 +253,11 @@ def _attributes(lines: list[tuple[str, str]]) -> tuple[Attribute, ...]:
 
 
 def _origin(text: str) -> Origin:
-    parts = text.split()
-    if len(parts) != 6:
-        raise ParseError("SDP o= line does not have six fields")
-    # RFC 8866 5.2: numeric strings without a size; 64 bits is what implementations use, some send a few more.
-    session_id, version = (_number(part, 2**128, "o= line") for part in parts[1:3])
-    return Origin(parts[0], session_id, version, parts[5], network=parts[3], address_type=parts[4])
+    found = _ORIGIN.fullmatch(text)
+    if found is None:
+        return NOBODY
+    username, session_id, version, network, address_type, address = found.groups()
+    return Origin(username, int(session_id), int(version), address, network=network, address_type=address_type)
 
 
 @lru_cache(READ_KEPT)
