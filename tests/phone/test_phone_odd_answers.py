@@ -249,3 +249,28 @@ def test_it_rings_though_the_sound_before_the_answer_will_not_do() -> None:
     peer.answer(peer.requests("INVITE")[-1], 180, tag="t", body=sdp(0))
     wire.run(wire.now + 0.1)
     assert phone.only.state is CallState.RINGING
+
+
+NEAREST = "<sip:10.0.0.9:5060;transport=udp;lr>"
+
+
+@pytest.mark.parametrize(("recorded", "routes"), [
+    ("<sip:@10.0.0.9;lr>", [NEAREST]), ("<sip:10.0.0.9;lr", [NEAREST]), ("", []),
+    ("<sip:far.example;lr>, <sip: ;lr>", [NEAREST, "<sip:far.example;lr>"]),
+    ("<sip:p p;lr>, <sip:10.0.0.9;lr>", ["<sip:10.0.0.9;lr>"]),
+])
+def test_an_unreadable_record_route_does_not_cost_the_call(recorded: str, routes: list[str]) -> None:
+    wire = Wire()
+    phone, peer = VirtualPhone(wire, "alice", "10.0.0.1"), Peer(wire, "peer", "10.0.0.9")
+    call, headers = phone.dial("sip:x@10.0.0.9"), (("Record-Route", recorded),)
+    wire.run(wire.now + 0.1)
+    peer.answer(peer.requests("INVITE")[-1], 180, tag="t", headers=headers)
+    wire.run(wire.now + 0.1)
+    assert phone.states == [CallState.RINGING]
+    peer.answer(peer.requests("INVITE")[-1], 200, tag="t", body=sdp(), headers=headers)
+    wire.run(wire.now + 0.1)
+    assert phone.states == [CallState.ACTIVE]
+    assert [str(each) for each in peer.requests("ACK")[0].routes] == routes
+    phone.execute(c.Hangup(call=call))
+    wire.run(wire.now + 0.1)
+    assert [str(each) for each in peer.requests("BYE")[0].routes] == routes

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from offhook.sip.events import Flow
 from offhook.sip.message import Request, Response
-from offhook.sip.stack import Hop, Items, hop_to
+from offhook.sip.stack import Hop, Items, hop_to, host_port
 from offhook.sip.uri import NameAddr, Uri
 
 DialogKey: TypeAlias = tuple[str, str, str]
@@ -50,8 +50,8 @@ class Dialog:
         """Open the caller's side (RFC 3261 12.1.2): the route set is the Record-Route list backwards."""
         contacts = response.contacts
         target = contacts[0].uri if contacts else request.uri
-        return cls(request.call_id, request.from_, response.to, target, response.record_routes[::-1], request.cseq.number, -1,
-                   flow)
+        routes = _routes_of(response, flow)
+        return cls(request.call_id, request.from_, response.to, target, routes, request.cseq.number, -1, flow)
 
     @property
     def key(self) -> DialogKey:
@@ -60,7 +60,7 @@ class Dialog:
 
     def confirm(self, response: Response) -> None:
         """Recompute route set and target from the 2xx (RFC 3261 13.2.2.4)."""
-        self.routes = response.record_routes[::-1]
+        self.routes = _routes_of(response, self.began)
         self.refresh(response)
 
     def refresh(self, message: Request | Response) -> None:
@@ -106,6 +106,18 @@ class Dialog:
         if uri.transport is not None and hop.transport != flow.transport:
             return hop, None
         return hop, flow
+
+
+def _routes_of(response: Response, flow: Flow | None) -> list[NameAddr]:
+    """Return the caller's route set: the Record-Route list backwards (RFC 3261 12.1.2).
+
+    A proxy whose name cannot be read is passed by, but for the one next to us: that is where the request went.
+    """
+    routes = response.record_routes[::-1]
+    if flow is not None and response.hides_nearest:
+        transport = "ws" if flow.transport == "wss" else flow.transport
+        routes.insert(0, NameAddr(Uri.parse(f"sip:{host_port(flow.remote)};transport={transport};lr")))
+    return routes
 
 
 def key_of(request: Request) -> DialogKey:

@@ -186,18 +186,20 @@ def _named(name: str, parse: Callable[[str], T], text: str) -> T:
         raise ParseError(f"{name}: {error.detail}", status=400) from error
 
 
-def _readable_contacts(lines: list[str]) -> list[NameAddr]:
-    found = []
+def _readable(lines: list[str]) -> list[NameAddr | None]:
+    """Return the addresses of these lines, None for each element (or whole line) that cannot be read."""
+    found: list[NameAddr | None] = []
     for line in lines:
         try:
             elements = split_list(line)
         except ParseError:
+            found.append(None)
             continue
-        for element in elements:
+        for element in filter(None, elements):
             try:
                 found.append(NameAddr.parse(element))
             except ParseError:
-                continue
+                found.append(None)
     return found
 
 
@@ -287,8 +289,26 @@ class Response(Message):
         """
         cache = self.headers.parsed
         if "contact" not in cache:
-            cache["contact"] = [] if self.contact_is_star else _readable_contacts(self.headers.get_all("Contact"))
+            found = [] if self.contact_is_star else _readable(self.headers.get_all("Contact"))
+            cache["contact"] = [each for each in found if each is not None]
         return list(cache["contact"])
+
+    @property
+    def record_routes(self) -> list[NameAddr]:
+        """The Record-Route set as it stands in the message, without what cannot be read: nobody could ask for it again."""
+        return [each for each in self._recorded if each is not None]
+
+    @property
+    def hides_nearest(self) -> bool:
+        """Whether the proxy next to us, which the last Record-Route names, is named in a way that cannot be read."""
+        return self._recorded[-1:] == [None]
+
+    @property
+    def _recorded(self) -> list[NameAddr | None]:
+        cache = self.headers.parsed
+        if "record-route" not in cache:
+            cache["record-route"] = _readable(self.headers.get_all("Record-Route"))
+        return list(cache["record-route"])
 
     def _start_line(self) -> str:
         return f"SIP/2.0 {self.status} {self.reason}"

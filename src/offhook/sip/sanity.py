@@ -20,19 +20,15 @@ SINGLE = (
 _SINGLE_KEYS = frozenset(name.lower() for name in SINGLE)
 _MANDATORY_ONCE = _SINGLE_KEYS & _MANDATORY_KEYS
 
-# Read where they are there, for the ParseError their reading may raise; the mandatory ones always are.
-READ: dict[str, Callable[[Message], object]] = {
+# Read where a request has them, for the ParseError their reading may raise; the mandatory ones always are. A response cannot be
+# refused: without it the request has none. So no header may spoil it that is not needed to act on it.
+READ: dict[str, Callable[[Request], object]] = {
     "max-forwards": lambda message: message.max_forwards,
     "expires": lambda message: message.expires,
     "contact": lambda message: message.contacts,
     "record-route": lambda message: message.record_routes,
     "route": lambda message: message.routes,
 }
-# A response cannot be refused: without it the request has none. So no header may spoil it that is not needed to act on it.
-READ_OF_RESPONSES: dict[str, Callable[[Message], object]] = {
-    "record-route": lambda message: message.record_routes if isinstance(message, Response) and message.status < 300 else None,
-}
-
 SCHEMES = frozenset({"sip", "sips", "tel"})
 DIALOG_SCHEMES = frozenset({"sip", "sips"})
 
@@ -55,13 +51,13 @@ def _check_common(message: Message) -> None:
     if not present >= _MANDATORY_KEYS:
         raise ParseError(f"no {next(each for each in MANDATORY if each not in headers)} header")
     repeated = headers.repeated()
-    single, read = (_SINGLE_KEYS, READ) if isinstance(message, Request) else (_MANDATORY_ONCE, READ_OF_RESPONSES)
-    if not single.isdisjoint(repeated):
+    if not (_SINGLE_KEYS if isinstance(message, Request) else _MANDATORY_ONCE).isdisjoint(repeated):
         raise ParseError(f"several {next(each for each in SINGLE if each.lower() in repeated)} headers")
     _touch(message.via, message.from_, message.to, message.call_id, message.cseq)
-    for key in read:
-        if key in present:
-            read[key](message)
+    if isinstance(message, Request):
+        for key in READ:
+            if key in present:
+                READ[key](message)
     length = message.content_length
     # RFC 3261 18.3: a datagram that ends before its body does is an error.
     if length is not None and length > len(message.body):
