@@ -245,3 +245,51 @@ def test_who_has_changed_its_sound_is_talked_to_though_another_fork_was_heard_si
     forks.rings("b", 30002)
     # RFC 3261 13.2.1: what the answer repeats of the first description is ignored
     assert forks.answers("a", None if repeated is None else sdp(port=repeated)) == 30010
+
+
+@pytest.mark.parametrize(("left", "heard"), [("b", 30000), ("a", 30002), ("c", 30002)])
+def test_when_one_of_those_who_ring_has_left_another_one_is_heard(left: str, heard: int) -> None:
+    forks = Forks()
+    assert "199" in forks.invite.headers.values("Supported")
+    forks.rings("a", 30000)
+    forks.rings("b", 30002)
+    forks.peer.answer(forks.invite, 199, tag=left)
+    forks.run()
+    assert forks.phone.only.config is not None
+    assert forks.phone.only.config.remote[1] == heard
+    assert forks.phone.did(media.ConfigureStream)[-1].config.remote[1] == heard
+    assert forks.answers("a" if left != "a" else "b") == (30000 if left != "a" else 30002)
+
+
+def test_when_the_last_one_with_sound_has_left_whoever_sends_something_is_heard() -> None:
+    forks = Forks()
+    forks.rings("a", 30000)
+    forks.peer.answer(forks.invite, 199, tag="a", headers=(("Require", "100rel"), ("RSeq", "2")))
+    forks.run()
+    assert forks.peer.requests("PRACK")[-1].headers.get("RAck") == f"2 {forks.invite.cseq}"
+    assert forks.phone.only.state is CallState.EARLY
+    assert forks.phone.only.config is None
+    assert forks.phone.did(media.ConfigureStream)[-1].config.direction == "recvonly"
+    assert isinstance(forks.phone.refuses(c.Hold()), InvalidState)
+    assert forks.answers("b", sdp(port=30004)) == 30004
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_a_hold_that_was_under_way_with_one_who_left_does_not_bind_the_call(leaves: bool) -> None:
+    forks = Forks()
+    forks.rings("a", 30000)
+    operation = forks.phone.execute(c.Hold()).operation
+    forks.run()
+    if leaves:
+        forks.peer.answer(forks.invite, 199, tag="a")
+        forks.run()
+    else:
+        forks.answers("b", sdp(port=30004))
+    forks.peer.answer(forks.peer.requests("UPDATE")[0], 200, body=sdp("recvonly"))
+    forks.run()
+    assert isinstance(forks.phone.outcome(operation), e.OperationFailed)
+    if leaves:
+        forks.answers("b", sdp(port=30004))
+    forks.phone.execute(c.Hold())
+    forks.run()
+    assert b"a=sendonly" in forks.peer.requests("INVITE")[1].body

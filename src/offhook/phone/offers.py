@@ -174,6 +174,17 @@ class Offers:
         if call.config is not None and not call.is_connected:
             call.early[fork] = call.config
 
+    def leave_early(self, call: Call, fork: str) -> None:
+        """One of those who may answer has left: where it was heard, another one is, or whoever sends something next."""
+        left = call.early.pop(fork, None)
+        if left is None or left != call.config:
+            return
+        if call.early:
+            self.configure(call, next(reversed(call.early.values())), call.local_offer)
+        else:
+            call.config = None
+            self.hear_early(call)
+
     def configure(self, call: Call, config: StreamConfig, ours: bytes) -> None:
         """Start the stream, or change it, if anything differs. `ours` is our part of what was agreed."""
         config = self.secrecy.complete(config)

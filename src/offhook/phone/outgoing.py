@@ -52,6 +52,8 @@ DIGITS_AFTER: Final = 1.0
 """Seconds between the answer and the first of the digits dialled with the number (as in MicroSIP)."""
 NOT_ACCEPTABLE: Final = frozenset({415, 488, 606})
 """What a description is refused with (RFC 3261 21.4.26)."""
+FORK_ENDED: Final = 199
+"""RFC 6228: one of those who ring is not asked any more, and its sound is over."""
 MAX_RING: Final = 86400
 """Seconds: nobody lets it ring for longer than a day."""
 
@@ -318,7 +320,10 @@ class Outgoing:
         self.desk.emit(CallUpdated(call=call.view()) if again else CallCalling(call=call.view()))
 
     def progress(self, event: SessionProgress, call: Call) -> None:
-        """A provisional answer: ringing, or early media."""
+        """A provisional answer: ringing, or early media, or that of those who ring one has left."""
+        if event.status == FORK_ENDED:
+            self.offers.leave_early(call, event.fork)
+            return
         before = call.config
         if event.body is not None and self._hears(event.body, event.fork, call):
             if call.can(CallInput.EARLY_MEDIA):

@@ -48,7 +48,7 @@ class Calling(Session):
         identity = self.identity
         hop = first_hop(identity, target, self.stack.service_route(identity))
         items: Items = [*self.stack.routes_of(identity), ("From", str(self.local)), ("To", f"<{self.command.target}>"),
-                        ("Call-ID", self.call_id), ("Allow", ALLOW), *self.supported(),
+                        ("Call-ID", self.call_id), ("Allow", ALLOW), ("Supported", f"{self.stack.supported}, 199"),
                         *(self.timer.asked() if self.timer is not None else ()), *self.command.headers]
         if self.stack.policy.reliable == "required":
             items.append(("Require", "100rel"))
@@ -94,7 +94,18 @@ class Calling(Session):
         fork = self._fork(out, response) if tag else None
         if fork is not None and "RSeq" in response.headers and not self._acknowledge(out, fork, response, now):
             return
-        self.stack.emit(events.SessionProgress(self.id, tag, response.status, response.reason, sdp_of(response)))
+        if response.status == 199 and fork is not None:
+            self._left(fork)
+        body = sdp_of(response) if response.status != 199 else None
+        self.stack.emit(events.SessionProgress(self.id, tag, response.status, response.reason, body))
+
+    def _left(self, fork: Dialog) -> None:
+        """One of those who may answer will not (RFC 6228 4): what was agreed with it is over, the INVITE is not."""
+        self._numbers[fork.remote_tag] = fork.local_cseq
+        self.release(fork)
+        self.offers.leave(fork)
+        if self._unheard is not None and self._unheard[0] is fork:
+            self._unheard = None
 
     def _acknowledge(self, out: Outgoing, fork: Dialog, response: Response, now: float) -> bool:
         """Send PRACK for a reliable provisional; False for a copy, or one that came before its turn (RFC 3262 4)."""

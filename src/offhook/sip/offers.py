@@ -90,6 +90,13 @@ class Offers(Part):
             self.settled = self._by_update = False
             self._agreed_in = None
 
+    def leave(self, dialog: Dialog) -> None:
+        """An early dialog is over, and with it what was agreed there."""
+        self.renewed.discard(dialog.remote_tag)
+        if dialog is self._agreed_in:
+            self.settled = self._by_update = False
+            self._agreed_in = None
+
     @property
     def may_be_early(self) -> bool:
         """Whether an offer of ours is possible before the answer (RFC 3311 5.1): the first one is answered, reliably."""
@@ -167,7 +174,12 @@ class Offers(Part):
     def _accepted(self, out: Outgoing, response: Response, now: float) -> None:
         session, by_update = self.session, out.method == "UPDATE"
         dialog = self._agreed_in if by_update else session.dialog
-        if dialog is None or (not by_update and session.acknowledge_again(response, now)):
+        if dialog is None:
+            if self.state is OfferState.SENT:
+                self.state = OfferState.NONE
+                self._failed(481, "Early dialog is over")  # another one has answered, say
+            return
+        if not by_update and session.acknowledge_again(response, now):
             return
         dialog.refresh(response)
         if not by_update:

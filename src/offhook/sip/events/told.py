@@ -94,7 +94,10 @@ class SessionCalling(Struct, frozen=True):
 
 
 class SessionProgress(Struct, frozen=True):
-    """A provisional answer above 100. `fork` tells branches apart (the To tag); `body` is early SDP or None."""
+    """A provisional answer above 100. `fork` tells branches apart (the To tag); `body` is early SDP or None.
+
+    199: this fork, which was told of before, has ended without an answer.
+    """
 
     session: SessionId
     fork: str
