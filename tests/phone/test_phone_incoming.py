@@ -37,6 +37,13 @@ ACTIVE = CallState.ACTIVE
     ((("x-autoanswer", " 1 "),), 0.0),
     ((("X-AUTOANSWER", "FALSE"),), None),
     ((("Subject", "auto answer"),), None),
+    ((("Answer-Mode", "Auto"),), 0.0),
+    ((("answer-mode", "AUTO ;require"),), 0.0),
+    ((("Priv-Answer-Mode", "Auto;x=y"),), 0.0),
+    ((("Answer-Mode", "Manual"), ("Call-Info", "<x>;answer-after=0")), None),
+    ((("Answer-Mode", "Manual"), ("Priv-Answer-Mode", "Auto")), 0.0),
+    ((("Answer-Mode", "Automatic"),), None),
+    ((("Answer-Mode", "Automatic"), ("Call-Info", "<x>;answer-after=2")), 2.0),
 ])
 def test_who_asks_to_be_answered(headers: HeaderList, delay: float | None) -> None:
     assert asked_delay(Headers(headers).items()) == delay
@@ -54,6 +61,11 @@ def test_the_identity_the_network_vouches_for() -> None:
     (PhoneSettings(auto_answer="header"), (("Call-Info", "<x>;answer-after=3"),), 3.0),
     (PhoneSettings(auto_answer="header"), (("Alert-Info", "<x>;info=alert-autoanswer"),), 0.0),
     (PhoneSettings(auto_answer="header", auto_answer_delay=5.0), (("X-AUTOANSWER", "TRUE"),), 5.0),
+    (PhoneSettings(), (("Answer-Mode", "Auto"),), None),
+    (PhoneSettings(auto_answer="header"), (("Answer-Mode", "Auto;require"),), 0.0),
+    (PhoneSettings(auto_answer="header", auto_answer_delay=2.0), (("Answer-Mode", "Auto"),), 2.0),
+    (PhoneSettings(auto_answer="header"), (("Answer-Mode", "Manual;require"),), None),
+    (PhoneSettings(auto_answer="all"), (("Answer-Mode", "Manual"),), 0.0),
     (PhoneSettings(auto_answer="all"), (), 0.0),
     (PhoneSettings(auto_answer="all", auto_answer_delay=4.0), (), 4.0),
 ])
@@ -71,6 +83,24 @@ def test_auto_answer(settings: PhoneSettings, headers: HeaderList, after: float 
     assert wire.now - began == pytest.approx(after, abs=0.01)
     assert bob.of_call(bob.only.id) == ["call.incoming", "call.answered", "call.active"]
     wire.run_until(lambda: alice.states == [ACTIVE], 5)
+
+
+@pytest.mark.parametrize(("settings", "mode", "status"), [
+    (PhoneSettings(), "Auto;require", 403), (PhoneSettings(auto_answer="all"), "Manual;require", 403),
+    (PhoneSettings(decide=True), "Auto;require", 0), (PhoneSettings(), "Manual;require", 0),
+])
+def test_who_insists_on_a_way_to_be_answered_that_is_not_ours(settings: PhoneSettings, mode: str, status: int) -> None:
+    alice, bob = two_phones(Wire(), other=settings)
+    alice.dial(bob, headers=(("Answer-Mode", mode),))
+    settle(alice.wire, 1)
+    assert bob.types.count("call.incoming") == 1
+    if status:
+        for phone in (alice, bob):
+            end = phone.ended().end
+            assert end is not None
+            assert end.sip_status == status
+    else:
+        assert bob.states == [CallState.INCOMING]
 
 
 @pytest.mark.parametrize(("beside", "states"), [

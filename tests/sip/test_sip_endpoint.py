@@ -81,7 +81,9 @@ def test_the_right_status(data: bytes, status: int) -> None:
 def test_answers_carry_what_the_rfc_wants() -> None:
     assert ask(raw("OPTIONS"))[0][0].headers.get("Allow")
     assert ask(raw("OPTIONS"))[0][0].headers.get("Accept")
-    assert ask(raw("OPTIONS"))[0][0].headers.get("Supported") == "replaces, timer, 100rel"
+    supported = "replaces, timer, 100rel, answermode, privanswermode"
+    assert ask(raw("OPTIONS"))[0][0].headers.get("Supported") == supported
+    assert not ask(raw("OPTIONS", extra=f"Require: {supported}\r\n"))[0][0].headers.get("Unsupported")
     assert ask(raw("REGISTER"))[0][0].headers.get("Allow")
     assert ask(raw("INVITE", extra="Require: timer, x\r\n"))[0][0].headers.get("Unsupported") == "x"
     assert ask(raw("INVITE", extra="Content-Type: a/b\r\n", body="x"))[0][0].headers.get("Accept")

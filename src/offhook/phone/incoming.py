@@ -29,6 +29,7 @@ DECISION_WITHIN: Final = 2.0
 
 _ASKING: Final = frozenset({"Call-Info", "Alert-Info", "X-AUTOANSWER"})
 _ANSWER_AFTER = re.compile(r"answer-after\s*=\s*\"?(\d{1,3})", re.IGNORECASE)
+_MODE = re.compile(r"\s*(auto|manual)\s*(;\s*require\s*)?(?:;.*)?", re.IGNORECASE)
 _DELAY = re.compile(r";\s*delay\s*=\s*\"?(\d{1,3})", re.IGNORECASE)
 
 
@@ -59,12 +60,25 @@ def _unsuitable(error: CommandError | ParseError) -> tuple[int, str, HeaderList]
     return status, error.detail, (("Warning", f'{code} {WARN_AGENT} "{_quotable(error.detail)}"'),)
 
 
+def answer_mode(headers: HeaderList) -> tuple[str, bool]:
+    """Return how the caller asks to be answered (RFC 5373), "auto", "manual" or "" for nothing said, and whether it insists."""
+    for value in (*values(headers, "Priv-Answer-Mode"), *values(headers, "Answer-Mode")):
+        found = _MODE.fullmatch(value)
+        if found:
+            return found.group(1).lower(), bool(found.group(2))
+    return "", False
+
+
 def asked_delay(headers: HeaderList) -> float | None:
     """Return after how many seconds the caller asks to be answered without a person, None if it does not ask.
 
+    Answer-Mode (RFC 5373), which also says that it wants a person, else the forms that PBXs send for intercom and paging:
     Call-Info `answer-after=N` or `auto answer`; Alert-Info `info=alert-autoanswer` or `auto-answer`, with `delay=N`;
-    X-AUTOANSWER TRUE or 1: the forms that PBXs send for intercom and paging.
+    X-AUTOANSWER TRUE or 1.
     """
+    mode, _ = answer_mode(headers)
+    if mode:
+        return 0.0 if mode == "auto" else None
     for name, value in headers:
         if name not in _ASKING:
             continue
@@ -133,6 +147,12 @@ class Incoming:
             self.offers.prepare(call)  # while it rings, so that the answer need not wait for it
         if self._forwards_at_once and not desk.settings.decide:
             self._forward(call)
+            return
+        mode, insists = answer_mode(event.headers)
+        if insists and (mode == "auto") != (self._auto_delay(call) is not None) and not desk.settings.decide:
+            # RFC 5373: who insists on what will not be done is told so
+            desk.emit(CallIncoming(call=call.view(), rings=False))
+            self.closing.refuse(call, 403, f"the caller insists on {mode} answering")
             return
         self._limit(call, event.headers)
         if desk.settings.decide:

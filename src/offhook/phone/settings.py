@@ -32,7 +32,7 @@ USUAL_HEADERS: Final = (
 class PhoneSettings:
     """The phone's own settings. Times are seconds unless the name says otherwise.
 
-    `auto_answer`: "header" answers calls whose INVITE asks for it (Call-Info answer-after, Alert-Info, X-AUTOANSWER), "all"
+    `auto_answer`: "header" answers calls whose INVITE asks for it (Answer-Mode, Call-Info answer-after, Alert-Info), "all"
     answers every call after `auto_answer_delay`. `forwarding` is a number or URI ("" is off) that incoming calls are sent to
     with 302, at once or after `forwarding_delay` of ringing. `max_calls` 0 means no limit. `max_load` is the share of a core
     that each media worker may use: beyond it, or when sound is late, new calls are refused (0: never). `overload_status` is

@@ -563,7 +563,7 @@ class Endpoint:
             if request.to.tag and key_of(request) not in self._sessions.dialogs:
                 self._respond(server, 481, now)
             else:
-                self._respond(server, 200, now, (*CAPABILITIES, ("Supported", self._stack.supported)))
+                self._respond(server, 200, now, (*CAPABILITIES, ("Supported", ", ".join(self._stack.extensions))))
             return True
         if request.method != "MESSAGE":
             return False

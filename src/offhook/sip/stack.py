@@ -330,7 +330,7 @@ class Stack:
         tags += ["timer"] if policy.session_expires else []
         tags += ["100rel"] if policy.reliable != "off" else []
         self.supported = ", ".join(tags)
-        self.extensions = frozenset(tags)
+        self.extensions = (*tags, "answermode", "privanswermode")  # RFC 5373; only who asks hears of these
 
     def is_server(self, identity: Identity, flow: Flow) -> bool:
         """Whether what comes this way comes from the identity's own registrar or proxy, whose word counts for more."""

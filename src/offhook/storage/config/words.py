@@ -34,7 +34,7 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "dtmf_method": "how digits are sent: `auto` is RTP events (RFC 4733), else SIP INFO, else tones in the sound",
         "dtmf_pause_ms": "milliseconds that a comma among digits pauses (0-60000)",
         "mask_digits": "pressed keys stand as * in all events, both ways: PINs stay out of journal, webhooks and programs",
-        "auto_answer": "`all`: every call; `header`: those that ask for it (Call-Info, Alert-Info, X-AUTOANSWER)",
+        "auto_answer": "`all`: every call; `header`: those that ask for it (Answer-Mode, Call-Info, Alert-Info, X-AUTOANSWER)",
         "auto_answer_delay": "seconds until a call is answered by itself",
         "auto_answer_calls": "beside a call: `idle` lets the next ring, `hold` puts the first on hold, `all` lets both talk",
         "dnd": "do not disturb: incoming calls get 486",
