@@ -175,6 +175,8 @@ def test_waiting_for_the_answer(phone: FakeBackend, capsys: pytest.CaptureFixtur
     (OperationFailed(operation="op_1", command="dial", sip_status=486, reason="Busy"), 4, "calling 1001 … 486 Busy\n"),
     (OperationFailed(operation="op_1", command="dial", reason="hung up"), 1, "calling 1001 … hung up\n"),
     (OperationFailed(operation="op_1", command="dial", reason="no answer in time"), 5, "calling 1001 … no answer in time\n"),
+    (OperationFailed(operation="op_1", command="dial", reason="no answer"), 5, "calling 1001 … no answer\n"),
+    (OperationFailed(operation="op_1", command="dial", sip_status=480, reason="Gone"), 4, "calling 1001 … 480 Gone\n"),
 ])  # fmt: skip
 def test_the_far_end_says_no(
     phone: FakeBackend, capsys: pytest.CaptureFixture[str], event: Event, code: int, text: str

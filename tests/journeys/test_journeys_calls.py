@@ -101,7 +101,7 @@ def test_a_phone_that_takes_no_more_calls(wire: Wire, settings: PhoneSettings, s
 def test_nobody_answers(wire: Wire) -> None:
     # RFC 3665 3.8: CANCEL after ring_timeout
     alice, bob = two_phones(wire)
-    alice.dial(bob, ring_timeout=25.0)
+    operation = alice.execute(c.Dial(to=f"sip:offhook@{bob.host}", ring_timeout=25.0)).operation
     wire.run_until(rings(bob))
     wire.run(24.9)
     assert alice.calls
@@ -113,6 +113,9 @@ def test_nobody_answers(wire: Wire) -> None:
     assert there is not None
     assert (here.by, here.sip_status, here.reason) == ("local", 487, "no answer")
     assert (there.by, there.sip_status) == ("remote", 487)
+    failed = alice.outcome(operation)
+    assert isinstance(failed, e.OperationFailed)
+    assert (failed.sip_status, failed.reason) == (0, "no answer"), "the far end said nothing"
 
 
 def test_cancel_while_it_rings(wire: Wire) -> None:

@@ -20,7 +20,7 @@ EXIT_CODES = {
     USAGE: "the command line cannot be understood",
     NO_PHONE: "no phone is running",
     FAR_END: "the far end's answer was no: busy, declined, not found …",
-    TIMED_OUT: "what was waited for did not happen in time",
+    TIMED_OUT: "what was waited for did not happen in time; nobody answered within --ring-timeout",
     INTERRUPTED: "interrupted (Ctrl+C); what was begun goes on",
 }
 """Every exit code and its meaning."""

@@ -80,7 +80,7 @@ class Closing:
         duration = 0.0 if call.answered is None else desk.now - call.talking_since
         if call.port or call.worker:  # or the worker's place for it would be kept
             desk.media(CloseStream(call.id))
-        self._end_operations(call, status, reason)
+        self._end_operations(call, status if by != "local" else 0, reason)
         view = desk.forget(call)
         for closed in self.on_closed:
             closed(call)

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 PROGRESS = {"call.ringing": "ringing", "call.early": "ringing", "call.answered": "answered", "call.redirected": "redirected"}
 """What a call that is waited for goes through, as one word for each event."""
 
+RANG_OUT = "no answer"
+"""Why a call failed that the ring timeout ended."""
+
 
 def say(text: str, *, end: str = "\n") -> None:
     """Write for the user, at once."""
@@ -92,7 +95,7 @@ def _conclude(use: Invocation, result: Params, last: Params, done: str) -> int:
         return DONE
     if status:
         return FAR_END
-    return TIMED_OUT if "time" in reason.lower() else REFUSED
+    return TIMED_OUT if "time" in reason.lower() or reason == RANG_OUT else REFUSED
 
 
 def _is_about(event: Params, call: str) -> bool:
