@@ -219,6 +219,74 @@ def test_a_call_that_our_server_has_set_up_goes_on_at_the_address_it_named() -> 
     assert not alice.of(events.Refused)
 
 
+def redirected(contact: str, status: int = 302, *, by: str = "10.0.0.8") -> tuple[Wire, Node, Guard]:
+    """A call to the account's domain, sent on by `by` to somebody who wants the password."""
+    wire = Wire()
+    alice = add_endpoint(wire, "alice", "10.0.0.1", password="secret", domain="pbx.example")
+    wire.names |= {name: [("10.0.0.9", 5060)] for name in ("two.pbx.example", "elsewhere.example", "notpbx.example")}
+    wire.names["pbx.example"] = [("10.0.0.8", 5060)]
+    first, guard = Peer(wire, "first", by), Guard(wire, "secret", proxy=True)
+
+    def answer(request: Request) -> None:
+        if request.method == "INVITE":
+            first.answer(request, status, tag="t", contact=contact)
+
+    first.on_request = answer
+    alice.execute(events.Invite("c", "alice", Uri.sip("peer", "pbx.example" if by == "10.0.0.8" else by), OFFER))
+    wire.run(40)
+    return wire, alice, guard
+
+
+@pytest.mark.parametrize("contact", ["<sip:peer@10.0.0.9>", "<sip:peer@two.pbx.example>"])
+def test_our_server_may_send_a_call_on_to_another_one_of_its_own(contact: str) -> None:
+    wire, alice, guard = redirected(contact)
+    assert alice.of(events.SessionAnswered)
+    alice.execute(events.End("c"))
+    guard.nonce = "two"
+    wire.run(80)
+    assert guard.challenged == 2, "of the INVITE, and of the BYE by a nonce that has grown old"
+    assert not alice.of(events.Refused)
+    assert guard.peer.requests("BYE")[-1].headers.get("Proxy-Authorization")
+
+
+@pytest.mark.parametrize(("contact", "by"), [
+    ("<sip:peer@elsewhere.example>", "10.0.0.8"), ("<sip:peer@notpbx.example>", "10.0.0.8"),
+    ("<sip:peer@10.0.0.9>", "10.0.0.7"),
+])
+def test_others_to_whom_a_call_is_sent_on_learn_nothing_of_the_password(contact: str, by: str) -> None:
+    _, alice, guard = redirected(contact, by=by)
+    assert [each.status for each in alice.of(events.SessionEnded)] == [407]
+    assert not any("Proxy-Authorization" in each.headers for each in guard.peer.got)
+    assert NOT_ITS_OWN in alice.of(events.Refused)
+
+
+def test_who_was_sent_to_sends_on_to_nobody_who_may_ask() -> None:
+    """What our server says counts, and not what one says to whom it has sent us."""
+    wire = Wire()
+    alice = add_endpoint(wire, "alice", "10.0.0.1", password="secret", domain="pbx.example")
+    wire.names["pbx.example"] = [("10.0.0.8", 5060)]
+    peers, guard = [Peer(wire, "first", "10.0.0.8"), Peer(wire, "second", "10.0.0.7")], Guard(wire, "secret")
+    for peer, contact in zip(peers, ("<sip:peer@10.0.0.7>", "<sip:peer@10.0.0.9>"), strict=True):
+        def answer(request: Request, peer: Peer = peer, contact: str = contact) -> None:
+            if request.method == "INVITE":
+                peer.answer(request, 302, tag="t", contact=contact)
+        peer.on_request = answer
+    alice.execute(events.Invite("c", "alice", Uri.sip("peer", "pbx.example"), OFFER))
+    wire.run(40)
+    assert guard.challenged
+    assert not any("Authorization" in each.headers for each in guard.peer.got)
+    assert NOT_ITS_OWN in alice.of(events.Refused)
+
+
+def test_a_proxy_to_use_gets_the_call_and_not_the_place_of_who_is_called() -> None:
+    _, alice, guard = redirected("<sip:10.0.0.9:5060>", 305)
+    assert alice.of(events.SessionAnswered)
+    assert not alice.of(events.SessionRedirected)
+    invite = guard.peer.requests("INVITE")[-1]
+    assert str(invite.uri) == "sip:peer@pbx.example"
+    assert [str(each) for each in invite.routes] == ["<sip:10.0.0.9:5060;lr>"]
+
+
 def test_a_server_is_known_by_its_address_too() -> None:
     wire = Wire()
     alice = add_endpoint(wire, "alice", "10.0.0.1", password="secret", domain="pbx.example")

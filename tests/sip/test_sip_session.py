@@ -253,6 +253,21 @@ def test_redirects_are_followed_best_first_and_without_loops() -> None:
     assert any(name == "Contact" for name, _ in ended.headers)
 
 
+def test_a_proxy_that_sends_to_itself_is_used_once() -> None:
+    wire, alice, peer = caller()
+
+    def play(request: Request) -> None:
+        if request.method == "INVITE":
+            peer.answer(request, 305, tag="t", contact="<sip:10.0.0.9>")
+    peer.on_request = play
+    alice.execute(events.Invite("c", "alice", PEER, OFFER))
+    wire.run(10)
+    assert statuses(alice) == [305]
+    invites = [each for each in peer.requests("INVITE") if each.headers.get("CSeq") == "2 INVITE"]
+    assert [(str(each.uri), [str(route) for route in each.routes]) for each in invites] == [(str(PEER), ["<sip:10.0.0.9;lr>"])]
+    assert max(each.cseq.number for each in peer.requests("INVITE")) == 2
+
+
 def test_offerless_invite_is_answered_in_the_ack() -> None:
     pair = make_pair()
     pair.alice.execute(events.Invite("c", "alice", BOB, None))

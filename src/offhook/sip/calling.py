@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from offhook.sip import events
 from offhook.sip.bodies import sdp_of
 from offhook.sip.dialog import Dialog
-from offhook.sip.events import Body, HeaderList, Identity
+from offhook.sip.events import Body, Flow, HeaderList, Identity
 from offhook.sip.message import Response
 from offhook.sip.outgoing import Outgoing
 from offhook.sip.reliable import RAck, reliable_number
@@ -13,6 +15,9 @@ from offhook.sip.session import Session, Sessions, SessionState
 from offhook.sip.session_timer import SessionTimer
 from offhook.sip.stack import ALLOW, Hop, Items, encrypted, header_list, hop_to
 from offhook.sip.uri import NameAddr, Uri
+
+USE_PROXY: Final = 305
+"""The status whose Contact is the proxy to go by, and not who is called."""
 
 
 class Calling(Session):
@@ -30,8 +35,10 @@ class Calling(Session):
         self._ringing = False  # a provisional came, so that CANCEL may go (RFC 3261 9.1)
         self._cancel: HeaderList | None = None
         self._tried: list[Uri] = []
-        self._targets: list[tuple[Uri, int]] = []
+        self._targets: list[tuple[Uri, int, Flow | None]] = []  # with the status that named them, and where it came from
         self._redirects = 0
+        self._via: Uri | None = None  # the proxy that a 305 named
+        self._began: Flow | None = None  # where a server of ours has sent us on to another one
         self._invite_cseq = 0
         self._heard: dict[tuple[str, int], int] = {}  # the latest RSeq by the tag of the fork and the CSeq of the INVITE
         self._numbers: dict[str, int] = {}  # the CSeq that was reached with forks which have lost
@@ -45,9 +52,13 @@ class Calling(Session):
 
     def _invite(self, target: Uri, now: float) -> None:
         self._tried.append(target)
-        identity = self.identity
-        hop = first_hop(identity, target, self.stack.service_route(identity))
-        items: Items = [*self.stack.routes_of(identity), ("From", str(self.local)), ("To", f"<{self.command.target}>"),
+        identity, via = self.identity, self._via
+        hop = first_hop(identity, via or target, self.stack.service_route(identity))
+        hop = encrypted(hop) if target.scheme == "sips" else hop
+        routes = self.stack.routes_of(identity)
+        if via is not None:
+            routes.append(("Route", f"<{via if via.is_loose else via.with_param('lr')}>"))
+        items: Items = [*routes, ("From", str(self.local)), ("To", f"<{self.command.target}>"),
                         ("Call-ID", self.call_id), ("Allow", ALLOW), ("Supported", f"{self.stack.supported}, 199"),
                         *(self.timer.asked() if self.timer is not None else ()), *self.command.headers]
         if self.stack.policy.reliable == "required":
@@ -56,6 +67,7 @@ class Calling(Session):
         self._out = Outgoing(self.stack, "INVITE", target, items, hop=hop, flow=self.stack.registered_flow(identity, hop),
                              next_cseq=self._next_cseq, on_answer=self._answered, identity=identity,
                              contact_user=self.contact_user, body=self.command.offer, on_sent=self._sent)
+        self._out.began = self._began
         self._out.start(now)
 
     def _next_cseq(self) -> int:
@@ -136,7 +148,7 @@ class Calling(Session):
         fresh = Dialog.of_response(out.request, response, out.flow)
         known = self.dialogs.get(fresh.key)
         if known is None:
-            fresh.hop = out.hop
+            fresh.hop, fresh.began = out.hop, out.began or fresh.began
             self.register(fresh)
             return fresh
         return known
@@ -209,22 +221,33 @@ class Calling(Session):
         if 300 <= status < 400 and response is not None:
             self._collect(response)
         if status < 600 and self._targets and self._redirects < self.command.max_redirects:
-            target, why = self._targets.pop(0)
-            self._redirects += 1
-            self.stack.emit(events.SessionRedirected(self.id, why, target))
-            self._invite(target, now)
+            self._redirect(now)
             return
         self.close("remote" if response is not None else "network", status, reason, headers)
 
+    def _redirect(self, now: float) -> None:
+        uri, why, said_at = self._targets.pop(0)
+        self._redirects += 1
+        leads = self.identity is not None and self.stack.door.may_lead(self.identity, uri)
+        self._began = said_at if leads else None
+        if why == USE_PROXY:
+            # RFC 3261 21.3.4: the same request, by that proxy
+            self._via = uri
+            self._invite(self._tried[-1], now)
+            return
+        self._via = None
+        self.stack.emit(events.SessionRedirected(self.id, why, uri))
+        self._invite(uri, now)
+
     def _collect(self, response: Response) -> None:
         """Queue the contacts of a redirect, best q first, without those already tried (RFC 3261 8.1.3.4)."""
-        found = sorted(response.contacts, key=_preference)
+        found, said_at = sorted(response.contacts, key=_preference), self._out.flow if self._out is not None else None
         for contact in found:
             # RFC 3261 19.1.1: neither may be in a Request-URI. What headers in it ask for is not obeyed.
             uri = contact.uri.without_headers().without_params("method")
-            known = [*self._tried, *(target for target, _ in self._targets)]
+            known = [*self._tried, *([self._via] if self._via else []), *(target for target, _, _ in self._targets)]
             if uri.scheme in ("sip", "sips", "tel") and not any(uri.equivalent(each) for each in known):
-                self._targets.append((uri, response.status))
+                self._targets.append((uri, response.status, said_at))
 
     # --- ending ---
 

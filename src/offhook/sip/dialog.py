@@ -60,7 +60,7 @@ class Dialog:
 
     def confirm(self, response: Response) -> None:
         """Recompute route set and target from the 2xx (RFC 3261 13.2.2.4)."""
-        self.routes = _routes_of(response, self.began)
+        self.routes = _routes_of(response, self.flow)
         self.refresh(response)
 
     def refresh(self, message: Request | Response) -> None:

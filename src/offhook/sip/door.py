@@ -18,6 +18,7 @@ from offhook.sip.events import Flow, Identity, IdentityId, Refused
 
 if TYPE_CHECKING:
     from offhook.sip.stack import Hop, Stack
+    from offhook.sip.uri import Uri
 
 Network: TypeAlias = IPv4Network | IPv6Network
 
@@ -117,8 +118,8 @@ class Door:
 
         The digest of a password is enough to try passwords against at leisure, and any caller could ask for it in answer to our
         BYE. A server is who was reached by its name (or where the registrar leads us), or has one of its addresses. `began` is
-        where the dialog was set up: one that a server of ours has set up goes on where that server said, as at another address
-        of an exchange that has several.
+        where the dialog was set up, or who has redirected the call: what a server of ours has set up goes on where that server
+        said, as at another address of an exchange that has several.
         """
         name, host, addresses = hop.host.strip("[]").lower(), flow.remote[0], self._addresses.get(identity.id, {})
         led = (route.uri.hostname.lower() for route in self.stack.service_route(identity))
@@ -126,6 +127,13 @@ class Door:
             return True
         self.tell(host, "asked for the password of an account that is not its own", now)
         return False
+
+    def may_lead(self, identity: Identity, target: Uri) -> bool:
+        """Say whether `target`, to which a call is redirected, may be another server of the account: an IP address, or a
+        name in its domain. A name elsewhere is somebody else's, to whom the far end has its calls sent on.
+        """
+        name = target.hostname.lower()
+        return _is_literal(name) or any(name.endswith(f".{own}") for own in _names(identity))
 
     def forget(self, identity: IdentityId) -> None:
         """An account is gone."""
