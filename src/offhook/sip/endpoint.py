@@ -507,8 +507,11 @@ class Endpoint:
         elif request.method == "NOTIFY" and self._watching.receive_unsolicited(
                 request, server, flow, identity_of(self._stack, request, flow), now):
             pass
+        elif request.method == "REFER":
+            # RFC 3515 2.4.2: understood and declined; nobody calls at our cost whom we are not talking to
+            self._respond(server, 603, now)
         elif request.method != "INVITE":
-            # BYE, INFO, UPDATE, NOTIFY, REFER: only inside a dialog
+            # BYE, INFO, UPDATE, NOTIFY: only inside a dialog
             self._respond(server, 481, now)
         elif (refusal := bodies.refusal(request, bodies.SDP)) is not None:
             self._respond(server, refusal[0], now, refusal[1])
