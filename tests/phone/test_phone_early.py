@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from offhook.errors import InvalidState
+from offhook.errors import InvalidState, MediaNegotiationFailed
 from offhook.media import messages as media
 from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.model import CallState
+from offhook.phone.settings import PhoneSettings
 from offhook.sip.events import Body
-from offhook.sip.message import Request
+from offhook.sip.message import Request, Response
 from offhook.testing.endpoints import Peer
 from offhook.testing.phones import VirtualPhone, no_figures
 from offhook.testing.wire import Wire
@@ -293,3 +294,116 @@ def test_a_hold_that_was_under_way_with_one_who_left_does_not_bind_the_call(leav
     forks.phone.execute(c.Hold())
     forks.run()
     assert b"a=sendonly" in forks.peer.requests("INVITE")[1].body
+
+
+class Offerless:
+    """A caller that makes no offer and requires what it is told to be acknowledged (a gateway, a conference server)."""
+
+    def __init__(self, phone: PhoneSettings | None = None, tag: str = "Require") -> None:
+        self.wire = Wire()
+        self.phone = VirtualPhone(self.wire, "bob", "10.0.0.2", phone)
+        self.peer = Peer(self.wire, "peer", "10.0.0.9")
+        self.send("INVITE", 1, f"{tag}: 100rel")
+
+    def send(self, method: str, number: int, *lines: str, body: Body | None = None) -> None:
+        to = self.peer.responses("INVITE")[-1].to.tag if self.peer.responses("INVITE") else ""
+        head = (
+            f"{method} sip:bob@10.0.0.2 SIP/2.0", f"Via: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bK{method}{number}",
+            "From: <sip:peer@10.0.0.9>;tag=t", f"To: <sip:bob@10.0.0.2>{f';tag={to}' if to else ''}", "Call-ID: one",
+            f"CSeq: {number} {method}", "Contact: <sip:peer@10.0.0.9>", "Max-Forwards: 70", *lines,
+            *(("Content-Type: application/sdp",) if body else ()), f"Content-Length: {len(body.data) if body else 0}", "", "",
+        )  # fmt: skip
+        self.peer.send("\r\n".join(head).encode() + (body.data if body else b""), self.phone.node)
+        self.run()
+
+    def run(self) -> None:
+        self.wire.run(self.wire.now + 0.1)
+
+    def acknowledges(self, body: Body | None) -> None:
+        self.send("PRACK", 2, f"RAck: {self.ringing().headers.get('RSeq')} 1 INVITE", body=body)
+        assert self.peer.responses("PRACK")[-1].status == 200
+
+    def ringing(self) -> Response:
+        return next(each for each in self.peer.responses("INVITE") if each.status == 180)
+
+    def answer(self) -> Response:
+        return next(each for each in self.peer.responses("INVITE") if each.status == 200)
+
+    def heard(self) -> list[int]:
+        return [command.config.remote[1] for command in self.phone.did(media.ConfigureStream)]
+
+
+def test_a_call_without_an_offer_gets_ours_with_the_acknowledged_ringing() -> None:
+    caller = Offerless()
+    assert b"m=audio" in caller.ringing().body
+    caller.acknowledges(sdp())
+    assert caller.heard() == [], "nobody is heard before the call is answered"
+    caller.phone.execute(c.Answer())
+    caller.run()
+    assert caller.answer().body == b"", "it has had the offer, and answered it"
+    assert caller.heard() == [30000]
+    caller.send("ACK", 1)
+    caller.wire.run(caller.wire.now + 40)
+    assert caller.phone.states == [CallState.ACTIVE]
+
+
+def test_a_call_without_an_offer_that_is_answered_before_the_ringing_is_acknowledged() -> None:
+    caller = Offerless()
+    caller.phone.execute(c.Answer())
+    caller.run()
+    assert [each.status for each in caller.peer.responses("INVITE")] == [180]
+    caller.acknowledges(sdp(port=30008))
+    assert caller.answer().body == b""
+    assert caller.heard() == [30008]
+    caller.send("ACK", 1)
+    assert caller.phone.states == [CallState.ACTIVE]
+
+
+@pytest.mark.parametrize(("last", "states"), [(sdp(), [CallState.ACTIVE]), (None, [])])
+def test_an_offer_that_is_not_answered_when_it_should_be_is_made_again(last: Body | None, states: list[CallState]) -> None:
+    caller = Offerless()
+    caller.acknowledges(None)
+    caller.phone.execute(c.Answer())
+    caller.run()
+    assert caller.answer().body == caller.ringing().body
+    caller.send("ACK", 1, body=last)
+    assert caller.phone.states == states
+
+
+def test_codecs_wished_for_when_ours_are_offered_already_change_nothing() -> None:
+    caller = Offerless()
+    caller.acknowledges(sdp())
+    caller.phone.execute(c.Answer(codecs=("PCMA",)))
+    caller.run()
+    assert caller.phone.only.config is not None
+    assert caller.phone.only.config.codec == "PCMU", "as the caller has answered"
+
+
+def test_an_unsuitable_answer_ends_the_call_when_it_is_answered() -> None:
+    caller = Offerless()
+    caller.acknowledges(sdp(port=0))
+    assert caller.phone.states == [CallState.INCOMING]
+    with pytest.raises(MediaNegotiationFailed):
+        caller.phone.execute(c.Answer())
+    caller.run()
+    assert caller.peer.responses("INVITE")[-1].status == 488
+
+
+def test_other_sound_before_the_answer_is_refused() -> None:
+    caller = Offerless()
+    caller.acknowledges(sdp())
+    caller.send("UPDATE", 3, body=sdp(port=30002))
+    assert caller.peer.responses("UPDATE")[-1].status == 488
+    assert caller.heard() == []
+    caller.phone.execute(c.Answer())
+    assert caller.heard() == [30000]
+
+
+def test_where_nothing_is_acknowledged_the_offer_is_in_the_answer() -> None:
+    caller = Offerless(tag="Supported")
+    assert caller.ringing().body == b""
+    caller.phone.execute(c.Answer())
+    caller.run()
+    assert b"m=audio" in caller.answer().body
+    caller.send("ACK", 1, body=sdp())
+    assert caller.heard() == [30000]

@@ -125,6 +125,8 @@ class Call:
     formats: tuple[Format, ...] = ()
     early: dict[str, StreamConfig] = field(default_factory=dict)  # what was agreed before the answer, by fork
     remote_offer: bytes | None = None
+    wants_offer: bool = False  # while it rings: the caller has made none, and acknowledges that it rings
+    early_answer: bytes = b""  # to that offer, which is heard when the call is answered
     local_offer: bytes = b""
     local_sdp: bytes = b""
     sdp_id: int = 0

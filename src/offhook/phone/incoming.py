@@ -21,7 +21,7 @@ from offhook.phone.model import CallState, HeaderList, Party
 from offhook.phone.offers import Offers, check_codecs
 from offhook.phone.outgoing import LOCAL_IDENTITY, Outgoing
 from offhook.phone.settings import Decision
-from offhook.sip.events import Accept, Progress, Refuse, SessionConfirmed, SessionIncoming
+from offhook.sip.events import Accept, Body, Progress, Refuse, SessionConfirmed, SessionIncoming
 from offhook.sip.uri import NameAddr, Uri
 
 DECISION_WITHIN: Final = 2.0
@@ -202,9 +202,16 @@ class Incoming:
 
     def _ring(self, call: Call, *, silently: bool = False) -> None:
         if not silently or not self.desk.has_port(call):  # who answers at once need not tell the caller that it rings
-            self.desk.attempt(Progress(call.id, 180))
+            self._say_ringing(call)
         call.silent = silently
         call.ringing = self.desk.wall
+
+    def _say_ringing(self, call: Call) -> None:
+        if not call.wants_offer:
+            self.desk.attempt(Progress(call.id, 180))
+        elif self.desk.has_port(call) and not self.offers.prepare(call):
+            # RFC 3262 5: the first answer that is acknowledged has our offer; where there is none yet, the call rings untold
+            self.desk.attempt(Progress(call.id, 180, self.offers.offer(call)))
 
     def _refusal(self, event: SessionIncoming) -> tuple[int, str, HeaderList] | None:
         desk = self.desk
@@ -238,6 +245,7 @@ class Incoming:
             address=event.flow.local[0],
             signalling=event.flow.transport,
             remote_offer=event.offer.data if event.offer else None,
+            wants_offer=event.wants_offer,
             diverted=diversions(event.headers),
             user_to_user=user_to_user(event.headers),
             asks_answer=asked_delay(event.headers),
@@ -372,7 +380,8 @@ class Incoming:
         check_detections(command.detect, "detect")
         call = self._ringing(command.call)
         wish(call, command)
-        call.codecs = command.codecs or call.codecs
+        if not call.local_offer:  # else they are offered already
+            call.codecs = command.codecs or call.codecs
         call.answer_with = extra or call.answer_with
         waits = self._answer(call, hold_others=command.hold_others)
         return Accepted(call=call.id, operation=self.desk.begin("answer", call) if waits else "")
@@ -392,7 +401,7 @@ class Incoming:
             call.hold_others = hold_others
             return True
         try:
-            body = self.offers.answer(call, call.remote_offer) if call.remote_offer is not None else self.offers.offer(call)
+            body = self._description(call)
         except (MediaNegotiationFailed, ParseError) as error:
             self.closing.refuse(call, *_unsuitable(error))
             kind = type(error) if isinstance(error, MediaNegotiationFailed) else MediaNegotiationFailed
@@ -403,6 +412,11 @@ class Incoming:
         self.outgoing.became_active(call)
         self.desk.finish(call, "answer")
         return False
+
+    def _description(self, call: Call) -> Body:
+        if call.remote_offer is not None:
+            return self.offers.answer(call, call.remote_offer)
+        return self.offers.said_early(call) if call.local_offer else self.offers.offer(call)
 
     def ports_ready(self) -> None:
         """Answer the calls that waited for a port."""

@@ -144,6 +144,12 @@ class Offers:
         call.local_sdp = call.local_offer
         return Body(SDP_TYPE, call.local_offer)
 
+    def said_early(self, call: Call) -> Body:
+        """Return the offer that the caller has had while it rang, and set the stream if it has answered; raises as `answer`."""
+        if call.early_answer:
+            self.accept(call, call.early_answer)
+        return Body(SDP_TYPE, call.local_offer)
+
     def hear_early(self, call: Call) -> None:
         """Let what comes be heard, now that our offer is on its way, and before anything is agreed on."""
         config = before_answer(self._local(call, offering=True), call.local_offer)
@@ -291,6 +297,9 @@ class Offers:
 
     def answered(self, event: OfferAnswered, call: Call) -> None:
         """Our offer was answered: hold or resume is agreed."""
+        if call.state is CallState.INCOMING:
+            call.early_answer = event.body.data  # nobody is heard before the call is answered
+            return
         offered, call.offered_hold = call.offered_hold, None
         codecs, before = call.codecs_offered, call.config
         try:
@@ -376,6 +385,9 @@ class Offers:
 
     def received(self, event: OfferReceived, call: Call) -> None:
         """Answer the far end's new offer; one we cannot accept is refused with 488 and changes nothing."""
+        if call.state is CallState.INCOMING:
+            self.desk.attempt(RefuseOffer(call.id, 488))  # nobody is heard before the call is answered
+            return
         self.with_address_for(call, event.body.data, lambda call: self._take(event, call))
 
     def _take(self, event: OfferReceived, call: Call) -> None:

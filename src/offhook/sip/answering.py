@@ -37,10 +37,11 @@ class Answering(Session):
         self.dialog = Dialog.of_request(request, self.tag, flow)
         self.register(self.dialog)
         server.on_cancel = self._cancelled
+        offer = sdp_of(request)
         self.stack.emit(events.SessionIncoming(
             self.id, identity.id if identity is not None else None, request.from_, request.to, request.uri, request.call_id,
-            sdp_of(request), header_list(request), flow, replaces,
-            identity is not None and self.stack.is_server(identity, flow)))
+            offer, header_list(request), flow, replaces, identity is not None and self.stack.is_server(identity, flow),
+            offer is None and self._goes_reliably(None)))
 
     def progress(self, status: int, body: Body | None, headers: HeaderList, now: float) -> None:
         """Send a provisional answer, and again each minute."""
@@ -80,7 +81,8 @@ class Answering(Session):
             self.offers.receive_update(request, server, now)
         else:
             self.respond(server, 200, now)
-            self._settled_by(found)
+            if body is not None or self.request_in.body:  # else our offer is answered in the ACK
+                self._settled_by(found)
             if body is not None and found.body is not None:
                 self.stack.emit(events.OfferAnswered(self.id, body, request.from_.tag or ""))
         if self.state is SessionState.INCOMING:
@@ -132,7 +134,8 @@ class Answering(Session):
         if self._reliable is not None:
             self._reliable.stop()
         headers = (*headers, *self.agree_on_timer(self.request_in, now))
-        self.accept_invite(self.server, self.tag, headers, body, self._acknowledged, now)
+        said = self.offers.settled and not self.request_in.body  # our offer, and it is answered
+        self.accept_invite(self.server, self.tag, headers, None if said else body, self._acknowledged, now)
 
     def refuse(self, status: int, reason: str, headers: HeaderList, now: float) -> None:
         """Refuse with a final status."""

@@ -71,6 +71,7 @@ class SessionIncoming(Struct, frozen=True):
     `headers` holds every header of the INVITE in order, values unfolded; `flow` is the way it came, and with it the address
     under which the caller sees us. `replaces` is the session whose place it takes: Accept it and End that one (RFC 3891 3).
     `trusted`: it comes by way of the identity's own server, whose word about the caller counts (RFC 3325).
+    `wants_offer`: it has none, and the first Progress goes reliably, so our offer has to be in that (RFC 3262 5).
     """
 
     session: SessionId
@@ -84,6 +85,7 @@ class SessionIncoming(Struct, frozen=True):
     flow: Flow
     replaces: SessionId = ""
     trusted: bool = False
+    wants_offer: bool = False
 
 
 class SessionCalling(Struct, frozen=True):
