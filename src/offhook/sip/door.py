@@ -129,11 +129,12 @@ class Door:
         return False
 
     def may_lead(self, identity: Identity, target: Uri) -> bool:
-        """Say whether `target`, to which a call is redirected, may be another server of the account: an IP address, or a
-        name in its domain. A name elsewhere is somebody else's, to whom the far end has its calls sent on.
+        """Say whether `target`, to which a call is redirected, may be another server of the account: a name in its domain.
+
+        An address, or a name elsewhere, may be whoever was called: a proxy hands on what the callee has answered.
         """
         name = target.hostname.lower()
-        return _is_literal(name) or any(name.endswith(f".{own}") for own in _names(identity))
+        return any(name.endswith(f".{own}") for own in _names(identity) if not _is_literal(own))
 
     def forget(self, identity: IdentityId) -> None:
         """An account is gone."""
