@@ -56,6 +56,26 @@ async def hears(phone: LivePhone, file: Path) -> None:
     assert found == pytest.approx(THEIRS, abs=5)
 
 
+@pytest.mark.parametrize("peer", [True], ids=["encrypted"], indirect=True)
+async def test_optional_encryption_reaches_who_takes_a_secure_profile_only(peer: tuple[Jami, bool], tmp_path: Path) -> None:
+    async with live_phone(replace(quiet_config(), srtp=SrtpSettings("optional"))) as phone:
+        phone.execute(Dial(to=peer[0].uri))
+        active = await phone.event("call.active")
+        assert active.data["call"]["media"]["srtp"] == "sdes"
+        told = [event.type for event in phone.events if event.type.startswith("call.")]
+        assert told == ["call.created", "call.calling", "call.ringing", "call.updated", "call.answered", "call.active"]
+        since = len(phone.events)
+        phone.execute(Hold())
+        await phone.event("call.held", since)
+        phone.execute(Resume())
+        await phone.event("call.resumed", since)
+        phone.execute(Record(file=str(tmp_path / "heard.wav"), channels="stereo", max_seconds=1))
+        await phone.event("recording.finished")
+        assert not [event for event in phone.events if event.type == "media.stalled"]
+        phone.execute(Hangup())
+        await over(phone)
+
+
 async def test_a_call(peer: tuple[Jami, bool], sound: PulseServer, tmp_path: Path) -> None:
     far, encrypted = peer
     speech = tmp_path / "tone.raw"

@@ -155,12 +155,17 @@ class Strict(Peer):
         self.on_request = self.play
 
     def play(self, request: Request) -> None:
+        if request.method == "BYE":
+            self.answer(request, 200)
         if request.method != "INVITE":
             return
         line = parse_sdp(request.body).media[0]
         self.offers.append(line.protocol)
         if line.protocol != self.profile:
-            self.answer(request, self.refusal, tag="t")
+            head = ["v=0", "o=x 1 1 IN IP4 10.0.0.9", "s=-", "c=IN IP4 10.0.0.9", "t=0 0", f"m=audio 0 {line.protocol} 0", ""]
+            none = Body("application/sdp", "\r\n".join(head).encode()) if self.refusal == 200 else None
+            self.answer(request, 180, tag="t")
+            self.answer(request, self.refusal, tag="t", body=none)
             return
         keys = [f"a={each.name}:{each.value}" for each in line.attributes if each.name == "crypto"][:1]
         keys = keys or ["a=setup:active", f"a=fingerprint:{PRINT}"]
@@ -169,7 +174,7 @@ class Strict(Peer):
 
 
 @pytest.mark.parametrize(("keying", "profile"), [("sdes", "RTP/SAVP"), ("dtls", "UDP/TLS/RTP/SAVP")])
-@pytest.mark.parametrize("refusal", [415, 488, 606])
+@pytest.mark.parametrize("refusal", [200, 415, 488, 606])
 def test_who_wants_a_secure_profile_is_offered_one(keying: Keying, profile: str, refusal: int) -> None:
     wire = Wire()
     alice = VirtualPhone(wire, "alice", "10.0.0.1", srtp=SrtpSettings("optional", keying), certificate=PaperCertificate())
@@ -180,7 +185,8 @@ def test_who_wants_a_secure_profile_is_offered_one(keying: Keying, profile: str,
     assert alice.only.is_connected
     assert len({request.call_id for request in strict.requests("INVITE")}) == 2
     told = [name for name in alice.of_call(call) if name.startswith("call.")]
-    assert told == ["call.created", "call.calling", "call.updated", "call.answered", "call.active"]
+    assert told == ["call.created", "call.calling", "call.ringing", "call.updated", "call.answered", "call.active"]
+    assert len(strict.requests("BYE")) == (refusal == 200)
     assert alice.only.view().sip_call_id == strict.requests("INVITE")[-1].call_id
     security = alice.did(media.ConfigureStream)[-1].config.security
     assert isinstance(security, media.SdesKeys if keying == "sdes" else media.DtlsPeer)
@@ -202,6 +208,23 @@ def test_who_refuses_either_is_asked_once_more_at_most(settings: SrtpSettings, o
     end = alice.ended().end
     assert end is not None
     assert (end.by, end.sip_status) == ("remote", 488)
+    assert len(alice.of(e.CallEnded)) == 1
+    settle(wire, 100)
+
+
+@pytest.mark.parametrize(("settings", "offers"), [
+    (SrtpSettings("optional"), ["RTP/AVP", "RTP/SAVP"]), (SrtpSettings("off"), ["RTP/AVP"]),
+])
+def test_who_takes_no_audio_at_all_is_asked_once_more_at_most(settings: SrtpSettings, offers: list[str]) -> None:
+    wire = Wire()
+    alice, strict = VirtualPhone(wire, "alice", "10.0.0.1", srtp=settings), Strict(wire, "none", 200)
+    alice.dial("sip:x@10.0.0.9")
+    settle(wire, 2)
+    assert strict.offers == offers
+    assert len(strict.requests("BYE")) == len(offers)
+    end = alice.ended().end
+    assert end is not None
+    assert (end.by, end.reason) == ("local", "no media: the far end refused audio")
     assert len(alice.of(e.CallEnded)) == 1
     settle(wire, 100)
 

@@ -252,6 +252,16 @@ def audio_protocol(sdp: bytes) -> str:
     return described.media[index].protocol if index < len(described.media) else ""
 
 
+def refuses_audio(answer: bytes) -> bool:
+    """Return whether an answer takes no audio at all; False for what is no SDP."""
+    try:
+        described = parse_sdp(answer)
+    except ParseError:
+        return False
+    index = _audio_index(described.media)
+    return index >= len(described.media) or described.media[index].port == 0
+
+
 _offer = lru_cache(OFFERS_KEPT)(parse_sdp)
 
 

@@ -113,6 +113,7 @@ class Call:
     held_order: int = 0
     # signalling
     invited: bool = False
+    again: bool = False  # it is placed once more as soon as this attempt is over
     waiting: set[str] = field(default_factory=set)
     ring_timeout: float = 0.0
     want_hold: bool = False

@@ -17,6 +17,7 @@ from offhook.errors import (
     ParseError,
     TooManyCalls,
 )
+from offhook.media.negotiate import refuses_audio
 from offhook.phone.call import OUTGOING_UNANSWERED, Call, CallInput
 from offhook.phone.capacity import Capacity
 from offhook.phone.closing import Closing
@@ -39,7 +40,16 @@ from offhook.phone.listening import check_detections, wish
 from offhook.phone.model import CallState, HeaderList, Party
 from offhook.phone.offers import Offers, check_codecs
 from offhook.sip.calling import first_hop
-from offhook.sip.events import Body, Invite, SessionAnswered, SessionCalling, SessionEnded, SessionProgress, SessionRedirected
+from offhook.sip.events import (
+    Body,
+    End,
+    Invite,
+    SessionAnswered,
+    SessionCalling,
+    SessionEnded,
+    SessionProgress,
+    SessionRedirected,
+)
 from offhook.sip.uri import Uri
 
 _CALLING: Final = frozenset({CallState.CALLING})
@@ -302,8 +312,9 @@ class Outgoing:
     def offers_otherwise(self, event: SessionEnded, call: Call) -> bool:
         """Place a call once more whose description was refused and could be said otherwise; False if it is over."""
         refused = event.by == "remote" and event.status in NOT_ACCEPTABLE and call.state in OUTGOING_UNANSWERED
-        if not refused or not self.offers.secrecy.insist(call):
+        if not call.again and not (refused and self.offers.secrecy.insist(call)):
             return False
+        call.again = False
         call.early.clear()
         self._invite(call)
         return call.state is not CallState.ENDED
@@ -366,7 +377,7 @@ class Outgoing:
             elif call.config is None:
                 raise MediaNegotiationFailed("the answer has no session description")
         except (MediaNegotiationFailed, ParseError) as error:
-            self.closing.hangup(call, reason=f"no media: {error}")
+            self._no_media(event, call, f"no media: {error}")
             return
         allow = values(event.headers, "Allow")
         call.user_to_user = user_to_user(event.headers)
@@ -377,6 +388,15 @@ class Outgoing:
         self.desk.finish(call, "dial")
         if call.digits_after_answer:
             self.desk.after(call, "digits", DIGITS_AFTER, self._send_dialled)
+
+    def _no_media(self, event: SessionAnswered, call: Call, reason: str) -> None:
+        """The answer will not do. One that refuses the audio may mean its profile (Jami 13): then the call is placed again."""
+        refused = event.body is not None and refuses_audio(event.body.data)
+        if refused and self.offers.secrecy.insist(call):
+            call.again = True
+            self.desk.attempt(End(call.id))  # what follows is SessionEnded
+        else:
+            self.closing.hangup(call, reason=reason)
 
     def became_active(self, call: Call) -> None:
         """Both directions talk: note the time, tell everyone."""
