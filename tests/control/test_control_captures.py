@@ -12,7 +12,7 @@ import pytest
 
 from offhook.control.access import Client
 from offhook.control.operations import BLOCKING, Operations
-from offhook.control.tracing import keys_text, opened, pcap
+from offhook.control.tracing import keys_json, keys_text, opened, pcap
 from offhook.errors import Forbidden, InvalidArgument, NotFound
 from offhook.io.captures import Captured
 from offhook.media.messages import CapturedPacket, SdesKeys, StreamKeys
@@ -153,6 +153,21 @@ def test_a_later_key_opens_what_came_after_it() -> None:
         StreamKeys("c", 0.5, 1, SdesKeys(SUITE, OURS, THEIRS)), StreamKeys("c", 1.07, 1, SdesKeys(SUITE, OURS, THEIRS_CONTROL)),
     ]  # fmt: skip
     assert [packet[4] for packet in opened(Captured(packets, keys))] == [rtp(number) for number in range(10)]
+
+
+def test_marked_packets_are_opened_and_their_keys_can_be_used() -> None:
+    keys = SdesKeys(SUITE, OURS, THEIRS, receive_mki=b"\0\1")
+    sealing = Sealing(SUITE, THEIRS, b"\0\1")
+    packets: list[CapturedPacket] = [
+        (1.0, False, HERE, THERE, sealing.seal(rtp(1))), (1.1, False, HERE, THERE, sealing.seal_control(REPORT)),
+    ]  # fmt: skip
+    capture = Captured(packets, [StreamKeys("c", 0.5, 1, keys)])
+    assert [packet[4] for packet in opened(capture)] == [rtp(1), REPORT]
+    assert [each["mki"] for each in keys_json(capture.keys)] == ["", "1:2"]
+    sent, received = keys_text("c", capture.keys).splitlines()[1:]
+    assert parse_crypto(sent.partition(" sent ")[2]).mki == b""
+    crypto = parse_crypto(received.partition(" received ")[2])
+    assert Opening(crypto.suite, crypto.key, crypto.mki).open(packets[0][4]) == rtp(1)
 
 
 def test_what_was_not_captured_is_not_there(phone: FakeBackend) -> None:

@@ -7,6 +7,7 @@ import struct
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from virtual_media import Pair, Weather, level
 
 from offhook.media.messages import (
@@ -122,6 +123,18 @@ def test_a_far_end_is_heard_under_its_former_key_until_it_uses_the_new_one() -> 
     before = stats(pair, 1).packets_received
     pair.run(1.0)
     assert stats(pair, 1).packets_received - before <= 1, "from then on the former key opens nothing"
+
+
+def test_packets_may_be_marked_from_some_time_on() -> None:
+    pair = sealed_pair()
+    pair.run(1.0)
+    seen = [stats(pair, side).packets_received for side in (0, 1)]
+    for side in (0, 1):
+        marks = {"send_mki": b"\0\1", "receive_mki": b"\7"} if side == 0 else {"send_mki": b"\7", "receive_mki": b"\0\1"}
+        pair.configure(side, security=structs.replace(keys(side), **marks))
+    pair.run(1.0)
+    assert [stats(pair, side).packets_received - seen[side] for side in (0, 1)] == pytest.approx([50, 50], abs=3)
+    assert heard(pair, 1) > 1000
 
 
 def test_an_encrypted_call_may_become_a_plain_one_where_both_say_so() -> None:

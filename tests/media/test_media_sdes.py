@@ -17,7 +17,8 @@ CM_80 = "AES_CM_128_HMAC_SHA1_80"
 
 cryptos = st.sampled_from(sorted(SUITES)).flatmap(
     lambda suite: st.builds(
-        Crypto, st.integers(0, 999_999_999), st.just(suite), st.binary(min_size=key_bytes(suite), max_size=key_bytes(suite))
+        Crypto, st.integers(0, 999_999_999), st.just(suite), st.binary(min_size=key_bytes(suite), max_size=key_bytes(suite)),
+        st.binary(max_size=128),
     )
 )
 
@@ -41,15 +42,29 @@ def test_lines_that_can_be_used(text: str) -> None:
     assert parse_crypto(text) == Crypto(1, CM_80, bytes(range(30)))
 
 
+@pytest.mark.parametrize(("text", "mki"), [
+    (f"1 {CM_80} inline:{KEY}|1:1", b"\1"),
+    (f"1 {CM_80} inline:{KEY}|1:4", b"\0\0\0\1"),
+    (f"1 {CM_80} inline:{KEY}|2^20|1066:4 WSH=64", b"\0\0\4\x2a"),
+    (f"1 {CM_80} inline:{KEY}|65536|{256**128 - 1}:128", b"\xff" * 128),
+])  # fmt: skip
+def test_a_key_may_have_a_mark(text: str, mki: bytes) -> None:
+    assert parse_crypto(text) == Crypto(1, CM_80, bytes(range(30)), mki)
+
+
 @pytest.mark.parametrize(("text", "reason"), [
     ("", "not <tag>"),
     (f"1 {CM_80}", "not <tag>"),
     (f"x {CM_80} inline:{KEY}", "not <tag>"),
     (f"1234567890 {CM_80} inline:{KEY}", "not <tag>"),
     (f"1 F8_128_HMAC_SHA1_80 inline:{KEY}", "F8_128_HMAC_SHA1_80 is not supported"),
-    (f"1 {CM_80} inline:{KEY}|2^20|1:4", "MKI"),
-    (f"1 {CM_80} inline:{KEY}|1:4", "MKI"),
-    (f"1 {CM_80} inline:{KEY};inline:{KEY}", "one inline key"),
+    (f"1 {CM_80} inline:{KEY}|1:0", "MKI"),
+    (f"1 {CM_80} inline:{KEY}|1:129", "MKI"),
+    (f"1 {CM_80} inline:{KEY}|256:1", "MKI"),
+    (f"1 {CM_80} inline:{KEY}|:4", "MKI"),
+    (f"1 {CM_80} inline:{KEY}|x:4", "MKI"),
+    (f"1 {CM_80} inline:{KEY}|1:4|2^20", "lifetime is no number"),
+    (f"1 {CM_80} inline:{KEY}|1:4;inline:{KEY}|2:4", "one inline key"),
     (f"1 {CM_80} inline:{KEY}|2^49", "out of range"),
     (f"1 {CM_80} inline:{KEY}|2^999999999", "out of range"),
     (f"1 {CM_80} inline:{KEY}|0", "out of range"),

@@ -126,14 +126,31 @@ def test_the_encrypted_of_two_lines_is_taken() -> None:
 
 def test_lines_that_cannot_be_used_are_passed_over() -> None:
     offer = offer_of(
-        "m=audio 30000 RTP/SAVP 0", f"a=crypto:1 {GCM} {inline(GCM)}|2^20|1:4", f"a=crypto:2 {CM_32} {inline(CM_32)}"
-    )
+        "m=audio 30000 RTP/SAVP 0", f"a=crypto:1 {GCM} {inline(GCM)}|1:4;{inline(GCM, 8)}|2:4",
+        f"a=crypto:2 {CM_32} {inline(CM_32)}",
+    )  # fmt: skip
     answer, _ = make_answer(phone("optional"), offer, 1, 1)
     assert parse_sdp(answer).media[0].values("crypto")[0].startswith(f"2 {CM_32}")
     with pytest.raises(MediaNegotiationFailed, match="MKI"):
-        make_answer(phone("optional"), offer_of("m=audio 3 RTP/SAVP 0", f"a=crypto:1 {GCM} {inline(GCM)}|1:4"), 1, 1)
+        make_answer(phone("optional"), offer_of("m=audio 3 RTP/SAVP 0", f"a=crypto:1 {GCM} {inline(GCM)}|1:0"), 1, 1)
     with pytest.raises(MediaNegotiationFailed, match="without any key"):
         make_answer(phone("optional"), offer_of("m=audio 3 RTP/SAVP 0"), 1, 1)
+
+
+def test_who_marks_packets_is_answered_in_kind_and_so_it_stays() -> None:
+    bob = phone("required")
+    answer, config = make_answer(bob, offer_of("m=audio 9 RTP/SAVP 0", f"a=crypto:7 {GCM} {inline(GCM)}|2^20|1066:4"), 1, 1)
+    mki = b"\0\0\4\x2a"
+    said = f"{GCM} {inline(GCM, 1)}"
+    assert parse_sdp(answer).media[0].values("crypto") == [f"7 {said}|1066:4"]
+    assert config.security == SdesKeys(GCM, key(GCM, 1), key(GCM, 9), send_mki=mki, receive_mki=mki)
+    later = replace(bob, security=agreed(bob.security, config, "RTP/SAVP"))
+    offer = make_offer(later, 1, 2)
+    marked = [each for each in parse_sdp(offer).media[0].values("crypto") if "|" in each]
+    assert [each.partition(" ")[2] for each in marked] == [f"{said}|1066:4"]
+    # The far end's word counts for its own packets, ours for ours.
+    answer = offer_of("m=audio 9 RTP/SAVP 0", f"a=crypto:{marked[0].partition(' ')[0]} {GCM} {inline(GCM)}")
+    assert accept_answer(later, offer, answer).security == SdesKeys(GCM, key(GCM, 1), key(GCM, 9), send_mki=mki)
 
 
 @pytest.mark.parametrize(("crypto", "reason"), [

@@ -74,6 +74,27 @@ def test_a_packet_is_what_gcm_makes_of_it(suite: str, size: int) -> None:
     assert Sealing(suite, master).seal(plain) == plain[:12] + expected
 
 
+@pytest.mark.parametrize(("suite", "tag", "control_tag"), [
+    (CM_80, 10, 10), ("AES_CM_128_HMAC_SHA1_32", 4, 10), ("AEAD_AES_128_GCM", 0, 0), (GCM, 0, 0),
+])  # fmt: skip
+def test_a_mark_stands_before_the_tag_or_behind_what_has_it_within(suite: str, tag: int, control_tag: int) -> None:
+    """RFC 3711 3.1, 3.4, RFC 4568 6.2.2 (RTCP has the long tag), RFC 7714 8.2, 9.2. libsrtp 2.5 makes the same octets."""
+    mki, report = b"\0\0\4\x2a", struct.pack("!BBHI", 0x80, 201, 1, SSRC)
+    plain, marked = Sealing(suite, key_of(suite)), Sealing(suite, key_of(suite), mki)
+    opening = Opening(suite, key_of(suite), mki)
+    for number in range(3):
+        sealed = plain.seal(packet(number))
+        found = marked.seal(packet(number))
+        assert found == sealed[:len(sealed) - tag] + mki + sealed[len(sealed) - tag:]
+        assert opening.open(sealed) == b""
+        assert opening.open(found) == packet(number)
+        sealed = plain.seal_control(report)
+        found = marked.seal_control(report)
+        assert found == sealed[:len(sealed) - control_tag] + mki + sealed[len(sealed) - control_tag:]
+        assert opening.open_control(sealed) == b""
+        assert opening.open_control(found) == report
+
+
 @given(suite=suites, payload=st.binary(max_size=1200))
 def test_what_is_sealed_opens_once(suite: str, payload: bytes) -> None:
     sealing, opening = Sealing(suite, key_of(suite)), Opening(suite, key_of(suite))
@@ -94,12 +115,12 @@ def test_no_octet_can_be_changed(suite: str, place: int, change: int) -> None:
     assert Opening(suite, key_of(suite)).open(bytes(sealed)) == b""
 
 
-@given(suite=suites, rubbish=st.binary(max_size=3000))
-def test_rubbish_opens_to_nothing(suite: str, rubbish: bytes) -> None:
-    opening = Opening(suite, key_of(suite))
+@given(suite=suites, rubbish=st.binary(max_size=3000), mki=st.binary(max_size=4))
+def test_rubbish_opens_to_nothing(suite: str, rubbish: bytes, mki: bytes) -> None:
+    opening = Opening(suite, key_of(suite), mki)
     assert opening.open(rubbish) == b""
     assert opening.open_control(rubbish) == b""
-    assert opening.open(Sealing(suite, key_of(suite)).seal(packet(1))) == packet(1)
+    assert opening.open(Sealing(suite, key_of(suite), mki).seal(packet(1))) == packet(1)
 
 
 @given(suite=suites, cut=st.integers(0, 60))

@@ -657,6 +657,7 @@ export interface CaptureStarted {
 /**
  * A key of encrypted sound: `key` is base64 of master key and salt, as after `inline:` in a=crypto (RFC 4568).
  *
+ * `mki` marks its packets, "1:4" for a 1 of four octets, "" if they bear no mark.
  * It holds from `time` on; that of rtp is that of rtcp, too, where there is none for it.
  */
 export interface CapturedKey {
@@ -665,6 +666,7 @@ export interface CapturedKey {
   direction: "received" | "sent";
   suite: string;
   key: string;
+  mki: string;
 }
 
 /** What brought an event about: the operation it belongs to, the client that asked and its own name for the request. */

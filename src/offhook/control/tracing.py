@@ -17,7 +17,8 @@ from typing import Any, Final
 
 from offhook.io.captures import Captured
 from offhook.io.trace import TracedMessage
-from offhook.media.messages import CapturedPacket, StreamKeys
+from offhook.media.messages import CapturedPacket, SdesKeys, StreamKeys
+from offhook.media.sdes import print_mki
 
 _SECRETS: Final = (
     # digest responses and what else could be tried against a password, RFC 3261 22
@@ -107,8 +108,8 @@ def opened(found: Captured) -> list[CapturedPacket]:
 
     openings: dict[tuple[int, bool], list[tuple[float, Opening]]] = {}
     for each in found.keys:
-        for sent, key in ((True, each.keys.send), (False, each.keys.receive)):
-            openings.setdefault((each.component, sent), []).append((each.at, Opening(each.keys.suite, key)))
+        for sent, key, mki in _both(each.keys):
+            openings.setdefault((each.component, sent), []).append((each.at, Opening(each.keys.suite, key, mki)))
     clear: list[CapturedPacket] = []
     for at, sent, local, remote, data in found.packets:
         component = RTCP if local[1] % 2 else RTP  # RFC 3550 11
@@ -126,15 +127,20 @@ def opened(found: Captured) -> list[CapturedPacket]:
 
 
 def keys_json(keys: Sequence[StreamKeys]) -> list[dict[str, Any]]:
-    """Return keys as objects: `key` is base64 of master key and salt, as after `inline:` in a=crypto."""
+    """Return keys as objects: `key` is base64 of master key and salt, as after `inline:` in a=crypto, `mki` what follows it."""
     return [
         {
             "time": datetime.fromtimestamp(each.at, UTC).isoformat().replace("+00:00", "Z"),
-            "component": "rtcp" if each.component == 2 else "rtp", "direction": direction, "suite": each.keys.suite,
-            "key": base64.b64encode(key).decode(),
+            "component": "rtcp" if each.component == 2 else "rtp", "direction": "sent" if sent else "received",
+            "suite": each.keys.suite, "key": base64.b64encode(key).decode(), "mki": print_mki(mki),
         }
-        for each in keys for direction, key in (("sent", each.keys.send), ("received", each.keys.receive))
+        for each in keys for sent, key, mki in _both(each.keys)
     ]  # fmt: skip
+
+
+def _both(keys: SdesKeys) -> tuple[tuple[bool, bytes, bytes], ...]:
+    """Return (sent, key, MKI) of both directions."""
+    return (True, keys.send, keys.send_mki), (False, keys.receive, keys.receive_mki)
 
 
 def keys_text(call: str, keys: Sequence[StreamKeys]) -> str:
@@ -142,6 +148,7 @@ def keys_text(call: str, keys: Sequence[StreamKeys]) -> str:
     lines = [f"# SRTP keys of call {call}: who has them can listen. rtp is rtcp as well, where that has none of its own."]
     lines += [
         f"{each['time']} {each['component']} {each['direction']} 1 {each['suite']} inline:{each['key']}"
+        + (f"|{each['mki']}" if each["mki"] else "")
         for each in keys_json(keys)
     ]
     return "\n".join(lines) + "\n"

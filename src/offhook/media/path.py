@@ -56,12 +56,13 @@ class Cipher:
         # RFC 4568 7.1.4, RFC 3711 3.3.1: a key that stays keeps its count of packets, else the far end could not follow.
         sealing, opening = self.sealing, self.opening
         if sealing is None or old is None or (old.suite, old.send) != (keys.suite, keys.send):
-            sealing = Sealing(keys.suite, keys.send)
+            sealing = Sealing(keys.suite, keys.send, keys.send_mki)
         if opening is None or old is None:
-            opening = Opening(keys.suite, keys.receive)
+            opening = Opening(keys.suite, keys.receive, keys.receive_mki)
         elif (old.suite, old.receive) != (keys.suite, keys.receive):
             former = opening.proven if isinstance(opening, Changeover) else opening
-            opening = Changeover(Opening(keys.suite, keys.receive), former)
+            opening = Changeover(Opening(keys.suite, keys.receive, keys.receive_mki), former)
+        sealing.mki, opening.mki = keys.send_mki, keys.receive_mki
         self.keys, self.sealing, self.opening = keys, sealing, opening
 
 

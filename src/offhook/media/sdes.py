@@ -19,6 +19,9 @@ SUITES: Final[dict[str, tuple[int, int]]] = {
 }
 # RFC 4568 6.1: the greatest number of packets under one master key (RFC 3711 9.2: 2^48 SRTP packets).
 MAX_LIFETIME: Final = 2**48
+# RFC 4568 9.1: octets of an MKI. The greatest number in so many has 309 digits.
+MAX_MKI: Final = 128
+_MKI: Final = re.compile(r"([0-9]{1,309}):([0-9]{1,3})")
 # RFC 4568 9.1: a tag has one to nine digits.
 _TAG: Final = re.compile(r"[0-9]{1,9}")
 # Lines of one description that are looked at: nobody offers a tenth of that.
@@ -27,17 +30,27 @@ MAX_LINES: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Crypto:
-    """One `a=crypto` line: `key` is the master key followed by the salt, for what the writer of the line sends."""
+    """One `a=crypto` line: `key` is the master key followed by the salt, for what the writer of the line sends.
+
+    `mki` marks the packets under it, b"" if they have no mark.
+    """
 
     tag: int
     suite: str
     key: bytes
+    mki: bytes = b""
 
     def __repr__(self) -> str:
         return f"Crypto({self.tag}, {self.suite}, …)"  # a key in a log is a key given away
 
     def __str__(self) -> str:
-        return f"{self.tag} {self.suite} inline:{base64.b64encode(self.key).decode()}"
+        mark = f"|{print_mki(self.mki)}" if self.mki else ""
+        return f"{self.tag} {self.suite} inline:{base64.b64encode(self.key).decode()}{mark}"
+
+
+def print_mki(mki: bytes) -> str:
+    """Return an MKI as in `a=crypto` (RFC 4568 6.1): a number and how many octets it has, "" without one."""
+    return f"{int.from_bytes(mki, 'big')}:{len(mki)}" if mki else ""
 
 
 def key_bytes(suite: str) -> int:
@@ -48,8 +61,8 @@ def key_bytes(suite: str) -> int:
 def parse_crypto(text: str) -> Crypto:
     """Read the value of one line; raises ParseError for what is malformed, and for what we cannot do, saying which.
 
-    Refused are suites that are not in SUITES, MKIs (we send none, RFC 4568 6.1), several keys in a line (they need an MKI), and
-    session parameters that change the packets (RFC 4568 6.3); those that may be ignored ("-" before them, WSH) are.
+    Refused are suites that are not in SUITES, several keys in a line (RFC 4568 6.1: an MKI says which is meant), and session
+    parameters that change the packets (RFC 4568 6.3); those that may be ignored ("-" before them, WSH) are.
     """
     parts = text.split()
     if len(parts) < 3 or not _TAG.fullmatch(parts[0]):
@@ -61,19 +74,21 @@ def parse_crypto(text: str) -> Crypto:
         # RFC 4568 6.3.7: an unknown parameter makes the line unusable unless a "-" says that it may be ignored.
         if not parameter.startswith("-") and not parameter.upper().startswith("WSH="):
             raise ParseError(f"a=crypto: the session parameter {parameter[:40]} is not supported")
-    return Crypto(int(parts[0]), suite, _key(parts[2], suite))
+    return Crypto(int(parts[0]), suite, *_key(parts[2], suite))
 
 
-def _key(text: str, suite: str) -> bytes:
+def _key(text: str, suite: str) -> tuple[bytes, bytes]:
+    """Return the key and its MKI."""
     method, colon, rest = text.partition(":")
     if method.lower() != "inline" or not colon or ";" in rest:
         raise ParseError("a=crypto: one inline key is needed")
     encoded, *extras = rest.split("|")
-    for extra in extras:
-        # RFC 4568 9.1: the lifetime is a number or 2^number; with a colon it would be an MKI.
-        if ":" in extra:
-            raise ParseError("a=crypto: a master key identifier (MKI) is not supported")
-        if not 1 <= _lifetime(extra) <= MAX_LIFETIME:
+    mki = b""
+    for place, extra in enumerate(extras, 1):
+        # RFC 4568 9.2: the lifetime is a number or 2^number; with a colon, and as the last of them, it is an MKI.
+        if ":" in extra and place == len(extras):
+            mki = _mki(extra)
+        elif not 1 <= _lifetime(extra) <= MAX_LIFETIME:
             raise ParseError("a=crypto: the lifetime is out of range")
     try:
         # Some leave out the padding that RFC 4568 6.1 asks for.
@@ -82,7 +97,15 @@ def _key(text: str, suite: str) -> bytes:
         raise ParseError("a=crypto: the key is not base64") from None
     if len(key) != key_bytes(suite):
         raise ParseError(f"a=crypto: a key for {suite} has {key_bytes(suite)} bytes, not {len(key)}")
-    return key
+    return key, mki
+
+
+def _mki(text: str) -> bytes:
+    found = _MKI.fullmatch(text)
+    size = int(found[2]) if found else 0
+    if found is None or not 1 <= size <= MAX_MKI or int(found[1]).bit_length() > 8 * size:
+        raise ParseError("a=crypto: the master key identifier (MKI) is not a number and how many octets it has")
+    return int(found[1]).to_bytes(size, "big")
 
 
 def _lifetime(text: str) -> int:

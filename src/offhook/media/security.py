@@ -100,9 +100,9 @@ def _answer_sdes(
     # RFC 4568 5.1.2: the first of the offer that can be used, under the offer's tag, with a key of our own.
     for chosen in theirs:
         if chosen.suite in ours:
-            own = ours[chosen.suite]
-            keys = SdesKeys(chosen.suite, send=own.key, receive=chosen.key)
-            return [(keys, (Attribute("crypto", str(replace(own, tag=chosen.tag))),))]
+            # RFC 4568 6.1: each side says of its own packets whether they are marked (MKI). Who does may expect the same.
+            own = replace(ours[chosen.suite], tag=chosen.tag, mki=chosen.mki)
+            return [(_keys(own, chosen), (Attribute("crypto", str(own)),))]
     if theirs:
         problems.append(f"no cipher in common (offered: {', '.join(key.suite for key in theirs)})")
     return []
@@ -162,7 +162,11 @@ def _accept_sdes(security: Security, crypto: list[str]) -> SdesKeys:
     own = next((key for key in security.lines if key.suite == theirs.suite), None)
     if own is None:
         raise MediaNegotiationFailed(f"the answer's a=crypto {theirs.suite} was not offered")
-    return SdesKeys(theirs.suite, send=own.key, receive=theirs.key)
+    return _keys(own, theirs)
+
+
+def _keys(ours: Crypto, theirs: Crypto) -> SdesKeys:
+    return SdesKeys(theirs.suite, send=ours.key, receive=theirs.key, send_mki=ours.mki, receive_mki=theirs.mki)
 
 
 def _fingerprints(description: SessionDescription, line: MediaDescription) -> tuple[tuple[str, str], ...]:
@@ -178,6 +182,9 @@ def agreed(security: Security, config: StreamConfig, protocol: str) -> Security:
     """Return `security` for the later offers of a call: what holds is offered again, in the profile that holds."""
     if config.security is None:
         return replace(security, protocol="", peer=None)
-    peer = config.security if isinstance(config.security, DtlsPeer) else None
-    return replace(security, protocol=protocol, keying="sdes" if peer is None else "dtls", peer=peer)
+    keys = config.security
+    if isinstance(keys, DtlsPeer):
+        return replace(security, protocol=protocol, keying="dtls", peer=keys)
+    lines = tuple([replace(line, mki=keys.send_mki) if line.suite == keys.suite else line for line in security.lines])
+    return replace(security, protocol=protocol, keying="sdes", lines=lines, peer=None)
 

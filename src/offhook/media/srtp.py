@@ -17,52 +17,72 @@ PROFILES: Final[dict[str, int]] = {
     "AEAD_AES_128_GCM": Policy.SRTP_PROFILE_AEAD_AES_128_GCM,
     "AEAD_AES_256_GCM": Policy.SRTP_PROFILE_AEAD_AES_256_GCM,
 }
+# Octets that follow the mark (MKI) in packets of RTP and of RTCP: the authentication tag (RFC 3711 3.1, 3.4; RFC 4568 6.2),
+# or nothing where the cipher text has it (RFC 7714 8.2, 9.2).
+TAGS: Final[dict[str, tuple[int, int]]] = {
+    "AES_CM_128_HMAC_SHA1_80": (10, 10),
+    "AES_CM_128_HMAC_SHA1_32": (4, 10),
+    "AEAD_AES_128_GCM": (0, 0),
+    "AEAD_AES_256_GCM": (0, 0),
+}
 # RFC 3711 3.3.2 asks for 64 at least. A burst of two seconds may come late and in disorder.
 WINDOW: Final = 128
 
 
 class Sealing:
-    """What goes out under one key. A packet that cannot be sealed is never sent: `seal` returns b"" for it."""
+    """What goes out under one key, marked with its `mki` if it has one, which may change.
 
-    def __init__(self, suite: str, key: bytes) -> None:
+    A packet that cannot be sealed is never sent: `seal` returns b"" for it.
+    """
+
+    def __init__(self, suite: str, key: bytes, mki: bytes = b"") -> None:
+        self.mki = mki
         self._session = Session(_policy(suite, key, Policy.SSRC_ANY_OUTBOUND))
+        self._tag, self._control_tag = TAGS[suite]
         self._protect = self._session.protect
         self._protect_rtcp = self._session.protect_rtcp
 
     def seal(self, packet: bytes) -> bytes:
         """Return the SRTP packet of an RTP packet, b"" if the key is used up or the packet too long."""
         try:
-            return self._protect(packet)
+            sealed = self._protect(packet)
         except (Error, ValueError):
             return b""
+        return _marked(sealed, self.mki, self._tag) if self.mki else sealed
 
     def seal_control(self, packet: bytes) -> bytes:
         """Return the SRTCP packet of an RTCP packet, b"" as `seal` does."""
         try:
-            return self._protect_rtcp(packet)
+            sealed = self._protect_rtcp(packet)
         except (Error, ValueError):
             return b""
+        return _marked(sealed, self.mki, self._control_tag) if self.mki else sealed
 
 
 class Opening:
-    """What comes in under one key. Forged, repeated and cut packets are b"": indistinguishable on purpose."""
+    """What comes in under one key. Forged, repeated and cut packets are b"": indistinguishable on purpose.
 
-    def __init__(self, suite: str, key: bytes) -> None:
+    So are those without the key's `mki`, if it has one (RFC 3711 3.3); it may change.
+    """
+
+    def __init__(self, suite: str, key: bytes, mki: bytes = b"") -> None:
+        self.mki = mki
         self._session = Session(_policy(suite, key, Policy.SSRC_ANY_INBOUND))
+        self._tag, self._control_tag = TAGS[suite]
         self._unprotect = self._session.unprotect
         self._unprotect_rtcp = self._session.unprotect_rtcp
 
     def open(self, packet: bytes) -> bytes:
         """Return the RTP packet of an SRTP packet, b"" if it is not what the far end sent, or was here before."""
         try:
-            return self._unprotect(packet)
+            return self._unprotect(_unmarked(packet, self.mki, self._tag) if self.mki else packet)
         except (Error, ValueError):
             return b""
 
     def open_control(self, packet: bytes) -> bytes:
         """Return the RTCP packet of an SRTCP packet, b"" as `open` does."""
         try:
-            return self._unprotect_rtcp(packet)
+            return self._unprotect_rtcp(_unmarked(packet, self.mki, self._control_tag) if self.mki else packet)
         except (Error, ValueError):
             return b""
 
@@ -77,6 +97,15 @@ class Changeover:
     def __init__(self, new: Opening, former: Opening) -> None:
         self._new = new
         self._former: Opening | None = former
+
+    @property
+    def mki(self) -> bytes:
+        """Return the mark of the new key."""
+        return self._new.mki
+
+    @mki.setter
+    def mki(self, mki: bytes) -> None:
+        self._new.mki = mki
 
     @property
     def proven(self) -> Opening:
@@ -98,6 +127,18 @@ class Changeover:
         if not found and self._former is not None:
             found = self._former.open_control(packet)
         return found
+
+
+def _marked(sealed: bytes, mki: bytes, tag: int) -> bytes:
+    place = len(sealed) - tag
+    return sealed[:place] + mki + sealed[place:]
+
+
+def _unmarked(packet: bytes, mki: bytes, tag: int) -> bytes:
+    """Return the packet without its mark, b"" if it has another one or none. The tag does not cover it (RFC 3711 3.1)."""
+    end = len(packet) - tag
+    start = end - len(mki)
+    return packet[:start] + packet[end:] if start > 0 and packet[start:end] == mki else b""
 
 
 def _policy(suite: str, key: bytes, direction: int) -> Policy:

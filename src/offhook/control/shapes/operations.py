@@ -119,6 +119,7 @@ class CaptureKeysRequest:
 class CapturedKey:
     """A key of encrypted sound: `key` is base64 of master key and salt, as after `inline:` in a=crypto (RFC 4568).
 
+    `mki` marks its packets, "1:4" for a 1 of four octets, "" if they bear no mark.
     It holds from `time` on; that of rtp is that of rtcp, too, where there is none for it.
     """
 
@@ -127,6 +128,7 @@ class CapturedKey:
     direction: Literal["sent", "received"]
     suite: str
     key: str
+    mki: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,16 @@ from offhook.media.messages.vocabulary import Direction, StreamId
 
 
 class SdesKeys(Struct, frozen=True):
-    """SRTP with keys from SDP (RFC 4568): the suite's name; master key and salt for what we send, and for what comes."""
+    """SRTP with keys from SDP (RFC 4568): the suite's name; master key and salt for what we send, and for what comes.
+
+    The packets under a key are marked with its MKI, if it has one.
+    """
 
     suite: str
     send: bytes
     receive: bytes
+    send_mki: bytes = b""
+    receive_mki: bytes = b""
 
     def __repr__(self) -> str:
         return f"SdesKeys({self.suite}, …)"  # a key in a log is a key given away
