@@ -155,6 +155,15 @@ def test_a_later_key_opens_what_came_after_it() -> None:
     assert [packet[4] for packet in opened(Captured(packets, keys))] == [rtp(number) for number in range(10)]
 
 
+def test_what_was_captured_late_in_a_call_is_opened() -> None:
+    sealing = Sealing(SUITE, THEIRS)
+    for number in range(0, 600_000, 30_000):  # more than three hours
+        sealing.seal(rtp(number % 65_536))
+    packets: list[CapturedPacket] = [(1.0, False, HERE, THERE, sealing.seal(rtp(600_000 % 65_536)))]
+    capture = Captured(packets, [StreamKeys("c", 0.5, 1, SdesKeys(SUITE, OURS, THEIRS))])
+    assert [packet[4] for packet in opened(capture)] == [rtp(600_000 % 65_536)]
+
+
 def test_marked_packets_are_opened_and_their_keys_can_be_used() -> None:
     keys = SdesKeys(SUITE, OURS, THEIRS, receive_mki=b"\0\1")
     sealing = Sealing(SUITE, THEIRS, b"\0\1")

@@ -17,8 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offhook.errors import ParseError
+from offhook.media import srtp
 from offhook.media.sdes import SUITES, key_bytes
-from offhook.media.srtp import Opening, Sealing
+from offhook.media.srtp import SEARCHES, LateOpening, Opening, Sealing
 
 VECTORS = Path(__file__).parents[3] / "shared/testdata/vectors/rfc3711_appB.json"
 SSRC = 0xCAFEBABE
@@ -146,6 +147,31 @@ def test_disorder_within_the_window_is_no_harm() -> None:
     sealed = [sealing.seal(packet(number)) for number in range(100)]
     assert all(opening.open(each) for each in sealed[::-1])
     assert not any(opening.open(each) for each in sealed)
+
+
+@given(suite=suites, turns=st.integers(0, 40), first=st.integers(0, 65_535), mki=st.binary(max_size=2))
+def test_what_is_seen_in_the_midst_of_a_call_opens(suite: str, turns: int, first: int, mki: bytes) -> None:
+    sealing = Sealing(suite, key_of(suite), mki)
+    index = turns * 65_536 + first
+    for before in range(0, index, 30_000):
+        sealing.seal(packet(before % 65_536))
+    sealed = [(plain, sealing.seal(plain)) for plain in (packet((index + number) % 65_536) for number in range(60))]
+    late = LateOpening(suite, key_of(suite), mki)
+    for plain, each in (sealed[40], *sealed[:20], *sealed[41:]):
+        assert late.open(each) == plain
+        assert late.open(each) == b""
+    if index > 65_535:
+        assert Opening(suite, key_of(suite), mki).open(sealed[0][1]) == b""
+
+
+@pytest.mark.plain
+def test_what_opens_nothing_is_searched_for_a_few_times_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    late, sealing = LateOpening(CM_80, key_of(CM_80)), Sealing(CM_80, key_of(CM_80))
+    assert not any(late.open(packet(number, bytes(20))) for number in range(SEARCHES))
+    monkeypatch.setattr(srtp, "Sealing", None)  # which each search needs
+    assert not any(late.open(each) for each in (packet(100, bytes(20)), b"", b"\x80"))
+    report = struct.pack("!BBHI", 0x80, 201, 1, SSRC)
+    assert late.open_control(sealing.seal_control(report)) == report
 
 
 def test_what_is_too_long_is_not_sent() -> None:

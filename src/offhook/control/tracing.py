@@ -104,12 +104,12 @@ def opened(found: Captured) -> list[CapturedPacket]:
     """Return the packets of a capture with those in the clear that its keys open; the others stay as they were."""
     from offhook.media.path import CONTROL_KINDS, RTP_FIRST
     from offhook.media.route import RTCP, RTP
-    from offhook.media.srtp import Opening
+    from offhook.media.srtp import LateOpening
 
-    openings: dict[tuple[int, bool], list[tuple[float, Opening]]] = {}
+    openings: dict[tuple[int, bool], list[tuple[float, LateOpening]]] = {}
     for each in found.keys:
         for sent, key, mki in _both(each.keys):
-            openings.setdefault((each.component, sent), []).append((each.at, Opening(each.keys.suite, key, mki)))
+            openings.setdefault((each.component, sent), []).append((each.at, LateOpening(each.keys.suite, key, mki)))
     clear: list[CapturedPacket] = []
     for at, sent, local, remote, data in found.packets:
         component = RTCP if local[1] % 2 else RTP  # RFC 3550 11
