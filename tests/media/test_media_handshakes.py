@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offhook.errors import SetupError
-from offhook.media.handshakes import ATTEMPT_S, HELD, MAX_ATTEMPTS, PATIENCE_S, PREFER_S, Handshake, Handshakes
+from offhook.media.handshakes import ATTEMPT_S, HELD, LATE_S, MAX_ATTEMPTS, PATIENCE_S, PREFER_S, Handshake, Handshakes
 from offhook.media.messages import DtlsPeer, SdesKeys
 from offhook.media.receiving import Address
 
@@ -18,6 +18,7 @@ FRIEND: Address = ("10.0.0.2", 4000)
 ELSEWHERE: Address = ("203.0.113.5", 999)
 HELLO, PROOF, LIE = b"\x16hello", b"\x16proof", b"\x16lie"
 ANSWER = b"\x16\xfe\xfd" + bytes(8) + b"\0\1" + b"\x02"  # as far as anybody looks: a handshake record with a ServerHello
+AGAIN = ANSWER[:-1] + b"\x01"  # with a ClientHello
 SERVER = DtlsPeer("server", (("sha-256", "AA"),))
 CLIENT = DtlsPeer("client", (("sha-256", "AA"),))
 
@@ -248,6 +249,53 @@ def test_a_hold_the_old_way_is_no_move(role: DtlsPeer, nowhere: Address) -> None
     assert (world.failures, len(world.started)) == ([], 1)
 
 
+@pytest.mark.parametrize("role", [CLIENT, SERVER])
+def test_a_far_end_that_is_elsewhere_later_may_begin_anew_and_need_not(role: DtlsPeer) -> None:
+    world = World()
+    shakes = world.handshakes()
+    shakes.expect(role, FRIEND, 0.0)
+    shakes.receive(PROOF, FRIEND, 0.1)
+    shakes.expect(role, ELSEWHERE, 10.0)
+    assert len(world.started) == (2 if role is CLIENT else 1)
+    for second in range(11, 40):
+        shakes.timeout(float(second))
+    assert world.failures == [], "the keys that were agreed on hold"
+    shakes.expect(role, FRIEND, 50.0)
+    shakes.receive(PROOF, FRIEND, 50.1)
+    assert world.sources == [FRIEND, FRIEND]
+
+
+def test_with_ice_it_is_the_same_wherever_it_is() -> None:
+    world = World()
+    shakes = world.handshakes()
+    shakes.expect(CLIENT, FRIEND, 0.0)
+    shakes.receive(PROOF, FRIEND, 0.1)
+    shakes.expect(CLIENT, ELSEWHERE, 10.0, anywhere=True)
+    assert len(world.started) == 1
+    shakes.timeout(60.0)
+    assert world.failures == []
+
+
+@pytest.mark.parametrize("first", [CLIENT, SERVER])
+def test_a_far_end_may_begin_anew_by_itself(first: DtlsPeer) -> None:
+    world = World()
+    shakes = world.handshakes()
+    shakes.expect(first, FRIEND, 0.0)
+    shakes.receive(PROOF, FRIEND, 0.1)
+    shakes.expect(SERVER, FRIEND, 10.0)
+    shakes.receive(AGAIN, ELSEWHERE, 10.1)
+    assert len(world.started) == 1, "a stranger does not begin anything"
+    shakes.receive(AGAIN, FRIEND, 10.2)
+    assert len(world.started) == 2
+    shakes.timeout(40.0)
+    assert world.failures == []
+    shakes.receive(AGAIN, FRIEND, 41.0)
+    shakes.receive(PROOF, FRIEND, 41.1)
+    assert len(world.keys) == 2
+    shakes.receive(AGAIN, FRIEND, 41.1 + LATE_S / 2)
+    assert len(world.started) == 3, "a late copy"
+
+
 def test_a_repeated_last_flight_is_answered() -> None:
     world = World()
     shakes = world.handshakes()
@@ -272,7 +320,7 @@ sources = st.sampled_from([FRIEND, *(("10.9.9.9", number) for number in range(8)
 
 @given(
     role=st.sampled_from([CLIENT, SERVER]),
-    steps=st.lists(st.tuples(sources, st.sampled_from([HELLO, PROOF, LIE, ANSWER, b"\x17", b"time"])), max_size=60),
+    steps=st.lists(st.tuples(sources, st.sampled_from([HELLO, PROOF, LIE, ANSWER, AGAIN, b"\x17", b"time"])), max_size=60),
 )
 def test_at_most_one_outcome_whatever_comes(role: DtlsPeer, steps: list[tuple[Address, bytes]]) -> None:
     world = World()
@@ -283,4 +331,6 @@ def test_at_most_one_outcome_whatever_comes(role: DtlsPeer, steps: list[tuple[Ad
             shakes.timeout(number * 0.7)
         else:
             shakes.receive(word, source, number * 0.7)
-    assert len(world.keys) + len(world.failures) <= 1
+    begun = sum(word == AGAIN for _, word in steps)
+    assert len(world.failures) <= (not world.keys), "who has keys keeps them"
+    assert len(world.keys) <= 1 + begun

@@ -3,6 +3,9 @@
 Whoever knows our port may try; only who shows the certificate that the signalling named gets anywhere. So attempts from
 elsewhere than the agreed address are few, are forgotten without a word, and never disturb the one that counts.
 
+A far end that is somewhere else later (RFC 8842 4: without ICE that is a new association) begins anew, or does not. So the keys
+that hold are kept until others are agreed on, and nothing is lost where none are.
+
 As the client we begin, at the agreed address. A far end with several addresses, or behind a NAT, may answer from another one:
 where the agreed address stays silent, who answers elsewhere is listened to in its stead, one at a time.
 """
@@ -30,6 +33,9 @@ _RECORD_HANDSHAKE: Final = 22
 _EPOCH: Final = 3  # two octets
 _MESSAGE: Final = 13
 _FIRST_WORDS: Final = (2, 3)  # ServerHello, HelloVerifyRequest
+_HELLO: Final = (1,)  # ClientHello
+# A hello that comes so soon after keys were agreed on is a late copy of theirs.
+LATE_S: Final = 3.0
 
 
 class Handshake(Protocol):
@@ -67,37 +73,47 @@ class Handshakes:
         self._remote: Address = ("", 0)
         self._attempts: dict[Address, tuple[Handshake, float]] = {}
         self._done: Address | None = None
+        self._former: Address | None = None  # with whom keys were agreed on that hold while others are being agreed on
         self._answering: Address | None = None  # who answers us as the client: nobody else does from then on
         self._held: dict[Address, list[bytes]] = {}  # who else may be answering, and with what
         self._tried: set[Address] = set()  # who answered from elsewhere and was not the far end
         self._since = 0.0
         self._asked = 0.0  # when the agreed address was sent a hello
         self._over = False
-        self._has_keys = False  # of this peer, from an address before
 
-    def expect(self, peer: DtlsPeer, remote: Address, now: float) -> None:
-        """Agree on keys with this peer, from now on. The one agreed with already stays as it is."""
-        same = self._peer is not None and self._peer.fingerprints == peer.fingerprints
+    def expect(self, peer: DtlsPeer, remote: Address, now: float, *, anywhere: bool = False) -> None:
+        """Agree on keys with this peer, from now on. The one agreed with already stays as it is, with ICE wherever it is."""
+        known = self._peer
+        same = known is not None and known.fingerprints == peer.fingerprints and not self._over
         # RFC 5763 5, RFC 8842 3.1: the same fingerprint at the same address means the same association, whatever setup says.
-        # Who only holds by an address that is none is where it was.
-        if same and not self._over and (remote == self._remote or not reachable(remote)):
+        # Who holds by an address that is none is where it was.
+        if same and (anywhere or remote == self._remote or not reachable(remote)):
+            if reachable(remote):
+                self._remote = remote
+            if self._done is not None:
+                self._peer = peer  # whoever begins anew does it in the role that was agreed on last
             return
-        self._has_keys = same and (self._has_keys or self._done is not None)
         self._peer, self._remote = peer, remote
+        self._over = False
+        self._begin(self._done or self._former if same else None, now)
+        if peer.role == "client" and reachable(remote):
+            self._attempt(remote, now)
+
+    def _begin(self, former: Address | None, now: float) -> None:
+        self._former, self._done, self._answering = former, None, None
         self._attempts.clear()
         self._held.clear()
         self._tried.clear()
-        self._done = self._answering = None
-        self._over = False
         self._since = self._asked = now
-        if peer.role == "client" and reachable(remote):
-            self._attempt(remote, now)
 
     def receive(self, datagram: bytes, source: Address, now: float) -> None:
         """Take a datagram whose first octet says DTLS."""
         if self._peer is None or self._over:
             self.refused += 1
             return
+        agreed = self._done is not None and now - self._since > LATE_S and source in (self._done, self._remote)
+        if agreed and self._peer.role == "server" and _begins(datagram, _HELLO):
+            self._begin(self._done, now)
         known = self._attempts.get(source)
         if known is None and self._peer.role == "client":
             if self._hold(datagram, source):
@@ -110,7 +126,7 @@ class Handshakes:
                 self.refused += 1
                 return
             known = self._attempt(source, now)
-        if self._answering is None and self._peer.role == "client" and _begins_an_answer(datagram):
+        if self._answering is None and self._peer.role == "client" and _begins(datagram, _FIRST_WORDS):
             self._answering = source
             self._held.clear()
         self._follow(source, known[0], known[0].receive(datagram), now)
@@ -121,7 +137,7 @@ class Handshakes:
             return False
         held = self._held.get(source)
         if held is None:
-            if len(self._held) + len(self._tried) >= MAX_ATTEMPTS or not _begins_an_answer(datagram):
+            if len(self._held) + len(self._tried) >= MAX_ATTEMPTS or not _begins(datagram, _FIRST_WORDS):
                 return False
             held = self._held[source] = []
         if len(held) >= HELD:
@@ -185,7 +201,7 @@ class Handshakes:
         if handshake.keys is not None:
             # It stays: should our last flight be lost, the far end asks for it again.
             self._attempts = {source: self._attempts[source]}
-            self._done = source
+            self._done, self._former, self._since = source, None, now
             self._held.clear()
             self._on_keys(handshake.keys, source)
         elif handshake.failure:
@@ -200,17 +216,16 @@ class Handshakes:
 
     def _give_up(self, reason: str) -> None:
         self._attempts.clear()
-        if self._has_keys:
-            # RFC 8842 3.2: who moves and changes nothing else need not agree anew; the keys from before hold.
-            self._done = self._remote
-        else:
-            self._over = True
-            self._on_failure(reason)
+        if self._former is not None:
+            self._done, self._former = self._former, None
+            return
+        self._over = True
+        self._on_failure(reason)
 
 
-def _begins_an_answer(datagram: bytes) -> bool:
-    """Tell whether a datagram begins as a server's answer to a first hello does."""
+def _begins(datagram: bytes, words: tuple[int, ...]) -> bool:
+    """Tell whether a datagram begins a handshake with one of these messages."""
     return (
         len(datagram) > _MESSAGE and datagram[0] == _RECORD_HANDSHAKE and datagram[_EPOCH:_EPOCH + 2] == b"\0\0"
-        and datagram[_MESSAGE] in _FIRST_WORDS
+        and datagram[_MESSAGE] in words
     )

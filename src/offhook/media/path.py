@@ -179,7 +179,8 @@ class Path:
             self._handshakes[RTP] = self._handshakes_of(RTP)
         far_ends = (config.remote, config.remote_rtcp) if self._route is None else self._route.far_ends
         try:
-            self._handshakes[RTP].expect(config.security, far_ends[0], now)
+            anywhere = config.ice is not None  # RFC 8842 4: which of its addresses is used is no matter of DTLS then
+            self._handshakes[RTP].expect(config.security, far_ends[0], now, anywhere=anywhere)
             if config.rtcp_mux:
                 self._handshakes.pop(RTCP, None)
                 self._control_cipher = self._cipher
@@ -188,7 +189,7 @@ class Path:
                 if RTCP not in self._handshakes:
                     self._control_cipher = Cipher()
                     self._handshakes[RTCP] = self._handshakes_of(RTCP)
-                self._handshakes[RTCP].expect(config.security, far_ends[1], now)
+                self._handshakes[RTCP].expect(config.security, far_ends[1], now, anywhere=anywhere)
         except OffhookError as error:
             self._failed(RTP, str(error))
 
