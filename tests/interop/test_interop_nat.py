@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +14,7 @@ import pytest
 from offhook.phone.commands import Dial, Hangup, ListCalls, Play, Record
 from offhook.phone.settings import NatPolicy, NatSettings, SrtpSettings
 from offhook.testing import peers
-from offhook.testing.ears import dominant_frequency, level_dbfs, read_wav
+from offhook.testing.ears import dominant_frequency, read_wav
 from offhook.testing.live import LivePhone, live_phone, quiet_config
 from offhook.testing.peers import Baresip, Coturn, PeerMissing, baresip, coturn
 
@@ -48,10 +48,11 @@ async def phone_with(settings: NatSettings, srtp: SrtpSettings | None = None, **
 
 
 async def recorded(phone: LivePhone, file: Path) -> bytes:
+    """Return what the phone heard."""
     since = len(phone.events)
     phone.execute(Record(file=str(file), channels="stereo", max_seconds=1.0))
     await phone.event("recording.finished", since)
-    return max(read_wav(file).channels, key=level_dbfs)
+    return read_wav(file).channels[1]
 
 
 async def talk(one: LivePhone, other: LivePhone, folder: Path) -> None:
@@ -80,6 +81,27 @@ async def test_sound_goes_over_the_relay_for_a_far_end_that_knows_nothing_of_it(
         call = next(iter(other.running.phone.desk.calls.values()))  # what the other was told
         assert call.config is not None
         assert 50_000 <= call.config.remote[1] < 51_000
+
+
+@pytest.mark.parametrize(("transport", "policy"), [("udp", "turn"), ("tcp", "turn"), ("udp", "ice")])
+async def test_a_call_survives_a_relay_that_is_started_again(tmp_path: Path, transport: str, policy: NatPolicy) -> None:
+    with ExitStack() as first, ExitStack() as second:
+        relay = first.enter_context(coturn(tmp_path / "first"))
+        async with (
+            phone_with(nat(relay, policy, transport)) as one, phone_with(NatSettings(), auto_answer="all") as other,
+        ):
+            await talk(one, other, tmp_path)
+            call = next(iter(other.running.phone.desk.calls.values()))
+            assert call.config is not None
+            before, since = call.config.remote, len(one.events)
+            first.close()
+            second.enter_context(coturn(tmp_path / "second", port=relay.port))
+            told = await one.event("media.candidates", since)
+            assert told.data["problems"] == ()
+            await other.until(lambda: call.config is not None and call.config.remote != before, "the new address")
+            assert dominant_frequency(await recorded(other, tmp_path / "after.wav")) == pytest.approx(600, abs=5)
+            other.execute(Play(tone="700", duration_ms=0))
+            assert dominant_frequency(await recorded(one, tmp_path / "back.wav")) == pytest.approx(700, abs=5)
 
 
 async def test_stun_alone_says_the_address_seen_from_outside(relay: Coturn, tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import struct
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from virtual_media import CONFIG, Pair, level
+from msgspec import structs
+from toy_relay import SERVER, ToyServer
+from virtual_media import CONFIG, Pair, SeededIds, level
 
 from offhook.media.messages import (
     Candidate,
@@ -16,14 +18,18 @@ from offhook.media.messages import (
     ConfigureStream,
     GatherCandidates,
     IcePeer,
+    MediaReport,
     StartPlayback,
     StreamFailed,
     StreamRouted,
     TurnServer,
 )
+from offhook.media.receiving import Address
+from offhook.media.route import RTCP, RTP, Route
 from offhook.media.stun import BINDING_SUCCESS, XOR_MAPPED_ADDRESS, StunMessage, encode_stun, mapped_value, parse_stun
 
 NAMES, PASSWORDS = ("aname", "bname"), ("a" * 24, "b" * 24)
+FAR_END = ("2.2.2.2", 5000)
 STRANGER = ("10.0.0.66", 6000)
 
 
@@ -155,6 +161,122 @@ def test_without_ice_packets_go_straight() -> None:
 
 
 @pytest.mark.lengthy
+class Relayed:
+    """A route over a relay, by one server for each component; streams to it are lists of what was sent."""
+
+    def __init__(self, transport: Literal["udp", "tcp"]) -> None:
+        self.now = 0.0
+        self.servers = {RTP: ToyServer(), RTCP: ToyServer()}
+        self.reports: list[MediaReport] = []
+        self.links: list[Stream] = []
+        self.answers: list[tuple[int, bytes]] = []
+        request = GatherCandidates("c", (), None, TurnServer(SERVER, "user", "secret", transport), "", "")
+        self.route = Route(
+            request, 4000, ("10.0.0.1",), SeededIds(), 0.0, send=self.send, on_data=lambda *_: None, on_way=lambda _: None,
+            report=self.reports.append, link=self.link,
+        )  # fmt: skip
+
+    def send(self, component: int, data: bytes, address: Address) -> None:
+        if address == SERVER and (answer := self.servers[component].take(data)) is not None:
+            self.answers.append((component, answer))
+
+    def link(self, _server: TurnServer) -> Stream:
+        self.links.append(Stream(self.servers[RTP if len(self.links) % 2 == 0 else RTCP]))
+        return self.links[-1]
+
+    def run(self, seconds: float) -> None:
+        end = self.now + seconds
+        while self.now < end:
+            self.now += 0.02
+            answers, self.answers = self.answers, []
+            for component, answer in answers:
+                self.route.take(component, answer, SERVER, self.now)
+            self.route.send(RTP, b"\x80" + bytes(20), FAR_END)
+            self.route.timeout(self.now)
+
+    def talk(self, *, relayed: bool = True) -> None:
+        config = structs.replace(CONFIG, remote=FAR_END, remote_rtcp=(FAR_END[0], FAR_END[1] + 1), relayed=relayed)
+        self.route.configure(config, self.now)
+
+    def restart(self) -> None:
+        for server in self.servers.values():
+            server.restart()
+        for link in self.links:
+            link.problem = "the server has closed the connection"
+
+    @property
+    def found(self) -> list[list[tuple[str, int]]]:
+        """Return the relayed addresses of each report."""
+        told = [report for report in self.reports if isinstance(report, CandidatesGathered)]
+        return [[(c.address, c.port) for c in report.candidates if c.kind == "relay"] for report in told]
+
+
+class Stream:
+    """A stream to a server, as the route sees it."""
+
+    def __init__(self, server: ToyServer) -> None:
+        self.problem = ""
+        self._server = server
+        self._answers: list[bytes] = []
+
+    def send(self, data: bytes) -> None:
+        if not self.problem and (answer := self._server.take(data)) is not None:
+            self._answers.append(answer)
+
+    def receive(self) -> list[bytes]:
+        answers, self._answers = self._answers, []
+        return answers
+
+    def close(self) -> None:
+        self.problem = self.problem or "closed"
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_a_relay_that_was_started_again_is_asked_for_other_addresses_and_told_of_once(transport: Literal["udp", "tcp"]) -> None:
+    world = Relayed(transport)
+    world.run(0.2)
+    assert world.found == [[("5.5.5.5", 60_000)] * 2]
+    world.talk()
+    world.run(1.0)
+    world.restart()
+    world.run(20.0)
+    assert world.found[1:] == [[("5.5.5.5", 60_001)] * 2]
+    assert world.servers[RTP].relayed[-1][1] == FAR_END
+    assert "2.2.2.2" in world.servers[RTCP].permitted
+
+
+def test_a_relay_that_is_lost_and_not_needed_is_no_matter() -> None:
+    world = Relayed("tcp")
+    world.run(0.2)
+    world.talk(relayed=False)
+    world.restart()
+    world.run(20.0)
+    assert len(world.found) == 1
+
+
+def test_a_stream_to_a_relay_is_made_again_until_it_stands() -> None:
+    world = Relayed("tcp")
+    world.run(0.2)
+    world.talk()
+    for _ in range(8):
+        world.restart()  # whatever stream stands by now breaks at once
+        world.run(2.0)
+        assert len(world.found) == 1 or world.found[-1]
+    world.run(5.0)
+    assert world.found[-1] == [("5.5.5.5", world.servers[RTP].port)] * 2
+
+
+def test_addresses_are_found_out_anew_when_that_is_asked_for() -> None:
+    world = Relayed("udp")
+    world.run(0.2)
+    again = GatherCandidates("c", (), None, TurnServer(SERVER, "user", "secret"), "", "")
+    world.route.again(again, ("10.0.0.9",), world.now)
+    world.run(0.2)
+    assert world.found == [[("5.5.5.5", 60_000)] * 2] * 2, "the allocations are still there"
+    told = [report for report in world.reports if isinstance(report, CandidatesGathered)]
+    assert [c.address for c in told[1].candidates if c.kind == "host"] == ["10.0.0.9"] * 2
+
+
 @given(st.lists(st.tuples(st.sampled_from([4000, 4001]), st.binary(max_size=200)), max_size=40))
 def test_rubbish_is_counted_and_nothing_else(rubbish: list[tuple[int, bytes]]) -> None:
     pair = with_ice()

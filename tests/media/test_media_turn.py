@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from toy_relay import SERVER, ToyServer
 from virtual_media import SeededIds
 
 from offhook.errors import ParseError
@@ -14,80 +13,12 @@ from offhook.media import turn as t
 from offhook.media.messages import TurnServer
 from offhook.media.receiving import Address
 from offhook.media.stun import (
-    ERROR_CODE,
-    NONCE,
-    REALM,
-    USERNAME,
-    XOR_MAPPED_ADDRESS,
     StunMessage,
     encode_signed,
-    error_value,
-    is_signed,
     mapped_value,
-    parse_stun,
 )
 
-SERVER: Address = ("9.9.9.9", 3478)
 PEER: Address = ("2.2.2.2", 5000)
-KEY = hashlib.md5(b"user:realm:secret").digest()
-
-
-class ToyServer:
-    """As much of RFC 8656 as a client can notice."""
-
-    def __init__(self) -> None:
-        self.nonce = b"first"
-        self.lifetime = 600
-        self.permitted: list[str] = []
-        self.channels: dict[int, Address] = {}
-        self.relayed: list[tuple[bytes, Address]] = []
-        self.seen: list[int] = []
-        self.deaf = False
-        self.refuse = 0
-
-    def take(self, data: bytes) -> bytes | None:
-        if self.deaf:
-            return None
-        if data[0] in t.CHANNELS:
-            channel = self.channels[int.from_bytes(data[:2], "big")]
-            self.relayed.append((data[4:4 + int.from_bytes(data[2:4], "big")], channel))
-            return None
-        message = parse_stun(data)
-        self.seen.append(message.kind)
-        if message.kind == t.SEND:
-            peer = message.address(t.XOR_PEER_ADDRESS)
-            content = message.get(t.DATA_ATTRIBUTE)
-            assert peer is not None
-            assert content is not None
-            if peer[0] in self.permitted:
-                self.relayed.append((content, peer))
-            return None
-        if message.get(USERNAME) is None or message.get(NONCE) != self.nonce or not is_signed(data, KEY):
-            code = 438 if message.get(USERNAME) is not None and message.get(NONCE) != self.nonce else 401
-            return self.error(message, code)
-        if self.refuse:
-            return self.error(message, self.refuse)
-        return self.grant(message)
-
-    def error(self, message: StunMessage, code: int) -> bytes:
-        attributes = ((ERROR_CODE, error_value(code, "No")), (REALM, b"realm"), (NONCE, self.nonce))
-        return encode_signed(StunMessage(message.kind | t.ERROR, message.transaction, attributes), b"")
-
-    def grant(self, message: StunMessage) -> bytes:
-        attributes: list[tuple[int, bytes]] = []
-        peer = message.address(t.XOR_PEER_ADDRESS)
-        if message.kind == t.ALLOCATE:
-            attributes += [
-                (t.XOR_RELAYED_ADDRESS, mapped_value("5.5.5.5", 60_000, message.transaction)),
-                (XOR_MAPPED_ADDRESS, mapped_value("1.1.1.1", 50_000, message.transaction)),
-            ]
-        if message.kind in (t.ALLOCATE, t.REFRESH):
-            attributes.append((t.LIFETIME, self.lifetime.to_bytes(4, "big")))
-        if peer is not None:
-            self.permitted.append(peer[0])
-        if message.kind == t.CHANNEL_BIND and peer is not None:
-            self.channels[int.from_bytes((message.get(t.CHANNEL_NUMBER) or b"")[:2], "big")] = peer
-        return encode_signed(StunMessage(message.kind | t.SUCCESS, message.transaction, tuple(attributes)), KEY)
 
 
 class World:
@@ -236,6 +167,39 @@ def test_a_new_nonce_is_taken_over() -> None:
     world.turn.permit(PEER, world.now)
     world.run(0.2)
     assert PEER[0] in world.server.permitted
+
+
+@pytest.mark.parametrize("bound", [False, True])
+def test_an_allocation_that_the_server_has_forgotten_is_made_anew_soon(bound: bool) -> None:
+    world = ready()
+    world.turn.permit(PEER, world.now)
+    if bound:
+        world.turn.bind(PEER, world.now)
+    world.run(1.0)
+    world.server.restart()
+    for _ in range(70):
+        world.turn.send(b"sound", PEER)
+        world.run(0.1)
+    assert (world.turn.state, world.turn.losses) == (t.TurnState.READY, 1)
+    assert world.turn.relayed == ("5.5.5.5", 60_001)
+    world.turn.permit(PEER, world.now)
+    world.run(0.1)
+    before = len(world.server.relayed)
+    world.turn.send(b"sound", PEER)
+    assert world.server.relayed[before:] == [(b"sound", PEER)]
+
+
+def test_a_silent_far_end_costs_a_question_now_and_then() -> None:
+    world = ready()
+    world.turn.permit(PEER, world.now)
+    world.server.seen.clear()
+    world.run(100.0)
+    assert t.REFRESH not in world.server.seen, "who sends nothing does not care"
+    for _ in range(300):
+        world.turn.send(b"sound", PEER)
+        world.run(0.1)
+    assert world.server.seen.count(t.REFRESH) == pytest.approx(30 / t.SILENCE_S, abs=1)
+    assert world.turn.losses == 0
 
 
 def test_a_lost_allocation_is_noticed() -> None:

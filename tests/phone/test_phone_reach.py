@@ -12,6 +12,7 @@ from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.reach import NatServers
 from offhook.phone.settings import AccountSettings, NatPolicy, NatSettings, PhoneSettings
+from offhook.sip.events import NetworkChanged
 from offhook.testing.phones import VirtualPhone, over, rings, settle, talk
 from offhook.testing.wire import Wire
 
@@ -134,6 +135,64 @@ def test_a_far_end_with_a_new_name_gets_a_new_one() -> None:
     assert after is not None
     assert after.remote_ufrag == "newname1"
     assert after.ufrag != before.ufrag
+    finish(alice, bob)
+
+
+@pytest.mark.parametrize("policy", ["stun", "turn", "ice"])
+def test_a_call_that_is_somewhere_else_finds_out_anew_where_it_is_reached(policy: NatPolicy) -> None:
+    alice, bob = phones(policy, policy)
+    call, _ = talk(alice, bob)
+    before = config(bob)
+    alice.node.address, alice.wire.nodes["10.0.0.77", 5060] = ("10.0.0.77", 5060), alice.node
+    alice.media.host = "10.0.0.77"
+    alice.receive(NetworkChanged("our address is 10.0.0.77 now, it was 10.0.0.1"))
+    settle(alice.wire, 5)
+    assert len(alice.did(media.GatherCandidates)) == len(alice.of(e.MediaCandidates)) == 2
+    assert [phone.only.state for phone in (alice, bob)] == ["active", "active"]
+    if policy == "ice":
+        one, other, former = config(alice).ice, config(bob).ice, before.ice
+        assert one is not None
+        assert other is not None
+        assert former is not None
+        assert (one.ufrag, one.pwd) == (other.remote_ufrag, other.remote_pwd)
+        assert (other.ufrag, other.pwd) == (one.remote_ufrag, one.remote_pwd)
+        assert not {one.ufrag, other.ufrag} & {former.ufrag, former.remote_ufrag}  # RFC 8445 9: a new search
+        assert "10.0.0.77" in [each.address for each in other.candidates]
+    assert len(alice.did(media.CloseStream)) == 0
+    assert call == alice.only.id
+    finish(alice, bob)
+
+
+def test_a_call_goes_to_another_address_of_its_relay() -> None:
+    alice, bob = phones("turn")
+    call, _ = talk(alice, bob)
+    assert config(bob).remote == ("198.51.100.5", 60_001)
+    relay = "198.51.100.5"
+    found = tuple(media.Candidate("r", number, 16777216 - number, relay, 61_000 + number, "relay") for number in (1, 2))
+    alice.receive(media.CandidatesGathered(call, found))
+    settle(alice.wire, 2)
+    assert config(bob).remote == ("198.51.100.5", 61_001)
+    assert said(alice)[:2] == ("198.51.100.5", 61_001)
+    alice.receive(media.CandidatesGathered(call, (), ("TURN: it does not answer",)))
+    settle(alice.wire, 2)
+    assert config(bob).remote[0] == "10.0.0.1"
+    assert not config(alice).relayed
+    finish(alice, bob)
+
+
+def test_a_call_that_rings_while_our_address_changes_says_the_new_one() -> None:
+    alice, bob = phones("off", "ice")
+    alice.add_account(AccountSettings("a", "10.0.0.1", "alice", register=False))  # an address that bob can ask for
+    alice.dial(bob)
+    alice.wire.run_until(rings(bob))
+    settle(alice.wire, 1)
+    bob.node.address, bob.wire.nodes["10.0.0.78", 5060] = ("10.0.0.78", 5060), bob.node
+    bob.media.host = "10.0.0.78"
+    bob.receive(NetworkChanged("our address is 10.0.0.78 now, it was 10.0.0.2"))
+    settle(alice.wire, 1)
+    assert [event.candidates[0] for event in bob.of(e.MediaCandidates)] == ["host 10.0.0.2:20000", "host 10.0.0.78:20000"]
+    bob.execute(c.Answer())
+    settle(alice.wire, 1)
     finish(alice, bob)
 
 

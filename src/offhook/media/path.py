@@ -114,8 +114,10 @@ class Path:
         self, request: GatherCandidates, addresses: tuple[str, ...], ids: Ids, link: Callable[[TurnServer], RelayLink],
         now: float,
     ) -> None:  # fmt: skip
-        """Find out where the stream can be reached, and use what is found from now on."""
-        if self._route is None:
+        """Find out where the stream can be reached, and use what is found from now on; again, if it was found out before."""
+        if self._route is not None:
+            self._route.again(request, addresses, now)
+        else:
             self._route = Route(
                 request, self._port, addresses, ids, now,
                 send=self._put, on_data=self._relayed, on_way=self._shake_hands, report=self._report, link=link,

@@ -30,6 +30,9 @@ STUN_FIRST: Final = range(4)
 # A server that has not answered by then is not there; a caller waits for this.
 PATIENCE_S: Final = 2.5
 ASK_S: Final = 0.5  # between two questions to the STUN server
+# A relay that is lost in the midst of a call may be back soon: so long it is waited for, and a stream to it tried so often.
+RELAY_PATIENCE_S: Final = 60.0
+RECONNECT_S: Final = 3.0
 
 SendDatagram = Callable[[int, bytes, Address], object]
 OnData = Callable[[int, bytes, Address, float], object]
@@ -72,6 +75,9 @@ class Route:
         self._report = report
         self._now = now
         self._since = now
+        self._patience = PATIENCE_S
+        self._reconnect_at = 0.0
+        self._losses = 0
         self._gathered = False
         self._mapped: dict[int, Address] = {}
         self._questions: dict[bytes, int] = {}
@@ -79,6 +85,7 @@ class Route:
         self._problems: list[str] = []
         self._links: dict[int, RelayLink] = {}
         self._turns: dict[int, Turn] = {}
+        self._connect = link
         spoken = frozenset(":" in address for address in addresses)
         self._agent = Agent(ids, self._send_check, request.ufrag, request.pwd, spoken) if request.ufrag else None
         self._config: StreamConfig | None = None
@@ -87,7 +94,7 @@ class Route:
         self._names: tuple[Address, Address] = (("", 0), ("", 0))
         self._failed = False
         if request.turn is not None:
-            self._ask_relays(request.turn, link)
+            self._ask_relays(request.turn)
 
     @property
     def refused(self) -> int:
@@ -96,13 +103,61 @@ class Route:
 
     # --- finding candidates ------------------------------------------------------------------------------------------
 
-    def _ask_relays(self, server: TurnServer, connect: Callable[[TurnServer], RelayLink]) -> None:
+    def again(self, request: GatherCandidates, addresses: tuple[str, ...], now: float) -> None:
+        """Find out anew, because this machine is somewhere else; packets go on as they are until something else is agreed."""
+        former = self._request.turn
+        self._request, self._addresses = request, addresses
+        self._search(PATIENCE_S, now, anew=former != request.turn)
+
+    def _search(self, patience: float, now: float, *, anew: bool = False) -> None:
+        self._since, self._patience, self._next_question, self._gathered = now, patience, now, False
+        self._mapped.clear()
+        self._questions.clear()
+        self._problems.clear()
+        server = self._request.turn
+        if server is not None and not anew and server.transport == "udp" and self._standing:
+            for turn in self._turns.values():
+                turn.check(now)
+        else:
+            self._reconnect(now)
+
+    @property
+    def _standing(self) -> bool:
+        return bool(self._turns) and all(turn.state is not TurnState.FAILED for turn in self._turns.values())
+
+    def _reconnect(self, now: float) -> None:
+        """Ask the relay for other allocations, over streams of their own."""
+        self.close(now)
+        self._turns.clear()
+        self._links.clear()
+        self._reconnect_at = now + RECONNECT_S
+        if self._request.turn is not None:
+            self._ask_relays(self._request.turn)
+
+    @property
+    def _broken(self) -> bool:
+        """Whether a stream to the relay is no more, or nobody answers there."""
+        return any(link.problem or self._turns[number].state is TurnState.FAILED for number, link in self._links.items())
+
+    def _relay_lost(self) -> bool:
+        """Tell whether sound goes by allocations that are gone."""
+        if self._agent is not None and self._config is not None and self._config.ice is not None:
+            used = any(pair.base.relayed for pair in self._agent.selected.values())
+        else:
+            used = self._config is not None and self._config.relayed
+        return used and (self._broken or self._lost != self._losses)
+
+    @property
+    def _lost(self) -> int:
+        return sum(turn.losses for turn in self._turns.values())
+
+    def _ask_relays(self, server: TurnServer) -> None:
         for component in (RTP, RTCP):
             if server.transport == "udp":
                 send = self._to_server(component, server.address)
             else:
                 try:
-                    link = self._links[component] = connect(server)
+                    link = self._links[component] = self._connect(server)
                 except OffhookError as error:
                     self._problems.append(f"TURN: {error}")
                     return
@@ -126,9 +181,16 @@ class Route:
         """Ask the STUN server again, and report when all have answered or there was time to."""
         stun = self._request.stun
         missing = [component for component in (RTP, RTCP) if component not in self._mapped] if stun else []
-        asking = any(turn.state is TurnState.ASKING for turn in self._turns.values())
-        if (not missing and not asking) or now - self._since > PATIENCE_S:
+        over = now - self._since > self._patience
+        if self._patience > PATIENCE_S and self._broken and not over:
+            if now >= self._reconnect_at:
+                self._reconnect(now)
+            return
+        asking = any(turn.busy for turn in self._turns.values())
+        if (not missing and not asking) or over:
             self._gathered = True
+            self._losses = self._lost
+            self._open_relays(now)
             if missing and stun is not None:
                 self._problems.append(f"STUN: {stun[0]}:{stun[1]} does not answer")
             self._problems += dict.fromkeys(self._problem_of(turn) for turn in self._turns.values() if turn.relayed is None)
@@ -187,7 +249,13 @@ class Route:
                 if turn is not None and ":" not in candidate.address:
                     turn.permit((candidate.address, candidate.port), now)
             self._agent.start(config.ice, components, relays, now)
-        elif config.relayed:
+        else:
+            self._open_relays(now)
+
+    def _open_relays(self, now: float) -> None:
+        """Have the relays let the far end's packets through that was agreed on without ICE."""
+        config = self._config
+        if config is not None and config.ice is None and config.relayed:
             for component, address in ((RTP, config.remote), (RTCP, config.remote_rtcp)):
                 if component in self._turns:
                     self._turns[component].permit(address, now)
@@ -279,6 +347,8 @@ class Route:
                 self._turns[component].receive(message, now)
         for turn in self._turns.values():
             turn.timeout(now)
+        if self._gathered and self._relay_lost():
+            self._search(RELAY_PATIENCE_S, now)
         if not self._gathered:
             self._gather(now)
         if self._agent is not None:

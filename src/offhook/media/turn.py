@@ -51,6 +51,9 @@ MAX_PERMISSIONS: Final = 32
 MISMATCH: Final = 437
 AGAIN_S: Final = 0.5
 AGAINS: Final = 4
+# Seconds: who has sent for so long and heard nothing from the relay asks whether the allocation is still there. It is not where
+# the relay was started again, or where our own address is another one.
+SILENCE_S: Final = 5.0
 
 Attributes: TypeAlias = tuple[tuple[int, bytes], ...]
 
@@ -75,7 +78,10 @@ class _Request:
 
 
 class Turn:
-    """One allocation. `relayed` is its address once READY, `mapped` ours as the server sees it; `problem` says why FAILED."""
+    """One allocation. `relayed` is its address while READY, `mapped` ours as the server sees it; `problem` says why FAILED.
+
+    One that the server knows no more is made anew, without the peers of the former: `losses` counts those.
+    """
 
     def __init__(
         self, server: TurnServer, ids: Ids, send: Callable[[bytes], object], on_data: Callable[[bytes, Address], object],
@@ -86,6 +92,7 @@ class Turn:
         self.relayed: Address | None = None
         self.mapped: Address | None = None
         self.problem = ""
+        self.losses = 0
         self._ids = ids
         self._send = send
         self._on_data = on_data
@@ -97,9 +104,21 @@ class Turn:
         self._bound: dict[Address, float] = {}  # channels the server has confirmed, and when they were asked for
         self._refresh_at = self._ends_at = self._again_at = 0.0
         self._again = 0
+        self._heard_at = now
+        self._unheard = False  # something was sent since
         self._allocate(now)
 
+    @property
+    def busy(self) -> bool:
+        """Return whether the server has yet to say that there is an allocation, or that it still is there."""
+        return self.state is TurnState.ASKING or any(request.kind == REFRESH for request in self._requests.values())
+
     # --- what one can ask for
+
+    def check(self, now: float) -> None:
+        """Ask whether the allocation is still there, unless that is asked already."""
+        if self.state is TurnState.READY and not self.busy:
+            self._ask(REFRESH, ((LIFETIME, LIFETIME_S.to_bytes(4, "big")),), now)
 
     def permit(self, peer: Address, now: float) -> None:
         """Let this peer's packets through; needed before it is sent anything, too."""
@@ -120,6 +139,7 @@ class Turn:
         """Send a packet to a peer; nothing happens before the allocation is READY."""
         if self.state is not TurnState.READY:
             return
+        self._unheard = True
         if peer in self._bound:
             # RFC 8656 12.5: over a stream the length is rounded up to four octets.
             padding = bytes(-len(data) % 4) if self.server.transport != "udp" else b""
@@ -140,6 +160,7 @@ class Turn:
 
     def receive(self, data: bytes, now: float) -> None:
         """Take a datagram (or one message of the stream) from the server."""
+        self._heard_at, self._unheard = now, False
         if len(data) >= 4 and data[0] in CHANNELS:
             peer = self._peers.get(int.from_bytes(data[:2], "big"))
             length = int.from_bytes(data[2:4], "big")
@@ -199,7 +220,9 @@ class Turn:
             self._ask(request.kind, request.attributes, now, request.challenges + 1)
         elif request.kind == REFRESH and self.state is TurnState.ASKING:
             return  # what was to be given back is gone
-        elif code == MISMATCH and request.kind == ALLOCATE and self._again < AGAINS:
+        elif code == MISMATCH and request.kind != ALLOCATE:
+            self._lost(now)
+        elif code == MISMATCH and self._again < AGAINS:
             # RFC 8656 7.4: an earlier user of our port has left an allocation behind. It is given back for him; coturn takes a
             # second or two to forget it.
             if not self._again:
@@ -210,9 +233,20 @@ class Turn:
             hint = " (user name or password)" if code == 401 else ""
             self._fail(f"the server refuses: {code} {reason[:80]}{hint}")
 
+    def _lost(self, now: float) -> None:
+        """Begin again: the server knows nothing of us (RFC 8656 7.3, 10.2, 12.2)."""
+        self.losses += 1
+        self.state = TurnState.ASKING
+        self.relayed = None
+        self._again, self._again_at = 0, 0.0
+        for former in (self._requests, self._permitted, self._channels, self._peers, self._bound):
+            former.clear()
+        self._allocate(now)
+
     def _fail(self, problem: str) -> None:
         self.state = TurnState.FAILED
         self.problem = problem
+        self.relayed = None
         self._requests.clear()
 
     # --- time
@@ -230,6 +264,9 @@ class Turn:
         if now >= self._refresh_at:
             self._refresh_at = now + REFRESH_BEFORE_S
             self._ask(REFRESH, ((LIFETIME, LIFETIME_S.to_bytes(4, "big")),), now)
+        if self._unheard and now - self._heard_at > SILENCE_S:
+            self._heard_at = now
+            self.check(now)
         for host, since in tuple(self._permitted.items()):
             if now - since > PERMISSION_S:
                 self._ask_permission((host, 0), now)

@@ -218,6 +218,8 @@ class Outgoing:
             elif call.direction == "incoming":
                 if address and (":" in address) == (":" in call.address):
                     call.address = address
+                    if self.offers.reach.searches(call):
+                        self.offers.reach.search(call)
             elif address:
                 call.address, call.signalling = address, transport
                 self._lacks_no_more(call, "address")
@@ -240,6 +242,13 @@ class Outgoing:
         # Sound that goes by the other family than the signalling is not moved by the latter.
         if address and address != call.address and (":" in address) == (":" in call.address):
             call.address = address
+            self._tell_where(call)
+
+    def _tell_where(self, call: Call) -> None:
+        """Tell the far end where we are now, once that is found out."""
+        if self.offers.reach.searches(call):
+            self.offers.reach.search(call)
+        else:
             self.offers.move(call)
 
     # --- what calls wait for
@@ -253,7 +262,7 @@ class Outgoing:
         """The registrar reaches us elsewhere now, and so must the far ends of running calls."""
         for call in self.desk.calls.values():
             if call.account == account and call.is_connected:
-                self.offers.move(call)
+                self._tell_where(call)
 
     def account_failed(self, account: str, status: int, reason: str) -> None:
         """The account's waiting calls cannot be placed."""

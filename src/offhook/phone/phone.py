@@ -460,7 +460,8 @@ class Phone:
         self.reach.servers = servers
 
     def _gathered(self, report: media.CandidatesGathered, call: Call) -> None:
-        self.reach.gathered(report, call)
+        if self.reach.gathered(report, call) and call.is_connected:
+            self.offers.move(call)
         (self.outgoing if call.direction == "outgoing" else self.incoming).gathered(call)
 
     def _configure(self, item: Configured) -> None:

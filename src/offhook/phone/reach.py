@@ -45,14 +45,19 @@ class Reach:
         if not self.searches(call):
             return False
         if not call.gathering:
-            self._gather(call)
+            if self.policy(call) == "ice":
+                self._rename(call)
+            self.search(call)
         return call.candidates is None
 
-    def _gather(self, call: Call) -> None:
+    def _rename(self, call: Call) -> None:
+        """Take a new name: with it the search for a way begins (again, RFC 8445 9)."""
+        call.ice_ufrag, call.ice_pwd = self.desk.ids.token(UFRAG_LENGTH), self.desk.ids.token(PASSWORD_LENGTH)
+
+    def search(self, call: Call) -> None:
+        """Have the call's addresses found out, or found out again because this machine is somewhere else now."""
         call.gathering = True
-        policy, token = self.policy(call), self.desk.ids.token
-        if policy == "ice":
-            call.ice_ufrag, call.ice_pwd = token(UFRAG_LENGTH), token(PASSWORD_LENGTH)
+        policy = self.policy(call)
         addresses = (self.settings.public_address,) if self.settings.public_address else ()
         self.desk.media(GatherCandidates(
             call.id, addresses,
@@ -60,12 +65,16 @@ class Reach:
             call.ice_ufrag, call.ice_pwd,
         ))  # fmt: skip
 
-    def gathered(self, report: CandidatesGathered, call: Call) -> None:
-        """Keep the addresses, and tell what could not be found."""
+    def gathered(self, report: CandidatesGathered, call: Call) -> bool:
+        """Keep the addresses, and tell what could not be found. Returns whether others were known before."""
+        again = call.candidates is not None
+        if again and call.ice_ufrag:
+            self._rename(call)
         call.candidates = report.candidates
         problems = (self.servers.problem, *report.problems) if self.servers.problem else report.problems
         texts = tuple(f"{each.kind} {each.address}:{each.port}" for each in report.candidates if each.component == 1)
         self.desk.emit(MediaCandidates(call=call.view(), candidates=texts, problems=problems))
+        return again
 
     def local(self, call: Call, plain: LocalMedia) -> LocalMedia:
         """Return what the call brings, with the addresses under which it can be reached."""
@@ -100,7 +109,7 @@ class Reach:
     def meet(self, call: Call, offer: bytes) -> None:
         """Take a new name if the far end has taken one: the search begins again (RFC 8445 9)."""
         if call.ice_remote and ice_name(offer) != call.ice_remote:
-            call.ice_ufrag, call.ice_pwd = self.desk.ids.token(UFRAG_LENGTH), self.desk.ids.token(PASSWORD_LENGTH)
+            self._rename(call)
 
     def agreed(self, call: Call, config: StreamConfig) -> None:
         """Remember with whom."""

@@ -581,15 +581,15 @@ class Coturn:
 @contextmanager
 def coturn(
     folder: Path, *, user: str = "phone", password: str = "relay-secret", options: Sequence[str] = (),  # noqa: S107
-    host: str = LOOPBACK, inside: Callable[[list[str]], list[str]] | None = None,
+    host: str = LOOPBACK, port: int = 0, inside: Callable[[list[str]], list[str]] | None = None,
 ) -> Iterator[Coturn]:
-    """Run coturn on loopback; its relayed ports are 50000 to 50999.
+    """Run coturn on loopback, on a free port unless one is given; its relayed ports are 50000 to 50999.
 
     `inside` turns its command line into one that runs it somewhere else, where `host` is its address.
     """
     command = program("turnserver", "coturn")
     folder.mkdir(parents=True, exist_ok=True)
-    port = free_port()
+    port = port or free_port()
     line = [
         command, "-n", "--listening-ip", host, "--relay-ip", host, "--listening-port", str(port), "--lt-cred-mech",
         "--user", f"{user}:{password}", "--realm", "offhook.test", "--allow-loopback-peers", "--no-tls", "--no-dtls",
