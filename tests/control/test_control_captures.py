@@ -164,6 +164,13 @@ def test_what_was_captured_late_in_a_call_is_opened() -> None:
     assert [packet[4] for packet in opened(capture)] == [rtp(600_000 % 65_536)]
 
 
+def test_what_went_by_a_channel_of_a_relay_is_opened_within_it() -> None:
+    sealed_sound = Sealing(SUITE, OURS).seal(rtp(1))
+    channel = b"\x40\0" + len(sealed_sound).to_bytes(2, "big") + sealed_sound + bytes(-len(sealed_sound) % 4)
+    capture = Captured([(1.0, True, HERE, THERE, channel)], [StreamKeys("c", 0.5, 1, SdesKeys(SUITE, OURS, THEIRS))])
+    assert [packet[4] for packet in opened(capture)] == [b"\x40\0" + len(rtp(1)).to_bytes(2, "big") + rtp(1)]
+
+
 def test_marked_packets_are_opened_and_their_keys_can_be_used() -> None:
     keys = SdesKeys(SUITE, OURS, THEIRS, receive_mki=b"\0\1")
     sealing = Sealing(SUITE, THEIRS, b"\0\1")

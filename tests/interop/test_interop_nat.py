@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import pytest
 
-from offhook.phone.commands import Dial, Hangup, ListCalls, Play, Record
+from offhook.phone.commands import Capture, Dial, Hangup, ListCalls, Play, Record
 from offhook.phone.settings import NatPolicy, NatSettings, SrtpSettings
 from offhook.testing import peers
 from offhook.testing.ears import dominant_frequency, read_wav
@@ -81,6 +81,14 @@ async def test_sound_goes_over_the_relay_for_a_far_end_that_knows_nothing_of_it(
         call = next(iter(other.running.phone.desk.calls.values()))  # what the other was told
         assert call.config is not None
         assert 50_000 <= call.config.remote[1] < 51_000
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+async def test_what_goes_over_the_relay_is_captured(relay: Coturn, tmp_path: Path, transport: str) -> None:
+    async with phone_with(nat(relay, "turn", transport)) as one, phone_with(NatSettings(), auto_answer="all") as other:
+        await talk(one, other, tmp_path)
+        one.execute(Capture(seconds=1))
+        assert (await one.event("capture.finished")).data["packets"] == pytest.approx(100, abs=15)
 
 
 @pytest.mark.parametrize(("transport", "policy"), [("udp", "turn"), ("tcp", "turn"), ("udp", "ice")])

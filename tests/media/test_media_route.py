@@ -217,15 +217,15 @@ class Stream:
     def __init__(self, server: ToyServer) -> None:
         self.problem = ""
         self._server = server
-        self._answers: list[bytes] = []
+        self.come: list[bytes] = []
 
     def send(self, data: bytes) -> None:
         if not self.problem and (answer := self._server.take(data)) is not None:
-            self._answers.append(answer)
+            self.come.append(answer)
 
     def receive(self) -> list[bytes]:
-        answers, self._answers = self._answers, []
-        return answers
+        come, self.come = self.come, []
+        return come
 
     def close(self) -> None:
         self.problem = self.problem or "closed"
@@ -243,6 +243,25 @@ def test_a_relay_that_was_started_again_is_asked_for_other_addresses_and_told_of
     assert world.found[1:] == [[("5.5.5.5", 60_001)] * 2]
     assert world.servers[RTP].relayed[-1][1] == FAR_END
     assert "2.2.2.2" in world.servers[RTCP].permitted
+
+
+def test_what_a_stream_to_the_relay_carries_can_be_seen() -> None:
+    world = Relayed("tcp")
+    world.run(0.2)
+    world.talk()
+    world.run(0.2)
+    seen: list[tuple[bool, int, Address, bytes]] = []
+    world.route.watch_streams(lambda *message: seen.append(message))
+    world.run(0.1)
+    sound = b"\x40\0\0\x15\x80" + bytes(20) + bytes(3)
+    assert (True, RTP, SERVER, sound) in seen
+    world.links[RTCP - 1].come.append(sound)
+    world.run(0.1)
+    assert (False, RTCP, SERVER, sound) in seen
+    world.route.watch_streams(None)
+    count = len(seen)
+    world.run(0.1)
+    assert len(seen) == count
 
 
 def test_a_relay_that_is_lost_and_not_needed_is_no_matter() -> None:

@@ -105,6 +105,7 @@ def opened(found: Captured) -> list[CapturedPacket]:
     from offhook.media.path import CONTROL_KINDS, RTP_FIRST
     from offhook.media.route import RTCP, RTP
     from offhook.media.srtp import LateOpening
+    from offhook.media.turn import channel_data
 
     openings: dict[tuple[int, bool], list[tuple[float, LateOpening]]] = {}
     for each in found.keys:
@@ -114,13 +115,14 @@ def opened(found: Captured) -> list[CapturedPacket]:
     for at, sent, local, remote, data in found.packets:
         component = RTCP if local[1] % 2 else RTP  # RFC 3550 11
         keys = openings.get((component, sent)) or openings.get((RTP, sent), [])
-        if len(data) > 1 and data[0] in RTP_FIRST:
-            control = data[1] in CONTROL_KINDS
+        packet = channel_data(data)
+        if len(packet) > 1 and packet[0] in RTP_FIRST:
+            control = packet[1] in CONTROL_KINDS
             # The newest that can be meant, then the others: a packet may come after the word about its key, or before it.
             for _, opening in sorted(keys, key=lambda key: (key[0] > at, -key[0])):
-                text = opening.open_control(data) if control else opening.open(data)
+                text = opening.open_control(packet) if control else opening.open(packet)
                 if text:
-                    data = text
+                    data = text if packet is data else data[:2] + len(text).to_bytes(2, "big") + text
                     break
         clear.append((at, sent, local, remote, data))
     return clear

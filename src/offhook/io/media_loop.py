@@ -391,6 +391,9 @@ class MediaLoop:
                 if isinstance(end := sockets.get(number), socket.socket):
                     self._talkers.pop(end.fileno(), None)
                     sockets[number] = CapturedEnd(end, capture)
+        stream.watch_streams(
+            lambda sent, component, relay, message: capture.note(sent, ("0.0.0.0", port + component - 1), relay, message)
+        )
         if wish.keys:
             stream.watch_keys(capture.take_keys)
         self._listen(stream)
@@ -404,6 +407,7 @@ class MediaLoop:
         if stream is None or port is None:
             return
         stream.watch_keys(None)
+        stream.watch_streams(None)
         for sockets in self._sockets.values():
             for number in (port, port + 1):
                 if isinstance(end := sockets.get(number), CapturedEnd):

@@ -36,6 +36,8 @@ RECONNECT_S: Final = 3.0
 
 SendDatagram = Callable[[int, bytes, Address], object]
 OnData = Callable[[int, bytes, Address, float], object]
+SeeMessage = Callable[[bool, int, Address, bytes], object]
+"""Told of what a stream to a relay carries: whether we have sent it, by component, with the relay's address."""
 
 
 class RelayLink(Protocol):
@@ -86,6 +88,7 @@ class Route:
         self._links: dict[int, RelayLink] = {}
         self._turns: dict[int, Turn] = {}
         self._connect = link
+        self._see: SeeMessage | None = None
         spoken = frozenset(":" in address for address in addresses)
         self._agent = Agent(ids, self._send_check, request.ufrag, request.pwd, spoken) if request.ufrag else None
         self._config: StreamConfig | None = None
@@ -161,11 +164,23 @@ class Route:
                 except OffhookError as error:
                     self._problems.append(f"TURN: {error}")
                     return
-                send = link.send
+                send = self._by_stream(component, link)
             self._turns[component] = Turn(server, self._ids, send, self._from_relay(component), self._now)
 
     def _to_server(self, component: int, address: Address) -> Callable[[bytes], object]:
         return lambda data: self._send(component, data, address)
+
+    def _by_stream(self, component: int, link: RelayLink) -> Callable[[bytes], object]:
+        def send(data: bytes) -> None:
+            if self._see is not None and self._request.turn is not None:
+                self._see(True, component, self._request.turn.address, data)
+            link.send(data)
+
+        return send
+
+    def watch_streams(self, see: SeeMessage | None) -> None:
+        """Show what streams to the relay carry, which no socket of ours does; None ends it."""
+        self._see = see
 
     def _from_relay(self, component: int) -> Callable[[bytes, Address], object]:
         return lambda data, peer: self._relayed(component, data, peer)
@@ -344,6 +359,8 @@ class Route:
         self._now = now
         for component, link in self._links.items():
             for message in link.receive():
+                if self._see is not None:
+                    self._see(False, component, self._turns[component].server.address, message)
                 self._turns[component].receive(message, now)
         for turn in self._turns.values():
             turn.timeout(now)

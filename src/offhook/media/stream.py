@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from offhook.media.detect.ear import Ear
     from offhook.media.meter import Meter
     from offhook.media.path import Path
-    from offhook.media.route import RelayLink, Route
+    from offhook.media.route import RelayLink, Route, SeeMessage
     from offhook.media.taps import Tap
 
 Take: TypeAlias = Callable[[bytes, Address, float], object]
@@ -285,6 +285,11 @@ class Stream:
         """Tell of the keys of a component, present and future ones; None ends it. `receive` and the like may change."""
         if take is not None or self._path is not None:
             self._path_in_between().watch_keys(take)
+
+    def watch_streams(self, see: SeeMessage | None) -> None:
+        """Show what streams to a relay carry; None ends it."""
+        if self.route is not None:
+            self.route.watch_streams(see)
 
     def _path_in_between(self) -> Path:
         """Put a path between the stream and its sockets, if none is there."""

@@ -325,6 +325,13 @@ class Turn:
         return self._ids.integer(8 * TRANSACTION_BYTES).to_bytes(TRANSACTION_BYTES, "big")
 
 
+def channel_data(data: bytes) -> bytes:
+    """Return what a message of a channel carries (RFC 8656 12.4), anything else as it is."""
+    if len(data) < 4 or data[0] not in CHANNELS:
+        return data
+    return data[4:4 + int.from_bytes(data[2:4], "big")]
+
+
 def split_stream(buffer: bytearray) -> list[bytes]:
     """Take whole messages off the front of what a stream has brought (RFC 8656 12.5: channel data is padded to four).
 
