@@ -102,7 +102,7 @@ def bound(family: socket.AddressFamily, kind: socket.SocketKind, host: str, port
         if kind == socket.SOCK_DGRAM:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_RECEIVE_BUFFER)
         own_port(sock)
-        sock.bind((address_in(family, host), port))
+        sock.bind(address_in(family, host, port))
     except BaseException:
         sock.close()
         raise

@@ -16,6 +16,7 @@ from offhook.errors import SetupError
 from offhook.io import clock
 from offhook.io.binding import bound, plain
 from offhook.io.connection import CLOSE_PATIENCE, Connection
+from offhook.io.ports import without_link
 from offhook.sip.door import source_name
 from offhook.sip.events import Address, ConnectionTerms, Datagram, Flow, FlowFailed, FlowUp, StreamChunk, TransportName
 
@@ -73,6 +74,7 @@ class Connections:
         self._connect_timeout = connect_timeout
         self._handshake_within = handshake_within
         self.listening: dict[TransportName, int] = {}
+        self.link = ""  # where our address is one of a link, as in fe80::1%eth0: "%eth0"
         self._numbers = itertools.count(1)
         self._connections: dict[Key, Connection] = {}
         self._prepared: dict[Key, socket.socket] = {}
@@ -127,7 +129,7 @@ class Connections:
         if known is not None and known.flow is not None:
             return known.flow.local[1]
         prepared = self._prepared.get(key_of(flow))
-        if prepared is None or prepared.getsockname()[0] != flow.local[0]:
+        if prepared is None or without_link(prepared.getsockname()[0]) != flow.local[0]:
             prepared = self._prepare(flow)
         number: int = prepared.getsockname()[1]
         return number
@@ -151,11 +153,11 @@ class Connections:
         """
         port = self._ports.pop(key_of(flow), 0)
         try:
-            made = bound(family, socket.SOCK_STREAM, flow.local[0], port)
+            made = bound(family, socket.SOCK_STREAM, flow.local[0] + self.link, port)
         except OSError:
             if not port:
                 raise
-            made = bound(family, socket.SOCK_STREAM, flow.local[0], 0)
+            made = bound(family, socket.SOCK_STREAM, flow.local[0] + self.link, 0)
         self._ports[key_of(flow)] = made.getsockname()[1]
         if len(self._ports) > MAX_PORTS:
             del self._ports[next(iter(self._ports))]
@@ -225,7 +227,8 @@ class Connections:
         loop = asyncio.get_running_loop()
         sock = self._prepared.pop(key_of(flow), None)
         if flow.transport in self.listening:
-            sock = bound(socket.AF_INET6 if ":" in flow.remote[0] else socket.AF_INET, socket.SOCK_STREAM, flow.local[0], 0)
+            family = socket.AF_INET6 if ":" in flow.remote[0] else socket.AF_INET
+            sock = bound(family, socket.SOCK_STREAM, flow.local[0] + self.link, 0)
         elif sock is None or sock.getsockname()[1] != flow.local[1]:
             # A flow of a connection that is gone: its port is not ours any more, and nothing that was said depends on it.
             sock = sock or self._prepare(flow)
@@ -259,7 +262,7 @@ class Connections:
                 raise
             sock.close()
             self._ports.pop(key_of(flow), None)
-            sock = bound(sock.family, socket.SOCK_STREAM, flow.local[0], 0)
+            sock = bound(sock.family, socket.SOCK_STREAM, flow.local[0] + self.link, 0)
             await loop.sock_connect(sock, remote)
         return sock
 
@@ -335,7 +338,8 @@ class Connections:
         if self._closed or not self._has_room(remote[0], self._accepted):
             return False
         port = self.listening.get(connection.kind, local[1])
-        connection.flow = Flow(connection.kind, (local[0], port), remote, next(self._numbers))
+        here, there = without_link(local[0]), (without_link(remote[0]), remote[1])
+        connection.flow = Flow(connection.kind, (here, port), there, next(self._numbers))
         connection.accepted = True
         connection.stood = connection.kind not in ("ws", "wss")
         self._accepted += 1

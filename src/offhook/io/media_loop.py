@@ -19,6 +19,7 @@ from offhook.io.media_load import LoadMeter
 from offhook.io.media_ports import MAX_DATAGRAM, PortPool, Twins
 from offhook.io.media_wire import Emit, MediaOptions
 from offhook.io.poller import Poller
+from offhook.io.ports import without_link
 from offhook.media.codecs import codec
 from offhook.media.engine import PHASES, TOGETHER, Engine
 from offhook.media.messages import (
@@ -494,8 +495,11 @@ class MediaLoop:
 
 
 def _two_part(handle: _Handler) -> _Handler:
-    """Return a handler of IPv6 packets: their source has four parts, but the scope, where it counts, is in the address, too."""
-    return lambda packet, source, now: handle(packet, source[:2], now)
+    """Return a handler of IPv6 packets: their source has four parts, and may have its link in the address (`%eth0`), too."""
+    def take(packet: bytes, source: Address, now: float) -> object:
+        host, port = source[:2]
+        return handle(packet, (without_link(host) if "%" in host else host, port), now)
+    return take
 
 
 def _address_error(command: ConfigureStream, spoken: Sequence[socket.AddressFamily]) -> str:

@@ -125,7 +125,7 @@ class PortPool:
                 end.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             with contextlib.suppress(OSError):  # a wish; some systems refuse it
                 end.setsockopt(*_traffic_class(family), EXPEDITED)
-            end.bind((address_in(family, self._host), port))
+            end.bind(address_in(family, self._host, port))
         except OSError:
             end.close()
             return None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from offhook.errors import OffhookError, SetupError
 from offhook.io.audio.backend import CARD_RATE
 from offhook.io.audio.null import NullCard
-from offhook.io.ports import families_of
+from offhook.io.ports import families_of, without_link
 from offhook.media.messages import (
     CardReport,
     DeviceFailed,
@@ -215,7 +215,7 @@ class LocalStudio:
         """Return this machine's addresses of the families that are spoken; only one where the media ports are bound to it."""
         both = len(families_of(self._host)) > 1
         if not both and self._host != "0.0.0.0":
-            return (self._host,)
+            return (without_link(self._host),)
         from offhook.io.nat import local_addresses
 
         return local_addresses(ipv6=both)

@@ -30,6 +30,19 @@ def families_of(host: str) -> tuple[socket.AddressFamily, ...]:
     return (socket.AF_INET6,) if host.strip("0:") else (socket.AF_INET6, socket.AF_INET)
 
 
-def address_in(family: int, host: str) -> str:
-    """Return the address to bind for this family, where `host` is the one to listen on."""
-    return "0.0.0.0" if family == socket.AF_INET and ":" in host else host
+def address_in(family: int, host: str, port: int) -> tuple[str, int] | tuple[str, int, int, int]:
+    """Return the address to bind for this family, where `host` is the one to listen on. Raises OSError.
+
+    One of a link (`fe80::1%eth0`) is bound to that link: then everything the socket sends goes there.
+    """
+    if family == socket.AF_INET and ":" in host:
+        return "0.0.0.0", port
+    if "%" not in host:
+        return host, port
+    found: tuple[str, int, int, int] = socket.getaddrinfo(host, port, socket.AF_INET6, flags=socket.AI_NUMERICHOST)[0][4]  # type: ignore[assignment]
+    return found
+
+
+def without_link(host: str) -> str:
+    """Return an address as others may read it: which link it is on is a matter of this machine alone (RFC 4007 11.2)."""
+    return host.partition("%")[0]

@@ -24,6 +24,7 @@ from offhook.io.connections import (
     Connections,
     Deliver,
 )
+from offhook.io.ports import address_in, without_link
 from offhook.sip.events import Address, ConnectionTerms, Datagram, Flow, FlowFailed, FlowUp, StreamChunk, TransportName
 
 __all__ = ["MAX_PENDING", "Listeners", "Transports"]
@@ -98,6 +99,7 @@ class Transports:
         pairs = bind_both(self.host, self.port, any_port=self._any_port)
         self.port, self.tcp_port = (end.getsockname()[1] for end in pairs[0])
         self._wildcard = ipaddress.ip_address(self.host.partition("%")[0]).is_unspecified
+        self._streams.link = "".join(self.host.partition("%")[1:])
         for udp, tcp in pairs:
             self._udp[udp.family == socket.AF_INET6] = udp
             try:
@@ -171,7 +173,7 @@ class Transports:
 
     def _local_host(self, remote: Address) -> str:
         if not self._wildcard:
-            return self.host
+            return without_link(self.host)
         known = self._addresses.get(remote[0])
         if known is not None and clock.now() < known[0]:
             return known[1]
@@ -246,6 +248,8 @@ class Transports:
             self._deliver(item)
 
     def _datagram(self, data: bytes, remote: Address) -> None:
+        if "%" in remote[0]:
+            remote = without_link(remote[0]), remote[1]
         try:
             local = self.local_for(remote)
         except OSError:  # no route back: nothing we could answer, so nothing to look at
@@ -280,7 +284,7 @@ def _is_gone(address: str) -> bool:
     """Say whether this machine does not have the address any more."""
     try:
         with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.bind((address, 0))
+            probe.bind(address_in(probe.family, address, 0))
     except OSError:
         return True
     return False
