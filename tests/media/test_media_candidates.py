@@ -105,6 +105,16 @@ def test_when_there_is_ice(change: tuple[bytes, bytes], ice: bool) -> None:
         assert config.remote == ("10.0.0.1", 4000)
 
 
+def test_gateways_for_browsers_name_any_address_as_theirs() -> None:
+    """Asterisk names its public address, which is none of its candidates; it takes nothing before ICE has found a way."""
+    offer = make_offer(phone("10.0.0.1"), 1, 1).replace(b"c=IN IP4 10.0.0.1", b"c=IN IP4 203.0.113.1")
+    line = parse_sdp(offer).media[0]
+    assert ice_of(LOCAL, parse_sdp(offer), line) is None
+    found = ice_of(LOCAL, parse_sdp(offer), replace(line, protocol="UDP/TLS/RTP/SAVPF"))
+    assert found is not None
+    assert [each.address for each in found.candidates] == ["10.0.0.1", "10.0.0.1"]
+
+
 BOTH = Candidate("h1", 1, 2130706430, "10.0.0.1", 4000, "host"), Candidate("h1", 2, 2130706429, "10.0.0.1", 4001, "host")
 """Of a far end that goes by IPv6 by default, and has IPv4, too."""
 

@@ -17,6 +17,8 @@ UFRAG_LENGTH, PASSWORD_LENGTH = 8, 24
 KINDS: Final = get_args(get_type_hints(Candidate)["kind"])
 # RFC 8445 6.1.2.5 bounds pairs to a hundred; a far end with more addresses than this has a fault.
 MAX_CANDIDATES: Final = 50
+WEB_PROFILE: Final = "UDP/TLS/RTP/SAVPF"
+"""What browsers speak (RFC 8829 5.1.2)."""
 DISCARD: Final = 9  # RFC 8840 4.1.1: the port of a far end that will name its addresses later
 
 
@@ -84,8 +86,9 @@ def ice_of(local: LocalIce | None, theirs: SessionDescription, line: MediaDescri
     if not _WORD.fullmatch(ufrag) or not _WORD.fullmatch(pwd) or len(pwd) < MIN_PASSWORD or not candidates:
         return None
     connection = theirs.connection_of(line)
-    # RFC 8839 4.2.5: an address that is in no candidate was put there by somebody who knows nothing of ICE.
-    if connection is not None and line.port != DISCARD and not connection.unspecified:
+    # RFC 8839 4.2.5: an address that is in no candidate was put there by somebody who knows nothing of ICE. Where browsers are
+    # spoken to, nobody looks at that address: gateways put there what they please, and without ICE there is no call.
+    if connection is not None and line.port != DISCARD and not connection.unspecified and line.protocol != WEB_PROFILE:
         default = plain_address(connection.address), line.port
         if not any((each.address, each.port) == default for each in candidates):
             return None
