@@ -10,7 +10,7 @@ from offhook.errors import InvalidArgument, InvalidState, NotFound
 from offhook.media import messages as media
 from offhook.phone import commands as c
 from offhook.phone import events as e
-from offhook.phone.incoming import PORT_WITHIN, RING_LONGEST, asked_delay, asserted_identity
+from offhook.phone.incoming import PORT_WITHIN, RING_LONGEST, asked_delay
 from offhook.phone.model import CallState, HeaderList
 from offhook.phone.settings import AccountSettings, PhoneSettings
 from offhook.sip.events import Datagram, Flow
@@ -47,12 +47,6 @@ ACTIVE = CallState.ACTIVE
 ])
 def test_who_asks_to_be_answered(headers: HeaderList, delay: float | None) -> None:
     assert asked_delay(Headers(headers).items()) == delay
-
-
-def test_the_identity_the_network_vouches_for() -> None:
-    assert asserted_identity((("Remote-Party-ID", "<sip:2@x>"), ("P-Asserted-Identity", " <sip:1@x> "))) == "<sip:1@x>"
-    assert asserted_identity(Headers([("remote-party-id", "<sip:2@x>")]).items()) == "<sip:2@x>"
-    assert asserted_identity(()) == ""
 
 
 @pytest.mark.parametrize(("settings", "headers", "after"), [

@@ -95,12 +95,6 @@ def asked_delay(headers: HeaderList) -> float | None:
     return None
 
 
-def asserted_identity(headers: HeaderList) -> str:
-    """Return the identity the network vouches for: P-Asserted-Identity (RFC 3325), else Remote-Party-ID, else ""."""
-    found = values(headers, "P-Asserted-Identity") or values(headers, "Remote-Party-ID") or [""]
-    return found[0].strip()[:512]
-
-
 class Incoming:
     """Takes calls in. `on_replaced` are told of a call (the second) that takes the place of another."""
 
@@ -256,7 +250,7 @@ class Incoming:
 
     def _caller(self, event: SessionIncoming) -> Party:
         said, account = event.remote.display, self.desk.accounts.get(event.identity or "")
-        party = Party(str(event.remote.uri), said, asserted_identity(event.headers) if event.trusted else "", said)
+        party = Party(str(event.remote.uri), said, event.asserted, said)
         return self.desk.names.known(party, event.remote.uri, account.settings.dialing_prefix if account else "")
 
     def _auto_delay(self, call: Call) -> float | None:

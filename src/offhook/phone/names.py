@@ -104,6 +104,18 @@ class Names:
             return party
         return structs.replace(party, display=party.display or contact.name, contact=contact.name)
 
+    def connected(self, party: Party, asserted: str) -> Party:
+        """Return the far end of a call as the network names it now: whoever has answered, or was put in its place."""
+        try:
+            name = NameAddr.parse(asserted)
+            same = Uri.parse(party.uri).user_decoded == name.uri.user_decoded
+        except ParseError:
+            return party
+        said = name.display or (party.said if same else "")
+        contact = self.find(name.uri)
+        known = contact.name if contact is not None else party.contact if same else ""
+        return Party(party.uri, said or known, asserted, said, known)
+
     def _asserted(self, text: str) -> Contact | None:
         try:
             return self.find(NameAddr.parse(text).uri)

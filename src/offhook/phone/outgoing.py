@@ -391,8 +391,9 @@ class Outgoing:
         allow = values(event.headers, "Allow")
         call.user_to_user = user_to_user(event.headers)
         call.allows_info = not allow or "INFO" in ",".join(allow).upper()
-        said, contact = event.remote.display, call.remote.contact
-        call.remote = Party(call.remote.uri, said or contact, said=said, contact=contact)
+        known = call.remote
+        said = known.said or event.remote.display
+        call.remote = Party(known.uri, said or known.contact, known.asserted, said, known.contact)
         self.became_active(call)
         self.desk.finish(call, "dial")
         if call.digits_after_answer:

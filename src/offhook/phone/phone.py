@@ -32,7 +32,7 @@ from offhook.phone.incoming import Incoming
 from offhook.phone.inputs import ClockSet, Configured, PhoneInput, Started
 from offhook.phone.listening import Listening
 from offhook.phone.meters import Meters
-from offhook.phone.model import Snapshot
+from offhook.phone.model import CallState, Snapshot
 from offhook.phone.offers import Offers
 from offhook.phone.outgoing import Outgoing
 from offhook.phone.playing import Playing
@@ -359,6 +359,7 @@ class Phone:
             s.SessionIncoming: self.incoming.received,
             s.SessionCalling: for_call(self.outgoing.calling),
             s.SessionProgress: for_call(self._progress),
+            s.PeerNamed: for_call(self._named),
             s.SessionRedirected: for_call(self.outgoing.redirected),
             s.SessionAnswered: for_call(self._answered),
             s.SessionConfirmed: for_call(self.incoming.confirmed),
@@ -481,6 +482,11 @@ class Phone:
     def _progress(self, event: s.SessionProgress, call: Call) -> None:
         self.outgoing.progress(event, call)
         self.transfers.tell(call, event.status, event.reason)
+
+    def _named(self, event: s.PeerNamed, call: Call) -> None:
+        before, call.remote = call.remote, self.desk.names.connected(call.remote, event.asserted)
+        if call.remote != before and call.state is not CallState.CALLING:  # else what it does next tells it
+            self.desk.emit(e.CallUpdated(call=call.view()))
 
     def _answered(self, event: s.SessionAnswered, call: Call) -> None:
         self.outgoing.answered(event, call)

@@ -38,9 +38,10 @@ class Answering(Session):
         self.register(self.dialog)
         server.on_cancel = self._cancelled
         offer = sdp_of(request)
+        self._asserted = self.asserted_by(request, flow)
         self.stack.emit(events.SessionIncoming(
             self.id, identity.id if identity is not None else None, request.from_, request.to, request.uri, request.call_id,
-            offer, header_list(request), flow, replaces, identity is not None and self.stack.is_server(identity, flow),
+            offer, header_list(request), flow, replaces, self._asserted,
             offer is None and self._goes_reliably(None)))
 
     def progress(self, status: int, body: Body | None, headers: HeaderList, now: float) -> None:

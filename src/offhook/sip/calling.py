@@ -108,6 +108,8 @@ class Calling(Session):
             return
         if response.status == 199 and fork is not None:
             self._left(fork)
+        else:
+            self.note_peer(response, out.flow)
         body = sdp_of(response) if response.status != 199 else None
         self.stack.emit(events.SessionProgress(self.id, tag, response.status, response.reason, body))
 
@@ -183,6 +185,7 @@ class Calling(Session):
             self.ack(dialog, out.cseq, None, now)
         if self.timer is not None:
             self.timer.agreed(response, now)
+        self.note_peer(response, out.flow)
         self.stack.emit(events.SessionAnswered(self.id, dialog.remote_tag, body if offered else None, response.to,
                                                header_list(response)))
         if not offered and body is not None:

@@ -8,6 +8,7 @@ from typing import Final, Literal, TypeAlias
 
 from offhook.errors import InvalidState, NotFound
 from offhook.sip import events
+from offhook.sip.asserted import asserted_identity
 from offhook.sip.bodies import sdp_of
 from offhook.sip.dialog import Dialog, DialogKey, key_of
 from offhook.sip.events import Body, Flow, HeaderList, Identity, SessionId
@@ -149,6 +150,7 @@ class Session:
         self.offers = Offers(self)
         self.transfers = Transfers(self)
         self.timer: SessionTimer | None = None
+        self._asserted = ""
         sessions.by_id[session] = self
 
     # --- what the two sides do differently ---
@@ -411,8 +413,10 @@ class Session:
         elif self.state is SessionState.ENDED:
             self.respond(server, 481, now)
         elif request.method == "INVITE":
+            self.note_peer(request, server.flow)
             self.offers.receive_invite(request, server, now)
         elif request.method == "UPDATE":
+            self.note_peer(request, server.flow)
             self.offers.receive_update(request, server, now)
         elif request.method == "PRACK":
             self.receive_prack(request, server, now)
@@ -427,6 +431,20 @@ class Session:
             self.transfers.receive_notify(request, server, now)
         else:
             self.respond(server, 501, now)
+
+    def asserted_by(self, message: Request | Response, flow: Flow | None) -> str:
+        """Return whom the message names at the other end, "" where it does not come by way of our own server."""
+        identity = self.identity
+        if identity is None or flow is None or not self.stack.is_server(identity, flow):
+            return ""
+        return asserted_identity(message.headers)
+
+    def note_peer(self, message: Request | Response, flow: Flow | None) -> None:
+        """Tell who is at the other end, where that is news."""
+        asserted = self.asserted_by(message, flow)
+        if asserted and asserted != self._asserted:
+            self._asserted = asserted
+            self.stack.emit(events.PeerNamed(self.id, asserted))
 
     def _receive_info(self, request: Request, server: ServerTransaction, now: float) -> None:
         if "Info-Package" in request.headers:

@@ -70,7 +70,7 @@ class SessionIncoming(Struct, frozen=True):
     `identity` is the one whose contact user or address fits the Request-URI, None if none does.
     `headers` holds every header of the INVITE in order, values unfolded; `flow` is the way it came, and with it the address
     under which the caller sees us. `replaces` is the session whose place it takes: Accept it and End that one (RFC 3891 3).
-    `trusted`: it comes by way of the identity's own server, whose word about the caller counts (RFC 3325).
+    `asserted` is who the caller is by the identity's own server (RFC 3325), "" where it says nothing or is not the one we hear.
     `wants_offer`: it has none, and the first Progress goes reliably, so our offer has to be in that (RFC 3262 5).
     """
 
@@ -84,7 +84,7 @@ class SessionIncoming(Struct, frozen=True):
     headers: HeaderList
     flow: Flow
     replaces: SessionId = ""
-    trusted: bool = False
+    asserted: str = ""
     wants_offer: bool = False
 
 
@@ -106,6 +106,13 @@ class SessionProgress(Struct, frozen=True):
     status: int
     reason: str
     body: Body | None
+
+
+class PeerNamed(Struct, frozen=True):
+    """The identity's own server says who is at the other end (as in SessionIncoming), and it is not whom it named before."""
+
+    session: SessionId
+    asserted: str
 
 
 class SessionRedirected(Struct, frozen=True):
@@ -303,7 +310,7 @@ class Refused(Struct, frozen=True):
 
 SipEvent: TypeAlias = (
     Registering | Registered | RegistrationLost | RegistrationFailed | RegistrationFlow | RegistrationEnded | SessionIncoming
-    | SessionCalling | SessionProgress | SessionRedirected | SessionAnswered | SessionConfirmed | SessionEnded
+    | SessionCalling | SessionProgress | PeerNamed | SessionRedirected | SessionAnswered | SessionConfirmed | SessionEnded
     | SubscriptionNotified | SubscriptionEnded | WatcherAsks | WatcherRefreshed | WatcherGone | Published | SummaryReceived
     | OfferReceived | OfferWanted | OfferAnswered | OfferFailed | RefreshWanted | ReferRequested | ReferProgress
     | InfoReceived | MessageReceived | RequestDone | Dropped | Refused
