@@ -184,9 +184,10 @@ class Engine:
         if not self._later:
             return False
         envelopes, self._later = self._later, []
+        read = self.journal.announce()  # before the others are called: those who read write in the loop's next turn, too
         if any(self._wanting(envelope.event) for envelope in envelopes):
             asyncio.get_running_loop().call_soon(self._tell_all, envelopes)
-        return self.journal.announce()
+        return read
 
     def _tell_all(self, envelopes: list[Envelope]) -> None:
         """Tell the subscribers, a turn of the loop later: no program waits for the call history, say, to be written."""
