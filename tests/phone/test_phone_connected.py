@@ -84,6 +84,27 @@ def test_somebody_else_answers() -> None:
     assert [event.call.remote.display for event in pbx.phone.of(e.CallAnswered)] == ["Cat"]
 
 
+def test_whoever_a_call_is_sent_on_to_is_named_anew_though_it_be_the_same() -> None:
+    pbx = Pbx()
+    pbx.answers(180, BOB)
+    pbx.server.answer(pbx.invite, 302, tag="t", headers=(("Contact", f"<sip:1005@{SERVER}>"),))
+    pbx.run()
+    assert (pbx.remote.display, pbx.remote.asserted) == ("", ""), "Bob is not called any more"
+    pbx.answers(180, BOB)
+    assert (pbx.remote.uri, pbx.remote.display) == (f"sip:1005@{SERVER}", "Bob")
+
+
+def test_of_several_who_ring_the_one_that_answers_is_named() -> None:
+    pbx = Pbx()
+    for tag, identity in (("a", BOB), ("b", CAT)):
+        pbx.server.answer(pbx.invite, 180, tag=tag, headers=(("P-Asserted-Identity", identity),))
+        pbx.run()
+    assert pbx.remote.display == "Cat"
+    pbx.server.answer(pbx.invite, 200, tag="a", body=SDP)  # who it is was said when it rang
+    pbx.run()
+    assert [event.call.remote.display for event in pbx.phone.of(e.CallAnswered)] == ["Bob"]
+
+
 @pytest.mark.parametrize(("method", "body"), [("UPDATE", b""), ("UPDATE", SDP.data), ("INVITE", SDP.data)])
 def test_whom_a_transfer_has_put_in_its_place_is_told(method: str, body: bytes) -> None:
     pbx = Pbx()

@@ -109,7 +109,7 @@ class Calling(Session):
         if response.status == 199 and fork is not None:
             self._left(fork)
         else:
-            self.note_peer(response, out.flow)
+            self.note_peer(response, out.flow, fork)
         body = sdp_of(response) if response.status != 199 else None
         self.stack.emit(events.SessionProgress(self.id, tag, response.status, response.reason, body))
 
@@ -185,7 +185,7 @@ class Calling(Session):
             self.ack(dialog, out.cseq, None, now)
         if self.timer is not None:
             self.timer.agreed(response, now)
-        self.note_peer(response, out.flow)
+        self.note_peer(response, out.flow, dialog)
         self.stack.emit(events.SessionAnswered(self.id, dialog.remote_tag, body if offered else None, response.to,
                                                header_list(response)))
         if not offered and body is not None:
@@ -238,7 +238,7 @@ class Calling(Session):
             self._via = uri
             self._invite(self._tried[-1], now)
             return
-        self._via = None
+        self._via, self._asserted = None, ""
         self.stack.emit(events.SessionRedirected(self.id, why, uri))
         self._invite(uri, now)
 

@@ -17,7 +17,7 @@ class Dialog:
     """One dialog seen from us. Mutable: sequence numbers, and the remote target when a request refreshes it."""
 
     __slots__ = (
-        "began", "call_id", "flow", "hop", "local", "local_cseq", "local_tag", "over_wss", "remote", "remote_cseq",
+        "asserted", "began", "call_id", "flow", "hop", "local", "local_cseq", "local_tag", "over_wss", "remote", "remote_cseq",
         "remote_tag", "routes", "target",
     )
 
@@ -36,6 +36,8 @@ class Dialog:
         """Where it is, and where it began."""
         self.over_wss = flow is not None and flow.transport == "wss"
         self.hop: Hop | None = None
+        self.asserted = ""
+        """Whom our own server has named at its far end."""
 
     @classmethod
     def of_request(cls, request: Request, local_tag: str, flow: Flow) -> Dialog:

@@ -182,7 +182,7 @@ class Offers(Part):
         if not by_update and session.acknowledge_again(response, now):
             return
         dialog.refresh(response)
-        session.note_peer(response, out.flow)
+        session.note_peer(response, out.flow, dialog)
         if not by_update:
             session.ack(dialog, out.cseq, None, now)
         if self.state is not OfferState.SENT or (not by_update and self.sent is not None and self.sent.cseq != out.cseq):

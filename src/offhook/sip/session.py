@@ -413,10 +413,10 @@ class Session:
         elif self.state is SessionState.ENDED:
             self.respond(server, 481, now)
         elif request.method == "INVITE":
-            self.note_peer(request, server.flow)
+            self.note_peer(request, server.flow, dialog)
             self.offers.receive_invite(request, server, now)
         elif request.method == "UPDATE":
-            self.note_peer(request, server.flow)
+            self.note_peer(request, server.flow, dialog)
             self.offers.receive_update(request, server, now)
         elif request.method == "PRACK":
             self.receive_prack(request, server, now)
@@ -439,9 +439,11 @@ class Session:
             return ""
         return asserted_identity(message.headers)
 
-    def note_peer(self, message: Request | Response, flow: Flow | None) -> None:
-        """Tell who is at the other end, where that is news."""
+    def note_peer(self, message: Request | Response, flow: Flow | None, dialog: Dialog | None = None) -> None:
+        """Tell who is at the other end, where that is news. What a `dialog` has told of its far end need not be said again."""
         asserted = self.asserted_by(message, flow)
+        if dialog is not None:
+            asserted = dialog.asserted = asserted or dialog.asserted
         if asserted and asserted != self._asserted:
             self._asserted = asserted
             self.stack.emit(events.PeerNamed(self.id, asserted))

@@ -116,7 +116,7 @@ class PeerNamed(Struct, frozen=True):
 
 
 class SessionRedirected(Struct, frozen=True):
-    """A 3xx is being followed to `target`."""
+    """A 3xx is being followed to `target`: who was named in a PeerNamed before is not called any more."""
 
     session: SessionId
     status: int
