@@ -287,6 +287,12 @@ def test_a_proxy_to_use_gets_the_call_and_not_the_place_of_who_is_called() -> No
     assert [str(each) for each in invite.routes] == ["<sip:two.pbx.example:5060;lr>"]
 
 
+def test_a_number_is_no_proxy() -> None:
+    wire, alice, _ = redirected("<tel:+4930123>", 305)
+    assert [each.status for each in alice.of(events.SessionEnded)] == [305]
+    assert not any(b"tel:" in each.data for each in wire.sent if each.data.startswith(b"INVITE"))
+
+
 def test_a_server_is_known_by_its_address_too() -> None:
     wire = Wire()
     alice = add_endpoint(wire, "alice", "10.0.0.1", password="secret", domain="pbx.example")

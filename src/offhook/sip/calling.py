@@ -249,7 +249,8 @@ class Calling(Session):
             # RFC 3261 19.1.1: neither may be in a Request-URI. What headers in it ask for is not obeyed.
             uri = contact.uri.without_headers().without_params("method")
             known = [*self._tried, *([self._via] if self._via else []), *(target for target, _, _ in self._targets)]
-            if uri.scheme in ("sip", "sips", "tel") and not any(uri.equivalent(each) for each in known):
+            possible = uri.scheme in ("sip", "sips") or (uri.scheme == "tel" and response.status != USE_PROXY)
+            if possible and not any(uri.equivalent(each) for each in known):
                 self._targets.append((uri, response.status, said_at))
 
     # --- ending ---
