@@ -163,6 +163,28 @@ def test_a_call_that_is_somewhere_else_finds_out_anew_where_it_is_reached(policy
     finish(alice, bob)
 
 
+def names(phone: VirtualPhone) -> list[tuple[str, str]]:
+    """Return under which names the phone has searched for a way: its own, and the far end's."""
+    found = [each.config.ice for each in phone.did(media.ConfigureStream)]
+    return list(dict.fromkeys((ice.ufrag, ice.remote_ufrag) for ice in found if ice is not None))
+
+
+@pytest.mark.parametrize("holds", ["alice", "bob", ""])
+def test_whoever_offers_something_else_meanwhile_both_search_under_the_same_names(holds: str) -> None:
+    alice, bob = phones("ice", "ice")
+    call, _ = talk(alice, bob)
+    for phone in (alice, bob):
+        if phone.name == holds:
+            phone.execute(c.Hold())  # and before the answer comes, alice has other addresses
+    assert alice.only.candidates is not None
+    alice.receive(media.CandidatesGathered(call, alice.only.candidates))
+    settle(alice.wire, 15)
+    assert [other[::-1] for other in names(bob)] == names(alice)
+    assert len(names(alice)) == 2, "one search when the call began, and another one"
+    assert alice.only.state == {"alice": "held_local", "bob": "held_remote", "": "active"}[holds]
+    finish(alice, bob)
+
+
 def test_a_call_goes_to_another_address_of_its_relay() -> None:
     alice, bob = phones("turn")
     call, _ = talk(alice, bob)

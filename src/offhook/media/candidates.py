@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, get_args, get_type_hints
 
@@ -75,6 +75,12 @@ def candidates_of(line: MediaDescription) -> tuple[Candidate, ...]:
     """Return the usable candidates of an m-line."""
     found = (parse_candidate(value) for value in line.values("candidate")[:MAX_CANDIDATES])
     return tuple([each for each in found if each is not None])
+
+
+def said_in(local: LocalIce | None, offer: SessionDescription, line: MediaDescription) -> LocalIce | None:
+    """Return our side as an offer of ours has said it, which is answered under that name; None if it was without ICE."""
+    ufrag, pwd = offer.value_of(line, "ice-ufrag"), offer.value_of(line, "ice-pwd")
+    return replace(local, ufrag=ufrag, pwd=pwd) if local is not None and ufrag and pwd else None
 
 
 def ice_of(local: LocalIce | None, theirs: SessionDescription, line: MediaDescription) -> IcePeer | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from offhook.errors import MediaNegotiationFailed, ParseError
 from offhook.media.bundle import NO_NAME, OWN_NAME, LineName, name_of
-from offhook.media.candidates import DISCARD, LocalIce, ice_lines, ice_of
+from offhook.media.candidates import DISCARD, LocalIce, ice_lines, ice_of, said_in
 from offhook.media.formats import (
     Format,
     answered_formats,
@@ -160,6 +160,7 @@ def accept_answer(local: LocalMedia, offer: bytes, answer: bytes) -> StreamConfi
     mine, line = ours.media[index], theirs.media[index]
     if line.port == 0:
         raise MediaNegotiationFailed("the far end refused audio")
+    local = replace(local, ice=said_in(local.ice, ours, mine))
     offered = formats_of(mine)
     named = formats_of(line)
     chosen = speakable(local.codecs, named, line)

@@ -155,6 +155,7 @@ class Call:
     ice_ufrag: str = ""
     ice_pwd: str = ""
     ice_remote: str = ""
+    ice_anew: bool = False  # our next offer has another name
     config: StreamConfig | None = None
     stats: StreamStats | None = None
     media_seen: bool = False

@@ -137,8 +137,9 @@ class Offers:
         self.take_port(call)
         self._new_version(call)
         direction = call.our_direction(hold)
+        local = self.reach.renamed(call, self._local(call, offering=True))
         call.local_offer = make_offer(
-            self._local(call, offering=True), call.sdp_id, call.sdp_version, direction=direction, previous=call.local_sdp,
+            local, call.sdp_id, call.sdp_version, direction=direction, previous=call.local_sdp,
             earlier=call.formats,
         )  # fmt: skip
         call.local_sdp = call.local_offer

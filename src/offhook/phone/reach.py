@@ -52,7 +52,10 @@ class Reach:
 
     def _rename(self, call: Call) -> None:
         """Take a new name: with it the search for a way begins (again, RFC 8445 9)."""
-        call.ice_ufrag, call.ice_pwd = self.desk.ids.token(UFRAG_LENGTH), self.desk.ids.token(PASSWORD_LENGTH)
+        call.ice_ufrag, call.ice_pwd = self._new_name()
+
+    def _new_name(self) -> tuple[str, str]:
+        return self.desk.ids.token(UFRAG_LENGTH), self.desk.ids.token(PASSWORD_LENGTH)
 
     def search(self, call: Call) -> None:
         """Have the call's addresses found out, or found out again because this machine is somewhere else now."""
@@ -68,8 +71,7 @@ class Reach:
     def gathered(self, report: CandidatesGathered, call: Call) -> bool:
         """Keep the addresses, and tell what could not be found. Returns whether others were known before."""
         again = call.candidates is not None
-        if again and call.ice_ufrag:
-            self._rename(call)
+        call.ice_anew = again and bool(call.ice_ufrag) and call.config is not None
         call.candidates = report.candidates
         problems = (self.servers.problem, *report.problems) if self.servers.problem else report.problems
         texts = tuple(f"{each.kind} {each.address}:{each.port}" for each in report.candidates if each.component == 1)
@@ -106,14 +108,27 @@ class Reach:
             return local
         return replace(local, ice=LocalIce("", "", (), controlling=False))
 
+    def renamed(self, call: Call, local: LocalMedia) -> LocalMedia:
+        """Return what the call brings to an offer of ours: under a new name, if our addresses are others now (RFC 8445 9).
+
+        The call has its name until the offer is answered: what the far end offers meanwhile begins no search.
+        """
+        if not call.ice_anew or local.ice is None:
+            return local
+        ufrag, pwd = self._new_name()
+        return replace(local, ice=replace(local.ice, ufrag=ufrag, pwd=pwd))
+
     def meet(self, call: Call, offer: bytes) -> None:
         """Take a new name if the far end has taken one: the search begins again (RFC 8445 9)."""
         if call.ice_remote and ice_name(offer) != call.ice_remote:
             self._rename(call)
 
     def agreed(self, call: Call, config: StreamConfig) -> None:
-        """Remember with whom."""
-        call.ice_remote = config.ice.remote_ufrag if config.ice is not None else ""
+        """Remember with whom, and under which name of ours."""
+        ice = config.ice
+        call.ice_remote = ice.remote_ufrag if ice is not None else ""
+        if ice is not None and ice.ufrag != call.ice_ufrag:
+            call.ice_ufrag, call.ice_pwd, call.ice_anew = ice.ufrag, ice.pwd, False
 
     def routed(self, report: StreamRouted, call: Call) -> None:
         """ICE has chosen."""
