@@ -276,6 +276,22 @@ def test_with_ice_it_is_the_same_wherever_it_is() -> None:
     assert world.failures == []
 
 
+@pytest.mark.parametrize("role", [CLIENT, SERVER])
+def test_with_ice_a_handshake_goes_on_after_another_search(role: DtlsPeer) -> None:
+    world = World()
+    shakes = world.handshakes()
+    shakes.expect(role, FRIEND, 0.0, anywhere=True)
+    shakes.receive(ANSWER if role is CLIENT else HELLO, FRIEND, 0.1)
+    shakes.expect(role, ELSEWHERE, 0.2, anywhere=True)
+    shakes.receive(PROOF, ELSEWHERE, 0.3)
+    assert (world.sources, len(world.started)) == ([ELSEWHERE], 1)
+    shakes.expect(role, FRIEND, 0.4, anywhere=True)
+    before = len(world.sent)
+    shakes.receive(PROOF, FRIEND, 1.3)
+    assert len(world.sent) == before + 1, "our last flight, which was lost"
+    assert (len(world.keys), shakes.refused) == (1, 0)
+
+
 @pytest.mark.parametrize("first", [CLIENT, SERVER])
 def test_a_far_end_may_begin_anew_by_itself(first: DtlsPeer) -> None:
     world = World()

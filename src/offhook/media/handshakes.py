@@ -89,7 +89,7 @@ class Handshakes:
         # Who holds by an address that is none is where it was.
         if same and (anywhere or remote == self._remote or not reachable(remote)):
             if reachable(remote):
-                self._remote = remote
+                self._is_called(remote)
             if self._done is not None:
                 self._peer = peer  # whoever begins anew does it in the role that was agreed on last
             return
@@ -98,6 +98,16 @@ class Handshakes:
         self._begin(self._done or self._former if same else None, now)
         if peer.role == "client" and reachable(remote):
             self._attempt(remote, now)
+
+    def _is_called(self, remote: Address) -> None:
+        """Know the far end by this name from now on: with ICE each search gives it another. What is under way goes on."""
+        former, self._remote = self._remote, remote
+        if former in self._attempts:
+            self._attempts[remote] = self._attempts.pop(former)
+        if self._done == former:
+            self._done = remote
+        if self._answering == former:
+            self._answering = remote
 
     def _begin(self, former: Address | None, now: float) -> None:
         self._former, self._done, self._answering = former, None, None
