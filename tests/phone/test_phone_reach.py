@@ -226,6 +226,18 @@ def test_an_account_has_a_policy_of_its_own() -> None:
     finish(alice, bob)
 
 
+def test_another_policy_in_the_midst_of_a_call_is_for_later_calls() -> None:
+    alice, bob = phones("ice", "ice")
+    alice.add_account(AccountSettings("a", "10.0.0.2", "alice", register=False, nat="stun"))
+    talk(alice, bob, account="a")
+    alice.execute(c.UpdateAccount(account="a", changes={"nat": "default"}))
+    alice.execute(c.Hold())
+    settle(alice.wire, 2)
+    assert "ice-ufrag" not in alice.only.local_sdp.decode()
+    assert (alice.only.state, said(alice)[0]) == ("held_local", "203.0.113.7")
+    finish(alice, bob)
+
+
 def test_servers_that_do_not_help_are_named() -> None:
     alice, bob = phones("ice")
     alice.receive(NatServers(problem="stun.example.org has no IPv4 address"))

@@ -92,14 +92,14 @@ class Reach:
         if first is None:
             return plain
         ice = None
-        if policy == "ice":
+        if policy == "ice" and call.ice_ufrag:  # else the call began under another policy, and there is no search in it
             # RFC 8445 6.1.1: who made the first offer decides.
             ice = LocalIce(call.ice_ufrag, call.ice_pwd, call.candidates, call.direction == "outgoing")
         beside = second is not None and (second.address, second.port) != (first.address, first.port + 1)
         return replace(
             plain, address=first.address, rtp_port=first.port, ice=ice, relayed=first.kind == "relay",
             rtcp=(second.address, second.port) if second is not None and beside else None,
-            rtcp_mux=plain.rtcp_mux or policy == "ice",
+            rtcp_mux=plain.rtcp_mux or ice is not None,
         )  # fmt: skip
 
     def expected(self, call: Call, local: LocalMedia) -> LocalMedia:
