@@ -9,7 +9,7 @@ from offhook.media import messages as media
 from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.model import CallState
-from offhook.phone.settings import PhoneSettings
+from offhook.phone.settings import NatPolicy, NatSettings, PhoneSettings
 from offhook.sip.events import Body
 from offhook.sip.message import Request, Response
 from offhook.testing.endpoints import Peer
@@ -299,9 +299,11 @@ def test_a_hold_that_was_under_way_with_one_who_left_does_not_bind_the_call(leav
 class Offerless:
     """A caller that makes no offer and requires what it is told to be acknowledged (a gateway, a conference server)."""
 
-    def __init__(self, phone: PhoneSettings | None = None, tag: str = "Require") -> None:
+    def __init__(
+        self, phone: PhoneSettings | None = None, tag: str = "Require", *, policy: NatPolicy = "off", ports: int = 10
+    ) -> None:
         self.wire = Wire()
-        self.phone = VirtualPhone(self.wire, "bob", "10.0.0.2", phone)
+        self.phone = VirtualPhone(self.wire, "bob", "10.0.0.2", phone, nat=NatSettings(policy), ports=ports)
         self.peer = Peer(self.wire, "peer", "10.0.0.9")
         self.send("INVITE", 1, f"{tag}: 100rel")
 
@@ -345,6 +347,20 @@ def test_a_call_without_an_offer_gets_ours_with_the_acknowledged_ringing() -> No
     caller.send("ACK", 1)
     caller.wire.run(caller.wire.now + 40)
     assert caller.phone.states == [CallState.ACTIVE]
+
+
+@pytest.mark.parametrize(("policy", "ports"), [("stun", 10), ("off", 0), ("stun", 0)])
+def test_a_call_without_an_offer_is_told_that_it_rings_as_soon_as_there_is_ours(policy: NatPolicy, ports: int) -> None:
+    caller = Offerless(policy=policy, ports=ports)
+    if not ports:
+        assert not [each for each in caller.peer.responses("INVITE") if each.status == 180]
+        caller.phone.receive(caller.phone.media.fresh_ports(2))
+    caller.wire.run(caller.wire.now + 1)
+    assert b"m=audio" in caller.ringing().body
+    caller.acknowledges(sdp())
+    caller.phone.execute(c.Answer())
+    caller.run()
+    assert (caller.answer().body, caller.heard()) == (b"", [30000])
 
 
 def test_a_call_without_an_offer_that_is_answered_before_the_ringing_is_acknowledged() -> None:

@@ -108,6 +108,7 @@ class Incoming:
         self.capacity = capacity
         self.on_replaced: list[Callable[[Call, Call], None]] = []
         self._without_port: dict[str, Call] = {}  # answered as soon as there is one
+        self._untold: dict[str, Call] = {}  # their callers are told that it rings as soon as there is an offer to tell it with
 
     def received(self, event: SessionIncoming) -> None:
         """Decide about a new call: refuse, forward, or let it ring."""
@@ -201,11 +202,21 @@ class Incoming:
         call.ringing = self.desk.wall
 
     def _say_ringing(self, call: Call) -> None:
+        self._untold.pop(call.id, None)
         if not call.wants_offer:
             self.desk.attempt(Progress(call.id, 180))
         elif self.desk.has_port(call) and not self.offers.prepare(call):
-            # RFC 3262 5: the first answer that is acknowledged has our offer; where there is none yet, the call rings untold
+            # RFC 3262 5: the first answer that is acknowledged has our offer
             self.desk.attempt(Progress(call.id, 180, self.offers.offer(call)))
+        else:
+            self._untold[call.id] = call
+
+    def _tell_untold(self) -> None:
+        for call in tuple(self._untold.values()):
+            if call.state is CallState.INCOMING:
+                self._say_ringing(call)
+            else:
+                del self._untold[call.id]
 
     def _refusal(self, event: SessionIncoming) -> tuple[int, str, HeaderList] | None:
         desk = self.desk
@@ -413,7 +424,7 @@ class Incoming:
         return self.offers.said_early(call) if call.local_offer else self.offers.offer(call)
 
     def ports_ready(self) -> None:
-        """Answer the calls that waited for a port."""
+        """Answer the calls that waited for a port, and say that others ring."""
         for call in tuple(self._without_port.values()):
             over = call.state is not CallState.INCOMING
             if over or self.desk.has_port(call):
@@ -422,6 +433,7 @@ class Incoming:
                 self.desk.stop(call, "port")
                 if not over:
                     self._answer_by_itself(call, hold_others=call.hold_others)
+        self._tell_untold()
 
     def _no_port(self, call: Call) -> None:
         """Refuse a call that cannot be answered because every port is in use, rather than let it ring for ever."""
@@ -431,10 +443,11 @@ class Incoming:
             self.closing.refuse(call, UNAVAILABLE, "no media port is free", (("Retry-After", str(AGAIN)),))
 
     def gathered(self, call: Call) -> None:
-        """Answer the call that waited for its addresses."""
+        """Answer the call that waited for its addresses, or say that it rings."""
         if "candidates" in call.waiting and call.state is CallState.INCOMING:
             call.waiting.discard("candidates")
             self._answer_by_itself(call, hold_others=call.hold_others)
+        self._tell_untold()
 
     def _auto_answer(self, call: Call) -> None:
         if call.state is not CallState.INCOMING:
