@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from offhook.sip import events
+from offhook.sip.calling import MAX_FORKS
 from offhook.sip.events import Body
 from offhook.sip.message import Request, Response
 from offhook.sip.uri import Uri
@@ -51,6 +52,21 @@ def incoming(body: Body | None, contact: str = "<sip:peer@10.0.0.9>") -> tuple[W
     peer.send("\r\n".join(head).encode() + (body.data if body else b""), bob)
     wire.run(0.1)
     return wire, bob, peer
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_a_far_end_that_makes_up_forks_fills_nothing(leaves: bool) -> None:
+    wire, alice, peer, invite = calling()
+    for number in range(2 * MAX_FORKS):
+        for status in (180, 199) if leaves else (180,):
+            peer.answer(invite, status, tag=f"t{number}")
+        wire.run(wire.now + 0.01)
+    assert len(alice.of(events.SessionProgress)) == MAX_FORKS * (2 if leaves else 1)
+    peer.answer(invite, 180, tag="t1")
+    peer.answer(invite, 200, tag="last", body=ANSWER)
+    wire.run(wire.now + 1)
+    assert [each.fork for each in alice.of(events.SessionAnswered)] == ["last"]
+    assert peer.requests("ACK")
 
 
 # --- one part among others ---

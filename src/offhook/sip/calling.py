@@ -18,6 +18,8 @@ from offhook.sip.uri import NameAddr, Uri
 
 USE_PROXY: Final = 305
 """The status whose Contact is the proxy to go by, and not who is called."""
+MAX_FORKS: Final = 256
+"""So many of those who ring are known, more than there are anywhere: whoever is called can make up any number of them."""
 
 
 class Calling(Session):
@@ -103,6 +105,8 @@ class Calling(Session):
         if self.state is not SessionState.CALLING or response.status == 100:
             return
         tag = response.to.tag or ""
+        if tag and self._is_one_too_many(tag):
+            return  # it is known when it answers
         fork = self._fork(out, response) if tag else None
         if fork is not None and "RSeq" in response.headers and not self._acknowledge(out, fork, response, now):
             return
@@ -112,6 +116,10 @@ class Calling(Session):
             self.note_peer(response, out.flow, fork)
         body = sdp_of(response) if response.status != 199 else None
         self.stack.emit(events.SessionProgress(self.id, tag, response.status, response.reason, body))
+
+    def _is_one_too_many(self, tag: str) -> bool:
+        there = self.dialogs.values()
+        return len(there) + len(self._numbers) >= MAX_FORKS and all(each.remote_tag != tag for each in there)
 
     def _left(self, fork: Dialog) -> None:
         """One of those who may answer will not (RFC 6228 4): what was agreed with it is over, the INVITE is not."""
