@@ -160,17 +160,16 @@ def test_without_ice_packets_go_straight() -> None:
     assert pair.engines[0].streams["c"].straight
 
 
-@pytest.mark.lengthy
 class Relayed:
     """A route over a relay, by one server for each component; streams to it are lists of what was sent."""
 
-    def __init__(self, transport: Literal["udp", "tcp"]) -> None:
+    def __init__(self, transport: Literal["udp", "tcp"], stun: Address | None = None) -> None:
         self.now = 0.0
         self.servers = {RTP: ToyServer(), RTCP: ToyServer()}
         self.reports: list[MediaReport] = []
         self.links: list[Stream] = []
         self.answers: list[tuple[int, bytes]] = []
-        request = GatherCandidates("c", (), None, TurnServer(SERVER, "user", "secret", transport), "", "")
+        request = GatherCandidates("c", (), stun, TurnServer(SERVER, "user", "secret", transport), "", "")
         self.route = Route(
             request, 4000, ("10.0.0.1",), SeededIds(), 0.0, send=self.send, on_data=lambda *_: None, on_way=lambda _: None,
             report=self.reports.append, link=self.link,
@@ -245,6 +244,17 @@ def test_a_relay_that_was_started_again_is_asked_for_other_addresses_and_told_of
     assert "2.2.2.2" in world.servers[RTCP].permitted
 
 
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_a_relay_that_was_started_again_does_not_wait_for_a_server_that_is_none(transport: Literal["udp", "tcp"]) -> None:
+    world = Relayed(transport, stun=("9.9.9.7", 3478))
+    world.run(3.0)
+    world.talk()
+    world.run(1.0)
+    world.restart()
+    world.run(12.0)
+    assert world.found[1:] == [[("5.5.5.5", 60_001)] * 2]
+
+
 def test_what_a_stream_to_the_relay_carries_can_be_seen() -> None:
     world = Relayed("tcp")
     world.run(0.2)
@@ -296,6 +306,7 @@ def test_addresses_are_found_out_anew_when_that_is_asked_for() -> None:
     assert [c.address for c in told[1].candidates if c.kind == "host"] == ["10.0.0.9"] * 2
 
 
+@pytest.mark.lengthy
 @given(st.lists(st.tuples(st.sampled_from([4000, 4001]), st.binary(max_size=200)), max_size=40))
 def test_rubbish_is_counted_and_nothing_else(rubbish: list[tuple[int, bytes]]) -> None:
     pair = with_ice()

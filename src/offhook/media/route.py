@@ -196,13 +196,14 @@ class Route:
         """Ask the STUN server again, and report when all have answered or there was time to."""
         stun = self._request.stun
         missing = [component for component in (RTP, RTCP) if component not in self._mapped] if stun else []
-        over = now - self._since > self._patience
+        waited = now - self._since
+        over = waited > self._patience
         if self._patience > PATIENCE_S and self._broken and not over:
             if now >= self._reconnect_at:
                 self._reconnect(now)
             return
         asking = any(turn.busy for turn in self._turns.values())
-        if (not missing and not asking) or over:
+        if over or not (asking or (missing and waited <= PATIENCE_S)):
             self._gathered = True
             self._losses = self._lost
             self._open_relays(now)
