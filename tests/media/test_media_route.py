@@ -244,6 +244,19 @@ def test_a_relay_that_was_started_again_is_asked_for_other_addresses_and_told_of
     assert "2.2.2.2" in world.servers[RTCP].permitted
 
 
+@pytest.mark.parametrize("refuse", [0, 486])
+def test_a_relay_that_refuses_to_go_on_is_asked_anew_once(refuse: int) -> None:
+    world = Relayed("udp")
+    world.run(0.2)
+    world.talk()
+    world.run(1.0)
+    world.restart()
+    for server in world.servers.values():
+        server.stale, server.refuse = 401, refuse  # as if the password were wrong: it does not know the nonce
+    world.run(20.0)
+    assert world.found[1:] == [[] if refuse else [("5.5.5.5", 60_001)] * 2]
+
+
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 def test_a_relay_that_was_started_again_does_not_wait_for_a_server_that_is_none(transport: Literal["udp", "tcp"]) -> None:
     world = Relayed(transport, stun=("9.9.9.7", 3478))

@@ -36,6 +36,7 @@ class ToyServer:
         self.seen: list[int] = []
         self.deaf = False
         self.refuse = 0
+        self.stale = 438
         self.allocated = False
         self.port = 60_000
 
@@ -64,7 +65,7 @@ class ToyServer:
                 self.relayed.append((content, peer))
             return None
         if message.get(USERNAME) is None or message.get(NONCE) != self.nonce or not is_signed(data, KEY):
-            code = 438 if message.get(USERNAME) is not None and message.get(NONCE) != self.nonce else 401
+            code = self.stale if message.get(USERNAME) is not None and message.get(NONCE) != self.nonce else 401
             return self.error(message, code)
         if self.refuse:
             return self.error(message, self.refuse)

@@ -80,7 +80,8 @@ class _Request:
 class Turn:
     """One allocation. `relayed` is its address while READY, `mapped` ours as the server sees it; `problem` says why FAILED.
 
-    One that the server knows no more is made anew, without the peers of the former: `losses` counts those.
+    One that the server knows no more is made anew, without the peers of the former: `losses` counts those, and one that has
+    FAILED after it was READY.
     """
 
     def __init__(
@@ -244,6 +245,7 @@ class Turn:
         self._allocate(now)
 
     def _fail(self, problem: str) -> None:
+        self.losses += self.state is TurnState.READY
         self.state = TurnState.FAILED
         self.problem = problem
         self.relayed = None
