@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -28,19 +29,27 @@ class Spool:
         self._owner = owner
         self._number = self._size = self._last = 0
         self._path = base
+        self._descriptor = -1
         self._closed: deque[tuple[int, Path, int]] = deque()
-        self._descriptor = self._begin()
+        self._begin()
 
     def write(self, lines: bytes, last: int) -> None:
-        """Append whole lines; `last` numbers the last of them. Raises OSError, e.g. on a full disk."""
+        """Append whole lines; `last` numbers the last of them. Raises OSError, e.g. on a full disk: then none is there."""
         if self._size >= SEGMENT_BYTES:
-            self._closed.append((self._descriptor, self._path, self._last))
-            self._descriptor = self._begin()
-        written = os.write(self._descriptor, lines)
-        self._size += written
+            former = (self._descriptor, self._path, self._last)
+            with contextlib.suppress(OSError):  # no further file can be opened now: this one goes on
+                self._begin()
+                self._closed.append(former)
+        left = memoryview(lines)
+        try:
+            while left:
+                left = left[os.write(self._descriptor, left) :]
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, self._size)  # the piece of a line would spoil the next one, too
+            raise
+        self._size += len(lines)
         self._last = last
-        if written < len(lines):
-            os.write(self._descriptor, lines[written:])  # raises what stopped the first one
 
     def release(self, last: int) -> None:
         """Delete the closed files whose lines up to number `last` are safe elsewhere."""
@@ -59,14 +68,15 @@ class Spool:
             os.close(descriptor)
         self._closed.clear()
 
-    def _begin(self) -> int:
+    def _begin(self) -> None:
+        """Go on in a new file. Raises OSError, and then nothing has changed."""
+        path = self._base.with_name(f"{self._base.name}.spool-{self._owner}-{self._number + 1:06d}")
+        private_file(path)
+        self._descriptor = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | _BINARY, 0o600)
+        lock(self._descriptor)
+        self._path = path
         self._number += 1
         self._size = self._last = 0
-        self._path = self._base.with_name(f"{self._base.name}.spool-{self._owner}-{self._number:06d}")
-        private_file(self._path)
-        descriptor = os.open(self._path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | _BINARY, 0o600)
-        lock(descriptor)
-        return descriptor
 
 
 def left_behind(base: Path, trouble: Callable[[str], None]) -> Iterator[list[bytes]]:
