@@ -16,7 +16,7 @@ from offhook.phone.commands import AddContact, GetContact, ListContacts, RemoveC
 from offhook.phone.contacts import Unsaved
 from offhook.phone.events import SystemError
 from offhook.phone.model import Contact, ContactDetails
-from offhook.storage import people
+from offhook.storage import opening
 from offhook.storage.config import Config, MediaSettings, SipSettings
 from offhook.storage.contacts import ContactFile
 
@@ -119,7 +119,7 @@ async def test_a_disk_that_cannot_be_used_costs_the_contacts_only(tmp_path: Path
 async def test_what_is_added_while_the_disk_cannot_be_used_is_written_when_it_can(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
-    monkeypatch.setattr(people, "RETRY_SECONDS", seconds)
+    monkeypatch.setattr(opening, "RETRY_SECONDS", seconds)
     folder = tmp_path / "state"
     folder.write_text("")
     phone, told = await unusable(folder / "contacts.sqlite3")

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from offhook.app.running import Files, RunningPhone
 from offhook.control.client import Refused
+from offhook.control.delivery import Progress, Webhook
+from offhook.control.signing import new_secret
+from offhook.io.journal import Envelope
+from offhook.phone.events import SystemError
+from offhook.storage import opening
+from offhook.storage.config import Config, MediaSettings, SipSettings
 from offhook.storage.paths import Paths, paths
+from offhook.storage.webhooks import WebhookStore
 from offhook.testing.process import phone_process
 
 
@@ -45,3 +55,40 @@ def test_a_phone_whose_files_cannot_be_opened_takes_calls_all_the_same(
     assert "events are kept in memory alone until the phone is started again: cannot open the event journal" in said
     assert "past calls are not kept until the phone is started again: cannot open the call history" in said
     assert "Traceback" not in said
+
+
+async def test_webhooks_whose_file_cannot_be_opened_are_served_as_soon_as_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ended the start of the phone."""
+    monkeypatch.setattr(opening, "RETRY_SECONDS", 0.01)
+    file, kept = tmp_path / "webhooks.sqlite3", tmp_path / "kept.sqlite3"
+    webhook = Webhook("wh_1", "https://127.0.0.1:9/x", ("call.*",), new_secret(), 5.0, "", "2026-01-01T00:00:00.000Z")
+    store = WebhookStore(kept)
+    store.add("wh_1", asdict(webhook), asdict(Progress("a-1")))
+    store.close()
+    file.mkdir()
+    said: list[str] = []
+    told = asyncio.Event()
+
+    def note(envelope: Envelope) -> None:
+        assert isinstance(envelope.event, SystemError)
+        said.append(envelope.event.reason)
+        told.set()
+
+    config = Config(sip=SipSettings(host="127.0.0.1", port=0), media=MediaSettings(mode="thread", sound="null"))
+    phone = await RunningPhone.start(config, Files(webhooks=file))
+    try:
+        phone.subscribe(note, SystemError)
+        phone.serve_webhooks()
+        await asyncio.wait_for(told.wait(), 10)
+        file.rmdir()
+        kept.rename(file)
+        assert phone._serving is not None
+        served = await asyncio.wait_for(asyncio.shield(phone._serving), 10)
+        assert served is not None
+        assert [each["id"] for each in served.list()] == ["wh_1"]
+    finally:
+        await phone.close()
+    assert len(said) == 1
+    assert said[0].startswith("webhooks are not served: cannot open the list of webhooks")

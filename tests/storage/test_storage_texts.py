@@ -94,7 +94,7 @@ async def test_both_sides_keep_what_was_said_and_what_was_refused(tmp_path: Path
 async def test_what_comes_while_the_disk_cannot_be_used_is_written_when_it_can(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("offhook.app.texts.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("offhook.storage.opening.RETRY_SECONDS", 0.01)
     folder = tmp_path / "state"
     folder.write_text("")
     here = LivePhone(await RunningPhone.start(quiet_config(), Files(texts=folder / "t.sqlite3")))

@@ -43,6 +43,7 @@ from offhook.storage.config import (
     SipSettings,
     load,
 )
+from offhook.storage.opening import opened
 from offhook.storage.people import People
 
 if TYPE_CHECKING:  # read where they are used: a phone without them does not pay for them
@@ -127,6 +128,8 @@ class RunningPhone:
         self._allow_http = config.webhooks.allow_http
         self._webhooks: Webhooks | None = None
         self._webhooks_lock = asyncio.Lock()  # they are opened once
+        self._serving: asyncio.Task[WebhookBook | None] | None = None
+        self._ending = asyncio.Event()
         self.outward: list[Outward] = []
         self._closed = False
         self._searching: asyncio.Task[None] | None = None
@@ -186,12 +189,15 @@ class RunningPhone:
                 self.execute(Quit())
             await asyncio.wait_for(self.engine.stopped.wait(), QUIT_PATIENCE)
         self._closed = True
+        self._ending.set()
         if self._searching is not None:
             self._searching.cancel()
         if self._web_requests is not None:
             await self._web_requests.close()
         for outward in self.outward:
             await outward.close()
+        if self._serving is not None:
+            await self._serving
         async with self._webhooks_lock:
             if self._webhooks is not None:
                 await self._webhooks.close()
@@ -417,10 +423,14 @@ class RunningPhone:
             raise
         return found
 
-    @property
-    def has_webhooks(self) -> bool:
-        """Whether there were webhooks once, so that they should be opened from the start."""
-        return self._webhooks_file is not None and self._webhooks_file.exists()
+    def serve_webhooks(self) -> None:
+        """Serve the webhooks there are as soon as their file can be used; until then the journal keeps what they are to get."""
+        if self._webhooks_file is not None and self._webhooks_file.exists():
+            self._serving = self._loop.create_task(opened(self.open_webhooks, self._ending, self._tell_unserved))
+
+    def _tell_unserved(self, error: Exception) -> None:
+        if not self._closed:
+            self._trouble(f"webhooks are not served: {error}; they get what is new when it can be used")
 
     def open_requests(self) -> RequestFile:
         """Open what was asked over HTTP with an Idempotency-Key. It waits for the disk; raises SetupError."""

@@ -198,8 +198,7 @@ async def _start_outward(phone: RunningPhone, config: Config, socket: str) -> No
         directory = Directory(phone, config.contacts, phone.account_to_speak_for)
         phone.outward.append(directory)
         directory.start()
-    if phone.has_webhooks:
-        await phone.open_webhooks()  # the first use begins to serve them
+    phone.serve_webhooks()
 
 
 def _make_hooks(phone: RunningPhone, config: Config, socket: str) -> list[Outward]:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import structs
 
-from offhook.errors import NotFound, SetupError
+from offhook.errors import NotFound
 from offhook.io.engine import Engine
 from offhook.io.journal import Envelope
 from offhook.phone.events import MessageFailed, MessageReceived, MessageSent
-from offhook.storage.database import RETRY_SECONDS
+from offhook.storage.opening import opened
 
 if TYPE_CHECKING:
     from offhook.storage.texts import TextFile
@@ -84,21 +84,13 @@ class KeptTexts:
 
     async def _open_for_writing(self) -> None:
         """Open the file as soon as the disk can be used; what cannot be written until the phone's end is told."""
-        told = False
-        while True:
-            last = self._ending.is_set()
-            try:
-                await asyncio.get_running_loop().run_in_executor(None, self._open)
-                return
-            except SetupError as error:
-                if not told:
-                    self._trouble(f"texts are not kept: {error}; what is new waits until they can be")
-                told = True
-            if last:
-                self._trouble(f"{len(self._waiting)} text(s) are missing in {self._path}")
-                return
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ending.wait(), RETRY_SECONDS)
+
+        def tell(error: Exception) -> None:
+            self._trouble(f"texts are not kept: {error}; what is new waits until they can be")
+
+        loop = asyncio.get_running_loop()
+        if await opened(lambda: loop.run_in_executor(None, self._open), self._ending, tell) is None:
+            self._trouble(f"{len(self._waiting)} text(s) are missing in {self._path}")
 
     def _write(self, file: TextFile) -> None:
         """Hand over what waits; two threads may be here at once, and each text is taken by one of them."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -14,7 +13,7 @@ from offhook.phone.contacts import Contacts, ContactsLoaded
 from offhook.phone.events import ContactChanged, ContactsImported
 from offhook.phone.model import Contact
 from offhook.storage.contacts import ContactFile
-from offhook.storage.database import RETRY_SECONDS
+from offhook.storage.opening import opened
 
 PART: Final = 100
 """Contacts given to the phone at once: two milliseconds, so that no call waits for them."""
@@ -65,8 +64,10 @@ class People:
 
     async def _read(self) -> None:
         assert self._path is not None
-        found = await self._opened(self._path)
+        loop, path = asyncio.get_running_loop(), self._path
+        found = await opened(lambda: loop.run_in_executor(None, _open, path, self._trouble), self._ending, self._tell_unusable)
         if found is None:
+            self._tell_missing()
             return
         file, contacts = found
         for start in range(0, len(contacts), PART):
@@ -76,23 +77,9 @@ class People:
         file.keep(self._book.unsaved())
         self.loaded.set()
 
-    async def _opened(self, path: Path) -> tuple[ContactFile, tuple[Contact, ...]] | None:
-        """Return the file and what is in it, as soon as the disk can be used; None if that is not before the phone's end."""
-        loop, told = asyncio.get_running_loop(), False
-        while True:
-            last = self._ending.is_set()
-            try:
-                return await loop.run_in_executor(None, _open, path, self._trouble)
-            except Exception as error:  # a disk that cannot be used costs the contacts, not the calls
-                if not told:
-                    self._trouble(f"contacts are not kept: {error}; what is new waits until they can be")
-                if last:
-                    self._tell_missing()
-                    return None
-            told = True
-            self.loaded.set()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ending.wait(), RETRY_SECONDS)
+    def _tell_unusable(self, error: Exception) -> None:
+        self._trouble(f"contacts are not kept: {error}; what is new waits until they can be")
+        self.loaded.set()
 
     def _tell_missing(self) -> None:
         unsaved = self._book.unsaved()

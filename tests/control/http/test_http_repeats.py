@@ -175,7 +175,8 @@ async def test_while_the_file_cannot_be_read_nothing_is_done_that_may_have_been_
     disk.trouble = SetupError("cannot open it: it is locked")
     async with phone(tmp_path, disk) as (http, served):
         assert isinstance(served.backend, FakeBackend)
-        assert served.backend.said == [SystemError(reason="cannot open it: it is locked")]
+        words = "requests with an Idempotency-Key are refused: cannot open it: it is locked; each of them tries again"
+        assert served.backend.said == [SystemError(reason=words)]
         found = await http.post("/v1/calls", json=CALL, headers=KEY)
         assert (found.status_code, found.json()["detail"]) == (500, "cannot open it: it is locked")
         assert commands(served) == 0

@@ -66,8 +66,9 @@ class HttpServer:
         self.surface = Surface(self._backend, self._guard(), self._requests)
         try:
             await self.surface.replays.ready()
-        except SetupError as error:  # it is tried again when a request with a key comes
-            self._backend.say(SystemError(reason=str(error)))
+        except SetupError as error:
+            text = f"requests with an Idempotency-Key are refused: {error}; each of them tries again"
+            self._backend.say(SystemError(reason=text))
         config = self.library = _config(Application(self.surface))
         with_tls: dict[str, Any] = {"ssl": context, "ssl_handshake_timeout": TLS_WITHIN} if context else {}
         self._server = await loop.create_server(
