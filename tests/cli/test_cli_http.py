@@ -86,14 +86,27 @@ def test_a_phone_with_http(tmp_path: Path) -> None:
 
 
 def test_the_line_to_try_it_with_has_a_path_with_blanks_as_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("OFFHOOK_HOME", str(tmp_path / "my phone"))
     file = tmp_path / "my phone" / "state" / "http-token"
-    file.parent.mkdir(parents=True)
-    file.touch()
-    _tell_http("http://h")
+    _tell_http("http://h", file)
     assert f"$(cat '{file}')" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_token_that_is_revoked_is_named_to_nobody(tmp_path: Path) -> None:
+    with phone_process(tmp_path, "", "--http", "0") as phone:
+        file = tmp_path / "state" / "http-token"
+        phone.until("status", lambda _: file.exists())
+        tokens = TokenFile(tmp_path / "tokens.json")
+        tokens.create("crm")
+        tokens.revoke("user")
+        phone.stop()
+        phone.start()
+        said = phone.said + phone.stop()
+    assert file.exists()
+    assert "HTTP is on" in said
+    assert str(file) not in said
 
 
 def test_a_phone_that_would_be_open_to_all_does_not_start(home: Path) -> None:

@@ -72,6 +72,7 @@ async def _serve_until(
     where = paths()
     manager = ServiceManager(os.environ)
     http: HttpServer | None = None
+    token: Path | None = None
     listen = _listen(config.http, any_http_port) if config.http.enabled else None  # refused before anything runs
     make_private(where.state)
     if not config.phone.instance_id:
@@ -100,14 +101,14 @@ async def _serve_until(
         surface = LocalServer(phone, socket)
         await surface.start()
         if listen is not None:
-            http = await _start_http(phone, listen)
+            http, token = await _start_http(phone, listen)
         windows = await _start_windows(phone, config.windows)
         await _start_outward(phone, config, socket)
         keep_collector_quiet()
         host, port = phone.address
         say(f"offhook is running: SIP on {host}:{port}, commands on {socket}")
         if http is not None:
-            _tell_http(http.url)
+            _tell_http(http.url, token)
         if not config.accounts:
             say("There is no account yet: `offhook accounts add NAME --keep` or the configuration file adds one.")
         manager.ready(f"SIP on {host}:{port}, commands on {socket}")
@@ -145,24 +146,28 @@ def _listen(settings: HttpSettings, any_port: bool) -> Listen:
     return listen
 
 
-async def _start_http(phone: RunningPhone, listen: Listen) -> HttpServer:
-    """Start the HTTP surface; its libraries are read beside the phone, which answers meanwhile."""
+async def _start_http(phone: RunningPhone, listen: Listen) -> tuple[HttpServer, Path | None]:
+    """Start the HTTP surface; its libraries are read beside the phone, which answers meanwhile.
+
+    Returns it, and the file with a token of this user that it takes, if there is one.
+    """
     loop = asyncio.get_running_loop()
     await loop.run_in_executor(None, importlib.import_module, "offhook.control.http.server")
     from offhook.control.http.server import HttpServer
     from offhook.storage.tokens import TokenFile, token_for_user
 
     tokens = TokenFile(paths().tokens_file)
-    await loop.run_in_executor(None, token_for_user, tokens, paths().http_token_file)
+    file = paths().http_token_file
+    good = await loop.run_in_executor(None, token_for_user, tokens, file)
     server = HttpServer(phone, tokens, listen, phone.open_requests)
     await server.start()
-    return server
+    return server, file if good else None
 
 
-def _tell_http(url: str) -> None:
-    file = paths().http_token_file
+def _tell_http(url: str, file: Path | None) -> None:
+    """Say where HTTP is, and in which file this user's token for it: one that was revoked or replaced is of no use."""
     say(f"HTTP is on {url}")
-    if file.exists():
+    if file is not None:
         # PowerShell reads this like a shell, but its curl is another program.
         curl, path = "curl.exe" if sys.platform == "win32" else "curl", shlex.quote(str(file))
         say(f'A token for it is in {file}: {curl} -H "Authorization: Bearer $(cat {path})" {url}/v1/status')
