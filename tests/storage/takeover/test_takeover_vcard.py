@@ -149,6 +149,11 @@ def test_long_things() -> None:
     assert len(cards("FN:Ada", *(f"X-{number}:1" for number in range(500))).needless) == vcard.MAX_KINDS
 
 
+def test_a_card_of_millions_of_lines_is_not_kept_in_memory() -> None:
+    with pytest.raises(UnreadableFile, match=rf"x\.vcf:{vcard.MAX_LINES + 2}: a card with more than {vcard.MAX_LINES} lines"):
+        cards("FN:Ada", "\n" * (vcard.MAX_LINES + 10))
+
+
 @pytest.mark.parametrize("line", [
     '"' * 400_000, "a" * 1_000_000, "N:" + "\\;" * 30_000, 'TEL;"' + ";" * 400_000, "FN;QUOTED-PRINTABLE:=\n" * 200_000,
     "TEL;" + '"";' * 100_000 + ":1",

@@ -14,6 +14,8 @@ from offhook.storage.takeover.texts import ansi, known_encoding
 
 MAX_PROPERTIES: Final = 1000
 """Of one card: the fullest have some thirty."""
+MAX_LINES: Final = 250_000
+"""Of one card: a picture of 16 MB has fewer."""
 MAX_VALUE: Final = 64 * 1024
 """Characters of a property that is read; what is longer is a picture, and is passed over."""
 MAX_KINDS: Final = 100
@@ -93,6 +95,8 @@ def read_cards(text: str, name: str) -> Iterator[Card]:
             if not depth:
                 yield _card(began, lines, name)
         elif depth == 1:
+            if len(lines) >= MAX_LINES:
+                raise UnreadableFile(f"{name}:{number}: a card with more than {MAX_LINES} lines: this is no address book")
             lines.append((number, line))
     if depth:
         yield Card(began, why="the card has no end")
