@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from offhook.errors import NotFound, SetupError
 from offhook.io import clock
 from offhook.io.journal import Envelope, EnvelopeMaker
 from offhook.media.messages import StreamStats
-from offhook.phone.events import CallEnded, Event, MediaStats, RecordingStarted
+from offhook.phone.events import CallEnded, CallIncoming, Event, MediaStats, RecordingStarted
 from offhook.phone.model import CallEnd, CallState, CallView, Party, wall
 
 FIGURES = StreamStats(
@@ -74,6 +75,19 @@ def test_a_call_that_runs_has_lasted_as_long_as_it_did_though_the_clock_is_set(
         engine.tell(maker.make(MediaStats(call=call, stats=FIGURES)))
     (entry,) = history.list(10, "")
     assert (entry["duration_s"], entry["ended"]) == (5.0, 200_000.0)
+    history.close()
+
+
+def test_a_call_that_was_never_answered_has_lasted_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = CallView("c_1", "a", "incoming", CallState.INCOMING, Party("sip:me@h"), Party("sip:1001@h"), "sip-1", wall(0.0))
+    engine, maker = FakeEngine(), EnvelopeMaker("e", lambda: 0.0)
+    history = CallHistory(engine, tmp_path / "h.sqlite3", print)  # type: ignore[arg-type]
+    history.start()
+    ticks = count(100.0)
+    monkeypatch.setattr(clock, "now", lambda: next(ticks))
+    engine.tell(maker.make(CallIncoming(call=call)))
+    (entry,) = history.list(10, "")
+    assert entry["duration_s"] == 0.0
     history.close()
 
 

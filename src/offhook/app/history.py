@@ -120,9 +120,10 @@ class CallHistory:
             case CallEvent() if event.call.ended is None:
                 if isinstance(event, RecordingStarted):
                     self._recordings.setdefault(call, event.file)
+                now = clock.now()
                 if event.call.answered is not None:
-                    self._talking.setdefault(call, clock.now())
-                lasted = clock.now() - self._talking.get(call, clock.now())
+                    self._talking.setdefault(call, now)
+                lasted = now - self._talking.get(call, now)
                 self._kept().keep(call, partial(_record, event, self._recordings.get(call, ""), clock.wall(), lasted))
 
     def _forget(self, call: str) -> None:
