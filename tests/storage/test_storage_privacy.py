@@ -46,6 +46,13 @@ def test_folders_above_are_private_too_whatever_the_umask(tmp_path: Path) -> Non
     assert [stat.S_IMODE(folder.stat().st_mode) for folder in made] == [0o700] * 3
 
 
+def test_a_drive_that_is_not_there_is_no_folder_in_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Of Windows' `Z:\\` the parent is `Z:\\`."""
+    monkeypatch.setattr(Path, "exists", lambda _: False)
+    private_folder(tmp_path / "home")
+    assert (tmp_path / "home").is_dir()
+
+
 def test_a_file_that_others_read_is_told_and_can_be_taken_back(tmp_path: Path) -> None:
     file = tmp_path / "f"
     private_file(file)

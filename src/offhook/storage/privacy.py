@@ -103,7 +103,8 @@ def put_in_place(name: str, path: Path) -> None:
 def private_folder(folder: Path) -> None:
     """Create a folder for this user alone, if it is not there, and likewise those above it. Raises OSError."""
     with contextlib.suppress(FileExistsError):
-        if not folder.parent.exists():  # whoever may write there could put another folder in the place of ours
+        # Whoever may write there could put another folder in the place of ours. The root of a drive is its own parent.
+        if not folder.parent.exists() and folder.parent != folder:
             private_folder(folder.parent)
         folder.mkdir(mode=0o700)
         if sys.platform == "win32":
