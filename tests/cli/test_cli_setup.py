@@ -220,6 +220,11 @@ def test_run_leaves_to_the_configuration_what_is_not_said(monkeypatch: pytest.Mo
     assert [(options.sound, options.media) for options in given] == [("", ""), ("null", "thread")]
 
 
+def test_sound_is_carried_in_a_process_or_a_thread(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--media", "media"]) == 2
+    assert "--media is process or thread" in capsys.readouterr().err
+
+
 def test_the_quick_path_imports_nothing_heavy(tmp_path: Path) -> None:
     program = "import sys; from offhook.cli import main; code = main(['status']); print(code, *sys.modules)"
     with served(FakeBackend(), tmp_path / "s") as path:

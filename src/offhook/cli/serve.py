@@ -15,7 +15,7 @@ SOUNDS = ("auto", "null", "miniaudio", "sounddevice")
 def run_phone(use: Invocation) -> int:
     """Run the phone in the foreground."""
     media = use.text("media")
-    if media not in ("", "process", "thread", "media"):
+    if media not in ("", "process", "thread"):
         raise usage_error(use.verb, "--media is process or thread", "media")
     sound = use.text("sound")
     if sound not in ("", *SOUNDS) and not sound.startswith("file:"):

@@ -171,8 +171,8 @@ def _condition(use: Invocation, word: str) -> Params:
         from offhook.errors import FieldError, InvalidArgument
 
         detail = (
-            f"{word!r} cannot be waited for: write a call's state ({', '.join(STATES)}), registered, an operation's id (op_7) "
-            "or an event's type (call.ended, dtmf.*; `offhook help types` lists them)"
+            f"{word!r} cannot be waited for: write a call's state ({', '.join(STATES)}), registered, an operation's id "
+            "(op_k7q2-7) or an event's type (call.ended, dtmf.*; `offhook help types` lists them)"
         )
         raise InvalidArgument(detail, errors=(FieldError("/what", detail),))
     return {"state": word, **about}
