@@ -116,3 +116,19 @@ def test_a_folder_in_which_nothing_can_be_spooled_is_an_error(tmp_path: Path, mo
     monkeypatch.setattr(requests, "Spool", refused)
     with pytest.raises(SetupError, match=r"cannot write beside .*: Permission denied"):
         RequestFile(tmp_path / "requests.sqlite3", "a1")
+
+
+def test_a_second_phone_with_the_same_folder_stops_no_first_one(tmp_path: Path) -> None:
+    """`--socket` starts one."""
+    path = tmp_path / "requests.sqlite3"
+    first = RequestFile(path, "a1", pytest.fail)
+    first.note("crm", "k1", 1.0, b"{}")
+    assert len(first.load()) == 1
+    second = RequestFile(path, "b2", pytest.fail)
+    first.note("crm", "k2", 2.0, b"{}")
+    assert [key for _, key, _, _ in first.load()] == ["k1", "k2"]
+    second.note("crm", "k3", 3.0, b"{}")
+    second.close()
+    first.close()
+    assert sorted(kept(path, "c3")) == ["k1", "k2", "k3"]
+    assert list(tmp_path.glob("*.spool-*")) == []

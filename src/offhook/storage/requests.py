@@ -115,18 +115,17 @@ class RequestFile:
                 except (msgspec.DecodeError, UnicodeDecodeError):
                     self._trouble("a line about an answered request was damaged and is left out")
             database.commit()
-        database.execute("DELETE FROM spooled")
-        database.execute("INSERT INTO spooled VALUES (?, 0)", (self._run,))
+        database.execute("DELETE FROM spooled")  # also that of another phone with this folder, which then writes it anew
 
     def _store(self, database: sqlite3.Connection, batch: Sequence[_Line]) -> None:
         self._spool.release(self._safe(database))
         for line in batch:
             _keep(database, line)
-        database.execute("UPDATE spooled SET last = ? WHERE run = ?", (batch[-1][0], self._run))
+        database.execute("INSERT OR REPLACE INTO spooled VALUES (?, ?)", (self._run, batch[-1][0]))
 
     def _safe(self, database: sqlite3.Connection) -> int:
-        found: tuple[int] = database.execute("SELECT last FROM spooled WHERE run = ?", (self._run,)).fetchone()
-        return found[0]
+        found: tuple[int] | None = database.execute("SELECT last FROM spooled WHERE run = ?", (self._run,)).fetchone()
+        return found[0] if found else 0
 
 
 def _keep(database: sqlite3.Connection, line: _Line) -> None:
