@@ -109,6 +109,15 @@ def test_a_token_that_is_revoked_is_named_to_nobody(tmp_path: Path) -> None:
     assert str(file) not in said
 
 
+@pytest.mark.slow
+def test_a_disk_that_takes_no_token_costs_that_alone(tmp_path: Path) -> None:
+    (tmp_path / "state" / "http-token").mkdir(parents=True)
+    with phone_process(tmp_path, "", "--http", "0") as phone:
+        said = phone.said + phone.stop()
+    assert "there is no token for HTTP yet" in said
+    assert "HTTP is on" in said
+
+
 def test_a_phone_that_would_be_open_to_all_does_not_start(home: Path) -> None:
     options = SimpleNamespace(config="", port=None, sound="null", media="thread", http="0.0.0.0:0", socket="", verbose=False)
     with pytest.raises(SetupError, match="can be reached from other machines"):

@@ -132,3 +132,14 @@ def test_the_user_gets_a_token_once(tokens: TokenFile, tmp_path: Path) -> None:
     file.unlink()
     assert not token_for_user(tokens, file)
     assert [token["name"] for token in json.loads(tokens.path.read_text())["tokens"]] == ["crm"]
+
+
+def test_a_disk_that_takes_no_token_for_the_user_costs_no_later_one(tmp_path: Path) -> None:
+    tokens, file = TokenFile(tmp_path / "tokens.json"), tmp_path / "http-token"
+    file.mkdir()
+    with pytest.raises(SetupError, match="cannot be written"):
+        token_for_user(tokens, file)
+    assert tokens.list() == (), "nobody could read it"
+    file.rmdir()
+    assert token_for_user(tokens, file)
+    assert tokens.find(file.read_text().strip()) is not None

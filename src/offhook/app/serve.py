@@ -158,7 +158,11 @@ async def _start_http(phone: RunningPhone, listen: Listen) -> tuple[HttpServer, 
 
     tokens = TokenFile(paths().tokens_file)
     file = paths().http_token_file
-    good = await loop.run_in_executor(None, token_for_user, tokens, file)
+    try:
+        good = await loop.run_in_executor(None, token_for_user, tokens, file)
+    except SetupError as error:  # on a full disk: it costs the token, not the calls
+        phone.say(SystemError(reason=f"there is no token for HTTP yet: {error}"))
+        good = False
     server = HttpServer(phone, tokens, listen, phone.open_requests)
     await server.start()
     return server, file if good else None

@@ -63,10 +63,13 @@ class TokenFile:
 
     def create(
         self, name: str, scopes: Iterable[str] = USUAL, calls_per_minute: int = 0, *, max_calls: int = 0,
-        allow: Iterable[str] = (), deny: Iterable[str] = (),
+        allow: Iterable[str] = (), deny: Iterable[str] = (), token: str = "",
     ) -> str:  # fmt: skip
-        """Keep a new token and return it: nobody can read it again. Raises SetupError for a bad or taken name, scope, limit."""
-        token = PREFIX + secrets.token_urlsafe(32)
+        """Keep a new token and return it: nobody can read it again. Raises SetupError for a bad or taken name, scope, limit.
+
+        `token` is one of `new_token`, where that has to be known before.
+        """
+        token = token or new_token()
         rules = (tuple(allow), tuple(deny))
         made = _checked(Token(name, _fingerprint(token), _scopes(scopes), calls_per_minute, max_calls, *rules))
         known = self.list()
@@ -148,11 +151,18 @@ def token_for_user(tokens: TokenFile, path: Path, name: str = "user") -> bool:
         with contextlib.suppress(OSError, UnicodeDecodeError):
             return tokens.find(path.read_text("utf-8").strip()) is not None
         return False
+    token = new_token()
     try:
-        write_private(path, tokens.create(name) + "\n")
+        write_private(path, token + "\n")  # first: of a token that is in no file in the clear, nobody would be given another
     except OSError as exc:
         raise SetupError(f"{path}: cannot be written: {exc.strerror or exc}") from exc
+    tokens.create(name, token=token)
     return True
+
+
+def new_token() -> str:
+    """Return a secret that nobody has yet."""
+    return PREFIX + secrets.token_urlsafe(32)
 
 
 def _fingerprint(token: str) -> str:
