@@ -62,6 +62,7 @@ def test_any_plan_gives_an_answer_or_a_documented_refusal(plan: str, number: str
         ("sip:bob@other.example", "sip:bob@other.example"),
         ("bob@other.example", "sip:bob@other.example"),
         ("*72#", "sip:*72%23@pbx.example:5070"),
+        ("\u202d+49\u00a030\u2011123\u201345\u202c", "sip:+493012345@pbx.example:5070"),
     ],
 )
 def test_what_is_typed_becomes_an_address(typed: str, uri: str) -> None:

@@ -20,6 +20,11 @@ MAX_PLAN: Final = 4096
 TRANSPORTS: Final[tuple[str, ...]] = get_args(TransportName)
 
 _SEPARATORS = str.maketrans("", "", " ()-./\t")
+_COPIED = str.maketrans(
+    dict.fromkeys("\u00ad\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff", "")
+    | dict.fromkeys("\u00a0\u2007\u2009\u202f", " ") | dict.fromkeys("\u2010\u2011\u2012\u2013\u2212", "-")
+)  # fmt: skip
+"""What is not seen in a number that was copied: marks of direction, as address books put around it, wide spaces and dashes."""
 _NUMBER = re.compile(r"\+?[0-9 ()\-./*#A-Da-d]+")
 _KEEP_ZERO: Final = frozenset({"39", "378"})
 """Country codes behind which the 0 of a national number stays (Italy, San Marino)."""
@@ -102,7 +107,7 @@ def target_uri(text: str, account: AccountSettings | None) -> Uri:
 
     A bare number or name needs an account for its domain. Raises InvalidArgument or DialPlanDenied.
     """
-    text = text.strip()
+    text = text.translate(_COPIED).strip()
     if len(text) > MAX_TARGET:
         raise InvalidArgument.field("to", f"longer than {MAX_TARGET} characters")
     if not text or any(ord(c) < 32 or ord(c) == 127 for c in text):
@@ -127,6 +132,7 @@ def canonical_number(text: str, country_code: str = "") -> str:
     given it, in the place of its trunk `0`.
     """
     if not (text.isascii() and text.isdigit()):
+        text = text.translate(_COPIED).strip()
         if not _NUMBER.fullmatch(text):
             return ""
         # "+49 (0)30 …": the 0 is dialled inside the country only.
