@@ -187,7 +187,7 @@ async def test_curl_follows_the_stream(served: Served, backend: FakeBackend) -> 
     async with asyncio.timeout(10):
         while len([line for line in lines if line.startswith(b"data: ")]) < 3:
             lines.append(await process.stdout.readline())
-    assert [line.strip() for line in lines if line.startswith(b"id: ")] == [b"id: t1-1", b"id: t1-2", b"id: t1-3"]
+    assert [line.strip() for line in lines if line.startswith(b"id: ")] == [b"id: t1-%d" % number for number in range(4)]
     await served.server.close()
     rest, errors = await process.communicate()
     assert b"event: stream.ended" in rest

@@ -71,6 +71,11 @@ def rendered(event: Recorded) -> bytes:
     return b"%sevent: %s\ndata: %s\n\n" % (head, event.type.encode(), event.json)
 
 
+def _opening(reader: Reader) -> bytes:
+    """Return what a stream begins with. A client that is cut off before its first event comes back with this place."""
+    return b"retry: %d\nid: %s\n\n" % (RETRY_MS, str(reader.cursor).encode())
+
+
 async def _stream(request: Request, choice: Choice, query: dict[str, Any]) -> None:
     # The header is what a browser sends when it comes back; the address it uses is still the first one.
     place = request.headers.get("last-event-id") or query.get("after")
@@ -80,7 +85,7 @@ async def _stream(request: Request, choice: Choice, query: dict[str, Any]) -> No
         watch.add_done_callback(lambda _: news.set())
         try:
             await request.start_stream(EVENT_STREAM)
-            await request.write(b"retry: %d\n\n" % RETRY_MS)
+            await request.write(_opening(reader))
             note = await _follow(request, reader, news, watch)
             if note:
                 last = Note(reader.cursor, note, stream_event(note, last=str(reader.cursor)))
@@ -123,5 +128,5 @@ async def _follow(request: Request, reader: Reader, news: asyncio.Event, gone: a
                 await news.wait()
         except TimeoutError:
             if clock() >= beat:
-                await request.write(b":\n\n")
+                await request.write(b":\n")  # without an empty line, which some clients take for an event
                 beat = clock() + HEARTBEAT
