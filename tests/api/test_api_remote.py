@@ -170,6 +170,22 @@ async def test_a_wrong_token_or_address_is_refused(tmp_path: Path) -> None:
         Softphone.connect(url="127.0.0.1:5080")
 
 
+@pytest.mark.parametrize("path", ["", "/", "/desk/7", "/desk/7/"])
+async def test_a_phone_may_be_below_a_path(path: str) -> None:
+    asked = asyncio.get_running_loop().create_future()
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set_result((await reader.readline()).split()[1])
+        writer.close()
+
+    proxy = await asyncio.start_server(refuse, "127.0.0.1")
+    async with proxy:
+        host, port = proxy.sockets[0].getsockname()
+        with pytest.raises(PhoneGone):
+            await Softphone.connect(url=f"http://{host}:{port}{path}", token="t").open()
+    assert await asked == path.rstrip("/").encode() + b"/v1/socket"
+
+
 # --- connections that break ------------------------------------------------------------------------------------------
 
 

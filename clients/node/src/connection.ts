@@ -6,7 +6,7 @@ import type { OperationName, Operations, PhoneEvent, Problem, StreamNote } from 
 import type { SocketLike } from "./websocket.js";
 
 export interface ConnectOptions {
-  /** Where the phone's HTTP port is: http://127.0.0.1:5080 */
+  /** Where the phone's HTTP port is: http://127.0.0.1:5080; with a path where a proxy has it below one. */
   url: string;
   /** A token: `offhook token create NAME`. */
   token: string;
@@ -143,7 +143,9 @@ export class Connection {
   }
 
   async #dial(): Promise<SocketLike> {
-    const url = new URL("/v1/socket", this.#options.url);
+    const url = new URL(this.#options.url);
+    url.pathname = `${url.pathname.replace(/\/$/, "")}/v1/socket`; // a proxy may have the phone below a path
+    url.search = url.hash = "";
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
     const socket = await newSocket(url.href);
     return new Promise((resolve, reject) => {

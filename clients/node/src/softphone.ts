@@ -41,6 +41,8 @@ const ANSWER_WITHIN = 10_000;
 /** Milliseconds without an event after which a subscription is taken to have caught up. */
 const QUIET = 500;
 
+const STARTED_AGAIN = "the phone was started again before it told what became of this";
+
 type Outcome = Envelope<"operation.succeeded"> | Envelope<"operation.failed">;
 
 /** One phone. `await Softphone.connect({ url, token })`. */
@@ -48,9 +50,11 @@ export class Softphone implements Listener {
   readonly #connection: Connection;
   readonly #calls = new Map<string, Call>();
   readonly #handlers = new Map<string, Set<AnyHandler>>();
-  /** By run and operation: what was begun ends with its run, told or not. */
+  /** By operation, whose id names its run: what was begun ends with that, told or not. */
   readonly #outcomes = new Map<string, Outcome>();
   readonly #awaited = new Map<string, { resolve(outcome: Outcome): void; reject(error: Error): void }[]>();
+  /** The run of which everything before has been heard; of earlier runs nothing comes any more. */
+  #run = "";
 
   private constructor(options: ConnectOptions) {
     this.#connection = new Connection(options, this);
@@ -95,11 +99,12 @@ export class Softphone implements Listener {
 
   /** Wait for what becomes of an operation. Throws OperationError, ConnectionLost if the phone was killed before it told. */
   async outcome(operation: string): Promise<void> {
-    const key = `${this.#connection.run}/${operation}`;
-    const found = this.#outcomes.get(key) ?? (await new Promise<Outcome>((resolve, reject) => {
-      const waiting = this.#awaited.get(key) ?? [];
+    const found = this.#outcomes.get(operation) ?? (await new Promise<Outcome>((resolve, reject) => {
+      if (this.#connection.isClosed) throw new Closed();
+      if (!isOfRun(operation, this.#run) && !isOfRun(operation, this.#connection.run)) throw new ConnectionLost(STARTED_AGAIN);
+      const waiting = this.#awaited.get(operation) ?? [];
       waiting.push({ resolve, reject });
-      this.#awaited.set(key, waiting);
+      this.#awaited.set(operation, waiting);
     }));
     if (found.type === "operation.failed") throw new OperationError(operation, found.data.reason, found.data.sip_status);
   }
@@ -272,7 +277,8 @@ export class Softphone implements Listener {
   async #look(): Promise<void> {
     const { calls, as_of } = await this.request("snapshot", {});
     await this.#caughtUp(as_of);
-    this.#giveUpOutcomes(new ConnectionLost("the phone was started again before it told what became of this"), this.#connection.run);
+    this.#run = this.#connection.run;
+    this.#giveUpOutcomes(new ConnectionLost(STARTED_AGAIN), this.#run);
     const running = new Set(calls.map((view) => view.id));
     for (const view of calls) this.#see(view, as_of);
     for (const call of this.#calls.values()) {
@@ -312,7 +318,7 @@ export class Softphone implements Listener {
   }
 
   #conclude(event: Outcome): void {
-    const key = `${event.epoch}/${event.data.operation}`;
+    const key = event.data.operation;
     this.#outcomes.set(key, event);
     if (this.#outcomes.size > MOST_OUTCOMES) this.#outcomes.delete(this.#outcomes.keys().next().value as string);
     const waiting = this.#awaited.get(key);
@@ -323,7 +329,7 @@ export class Softphone implements Listener {
   /** Tell who waits for an outcome that none will come; not those of the run `except`. */
   #giveUpOutcomes(error: Error, except = ""): void {
     for (const [key, waiting] of [...this.#awaited]) {
-      if (except && key.startsWith(`${except}/`)) continue;
+      if (except && isOfRun(key, except)) continue;
       this.#awaited.delete(key);
       waiting.forEach(({ reject }) => reject(error));
     }
@@ -611,6 +617,11 @@ class EventStream implements AsyncIterableIterator<PhoneEvent> {
   [Symbol.asyncIterator](): this {
     return this;
   }
+}
+
+/** Whether an operation was begun by this run of the phone: its id is `op_RUN-NUMBER`. */
+function isOfRun(operation: string, run: string): boolean {
+  return operation.startsWith(`op_${run}-`);
 }
 
 /** Whether event `a` came after event `b`; false for events of different runs. */

@@ -23,7 +23,10 @@ _SCHEMES: Final = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 
 
 class WebSocket:
-    """The phone whose HTTP surface is at `url`. Raises SetupError where the package `websockets` is not installed."""
+    """The phone whose HTTP surface is at `url`, below its path if it has one (as by a proxy).
+
+    Raises SetupError where the package `websockets` is not installed.
+    """
 
     def __init__(self, url: str, token: str) -> None:
         parts = urlsplit(url)
@@ -34,7 +37,7 @@ class WebSocket:
         except ImportError:
             raise SetupError("Softphone.connect(url=…) needs the package websockets: pip install websockets") from None
         self.where = url
-        self._address = urlunsplit((_SCHEMES[parts.scheme], parts.netloc, "/v1", "", ""))
+        self._address = urlunsplit((_SCHEMES[parts.scheme], parts.netloc, parts.path.rstrip("/") + "/v1", "", ""))
         self._token = token
 
     async def connect(self) -> Connection:
