@@ -172,6 +172,19 @@ def test_the_phone_going_away_is_told(backend: FakeBackend, tmp_path: Path) -> N
     phone.close()
 
 
+def test_a_phone_that_was_started_again_meanwhile_is_found_at_once(backend: FakeBackend, tmp_path: Path) -> None:
+    phone = PhoneTools(str(tmp_path / "s"), ["read", "call"])
+    uses = (
+        lambda: call(phone, "dial", to="1001")[0], lambda: json.loads(phone.read("offhook://status")),
+        lambda: call(phone, "wait_event", timeout=0)[0], lambda: call(phone, "dial", to="1001")[0],
+    )  # fmt: skip
+    for use_it in uses:
+        with served(backend, tmp_path / "s"):
+            assert use_it()
+    assert backend.commands.count(c.Dial(to="1001")) == 2
+    phone.close()
+
+
 def test_unknown_scopes_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["mcp", "--scopes", "read,everything"]) == 2
     assert "there is no scope 'everything'" in capsys.readouterr().err
@@ -198,7 +211,6 @@ async def use(session: ClientSession, name: str, **arguments: Any) -> dict[str, 
     return {**found.structured_content, "is_error": found.is_error}
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 async def test_an_agent_makes_a_call(tmp_path: Path) -> None:
     with phone_process(tmp_path / "b", AUTO) as far, phone_process(tmp_path / "a") as near:

@@ -175,7 +175,7 @@ class PhoneTools:
 
     def read(self, uri: str) -> str:
         """Return a resource as JSON; raises ClientError."""
-        return json.dumps(self._request(RESOURCES[uri][0], {}), ensure_ascii=False)
+        return json.dumps(self._ask_for(RESOURCES[uri][0]), ensure_ascii=False)
 
     def _carry_out(self, name: str, arguments: dict[str, Any], unwanted: threading.Event) -> dict[str, Any]:
         if name not in self._tools:
@@ -190,15 +190,25 @@ class PhoneTools:
         if name == _SINCE.name:
             return self._since(arguments, unwanted)
         with self._lock:
-            after = self._ask("ping", {})["as_of"]
+            after = self._look("ping")["as_of"]
             self._go_on_from(after)
             return {**self._ask(name, arguments), "after": after}
 
     # --- requests
 
-    def _request(self, operation: str, params: dict[str, Any]) -> Any:
+    def _ask_for(self, operation: str) -> Any:
         with self._lock:
-            return self._ask(operation, params)
+            return self._look(operation)
+
+    def _look(self, operation: str) -> Any:
+        """Ask what changes nothing: of a phone that was started again since the last time, over a new connection."""
+        had_one = self._client is not None
+        try:
+            return self._ask(operation, {})
+        except NoPhone:
+            if not had_one:
+                raise
+            return self._ask(operation, {})
 
     def _ask(self, operation: str, params: dict[str, Any]) -> Any:
         try:
@@ -231,7 +241,7 @@ class PhoneTools:
         if not 0 <= wanted <= MAX_WAIT:
             raise BadArgument(f"timeout: must be 0 to {MAX_WAIT:g} seconds")
         call, data = _value(arguments, "call", str, ""), _value(arguments, "data", dict, {})
-        place = _value(arguments, "after", str, "") or self._place or self._request("ping", {})["as_of"]
+        place = _value(arguments, "after", str, "") or self._place or self._ask_for("ping")["as_of"]
         about = {**({"call": call} if call else {}), **({"data": data} if data else {})}
         conditions = [{"event": type_, **about} for type_ in _value(arguments, "types", list, ["*"])]
         with self._connect() as client:
@@ -259,7 +269,7 @@ class PhoneTools:
         place = _value(arguments, "after", str, "")
         if not place:
             raise BadArgument("after: is required; the answer to every command has one")
-        head = self._request("ping", {})["as_of"]
+        head = self._ask_for("ping")["as_of"]
         found: list[dict[str, Any]] = []
         chosen = chosen_types(_value(arguments, "types", list, ["*"]))
         if place != head:
