@@ -2788,6 +2788,7 @@ export interface Envelope<T extends EventType = EventType> {
   account: string;
   /** Who asked for it, if anybody. */
   cause: Cause | null;
+  /** What happened: an object, described for each `type`. */
   data: EventData[T];
 }
 

@@ -69,7 +69,20 @@ def _parts() -> dict[str, Schema]:
     found["Accepted"] = _accepted()
     found["Event"] = _event()
     found["StreamNote"] = _stream_note()
+    _plain_pairs(found)
     return dict(sorted(found.items()))
+
+
+def _plain_pairs(part: Any) -> None:
+    """Leave `items: false` out of pairs: their length is said by `maxItems`, and generators of clients take no false there."""
+    if isinstance(part, dict):
+        if "prefixItems" in part and part.get("items") is False:
+            del part["items"]
+        for inner in part.values():
+            _plain_pairs(inner)
+    elif isinstance(part, list):
+        for inner in part:
+            _plain_pairs(inner)
 
 
 def _partly(part: Schema, *without: str) -> Schema:
@@ -196,7 +209,8 @@ def _envelope() -> Schema:
             "subject": {"type": "string", "description": "The resource it is about, such as calls/c_1."},
             "account": {"type": "string", "description": "The account concerned; empty where none is."},
             "cause": {"anyOf": [{"$ref": _REF + "Cause"}, {"type": "null"}], "description": "Who asked for it, if anybody."},
-            "data": {"type": "object"},
+            # Without a type: each event has its own, and generators of clients cannot make one of two.
+            "data": {"description": "What happened: an object, described for each `type`."},
         },
         "required": ["v", "epoch", "seq", "id", "type", "time", "instance", "subject", "account", "cause", "data"],
     }
@@ -225,7 +239,7 @@ def _stream_note() -> Schema:
         "description": "An event about the subscription itself. It has no number: your place in the stream stays.",
         "oneOf": [
             {
-                "title": type_,
+                "title": f"{type_} note",  # another name than its data's: generators of clients make classes of both
                 "type": "object",
                 "properties": {
                     "v": {"type": "integer", "const": ENVELOPE_VERSION},
