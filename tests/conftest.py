@@ -70,6 +70,16 @@ def _nobody_to_ask() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _nobodys_phone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the tests away from the phone that may run here, and from what belongs to it."""
+    home = tmp_path_factory.mktemp("nobody")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OFFHOOK_HOME", str(home))
+        patch.setenv("OFFHOOK_SOCKET", str(home / "s"))
+        yield
+
+
 @pytest.fixture(scope="session")
 def windows() -> Iterator[Windows]:
     """Return a Windows session, one for the whole run; the test is skipped where there can be none."""
