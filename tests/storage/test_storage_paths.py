@@ -60,6 +60,7 @@ def test_a_user_without_a_folder_is_told_what_to_set(environ: dict[str, str], mo
         paths(environ, "linux")
 
 
+@posix
 def test_socket_names() -> None:
     env = {"XDG_RUNTIME_DIR": "/run/user/7", "HOME": "/h"}
     assert socket_path("", env, "linux") == "/run/user/7/offhook/offhook.sock"
