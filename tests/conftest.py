@@ -72,11 +72,10 @@ def _nobody_to_ask() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _nobodys_phone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the tests away from the phone that may run here, and from what belongs to it."""
-    home = tmp_path_factory.mktemp("nobody")
+    """Keep the tests away from the phone that may run here, and from what belongs to it; a home has a socket of its own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OFFHOOK_HOME", str(home))
-        patch.setenv("OFFHOOK_SOCKET", str(home / "s"))
+        patch.setenv("OFFHOOK_HOME", str(tmp_path_factory.mktemp("nobody")))
+        patch.delenv("OFFHOOK_SOCKET", raising=False)
         yield
 
 

@@ -142,10 +142,10 @@ static void flood(int times, unsigned seed)
             memcpy(noise, word, size);
         }
         }
-        if (code == 2 && (size == 0 || (size == 1 && !noise[0])))
-            continue;  /* HANGUP: no noise */
-        if ((code == 7 || code == 8) && size && isalnum(noise[0]))
-            continue;  /* a transfer, or digits */
+        if (code == 2 && (size == 0 || !noise[0]))
+            continue;  /* HANGUP: no noise, whatever lies behind the end of its text */
+        if ((code == 7 || code == 8) && size && noise[0] > ' ' && noise[0] != 0xff)
+            continue;  /* a transfer, or digits: they end at the first NUL, too */
         others += send_bytes(code, bytes, size, rand() % 3 ? NULL : (HWND)(ULONG_PTR)rand()) != 0;
     }
     answer("flooded %d in %.0f ms, %d not 0", times, now_ms() - begun, others);
