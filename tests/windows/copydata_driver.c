@@ -14,7 +14,6 @@
    What is sent to our window is told as "got CODE TEXT". */
 
 #include "line_reader.h"
-#include <ctype.h>
 
 static HWND own;
 static int nested, nestings;
