@@ -24,6 +24,8 @@ EPOCH: Final = 1_700_000_000.0
 """Unix time at which every wire's clock shows zero."""
 PORTS: Final = 4
 """Media ports made ready at first; each closed stream brings a fresh one, as in the real host."""
+FIRST_PORT: Final = 20_000
+LAST_PORT: Final = 65_534
 HOST_DELAY: Final = 0.001
 """Seconds the media host takes to report."""
 
@@ -46,7 +48,7 @@ class MediaStandIn:
     """
 
     report: Callable[[media.MediaReport, float], None]
-    next_port: int = 20000
+    next_port: int = FIRST_PORT
     play_ms: int = 0
     refuse_ports: bool = False
     host: str = ""
@@ -57,9 +59,9 @@ class MediaStandIn:
     captures: set[str] = field(default_factory=set)
 
     def fresh_ports(self, count: int) -> media.PortsReady:
-        """Return the report of `count` ports never used before."""
-        first = self.next_port
-        self.next_port += 2 * count
+        """Return the report of `count` ports that were not used for long: after the last one the first comes again."""
+        first = self.next_port if self.next_port + 2 * count <= LAST_PORT else FIRST_PORT
+        self.next_port = first + 2 * count
         return media.PortsReady(tuple(range(first, self.next_port, 2)))
 
     def take(self, command: media.MediaCommand) -> None:
