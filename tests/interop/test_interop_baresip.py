@@ -34,8 +34,9 @@ from offhook.phone.commands import (
 from offhook.phone.settings import AccountSettings
 from offhook.testing import peers
 from offhook.testing.ears import decode_dtmf, dominant_frequency
+from offhook.testing.kamailio import Kamailio, kamailio
 from offhook.testing.live import LivePhone, live_phone, quiet_config
-from offhook.testing.peers import Baresip, Kamailio, PeerMissing, kamailio
+from offhook.testing.peers import Baresip, PeerMissing
 
 pytestmark = pytest.mark.interop
 

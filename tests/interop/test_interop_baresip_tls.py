@@ -16,8 +16,9 @@ from offhook.phone.commands import AcceptTransfer, Answer, Dial, Hangup, Hold, L
 from offhook.phone.settings import AccountSettings, SrtpSettings
 from offhook.testing import peers
 from offhook.testing.ears import dominant_frequency
+from offhook.testing.kamailio import Kamailio, kamailio
 from offhook.testing.live import LivePhone, live_phone, quiet_config
-from offhook.testing.peers import Baresip, Kamailio, PeerMissing, kamailio
+from offhook.testing.peers import Baresip, PeerMissing
 
 pytestmark = pytest.mark.interop
 
@@ -28,12 +29,11 @@ OURS, THEIRS = "0159*", "37B#"
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory, certificates: Path) -> Iterator[Kamailio]:
     try:
-        peers.program("kamailio", "kamailio kamailio-tls-modules kamailio-websocket-modules kamailio-outbound-modules")
         peers.program("baresip", "baresip-core")
+        with kamailio(tmp_path_factory.mktemp("kamailio"), PASSWORDS, certificate=certificates / "peer.pem") as running:
+            yield running
     except PeerMissing as exc:
         pytest.skip(str(exc))
-    with kamailio(tmp_path_factory.mktemp("kamailio"), PASSWORDS, certificate=certificates / "peer.pem") as running:
-        yield running
 
 
 @asynccontextmanager

@@ -17,7 +17,8 @@ from offhook.phone.settings import AccountSettings
 from offhook.storage.config import Config
 from offhook.storage.paths import paths
 from offhook.testing import peers
-from offhook.testing.peers import Kamailio, PeerMissing, kamailio
+from offhook.testing.kamailio import Kamailio, kamailio
+from offhook.testing.peers import PeerMissing
 
 pytestmark = pytest.mark.interop
 

@@ -16,8 +16,9 @@ from offhook.control.tracing import ladder, pcap
 from offhook.phone.commands import AcceptTransfer, Answer, Dial, Hangup, ListCalls, TransferAttended
 from offhook.phone.settings import AccountSettings
 from offhook.testing import peers
+from offhook.testing.kamailio import Kamailio, kamailio
 from offhook.testing.live import LivePhone, connect, live_phone, quiet_config
-from offhook.testing.peers import Kamailio, PeerMissing, kamailio, sipp
+from offhook.testing.peers import PeerMissing, sipp
 from offhook.testing.scenarios import SDP, accepted, ack, answer, inside, invite, invited, pause, recv, refused_ack, scenario
 
 pytestmark = pytest.mark.interop

@@ -34,8 +34,9 @@ from offhook.phone.commands import (
 )
 from offhook.phone.settings import AccountSettings
 from offhook.testing import peers
+from offhook.testing.kamailio import Kamailio, kamailio
 from offhook.testing.live import LivePhone, connect, live_phone, over, quiet_config
-from offhook.testing.peers import Kamailio, PeerMissing, kamailio
+from offhook.testing.peers import PeerMissing
 
 pytestmark = pytest.mark.interop
 

@@ -24,11 +24,11 @@ from offhook.phone.commands import (
     Transfer,
 )
 from offhook.phone.settings import AccountSettings, SrtpSettings
-from offhook.testing import peers
 from offhook.testing.ears import dominant_frequency, read_wav
+from offhook.testing.kamailio import Kamailio, kamailio
 from offhook.testing.linphone import SAMPLE_RATE, TONE, Linphone, linphone
 from offhook.testing.live import LivePhone, live_phone, over, quiet_config
-from offhook.testing.peers import Kamailio, PeerMissing, kamailio
+from offhook.testing.peers import PeerMissing
 
 pytestmark = pytest.mark.interop
 
@@ -39,11 +39,10 @@ OUR_TONE = 600.0
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory, certificates: Path) -> Iterator[Kamailio]:
     try:
-        peers.program("kamailio", "kamailio kamailio-tls-modules kamailio-websocket-modules kamailio-outbound-modules")
+        with kamailio(tmp_path_factory.mktemp("kamailio"), PASSWORDS, certificate=certificates / "peer.pem") as running:
+            yield running
     except PeerMissing as exc:
         pytest.skip(str(exc))
-    with kamailio(tmp_path_factory.mktemp("kamailio"), PASSWORDS, certificate=certificates / "peer.pem") as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

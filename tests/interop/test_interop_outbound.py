@@ -16,6 +16,7 @@ from offhook.phone.commands import Answer, Dial, Hangup, ListAccounts
 from offhook.phone.settings import AccountSettings
 from offhook.testing import peers
 from offhook.testing.edges import Kamailios, kamailios
+from offhook.testing.kamailio import kamailio
 from offhook.testing.live import LivePhone, live_phone, quiet_config
 from offhook.testing.peers import PeerMissing
 
@@ -26,7 +27,7 @@ INSTANCE = "urn:uuid:00000000-0000-1000-8000-00000000{:04}"
 
 
 @pytest.fixture
-def kamailio(tmp_path: Path) -> Iterator[Kamailios]:
+def proxies(tmp_path: Path) -> Iterator[Kamailios]:
     try:
         peers.program("kamailio", "kamailio kamailio-outbound-modules")
     except PeerMissing as exc:
@@ -35,18 +36,18 @@ def kamailio(tmp_path: Path) -> Iterator[Kamailios]:
         yield running
 
 
-def account(kamailio: Kamailios, user: str, transport: str, **changes: Any) -> AccountSettings:
-    one, two = (f"sip:127.0.0.1:{port};lr" for port in kamailio.edges)
+def account(proxies: Kamailios, user: str, transport: str, **changes: Any) -> AccountSettings:
+    one, two = (f"sip:127.0.0.1:{port};lr" for port in proxies.edges)
     settings = AccountSettings(
-        id="kam", domain=kamailio.domain, username=user, password=PASSWORDS[user], proxy=one, backups=(two,),
+        id="kam", domain=proxies.domain, username=user, password=PASSWORDS[user], proxy=one, backups=(two,),
         transport=transport,  # type: ignore[arg-type]  # one of the transports
     )
     return replace(settings, **changes)
 
 
-def caller(kamailio: Kamailios) -> AccountSettings:
+def caller(proxies: Kamailios) -> AccountSettings:
     """Return an account that needs no edge."""
-    return account(kamailio, "1002", "udp", proxy="", backups=(), outbound=False)
+    return account(proxies, "1002", "udp", proxy="", backups=(), outbound=False)
 
 
 class Wire:
@@ -142,17 +143,17 @@ def of_a_tests_length(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.plain
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
-async def test_calls_come_in_over_the_flow_that_is_left(kamailio: Kamailios, transport: str) -> None:
-    one, two = kamailio.edges
-    async with phone(account(kamailio, "1001", transport)) as ann, phone(caller(kamailio)) as bob:
+async def test_calls_come_in_over_the_flow_that_is_left(proxies: Kamailios, transport: str) -> None:
+    one, two = proxies.edges
+    async with phone(account(proxies, "1001", transport)) as ann, phone(caller(proxies)) as bob:
         await stand(ann, "registered", "registered")
         await bob.event("account.registered")
         await rings(bob, ann)
         for dead, left in ((one, ("failed", "registered")), (two, ("registered", "failed"))):
-            kamailio.stop(dead)
+            proxies.stop(dead)
             await stand(ann, *left)
             await rings(bob, ann)
-            kamailio.start(dead)
+            proxies.start(dead)
             await stand(ann, "registered", "registered")
         await rings(bob, ann)
         assert "account.register_failed" not in ann.types
@@ -160,10 +161,10 @@ async def test_calls_come_in_over_the_flow_that_is_left(kamailio: Kamailios, tra
 
 
 @pytest.mark.parametrize("silently", [False, True])
-async def test_one_connection_dies_while_its_edge_lives(kamailio: Kamailios, silently: bool) -> None:
-    async with wire_to(kamailio.edges[0]) as wire:
-        settings = account(kamailio, "1001", "tcp", proxy=f"sip:127.0.0.1:{wire.port};lr")
-        async with phone(settings) as ann, phone(caller(kamailio)) as bob:
+async def test_one_connection_dies_while_its_edge_lives(proxies: Kamailios, silently: bool) -> None:
+    async with wire_to(proxies.edges[0]) as wire:
+        settings = account(proxies, "1001", "tcp", proxy=f"sip:127.0.0.1:{wire.port};lr")
+        async with phone(settings) as ann, phone(caller(proxies)) as bob:
             await stand(ann, "registered", "registered")
             await bob.event("account.registered")
             wire.cut(silently=silently)
@@ -180,7 +181,7 @@ async def test_one_connection_dies_while_its_edge_lives(kamailio: Kamailios, sil
 
 
 async def test_a_registrar_without_outbound_gets_one_registration(tmp_path: Path) -> None:
-    with peers.kamailio(tmp_path, PASSWORDS) as plain:
+    with kamailio(tmp_path, PASSWORDS) as plain:
         here = f"127.0.0.1:{plain.port}"
         settings = AccountSettings(id="kam", domain=here, username="1001", password=PASSWORDS["1001"], proxy=f"sip:{here};lr",
                                    backups=(f"sip:localhost:{plain.port};lr",), transport="tcp")

@@ -17,8 +17,9 @@ from offhook.phone.commands import Answer, Dial, Hangup, Hold, ListCalls, Play, 
 from offhook.phone.settings import AccountSettings, NatSettings, SrtpSettings
 from offhook.testing import peers
 from offhook.testing.ears import dominant_frequency, read_wav
+from offhook.testing.kamailio import Kamailio, kamailio
 from offhook.testing.live import LivePhone, live_phone, over, quiet_config
-from offhook.testing.peers import Kamailio, PeerMissing, kamailio
+from offhook.testing.peers import PeerMissing
 from offhook.testing.rtpengine import DTLS, PLAIN, RELAYED_PORTS, SDES, rtpengine
 
 pytestmark = pytest.mark.interop

@@ -12,10 +12,11 @@ import pytest
 from offhook.media.codecs import codec
 from offhook.phone.commands import Answer, Dial, Hangup, Hold, Play, Record, Resume, SendDtmf
 from offhook.phone.settings import AccountSettings, NatSettings, SrtpSettings
-from offhook.testing import ears, peers
+from offhook.testing import ears
 from offhook.testing.browser import chromium
+from offhook.testing.kamailio import Kamailio, kamailio
 from offhook.testing.live import LivePhone, live_phone, quiet_config
-from offhook.testing.peers import Kamailio, PeerMissing, kamailio
+from offhook.testing.peers import PeerMissing
 from offhook.testing.web_phone import WebPhone, build, web_phone
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
@@ -37,11 +38,10 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory, certificates: Path) -> Iterator[Kamailio]:
     try:
-        peers.program("kamailio", "kamailio kamailio-tls-modules kamailio-websocket-modules kamailio-outbound-modules")
+        with kamailio(tmp_path_factory.mktemp("kamailio"), PASSWORDS, certificate=certificates / "peer.pem") as running:
+            yield running
     except PeerMissing as missing:
         pytest.skip(str(missing))
-    with kamailio(tmp_path_factory.mktemp("kamailio"), PASSWORDS, certificate=certificates / "peer.pem") as running:
-        yield running
 
 
 @asynccontextmanager

@@ -9,7 +9,8 @@ import pytest
 
 from offhook.testing import peers
 from offhook.testing.ears import has_tone, read_wav
-from offhook.testing.peers import PeerFailed, PeerMissing, baresip, kamailio, sipp
+from offhook.testing.kamailio import kamailio
+from offhook.testing.peers import PeerFailed, PeerMissing, baresip, sipp
 
 pytestmark = pytest.mark.interop
 
