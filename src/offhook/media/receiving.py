@@ -357,11 +357,12 @@ class Receiver:
         sequence, and only as long as there is no peer, or none that was heard within a second.
 
         What it sent before it moved is still under way, and says nothing of where it is now: sound of ours that followed it
-        would go to whom we have been taken away from, until something comes from the new place.
+        would go to whom we have been taken away from, until something comes from the new place. It is heard only where it is
+        known to be the far end's.
         """
         if source == self._left and source != self._expected and now - self._moved < RELATCH_S:
-            self.foreign += 1
-            return False
+            self.foreign += not self._trusting
+            return self._trusting
         if not self._trusting and source != self._expected:
             busy = self.heard_from is not None and now - self.heard < RELATCH_S
             if busy or not self._proves(source, ssrc, sequence):
