@@ -42,8 +42,9 @@ def dial(phone: str, token: str, to: str) -> tuple[int, str]:
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
             return 200, f"calling {to}: {json.load(answer)['call']}"
-    except urllib.error.HTTPError as error:
-        return error.code, str(json.load(error).get("detail", error.reason))  # RFC 9457: the phone says why
+    except urllib.error.HTTPError as answer:
+        with answer:
+            return answer.code, str(json.load(answer).get("detail", answer.reason))  # RFC 9457: the phone says why
     except (OSError, ValueError) as error:
         return 502, f"the phone does not answer: {error}"
 
@@ -94,7 +95,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except KeyboardInterrupt:  # Ctrl+C is how it ends
-        pass
-    except OSError as error:  # the port is taken
-        sys.exit(str(error))
+    except (KeyboardInterrupt, OSError) as end:  # Ctrl+C is how it ends; the port may be taken
+        sys.exit(str(end) or None)

@@ -12,17 +12,12 @@ import asyncio
 import csv
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import TypeAlias
 
 from offhook import CallFailed, CallHandle, Softphone
 from offhook.errors import CommandError, OffhookError, reason_of
 
-
-class Person(NamedTuple):
-    """One line of the file."""
-
-    name: str
-    number: str
+Person: TypeAlias = tuple[str, str]  # name and number, a line of the file
 
 
 def read_people(file: Path) -> list[Person]:
@@ -31,25 +26,23 @@ def read_people(file: Path) -> list[Person]:
         table = csv.DictReader(lines, restval="")
         if not {"name", "number"} <= set(table.fieldnames or ()):
             raise ValueError(f"{file}: its first line must name the columns: name,number")
-        return [Person(line["name"], line["number"]) for line in table]
+        return [(line["name"], line["number"]) for line in table]
 
 
 async def ring(phone: Softphone, person: Person, seconds: float) -> CallHandle | None:
     """Ring one person; returns the call if it was answered. Cancelling this hangs up."""
+    name, number, call = *person, None
     try:
-        call = await phone.dial(person.number, ring_timeout=seconds, hold_others=False)
-    except CommandError as error:  # a slip in one line must not keep the others from being called
-        print(f"{person.name}: {error}")
-        return None
-    try:
+        call = await phone.dial(number, ring_timeout=seconds, hold_others=False)
         await call.wait_active()
-    except CallFailed as failure:
-        print(f"{person.name}: {type(failure).__name__}")
-        return None
+        return call
+    except (CommandError, CallFailed) as failure:  # a slip in one line must not keep the others from being called
+        print(f"{name}: {failure}")
     except asyncio.CancelledError:
-        await call.hangup()
+        if call is not None:
+            await call.hangup()
         raise
-    return call
+    return None
 
 
 async def reach(
@@ -84,9 +77,9 @@ async def main() -> None:
     parser.add_argument("--ring", type=float, default=20.0, help="seconds each phone rings")
     options = parser.parse_args()
     async with Softphone.connect() as phone:
-        people = read_people(options.file)
-        person, call = await reach(phone, people, at_once=options.at_once, seconds=options.ring) or sys.exit("nobody answers")
-        print(f"{person.name} has answered")
+        reached = await reach(phone, read_people(options.file), at_once=options.at_once, seconds=options.ring)
+        (name, _), call = reached or sys.exit("nobody answers")
+        print(f"{name} has answered")
         async with call:  # hung up at the end of the block, also by Ctrl+C
             await call.wait_ended()
 

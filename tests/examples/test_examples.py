@@ -114,7 +114,7 @@ def test_an_example_without_a_phone_says_how_to_start_one(
 
 @pytest.mark.parametrize(("name", "words", "said"), [
     ("answering_bot", ["none.wav"], "there is no file none.wav"),
-    ("csv_dialer", ["x.csv", "--at-once", "0"], "invalid choice: 0"),
+    ("csv_dialer", ["x.csv", "--at-once", "0"], "argument --at-once: invalid choice"),
     ("screen_pop", ["x.csv", "--url", "http://crm/{customer}"], "--url takes {id} and {number}"),
     ("transfer", ["101"], "write each extension as number=address"), ("transfer", ["101="], "write each extension as"),
     ("webhook_receiver", ["--secret", "x"], "--secret is what"),
@@ -280,14 +280,14 @@ async def test_csv_dialer(registered: Softphone, tmp_path: Path, capsys: pytest.
     found = await csv_dialer.reach(registered, csv_dialer.read_people(file), at_once=2, seconds=3)
     assert found is not None
     person, call = found
-    assert person.name == "Dora"
+    assert person == ("Dora", "ring-1")
     assert registered.calls == (call,)
     await call.hangup()
     said = capsys.readouterr().out
     assert "Zoe: to: " in said
-    assert "Anna: Busy" in said
-    assert "Carl: Declined" in said
-    assert await csv_dialer.reach(registered, [csv_dialer.Person("Anna", "busy")]) is None
+    assert "Anna: sip:busy@" in said
+    assert "Carl: sip:decline@" in said
+    assert await csv_dialer.reach(registered, [("Anna", "busy")]) is None
 
 
 @pytest.mark.lengthy

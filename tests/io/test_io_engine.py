@@ -42,7 +42,9 @@ async def test_the_journal_has_every_event_in_the_order_they_were_told() -> None
         caller.execute(c.Hangup())
         caller.running.say(SystemError(reason="from a surface"))
         await caller.event("system.error")
+        await caller.over()
         page = await caller.running.journal.read(start, 1000)
+        await caller.until(lambda: caller.events[-1].cursor == page.events[-1].cursor)
         assert [event.cursor for event in page.events] == [each.cursor for each in caller.events if each.cursor.seq > start.seq]
         assert [event.cursor.seq for event in page.events] == list(
             range(start.seq + 1, start.seq + 1 + len(page.events))
