@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final
 
 from offhook.app.running import Files, Outward, RunningPhone
-from offhook.app.saying import say
+from offhook.app.saying import last_word, say
 from offhook.app.settings import complete, kept_instance, with_address
 from offhook.app.trouble import print_trouble
 from offhook.control.channel import connect
@@ -61,8 +61,11 @@ async def serve(
     config: Config, socket: str, *, verbose: bool, any_http_port: bool = False, file: Path | None = None
 ) -> int:
     told = asyncio.Event()
-    with told_to_end(told.set):
-        return await _serve_until(told, config, socket, verbose=verbose, any_http_port=any_http_port, file=file)
+    try:
+        with told_to_end(told.set):
+            return await _serve_until(told, config, socket, verbose=verbose, any_http_port=any_http_port, file=file)
+    finally:
+        last_word()
 
 
 async def _serve_until(
