@@ -267,6 +267,105 @@ def test_a_call_that_rings_while_our_address_changes_is_answered_from_the_new_on
     assert b"c=IN IP4 10.0.0.77" in answer.body
 
 
+@pytest.mark.parametrize("status", [100, 180])
+def test_a_call_that_nobody_has_answered_is_placed_anew_from_our_new_address(status: int) -> None:
+    wire = Wire()
+    alice, peer = VirtualPhone(wire, "alice", "10.0.0.1"), Peer(wire, "peer", "10.0.0.2")
+    call = alice.dial("sip:peer@10.0.0.2", ring_timeout=60)
+    settle(wire, 1)
+    first = peer.requests("INVITE")[0]
+    peer.answer(first, status, tag="p" if status > 100 else "")
+    settle(wire, 20)
+    move(alice, "10.0.0.77")
+    settle(wire, 1)
+    cancel, second = peer.requests("CANCEL")[0], peer.requests("INVITE")[-1]
+    assert (cancel.via.branch, cancel.via.host) == (first.via.branch, "10.0.0.1")
+    assert second.call_id != first.call_id
+    assert second.contacts[0].uri.host == "10.0.0.77"
+    assert b"c=IN IP4 10.0.0.77" in second.body
+    assert alice.of(e.CallUpdated)[-1].call.sip_call_id == second.call_id
+    peer.answer(second, 200, tag="q", body=Body("application/sdp", SDP))
+    settle(wire, 1)
+    assert [str(each) for each in alice.states] == ["active"]
+    assert alice.only.id == call
+    assert not alice.of(e.CallEnded)
+
+
+def test_a_call_placed_anew_rings_no_longer_than_it_was_to() -> None:
+    wire = Wire()
+    alice, peer = VirtualPhone(wire, "alice", "10.0.0.1"), Peer(wire, "peer", "10.0.0.2")
+    alice.dial("sip:peer@10.0.0.2", ring_timeout=30)
+    settle(wire, 1)
+    peer.answer(peer.requests("INVITE")[0], 180, tag="p")
+    settle(wire, 20)
+    move(alice, "10.0.0.77")
+    settle(wire, 1)
+    peer.answer(peer.requests("INVITE")[-1], 180, tag="q")
+    settle(wire, 9)
+    end = alice.of(e.CallEnded)[-1].call.end
+    assert end is not None
+    assert end.reason == "no answer"
+
+
+def test_a_network_that_comes_back_as_it_was_leaves_a_call_that_rings() -> None:
+    wire = Wire()
+    alice, peer = VirtualPhone(wire, "alice", "10.0.0.1"), Peer(wire, "peer", "10.0.0.2")
+    alice.dial("sip:peer@10.0.0.2")
+    settle(wire, 1)
+    peer.answer(peer.requests("INVITE")[0], 180, tag="p")
+    settle(wire, 1)
+    wire.sources["10.0.0.2"] = ""
+    alice.receive(s.NetworkChanged("the network is gone (our address was 10.0.0.1)"))
+    settle(wire, 12)
+    del wire.sources["10.0.0.2"]
+    settle(wire, 60)
+    assert [str(each) for each in alice.states] == ["ringing"]
+    assert len({each.via.branch for each in peer.requests("INVITE")}) == 1
+
+
+def test_a_call_whose_network_stays_away_before_the_answer_ends() -> None:
+    wire = Wire()
+    alice, peer = VirtualPhone(wire, "alice", "10.0.0.1"), Peer(wire, "peer", "10.0.0.2")
+    alice.dial("sip:peer@10.0.0.2")
+    settle(wire, 1)
+    peer.answer(peer.requests("INVITE")[0], 180, tag="p")
+    settle(wire, 1)
+    wire.sources["10.0.0.2"] = ""
+    alice.receive(s.NetworkChanged("the network is gone (our address was 10.0.0.1)"))
+    settle(wire, 29)
+    assert not alice.of(e.CallEnded)
+    settle(wire, 2)
+    end = alice.of(e.CallEnded)[-1].call.end
+    assert end is not None
+    assert (end.by, end.sip_status, end.reason) == ("network", 503, "the network was gone before the call was answered")
+
+
+@pytest.mark.parametrize("broken_first", [True, False])
+def test_a_call_by_tcp_that_rings_is_placed_anew_and_cancelled_where_it_rang(broken_first: bool) -> None:
+    wire = Wire()
+    alice, peer = VirtualPhone(wire, "alice", "10.0.0.1"), Peer(wire, "peer", "10.0.0.2")
+    alice.dial("sip:peer@10.0.0.2;transport=tcp")
+    settle(wire, 1)
+    first = peer.requests("INVITE")[0]
+    peer.answer(first, 180, tag="p")
+    settle(wire, 1)
+    flow = s.Flow("tcp", alice.node.address, ("10.0.0.2", 5060))
+    cut = s.FlowFailed(flow, "our address is gone", True)
+    if broken_first:
+        alice.node.address, wire.nodes[("10.0.0.77", 5060)] = ("10.0.0.77", 5060), alice.node
+        alice.receive(cut)
+    move(alice, "10.0.0.77")
+    if not broken_first:
+        alice.receive(cut)
+    settle(wire, 1)
+    invites = peer.requests("INVITE")
+    assert [each.call_id == first.call_id for each in invites] == [True, False]
+    assert first.via.branch in [each.via.branch for each in peer.requests("CANCEL")]
+    peer.answer(invites[1], 200, tag="q", body=Body("application/sdp", SDP))
+    settle(wire, 1)
+    assert [str(each) for each in alice.states] == ["active"]
+
+
 def test_waking_up_registers_at_once() -> None:
     alice, (first, *_) = world()
     alice.add_account(ACCOUNT)

@@ -50,6 +50,7 @@ from offhook.sip.events import (
     SessionProgress,
     SessionRedirected,
 )
+from offhook.sip.outgoing import ADDRESS_CHANGED
 from offhook.sip.uri import Uri
 
 _CALLING: Final = frozenset({CallState.CALLING})
@@ -66,6 +67,10 @@ FORK_ENDED: Final = 199
 """RFC 6228: one of those who ring is not asked any more, and its sound is over."""
 MAX_RING: Final = 86400
 """Seconds: nobody lets it ring for longer than a day."""
+CUT_OFF_FOR: Final = 30.0
+"""Seconds for which a call that is not answered yet waits for a network that is gone; its far end gives up after 32."""
+LOOK_AGAIN: Final = 5.0
+"""Seconds between questions for the way out meanwhile: the name service may come later than the network."""
 
 _CALL_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _WORDS = ("active", "ringing", "last", "current")
@@ -220,7 +225,11 @@ class Outgoing:
                     call.address = address
                     if self.offers.reach.searches(call):
                         self.offers.reach.search(call)
+            elif call.invited or call.again:
+                self._found_way(call, address, transport)
             elif address:
+                if call.address not in ("", address):
+                    self._search_anew(call)
                 call.address, call.signalling = address, transport
                 self._lacks_no_more(call, "address")
             elif (flow := self.desk.sip.registered_flow(call.account, hop)) is not None:
@@ -232,11 +241,49 @@ class Outgoing:
         self.offers.routes.ask(call, hop, found, terms)
 
     def ask_address_again(self, call: Call) -> None:
-        """Ask under which address the far end of a running call sees us; a call whose address is another one moves there."""
+        """Ask under which address the far end of a call sees us; a call whose address is another one moves there."""
+        if call.state in OUTGOING_UNANSWERED:
+            self._ask_address(call, self._targets[call.id][0])
+            return
         try:
             self._ask_address(call, Uri.parse(call.remote.uri))
         except ParseError:
             return  # nothing that could be asked for; the far end's address may be a name of its own kind
+
+    def _found_way(self, call: Call, address: str, transport: str) -> None:
+        """Place a call anew that is not answered yet, if our address is another one: its answer goes to where it came from.
+
+        UPDATE would move the sound, but not the answer (RFC 3261 18.2.2). Who has rung till now hears CANCEL.
+        """
+        desk = self.desk
+        if not address:
+            if "cut off" not in call.timers:
+                desk.after(call, "cut off", CUT_OFF_FOR, self._stayed_cut_off)
+            desk.after(call, "way", LOOK_AGAIN, self.ask_address_again)
+            return
+        desk.stop(call, "cut off")
+        desk.stop(call, "way")
+        if address == call.address and not call.again:
+            return
+        call.address, call.signalling = address, transport
+        account = desk.accounts.get(call.account)
+        if account is not None and account.settings.register and account.will_register:
+            call.waiting.add("registration")
+        self._search_anew(call)
+        if call.again:  # nothing is left of the former INVITE
+            self._place_again(call)
+        else:
+            call.again = True
+            desk.attempt(End(call.id))  # what follows is SessionEnded
+
+    def _search_anew(self, call: Call) -> None:
+        call.gathering, call.candidates = False, None
+        if self.offers.reach.lacks(call):
+            call.waiting.add("candidates")
+
+    def _stayed_cut_off(self, call: Call) -> None:
+        self.desk.attempt(End(call.id))
+        self.closing.close(call, "network", 503, "the network was gone before the call was answered")
 
     def _moved(self, call: Call, address: str) -> None:
         # Sound that goes by the other family than the signalling is not moved by the latter.
@@ -307,7 +354,7 @@ class Outgoing:
             self.closing.close(call, "local", 0, refusal.detail)
             return
         self.offers.hear_early(call)
-        if call.ring_timeout:
+        if call.ring_timeout and "ring" not in call.timers:
             self.desk.after(call, "ring", call.ring_timeout, self._rang_long)
 
     def _identity(self, call: Call) -> str:
@@ -318,15 +365,29 @@ class Outgoing:
         if call.state in OUTGOING_UNANSWERED:
             self.closing.hangup(call, reason="no answer")
 
-    def offers_otherwise(self, event: SessionEnded, call: Call) -> bool:
-        """Place a call once more whose description was refused and could be said otherwise; False if it is over."""
-        refused = event.by == "remote" and event.status in NOT_ACCEPTABLE and call.state in OUTGOING_UNANSWERED
+    def goes_on(self, event: SessionEnded, call: Call) -> bool:
+        """Place a call once more that has left its address, or whose description can be said otherwise; False if it is over."""
+        if call.state not in OUTGOING_UNANSWERED:
+            return False
+        if event.by == "network" and event.reason == ADDRESS_CHANGED:
+            call.again, call.invited = True, False
+            self.ask_address_again(call)
+            return True
+        refused = event.by == "remote" and event.status in NOT_ACCEPTABLE
         if not call.again and not (refused and self.offers.secrecy.insist(call)):
             return False
-        call.again = False
-        call.early.clear()
-        self._invite(call)
+        self._place_again(call)
         return call.state is not CallState.ENDED
+
+    def _place_again(self, call: Call) -> None:
+        """Invite once more, with nothing of what was agreed with those who rang till now."""
+        call.again = call.invited = False
+        call.early.clear()
+        call.config = None
+        if call.waiting:
+            self.desk.after(call, "wait", self.desk.settings.register_timeout, self._waited_long)
+        else:
+            self._invite(call)
 
     def forget(self, call: Call) -> None:
         """The call is over."""

@@ -476,7 +476,7 @@ class Phone:
     # --- calls
 
     def _session_ended(self, event: s.SessionEnded, call: Call) -> None:
-        if not self.outgoing.offers_otherwise(event, call):
+        if not self.outgoing.goes_on(event, call):
             self.closing.session_ended(event, call)
 
     def _progress(self, event: s.SessionProgress, call: Call) -> None:

@@ -55,12 +55,11 @@ class Ways:
     def network_changed(self, item: s.NetworkChanged) -> None:
         """Tell it, register anew, and ask for every call under which address its far end sees us now.
 
-        A call that rings is answered from there. One that we have placed and nobody has answered cannot be moved: its answers
-        go where its INVITE came from.
+        A call that rings is answered from there. One that we have placed and nobody has answered is placed anew.
         """
         self._told.clear()
         self.desk.emit(NetworkChanged(reason=item.reason))
         self.desk.sip.receive(item, self.desk.now)
         for call in list(self.desk.calls.values()):
-            if call.is_connected or (call.state is CallState.INCOMING and not call.local_sdp):
+            if call.state is not CallState.INCOMING or not call.local_sdp:
                 self.outgoing.ask_address_again(call)

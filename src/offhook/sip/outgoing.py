@@ -27,6 +27,9 @@ INVITE_FAILOVER_AFTER: Final = 4.0
 NO_OTHER_ADDRESS: Final = "it has no other address"
 """The reason where all addresses are to be avoided."""
 
+ADDRESS_CHANGED: Final = "our address has changed before it was answered"
+"""The reason where an INVITE was heard at an address that is not ours any more: its answer would go there."""
+
 OnAnswer: TypeAlias = Callable[["Outgoing", int, str, Response | None, float], None]
 """Called with (outgoing, status, reason, response, now); response is None for a status made here (408, 503)."""
 
@@ -44,6 +47,7 @@ class Outgoing:
         "_broken",
         "_challenges",
         "_flows",
+        "_heard",
         "_left",
         "_payload",
         "_reconnected",
@@ -110,6 +114,7 @@ class Outgoing:
         self._broken: Flow | None = None  # the connection that broke, until it is said again on a new one
         self._answered: set[tuple[str, bool]] = set()
         self._challenges = 0
+        self._heard = False  # a provisional came
         self._left: list[Outgoing] = []  # twins, each at an address that was given up
         self._payload = b""
 
@@ -153,7 +158,16 @@ class Outgoing:
         items += [(name, source.get(name) or "") for name in ("From", "To", "Call-ID")]
         items += [("CSeq", f"{self.cseq} CANCEL"), *headers]
         cancel = Request("CANCEL", request.uri, Headers.from_wire(items), b"")
-        self.stack.transactions.request(flow, cancel, cancel.encode(), self.branch, _ignore_response, _ignore_failure, now)
+        branch, payload, start = self.branch, cancel.encode(), self.stack.transactions.request
+
+        def elsewhere(answer: Resolved, then: float) -> None:
+            for other in answer.flows[:1]:
+                start(other, cancel, payload, branch, _ignore_response, _ignore_failure, then)
+
+        def failed(status: int, _reason: str, _now: float) -> None:
+            if status == 503:  # our address went with the connection, say; who has the INVITE knows it by its branch
+                self.stack.resolve(self.hop, elsewhere, self._terms)
+        start(flow, cancel, payload, branch, _ignore_response, failed, now)
         # RFC 3261 9.1: without a final answer within 64*T1 the INVITE transaction is considered over
         client = self.client
         self.stack.timers.start(now + TIMEOUT, lambda then: self._cancel_expired(client, then))
@@ -196,6 +210,11 @@ class Outgoing:
         return flows if avoids is None else tuple(flow for flow in flows if not avoids(flow))
 
     def _send(self, flow: Flow, now: float) -> None:
+        if self._rings_at_former(flow):
+            self.flow = flow
+            self.cancel((), now)
+            self._finish(503, ADDRESS_CHANGED, None, now)
+            return
         request = self._build(flow)
         payload = request.encode()
         if flow.transport == "udp" and len(payload) > UDP_LIMIT and not self._tcp_asked and self.method != "ACK":
@@ -215,6 +234,12 @@ class Outgoing:
                 self._limit_silence(self.client, now)
         if first and self.on_sent is not None:
             self.on_sent(self, now)
+
+    def _rings_at_former(self, flow: Flow) -> bool:
+        """Whether an INVITE that is in progress would be said again from another address: there it is a second one (482)."""
+        broken = self._broken
+        return (self.method == "INVITE" and broken is not None and self._heard and flow.remote == broken.remote
+                and flow.local[0] != broken.local[0])
 
     def _build(self, flow: Flow) -> Request:
         broken, self._broken = self._broken, None
@@ -245,6 +270,7 @@ class Outgoing:
         return self.hop.host.lower()
 
     def _on_response(self, response: Response, now: float) -> None:
+        self._heard = response.status < 200
         if self.flow is not None:
             self.stack.learn(self.flow, response)
         if response.status in (401, 407) and not self.over and self._answer_challenge(response, now):
@@ -330,6 +356,7 @@ class Outgoing:
         twin._flows, twin._resolved, twin._left = self._flows, self._resolved, self._left
         twin._tcp_asked, twin._reconnected, twin._broken = self._tcp_asked, self._reconnected, self._broken
         twin._answered, twin._challenges, twin._payload = self._answered, self._challenges, self._payload
+        twin._heard = self._heard
         return twin
 
     def _on_late_response(self, twin: Outgoing, client: ClientTransaction, response: Response, now: float) -> None:
