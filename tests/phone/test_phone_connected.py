@@ -105,6 +105,18 @@ def test_of_several_who_ring_the_one_that_answers_is_named() -> None:
     assert [event.call.remote.display for event in pbx.phone.of(e.CallAnswered)] == ["Bob"]
 
 
+def test_who_answers_and_was_never_named_has_nobody_elses_name() -> None:
+    pbx = Pbx()
+    pbx.server.answer(pbx.invite, 180, tag="a", headers=(("P-Asserted-Identity", BOB),))
+    pbx.server.answer(pbx.invite, 180, tag="b")
+    pbx.run()
+    pbx.server.answer(pbx.invite, 200, tag="b", body=SDP)
+    pbx.run()
+    (answered,) = pbx.phone.of(e.CallAnswered)
+    assert (answered.call.remote.display, answered.call.remote.asserted) == ("", "")
+    assert answered.call.remote.uri == f"sip:1002@{SERVER}"
+
+
 @pytest.mark.parametrize(("method", "body"), [("UPDATE", b""), ("UPDATE", SDP.data), ("INVITE", SDP.data)])
 def test_whom_a_transfer_has_put_in_its_place_is_told(method: str, body: bytes) -> None:
     pbx = Pbx()

@@ -104,9 +104,14 @@ class Names:
             return party
         return structs.replace(party, display=party.display or contact.name, contact=contact.name)
 
-    def connected(self, party: Party, asserted: str) -> Party:
-        """Return the far end of a call as the network names it now: whoever has answered, or was put in its place."""
+    def connected(self, party: Party, asserted: str, prefix: str = "") -> Party:
+        """Return the far end of a call as the network names it now: whoever has answered, or was put in its place.
+
+        Of somebody whom it does not name ("") there is known who was called.
+        """
         try:
+            if not asserted:
+                return self.known(Party(party.uri), Uri.parse(party.uri), prefix)
             name = NameAddr.parse(asserted)
             same = Uri.parse(party.uri).user_decoded == name.uri.user_decoded
         except ParseError:

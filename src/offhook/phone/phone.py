@@ -484,7 +484,9 @@ class Phone:
         self.transfers.tell(call, event.status, event.reason)
 
     def _named(self, event: s.PeerNamed, call: Call) -> None:
-        before, call.remote = call.remote, self.desk.names.connected(call.remote, event.asserted)
+        account = self.desk.accounts.get(call.account)
+        prefix = account.settings.dialing_prefix if account else ""
+        before, call.remote = call.remote, self.desk.names.connected(call.remote, event.asserted, prefix)
         if call.remote != before and call.state is not CallState.CALLING:  # else what it does next tells it
             self.desk.emit(e.CallUpdated(call=call.view()))
 

@@ -194,6 +194,7 @@ class Calling(Session):
         if self.timer is not None:
             self.timer.agreed(response, now)
         self.note_peer(response, out.flow, dialog)
+        self.unname_others(dialog)
         self.stack.emit(events.SessionAnswered(self.id, dialog.remote_tag, body if offered else None, response.to,
                                                header_list(response)))
         if not offered and body is not None:

@@ -151,6 +151,7 @@ class Session:
         self.transfers = Transfers(self)
         self.timer: SessionTimer | None = None
         self._asserted = ""
+        self._named_in: Dialog | None = None  # the dialog in which that was said
         sessions.by_id[session] = self
 
     # --- what the two sides do differently ---
@@ -444,9 +445,17 @@ class Session:
         asserted = self.asserted_by(message, flow)
         if dialog is not None:
             asserted = dialog.asserted = asserted or dialog.asserted
+        if asserted:
+            self._named_in = dialog
         if asserted and asserted != self._asserted:
             self._asserted = asserted
             self.stack.emit(events.PeerNamed(self.id, asserted))
+
+    def unname_others(self, dialog: Dialog) -> None:
+        """Whoever answers in this dialog and was never named has not the name of somebody else who rang."""
+        if self._asserted and self._named_in not in (None, dialog):
+            self._asserted = ""
+            self.stack.emit(events.PeerNamed(self.id, ""))
 
     def _receive_info(self, request: Request, server: ServerTransaction, now: float) -> None:
         if "Info-Package" in request.headers:
