@@ -7,6 +7,7 @@ from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.model import CallState
 from offhook.phone.settings import PhoneSettings
+from offhook.testing.endpoints import Peer
 from offhook.testing.phones import VirtualPhone, over, settle, talk, two_phones
 from offhook.testing.wire import Wire
 
@@ -107,6 +108,21 @@ def test_a_target_that_does_not_exist() -> None:
     assert alice.states == bob.states == [CallState.ACTIVE], "resumed, because the transfer failed"
     bob.execute(c.Hangup())
     over(alice, bob)
+
+
+def test_of_a_phone_that_stops_ringing_among_several_the_transferor_hears_nothing() -> None:
+    # RFC 6228 4: a 199 speaks of one early dialog alone
+    alice, bob = two_phones(Wire())
+    peer = Peer(alice.wire, "peer", "10.0.0.9")
+    talk(alice, bob)
+    alice.execute(c.Transfer(to="sip:x@10.0.0.9"))
+    settle(alice.wire, 1)
+    bob.execute(c.AcceptTransfer())
+    settle(alice.wire, 0.1)
+    for status in (180, 199):
+        peer.answer(peer.requests("INVITE")[0], status, tag="t")
+        settle(alice.wire, 1)
+    assert [event.sip_status for event in alice.of(e.TransferProgress)] == [100, 180]
 
 
 def asked_by_alice() -> tuple[VirtualPhone, VirtualPhone, str]:

@@ -34,7 +34,7 @@ from offhook.phone.listening import Listening
 from offhook.phone.meters import Meters
 from offhook.phone.model import CallState, Snapshot
 from offhook.phone.offers import Offers
-from offhook.phone.outgoing import Outgoing
+from offhook.phone.outgoing import FORK_ENDED, Outgoing
 from offhook.phone.playing import Playing
 from offhook.phone.reach import NatServers, Reach
 from offhook.phone.recording import Recordings
@@ -481,7 +481,8 @@ class Phone:
 
     def _progress(self, event: s.SessionProgress, call: Call) -> None:
         self.outgoing.progress(event, call)
-        self.transfers.tell(call, event.status, event.reason)
+        if event.status != FORK_ENDED:  # RFC 6228 4: it says nothing of the call as a whole
+            self.transfers.tell(call, event.status, event.reason)
 
     def _named(self, event: s.PeerNamed, call: Call) -> None:
         account = self.desk.accounts.get(call.account)
