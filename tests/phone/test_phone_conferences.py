@@ -215,3 +215,23 @@ def test_who_does_not_answer_or_is_not_wanted_comes_not_in(
     )
     alice.execute(c.HangupAll())
     over(alice, bob, carol)
+
+
+def test_who_is_expected_comes_into_no_later_conference_of_the_same_name(
+    house: tuple[VirtualPhone, VirtualPhone, tuple[str, str]]
+) -> None:
+    alice, bob, (first, second) = house
+    carol = VirtualPhone(alice.wire, "carol", "10.0.0.3")
+    alice.execute(c.CreateConference(id="room", calls=(first,)))
+    theirs = next(call.id for call in bob.calls.values() if call.sip_call_id == alice.calls[first].sip_call_id)
+    bob.execute(c.Transfer(to="sip:offhook@10.0.0.3", call=theirs))
+    settle(alice.wire, 1)
+    alice.execute(c.AcceptTransfer(call=first))
+    settle(alice.wire, 1)
+    alice.execute(c.EndConference(conference="room"))
+    alice.execute(c.CreateConference(id="room", calls=(second,)))
+    carol.execute(c.Answer())
+    settle(alice.wire, 2)
+    assert alice.snapshot().conferences == (ConferenceView("room", (second,)),)
+    alice.execute(c.HangupAll())
+    over(alice, bob, carol)

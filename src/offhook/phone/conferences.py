@@ -184,6 +184,8 @@ class Conferences:
             self._over(room)
 
     def _over(self, room: Conference) -> None:
+        # Who is expected is so in this conference, and in no later one of the same name.
+        self._expected = {new: place for new, place in self._expected.items() if place[0] != room.id}
         if self.rooms.pop(room.id, None) is not None:
             self.desk.emit(ConferenceEnded(conference=room.view()))
 
