@@ -110,6 +110,17 @@ def test_a_user_name_in_several_words() -> None:
     assert (origin.username, origin.session_id, origin.version, origin.address) == ("Big Phone Co", 7, 8, "1.2.3.4")
 
 
+def test_an_address_of_ipv4_written_as_one_of_ipv6_is_one_of_ipv4() -> None:
+    # RFC 4291 2.5.5.2
+    described = parse_sdp(b"v=0\r\nc=IN IP6 ::ffff:192.0.2.1\r\nm=audio 4000 RTP/AVP 0\r\n")
+    assert described.connection == Connection("192.0.2.1")
+
+
+def test_a_profile_in_small_letters_is_that_profile() -> None:
+    described = parse_sdp(b"v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 4000 rtp/savp 0\r\nm=data 5000 udp wb\r\n")
+    assert [line.protocol for line in described.media] == ["RTP/SAVP", "udp"]
+
+
 def test_old_hold_address_is_unspecified() -> None:
     assert Connection("0.0.0.0").unspecified
     assert Connection("::", address_type="IP6").unspecified

@@ -50,6 +50,44 @@ def test_the_part_that_is_wanted_is_taken_out_of_a_multipart() -> None:
     assert (made.body, made.content_type) == (b"v=0\r\ns=-\r\n", "application/sdp")
 
 
+def part(kind: str, data: bytes, disposition: str = "") -> bytes:
+    said = f"Content-Disposition: {disposition}\r\n" if disposition else ""
+    return f"Content-Type: {kind}\r\n{said}\r\n".encode() + data
+
+
+def mixed(boundary: bytes, *parts: bytes) -> bytes:
+    return b"".join(b"\r\n--" + boundary + b"\r\n" + each for each in parts) + b"\r\n--" + boundary + b"--\r\n"
+
+
+def test_the_part_that_is_wanted_is_found_in_a_multipart_within_a_multipart() -> None:
+    # RFC 5621 3: a multipart may be a part of another
+    inner = mixed(b"in", part("text/html", b"<p>"), part("application/sdp", b"v=0"))
+    made = request(mixed(b"out", part("multipart/alternative;boundary=in", inner), part("image/png", b"x")),
+                   Content_Type="multipart/mixed;boundary=out")
+    assert refusal(made, SDP) is None
+    assert made.body == b"v=0"
+
+
+def test_the_description_of_an_early_session_is_not_that_of_the_call() -> None:
+    # RFC 3959 5: beside the session's there may be one of early media
+    early, session = part("application/sdp", b"early", "Early-Session; handling=optional"), part("application/sdp", b"v=0")
+    made = request(mixed(b"b", early, session), Content_Type="multipart/mixed;boundary=b")
+    assert refusal(made, SDP) is None
+    assert made.body == b"v=0"
+    ringing = Response(183, "x", [("Content-Type", "application/sdp"), ("Content-Disposition", "early-session")], b"early")
+    assert sdp_of(ringing) is None
+    alone = request(b"early", Content_Type="application/sdp", Content_Disposition="early-session")
+    assert refusal(alone, SDP) == (415, (("Accept", "application/sdp"), ("Accept-Encoding", "identity")))
+
+
+@pytest.mark.parametrize("handling", ["optional", '"optional"'])
+def test_parts_that_are_all_optional_are_left_out(handling: str) -> None:
+    body = mixed(b"b", part("application/pidf+xml", b"<x/>", f"render;handling={handling}"))
+    made = request(body, Content_Type="multipart/mixed;boundary=b")
+    assert refusal(made, SDP) is None
+    assert made.body == b""
+
+
 @pytest.mark.parametrize(("accept", "expected"), [
     (None, True), ("application/sdp", True), ("text/plain, application/*;q=0.5", True), ("*/*", True),
     ("text/nobodyKnowsThis", False), ("", False), ("multipart/mixed", True),

@@ -266,6 +266,8 @@ def _connection(text: str) -> Connection:
     if len(parts) != 3 or parts[1] not in ("IP4", "IP6"):
         raise ParseError("SDP c= line is not IN IP4|IP6 <address>")
     _check_address(parts[1], parts[2])
+    if parts[1] == "IP6" and (mapped := _mapped(parts[2])):
+        return Connection(mapped, network=parts[0])
     return Connection(parts[2], network=parts[0], address_type=parts[1])
 
 
@@ -275,6 +277,15 @@ def _is_unspecified(address: str) -> bool:
         return ip_address(address).is_unspecified
     except ValueError:
         return False
+
+
+def _mapped(address: str) -> str:
+    """Return what is meant by ::ffff:192.0.2.1, "" for any other address: packets go there by IPv4 (RFC 4291 2.5.5.2)."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return ""
+    return str(parsed.ipv4_mapped or "") if isinstance(parsed, IPv6Address) else ""
 
 
 @lru_cache(READ_KEPT)
@@ -309,7 +320,7 @@ def _media(section: str) -> MediaDescription:
     return MediaDescription(
         media=parts[0],
         port=_number(port, 65_535, "m= port"),
-        protocol=parts[2],
+        protocol=parts[2].upper() if parts[0] == "audio" else parts[2],  # there are phones that write rtp/avp
         formats=tuple(parts[3:]),
         port_count=_number(count, 65_535, "m= port count") if slash else 1,
         connection=connection,
