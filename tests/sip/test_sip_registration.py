@@ -14,9 +14,9 @@ from offhook.testing.wire import Node, Weather, Wire
 class Registrar:
     """Grants `grant` seconds, or answers `status`; `silent` says nothing; a password makes it challenge."""
 
-    def __init__(self, wire: Wire, password: str = "") -> None:
+    def __init__(self, wire: Wire, password: str = "", name: str = "pbx.example", host: str = "10.0.0.9") -> None:
         self.wire = wire
-        self.peer = Peer(wire, "pbx.example", "10.0.0.9")
+        self.peer = Peer(wire, name, host)
         self.peer.on_request = self.play
         self.password = password
         self.grant: int | None = 100
@@ -184,3 +184,76 @@ def test_new_password_is_used_at_the_next_request() -> None:
     wire.run(100)
     assert not alice.of(events.RegistrationFailed)
     assert len(alice.of(events.Registered)) == 2
+
+
+def sent_on(status: int, *contacts: str) -> tuple[Wire, Node, Registrar, Registrar]:
+    """Return a world whose registrar sends everybody on, and one that asks for the password, at 10.0.0.10 (two.pbx.example)."""
+    wire, alice, first = world("secret")
+    second = Registrar(wire, "secret", "two.pbx.example", "10.0.0.10")
+    wire.names["elsewhere.example"] = wire.names["two.pbx.example"]
+    first.password, first.status = "", status
+    first.headers = tuple(("Contact", contact) for contact in contacts)
+    return wire, alice, first, second
+
+
+@pytest.mark.parametrize(("status", "contact", "uri"), [
+    (301, "<sip:10.0.0.10>", "sip:10.0.0.10"), (302, "<sip:alice@two.pbx.example>", "sip:two.pbx.example"),
+    (305, "<sip:10.0.0.10;lr>", "sip:pbx.example"),
+])
+def test_a_registrar_that_sends_us_on_is_followed(status: int, contact: str, uri: str) -> None:
+    # RFC 3261 8.1.3.4
+    wire, alice, first, second = sent_on(status, contact)
+    alice.execute(events.Register("alice", 300))
+    wire.run(1)
+    assert second.bound == {"sip:alice@10.0.0.1:5060"}
+    assert [str(each.uri) for each in second.peer.requests("REGISTER")] == [uri, uri]  # the second with the password
+    assert alice.of(events.Registered) == [events.Registered("alice", 100)]
+    assert not alice.of(events.RegistrationFailed)
+    wire.run(69)
+    assert len(first.times) == 2, "the next one begins where the account is"
+    alice.execute(events.Unregister("alice"))
+    wire.run(80)
+    assert not second.bound, "where it was made"
+    assert alice.outputs[-1] == events.RegistrationEnded("alice")
+
+
+def test_the_next_of_the_addresses_is_asked_where_one_does_not_take_us() -> None:
+    wire, alice, _first, second = sent_on(302, "<sip:10.0.0.11>;q=0.9", "<sip:10.0.0.10>;q=0.1")
+    busy = Peer(wire, "busy", "10.0.0.11")
+
+    def refuse(request: Request) -> None:
+        busy.answer(request, 503, tag="b")
+    busy.on_request = refuse
+    alice.execute(events.Register("alice"))
+    wire.run(1)
+    assert len(busy.requests("REGISTER")) == 1
+    assert second.bound
+
+
+@pytest.mark.parametrize("contacts", [["<sip:elsewhere.example>"], ["<tel:123>"], []])
+def test_nobody_is_followed_into_another_domain(contacts: list[str]) -> None:
+    wire, alice, _first, second = sent_on(302, *contacts)
+    alice.execute(events.Register("alice"))
+    wire.run(1)
+    assert not second.times
+    assert [event.status for event in alice.of(events.RegistrationFailed)] == [302]
+
+
+def test_registrars_that_send_us_round_in_a_circle_end() -> None:
+    wire, alice, first, second = sent_on(302, "<sip:10.0.0.10>")
+    second.password, second.status, second.headers = "", 302, (("Contact", "<sip:pbx.example>"), ("Contact", "<sip:10.0.0.10>"))
+    alice.execute(events.Register("alice"))
+    wire.run(10)
+    assert len(first.times) + len(second.times) <= 6
+    assert [event.status for event in alice.of(events.RegistrationFailed)] == [302]
+
+
+def test_nobody_is_sent_on_into_the_open() -> None:
+    wire = Wire()
+    registrar = Registrar(wire)
+    registrar.status, registrar.headers = 302, (("Contact", "<sip:10.0.0.10;transport=udp>"),)
+    Peer(wire, "second", "10.0.0.10")
+    alice = add_endpoint(wire, "alice", "10.0.0.1", domain="pbx.example", transport="tls")
+    alice.execute(events.Register("alice"))
+    wire.run(1)
+    assert [each.transport for each in wire.sent if each.destination[0] == "10.0.0.10"] == ["tls"]

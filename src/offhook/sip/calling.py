@@ -10,14 +10,13 @@ from offhook.sip.dialog import Dialog
 from offhook.sip.events import Body, Flow, HeaderList, Identity
 from offhook.sip.message import Response
 from offhook.sip.outgoing import Outgoing
+from offhook.sip.redirects import USE_PROXY, targets
 from offhook.sip.reliable import RAck, reliable_number
 from offhook.sip.session import Session, Sessions, SessionState
 from offhook.sip.session_timer import SessionTimer
 from offhook.sip.stack import ALLOW, Hop, Items, encrypted, header_list, hop_to
 from offhook.sip.uri import NameAddr, Uri
 
-USE_PROXY: Final = 305
-"""The status whose Contact is the proxy to go by, and not who is called."""
 MAX_FORKS: Final = 256
 """So many of those who ring are known, more than there are anywhere: whoever is called can make up any number of them."""
 
@@ -252,15 +251,10 @@ class Calling(Session):
         self._invite(uri, now)
 
     def _collect(self, response: Response) -> None:
-        """Queue the contacts of a redirect, best q first, without those already tried (RFC 3261 8.1.3.4)."""
-        found, said_at = sorted(response.contacts, key=_preference), self._out.flow if self._out is not None else None
-        for contact in found:
-            # RFC 3261 19.1.1: neither may be in a Request-URI. What headers in it ask for is not obeyed.
-            uri = contact.uri.without_headers().without_params("method")
-            known = [*self._tried, *([self._via] if self._via else []), *(target for target, _, _ in self._targets)]
-            possible = uri.scheme in ("sip", "sips") or (uri.scheme == "tel" and response.status != USE_PROXY)
-            if possible and not any(uri.equivalent(each) for each in known):
-                self._targets.append((uri, response.status, said_at))
+        """Queue the contacts of a redirect, without those already tried."""
+        said_at = self._out.flow if self._out is not None else None
+        known = [*self._tried, *([self._via] if self._via else []), *(target for target, _, _ in self._targets)]
+        self._targets += [(uri, response.status, said_at) for uri in targets(response, known)]
 
     # --- ending ---
 
@@ -305,10 +299,3 @@ def _first_hop(identity: Identity | None, target: Uri, service_route: tuple[Name
     if not target.host:
         return hop_to(domain, identity.transport)
     return hop_to(target, identity.transport if target.host.lower() == domain.host.lower() else "auto")
-
-
-def _preference(contact: NameAddr) -> float:
-    try:
-        return -float(contact.param("q") or "1")
-    except ValueError:
-        return 0.0

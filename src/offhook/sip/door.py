@@ -84,6 +84,7 @@ class Door:
         self._unlimited = _networks(rules.unlimited_from)
         self._servers: dict[IdentityId, dict[str, frozenset[str]]] = {}  # by the name under which they were looked up
         self._addresses: dict[IdentityId, dict[str, None]] = {}  # all they had, for calls that outlive a look-up
+        self._followed: dict[IdentityId, str] = {}  # where those are registered whose registrar has sent them on
         self._sources: dict[str, Source] = {}
         self._all = Source("", Standing.STRANGER, rules.rate * BURST * ALL_STRANGERS)
         self._told: dict[tuple[str, str], int] = {}
@@ -136,8 +137,24 @@ class Door:
         name = target.hostname.lower()
         return any(name.endswith(f".{own}") for own in _names(identity) if not _is_literal(own))
 
+    def may_lead_home(self, identity: Identity, target: Uri) -> bool:
+        """Say whether the account's registrar may send it on to `target`: within its domain, or to an address.
+
+        It may ask for the password itself, and REGISTER is answered by nobody else; but another domain is another account's.
+        """
+        name = target.hostname.lower()
+        return name in _names(identity) or _is_literal(name.partition("%")[0]) or self.may_lead(identity, target)
+
+    def follow(self, identity: Identity, host: str) -> None:
+        """Take over that the account is registered at this address, where its registrar has sent us."""
+        if self._followed.get(identity.id) != host:
+            self._followed[identity.id] = host
+            self._addresses.setdefault(identity.id, {})[host] = None
+            self._sources.clear()
+
     def forget(self, identity: IdentityId) -> None:
         """An account is gone."""
+        self._followed.pop(identity, None)
         self._addresses.pop(identity, None)
         if self._servers.pop(identity, None):
             self._sources.clear()
@@ -157,7 +174,8 @@ class Door:
     def _standing(self, host: str) -> Standing:
         address = ip_address(host.partition("%")[0])
         servers = (hosts for names in self._servers.values() for hosts in names.values())
-        if any(host in hosts for hosts in servers) or any(address in each for each in self._unlimited):
+        led = host in self._followed.values()
+        if led or any(host in hosts for hosts in servers) or any(address in each for each in self._unlimited):
             return Standing.KNOWN
         if "anyone" in self.rules.accept_from or any(address in each for each in self._accepted):
             return Standing.STRANGER

@@ -16,7 +16,8 @@ from offhook.sip.headers import parse_number
 from offhook.sip.keepalive import KeepAlive
 from offhook.sip.message import Response
 from offhook.sip.outgoing import Outgoing
-from offhook.sip.stack import Items, Stack, Way, hop_to
+from offhook.sip.redirects import USE_PROXY, targets
+from offhook.sip.stack import Items, Stack, Way, encrypted, hop_to
 from offhook.sip.timers import Timer
 from offhook.sip.transactions import same_path
 from offhook.sip.uri import NameAddr, Uri
@@ -49,6 +50,8 @@ MARGIN_LEAST: Final = 32.0
 """Seconds: a refresh is sent early enough that a whole transaction can time out before the binding does."""
 REWRITES_LIMIT: Final = 2
 """How often in a row a registration is said again because the registrar sees us elsewhere: a NAT may move us once more."""
+MAX_REDIRECTS: Final = 5
+"""How often one registration is sent on to another server."""
 EXPIRES_LONGEST: Final = 86400
 """Seconds: a grant or Min-Expires above this is taken as this."""
 
@@ -61,6 +64,41 @@ class RegistrationState(IntEnum):
     REGISTERED = auto()
     WAITING = auto()
     UNREGISTERING = auto()
+
+
+class Detour:
+    """Where the registrar has sent one registration on to (RFC 3261 8.1.3.4); the next begins at the registrar again."""
+
+    __slots__ = ("_left", "_tried", "began", "proxy", "registrar")
+
+    def __init__(self) -> None:
+        self.registrar: Uri | None = None
+        self.proxy: Uri | None = None
+        self.began: Flow | None = None  # who has sent us on first
+        self._tried: list[Uri] = []
+        self._left: list[tuple[Uri, bool]] = []
+
+    def learn(self, stack: Stack, out: Outgoing, response: Response) -> None:
+        """Take over what a redirect names, as far as it may."""
+        identity = out.identity
+        if identity is None:
+            return
+        self.began = self.began or out.flow
+        known = [out.uri, *self._tried, *(uri for uri, _ in self._left)]
+        self._left += [(uri, response.status == USE_PROXY) for uri in targets(response, known)
+                       if uri.host and stack.door.may_lead_home(identity, uri)]
+
+    def go_on(self) -> bool:
+        """Take the next address; False if there is none."""
+        if not self._left or len(self._tried) >= MAX_REDIRECTS:
+            return False
+        uri, by_proxy = self._left.pop(0)
+        self._tried.append(uri)
+        if by_proxy:
+            self.proxy = uri
+        else:
+            self.registrar, self.proxy = Uri(uri.scheme, None, uri.host, uri.port, params=uri.params), None
+        return True
 
 
 class Owner(Protocol):
@@ -101,9 +139,9 @@ class Registration:
     `number` is its reg-id (RFC 5626 4.2), `server` which of the identity's proxies it goes through.
     """
 
-    __slots__ = ("_bound", "_contact", "_cseq", "_expires", "_failures", "_flow", "_keeper", "_out", "_pause", "_plain",
-                 "_proxy", "_rewrites", "_since", "_timer", "_too_brief", "_unproven", "by_outbound", "call_id", "identity",
-                 "number", "owner", "server", "stack", "state", "tag")
+    __slots__ = ("_bound", "_contact", "_cseq", "_detour", "_expires", "_failures", "_flow", "_keeper", "_out", "_pause",
+                 "_plain", "_proxy", "_rewrites", "_since", "_timer", "_too_brief", "_unproven", "by_outbound", "call_id",
+                 "identity", "number", "owner", "server", "stack", "state", "tag")
 
     def __init__(self, stack: Stack, identity: IdentityId, owner: Owner, number: int = 1) -> None:
         self.stack = stack
@@ -125,6 +163,7 @@ class Registration:
         self._plain = False  # without RFC 5626: the registrar says that something on the way does not know it
         self._contact = ""  # what is bound now
         self._proxy: Uri | None = None  # and by way of whom
+        self._detour = Detour()
         self._flow: Flow | None = None
         self._since = 0.0  # when that flow was first used
         self._unproven = False  # the flow before it was lost before it had proved itself
@@ -139,6 +178,7 @@ class Registration:
         self._pause = math.inf
         self._failures = self._too_brief = 0
         self._plain = self._unproven = False
+        self._detour = Detour()
         self._send(RegistrationState.SENDING, now)
 
     def unregister(self, now: float) -> None:
@@ -182,6 +222,7 @@ class Registration:
         if self.state in (RegistrationState.REGISTERED, RegistrationState.SENDING, RegistrationState.WAITING):
             self._failures = self._too_brief = 0
             self._unproven = False
+            self._detour = Detour()
             self._leave_flow()
             self._quiet()
             self.state = RegistrationState.WAITING
@@ -291,6 +332,9 @@ class Registration:
         if self._bound and state is RegistrationState.UNREGISTERING:
             proxy = self._proxy  # a binding is removed where it was made
         self._proxy = proxy
+        detour = self._detour
+        if detour.proxy is not None:
+            proxy = detour.proxy
         if proxy != identity.proxy:
             identity = structs.replace(identity, proxy=proxy)
         address = identity.address.without_tag()
@@ -300,11 +344,15 @@ class Registration:
         told = bool(identity.instance) and not self._plain
         items += [("From", str(address.with_tag(self.tag))), ("To", str(address)), ("Call-ID", self.call_id),
                   ("Expires", str(expires)), ("Supported", "path, outbound" if told else "path")]
-        self._out = Outgoing(self.stack, "REGISTER", _registrar(identity), items,
-                             hop=hop_to(proxy or address.uri, identity.transport), next_cseq=self._next_cseq,
+        registrar = detour.registrar or _registrar(identity)
+        hop = hop_to(proxy or detour.registrar or address.uri, identity.transport)
+        if detour.began is not None and detour.began.transport in events.SECURE:
+            hop = encrypted(hop)  # nobody is sent on into the open
+        self._out = Outgoing(self.stack, "REGISTER", registrar, items, hop=hop, next_cseq=self._next_cseq,
                              on_answer=self._answered, identity=identity, contact_user=identity.contact_user,
                              contact_params=f';reg-id={self.number};+sip.instance="<{identity.instance}>"' if told else "",
                              on_sent=self._sent)
+        self._out.began = detour.began
         self._out.avoids = self._is_taken
         self._out.held = self._flow
         if self.identity not in self.stack.outbound:
@@ -340,8 +388,16 @@ class Registration:
             # RFC 5626 11.6: something on the way does not know outbound, so there is no second flow either
             self._plain = True
             self._send(RegistrationState.SENDING, now)
+        elif self._sent_on(out, status, response):
+            self._send(RegistrationState.SENDING, now)
         else:
             self._failed(status, reason, response, now)
+
+    def _sent_on(self, out: Outgoing, status: int, response: Response | None) -> bool:
+        """Whether the registrar sends us on, or there is another address to which it has sent us."""
+        if 300 <= status < 400 and response is not None:
+            self._detour.learn(self.stack, out, response)
+        return status < 600 and self._detour.go_on()
 
     def _registered(self, out: Outgoing, response: Response, now: float) -> None:
         granted = _granted(out, response, self._expires)
@@ -361,6 +417,8 @@ class Registration:
         if not self._unproven:
             self._failures = 0
         self._bound = True
+        if self._detour.began is not None and out.identity is not None and out.flow is not None:
+            self.stack.door.follow(out.identity, out.flow.remote[0])
         self.state = RegistrationState.REGISTERED
         former = self._contact
         self._learn_way(out, response, now)
@@ -396,6 +454,7 @@ class Registration:
 
     def _again(self, now: float) -> None:
         self._timer = None
+        self._detour = Detour()
         self._send(RegistrationState.SENDING, now)
 
     def _raise_expires(self, response: Response) -> bool:
@@ -411,6 +470,7 @@ class Registration:
         asked_over, self._out = self._out.flow if self._out is not None else None, None
         self.state = RegistrationState.WAITING
         self._leave_flow()
+        self._detour = Detour()
         if response is None and status == 408 and asked_over is not None:
             self._give_up(asked_over, now)
         unreachable = response is None or status in (408, 503)
