@@ -52,6 +52,44 @@ def test_keys_are_heard_under_each_number_that_was_agreed_on_each_by_its_clock()
     assert heard.receiver.garbage == 0
 
 
+@pytest.mark.parametrize("timestamp", [0, 160 * 100, 3_000_000_000])
+@pytest.mark.parametrize("back", [20, 99])
+def test_a_far_end_that_sets_its_numbers_back_is_heard_again_soon(back: int, timestamp: int) -> None:
+    # RFC 3550 A.1 restarts at two in sequence, but not for numbers that were here: those could be copies
+    heard = Heard()
+    now = 100.0
+    silent = 0
+    for step in range(160):
+        number, at = (step, 160 * step) if step < 100 else (step - back, timestamp + 160 * (step - 100))
+        heard.receiver.receive(packet(number, at), FAR, now)
+        now += 0.020
+        heard.receiver.hear(now)
+        silent += step >= 100 and heard.receiver.packet is None
+        if step % 10 == 9:
+            heard.receiver.buffer.review(now)
+    assert silent <= 20
+    assert heard.receiver.buffer.duplicate <= 5
+    assert heard.receiver.totals()[1] == 0
+
+
+def test_packets_that_the_network_has_doubled_are_heard_once() -> None:
+    heard = Heard()
+    now = 100.0
+    made = [packet(step, 160 * step) for step in range(60)]
+    for step in range(0, 60, 20):  # twenty at once behind a pause, and all of them once more
+        for each in made[step : step + 20] * 2:
+            heard.receiver.receive(each, FAR, now)
+        now += 0.4
+    late = [packet(60 + step, 160 * (60 + step)) for step in range(40)]
+    for step, each in enumerate(late):  # each of them, and a copy by a longer way
+        heard.receiver.receive(each, FAR, now)
+        if step >= 10:
+            heard.receiver.receive(late[step - 10], FAR, now + 0.001)
+        now += 0.020
+    assert heard.receiver.buffer.duplicate == 60 + 30
+    assert heard.receiver.totals() == (100, 0)
+
+
 FATES = st.sampled_from(["fine"] * 30 + ["lost", "twice", "late", "short", "event", "other type", "jump", "stranger", "source"])
 
 

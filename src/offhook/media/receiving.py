@@ -20,6 +20,8 @@ Address: TypeAlias = tuple[str, int]
 RELATCH_S: Final = 1.0  # the peer must be silent so long before packets from elsewhere are believed
 SELDOM_S: Final = 0.5  # two changes of codec within this are not a phone's
 PROOF: Final = 3  # packets in sequence from an address that was not agreed on; 60 ms that only a far end behind a NAT loses
+REPEATS: Final = 5  # numbers that come again one after the other, with nothing new between,
+REPEATS_S: Final = 0.06  # and as slowly as one speaks: who sends them counts anew. A network doubles packets all at once
 DTLS_FIRST: Final = range(20, 64)  # RFC 7983 7: the first octet of a handshake's datagrams
 _unpack: Final = rtp.HEADER.unpack_from
 _unpack_words: Final = rtp.WORDS.unpack_from
@@ -44,7 +46,7 @@ class Receiver:
     """
 
     __slots__ = (
-        "_candidate", "_changed", "_codecs", "_conceal", "_configured", "_counted", "_decoded", "_decoders",
+        "_again", "_candidate", "_changed", "_codecs", "_conceal", "_configured", "_counted", "_decoded", "_decoders",
         "_event_clocks", "_expected", "_frame", "_head", "_ids", "_item", "_kind", "_left", "_length", "_lost_before",
         "_measure", "_moved", "_next_frame", "_on_control", "_on_event", "_on_flow", "_on_peer", "_past_expected",
         "_past_lost", "_pause", "_proof", "_put_next", "_queue", "_reception", "_resume", "_size", "_speaks_again",
@@ -85,6 +87,7 @@ class Receiver:
         self._trusting = False
         self._stranger: tuple[Address, int, int] = (("", 0), -1, -1)
         self._proof = 0
+        self._again = (-1, -1, 0, 0.0)  # the next of the numbers that come again, the newest then, how many, and since when
         self._reception = rtp.Reception(0)
         self.losses = self._reception.losses
         self._past_expected = self._past_lost = self._lost_before = 0
@@ -234,7 +237,7 @@ class Receiver:
             self.flowing = True
             self._on_flow()
         arrival = self._reception.note(sequence)
-        return not arrival or self._forgive(arrival)
+        return not arrival or self._forgive(arrival, sequence, now)
 
     def _put(self, packet: bytes, span: tuple[int, int], now: float) -> None:
         """Give audio to the jitter buffer, and if all is well, say what the next packet will look like."""
@@ -327,8 +330,11 @@ class Receiver:
             self.packets += run
             self.bytes += run * self._size
 
-    def _forgive(self, arrival: rtp.Arrival) -> bool:
+    def _forgive(self, arrival: rtp.Arrival, sequence: int, now: float) -> bool:
         """Count a sequence number that is not new, and say whether the packet is good nevertheless."""
+        if arrival is rtp.Arrival.DUPLICATE and self._counts_anew(sequence, now):
+            self._reception.restart(sequence)
+            arrival = rtp.Arrival.RESTART
         if arrival is rtp.Arrival.RESTART:
             self.events.restart()
             return True
@@ -337,6 +343,15 @@ class Receiver:
         else:
             self.garbage += 1
         return False
+
+    def _counts_anew(self, sequence: int, now: float) -> bool:
+        """Whether the far end has set its numbers back, to some that were here within the last two seconds."""
+        top = self._reception.top
+        following, newest, count, since = self._again
+        if (sequence, top) != (following, newest):
+            count, since = 0, now
+        self._again = (sequence + 1) & 0xFFFF, top, count + 1, since
+        return count + 1 >= REPEATS and now - since >= REPEATS_S
 
     def expect(self, source: Address, trusting: bool, now: float) -> None:
         """Be told where the far end says it is; `trusting`: what comes is known to be the far end's, wherever from."""

@@ -101,15 +101,20 @@ class Reception:
             self._base = min(self._base, self.top - back)
         elif sequence == self._jump:
             # RFC 3550 A.1: two in sequence, so the other side restarted without telling us.
-            self._past += self.top - self._base + 1
-            self._start(sequence)
-            self.note(sequence)
+            self.restart(sequence)
             return Arrival.RESTART
         else:
             self._jump = (sequence + 1) & 0xFFFF
             return Arrival.JUMP
         self._counted += 1
         return _NEW
+
+    def restart(self, sequence: int) -> None:
+        """The sender counts anew, from this packet on."""
+        self._settle()
+        self._past += self.top - self._base + 1
+        self._start(sequence)
+        self.note(sequence)
 
     def discard(self, sequence: int) -> None:
         """Be told that a packet that was counted just now came too late to be heard."""
