@@ -195,6 +195,42 @@ def test_who_wants_a_secure_profile_is_offered_one(keying: Keying, profile: str,
     assert strict.offers[2:] == [profile]  # what holds is offered again
 
 
+@pytest.mark.parametrize(("keying", "offers"), [
+    ("sdes", ["RTP/AVP", "RTP/SAVP", "UDP/TLS/RTP/SAVP"]), ("dtls", ["RTP/AVP", "UDP/TLS/RTP/SAVP", "RTP/SAVP"]),
+])
+@pytest.mark.parametrize("refusal", [200, 488])
+@pytest.mark.parametrize("takes", [True, False])
+def test_who_wants_the_other_kind_of_keys_is_offered_it(keying: Keying, offers: list[str], refusal: int, takes: bool) -> None:
+    wire = Wire()
+    alice = VirtualPhone(wire, "alice", "10.0.0.1", srtp=SrtpSettings("optional", keying), certificate=PaperCertificate())
+    strict = Strict(wire, offers[-1] if takes else "none", refusal)
+    alice.dial("sip:x@10.0.0.9")
+    settle(wire, 3)
+    assert strict.offers == offers
+    assert bool(alice.calls) is takes
+    if takes:
+        security = alice.did(media.ConfigureStream)[-1].config.security
+        assert isinstance(security, media.DtlsPeer if keying == "sdes" else media.SdesKeys)
+
+
+def test_of_a_group_whoever_answers_is_offered_a_secure_profile_whatever_another_one_said_before() -> None:
+    wire = Wire()
+    alice, group = VirtualPhone(wire, "alice", "10.0.0.1", srtp=SrtpSettings("optional")), Strict(wire, "RTP/SAVP", 200)
+    play, group.on_request = group.play, None
+    alice.dial("sip:x@10.0.0.9")
+    settle(wire, 1)
+    head = ["v=0", "o=x 1 1 IN IP4 10.0.0.9", "s=-", "c=IN IP4 10.0.0.9", "t=0 0", "m=audio 9000 RTP/AVP 0", ""]
+    first = group.requests("INVITE")[0]
+    group.answer(first, 183, tag="early", body=Body("application/sdp", "\r\n".join(head).encode()))
+    settle(wire, 1)
+    group.on_request = play
+    play(first)  # another phone of the group takes it, and no ordinary line
+    settle(wire, 3)
+    assert group.offers == ["RTP/AVP", "RTP/SAVP"]
+    assert alice.only.is_connected
+    assert alice.only.view().media.srtp == "sdes"
+
+
 @pytest.mark.parametrize(("settings", "offers"), [
     (SrtpSettings("optional"), ["RTP/AVP", "RTP/SAVP"]), (SrtpSettings("off"), ["RTP/AVP"]),
     (SrtpSettings("required"), ["RTP/SAVP"]),

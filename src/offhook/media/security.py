@@ -63,9 +63,9 @@ def offered(security: Security) -> tuple[str, tuple[Attribute, ...]]:
     return security.protocol or (SDES[0] if security.policy == "required" else "RTP/AVP"), lines
 
 
-def insisting(security: Security) -> Security:
+def insisting(security: Security, keying: Keying) -> Security:
     """Return what an optional offer becomes for a far end that refuses keys on an ordinary line: a secure profile."""
-    return replace(security, protocol=DTLS[0] if security.keying == "dtls" else SDES[0])
+    return replace(security, keying=keying, protocol=DTLS[0] if keying == "dtls" else SDES[0])
 
 
 def answered(security: Security, theirs: SessionDescription, line: MediaDescription) -> Deal:

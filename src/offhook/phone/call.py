@@ -11,7 +11,7 @@ from typing import Final
 from offhook.errors import InvalidState
 from offhook.media.formats import Format
 from offhook.media.messages import Candidate, Detection, Direction, StreamConfig, StreamStats
-from offhook.media.security import Security
+from offhook.media.security import Keying, Security
 from offhook.phone.model import CallDirection, CallEnd, CallMedia, CallState, CallView, Diversion, HeaderList, Party, wall
 from offhook.sip.timers import Timer
 
@@ -146,6 +146,7 @@ class Call:
     signalling: str = ""
     security: Security | None = None
     secrecy_told: bool = False
+    insisted: tuple[Keying, ...] = ()  # a secure profile was offered for keys of these kinds
     srtp: str = ""
     cipher: str = ""
     gathering: bool = False

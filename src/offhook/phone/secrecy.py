@@ -9,7 +9,7 @@ from msgspec import structs
 from offhook.media.messages import DtlsPeer, StreamConfig
 from offhook.media.negotiate import audio_protocol
 from offhook.media.sdes import Crypto, key_bytes
-from offhook.media.security import NO_SECURITY, Security, agreed, insisting
+from offhook.media.security import NO_SECURITY, Keying, Security, agreed, insisting
 from offhook.phone.call import Call
 from offhook.phone.desk import Desk
 from offhook.phone.events import MediaSecurity
@@ -17,6 +17,10 @@ from offhook.phone.settings import SrtpSettings
 
 IN_THE_CLEAR: Final = "the keys travel in the clear: use TLS for signalling, or DTLS for the keys"
 NOT_ENCRYPTED: Final = "the far end does without encryption"
+
+
+_KEYINGS: Final[dict[Keying, tuple[Keying, ...]]] = {"sdes": ("sdes", "dtls"), "dtls": ("dtls", "sdes")}
+"""What is tried, by what is to be tried first."""
 
 
 class OwnCertificate(Protocol):
@@ -74,13 +78,18 @@ class Secrecy:
     def insist(self, call: Call) -> bool:
         """Have the call's next offer say otherwise that encryption is wanted; False if that has been tried, or is not optional.
 
-        Some phones take keys on a secure profile only, and refuse RFC 8643's ordinary line instead of answering it.
+        Some phones take keys on a secure profile only, and refuse RFC 8643's ordinary line instead of answering it. Some of
+        them take keys in the signalling, and some a handshake. What others who rang have agreed to before counts for nothing.
         """
         security = self.of(call)
-        if security.policy != "optional" or security.protocol or call.secrecy_told:
+        if security.policy != "optional":
             return False
-        call.security = insisting(security)
-        return True
+        for keying in _KEYINGS[security.keying]:
+            if keying not in call.insisted and (keying == "sdes" or security.fingerprint):
+                call.insisted = (*call.insisted, keying)
+                call.security = insisting(security, keying)
+                return True
+        return False
 
     def complete(self, config: StreamConfig) -> StreamConfig:
         """Return the configuration with what only we know."""
