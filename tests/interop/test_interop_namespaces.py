@@ -82,6 +82,39 @@ class Inside:
         self.process.wait_until(lambda: words in self.process.log.read_text("utf-8", "replace"), words)
 
 
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_a_call_that_rings_is_placed_anew_from_another_address(town: Town, tmp_path: Path, transport: str) -> None:
+    home, phone = tmp_path / "exchange", None
+    home.mkdir()
+    exchange = Process(
+        ["ip", "netns", "exec", town.exchange, "env", f"OFFHOOK_HOME={home}", sys.executable, "-u", "-m", "offhook", "exchange",
+         "--host", SERVER],
+        tmp_path / "exchange.log",
+    )
+    account = f'[account.a]\ndomain = "{SERVER}:5070"\nusername = "1001"\npassword = "practice-1001"\n'
+    account += f'transport = "{transport}"\n'
+    try:
+        exchange.wait_until(lambda: "5070" in exchange.log.read_text("utf-8", "replace"), "listening")
+        phone = Inside(tmp_path / "phone", account, town.phone)
+        phone.until("list_accounts", registered)
+        phone.ask("dial", to="ring-6")
+        ringing = phone.until("list_calls", lambda calls: [call["state"] for call in calls["value"]] == ["ringing"])
+        former = ringing["value"][0]["sip_call_id"]
+
+        town.run("addr", "add", f"{OTHER}/24", "dev", "p0")
+        town.run("addr", "del", f"{OURS}/24", "dev", "p0")
+        town.run("addr", "replace", f"{OTHER}/24", "dev", "p0")
+        answered = phone.until("list_calls", lambda calls: [call["state"] for call in calls["value"]] == ["active"], 30)
+        assert answered["value"][0]["sip_call_id"] != former
+        phone.ask("hangup")
+        phone.until("list_calls", lambda calls: not calls["value"])
+        assert [call["end_by"] for call in phone.ask("history")["entries"]] == ["local"]
+    finally:
+        if phone is not None:
+            phone.process.stop()
+        exchange.stop()
+
+
 @pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
 def test_a_call_lives_through_another_address_and_a_broken_link(town: Town, tmp_path: Path, transport: str) -> None:
     home = tmp_path / "exchange"
