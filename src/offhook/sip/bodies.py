@@ -107,7 +107,8 @@ def _parts_of(message: Request | Response) -> list[_Part]:
 
 def _parts(content_type: str, body: bytes, depth: int) -> list[_Part]:
     """Return the parts of a multipart body, and in their place those of one that is such a body itself (RFC 5621 3)."""
-    boundary, found = _boundary(content_type), list[_Part]()
+    found: list[_Part] = []
+    boundary = _boundary(content_type)
     if not boundary:
         return found
     # RFC 2046 5.1.1: the line end in front of a delimiter belongs to the delimiter
