@@ -10,7 +10,7 @@ from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.model import CallState
 from offhook.phone.settings import NatPolicy, NatSettings, PhoneSettings
-from offhook.sip.events import Body
+from offhook.sip.events import Body, NetworkChanged
 from offhook.sip.message import Request, Response
 from offhook.testing.endpoints import Peer
 from offhook.testing.phones import VirtualPhone, no_figures
@@ -97,6 +97,29 @@ def test_an_answer_comes_while_the_hold_is_under_way() -> None:
     early.run()
     assert early.is_in(CallState.ACTIVE)
     early.peer.answer(early.update(), 200, body=sdp("recvonly"))
+    early.run()
+    assert early.is_in(CallState.HELD_LOCAL)
+
+
+@pytest.mark.parametrize("agreed", [True, False])
+def test_what_was_held_before_the_answer_is_so_though_the_call_is_placed_anew(agreed: bool) -> None:
+    """Our address changes, whether or not the far end has said to the hold what it thinks of it."""
+    early = Early()
+    phone, peer, node = early.phone, early.peer, early.phone.node
+    phone.execute(c.Hold())
+    early.run()
+    if agreed:
+        peer.answer(early.update(), 200, body=sdp("recvonly"))
+        early.run()
+    node.address, early.wire.nodes[("10.0.0.77", 5060)] = ("10.0.0.77", 5060), node
+    phone.receive(NetworkChanged("our address is 10.0.0.77 now, it was 10.0.0.1"))
+    early.run()
+    peer.answer(peer.requests("INVITE")[-1], 200, tag="other", body=sdp())
+    early.run()
+    assert early.is_in(CallState.ACTIVE)
+    asked = peer.requests("INVITE")[-1]
+    assert b"a=sendonly" in asked.body
+    peer.answer(asked, 200, body=sdp("recvonly"))
     early.run()
     assert early.is_in(CallState.HELD_LOCAL)
 

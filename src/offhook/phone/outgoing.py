@@ -381,9 +381,9 @@ class Outgoing:
 
     def _place_again(self, call: Call) -> None:
         """Invite once more, with nothing of what was agreed with those who rang till now."""
-        call.again = call.invited = False
+        call.again = call.invited = call.early_hold = False
+        call.offered_hold = call.codecs_offered = call.config = None
         call.early.clear()
-        call.config = None
         if call.waiting:
             self.desk.after(call, "wait", self.desk.settings.register_timeout, self._waited_long)
         else:
