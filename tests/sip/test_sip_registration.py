@@ -6,8 +6,12 @@ import pytest
 
 from offhook.errors import NotFound
 from offhook.sip import auth, events
+from offhook.sip.door import Rules
+from offhook.sip.endpoint import Endpoint
 from offhook.sip.message import Request
+from offhook.sip.uri import NameAddr
 from offhook.testing.endpoints import Peer, add_endpoint
+from offhook.testing.ids import SeededIds
 from offhook.testing.wire import Node, Weather, Wire
 
 
@@ -257,3 +261,27 @@ def test_nobody_is_sent_on_into_the_open() -> None:
     alice.execute(events.Register("alice"))
     wire.run(1)
     assert [each.transport for each in wire.sent if each.destination[0] == "10.0.0.10"] == ["tls"]
+
+
+def test_where_the_registrar_has_sent_us_is_a_server_of_the_account() -> None:
+    wire = Wire()
+    registrar, other = Registrar(wire), Registrar(wire, "secret", "second", "10.0.0.10")
+    registrar.status, registrar.headers = 302, (("Contact", "<sip:10.0.0.10>"),)
+    alice = wire.add("alice", Endpoint(SeededIds(), rules=Rules(accept_from=("accounts",))), ("10.0.0.1", 5060))
+    address = NameAddr.parse("<sip:alice@pbx.example>")
+    alice.execute(events.SetIdentity(events.Identity("alice", address, password="secret", contact_user="alice")))
+
+    def asks(branch: str) -> int:
+        other.peer.send((
+            "OPTIONS sip:alice@10.0.0.1 SIP/2.0\r\nMax-Forwards: 70\r\n"
+            f"Via: SIP/2.0/UDP 10.0.0.10:5060;branch=z9hG4bK{branch}\r\n"
+            f"From: <sip:x@10.0.0.10>;tag=f\r\nTo: <sip:alice@pbx.example>\r\nCall-ID: {branch}\r\nCSeq: 1 OPTIONS\r\n"
+            "Content-Length: 0\r\n\r\n"
+        ).encode(), alice)
+        wire.run(wire.now + 1)
+        return len(other.peer.responses("OPTIONS"))
+    assert asks("a") == 0
+    alice.execute(events.Register("alice"))
+    wire.run(wire.now + 1)
+    assert other.bound
+    assert asks("b") == 1
