@@ -323,6 +323,19 @@ def test_a_network_that_comes_back_as_it_was_leaves_a_call_that_rings() -> None:
     assert len({each.via.branch for each in peer.requests("INVITE")}) == 1
 
 
+def test_a_call_that_is_answered_though_there_seems_to_be_no_network_goes_on() -> None:
+    wire = Wire()
+    alice, peer = VirtualPhone(wire, "alice", "10.0.0.1"), Peer(wire, "peer", "10.0.0.2")
+    alice.dial("sip:peer@10.0.0.2")
+    settle(wire, 1)
+    wire.sources["10.0.0.2"] = ""  # or the name service says nothing for a while
+    alice.receive(s.NetworkChanged("the network is gone (our address was 10.0.0.1)"))
+    settle(wire, 3)
+    peer.answer(peer.requests("INVITE")[0], 200, tag="p", body=Body("application/sdp", SDP))
+    settle(wire, 60)
+    assert [str(each) for each in alice.states] == ["active"]
+
+
 def test_a_call_whose_network_stays_away_before_the_answer_ends() -> None:
     wire = Wire()
     alice, peer = VirtualPhone(wire, "alice", "10.0.0.1"), Peer(wire, "peer", "10.0.0.2")

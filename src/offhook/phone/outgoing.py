@@ -473,7 +473,8 @@ class Outgoing:
         """Both directions talk: note the time, tell everyone."""
         desk = self.desk
         call.step(CallInput.ANSWER)
-        desk.stop(call, "ring")
+        for wait in ("ring", "cut off", "way"):
+            desk.stop(call, wait)
         call.answered, call.talking_since = desk.wall, desk.now
         call.order = desk.next_order()
         view = call.view()

@@ -109,7 +109,10 @@ class SessionProgress(Struct, frozen=True):
 
 
 class PeerNamed(Struct, frozen=True):
-    """The identity's own server says who is at the other end (as in SessionIncoming), and it is not whom it named before."""
+    """The identity's own server says who is at the other end (as in SessionIncoming), and it is not whom it named before.
+
+    `asserted` is "" where somebody has answered whom it has not named.
+    """
 
     session: SessionId
     asserted: str
