@@ -41,31 +41,32 @@ def client_context(ca: str, certificate: str, key: str, verify: bool, _stamps: t
 
 def server_context(certificate: str, key: str) -> ssl.SSLContext:
     """Return the context for connections others make to us. Raises SetupError naming the file that does not work."""
-    return _server_context(certificate, key, (_stamp(certificate), _stamp(key)))
-
-
-def renewing(certificate: str, key: str) -> Callable[[], ssl.SSLContext]:
-    """Return what gives the context for the next connection, so that a renewed certificate is used without a new start.
-
-    While it is being replaced (the key has come, the certificate has not), the one before goes on. Raises SetupError at once.
-    """
-    last = server_context(certificate, key)
-
-    def current() -> ssl.SSLContext:
-        nonlocal last
-        with contextlib.suppress(SetupError):
-            last = server_context(certificate, key)
-        return last
-
-    return current
-
-
-@lru_cache(8)
-def _server_context(certificate: str, key: str, _stamps: tuple[int, ...]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     _load_own(context, certificate, key)
     return context
+
+
+def renewing(
+    certificate: str, key: str, make: Callable[[str, str], ssl.SSLContext] = server_context
+) -> Callable[[], ssl.SSLContext]:
+    """Return what gives the context for the next connection, so that a renewed certificate is used without a new start.
+
+    `make` reads it. While it is being replaced (the key has come, the certificate has not), the one before goes on. Raises
+    SetupError at once.
+    """
+    stamps, last = (_stamp(certificate), _stamp(key)), make(certificate, key)
+
+    def current() -> ssl.SSLContext:
+        nonlocal stamps, last
+        now = _stamp(certificate), _stamp(key)
+        if now != stamps:
+            with contextlib.suppress(SetupError):
+                last = make(certificate, key)
+                stamps = now
+        return last
+
+    return current
 
 
 def _load_ca(context: ssl.SSLContext, ca: str) -> None:

@@ -173,7 +173,11 @@ async def test_no_secret_of_a_websocket_is_logged(served: Served, caplog: pytest
 def certificate(tmp_path: Path) -> tuple[Path, Path]:
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
-    certificate, key = tmp_path / "c.pem", tmp_path / "k.pem"
+    return make_certificate(tmp_path)
+
+
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    certificate, key = folder / "c.pem", folder / "k.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
          "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)],
@@ -196,6 +200,36 @@ async def test_beyond_this_machine_with_tls(backend: FakeBackend, tmp_path: Path
             await ws.send('{"id":1,"op":"ping"}')
             assert json.loads(await ws.recv())["ok"] is True
         assert b"evil" not in await served.raw(b"GET / HTTP/1.1\r\nHost: evil\r\n\r\n")
+
+
+async def test_a_renewed_certificate_is_shown_without_a_new_start(
+    backend: FakeBackend, tmp_path: Path, certificate: tuple[Path, Path]
+) -> None:
+    """A phone that runs for months outlives its certificate."""
+    pem, key = certificate
+    first = pem.read_bytes()
+    (tmp_path / "renewed").mkdir()
+    renewed_pem, renewed_key = make_certificate(tmp_path / "renewed")
+    async with serving(backend, tmp_path, certificate=str(pem), key=str(key)) as served:
+        renewed_key.replace(key)
+        assert await shown(served.port) == first, "the certificate is not there yet"
+        renewed_pem.replace(pem)
+        assert await shown(served.port) == pem.read_bytes() != first
+        async with httpx.AsyncClient(headers=served.bearer, verify=ssl.create_default_context(cafile=str(pem))) as http:
+            assert (await http.get(f"https://127.0.0.1:{served.port}/v1/status")).status_code == 200
+        pem.unlink()
+        assert await shown(served.port) != first
+
+
+async def shown(port: int) -> bytes:
+    """Return the certificate of who listens there, as a client sees it that names no host."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+    found = ssl.DER_cert_to_PEM_cert(writer.get_extra_info("ssl_object").getpeercert(binary_form=True))
+    writer.close()
+    await writer.wait_closed()
+    return found.encode()
 
 
 @pytest.mark.parametrize(("listen", "why"), [

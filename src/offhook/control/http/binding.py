@@ -75,11 +75,27 @@ def listening_socket(listen: Listen) -> socket.socket:
 
 
 def tls_context(listen: Listen) -> ssl.SSLContext:
-    """Return what TLS needs; raises SetupError if certificate and key cannot be used. Reads files."""
+    """Return what TLS needs; raises SetupError if certificate and key cannot be used. Reads files.
+
+    They are looked at again with each connection, so that a renewed certificate is used without a new start.
+    """
+    from offhook.io.tls import renewing
+
+    current = renewing(listen.certificate, listen.key, _context)
+    context = current()
+
+    def renew(connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+        connection.context = current()
+
+    context.sni_callback = renew  # with every client's first words, whether they name a host or not
+    return context
+
+
+def _context(certificate: str, key: str) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.set_alpn_protocols(["http/1.1"])
     try:
-        context.load_cert_chain(listen.certificate, listen.key)
+        context.load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
-        raise SetupError(f"http.certificate {listen.certificate} and http.key {listen.key} cannot be used: {error}") from error
+        raise SetupError(f"http.certificate {certificate} and http.key {key} cannot be used: {error}") from error
     return context
