@@ -31,7 +31,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
+
+NO_THREAD: Final = "can't start new thread"
+"""How Python says that the system gives no more of them: a RuntimeError that can be told by its text alone."""
 
 
 class OffhookError(Exception):
@@ -40,6 +43,8 @@ class OffhookError(Exception):
 
 def reason_of(problem: Exception) -> str:
     """Return what went wrong in words for people: of a system's error the file and the text, without its number."""
+    if str(problem) == NO_THREAD:
+        return "the system gives no more threads: raise the limit (ulimit -u, TasksMax= of systemd, a container's pids limit)"
     if isinstance(problem, OSError) and problem.strerror:
         return f"{problem.filename}: {problem.strerror}" if problem.filename else problem.strerror
     return str(problem) or type(problem).__name__

@@ -14,7 +14,7 @@ from offhook.cli import main
 from offhook.cli.outcome import EXIT_CODES
 from offhook.cli.problems import LOCAL
 from offhook.cli.verbs import VERBS
-from offhook.errors import ConfigError, InvalidArgument, NotFound
+from offhook.errors import NO_THREAD, ConfigError, InvalidArgument, NotFound
 from offhook.testing.backend import FakeBackend
 from offhook.testing.served import served
 
@@ -89,6 +89,7 @@ def test_what_is_no_verb(capsys: Capture) -> None:
 
 @pytest.mark.parametrize(("error", "code"), [
     (ConfigError("offhook.toml: 1: x"), "setup"), (OSError(errno.ENOSPC, "no space", "f"), "setup"),
+    (RuntimeError(NO_THREAD), "setup"),
     (NotFound("no such call"), "not-found"), (EOFError(), "command-refused"),
 ])  # fmt: skip
 def test_what_goes_wrong_on_this_side(error: Exception, code: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,7 +153,7 @@ def test_microsip_help_and_versions(capsys: pytest.CaptureFixture[str]) -> None:
     assert "offhook 0." in text
 
 
-def test_a_full_disk_at_the_start_is_a_plain_error(
+def test_a_full_disk_is_a_plain_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def full(_: int) -> None:
@@ -161,8 +161,8 @@ def test_a_full_disk_at_the_start_is_a_plain_error(
 
     monkeypatch.setenv("OFFHOOK_HOME", str(tmp_path))
     monkeypatch.setattr(os, "fsync", full)
-    assert main(["run", "--sound", "null", "--port", "0"]) == 1
-    assert capsys.readouterr() == ("", f"{tmp_path / 'state' / 'instance-id'}: No space left on device\n")
+    assert main(["token", "create", "desk", "--scopes", "read"]) == 1
+    assert capsys.readouterr() == ("", f"{tmp_path / 'tokens.json'}: cannot be written: No space left on device\n")
 
 
 def test_a_sound_library_that_there_is_not(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ from typing import Literal, TypeVar
 import pytest
 
 import offhook.io.media_watch
+from offhook.errors import NO_THREAD
 from offhook.io.media_host import MediaHost
 from offhook.io.media_loop import SystemIds
 from offhook.io.media_studio import LateCard, LateSource
@@ -236,6 +237,32 @@ def test_a_worker_that_dies_is_replaced() -> None:
         calls_again(listener)
     finally:
         listener.host.close()
+
+
+@pytest.mark.slow
+def test_a_worker_for_whose_watching_there_is_no_thread_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The phone went on without any sound, for as long as it lived."""
+    start = offhook.io.media_watch.Watchdog.start
+    refused: list[offhook.io.media_watch.Watchdog] = []
+
+    def one_too_many(watchdog: offhook.io.media_watch.Watchdog) -> None:
+        if not refused:
+            refused.append(watchdog)
+            raise RuntimeError(NO_THREAD)
+        start(watchdog)
+
+    monkeypatch.setattr(offhook.io.media_watch.Watchdog, "start", one_too_many)
+    listener = Listener("process")
+    try:
+        reasons = [report.reason for report in listener.reports if isinstance(report, EngineTrouble)]
+        assert [reason.split(":")[:2] for reason in reasons] == [
+            ["the media worker cannot be started", " the system gives no more threads"]
+        ]
+        listener.call()
+        listener.wait(StreamResumed)
+    finally:
+        listener.host.close()
+    assert refused[0]._worker.returncode is not None
 
 
 @pytest.mark.slow

@@ -45,7 +45,8 @@ def test_a_phone_whose_files_cannot_be_opened_takes_calls_all_the_same(
 ) -> None:
     """As on a full disk, or where somebody has started it as root once."""
     monkeypatch.setenv("OFFHOOK_HOME", str(tmp_path))
-    for file in (paths().journal_file, paths().history_file):
+    instance = paths().state / "instance-id"
+    for file in (paths().journal_file, paths().history_file, instance):
         file.mkdir(parents=True)
     with phone_process(tmp_path) as phone:
         assert phone.ask("status")["value"]["name"] == "IDLE"
@@ -54,6 +55,7 @@ def test_a_phone_whose_files_cannot_be_opened_takes_calls_all_the_same(
         said = phone.said + phone.stop()
     assert "events are kept in memory alone until the phone is started again: cannot open the event journal" in said
     assert "past calls are not kept until the phone is started again: cannot open the call history" in said
+    assert f"{instance}: cannot be written: Is a directory; registrars will take the phone for another one when" in said
     assert "Traceback" not in said
 
 

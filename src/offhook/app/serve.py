@@ -78,8 +78,10 @@ async def _serve_until(
     token: Path | None = None
     listen = _listen(config.http, any_http_port) if config.http.enabled else None  # refused before anything runs
     make_private(where.state)
+    unkept = ""
     if not config.phone.instance_id:
-        config = replace(config, phone=replace(config.phone, instance_id=kept_instance(where.state / "instance-id")))
+        urn, unkept = kept_instance(where.state / "instance-id")
+        config = replace(config, phone=replace(config.phone, instance_id=urn))
     make_private(Path(config.phone.recording_dir))
     phone = RunningPhone(
         config,
@@ -89,6 +91,8 @@ async def _serve_until(
         ),
     )  # fmt: skip
     print_trouble(phone)
+    if unkept:
+        phone.say(SystemError(reason=f"{unkept}; registrars will take the phone for another one when it is started again"))
     await phone.begin()
     if file is not None:
         phone.follow_file(file)

@@ -31,19 +31,25 @@ def complete(config: Config) -> Config:
     return replace(config, accounts=accounts, nat=nat, phone=replace(config.phone, recording_dir=folder, decide=decide))
 
 
-def kept_instance(file: Path) -> str:
-    """Return this phone's URN (RFC 5626 4.1: the same after a restart), made and kept at its first start."""
+def kept_instance(file: Path) -> tuple[str, str]:
+    """Return this phone's URN (RFC 5626 4.1: the same after a restart), made and kept at its first start.
+
+    And why it could not be kept, as on a full disk ("" if it is): that costs no calls.
+    """
     try:
         urn = file.read_text("ascii").strip()
         if re.fullmatch(r"urn:uuid:[0-9a-f-]{36}", urn):
-            return urn
+            return urn, ""
     except (OSError, UnicodeError):
         pass  # the first start, or a file that is none of ours: a new one
     import uuid
 
     urn = f"urn:uuid:{uuid.uuid4()}"
-    write_private(file, urn + "\n")
-    return urn
+    try:
+        write_private(file, urn + "\n")
+    except OSError as error:
+        return urn, f"{file}: cannot be written: {error.strerror or error}"
+    return urn, ""
 
 
 def with_address(settings: HttpSettings, text: str) -> HttpSettings:

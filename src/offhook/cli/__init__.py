@@ -214,8 +214,10 @@ def _client_code(error: Exception) -> int | None:
         return TIMED_OUT if error.code == "timeout" else REFUSED
     if isinstance(error, NoPhone):
         return NO_PHONE
+    from offhook.errors import NO_THREAD
+
     # This machine or its configuration is not in order: a mistake in a file, a full disk, a folder that cannot be written.
-    if type(error).__module__ == "offhook.errors" or isinstance(error, OSError):
+    if type(error).__module__ == "offhook.errors" or isinstance(error, OSError) or str(error) == NO_THREAD:
         return REFUSED
     return TIMED_OUT if isinstance(error, TimedOut) else None
 

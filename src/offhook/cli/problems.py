@@ -36,7 +36,7 @@ def problem_line(code: int, text: str, known: dict[str, Any]) -> str:
 def known_of(error: Exception) -> dict[str, Any]:
     """Return what is known of an error besides its text: of a refusal, the phone's or our own, the whole problem object."""
     from offhook.control.client import Refused
-    from offhook.errors import CommandError
+    from offhook.errors import NO_THREAD, CommandError
 
     if isinstance(error, Refused):
         return error.problem
@@ -44,6 +44,6 @@ def known_of(error: Exception) -> dict[str, Any]:
         from offhook.control.schema import problem
 
         return problem(error)
-    if type(error).__module__ == "offhook.errors" or isinstance(error, OSError):
+    if type(error).__module__ == "offhook.errors" or isinstance(error, OSError) or str(error) == NO_THREAD:
         return {"code": SETUP[0], "title": SETUP[1]}
     return {}

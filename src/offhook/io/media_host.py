@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Literal
 
 import offhook
+from offhook.errors import reason_of
 from offhook.io.media_watch import Watchdog
 from offhook.io.media_wire import Emit, MediaOptions, read_message, write_message
 from offhook.media.messages import (
@@ -244,8 +245,14 @@ class MediaHost:
         except OSError as error:
             return f"{self._name} cannot be started: {error}"
         watchdog = Watchdog(worker, self._name)
-        watchdog.start()
         with worker:
+            try:
+                watchdog.start()
+            except RuntimeError as error:  # no thread is to be had; a worker that nobody watches could hang for ever
+                with self._lock:
+                    self._worker = None
+                worker.kill()
+                return f"{self._name} cannot be started: {reason_of(error)}"
             self._read_reports(worker, watchdog)
             watchdog.stop()
             with self._lock:

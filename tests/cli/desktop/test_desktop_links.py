@@ -21,7 +21,7 @@ from offhook.cli.outcome import Ended
 from offhook.cli.parsing import parse
 from offhook.cli.verbs import VERBS
 from offhook.control.legacy.opening import open_uri
-from offhook.errors import InvalidArgument
+from offhook.errors import InvalidArgument, SetupError
 from offhook.phone.commands import Dial
 from offhook.storage.command_line import split
 from offhook.testing.backend import FakeBackend
@@ -204,6 +204,15 @@ def test_a_linux_desktop_without_files(xdg: Xdg, tmp_path: Path) -> None:
     assert xdg.status()["callto"] == NAME
     xdg.remove()
     assert xdg.status() == dict.fromkeys(SCHEMES, "")
+
+
+def test_a_user_without_a_folder_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", nowhere)
+    with pytest.raises(SetupError, match="this user has no folder"):
+        Xdg({}, ["python"])
 
 
 LINES = st.sampled_from([

@@ -24,7 +24,10 @@ class Xdg:
     """The desktop of the user whose environment this is. `command` opens a link that comes behind it."""
 
     def __init__(self, environ: Mapping[str, str], command: Sequence[str]) -> None:
-        home = Path(environ.get("HOME") or Path.home())
+        try:
+            home = Path(environ.get("HOME") or Path.home())
+        except RuntimeError:  # pathlib's word for it
+            raise SetupError("this user has no folder, and so no desktop: set HOME to one") from None
         self._entry = _folder(environ, "XDG_DATA_HOME", home / ".local" / "share") / "applications" / NAME
         self._list = _folder(environ, "XDG_CONFIG_HOME", home / ".config") / "mimeapps.list"
         self._command = command
