@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
+import queue
 import sqlite3
 import subprocess
 import sys
@@ -17,8 +19,8 @@ from offhook.errors import SetupError
 from offhook.io import clock
 from offhook.io.journal import Cursor, Envelope, EnvelopeMaker
 from offhook.phone.events import SystemError, SystemReady
+from offhook.storage import database, spool
 from offhook.storage import journal as module
-from offhook.storage import spool
 from offhook.storage.journal import DiskJournal
 
 
@@ -343,31 +345,75 @@ def test_a_spool_that_cannot_be_read_is_told_and_left_alone(tmp_path: Path) -> N
     assert not (tmp_path / "j.spool-x2-000001").exists()
 
 
-def test_a_journal_that_cannot_begin_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_journal_beside_which_nothing_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(module, "Spool", full)
     with pytest.raises(SetupError, match="No space left on device"):
         DiskJournal(tmp_path / "j", "a1")
-    assert (tmp_path / "j.end").exists()
 
 
+def test_a_file_that_cannot_be_opened_costs_the_events_of_earlier_runs_alone(tmp_path: Path) -> None:
+    (tmp_path / "j").mkdir()
+    said: list[str] = []
+    journal = DiskJournal(tmp_path / "j", "a1", recent=2, trouble=said.append)
+    maker = EnvelopeMaker("a1", lambda: 1.0)
+    page = asyncio.run(journal.read(Cursor("z9", 4), 10))
+    assert (page.events, page.lost) == ((), Cursor("z9", 4))
+    journal.append(envelopes(maker, 4))
+    page = asyncio.run(journal.read(Cursor("a1", 0), 10))
+    assert ([event.cursor.seq for event in page.events], page.lost) == ([3, 4], Cursor("a1", 0))
+    assert [text.partition(": ")[0] for text in said] == [module.IN_MEMORY]
+    assert sum(each.stat().st_size for each in tmp_path.glob("j.spool-*")) == 0, "nothing grows"
+    journal.close()
+
+
+def test_a_file_that_is_locked_at_the_start_holds_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The start of the phone waited for it, and was without the journal until the next one."""
+    path = tmp_path / "journal.sqlite3"
+    DiskJournal(path, "z9").close()
+    real = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda file, **options: real(file, **{"timeout": 0.01, **options}))
+    monkeypatch.setattr(database, "LOCKED_SECONDS", -1.0)
+    told: queue.SimpleQueue[str] = queue.SimpleQueue()
+    with contextlib.closing(real(path)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        journal = DiskJournal(path, "a1", recent=1, keep_seconds=10 * 365 * 86400.0, trouble=told.put)
+        journal.append(envelopes(EnvelopeMaker("a1", lambda: 1_700_000_000.0), 4))
+        assert "locked by another program: what is new waits" in told.get(timeout=5)
+        assert not journal._database.opened.done()
+    journal._database.ask(lambda _: None)
+    assert ids(journal, Cursor("a1", 0)) == ["a1-1", "a1-2", "a1-3", "a1-4"]
+    journal.close()
+    assert told.empty()
+    assert list(tmp_path.glob("*.spool-*")) == []
+
+
+@pytest.mark.parametrize("running", [True, False])
 @pytest.mark.parametrize(("full", "words"), [
     (False, "4 record(s) are not in the event journal {} yet: the next start writes them there"),
     (True, "4 record(s) are missing in the event journal {}"),
 ])
 def test_what_a_locked_file_did_not_take_until_the_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: bool, words: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: bool, words: str, running: bool
 ) -> None:
     path = tmp_path / "journal.sqlite3"
+    monkeypatch.setattr(database, "LOCKED_SECONDS", 0.1)
     real = sqlite3.connect
     monkeypatch.setattr(sqlite3, "connect", lambda file: real(file, timeout=0.01))
     told: list[str] = []
-    journal = DiskJournal(path, "a1", trouble=told.append)
     other = real(path)
-    other.execute("BEGIN IMMEDIATE")
+    if not running:
+        other.execute("PRAGMA journal_mode = WAL")
+        other.execute("BEGIN IMMEDIATE")
+    journal = DiskJournal(path, "a1", trouble=told.append)
+    if running:
+        journal._database.opened.result(5)
+        other.execute("BEGIN IMMEDIATE")
     if full:
+        assert journal._spool is not None
         monkeypatch.setattr(journal._spool, "write", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
     journal.append(envelopes(EnvelopeMaker("a1", time.time), 4))
     journal.close()

@@ -47,13 +47,12 @@ class CallHistory:
         self._talking: dict[str, float] = {}  # since when, by a clock that nobody sets
         self._recordings: dict[str, str] = {}  # the files of calls that run, or are finished so
         self._history: History | None = None
-        self._unusable = ""
+
+        def failed(error: SetupError) -> None:  # a disk that cannot be used costs the history, not the calls
+            trouble(f"past calls are not kept until the phone is started again: {error}")
+
         if file is not None:
-            try:
-                self._history = History(file, trouble=trouble)
-            except SetupError as error:  # a disk that cannot be used costs the history, not the calls
-                self._unusable = str(error)
-                trouble(f"past calls are not kept until the phone is started again: {error}")
+            self._history = History(file, trouble=trouble, failed=failed)
 
     def start(self) -> None:
         """Keep calls from now on."""
@@ -90,8 +89,6 @@ class CallHistory:
         self._kept().clear()
 
     def _kept(self) -> History:
-        if self._unusable:
-            raise SetupError(self._unusable)
         if self._history is None:
             raise NotFound("this phone keeps no history")
         return self._history

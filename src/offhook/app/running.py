@@ -459,10 +459,10 @@ def _listen_for_tls(settings: SipSettings) -> Listeners | None:
 
 def _open_journal(path: Path, epoch: str, trouble: Callable[[str], None]) -> Journal | None:
     """Return the journal on the disk, None where that cannot be used: it costs the events of earlier runs, not the calls."""
-    from offhook.storage.journal import DiskJournal
+    from offhook.storage.journal import IN_MEMORY, DiskJournal
 
     try:
         return DiskJournal(path, epoch, trouble=trouble)
     except SetupError as error:
-        trouble(f"events are kept in memory alone until the phone is started again: {error}")
+        trouble(f"{IN_MEMORY}: {error}")
         return None

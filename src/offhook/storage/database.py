@@ -24,6 +24,12 @@ READ_TIMEOUT: Final = 10.0
 RETRY_SECONDS: Final = 2.0
 """Between attempts to write what a full disk did not take."""
 
+LOCKED_SECONDS: Final = 2.0
+"""Another program may have the file locked so long at the start before that is told."""
+
+BETWEEN_LOCKED: Final = 0.05
+"""Seconds between attempts to open it then; SQLite itself waits five seconds in most of them."""
+
 CACHE_KB: Final = 512
 """Pages of each file in our memory: batches are added at its end, and the system keeps the rest."""
 
@@ -36,10 +42,10 @@ class Database(Generic[R]):
     """Records of type R on their way to the disk.
 
     `name` is what people call the file ("call history"), `schema` makes its tables, `store` writes a batch inside a
-    transaction; `upgrade` brings tables of an earlier version up to date. `add` returns at once; `ask` waits for the disk:
-    call it outside an event loop's thread. `trouble` is called from the writer thread with a plain sentence when records
-    cannot be written; the phone goes on, and what a full disk did not take waits until it does. `spooled` says whether the next
-    start finds a record elsewhere, should this file not take it until the end.
+    transaction; `upgrade` brings tables of an earlier version up to date, and `begin` is the first work that is done with them.
+    `add` returns at once; `ask` waits for the disk: call it outside an event loop's thread. `trouble` is called from the writer
+    thread with a plain sentence when records cannot be written; the phone goes on, and what a full disk did not take waits
+    until it does. `spooled` says whether the next start finds a record elsewhere, should this file not take it until the end.
     """
 
     def __init__(
@@ -53,9 +59,15 @@ class Database(Generic[R]):
         max_waiting: int,
         trouble: Trouble,
         upgrade: Work = lambda _: None,
+        begin: Work = lambda _: None,
         spooled: Callable[[R], bool] = lambda _: False,
+        failed: Callable[[SetupError], None] | None = None,
     ) -> None:
-        """Open or create. Raises SetupError if the folder cannot be used; a damaged file is moved aside and reported."""
+        """Open or create. Raises SetupError if the folder cannot be used; a damaged file is moved aside and reported.
+
+        With `failed` nothing waits for that: what is added meanwhile is written afterwards, however long another program has
+        the file locked, and `failed` is called from the writer thread if it cannot be opened; nobody keeps what is added then.
+        """
         self.path = path
         self._name = name
         self._schema = schema
@@ -64,18 +76,26 @@ class Database(Generic[R]):
         self._max_waiting = max_waiting
         self._trouble = trouble
         self._upgrade = upgrade
+        self._begin = begin
+        self._failed = failed
         self._spooled = spooled
         self._waiting: deque[R] = deque()
         self._unwritten: list[R] = []  # the disk did not take them yet
         self._queue: queue.SimpleQueue[tuple[Work, Future[Any]] | Literal["records"] | None] = queue.SimpleQueue()
         self._doubtful = False
-        opened: Future[None] = Future()
-        self._thread = threading.Thread(target=self._run, args=(opened,), name=f"offhook-{path.stem}", daemon=True)
+        self._closing = threading.Event()
+        self.opened: Future[None] = Future()
+        """Done when the file can be used; has the SetupError if it cannot."""
+        self.opened.set_running_or_notify_cancel()  # who gives up waiting for it cancels it for nobody else
+        self._thread = threading.Thread(target=self._run, name=f"offhook-{path.stem}", daemon=True)
         self._thread.start()
-        opened.result()
+        if failed is None:
+            self.opened.result()
 
     def add(self, *records: R) -> bool:
         """Keep records, within `batch_seconds`; False if so many wait for a slow disk that these were refused."""
+        if self._is_unusable():
+            return True  # which has been told
         if len(self._waiting) + len(self._unwritten) >= self._max_waiting:
             return False
         self._waiting.extend(records)
@@ -88,10 +108,12 @@ class Database(Generic[R]):
 
         What is not begun by then is not done any more when the disk answers again.
         """
-        if not self._thread.is_alive():
+        if not self._thread.is_alive() and not self._is_unusable():
             raise SetupError(f"the {self._name} is closed")
         answer: Future[Any] = Future()
         self._queue.put((work, answer))
+        if self._is_unusable():  # behind `put`: either we see that here, or the thread sees what was put
+            self._refuse()
         try:
             return answer.result(READ_TIMEOUT)
         except TimeoutError:
@@ -100,24 +122,29 @@ class Database(Generic[R]):
                 f"the {self._name} {self.path} does not answer: another program has it locked, or the disk is slow"
             ) from None
 
+    def hurry(self) -> None:
+        """Wait no longer for a file that is locked: the next thing is `close`."""
+        self._closing.set()
+
     def close(self) -> None:
         """Write what is waiting and close the file. Calling it again does nothing."""
+        self.hurry()
         if self._thread.is_alive():
             self._queue.put(None)
             self._thread.join()
 
     # --- the writer thread -----------------------------------------------------------------------------------------
 
-    def _run(self, opened: Future[None]) -> None:
+    def _run(self) -> None:
         try:
-            database = self._open()
+            database = self._open_in_time()
         except (OSError, sqlite3.Error) as exc:
-            opened.set_exception(SetupError(f"cannot open the {self._name} {self.path}: {_reason(exc, self.path.parent)}"))
+            self._give_up(SetupError(f"cannot open the {self._name} {self.path}: {_reason(exc, self.path.parent)}"))
             return
         except BaseException as exc:  # whatever it is, who opened this waits for an answer
-            opened.set_exception(exc)
+            self._give_up(exc)
             return
-        opened.set_result(None)
+        self.opened.set_result(None)
         with contextlib.closing(database):
             while self._batch(database):
                 pass
@@ -176,6 +203,54 @@ class Database(Generic[R]):
             if not answer.done():
                 answer.set_exception(SetupError(f"the {self._name} cannot be used: {exc}"))
 
+    def _give_up(self, problem: BaseException) -> None:
+        if self._failed is not None:
+            problem = problem if isinstance(problem, SetupError) else SetupError(f"cannot open the {self._name}: {problem!r}")
+            if not self._closing.is_set():
+                self._failed(problem)
+            self._unwritten = list(self._waiting)
+            self._tell_unwritten()
+        self.opened.set_exception(problem)
+        self._refuse()
+
+    def _is_unusable(self) -> bool:
+        return self.opened.done() and self.opened.exception() is not None
+
+    def _refuse(self) -> None:
+        """Answer every question with why the file could not be opened, and forget what was to be written."""
+        self._waiting.clear()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                item = self._queue.get_nowait()
+                if isinstance(item, tuple) and item[1].set_running_or_notify_cancel():
+                    item[1].set_exception(SetupError(str(self.opened.exception())))
+
+    def _open_in_time(self) -> sqlite3.Connection:
+        """Open the file; where nobody waits for that, as soon as no other program has it locked."""
+        began, told = time.monotonic(), False
+        while True:
+            try:
+                return self._opened_and_begun()
+            except sqlite3.OperationalError as exc:
+                locked, late = exc.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY, time.monotonic() - began > LOCKED_SECONDS
+                if self._failed is None or not locked or (late and self._closing.is_set()):
+                    raise
+                if late and not told:
+                    told = True
+                    text = "is locked by another program: what is new waits until it is not"
+                    self._trouble(f"the {self._name} {self.path} {text}")
+                self._closing.wait(BETWEEN_LOCKED)
+
+    def _opened_and_begun(self) -> sqlite3.Connection:
+        database = self._open()
+        try:
+            with database:
+                self._begin(database)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
     def _open(self) -> sqlite3.Connection:
         private_folder(self.path.parent)
         try:
@@ -200,6 +275,7 @@ class Database(Generic[R]):
             # NORMAL in WAL mode keeps every commit through a crash of ours; only a power cut may take the last ones.
             database.execute("PRAGMA synchronous = NORMAL")
             database.execute(f"PRAGMA cache_size = -{CACHE_KB}")
+            well = self._forget_end() and well
             if not well and database.execute("PRAGMA quick_check").fetchone() != ("ok",):
                 raise sqlite3.DatabaseError("damaged")
             database.executescript(self._schema)
@@ -226,11 +302,17 @@ class Database(Generic[R]):
     def _ended_well(self) -> bool:
         """Say whether the file is as it was closed; after a crash, or when somebody has changed it, it is to be checked."""
         try:
-            known = self._end.read_text()
-            self._end.unlink()
-            return known == _looks(self.path)
+            return self._end.read_text() == _looks(self.path)
         except (OSError, ValueError):
             return False
+
+    def _forget_end(self) -> bool:
+        """From here on the file changes; False if the note of how it was closed cannot be taken away."""
+        try:
+            self._end.unlink(missing_ok=True)
+        except OSError:
+            return False
+        return True
 
 
 def _reason(exc: Exception, folder: Path) -> str:

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from msgspec import structs
 
+from offhook.errors import SetupError
 from offhook.phone.records import HistoryEntry
 from offhook.storage.database import Database, Trouble
 
@@ -45,12 +46,17 @@ class History:
     called from the writer thread with a plain sentence when records could not be kept; the phone goes on.
     """
 
-    def __init__(self, path: Path, *, trouble: Trouble = lambda _: None) -> None:
-        """Open or create. Raises SetupError if the folder cannot be used; a damaged file is moved aside and reported."""
+    def __init__(
+        self, path: Path, *, trouble: Trouble = lambda _: None, failed: Callable[[SetupError], None] | None = None
+    ) -> None:
+        """Open or create. Raises SetupError if the folder cannot be used; a damaged file is moved aside and reported.
+
+        With `failed` nothing waits for that: `failed` is told, from the writer thread, that no call is kept.
+        """
         self._trouble = trouble
         self._database: Database[_Waiting] = Database(
             path, "call history", _SCHEMA, _store, batch_seconds=BATCH_SECONDS, max_waiting=MAX_QUEUED, trouble=trouble,
-            upgrade=_upgrade,
+            upgrade=_upgrade, failed=failed,
         )  # fmt: skip
 
     def add(self, record: HistoryEntry) -> None:

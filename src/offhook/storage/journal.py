@@ -22,6 +22,7 @@ from offhook.errors import SetupError
 from offhook.io import clock
 from offhook.io.journal import RECENT, Cursor, Envelope, MemoryJournal, Page
 from offhook.storage.database import Database, Trouble, used_bytes
+from offhook.storage.privacy import private_folder
 from offhook.storage.spool import Spool, left_behind
 
 KEEP_SECONDS: Final = 24 * 3600.0
@@ -40,6 +41,8 @@ TIDY_SECONDS: Final = 60.0
 
 SETTLED_SECONDS: Final = 3600.0
 """So long a run leaves the events of earlier ones alone: a machine without a clock of its own may start in any year."""
+
+IN_MEMORY: Final = "events are kept in memory alone until the phone is started again"
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS epochs (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, last INTEGER NOT NULL DEFAULT 0);
@@ -86,9 +89,10 @@ class _Line(msgspec.Struct):
 
 
 class DiskJournal(MemoryJournal):
-    """The journal in the file `path`, for the run `epoch`. Raises SetupError if it cannot be opened.
+    """The journal in the file `path`, for the run `epoch`. Raises SetupError if nothing can be written beside it.
 
-    `trouble` is told, from any thread, when events could not be written.
+    The file itself is opened behind that, as it may be long, and damaged, or locked. If it cannot be, this is the journal of
+    memory alone. `trouble` is told, from any thread, of that and when events could not be written.
     """
 
     def __init__(
@@ -115,19 +119,24 @@ class DiskJournal(MemoryJournal):
         self._failing = False
         self._unspooled = 0  # the latest event that the spool did not take
         self._number = 0
+        self._unusable = False
+        try:
+            private_folder(path.parent)
+            self._spool: Spool | None = Spool(path, epoch)
+        except OSError as exc:
+            raise SetupError(f"the event journal {path} cannot be used: {exc}") from exc
         self._database: Database[Envelope] = Database(
             path, "event journal", _SCHEMA, self._store, batch_seconds=BATCH_SECONDS, max_waiting=MAX_WAITING, trouble=trouble,
-            spooled=lambda envelope: envelope.seq > self._unspooled,
+            begin=self._begin, spooled=lambda envelope: envelope.seq > self._unspooled, failed=self._give_up,
         )  # fmt: skip
-        try:
-            self._number = self._database.ask(self._begin)
-            self._spool = Spool(path, epoch)
-        except (SetupError, OSError) as exc:
-            self._database.close()
-            raise SetupError(f"the event journal {path} cannot be used: {exc}") from exc
 
     def append(self, envelopes: Sequence[Envelope]) -> None:
         """Write events down; they survive the end of this process from here on."""
+        if self._unusable:
+            self._leave_spool()
+        if self._spool is None:
+            super().append(envelopes)
+            return
         try:
             self._spool.write(b"".join([envelope.json + b"\n" for envelope in envelopes]), envelopes[-1].seq)
             self._failing = False
@@ -149,6 +158,10 @@ class DiskJournal(MemoryJournal):
         found = self.recent(after, limit)
         if found is not None:
             return Page(found)
+        try:
+            await asyncio.wrap_future(self._database.opened)
+        except SetupError:
+            return await super().read(after, limit)
         page = await asyncio.get_running_loop().run_in_executor(None, self._read, after, limit)
         if not page.events and after.epoch != self._epoch:
             # All of the earlier runs is read, and nothing of this one has been moved yet: it is in memory from its beginning.
@@ -157,21 +170,33 @@ class DiskJournal(MemoryJournal):
 
     def close(self) -> None:
         """Move everything into SQLite and close it."""
+        self._database.hurry()
         try:
             safe = int(self._database.ask(self._safe))
         except SetupError:
             safe = 0  # the next start looks at every line that is left, and leaves out what it has
         self._database.close()
-        self._spool.close(safe)
+        if self._spool is not None:
+            self._spool.close(safe)
+
+    def _leave_spool(self) -> None:
+        """Leave what was written so far to the next start, and write no more, which would fill the disk in the end."""
+        if self._spool is not None:
+            self._spool.close(0)
+            self._spool = None
 
     # --- in other threads
 
-    def _begin(self, database: sqlite3.Connection) -> int:
+    def _give_up(self, error: SetupError) -> None:
+        self._unusable = True
+        self._trouble(f"{IN_MEMORY}: {error}")
+
+    def _begin(self, database: sqlite3.Connection) -> None:
         for lines in left_behind(self._path, self._trouble):
             for line in lines:
                 self._recover(database, line)
             database.commit()
-        return _epoch_number(database, self._epoch)
+        self._number = _epoch_number(database, self._epoch)
 
     def _recover(self, database: sqlite3.Connection, line: bytes) -> None:
         try:
@@ -184,7 +209,8 @@ class DiskJournal(MemoryJournal):
         database.execute(_LAST, (found.seq, number))
 
     def _store(self, database: sqlite3.Connection, batch: Sequence[Envelope]) -> None:
-        self._spool.release(self._safe(database))
+        if self._spool is not None:
+            self._spool.release(self._safe(database))
         rows = [(self._number, e.seq, e.type, e.subject, e.seconds, e.json) for e in batch]
         database.executemany(_INSERT, rows)
         database.execute(_LAST, (batch[-1].seq, self._number))
