@@ -50,6 +50,16 @@ def reason_of(problem: Exception) -> str:
     return str(problem) or type(problem).__name__
 
 
+def operators(problem: Exception) -> SetupError | None:
+    """Return what the operator of this machine is to mend, with words that say how; None if it is something else."""
+    if isinstance(problem, SetupError):
+        return problem
+    if isinstance(problem, ImportError) and (problem.name or "").partition(".")[0] == "offhook":
+        # What is seldom used is read when it is first used, and then the program's other half may be gone, or a newer one.
+        return SetupError(f"offhook was upgraded or removed while this phone ran: start it again ({problem})")
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class FieldError:
     """One argument that was refused: `pointer` is its JSON pointer (`/digits`), `detail` says what to write instead."""

@@ -59,17 +59,23 @@ async def test_what_waits_for_the_disk_is_done_aside(backend: FakeBackend, monke
     assert (await ask(session, op="history", limit=0))["error"]["code"] == "invalid-argument"
 
 
-async def test_a_disk_that_is_full_is_named_without_a_trace(
-    backend: FakeBackend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("problem", "said"), [
+    (SetupError("cannot open the call history /x: database or disk is full"),
+     "cannot open the call history /x: database or disk is full"),
+    (ImportError("No module named 'offhook.media.mp3'", name="offhook.media.mp3"),
+     "offhook was upgraded or removed while this phone ran: start it again (No module named 'offhook.media.mp3')"),
+])  # fmt: skip
+async def test_what_the_operator_has_to_mend_is_named_without_a_trace(
+    backend: FakeBackend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, problem: Exception, said: str
 ) -> None:
     def history(limit: int, before: str) -> list[dict[str, Any]]:
-        raise SetupError("cannot open the call history /x: database or disk is full")
+        raise problem
 
     monkeypatch.setattr(backend, "history", history)
     session = Session(Operations(backend), local_client(), lambda: None)
     error = (await ask(session, op="history"))["error"]
-    assert (error["code"], error["detail"]) == ("command-refused", "cannot open the call history /x: database or disk is full")
-    assert "database or disk is full" in caplog.text
+    assert (error["code"], error["detail"]) == ("command-refused", said)
+    assert said in caplog.text
     assert all(record.exc_info is None for record in caplog.records)
 
 

@@ -15,7 +15,7 @@ from offhook.control.backend import Cursor, Journal
 from offhook.control.feed import Choice, Reader, cursor_from, event_types
 from offhook.control.operations import BLOCKING, Operations
 from offhook.control.schema import problem
-from offhook.errors import CommandError, InvalidArgument, RateLimited, SetupError, Unauthenticated
+from offhook.errors import CommandError, InvalidArgument, RateLimited, Unauthenticated, operators
 
 MAX_REQUEST: Final = 64 * 1024
 """Longest request in bytes: no command comes near it, and a client that never ends one must not fill the memory."""
@@ -223,10 +223,10 @@ def subjects_from(given: object) -> frozenset[str]:
 
 def refusal(name: object, error: Exception) -> bytes:
     """Return the answer to a request that failed; what is no error of the tree is a mistake of ours, and logged."""
-    if isinstance(error, SetupError):
-        # A full disk, a locked file: the operator's to mend, and the text says how.
-        _log.warning("a request failed: %s", error)
-        error = CommandError(str(error))
+    mend = operators(error)
+    if mend is not None:  # a full disk, a locked file
+        _log.warning("a request failed: %s", mend)
+        error = CommandError(str(mend))
     elif not isinstance(error, CommandError):
         # The outermost loop: one request that meets a mistake of ours must not end the others' connections.
         _log.error("a request failed unexpectedly", exc_info=error)

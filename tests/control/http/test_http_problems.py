@@ -140,6 +140,16 @@ async def test_what_this_machine_lacks_is_said(
     assert all(record.exc_info is None for record in caplog.records)
 
 
+async def test_a_program_that_was_replaced_under_the_phone_is_told(
+    http: httpx.AsyncClient, backend: FakeBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend.refuse = ImportError("No module named 'offhook.control.webhook'", name="offhook.control.webhook")
+    answer = await http.get("/v1/status")
+    check(answer, 500, "internal")
+    assert "was upgraded or removed while this phone ran: start it again" in answer.json()["detail"]
+    assert all(record.exc_info is None for record in caplog.records)
+
+
 def test_the_codes_of_http_are_not_those_of_commands() -> None:
     commands: set[str] = set()
     waiting = [CommandError]

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from offhook.control.http.answers import Answer
 from offhook.control.schema import problem
-from offhook.errors import CommandError, Forbidden, SetupError, Unauthenticated
+from offhook.errors import CommandError, Forbidden, Unauthenticated, operators
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -63,10 +63,10 @@ def problem_object(error: CommandError | HttpRefusal) -> dict[str, Any]:
 
 def problem_answer(error: Exception, *, instance: str = "", operation: str = "", with_token: bool = True) -> Answer:
     """Return the answer that says what is wrong. What is no error of ours is a mistake of ours: it is logged here."""
-    if isinstance(error, SetupError):
-        # A full disk, a locked file: the operator's to mend, and the text says how.
-        _log.warning("a request failed: %s", error)
-        error = HttpRefusal("internal", str(error))
+    mend = operators(error)
+    if mend is not None:  # a full disk, a locked file
+        _log.warning("a request failed: %s", mend)
+        error = HttpRefusal("internal", str(mend))
     elif not isinstance(error, CommandError | HttpRefusal):
         _log.error("a request failed unexpectedly", exc_info=error)
         error = HttpRefusal("internal", "the phone's log has the details")
