@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from offhook.errors import InvalidArgument, InvalidState, NoAccount, NotFound
 from offhook.phone import commands as c
 from offhook.phone import events as e
@@ -82,6 +84,22 @@ def test_who_may_not_watch_and_what_makes_no_sense() -> None:
     assert (ended.watch.state, ended.watch.sip_status, ended.watch.retry_in) == ("ended", 403, None)
     assert not alice.execute(c.ListWatches()).value
     assert not bob.phone.own.watchers
+
+
+def test_the_time_to_the_next_attempt_goes_by() -> None:
+    wire = Wire(1)
+    alice, pbx = VirtualPhone(wire, "alice", "10.0.0.1"), Peer(wire, "pbx", "10.0.0.9")
+
+    def refuse(request: Request) -> None:
+        pbx.answer(request, 503, tag="t", headers=(("Retry-After", "100"),))
+    pbx.on_request = refuse
+    alice.execute(c.CreateWatch(kind="dialog", to="sip:1002@10.0.0.9"))
+    settle(wire, 5)
+    (view,) = alice.execute(c.ListWatches()).value
+    settle(wire, 20)
+    (later,) = alice.execute(c.ListWatches()).value
+    assert (view.state, later.state) == ("waiting", "waiting")
+    assert later.retry_in == pytest.approx(view.retry_in - 20, abs=0.1)
 
 
 def test_pickup_by_feature_code() -> None:

@@ -482,6 +482,9 @@ def test_when_both_are_down_the_account_has_failed_and_each_attempt_is_told() ->
     assert view(alice).registration == "failed"
     assert isinstance(alice.refuses(c.Dial(to="1002")), NotRegistered)
     assert {event.flow.number for event in alice.of(e.AccountFlowDown)} == {1, 2}
+    before = [flow.retry_in or 0.0 for flow in view(alice).flows]
+    settle(alice.wire, 10)
+    assert [flow.retry_in for flow in view(alice).flows] == [pytest.approx(left - 10, abs=0.1) for left in before]
     told = len(alice.of(e.AccountFlowDown))
     settle(alice.wire, 200)
     assert len(alice.of(e.AccountFlowDown)) >= told + 4

@@ -30,7 +30,7 @@ from offhook.phone.events import (
     AccountUnregistered,
 )
 from offhook.phone.failover import Failover
-from offhook.phone.model import AccountView
+from offhook.phone.model import AccountFlow, AccountView
 from offhook.phone.offers import check_codecs
 from offhook.phone.outgoing import HIDDEN, LOCAL_IDENTITY, Outgoing
 from offhook.phone.settings import AccountSettings
@@ -179,11 +179,16 @@ class Accounts:
             expires=account.expires,
             sip_status=account.sip_status,
             reason=account.reason,
-            retry_in=None if account.retry_at is None else max(0.0, round(account.retry_at - self.desk.now, 3)),
+            retry_in=self.desk.left(account.retry_at),
             default=account is default,
             server=account.servers[account.server],
-            flows=tuple(account.flows[number] for number in sorted(account.flows)),
+            flows=tuple(self._flow(account, number) for number in sorted(account.flows)),
         )
+
+    def _flow(self, account: Account, number: int) -> AccountFlow:
+        """Return a flow as it is by now."""
+        flow, retry_at = account.flows[number], account.flows_retry_at.get(number)
+        return flow if retry_at is None else structs.replace(flow, retry_in=self.desk.left(retry_at))
 
     def views(self) -> tuple[AccountView, ...]:
         """Return all accounts."""

@@ -51,7 +51,9 @@ class Account:
     looks_back: bool = False
     """A look at the first server is planned."""
     flows: dict[int, AccountFlow] = field(default_factory=dict)
-    """The two that it is registered over at once, by their numbers; none where it is one."""
+    """The two that it is registered over at once, by their numbers, as they were told; none where it is one."""
+    flows_retry_at: dict[int, float] = field(default_factory=dict)
+    """When the next attempt of those that are not there is due."""
     failed: bool = False
     """The latest attempt to register failed, even if the next one is on its way."""
 
@@ -122,6 +124,10 @@ class Desk:
     def signal(self, command: SipCommand) -> None:
         """Tell the SIP endpoint."""
         self.sip.execute(command, self.now)
+
+    def left(self, until: float | None) -> float | None:
+        """Return in how many seconds something is due; None where it is not."""
+        return None if until is None else max(0.0, round(until - self.now, 3))
 
     @property
     def wall(self) -> float:

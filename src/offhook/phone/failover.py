@@ -68,8 +68,11 @@ class Failover:
         server = account.servers[event.server] if event.server < len(account.servers) else ""
         flow = AccountFlow(event.number, server, event.state, remote, event.reason, event.retry_in)
         known = account.flows.pop(event.number, None)
+        account.flows_retry_at.pop(event.number, None)
         if event.state != "ended":
             account.flows[event.number] = flow
+            if event.retry_in is not None:
+                account.flows_retry_at[event.number] = self.desk.now + event.retry_in
         self._choose(account, event)
         if event.state == "registered" and (known is None or known.state != "registered" or known.remote != remote):
             self.desk.emit(AccountFlowUp(account=self._view(account), flow=flow))

@@ -48,6 +48,8 @@ class Watch:
     view: WatchView
     list: dialogs.DialogList = field(default_factory=dialogs.DialogList)
     told: bool = False
+    retry_at: float | None = None
+    """When it is asked for again, while it waits for that."""
 
 
 def line_of(found: tuple[DialogView, ...]) -> Literal["idle", "ringing", "busy"]:
@@ -67,7 +69,13 @@ class Watches:
 
     def views(self) -> tuple[WatchView, ...]:
         """Return every watch."""
-        return tuple(watch.view for watch in self.watches.values())
+        return tuple(self._now(watch) for watch in self.watches.values())
+
+    def _now(self, watch: Watch) -> WatchView:
+        """Return a watch as it is by now."""
+        if watch.view.retry_in is None:
+            return watch.view
+        return structs.replace(watch.view, retry_in=self.desk.left(watch.retry_at))
 
     def list(self, _command: ListWatches) -> Accepted:
         """Answer every watch."""
@@ -185,6 +193,7 @@ class Watches:
             return  # it is asked for anew at once, and nobody need know
         watch.list.forget()
         watch.told = False
+        watch.retry_at = None if event.retry_in is None else self.desk.now + event.retry_in
         watch.view = structs.replace(
             watch.view, state="ended" if event.retry_in is None else "waiting", presence=None, line="unknown", dialogs=(),
             mwi=None, sip_status=event.status, reason=event.reason, retry_in=event.retry_in)
