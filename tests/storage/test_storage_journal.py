@@ -391,6 +391,24 @@ def test_a_file_that_is_locked_at_the_start_holds_nothing_up(tmp_path: Path, mon
     assert list(tmp_path.glob("*.spool-*")) == []
 
 
+def test_a_file_that_stays_locked_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a file system that has no locks: what waits must not grow for ever."""
+    path = tmp_path / "journal.sqlite3"
+    DiskJournal(path, "z9").close()
+    real = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda file, **options: real(file, **{"timeout": 0.01, **options}))
+    monkeypatch.setattr(database, "LOCKED_AT_MOST", 0.1)
+    told: queue.SimpleQueue[str] = queue.SimpleQueue()
+    with contextlib.closing(real(path)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        journal = DiskJournal(path, "a1", trouble=told.put)
+        assert told.get(timeout=5).startswith(module.IN_MEMORY)
+        journal.append(envelopes(EnvelopeMaker("a1", lambda: 1.0), 4))
+        journal.close()
+    assert sum(each.stat().st_size for each in tmp_path.glob("j*.spool-*")) == 0
+
+
 @pytest.mark.parametrize("running", [True, False])
 @pytest.mark.parametrize(("full", "words"), [
     (False, "4 record(s) are not in the event journal {} yet: the next start writes them there"),

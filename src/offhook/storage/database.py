@@ -27,6 +27,9 @@ RETRY_SECONDS: Final = 2.0
 LOCKED_SECONDS: Final = 2.0
 """Another program may have the file locked so long at the start before that is told."""
 
+LOCKED_AT_MOST: Final = 600.0
+"""After so long it is given up: a file system without locks looks like this, too, and what waits must not grow for ever."""
+
 BETWEEN_LOCKED: Final = 0.05
 """Seconds between attempts to open it then; SQLite itself waits five seconds in most of them."""
 
@@ -232,8 +235,9 @@ class Database(Generic[R]):
             try:
                 return self._opened_and_begun()
             except sqlite3.OperationalError as exc:
-                locked, late = exc.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY, time.monotonic() - began > LOCKED_SECONDS
-                if self._failed is None or not locked or (late and self._closing.is_set()):
+                locked, since = exc.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY, time.monotonic() - began
+                late = since > LOCKED_SECONDS
+                if self._failed is None or not locked or (late and self._closing.is_set()) or since > LOCKED_AT_MOST:
                     raise
                 if late and not told:
                     told = True
