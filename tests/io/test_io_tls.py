@@ -14,7 +14,7 @@ import pytest
 from websockets.utils import accept_key
 
 from offhook.errors import SetupError
-from offhook.io import tls
+from offhook.io import clock, tls
 from offhook.io.certificates import Authority
 from offhook.io.transport import Listeners, Transports
 from offhook.sip.events import ConnectionTerms, Datagram, Flow, FlowFailed, FlowUp, StreamChunk, TransportName
@@ -294,6 +294,25 @@ async def test_a_renewed_certificate_is_shown_to_the_next_who_connects(authority
         assert "is for old.example" in (await names("new.example")).reason
         authority.issue(mine, ("new.example",))
         assert isinstance(await names("new.example"), FlowUp)
+
+
+def test_a_renewed_certificate_that_cannot_be_used_is_told_when_it_had_its_time(
+    authority: Authority, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One whose key only root can read, say: nobody noticed before the one in use had expired."""
+    mine = authority.issue(folder / "renewed.pem")
+    said: list[str] = []
+    current = tls.renewing(str(mine), "", tell=said.append)
+    before = current()
+    mine.write_text("half of a cert")
+    for now, told in ((100.0, 0), (129.0, 0), (131.0, 1), (500.0, 1)):
+        monkeypatch.setattr(clock, "now", lambda now=now: now)
+        assert current() is before
+        assert len(said) == told
+    assert said[0].startswith("the certificate on the disk cannot be used, and the one before goes on: ")
+    assert "renewed.pem" in said[0]
+    authority.issue(mine)
+    assert current() is not before
 
 
 def test_a_listener_without_a_certificate_says_so(folder: Path) -> None:

@@ -116,7 +116,8 @@ class RunningPhone:
         kept = _open_journal(files.journal, epoch, self._trouble) if files.journal else None
         self.engine = Engine(self.phone, self.media, epoch, journal=kept, instance=config.phone.name)
         self.transports = Transports(
-            config.sip.host, config.sip.port, self.engine.deliver, any_port=True, listen=_listen_for_tls(config.sip)
+            config.sip.host, config.sip.port, self.engine.deliver, any_port=True,
+            listen=_listen_for_tls(config.sip, self._trouble),
         )
         self._history = CallHistory(self.engine, files.history, self._trouble)
         self._texts = KeptTexts(self.engine, files.texts, self._trouble)
@@ -451,10 +452,10 @@ def _read(file: Path) -> Config:
     return complete(load(file))
 
 
-def _listen_for_tls(settings: SipSettings) -> Listeners | None:
+def _listen_for_tls(settings: SipSettings, tell: Callable[[str], None]) -> Listeners | None:
     if not settings.tls_certificate:
         return None
-    return Listeners({"tls": settings.tls_port}, settings.tls_certificate, settings.tls_key)
+    return Listeners({"tls": settings.tls_port}, settings.tls_certificate, settings.tls_key, tell)
 
 
 def _open_journal(path: Path, epoch: str, trouble: Callable[[str], None]) -> Journal | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import math
 import ssl
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -11,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from offhook.errors import SetupError
+from offhook.io import clock
 from offhook.sip.events import ConnectionTerms
 
 UNKNOWN_CA = {18, 19, 20, 21}
 """OpenSSL's numbers for a self-signed certificate, alone or in the chain, and for an unknown issuer (X509_V_ERR_…)."""
+REPLACED_WITHIN = 30.0
+"""Seconds after which a certificate and its key, which cannot be replaced in one step, have to fit each other."""
 NOT_YET_VALID, EXPIRED, WRONG_PURPOSE = 9, 10, 26
 
 
@@ -48,22 +52,31 @@ def server_context(certificate: str, key: str) -> ssl.SSLContext:
 
 
 def renewing(
-    certificate: str, key: str, make: Callable[[str, str], ssl.SSLContext] = server_context
-) -> Callable[[], ssl.SSLContext]:
+    certificate: str, key: str, make: Callable[[str, str], ssl.SSLContext] = server_context, *,
+    tell: Callable[[str], object] = lambda _: None,
+) -> Callable[[], ssl.SSLContext]:  # fmt: skip
     """Return what gives the context for the next connection, so that a renewed certificate is used without a new start.
 
-    `make` reads it. While it is being replaced (the key has come, the certificate has not), the one before goes on. Raises
-    SetupError at once.
+    `make` reads it. While it is being replaced (the key has come, the certificate has not), the one before goes on; if it still
+    cannot be used after that, `tell` is told why, once. Raises SetupError at once.
     """
     stamps, last = (_stamp(certificate), _stamp(key)), make(certificate, key)
+    failing, since = stamps, math.inf  # since when what is there cannot be used; for ever, where that has been told
 
     def current() -> ssl.SSLContext:
-        nonlocal stamps, last
-        now = _stamp(certificate), _stamp(key)
-        if now != stamps:
-            with contextlib.suppress(SetupError):
-                last = make(certificate, key)
-                stamps = now
+        nonlocal stamps, last, failing, since
+        found = _stamp(certificate), _stamp(key)
+        if found == stamps:
+            return last
+        try:
+            last = make(certificate, key)
+            stamps = failing = found
+        except SetupError as error:
+            if found != failing:
+                failing, since = found, clock.now()
+            elif clock.now() - since > REPLACED_WITHIN:
+                since = math.inf
+                tell(f"the certificate on the disk cannot be used, and the one before goes on: {error}")
         return last
 
     return current

@@ -50,11 +50,15 @@ DATAGRAMS_A_TURN = 32
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """Where connections are taken besides TCP: a port for each transport (0: any), and our certificate and key (PEM files)."""
+    """Where connections are taken besides TCP: a port for each transport (0: any), and our certificate and key (PEM files).
+
+    `tell` is told of ones that were renewed and cannot be used.
+    """
 
     ports: Mapping[TransportName, int]
     certificate: str = ""
     key: str = ""
+    tell: Callable[[str], object] = lambda _: None
 
 
 class Transports:
@@ -119,7 +123,7 @@ class Transports:
                 if kind in ("tls", "wss"):
                     from offhook.io.tls import renewing
 
-                    context = renewing(listen.certificate, listen.key)
+                    context = renewing(listen.certificate, listen.key, tell=listen.tell)
                 for listener in bind_listener(self.host, port, any_port=self._any_port):
                     await self._accept_on(listener, kind, context)
         except SetupError:

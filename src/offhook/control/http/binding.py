@@ -6,6 +6,7 @@ import errno
 import ipaddress
 import socket
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from offhook.errors import SetupError
@@ -74,14 +75,15 @@ def listening_socket(listen: Listen) -> socket.socket:
     return listener
 
 
-def tls_context(listen: Listen) -> ssl.SSLContext:
+def tls_context(listen: Listen, tell: Callable[[str], object] = lambda _: None) -> ssl.SSLContext:
     """Return what TLS needs; raises SetupError if certificate and key cannot be used. Reads files.
 
-    They are looked at again with each connection, so that a renewed certificate is used without a new start.
+    They are looked at again with each connection, so that a renewed certificate is used without a new start; `tell` is told of
+    one that cannot be.
     """
     from offhook.io.tls import renewing
 
-    current = renewing(listen.certificate, listen.key, _context)
+    current = renewing(listen.certificate, listen.key, _context, tell=tell)
     context = current()
 
     def renew(connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:

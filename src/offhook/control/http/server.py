@@ -60,7 +60,8 @@ class HttpServer:
         """Listen from now on."""
         check_bind(self._listen, bool(self._tokens.list()))
         loop = asyncio.get_running_loop()
-        context = await loop.run_in_executor(None, tls_context, self._listen) if self._listen.certificate else None
+        tell: Callable[[str], None] = lambda reason: self._backend.say(SystemError(reason=reason))  # noqa: E731 - typed in place
+        context = await loop.run_in_executor(None, tls_context, self._listen, tell) if self._listen.certificate else None
         listener = listening_socket(self._listen)
         self.address = listener.getsockname()[:2]
         self.surface = Surface(self._backend, self._guard(), self._requests)
