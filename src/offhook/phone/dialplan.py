@@ -26,8 +26,10 @@ _COPIED = str.maketrans(
 )  # fmt: skip
 """What is not seen in a number that was copied: marks of direction, as address books put around it, wide spaces and dashes."""
 _NUMBER = re.compile(r"\+?[0-9 ()\-./*#A-Da-d]+")
+_SIP_NUMBER = re.compile(r"[Ss][Ii][Pp]:([+*#]*[0-9*#]+)(?:;[^?]*)?")
 _KEEP_ZERO: Final = frozenset({"39", "378"})
 """Country codes behind which the 0 of a national number stays (Italy, San Marino)."""
+_TRUNK_ZERO = re.compile(rf"(?:\+|00) ?(?!(?:{'|'.join(sorted(_KEEP_ZERO))})\b)[0-9]{{1,3}}[ ./\-]*\(0\)")
 _USER = re.compile(r"[A-Za-z0-9_.!~*'()&=+$,;?/#%-]+")
 
 
@@ -114,6 +116,9 @@ def target_uri(text: str, account: AccountSettings | None) -> Uri:
         raise InvalidArgument.field("to", "write a number or a SIP address, such as 1001 or sip:1001@example.org")
     scheme = text.partition(":")[0].lower()
     try:
+        # RFC 3261 25.1: no host ends in a word of digits, so what links and MicroSIP call sip:1002 is a number.
+        if scheme == "sip" and (found := _SIP_NUMBER.fullmatch(text)) is not None:
+            return _number(found[1], account)
         if scheme in ("sip", "sips"):
             return _checked(Uri.parse(text), account)
         if scheme == "tel":
@@ -135,8 +140,7 @@ def canonical_number(text: str, country_code: str = "") -> str:
         text = text.translate(_COPIED).strip()
         if not _NUMBER.fullmatch(text):
             return ""
-        # "+49 (0)30 …": the 0 is dialled inside the country only.
-        text = text.replace("(0)", "", 1).translate(_SEPARATORS) if text[:1] == "+" else text.translate(_SEPARATORS)
+        text = without_trunk_zero(text).translate(_SEPARATORS)
     if text[:1] == "+":
         return text[1:]
     if text[:2] == "00":
@@ -144,6 +148,11 @@ def canonical_number(text: str, country_code: str = "") -> str:
     if country_code and text[:1] == "0" and len(text) > 1:
         return country_code + (text if country_code in _KEEP_ZERO else text[1:])
     return text
+
+
+def without_trunk_zero(text: str) -> str:
+    """Return "+49 (0)30 1234" without the (0), which is dialled inside the country only; all else as it is."""
+    return text.replace("(0)", "", 1) if _TRUNK_ZERO.match(text) else text
 
 
 def _checked(uri: Uri, account: AccountSettings | None) -> Uri:
@@ -164,7 +173,7 @@ def _check_transport(uri: Uri, field: str) -> None:
 def _number(text: str, account: AccountSettings | None) -> Uri:
     if account is None or not account.domain:
         raise InvalidArgument.field("to", f"{text!r} needs an account for its domain; write a whole address or add an account")
-    user = text.translate(_SEPARATORS) if _NUMBER.fullmatch(text) else text
+    user = without_trunk_zero(text).translate(_SEPARATORS) if _NUMBER.fullmatch(text) else text
     if not user or not _USER.fullmatch(user):
         raise InvalidArgument.field("to", f"{text!r} is neither a number nor a SIP address")
     if account.dialing_prefix and _NUMBER.fullmatch(text) and not user.startswith(("+", "*", account.dialing_prefix)):

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from offhook.errors import InvalidArgument
 from offhook.media.messages import DeviceKind
 from offhook.phone.commands import Command, Dial, Mute, SendDtmf, SetDevice, Unmute
+from offhook.phone.dialplan import without_trunk_zero
 
 MAX_TEXT = 4096
 """Longest text taken, in characters; a command line or DDE string is far shorter, and window messages have no sender check."""
@@ -69,7 +70,7 @@ def without_slashes(rest: str) -> str:
 
 def _tel_number(text: str) -> str:
     """RFC 3966 5.1.1: `-`, `.`, `(` and `)` (and the spaces people add) mean nothing; parameters after `;` do not dial."""
-    return re.sub(r"[-.() ]", "", text.partition(";")[0])
+    return re.sub(r"[-.() ]", "", without_trunk_zero(text.partition(";")[0]))
 
 
 def dial_of(text: str) -> Dial:
