@@ -25,6 +25,7 @@ ONE_STEP: list[tuple[str, Step]] = [
     ("sip:a%40b@h", c.Dial(to="sip:a%40b@h")),
     ("sip:a,b@h", c.Dial(to="sip:a,b@h")),
     ("tel:+1-555%20(1)", c.Dial(to="+15551")),
+    ("tel:+49(0)30%201", c.Dial(to="+49301")),
     ("tel://%2B49/", c.Dial(to="+49")),
     ("callto:1001", c.Dial(to="1001")),
     ("CALLTO://1001/", c.Dial(to="1001")),
@@ -73,6 +74,21 @@ def test_command_line_forms(line: str, step: Step) -> None:
     assert parse_command_line(line).steps == (step,)
     assert parse_command_line([line]).steps == (step,)
     assert parse_command_line(line.split(" ")).steps == (step,)
+
+
+@pytest.mark.parametrize(("argument", "to"), [
+    ("+49 30 1234", "+49301234"), ("030 1234-5", "0301234-5"), ("(030) 1234", "(030)1234"), ("+49 (0)30/1234", "+49(0)30/1234"),
+    ("tel:+49 30 1234", "+49301234"), ("callto://+49 30 1234", "+49301234"), (" 1001 ", "1001"),
+])
+def test_a_number_in_groups_is_one_number(argument: str, to: str) -> None:
+    for line in ([argument], f'"{argument.strip()}"', [argument, "/account:1"]):
+        assert parse_command_line(line).steps[-1] == c.Dial(to=to), "and not a text to its first group"
+
+
+@pytest.mark.parametrize("argument", ["1001 5", "+49 30 is my number", "+49 x"])
+def test_a_text_stays_a_text(argument: str) -> None:
+    to, _, text = argument.partition(" ")
+    assert parse_command_line([argument]).steps == (c.SendMessage(to=to, text=text),)
 
 
 def test_switches_stand_before_or_after() -> None:

@@ -35,6 +35,10 @@ POINTS = 5
 """What micup, micdown, speakup and speakdown change, in points of 0-100."""
 
 
+_WRITTEN_NUMBER = re.compile(r"(?:(?:tel|callto|dial|/dial):(?://)?\+?|\+|(?=[0(]))[0-9 ()./-]*[0-9]", re.IGNORECASE)
+"""A number as people write it. One without `+` or `0` in front may be an extension and a text: "1001 5" sends 1001 the text 5."""
+
+
 @dataclass(frozen=True, slots=True)
 class LegacyAction:
     """What one command line asks for. `config` and `minimized` only matter to a phone that starts with it."""
@@ -168,17 +172,23 @@ def _take_switches(words: list[str]) -> tuple[_Switches, list[str]]:
 
 
 def _flattened(arguments: Sequence[str]) -> list[str]:
-    """An argument with spaces ("1001 hello there") is the same as several, except a file name."""
+    """An argument with spaces ("1001 hello there") is the same as several, except a file name and a number."""
     words: list[str] = []
     for argument in arguments:
         text = checked(argument)
-        words.extend([text] if text.lower().startswith("/i:") else text.split())
+        words.extend([text] if text.lower().startswith("/i:") else _number_or_words(text))
     return words
+
+
+def _number_or_words(text: str) -> list[str]:
+    """Return "+49 30 1234" as one number, or its first group would be sent the others as a text; all else word by word."""
+    return ["".join(text.split())] if _WRITTEN_NUMBER.fullmatch(text.strip()) else text.split()
 
 
 def _split(line: str) -> list[str]:
     """Split at spaces; quotation marks keep spaces together, a backslash is only a backslash (Windows paths)."""
     words: list[str] = []
     for found in re.finditer(r'(?:[^\s"]|"[^"]*(?:"|$))+', line):
-        words.append(found[0].replace('"', ""))
+        word = found[0].replace('"', "")
+        words.append("".join(word.split()) if _WRITTEN_NUMBER.fullmatch(word) else word)
     return words
