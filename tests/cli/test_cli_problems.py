@@ -110,3 +110,8 @@ def test_json_behind_two_dashes_is_a_word(capsys: Capture) -> None:
     assert capsys.readouterr().err.startswith("'--json' is too much")
     assert main(["status"]) == 3
     assert capsys.readouterr().err.startswith("no phone is running")
+
+
+def test_a_field_has_one_name_here_and_in_the_phone(capsys: Capture) -> None:
+    assert main(["dial", "1001", "--ring-timeout", "soon", "--json"]) == 2
+    assert problem(capsys)["errors"][0]["pointer"] == "/ring_timeout"

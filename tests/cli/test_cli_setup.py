@@ -83,6 +83,17 @@ def test_every_verb_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.parametrize("name", list(VERBS))
+def test_the_help_is_there_for_programs_too(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for line in (["help", name, "--json"], [name, "--help", "--json"]):
+        assert main(line) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert (found["verb"], found["usage"]) == (name, VERBS[name].usage)
+        assert set(found["options"]) == {f"--{option}" for option in (*VERBS[name].options, "json", "socket")}
+    assert main(["help", "--json"]) == 0
+    assert found in json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("name", list(VERBS))
 def test_every_option_is_explained_in_the_help(name: str) -> None:
     lines = verb_help(VERBS[name]).splitlines()
     for option in (*VERBS[name].options, "json", "socket"):

@@ -17,6 +17,7 @@ from offhook.cli import main, microsip_main
 from offhook.cli.actions.events import STATES
 from offhook.cli.helping import overview
 from offhook.cli.verbs import VERBS
+from offhook.control.backend import Accepted
 from offhook.control.client import LocalClient, TimedOut
 from offhook.control.conditions import WaitedState
 from offhook.errors import CommandTimeout, InvalidState, LineBusy
@@ -188,9 +189,23 @@ def test_the_far_end_says_no(
     assert json.loads(capsys.readouterr().out)["outcome"] == "failed"
 
 
+@pytest.mark.parametrize(("line", "text"), [("answer", "answering … answered"), ("hold", "holding … on hold")])
+def test_what_is_so_at_once_has_an_outcome_too(
+    phone: FakeBackend, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, line: str, text: str
+) -> None:
+    monkeypatch.setattr(phone, "execute", lambda command, cause=None: Accepted(call="c_1"))
+    assert main([line, "--wait"]) == 0
+    assert capsys.readouterr().out.startswith(text)
+    assert main([line, "--wait", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["outcome"] == "succeeded"
+
+
 def test_time_runs_out(phone: FakeBackend, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["dial", "1001", "--wait", "--timeout", "0.01"]) == 5
     assert "the call goes on: `offhook hangup c_1` ends it" in capsys.readouterr().err
+    assert main(["dial", "1001", "--wait", "--timeout", "0.01", "--json"]) == 5
+    found = json.loads(capsys.readouterr().err)
+    assert (found["code"], found["call"], found["operation"]) == ("timeout", "c_1", "op_1"), "so a program can end it"
     assert main(["wait", "call.active", "--timeout", "0.01"]) == 5
     phone.refuse = CommandTimeout("late")
     assert main(["dial", "1001"]) == 5
@@ -213,6 +228,7 @@ def test_a_refusal_is_1_and_says_why(phone: FakeBackend, capsys: pytest.CaptureF
     "reject --status x", "/nothing", "-x", "run --media moon", "run --port 70000", "wait",
     "--json status", "dial 1 --wait --timeout -3", "volume 5.5", "history clear --before c_1", "history export --limit 5",
     "messages clear --before m_1", "hangup c_1 --all", "1001 --json", "tel:1001 --socket=x", "dtmf:1 --help",
+    "dial 1 --timeout 5", "hold --timeout 5", "status -x", "stream https://example.org/x",
 ])  # fmt: skip
 def test_bad_usage_is_2_and_does_nothing(phone: FakeBackend, capsys: pytest.CaptureFixture[str], line: str) -> None:
     assert main(line.split()) == 2
@@ -223,6 +239,8 @@ def test_bad_usage_is_2_and_does_nothing(phone: FakeBackend, capsys: pytest.Capt
 @pytest.mark.parametrize(("line", "text"), [
     ("statsu", "there is no verb 'statsu'; did you mean status?"), ("xyzzy", "there is no verb 'xyzzy'; `offhook help`"),
     ("--json status", "there is no verb '--json': options stand behind it"),
+    ("dial 1 --timeout 5", "--timeout says how long --wait stays"), ("status -x", "there is no option -x"),
+    ("accounts paint", "there is no action 'paint'"), ("stream example.org", "begins with wss://"),
     ("volume loud", "write: volume, volume up 2"), ("history burn", "history export [FILE]"),
 ])  # fmt: skip
 def test_what_may_have_been_meant_is_told(
@@ -288,6 +306,15 @@ def test_no_phone_is_3(tmp_path: Path, capsys: pytest.CaptureFixture[str], monke
 def test_microsip_forms(phone: FakeBackend, capsys: pytest.CaptureFixture[str], line: list[str], code: int, text: str) -> None:
     assert microsip_main(line) == code
     assert capsys.readouterr().out == text
+
+
+@pytest.mark.parametrize("line", [[""], [" ", ""]])
+def test_an_empty_number_is_no_call_that_was_placed(
+    phone: FakeBackend, capsys: pytest.CaptureFixture[str], line: list[str]
+) -> None:
+    assert microsip_main(line) == 2
+    assert "nothing was named" in capsys.readouterr().err
+    assert phone.commands == []
 
 
 def test_microsip_status_in_a_call_that_is_refused(phone: FakeBackend) -> None:

@@ -50,7 +50,7 @@ def _offhook(words: list[str]) -> int:
         if use.flag("help"):
             from offhook.cli.helping import verb_help
 
-            print(verb_help(verb))
+            print(verb_help(verb, as_json=use.json))
             return DONE
         return verb.run(use)
     finally:
@@ -123,6 +123,8 @@ def _runs() -> bool:
 
 def _legacy(words: list[str]) -> int:
     """Hand the command line to the running phone, by its window where there are such, and print its answer."""
+    if not "".join(words).strip():  # a script's variable that is empty must not look like a call that was placed
+        raise Ended(USAGE, "nothing was named to call or to do")
     window = _phone_window()
     print((_by_window(window, words) if window else None) or _by_socket(words) or "ok")
     return DONE

@@ -50,8 +50,10 @@ def exit_codes() -> str:
     return "exit codes:\n" + "\n".join(f"  {code}  {meaning}" for code, meaning in EXIT_CODES.items())
 
 
-def verb_help(verb: Verb) -> str:
+def verb_help(verb: Verb, *, as_json: bool = False) -> str:
     """Return the help on one verb."""
+    if as_json:
+        return json_text(_described(verb))
     from offhook.cli.options import EXAMPLES, argument, meaning
 
     words = {word.upper(): argument(verb.name, word.strip("[].")) for word in verb.arguments}
@@ -60,6 +62,25 @@ def verb_help(verb: Verb) -> str:
     examples = dict.fromkeys((f"offhook {example}" for example in EXAMPLES.get(verb.name, ())), "")
     parts = [*_table("arguments:", words), *_table("options:", named), *_table("examples:", examples)]
     return "\n".join([*_usage(verb), "", verb.summary, "", *parts, exit_codes()])
+
+
+def _described(verb: Verb) -> dict[str, object]:
+    """Return what the help says of a verb, for a program."""
+    from offhook.cli.options import EXAMPLES, argument, meaning
+
+    options = {**verb.options, "json": "flag", "socket": "PATH"}
+    return {
+        "verb": verb.name,
+        "group": verb.group,
+        "summary": verb.summary,
+        "usage": verb.usage,
+        "arguments": {word.upper(): argument(verb.name, word.strip("[].")) for word in verb.arguments},
+        "options": {
+            f"--{name}": {"value": "" if kind == "flag" else kind, "meaning": meaning(verb.name, name)}
+            for name, kind in options.items()
+        },
+        "examples": [f"offhook {example}" for example in EXAMPLES.get(verb.name, ())],
+    }
 
 
 def _table(title: str, rows: dict[str, str]) -> list[str]:
@@ -83,11 +104,11 @@ def show_help(use: Invocation) -> int:
 
     topic = use.text("topic")
     if topic in VERBS:
-        text = verb_help(VERBS[topic])
+        text = verb_help(VERBS[topic], as_json=use.json)
     elif topic in _TOPICS:
         text = _TOPICS[topic](use.json)
     elif not topic:
-        text = overview()
+        text = json_text([_described(verb) for verb in VERBS.values()]) if use.json else overview()
     else:
         raise Ended(USAGE, f"there is no help on {topic!r}; there is on every verb, and on: {', '.join(_TOPICS)}")
     sys.stdout.write(text + "\n")

@@ -145,8 +145,11 @@ def default_socket_path() -> str:
 
 
 def usage_error(verb: Verb, text: str, name: str = "") -> Ended:
-    """Return the end of a command that was written wrongly; `name` is the argument or option that was, if it is one."""
-    errors = {"errors": [{"pointer": f"/{name}", "detail": text}]} if name else {}
+    """Return the end of a command that was written wrongly; `name` is the argument or option that was, if it is one.
+
+    The problem's pointer is written as the phone writes those of its fields: /ring_timeout.
+    """
+    errors = {"errors": [{"pointer": f"/{name.replace('-', '_')}", "detail": text}]} if name else {}
     return Ended(USAGE, f"{text}\nusage: {verb.usage}", {"detail": text, "usage": verb.usage, **errors})
 
 
@@ -168,6 +171,8 @@ def parse(verb: Verb, words: Sequence[str]) -> Invocation:
             given.append(word)
     if options.get("help"):
         return Invocation(verb, {}, options)
+    if "timeout" in options and "wait" in verb.options and not options.get("wait"):
+        raise usage_error(verb, "--timeout says how long --wait stays: write both, or neither", "timeout")
     values, several = _arguments(verb, given)
     return Invocation(verb, values, options, several)
 
@@ -220,5 +225,6 @@ def _arguments(verb: Verb, given: list[str]) -> tuple[dict[str, str], list[str]]
         if value:
             values[name] = value
     if given:
-        raise usage_error(verb, f"{given[0]!r} is too much")
+        short = given[0][:1] == "-" != given[0][1:2]
+        raise usage_error(verb, f"there is no option {given[0]}" if short else f"{given[0]!r} is too much")
     return values, several

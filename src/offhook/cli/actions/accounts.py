@@ -25,15 +25,15 @@ def accounts(use: Invocation) -> int:
     action, account = use.text("action", "list"), use.text("account")
     if action == "list":
         return listing("list_accounts", render.account_line, "no accounts")(use)
+    texts = {"remove": "removed", "register": "registering", "unregister": "unregistering", "select": "chosen"}
+    if action not in ("add", "change", *texts):
+        raise usage_error(use.verb, f"there is no action {action!r}; there are: list, add, change, {', '.join(texts)}")
     if not account:
         raise usage_error(use.verb, "which account?")
     if action == "add":
         return _add_account(use, account)
     if action == "change":
         return _change_account(use, account)
-    texts = {"remove": "removed", "register": "registering", "unregister": "unregistering", "select": "chosen"}
-    if action not in texts:
-        raise usage_error(use.verb, f"there is no action {action!r}; there are: list, add, change, {', '.join(texts)}")
     if use.flag("keep") and action != "remove":
         raise usage_error(use.verb, "--keep goes with add, change and remove")
     if use.flag("wait") and action in ("remove", "select"):

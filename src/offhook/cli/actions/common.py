@@ -51,9 +51,12 @@ def perform(use: Invocation, operation: str, params: Params, started: str, done:
         use.client.subscribe("operation.*", "call.*")
     result = use.client.request(operation, **params)
     call = result["call"]
+    if wait and not result["operation"]:  # it is so already: a call on hold is put on hold, a ringing one is answered
+        result |= {"outcome": "succeeded", "sip_status": 0, "reason": ""}
     if not (wait and result["operation"]):
         suffix = f" ({call})" if call and "{call}" not in started else ""
-        return show(use, result, started.format(call=call) + suffix)
+        text = f"{started} … {done}" if wait and done else started
+        return show(use, result, text.format(call=call) + suffix)
     return _await(use, result, started.format(call=call), done.format(call=call) or "done")
 
 
@@ -73,10 +76,11 @@ def _await(use: Invocation, result: Params, started: str, done: str) -> int:
         if text:
             say("")
         goes_on = f"; the call goes on: `offhook hangup {result['call']}` ends it" if result["call"] else ""
+        begun = {name: result[name] for name in ("call", "operation") if result[name]}  # what a program can end, or wait for again
         if isinstance(error, KeyboardInterrupt):
-            raise Ended(INTERRUPTED, f"interrupted{goes_on}") from None
-        if isinstance(error, TimedOut) and goes_on:
-            raise TimedOut(f"{error}{goes_on}") from None
+            raise Ended(INTERRUPTED, f"interrupted{goes_on}", begun) from None
+        if isinstance(error, TimedOut):
+            raise Ended(TIMED_OUT, f"{error}{goes_on}", begun) from None
         raise
     return _conclude(use, result, last, done)
 

@@ -194,6 +194,8 @@ def stream(use: Invocation) -> int:
         return perform(use, "stop_audio_stream", {"stream": use.text("stop")}, "stream stopped")
     if not use.text("url"):
         raise usage_error(use.verb, "name the program's WebSocket, as wss://bot.example.org/calls, or --stop STREAM")
+    if not use.text("url").startswith(("wss://", "ws://")):
+        raise usage_error(use.verb, "the program's address begins with wss:// (ws:// goes in the clear)", "url")
     params: Params = {name: use.text(name) for name in ("url", "call", "dialect", "track") if use.text(name)}
     params |= {"speak": not use.flag("listen-only"), "rate": use.whole("rate"), "parameters": _pairs(use, "parameter")}
     params |= {"control": use.flag("control"), "end_call": use.flag("end-call")}
