@@ -116,3 +116,38 @@ def test_nothing_moves_the_cursor(text: str) -> None:
 def test_the_options_are_the_phones_fields() -> None:
     texts = {each.name for each in structs.fields(ContactDetails) if each.type is str}
     assert set(CONTACT_FIELDS) == texts
+
+
+@pytest.mark.parametrize("file", ["people.vcf", "people.csv"])
+def test_what_is_exported_can_be_imported(phone: PhoneBackend, said: Any, tmp_path: Path, file: str) -> None:
+    long = "Köln, Düsseldorf; \\ und so weiter. " * 12
+    people = [
+        ["--name", "Jürgen Müß-Łukasz", "--number", "+49 (0)30/1234", "--phone", "030 5", "--mobile", "0172", "--city", "Ulm"],
+        ["--name", "Smith, John; Jr.", "--first-name", "John", "--last-name", "Smith", "--number", "sip:john@example.org"],
+        ["--name", "=1+1", "--number", "1003", "--comment", long + "\nsecond line", "--email", "a@example.org"],
+        ["--name", "你好" * 60, "--number", "*97#", "--info", "line", "--external-id", "7", "--zip", "01234", "--state", "NRW"],
+    ]
+    for details in people:
+        said("add", *details)
+    before = [{**each, "id": ""} for each in json.loads(said("--json"))]
+    out = tmp_path / file
+    assert said("export", str(out)) == "4 contacts written"
+    assert said("export", "--format", file[-3:].replace("vcf", "vcard")).count("\n") > 3, "and to the terminal"
+    assert all(len(line) <= 77 for line in out.read_bytes().split(b"\n")) or file.endswith("csv")
+    for contact in json.loads(said("--json")):
+        said("remove", contact["id"])
+    said("import", str(out))
+    assert [{**each, "id": ""} for each in json.loads(said("--json"))] == before
+
+
+def test_an_export_names_what_it_cannot_write(phone: PhoneBackend, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["contacts", "export", str(tmp_path / "people.xls")]) == 2
+    assert "ends in .vcf or .csv" in capsys.readouterr().err
+    assert main(["contacts", "export", str(tmp_path / "no" / "people.vcf")]) == 1
+    assert json.loads(_out(capsys, "contacts", "export", str(tmp_path / "p.vcf"), "--json"))["contacts"] == 0
+
+
+def _out(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    capsys.readouterr()
+    assert main(list(words)) == 0
+    return capsys.readouterr().out

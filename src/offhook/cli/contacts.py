@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from offhook.cli.actions.common import show
+from offhook.cli.actions.common import say, show
+from offhook.cli.outcome import DONE, REFUSED, Ended
 from offhook.cli.parsing import usage_error
 from offhook.shown import plain
 
@@ -90,6 +91,35 @@ def _import(use: Invocation) -> int:
     return take_over_contacts(use, _what(use))
 
 
+def _export(use: Invocation) -> int:
+    """Write this phone's own contacts into a file, or to the terminal."""
+    from offhook.control.address_book import as_csv, as_vcards
+
+    file = use.text("what")
+    suffix = file.lower().rpartition(".")[2] if file else "vcf"
+    kind = use.text("format") or {"vcf": "vcard", "vcard": "vcard", "csv": "csv"}.get(suffix, "")
+    if kind not in ("vcard", "csv"):
+        raise usage_error(use.verb, "write a file that ends in .vcf or .csv, or --format vcard|csv", "format")
+    found: list[dict[str, Any]] = []
+    while True:
+        page = use.client.request("list_contacts", search="", limit=1000, after=found[-1]["id"] if found else "")["value"]
+        found += page
+        if len(page) < 1000:
+            break
+    own = [contact for contact in found if not contact["source"]]  # the users directory's come from there
+    text = as_csv(own) if kind == "csv" else as_vcards(own)
+    if not file:
+        say(text.replace("\r\n", "\n"), end="")
+        return DONE
+    try:
+        # Spreadsheets take CSV for the system's code page, unless this mark says that it is UTF-8.
+        with open(file, "w", encoding="utf-8-sig" if kind == "csv" else "utf-8", newline="") as out:
+            out.write(text)
+    except OSError as error:
+        raise Ended(REFUSED, f"{file}: {error.strerror or error}") from None
+    return show(use, {"file": file, "contacts": len(own)}, f"{len(own)} contacts written")
+
+
 def _given(use: Invocation) -> dict[str, Any]:
     found: dict[str, Any] = {name.replace("-", "_"): use.text(name) for name in _fields() if use.given(name)}
     if use.flag("starred") or use.flag("not-starred"):
@@ -112,5 +142,6 @@ def _what(use: Invocation) -> str:
 
 _ACTIONS: dict[str, Callable[[Invocation], int]] = {
     "list": _list, "search": _search, "get": _get, "add": _add, "update": _update, "remove": _remove, "import": _import,
+    "export": _export,
 }  # fmt: skip
 

@@ -61,6 +61,7 @@ _CONTACT = {
     "not-starred": "make it no favourite",
     "limit": "at most so many; without it 100",
     "after": "begin behind this contact, by its id",
+    "format": "export: how it is written; without it as the file's suffix (.vcf, .csv) says, on the terminal vcard",
 }
 
 SPECIAL: dict[str, dict[str, str]] = {
@@ -287,7 +288,9 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "events": ("events --json", 'events --types "call.*" --follow'),
     "wait": ("wait ended --call c_1 --timeout 60", "wait dtmf.received --data digit=1"),
     "history": ("history --limit 10", "history export calls.csv"),
-    "contacts": ("contacts add 1001 Ann Example", "contacts search ann", "contacts import people.vcf"),
+    "contacts": (
+        "contacts add 1001 Ann Example", "contacts search ann", "contacts import people.vcf", "contacts export people.csv",
+    ),
     "webhooks": ('webhooks add https://example.org/hook --types "call.*"',),
 }
 """How a verb is written, where its summary does not show that (a test reads them)."""

@@ -120,8 +120,9 @@ VERBS: dict[str, Verb] = {
         Verb("history", "[action] [entry]", "show past calls, or: history export [FILE] (CSV), delete ENTRY, clear",
              events.history, group="events and history", limit="N", before="ENTRY"),
         Verb("contacts", "[action] [what...]", "people: list, search WORDS, get ID, add NUMBER NAME, update ID --name …, "
-             "remove ID, import FILE", elsewhere.contacts, group="contacts", limit="N", after="ID",
-             **dict.fromkeys(CONTACT_FIELDS, "TEXT"), starred="flag", not_starred="flag", dry_run="flag", encoding="NAME"),
+             "remove ID, import FILE, export [FILE]", elsewhere.contacts, group="contacts", limit="N", after="ID",
+             **dict.fromkeys(CONTACT_FIELDS, "TEXT"), starred="flag", not_starred="flag", dry_run="flag", encoding="NAME",
+             format="vcard|csv"),
         Verb("webhooks", "[action] [target]", "events to web addresses: list, add URL, remove|test|enable|disable|rotate ID",
              webhooks.webhooks, group="events and history", types="TYPES...", secret="SECRET", timeout="SECONDS",  # noqa: S106
              description="TEXT", skip="flag"),

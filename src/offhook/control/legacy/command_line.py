@@ -36,7 +36,7 @@ POINTS = 5
 
 
 _WRITTEN_NUMBER = re.compile(r"(?:(?:tel|callto|dial|/dial):(?://)?\+?|\+|(?=[0(]))[0-9 ()./-]*[0-9]", re.IGNORECASE)
-"""A number as people write it. One without `+` or `0` in front may be an extension and a text: "1001 5" sends 1001 the text 5."""
+"""A number as people write it. One without `+` or `0` in front may be an extension and a text: "1001 5" sends 1001 a 5."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -43,6 +44,10 @@ COLUMNS: Final[Mapping[str, str]] = {
     "presence": "presence", "starred": "starred", "directory": "",
 }  # fmt: skip
 """The headers of CSV that are understood, whatever their case, and what they mean ("": known, and of no use here)."""
+
+
+_GUARD: Final = re.compile(r"^'(?=[=+@\t\r-])")
+"""What spreadsheets, and our own export, put before what might be taken for a formula: '+4930 is +4930."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +258,6 @@ def _from_csv(text: str, name: str) -> People:
         values: dict[str, str] = {}
         for column, cell in zip(columns, row, strict=False):
             if column and not values.get(column):
-                values[column] = cell
+                values[column] = _GUARD.sub("", cell)
         people.take(values, line, name)
     return people

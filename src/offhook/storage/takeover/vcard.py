@@ -36,6 +36,7 @@ _LINE: Final = re.compile(r'((?:[^":]++|"[^"]*+")*+):(.*)', re.DOTALL)
 _PARAMETER: Final = re.compile(r'(?:[^";]++|"[^"]*+")++')
 _PIECE: Final = re.compile(r"\\.|;|[^\\;]+|\\", re.DOTALL)
 _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
+_EXTENSION: Final = re.compile(r"^\s*tel:.*;ext=([0-9*#]{1,20})", re.IGNORECASE)
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -253,6 +254,10 @@ def _numbers(found: dict[str, list[_Property]], card: Card) -> Iterator[tuple[st
             card.left.append(f"{number[:80]}: nobody talks there ({', '.join(sorted(one.types & _NO_VOICE))})")
         else:
             numbers.setdefault(number, one)
+            extension = _EXTENSION.search(one.value)
+            if extension:
+                digits = extension[1]
+                card.left.append(f"{number[:80]}: its extension {digits} is left out; `dial … --digits ,,{digits}` sends it")
     mobile = [number for number, one in numbers.items() if one.types & _MOBILE]
     fixed = [number for number in numbers if number not in mobile]
     preferred = next((number for number, one in numbers.items() if one.rank < _LEAST), "")
