@@ -105,12 +105,12 @@ def show_help(use: Invocation) -> int:
     topic = use.text("topic")
     if topic in VERBS:
         text = verb_help(VERBS[topic], as_json=use.json)
-    elif topic in _TOPICS:
-        text = _TOPICS[topic](use.json)
+    elif topic in TOPICS:
+        text = TOPICS[topic](use.json)
     elif not topic:
         text = json_text([_described(verb) for verb in VERBS.values()]) if use.json else overview()
     else:
-        raise Ended(USAGE, f"there is no help on {topic!r}; there is on every verb, and on: {', '.join(_TOPICS)}")
+        raise Ended(USAGE, f"there is no help on {topic!r}; there is on every verb, and on: {', '.join(TOPICS)}")
     sys.stdout.write(text + "\n")
     return DONE
 
@@ -158,6 +158,6 @@ def _codes(as_json: bool) -> str:
     return json_text(EXIT_CODES) if as_json else exit_codes()
 
 
-_TOPICS: dict[str, Callable[[bool], str]] = {
+TOPICS: dict[str, Callable[[bool], str]] = {
     "ops": _operations, "types": _events, "config": _config, "service": _service, "codes": _codes,
 }  # fmt: skip

@@ -246,9 +246,43 @@ ARGUMENTS: dict[str, dict[str, str]] = {
     "dde": {"text": "the string, several as [Mute][Status]"},
     "copydata": {"code": "the command's number, 1 to 10, or its name", "text": "its string"},
     "op": {"name": "one of those `offhook help ops` lists", "fields": "name=text, or name:=JSON"},
+    "completion": {"shell": "bash, zsh, fish or powershell; the head of the script says where it goes"},
     "help": {"topic": "a verb, or one of those above"},
 }  # fmt: skip
 """By verb and argument, where it is not `call` as it usually is."""
+
+
+WORDS: dict[str, tuple[str, ...]] = {
+    verb: tuple(words.split())
+    for verb, words in {
+        "drain": "on off",
+        "call": "active ringing last list stats trace pcap keys",
+        "decide": "answer reject redirect ring dnd default",
+        "volume": "up down",
+        "devices": "list set test input output ring",
+        "voice": "echo=on echo=off noise=on noise=off gain=on gain=off",
+        "record": "start stop pause resume",
+        "capture": "start stop",
+        "listen": "dtmf tones beep vad amd off",
+        "conference": "list create join leave mute unmute end",
+        "watches": "list presence dialog mwi remove",
+        "accounts": "list add change remove register unregister select",
+        "password": "turn",
+        "token": "create list change revoke",
+        "dnd": "on off",
+        "forward": "off",
+        "auto-answer": "off header all",
+        "wait": "calling ringing early incoming active held_local held_remote held_both ended answered registered",
+        "messages": "list clear",
+        "history": "list export delete clear",
+        "contacts": "list search get add update remove import export",
+        "webhooks": "list add remove test enable disable rotate",
+        "desktop": "install remove status",
+        "copydata": "DIAL HANGUP ANSWER STATUS ACTIVECALL MUTE TRANSFER DTMF VOLUME QUIT",
+        "completion": "bash zsh fish powershell",
+    }.items()
+}
+"""By verb, the words that can stand behind it: what a shell completes."""
 
 
 EXAMPLES: dict[str, tuple[str, ...]] = {

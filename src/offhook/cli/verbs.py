@@ -137,6 +137,8 @@ VERBS: dict[str, Verb] = {
              group="other forms"),
         Verb("op", "name [fields...]", "send any operation: op dial to=1001, op set_volume volume:=80", older.operation,
              group="other forms"),
+        Verb("completion", "shell", "print a script that completes the command line: bash, zsh, fish, powershell",
+             elsewhere.completion, group="other forms"),
         Verb("help", "[topic]", "help on a verb, or: help ops, help types (of events), config, service, codes",
              helping.show_help, group="other forms"),
     )

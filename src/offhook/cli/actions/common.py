@@ -76,7 +76,7 @@ def _await(use: Invocation, result: Params, started: str, done: str) -> int:
         if text:
             say("")
         goes_on = f"; the call goes on: `offhook hangup {result['call']}` ends it" if result["call"] else ""
-        begun = {name: result[name] for name in ("call", "operation") if result[name]}  # what a program can end, or wait for again
+        begun = {name: result[name] for name in ("call", "operation") if result[name]}  # a program may end it
         if isinstance(error, KeyboardInterrupt):
             raise Ended(INTERRUPTED, f"interrupted{goes_on}", begun) from None
         if isinstance(error, TimedOut):

@@ -80,3 +80,10 @@ def exchange(use: Invocation) -> int:
     from offhook.cli.serve import run_exchange
 
     return run_exchange(use)
+
+
+def completion(use: Invocation) -> int:
+    """Print what completes the command line in a shell."""
+    from offhook.cli.completion import show_completion
+
+    return show_completion(use)
