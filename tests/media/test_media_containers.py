@@ -57,3 +57,12 @@ def test_any_bytes(start: bytes, rest: bytes) -> None:
     except ParseError:
         return
     assert found.kind == "wav" or found.rate >= 1000
+
+
+@pytest.mark.parametrize(("head", "name"), [
+    (b"riff.\x91\xcf\x11\xa5\xd6(\xdb", "a Wave64 file"), (b"FORM\0\0\0\0AIFF", "an AIFF file"),
+    (b"\0\0\0 ftypM4A ", "an MP4 or M4A file"), (b"0&\xb2u\x8ef\xcf\x11\xa6\xd9\0\xaa", "a WMA file"),
+])
+def test_other_sound_files_are_named(head: bytes, name: str) -> None:
+    with pytest.raises(ParseError, match=f"{name}, which is not played: convert it, as with `ffmpeg"):
+        look(head)

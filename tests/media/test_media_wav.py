@@ -145,3 +145,9 @@ def test_damaged_headers(place: int, damage: bytes) -> None:
 
 def test_interleave() -> None:
     assert wav.interleave(b"aabb", b"ccdd") == b"aaccbbdd"
+
+
+@pytest.mark.parametrize(("tag", "name"), [(2, "Microsoft ADPCM"), (17, "IMA ADPCM"), (49, "GSM 6.10"), (999, "encoding 999")])
+def test_what_cannot_be_played_says_what_to_do(tag: int, name: str) -> None:
+    with pytest.raises(ParseError, match=f"{name} with 4 bits, which is not played: convert it, as with `ffmpeg"):
+        opened(build(tag, 1, 8000, 4, bytes(64)))

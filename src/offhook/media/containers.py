@@ -7,7 +7,7 @@ from typing import Final, Literal, TypeAlias
 from msgspec import Struct
 
 from offhook.errors import ParseError
-from offhook.media.wav import MAX_CHANNELS, MAX_RATE, MIN_RATE, is_wav
+from offhook.media.wav import CONVERT, MAX_CHANNELS, MAX_RATE, MIN_RATE, is_wav
 
 ContainerKind: TypeAlias = Literal["wav", "flac", "vorbis", "opus", "mp3"]
 
@@ -17,6 +17,12 @@ HEAD_BYTES: Final = 4096
 """Bytes in which the rate stands, behind any ID3v2 tag."""
 MAX_TAG: Final = 16 * 1024 * 1024
 """Bytes of an ID3v2 tag: a big picture, and then some."""
+
+_OTHERS: Final = (
+    (0, b"riff", "a Wave64 file"), (0, b"FORM", "an AIFF file"), (0, b"#!AMR", "an AMR file"), (0, b".snd", "an AU file"),
+    (4, b"ftyp", "an MP4 or M4A file"), (0, b"0&\xb2u", "a WMA file"),
+)  # fmt: skip
+"""Where and by what files are known that are sound as well, and that telephone systems and voice recorders write."""
 
 # ISO/IEC 11172-3 and 13818-3: kbit/s of layer III by version (1; 2 and 2.5), Hz by version and index.
 _MP3_RATES: Final = {0b11: (44100, 48000, 32000), 0b10: (22050, 24000, 16000), 0b00: (11025, 12000, 8000)}
@@ -62,6 +68,9 @@ def look(head: bytes) -> Container:
         return _ogg(head)
     if (place := _mp3_start(head)) >= 0:
         return _mp3(head[place:])
+    for place, mark, name in _OTHERS:
+        if head[place : place + len(mark)] == mark:
+            raise ParseError(f"{name}, {CONVERT}")
     raise ParseError("not a WAV, FLAC, Ogg or MP3 file")
 
 

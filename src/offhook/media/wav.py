@@ -14,6 +14,9 @@ from offhook.errors import ParseError
 from offhook.media import pcm
 
 PCM, FLOAT, ALAW, ULAW, EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
+_NAMES: Final = {2: "Microsoft ADPCM", 17: "IMA ADPCM", 49: "GSM 6.10", 64: "G.726", 85: "MP3"}
+CONVERT: Final = "which is not played: convert it, as with `ffmpeg -i FILE -c:a pcm_s16le new.wav`"
+"""What to do with a file that cannot be played."""
 # (format tag, bits a sample) this program reads
 READABLE: Final = frozenset(
     {(PCM, 8), (PCM, 16), (PCM, 24), (PCM, 32), (FLOAT, 32), (FLOAT, 64), (ALAW, 8), (ULAW, 8)}
@@ -102,7 +105,7 @@ def _format(text: bytes) -> tuple[int, int, int, int]:
             raise ParseError("WAV file: format chunk too short")
         (tag,) = struct.unpack_from("<H", text, 24)
     if (tag, bits) not in READABLE:
-        raise ParseError(f"WAV file: encoding {tag} with {bits} bits is not supported")
+        raise ParseError(f"WAV file in {_NAMES.get(tag, f'encoding {tag}')} with {bits} bits, {CONVERT}")
     if not 1 <= channels <= MAX_CHANNELS or not MIN_RATE <= rate <= MAX_RATE or block != channels * bits // 8:
         raise ParseError("WAV file: impossible channels, rate or block size")
     return tag, channels, rate, bits
