@@ -95,3 +95,11 @@ def test_what_stands_in_the_path_is_not_in_the_body() -> None:
     assert "username" in body["required"]
     dial = next(route for route in ROUTES if route.operation == "dial")
     assert body_schema(dial) == {"$ref": REF + "Dial"}
+
+
+@pytest.mark.parametrize(("operation", "body"), [
+    ("create_watch", {"kind": "presence", "to": "1002"}), ("stream_audio", {"url": "wss://bot.example.org/calls"}),
+])
+def test_examples_are_what_the_phone_takes(operation: str, body: dict[str, str]) -> None:
+    """A schema does not say that a presence is somebody's, and a stream's address no https://."""
+    assert [example_body(route) for route in ROUTES if route.operation == operation] == [body]

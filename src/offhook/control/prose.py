@@ -24,6 +24,12 @@ SAMPLES: Final[Mapping[str, Any]] = {
 }  # fmt: skip
 """A value for each field that must be given."""
 
+OWN_SAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
+    "send_message": {"text": SAMPLES["message"]}, "create_watch": {"kind": "presence", "to": "1002"},
+    "stream_audio": {"url": "wss://bot.example.org/calls"},
+}  # fmt: skip
+"""By operation, what is put in the place of those, or beside them: a presence is somebody's, a stream goes to a WebSocket."""
+
 PATH_SAMPLES: Final[Mapping[str, str]] = {
     "call": "active", "account": "office", "kind": "output", "entry": "c_1", "operation": "op_k7q2-1", "item": "Status",
     "code": "not-found", "conference": "conf_1", "webhook": "wh_1", "stream": "as_1", "watch": "watch_1",
@@ -126,9 +132,8 @@ def example_body(route: Route) -> dict[str, Any] | None:
     schema = resolved(body_schema(route) or {})
     found = {}
     for name in schema.get("required") or ("label",) * schema.get("minProperties", 0):
-        sample = SAMPLES["message"] if route.operation == "send_message" and name == "text" else SAMPLES[name]
-        found[name] = sample
-    return found or None
+        found[name] = SAMPLES[name]
+    return {**found, **OWN_SAMPLES.get(route.operation, {})} or None
 
 
 def example_path(route: Route) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from offhook.control.prose import SAMPLES
+from offhook.control.prose import OWN_SAMPLES, SAMPLES
 from offhook.control.schema import command_help
 
 
@@ -14,11 +14,7 @@ def least(operation: str) -> dict[str, Any]:
         return {"account": {name: SAMPLES[name] for name in ("id", "domain", "username")}}
     if operation in ("add_contact", "update_contact"):
         return {"details": {"name": SAMPLES["name"]}, **({"contact": SAMPLES["contact"]} if operation[0] == "u" else {})}
-    if operation == "create_watch":
-        return {"kind": "presence", "to": "1002"}
     fields = next(found.fields for found in command_help() if found.operation == operation)
     needed = [each.name for each in fields if each.required]
     more = {"kind": "output", "account": "office", "conference": "conf_1", "audio": "aud_1", "changes": {"label": "Desk"}}
-    if operation == "stream_audio":
-        more["url"] = "wss://bot.example.org/calls"
-    return {name: {**SAMPLES, **more}[name] for name in needed}
+    return {**{name: {**SAMPLES, **more}[name] for name in needed}, **OWN_SAMPLES.get(operation, {})}
