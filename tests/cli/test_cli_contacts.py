@@ -145,6 +145,7 @@ def test_an_export_names_what_it_cannot_write(phone: PhoneBackend, tmp_path: Pat
     assert "ends in .vcf or .csv" in capsys.readouterr().err
     assert main(["contacts", "export", str(tmp_path / "no" / "people.vcf")]) == 1
     assert json.loads(_out(capsys, "contacts", "export", str(tmp_path / "p.vcf"), "--json"))["contacts"] == 0
+    assert json.loads(_out(capsys, "contacts", "export", "--json")) == []
 
 
 def _out(capsys: pytest.CaptureFixture[str], *words: str) -> str:

@@ -422,3 +422,17 @@ def test_the_overview_names_each_group_once() -> None:
     groups = [line for line in overview().splitlines() if line.endswith(":") and not line.startswith(" ")]
     assert len(groups) == len(set(groups))
     assert {f"{verb.group}:" for verb in VERBS.values()} <= set(groups)
+
+
+def test_history_is_exported_as_the_file_is_called(
+    phone: FakeBackend, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    phone.entries = entries = [{"id": "c_1", "remote_display": "Jürgen"}, {"id": "c_2", "remote_display": ""}]
+    for name in ("calls.json", "calls.jsonl", "calls.csv"):
+        assert main(["history", "export", str(tmp_path / name)]) == 0
+    assert json.loads((tmp_path / "calls.json").read_text("utf-8")) == entries
+    assert [json.loads(line) for line in (tmp_path / "calls.jsonl").read_text("utf-8").splitlines()] == entries
+    assert (tmp_path / "calls.csv").read_text("utf-8").startswith("id,account,")
+    capsys.readouterr()
+    assert main(["history", "export", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == entries

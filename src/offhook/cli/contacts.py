@@ -108,6 +108,8 @@ def _export(use: Invocation) -> int:
             break
     own = [contact for contact in found if not contact["source"]]  # the users directory's come from there
     text = as_csv(own) if kind == "csv" else as_vcards(own)
+    if use.json and not file:
+        return show(use, own, "")
     if not file:
         say(text.replace("\r\n", "\n"), end="")
         return DONE

@@ -237,7 +237,8 @@ ARGUMENTS: dict[str, dict[str, str]] = {
     "wait": {"what": "one or more, separated by spaces or commas"},
     "messages": {"action": "list (as without it) or clear"},
     "history": {
-        "action": "list (as without it), export, delete or clear", "entry": "delete: the entry's id; export: the file to write",
+        "action": "list (as without it), export, delete or clear",
+        "entry": "delete: the entry's id; export: the file to write (.csv, .json, .jsonl)",
     },
     "contacts": {"action": "one of those above; without it list", "what": "what is written in capitals above"},
     "webhooks": {"action": "one of those above; without it list", "target": "add: the address; else the webhook's id"},

@@ -117,7 +117,7 @@ VERBS: dict[str, Verb] = {
              call="CALL", account="ACCOUNT", data="FIELD=VALUE...", after="EVENT"),
         Verb("messages", "[action]", "show texts that came and went, or forget them: messages clear", events.messages,
              group="events and history", limit="N", before="MESSAGE"),
-        Verb("history", "[action] [entry]", "show past calls, or: history export [FILE] (CSV), delete ENTRY, clear",
+        Verb("history", "[action] [entry]", "show past calls, or: history export [FILE] (CSV, JSON), delete ENTRY, clear",
              events.history, group="events and history", limit="N", before="ENTRY"),
         Verb("contacts", "[action] [what...]", "people: list, search WORDS, get ID, add NUMBER NAME, update ID --name …, "
              "remove ID, import FILE, export [FILE]", elsewhere.contacts, group="contacts", limit="N", after="ID",

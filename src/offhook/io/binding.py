@@ -111,7 +111,7 @@ def bound(family: socket.AddressFamily, kind: socket.SocketKind, host: str, port
 
 def _bind_error(host: str, port: int, exc: OSError) -> SetupError:
     if exc.errno == errno.EADDRINUSE:
-        return SetupError(f"SIP port {port} on {host} is taken by another program: stop it or set another sip.port")
+        return SetupError(f"SIP port {port} on {host} is taken by another program: stop it, or choose another (--port)")
     return SetupError(f"cannot listen for SIP on {host} port {port}: {plain(exc)}")
 
 

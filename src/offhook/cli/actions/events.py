@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 from offhook.cli import render
@@ -64,16 +65,16 @@ def _check_page(use: Invocation, action: str) -> None:
 
 
 def _export(use: Invocation) -> int:
-    """Write the past calls as CSV, into a file or to the terminal."""
-    from offhook.control.spreadsheet import as_csv
-
+    """Write the past calls as CSV, or JSON, into a file or to the terminal."""
     entries: list[Params] = []
     while True:
         page = use.client.request("history", limit=1000, before=entries[-1]["id"] if entries else "")["entries"]
         entries += page
         if len(page) < 1000:
             break
-    text = as_csv(entries)
+    if use.json and not use.text("entry"):
+        return show(use, entries, "")
+    text = _as_file(entries, use.text("entry"))
     if not use.text("entry"):
         say(text.rstrip("\r\n"))
         return DONE
@@ -83,6 +84,18 @@ def _export(use: Invocation) -> int:
     except OSError as error:
         raise Ended(REFUSED, f"{use.text('entry')}: {error.strerror or error}") from None
     return show(use, {"file": use.text("entry"), "calls": len(entries)}, f"{len(entries)} calls written")
+
+
+def _as_file(entries: list[Params], file: str) -> str:
+    """Return what goes into a file of this name: .json is one list, .jsonl an entry in each line, all else CSV."""
+    suffix = file.lower().rpartition(".")[2]
+    if suffix == "json":
+        return json.dumps(entries, ensure_ascii=False) + "\n"
+    if suffix == "jsonl":
+        return "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries)
+    from offhook.control.spreadsheet import as_csv
+
+    return as_csv(entries)
 
 
 def events(use: Invocation) -> int:
