@@ -24,6 +24,8 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 NOT_A_NUMBER = ("/", "-")
 """What begins like a switch is never dialled."""
 
+_IN_GROUPS = re.compile(r"(?:\+|(?=[0(]))[0-9 ()./-]*[0-9]")
+"""A number as people, and programs that look after their contacts, write it: +49 (0)30 1234. Two extensions are none."""
 _DIGITS = re.compile(r"[0-9*#A-Da-d,]+")
 _DIAL_AND_DIGITS = re.compile(r"(?P<to>[^,]+),(?P<digits>[0-9*#A-Da-d,]+)")
 _POINTS = re.compile(r"[0-9]{1,3}")
@@ -47,6 +49,8 @@ def target_of(text: str, name: str = "to") -> str:
     elif colon and scheme in ("sip", "sips"):
         # RFC 3261 19.1.4: only characters that need no escape mean the same when unescaped, so only those are decoded.
         found = f"{scheme}:{_PERCENT_SAFE.sub(lambda code: unquote(code[0]), without_slashes(rest))}"
+    if _IN_GROUPS.fullmatch(found):
+        found = found.replace(" ", "")
     if not found or found in ("sip:", "sips:"):
         raise InvalidArgument.field(name, "a number or URI is needed")
     if len(found) > MAX_TARGET:
