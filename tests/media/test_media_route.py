@@ -15,10 +15,12 @@ from virtual_media import CONFIG, Pair, SeededIds, level
 from offhook.media.messages import (
     Candidate,
     CandidatesGathered,
+    CloseStream,
     ConfigureStream,
     GatherCandidates,
     IcePeer,
     MediaReport,
+    OpenStream,
     StartPlayback,
     StreamFailed,
     StreamRouted,
@@ -158,6 +160,18 @@ def test_without_ice_packets_go_straight() -> None:
     assert heard(pair, 1) > 1000
     assert heard(pair, 0) > 1000
     assert pair.engines[0].streams["c"].straight
+
+
+def test_who_is_without_ice_now_is_not_asked_whether_it_wants_our_packets() -> None:
+    pair = with_ice()
+    pair.run(0.5)
+    pair.configure(0, ice=None, remote=("10.0.0.2", 4000))
+    pair.do(1, CloseStream("c"))
+    pair.do(1, OpenStream("c", 4000, "another"))
+    pair.configure(1)
+    pair.run(40.0)
+    assert not pair.of(0, StreamFailed)
+    assert heard(pair, 0) > 1000
 
 
 class Relayed:

@@ -369,7 +369,7 @@ class Route:
             self._search(RELAY_PATIENCE_S, now)
         if not self._gathered:
             self._gather(now)
-        if self._agent is not None:
+        if self._agent is not None and self._config is not None and self._config.ice is not None:
             self._agent.timeout(now)
             self._tell(self._agent, now)
 
