@@ -21,6 +21,7 @@ from offhook.media.messages import (
     IcePeer,
     MediaReport,
     OpenStream,
+    SdesKeys,
     StartPlayback,
     StreamFailed,
     StreamRouted,
@@ -160,6 +161,20 @@ def test_without_ice_packets_go_straight() -> None:
     assert heard(pair, 1) > 1000
     assert heard(pair, 0) > 1000
     assert pair.engines[0].streams["c"].straight
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_sound_goes_on_while_addresses_are_found_out_in_the_midst_of_a_call(secure: bool) -> None:
+    pair = Pair()
+    keys = bytes(range(30)), bytes(range(30, 60))
+    for side in (0, 1):
+        sdes = SdesKeys("AES_CM_128_HMAC_SHA1_80", send=keys[side], receive=keys[1 - side]) if secure else None
+        pair.configure(side, security=sdes)
+    assert heard(pair, 0) > 1000
+    pair.do(0, GatherCandidates("c", **gathered(0)))
+    assert heard(pair, 1) > 1000
+    assert heard(pair, 0) > 1000
+    assert pair.of(0, CandidatesGathered)
 
 
 def test_who_is_without_ice_now_is_not_asked_whether_it_wants_our_packets() -> None:

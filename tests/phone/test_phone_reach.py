@@ -163,6 +163,20 @@ def test_a_call_that_is_somewhere_else_finds_out_anew_where_it_is_reached(policy
     finish(alice, bob)
 
 
+def test_a_policy_that_came_in_the_midst_of_a_call_holds_when_the_network_changes() -> None:
+    alice, bob = phones("off", "off")
+    alice.add_account(AccountSettings("a", "10.0.0.2", "alice", register=False))
+    talk(alice, bob, account="a")
+    alice.execute(c.UpdateAccount(account="a", changes={"nat": "stun"}))
+    alice.node.address, alice.wire.nodes["10.0.0.77", 5060] = ("10.0.0.77", 5060), alice.node
+    alice.media.host = "10.0.0.77"
+    alice.receive(NetworkChanged("our address is 10.0.0.77 now, it was 10.0.0.1"))
+    settle(alice.wire, 5)
+    assert said(alice)[0] == "203.0.113.7"
+    assert config(bob).remote[0] == "203.0.113.7"
+    finish(alice, bob)
+
+
 def names(phone: VirtualPhone) -> list[tuple[str, str]]:
     """Return under which names the phone has searched for a way: its own, and the far end's."""
     found = [each.config.ice for each in phone.did(media.ConfigureStream)]

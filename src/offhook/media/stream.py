@@ -269,7 +269,11 @@ class Stream:
         self, request: GatherCandidates, addresses: tuple[str, ...], link: Callable[[TurnServer], RelayLink], now: float
     ) -> None:
         """Find out where this stream can be reached (CandidatesGathered); packets take the way that is agreed on."""
-        self._path_in_between().gather(request, addresses, self._ids, link, now)
+        path = self._path_in_between()
+        begun = path.route is not None
+        path.gather(request, addresses, self._ids, link, now)
+        if self._config is not None and not begun:
+            path.configure(self._config, now)  # in the midst of a call, which goes on as it is
 
     @property
     def straight(self) -> bool:

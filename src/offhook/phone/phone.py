@@ -461,7 +461,8 @@ class Phone:
         self.reach.servers = servers
 
     def _gathered(self, report: media.CandidatesGathered, call: Call) -> None:
-        if self.reach.gathered(report, call) and call.is_connected:
+        self.reach.gathered(report, call)
+        if call.is_connected:
             self.offers.move(call)
         (self.outgoing if call.direction == "outgoing" else self.incoming).gathered(call)
 

@@ -68,15 +68,14 @@ class Reach:
             call.ice_ufrag, call.ice_pwd,
         ))  # fmt: skip
 
-    def gathered(self, report: CandidatesGathered, call: Call) -> bool:
-        """Keep the addresses, and tell what could not be found. Returns whether others were known before."""
+    def gathered(self, report: CandidatesGathered, call: Call) -> None:
+        """Keep the addresses, and tell what could not be found."""
         again = call.candidates is not None
         call.ice_anew = again and bool(call.ice_ufrag) and call.config is not None
         call.candidates = report.candidates
         problems = (self.servers.problem, *report.problems) if self.servers.problem else report.problems
         texts = tuple(f"{each.kind} {each.address}:{each.port}" for each in report.candidates if each.component == 1)
         self.desk.emit(MediaCandidates(call=call.view(), candidates=texts, problems=problems))
-        return again
 
     def local(self, call: Call, plain: LocalMedia) -> LocalMedia:
         """Return what the call brings, with the addresses under which it can be reached."""
