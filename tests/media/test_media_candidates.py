@@ -11,11 +11,14 @@ from hypothesis import strategies as st
 from offhook.errors import MediaNegotiationFailed
 from offhook.media.candidates import KINDS, LocalIce, candidates_of, ice_lines, ice_of, parse_candidate, print_candidate
 from offhook.media.messages import Candidate
-from offhook.media.negotiate import LocalMedia, accept_answer, check_offer, make_answer, make_offer
+from offhook.media.negotiate import LocalMedia, accept_answer, check_offer, is_web, make_answer, make_offer
+from offhook.media.receiving import reachable
 from offhook.media.sdp import parse_sdp
+from offhook.media.security import Security
 
 HOST = Candidate("h0", 1, 2130706431, "10.0.0.1", 4000, "host")
 PASSWORD = "p" * 24
+PRINT = "sha-256 " + ":".join(["AB"] * 32)
 LOCAL = LocalIce("ours", PASSWORD, (HOST,), True)
 
 addresses = st.ip_addresses(v=4).map(str)
@@ -113,6 +116,27 @@ def test_gateways_for_browsers_name_any_address_as_theirs() -> None:
     found = ice_of(LOCAL, parse_sdp(offer), replace(line, protocol="UDP/TLS/RTP/SAVPF"))
     assert found is not None
     assert [each.address for each in found.candidates] == ["10.0.0.1", "10.0.0.1"]
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("ours", ["10.0.0.2", "2001:db8::2"])
+def test_a_browser_that_names_no_address_is_one_all_the_same(ours: str, named: bool) -> None:
+    """RFC 8828 5.2, RFC 8838 4.4: it hides its addresses behind names, or tells of them later; its checks show where it is."""
+    lines = ["v=0", "o=- 7 7 IN IP4 127.0.0.1", "s=-", "c=IN IP4 0.0.0.0", "t=0 0", "m=audio 9 UDP/TLS/RTP/SAVPF 0",
+             "a=ice-ufrag:theirs", f"a=ice-pwd:{PASSWORD}", f"a=fingerprint:{PRINT}", "a=setup:actpass", "a=rtcp-mux",
+             *(["a=candidate:1 1 udp 1 b7.local 4000 typ host"] if named else []), ""]
+    offer = "\r\n".join(lines).encode()
+    assert is_web(offer)
+    us = replace(phone(ours, False), security=Security("optional", fingerprint=PRINT))
+    answer, config = make_answer(us, offer, 2, 1)
+    assert b"a=ice-ufrag:ours" in answer
+    assert config.ice is not None
+    assert config.direction == "sendrecv"
+    assert reachable(config.remote)
+    assert (":" in config.remote[0]) == (":" in ours)
+    assert not is_web(offer.replace(b"UDP/TLS/RTP/SAVPF", b"RTP/AVP")), "which may do without"
+    assert not is_web(offer.replace(b"m=audio 9", b"m=audio 0"))
+    assert not is_web(b"nonsense")
 
 
 BOTH = Candidate("h1", 1, 2130706430, "10.0.0.1", 4000, "host"), Candidate("h1", 2, 2130706429, "10.0.0.1", 4001, "host")

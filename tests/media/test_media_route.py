@@ -177,6 +177,36 @@ def test_sound_goes_on_while_addresses_are_found_out_in_the_midst_of_a_call(secu
     assert pair.of(0, CandidatesGathered)
 
 
+def test_a_search_can_begin_where_only_a_server_was_asked_before() -> None:
+    pair = Pair()
+    pair.do(0, GatherCandidates("c", addresses=("10.0.0.1",)))
+    pair.do(1, GatherCandidates("c", **gathered(1)))
+    pair.run(0.05)
+    pair.do(0, GatherCandidates("c", **gathered(0)))
+    pair.run(0.05)
+    for side in (0, 1):
+        found = pair.of(1 - side, CandidatesGathered)[-1].candidates
+        ice = IcePeer(side == 0, NAMES[side], PASSWORDS[side], NAMES[1 - side], PASSWORDS[1 - side], found)
+        pair.configure(side, ice=ice, rtcp_mux=True)
+    pair.run(0.5)
+    assert heard(pair, 0) > 1000
+    assert heard(pair, 1) > 1000
+
+
+def test_a_far_end_that_names_no_address_is_found_by_its_checks() -> None:
+    pair = with_ice()
+    found = pair.of(1, CandidatesGathered)[0].candidates
+    for side, known in ((0, ()), (1, pair.of(0, CandidatesGathered)[0].candidates)):
+        names = f"{NAMES[side]}2", f"{NAMES[1 - side]}2"
+        ice = IcePeer(side == 0, names[0], PASSWORDS[side], names[1], PASSWORDS[1 - side], known)
+        pair.configure(side, ice=ice, rtcp_mux=True)
+    pair.run(0.5)
+    assert found
+    assert pair.of(0, StreamRouted)[-1].remote == "prflx"
+    assert heard(pair, 0) > 1000
+    assert heard(pair, 1) > 1000
+
+
 def test_who_is_without_ice_now_is_not_asked_whether_it_wants_our_packets() -> None:
     pair = with_ice()
     pair.run(0.5)

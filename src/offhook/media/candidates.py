@@ -9,6 +9,7 @@ from typing import Final, get_args, get_type_hints
 
 from offhook.media.messages import Candidate, IcePeer
 from offhook.media.sdp import READ_KEPT, Attribute, MediaDescription, SessionDescription, plain_address
+from offhook.media.security import WEB_PROFILE
 
 # RFC 8839 5.4: the name has 4 to 256 characters, the password 22 to 256.
 _WORD: Final = re.compile(r"[A-Za-z0-9+/]{4,256}")
@@ -17,8 +18,6 @@ UFRAG_LENGTH, PASSWORD_LENGTH = 8, 24
 KINDS: Final = get_args(get_type_hints(Candidate)["kind"])
 # RFC 8445 6.1.2.5 bounds pairs to a hundred; a far end with more addresses than this has a fault.
 MAX_CANDIDATES: Final = 50
-WEB_PROFILE: Final = "UDP/TLS/RTP/SAVPF"
-"""What browsers speak (RFC 8829 5.1.2)."""
 DISCARD: Final = 9  # RFC 8840 4.1.1: the port of a far end that will name its addresses later
 
 
@@ -30,6 +29,10 @@ class LocalIce:
     pwd: str
     candidates: tuple[Candidate, ...]
     controlling: bool
+
+
+UNKNOWN_ICE: Final = LocalIce("", "", (), controlling=False)
+"""Our side before it is found out: enough to see whether there is another one."""
 
 
 def ice_lines(local: LocalIce) -> tuple[Attribute, ...]:
@@ -89,7 +92,9 @@ def ice_of(local: LocalIce | None, theirs: SessionDescription, line: MediaDescri
         return None
     ufrag, pwd = theirs.value_of(line, "ice-ufrag") or "", theirs.value_of(line, "ice-pwd") or ""
     candidates = candidates_of(line)
-    if not _WORD.fullmatch(ufrag) or not _WORD.fullmatch(pwd) or len(pwd) < MIN_PASSWORD or not candidates:
+    if not _WORD.fullmatch(ufrag) or not _WORD.fullmatch(pwd) or len(pwd) < MIN_PASSWORD:
+        return None
+    if not candidates and line.protocol != WEB_PROFILE:  # a browser's may all be names; its checks show where it is
         return None
     connection = theirs.connection_of(line)
     # RFC 8839 4.2.5: an address that is in no candidate was put there by somebody who knows nothing of ICE. Where browsers are

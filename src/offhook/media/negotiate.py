@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from offhook.errors import MediaNegotiationFailed, ParseError
 from offhook.media.bundle import NO_NAME, OWN_NAME, LineName, name_of
-from offhook.media.candidates import DISCARD, LocalIce, ice_lines, ice_of, said_in
+from offhook.media.candidates import DISCARD, UNKNOWN_ICE, LocalIce, ice_lines, ice_of, said_in
 from offhook.media.formats import (
     Format,
     answered_formats,
@@ -32,7 +32,7 @@ from offhook.media.sdp import (
     parse_sdp,
     plain_address,
 )
-from offhook.media.security import NO_SECURITY, PLAIN, PROFILES, Deal, Keys, Security, accepted, answered, offered
+from offhook.media.security import NO_SECURITY, PLAIN, PROFILES, WEB_PROFILE, Deal, Keys, Security, accepted, answered, offered
 
 RTCP_MUX = Attribute("rtcp-mux")
 EXTENDED_REPORTS = Attribute("rtcp-xr", "rcvr-rtt=all voip-metrics")  # RFC 3611 5.1: what we want to have
@@ -235,6 +235,16 @@ def ice_name(offer: bytes) -> str:
     return (described.value_of(described.media[index], "ice-ufrag") or "") if index < len(described.media) else ""
 
 
+def is_web(offer: bytes) -> bool:
+    """Return whether the writer of `offer` speaks a handshake and ICE, and nothing else, as browsers do; False for no SDP."""
+    try:
+        theirs = _offer(offer)
+    except ParseError:
+        return False
+    lines = (line for line in theirs.media if line.media == "audio" and line.port)
+    return any(line.protocol == WEB_PROFILE and ice_of(UNKNOWN_ICE, theirs, line) is not None for line in lines)
+
+
 def media_address(offer: bytes) -> str:
     """Return the numeric address where the writer of `offer` wants its audio, "" where there is none or it is no SDP."""
     try:
@@ -331,7 +341,7 @@ def _stated(description: SessionDescription, line: MediaDescription) -> Directio
     """Return the direction the writer of `description` states, with the old way of holding taken into account."""
     direction = description.direction_of(line)
     connection = description.connection_of(line)
-    if connection is not None and connection.unspecified and line.attribute("candidate") is None:
+    if connection is not None and connection.unspecified and description.value_of(line, "ice-ufrag") is None:
         # RFC 3264 8.4: an address of 0.0.0.0 means that nothing is to be sent there, whatever the attribute says.
         return combine(direction, "sendonly")
     return direction
@@ -396,7 +406,9 @@ def _config(
     ice = ice_of(local.ice, theirs, line)
     remote = _numeric(connection), line.port
     if ice is not None and (connection.unspecified or line.port == DISCARD):
-        remote = next(((each.address, each.port) for each in ice.candidates), remote)  # a name for it; ICE finds the way
+        # A name for it; ICE finds the way. Without any address it is called by one that nobody has (RFC 5737, RFC 3849).
+        nobody = ("2001:db8::1" if ":" in local.address else "192.0.2.1", DISCARD)
+        remote = next(((each.address, each.port) for each in ice.candidates), nobody)
     elif ice is not None and _foreign_address(local, connection):
         remote = _near(local, theirs, line) or remote
     return StreamConfig(

@@ -89,8 +89,8 @@ class Route:
         self._turns: dict[int, Turn] = {}
         self._connect = link
         self._see: SeeMessage | None = None
-        spoken = frozenset(":" in address for address in addresses)
-        self._agent = Agent(ids, self._send_check, request.ufrag, request.pwd, spoken) if request.ufrag else None
+        self._agent: Agent | None = None
+        self._may_search()
         self._config: StreamConfig | None = None
         self._told: Pair | None = None
         # What the stream knows the far end by, RTP and RTCP. The way may change at any moment; the name does not.
@@ -98,6 +98,13 @@ class Route:
         self._failed = False
         if request.turn is not None:
             self._ask_relays(request.turn)
+
+    def _may_search(self) -> None:
+        """Be there for the far end's checks, as soon as a request has a name for that."""
+        request = self._request
+        if self._agent is None and request.ufrag:
+            spoken = frozenset(":" in address for address in self._addresses)
+            self._agent = Agent(self._ids, self._send_check, request.ufrag, request.pwd, spoken)
 
     @property
     def refused(self) -> int:
@@ -110,6 +117,7 @@ class Route:
         """Find out anew, because this machine is somewhere else; packets go on as they are until something else is agreed."""
         former = self._request.turn
         self._request, self._addresses = request, addresses
+        self._may_search()
         self._search(PATIENCE_S, now, anew=former != request.turn)
 
     def _search(self, patience: float, now: float, *, anew: bool = False) -> None:

@@ -15,12 +15,14 @@ from offhook.media.messages import DtlsPeer, SdesKeys, StreamConfig
 from offhook.media.sdes import Crypto, read_lines
 from offhook.media.sdp import Attribute, MediaDescription, SessionDescription
 
+WEB_PROFILE: Final = "UDP/TLS/RTP/SAVPF"
+"""What browsers speak (RFC 8829 5.1.2)."""
 SrtpPolicy: TypeAlias = Literal["off", "optional", "required"]
 Keying: TypeAlias = Literal["sdes", "dtls"]
 
 PLAIN: Final = ("RTP/AVP", "RTP/AVPF")
 SDES: Final = ("RTP/SAVP", "RTP/SAVPF")
-DTLS: Final = ("UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF")  # RFC 5764 9
+DTLS: Final = ("UDP/TLS/RTP/SAVP", WEB_PROFILE)  # RFC 5764 9
 PROFILES: Final = (*PLAIN, *SDES, *DTLS)
 # RFC 8122 5: hashes a fingerprint may be made with; md5 and md2 are not to be believed any more.
 HASHES: Final = ("sha-256", "sha-384", "sha-512", "sha-224", "sha-1")
@@ -66,6 +68,11 @@ def offered(security: Security) -> tuple[str, tuple[Attribute, ...]]:
 def insisting(security: Security, keying: Keying) -> Security:
     """Return what an optional offer becomes for a far end that refuses keys on an ordinary line: a secure profile."""
     return replace(security, keying=keying, protocol=DTLS[0] if keying == "dtls" else SDES[0])
+
+
+def for_page(security: Security) -> Security:
+    """Return what an offer becomes for a far end that takes only what browsers do."""
+    return replace(security, keying="dtls", protocol=WEB_PROFILE)
 
 
 def answered(security: Security, theirs: SessionDescription, line: MediaDescription) -> Deal:

@@ -13,6 +13,7 @@ from offhook.media.formats import Format
 from offhook.media.messages import Candidate, Detection, Direction, StreamConfig, StreamStats
 from offhook.media.security import Keying, Security
 from offhook.phone.model import CallDirection, CallEnd, CallMedia, CallState, CallView, Diversion, HeaderList, Party, wall
+from offhook.sip.events import OfferReceived
 from offhook.sip.timers import Timer
 
 
@@ -127,6 +128,7 @@ class Call:
     early: dict[str, StreamConfig] = field(default_factory=dict)  # what was agreed before the answer, by fork
     remote_offer: bytes | None = None
     wants_offer: bool = False  # while it rings: the caller has made none, and acknowledges that it rings
+    unanswered: OfferReceived | None = None  # while our addresses are being found out
     early_answer: bytes = b""  # to that offer, which is heard when the call is answered
     local_offer: bytes = b""
     local_sdp: bytes = b""
@@ -149,6 +151,8 @@ class Call:
     insisted: tuple[Keying, ...] = ()  # a secure profile was offered for keys of these kinds
     srtp: str = ""
     cipher: str = ""
+    rings_in_page: bool = False  # of a web browser
+    web: bool = False  # the far end speaks a handshake and ICE only, as browsers do
     gathering: bool = False
     hold_others: bool = False
     silent: bool = False  # to be answered at once: nobody was told that it rings

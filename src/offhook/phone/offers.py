@@ -106,8 +106,9 @@ class Offers:
         """Go on when the call has an address that the offer's media can reach: an answer follows the offer's family.
 
         An offer of the other family than ours has the way there asked for first. Where there is none the call keeps the
-        address it has, and what is said to the offer is said by `check` and `answer`.
+        address it has, and what is said to the offer is said by `check` and `answer`. One of a browser is noticed.
         """
+        self.reach.notice(call, offer)
         host = media_address(offer)
         if not host or not call.address or (":" in host) == (":" in call.address):
             then(call)
@@ -392,6 +393,9 @@ class Offers:
         self.with_address_for(call, event.body.data, lambda call: self._take(event, call))
 
     def _take(self, event: OfferReceived, call: Call) -> None:
+        if call.web and self.prepare(call):
+            call.unanswered = event  # the far end is a page now: our addresses are being found out
+            return
         before = call.config
         try:
             body = self.answer(call, event.body.data, hold=call.want_hold)
@@ -402,6 +406,12 @@ class Offers:
         self.note_early(call, event.fork)
         self.follow(call, before)
         self.reconcile(call)
+
+    def answer_waiting(self, call: Call) -> None:
+        """Answer the offer that waited for our addresses."""
+        event, call.unanswered = call.unanswered, None
+        if event is not None:
+            self._take(event, call)
 
     def wanted(self, _event: OfferWanted, call: Call) -> None:
         """The far end wants our offer: say what is agreed now."""

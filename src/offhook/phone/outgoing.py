@@ -63,6 +63,8 @@ DIGITS_AFTER: Final = 1.0
 """Seconds between the answer and the first of the digits dialled with the number (as in MicroSIP)."""
 NOT_ACCEPTABLE: Final = frozenset({415, 488, 606})
 """What a description is refused with (RFC 3261 21.4.26)."""
+NOT_ACCEPTABLE_IN_PAGE: Final = NOT_ACCEPTABLE | {480}
+"""SIP.js says 480 for every reason why a call that was answered does not come about."""
 FORK_ENDED: Final = 199
 """RFC 6228: one of those who ring is not asked any more, and its sound is over."""
 MAX_RING: Final = 86400
@@ -373,7 +375,7 @@ class Outgoing:
             call.again, call.invited = True, False
             self.ask_address_again(call)
             return True
-        refused = event.by == "remote" and event.status in NOT_ACCEPTABLE
+        refused = event.by == "remote" and event.status in (NOT_ACCEPTABLE_IN_PAGE if call.rings_in_page else NOT_ACCEPTABLE)
         if not call.again and not (refused and self.offers.secrecy.insist(call)):
             return False
         self._place_again(call)
@@ -384,6 +386,9 @@ class Outgoing:
         call.again = call.invited = call.early_hold = False
         call.offered_hold = call.codecs_offered = call.config = None
         call.early.clear()
+        call.local_sdp = b""  # the next description follows on none
+        if self.offers.prepare(call):
+            call.waiting.add("candidates")
         if call.waiting:
             self.desk.after(call, "wait", self.desk.settings.register_timeout, self._waited_long)
         else:
@@ -405,7 +410,7 @@ class Outgoing:
         if event.status == FORK_ENDED:
             self.offers.leave_early(call, event.fork)
             return
-        before = call.config
+        before, call.rings_in_page = call.config, call.rings_in_page or event.web
         if event.body is not None and self._hears(event.body, event.fork, call):
             if call.can(CallInput.EARLY_MEDIA):
                 call.step(CallInput.EARLY_MEDIA)

@@ -462,7 +462,9 @@ class Phone:
 
     def _gathered(self, report: media.CandidatesGathered, call: Call) -> None:
         self.reach.gathered(report, call)
-        if call.is_connected:
+        if call.unanswered is not None:
+            self.offers.answer_waiting(call)
+        elif call.is_connected:
             self.offers.move(call)
         (self.outgoing if call.direction == "outgoing" else self.incoming).gathered(call)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from offhook.media.candidates import PASSWORD_LENGTH, UFRAG_LENGTH, LocalIce
+from offhook.media.candidates import PASSWORD_LENGTH, UFRAG_LENGTH, UNKNOWN_ICE, LocalIce
 from offhook.media.messages import Candidate, CandidatesGathered, GatherCandidates, StreamConfig, StreamRouted, TurnServer
-from offhook.media.negotiate import LocalMedia, ice_name
+from offhook.media.negotiate import LocalMedia, ice_name, is_web
 from offhook.phone.call import Call
 from offhook.phone.desk import Desk
 from offhook.phone.events import MediaCandidates, MediaRoute
@@ -31,10 +31,20 @@ class Reach:
         self.servers = NatServers()
 
     def policy(self, call: Call) -> NatPolicy:
-        """Return what holds for the call: its account's word, else the phone's."""
+        """Return what holds for the call: ICE where the far end can do nothing else, else what is wished for."""
+        return "ice" if call.web else self._wish(call)
+
+    def _wish(self, call: Call) -> NatPolicy:
+        """Return the account's word, else the phone's."""
         account = self.desk.accounts.get(call.account)
         wish = account.settings.nat if account is not None else "default"
         return self.settings.policy if wish == "default" else wish
+
+    def notice(self, call: Call, offer: bytes) -> None:
+        """See whether the call's far end is one that nothing but ICE leads to, whatever is wished for."""
+        call.web = is_web(offer)
+        if call.web and not call.ice_ufrag:
+            call.gathering, call.candidates = False, None  # what was found out under another policy was not for ICE
 
     def searches(self, call: Call) -> bool:
         """Tell whether the call's addresses have to be found out."""
@@ -60,11 +70,11 @@ class Reach:
     def search(self, call: Call) -> None:
         """Have the call's addresses found out, or found out again because this machine is somewhere else now."""
         call.gathering = True
-        policy = self.policy(call)
-        addresses = (self.settings.public_address,) if self.settings.public_address else ()
+        wish, servers = self._wish(call), self.servers
+        addresses = (self.settings.public_address,) if self.settings.public_address and wish != "off" else ()
         self.desk.media(GatherCandidates(
             call.id, addresses,
-            None if policy == "turn" else self.servers.stun, None if policy == "stun" else self.servers.turn,
+            servers.stun if wish in ("stun", "ice") else None, servers.turn if wish in ("turn", "ice") else None,
             call.ice_ufrag, call.ice_pwd,
         ))  # fmt: skip
 
@@ -87,7 +97,7 @@ class Reach:
             return plain
         # The default for those without ICE is of the family that the call goes by.
         same = tuple(each for each in call.candidates if (":" in each.address) == (":" in plain.address))
-        first, second = (_default(same, component, policy) for component in (1, 2))
+        first, second = (_default(same, component, policy, plain.address) for component in (1, 2))
         if first is None:
             return plain
         ice = None
@@ -105,7 +115,7 @@ class Reach:
         """Return what the call will bring when its addresses are known, to see before that whether an offer can be answered."""
         if local.ice is not None or self.policy(call) != "ice":
             return local
-        return replace(local, ice=LocalIce("", "", (), controlling=False))
+        return replace(local, ice=UNKNOWN_ICE)
 
     def renamed(self, call: Call, local: LocalMedia) -> LocalMedia:
         """Return what the call brings to an offer of ours: under a new name, if our addresses are others now (RFC 8445 9).
@@ -134,8 +144,12 @@ class Reach:
         self.desk.emit(MediaRoute(call=call.view(), local=report.local, remote=report.remote, address=report.address))
 
 
-def _default(candidates: tuple[Candidate, ...], component: int, policy: NatPolicy) -> Candidate | None:
-    """Return the candidate for those who know nothing of ICE: the one that works most often (RFC 8445 5.1.4)."""
+def _default(candidates: tuple[Candidate, ...], component: int, policy: NatPolicy, address: str) -> Candidate | None:
+    """Return the candidate for those who know nothing of ICE: the one that works most often (RFC 8445 5.1.4).
+
+    Of our own addresses that is `address`, by which the far end's server is reached.
+    """
     kinds = ("srflx", "host") if policy == "stun" else ("relay", "srflx", "host")
     own = [each for each in candidates if each.component == component]
+    own.sort(key=lambda each: each.address != address)
     return next((each for kind in kinds for each in own if each.kind == kind), None)

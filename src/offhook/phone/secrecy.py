@@ -9,7 +9,7 @@ from msgspec import structs
 from offhook.media.messages import DtlsPeer, StreamConfig
 from offhook.media.negotiate import audio_protocol
 from offhook.media.sdes import Crypto, key_bytes
-from offhook.media.security import NO_SECURITY, Keying, Security, agreed, insisting
+from offhook.media.security import NO_SECURITY, Keying, Security, agreed, for_page, insisting
 from offhook.phone.call import Call
 from offhook.phone.desk import Desk
 from offhook.phone.events import MediaSecurity
@@ -76,20 +76,26 @@ class Secrecy:
         return Security(policy, keying, lines, self._certificate.fingerprint())
 
     def insist(self, call: Call) -> bool:
-        """Have the call's next offer say otherwise that encryption is wanted; False if that has been tried, or is not optional.
+        """Have the call's next offer say otherwise that encryption is wanted; False if all has been tried.
 
         Some phones take keys on a secure profile only, and refuse RFC 8643's ordinary line instead of answering it. Some of
-        them take keys in the signalling, and some a handshake. What others who rang have agreed to before counts for nothing.
+        them take keys in the signalling, and some a handshake; browsers, a handshake and ICE. What others who rang have agreed
+        to before counts for nothing.
         """
         security = self.of(call)
-        if security.policy != "optional":
+        if security.policy == "off":
             return False
-        for keying in _KEYINGS[security.keying]:
+        page = call.rings_in_page and bool(security.fingerprint)
+        for keying in _KEYINGS[security.keying] if security.policy == "optional" and not page else ():
             if keying not in call.insisted and (keying == "sdes" or security.fingerprint):
                 call.insisted = (*call.insisted, keying)
                 call.security = insisting(security, keying)
                 return True
-        return False
+        if call.web or not security.fingerprint:
+            return False
+        call.web = True
+        call.security = for_page(security)
+        return True
 
     def complete(self, config: StreamConfig) -> StreamConfig:
         """Return the configuration with what only we know."""

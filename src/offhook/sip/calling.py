@@ -114,7 +114,8 @@ class Calling(Session):
         else:
             self.note_peer(response, out.flow, fork)
         body = sdp_of(response) if response.status != 199 else None
-        self.stack.emit(events.SessionProgress(self.id, tag, response.status, response.reason, body))
+        web = fork is not None and fork.target.transport in ("ws", "wss")  # RFC 7118 5.2.4
+        self.stack.emit(events.SessionProgress(self.id, tag, response.status, response.reason, body, web))
 
     def _is_one_too_many(self, tag: str) -> bool:
         there = self.dialogs.values()

@@ -1,4 +1,4 @@
-"""A phone in a web page as the far end (JsSIP, WebRTC): a browser shows it, and does what it is asked over HTTP."""
+"""A phone in a web page as the far end (JsSIP or SIP.js, WebRTC): a browser shows it, and does what it is asked over HTTP."""
 
 from __future__ import annotations
 
@@ -29,17 +29,25 @@ _LOOK_EVERY: Final = 0.05
 _PAGE: Final = f'<!doctype html><title>phone</title><script type="module" src="/{SCRIPT}"></script>'.encode()
 
 
+PAGES: Final = ("page", "sipjs")
+"""The page with JsSIP, and the one with SIP.js."""
+
+
 def build(sources: Path, folder: Path) -> Path:
-    """Fetch what the page in `sources` is made of, and make its script in a new `folder`. Raises PeerMissing, PeerFailed."""
+    """Fetch what the pages in `sources` are made of, and make a script of each in a new `folder`, which is returned.
+
+    Raises PeerMissing, PeerFailed.
+    """
     npm, npx = shutil.which("npm"), shutil.which("npx")
     if npm is None or npx is None:
         raise PeerMissing("no Node.js with npm here: install nodejs and npm")
     shutil.copytree(sources, folder, ignore=shutil.ignore_patterns("node_modules"))
-    for command in ([npm, "ci"], [npx, "esbuild", "page.mjs", "--bundle", "--format=esm", f"--outfile={SCRIPT}"]):
+    pages = [f"{page}.mjs" for page in PAGES]
+    for command in ([npm, "ci"], [npx, "esbuild", *pages, "--bundle", "--format=esm", "--outdir=."]):
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603 - a list
         if done.returncode:
             raise PeerFailed(f"{' '.join(command[1:])}: {done.stderr[-2000:]}")
-    return folder / SCRIPT
+    return folder
 
 
 class WebPhone:

@@ -98,7 +98,7 @@ class SessionCalling(Struct, frozen=True):
 class SessionProgress(Struct, frozen=True):
     """A provisional answer above 100. `fork` tells branches apart (the To tag); `body` is early SDP or None.
 
-    199: this fork, which was told of before, has ended without an answer.
+    199: this fork, which was told of before, has ended without an answer. `web`: it is reached by a WebSocket, as pages are.
     """
 
     session: SessionId
@@ -106,6 +106,7 @@ class SessionProgress(Struct, frozen=True):
     status: int
     reason: str
     body: Body | None
+    web: bool = False
 
 
 class PeerNamed(Struct, frozen=True):
