@@ -146,6 +146,33 @@ def test_capture_begins_with_now() -> None:
     assert capture.read() == (count_up(3840, 160), 3840)
 
 
+@pytest.mark.parametrize("burst_ms", [25, 42, 60, 85, 120])
+def test_a_microphone_that_speaks_in_bursts_is_heard_whole(burst_ms: int) -> None:
+    """PipeWire at its longest usual quantum hands over 42 ms at once, drivers of USB cards as much."""
+    capture = Capture(RATE)
+    burst, spoken, heard = RATE * burst_ms // 1000, 0, list[int]()
+    for tick in range(1, 500):
+        while (spoken + 1) * burst <= tick * FRAME:
+            capture.ring.write(count_up(spoken * burst, burst))
+            spoken += 1
+        read = capture.read()
+        if tick > 100:
+            assert read is not None
+            heard += values(read[0])
+    assert all((after - before) % 30_000 == 1 for before, after in pairwise(heard))
+    assert capture.ahead_ms <= burst_ms + 40
+
+
+def test_capture_that_came_to_a_stop_goes_on_with_now() -> None:
+    capture = Capture(RATE)
+    capture.ring.write(count_up(0, 160))
+    assert capture.read() is not None
+    for _ in range(10):
+        assert capture.read() is None
+    capture.ring.write(count_up(160, 1600))
+    assert capture.read() == (count_up(1600, 160), 1600)
+
+
 def test_capture_sheds_what_piles_up() -> None:
     capture = Capture(RATE)
     capture.ring.write(count_up(0, 160))

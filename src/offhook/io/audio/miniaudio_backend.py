@@ -17,6 +17,9 @@ from offhook.media.messages import DeviceInfo
 
 PERIOD_MS = 10
 PERIODS = 3  # miniaudio's own number
+INPUT_PERIODS = 20
+"""How much a microphone may hand over at once: PulseAudio's protocol throws away what is more, and PipeWire, whose quantum is
+mostly 21 ms and can be 170, hands over a quantum. Room for more costs no delay."""
 APPLICATION = "offhook"
 
 
@@ -38,21 +41,22 @@ class MiniaudioBackend:
 
     def open_output(self, native: object | None, rate: int, pull: Pull) -> OpenDevice:
         """Start playing."""
-        device = self._device(miniaudio.PlaybackDevice, native, rate, "output_format")
+        device = self._device(miniaudio.PlaybackDevice, native, rate, "output_format", PERIODS)
         return _Running(device, _puller(pull), PERIODS * PERIOD_MS / 1000)
 
     def open_input(self, native: object | None, rate: int, push: Push) -> OpenDevice:
         """Start recording."""
-        device = self._device(miniaudio.CaptureDevice, native, rate, "input_format")
+        device = self._device(miniaudio.CaptureDevice, native, rate, "input_format", INPUT_PERIODS)
         return _Running(device, _pusher(push), PERIOD_MS / 1000)
 
     @staticmethod
-    def _device(make: Any, native: object | None, rate: int, format_name: str) -> Any:
+    def _device(make: Any, native: object | None, rate: int, format_name: str, periods: int) -> Any:
         try:
             device = make(
                 nchannels=1,
                 sample_rate=rate,
                 buffersize_msec=PERIOD_MS,
+                callback_periods=periods,
                 device_id=native,
                 app_name=APPLICATION,
                 **{format_name: miniaudio.SampleFormat.SIGNED16},
