@@ -42,6 +42,42 @@ async def test_dial_creates_a_call(http: httpx.AsyncClient, backend: FakeBackend
     assert [event.client for event in backend.said if isinstance(event, AuditCommand)] == ["all"]
 
 
+H2C = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\n"
+
+
+@pytest.mark.parametrize("offer", [H2C, "Connection: upgrade\r\nUpgrade: TLS/1.0\r\n", ""])
+async def test_a_client_that_offers_another_protocol_is_heard(served: Served, backend: FakeBackend, offer: str) -> None:
+    """Java's HttpClient offers HTTP/2 with each request, its body behind."""
+    head = f"Host: localhost\r\nAuthorization: Bearer {served.token}\r\n{offer}"
+    dial = f"POST /v1/calls HTTP/1.1\r\n{head}Content-Type: application/json\r\n"
+    whole = f'{dial}Content-Length: 13\r\n\r\n{{"to":"1001"}}'
+    in_chunks = f'{dial}Transfer-Encoding: chunked\r\n\r\n6\r\n{{"to":\r\n7\r\n"1002"}}\r\n0\r\n\r\n'
+    last = f"GET /v1/status HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {served.token}\r\nConnection: close\r\n\r\n"
+    everything = (f"GET /v1/status HTTP/1.1\r\n{head}\r\n" * 3 + whole + in_chunks + last).encode()
+    found = await served.raw(everything)
+    assert (found.count(b"HTTP/1.1 200 OK"), found.count(b"HTTP/1.1 201 Created"), found.count(b"HTTP/1.1 ")) == (4, 2, 6)
+    dialled = [c.Dial(to="1001"), c.Dial(to="1002")]
+    assert [each for each in backend.commands if isinstance(each, c.Dial)] == dialled
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    for byte in everything:
+        writer.write(bytes([byte]))
+        await writer.drain()
+    assert (await reader.read()).count(b"HTTP/1.1 20") == 6
+    assert [each for each in backend.commands if isinstance(each, c.Dial)] == dialled * 2
+    writer.close()
+
+
+async def test_many_offers_of_another_protocol_at_once(served: Served) -> None:
+    one = f"GET /v1/status HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {served.token}\r\n"
+    data = f"{one}{H2C}\r\n" * 300 + f"{one}Connection: close\r\n\r\n"
+    assert (await served.raw(data.encode())).count(b"HTTP/1.1 200 OK") == 301
+
+
+async def test_a_body_may_begin_with_a_byte_order_mark(http: httpx.AsyncClient, backend: FakeBackend) -> None:
+    sent = await http.post("/v1/calls", content=b'\xef\xbb\xbf{"to": "1001"}', headers={"Content-Type": "application/json"})
+    assert (sent.status_code, backend.commands) == (201, [c.Dial(to="1001")])
+
+
 async def test_what_needs_the_far_end_is_accepted(http: httpx.AsyncClient) -> None:
     answer = await http.post("/v1/calls/c_1/hold")
     assert (answer.status_code, answer.headers["location"]) == (202, "/v1/operations/op_2")

@@ -144,7 +144,7 @@ async def test_a_revoked_token_ends_its_stream(
 
 
 async def test_a_burst_is_one_write(served: Served, http: httpx.AsyncClient, backend: FakeBackend) -> None:
-    async with http.stream("GET", "/v1/events", headers={"Accept": "text/event-stream"}) as response:
+    async with http.stream("GET", "/v1/events", headers={"Accept": "Text/Event-Stream"}) as response:  # in whichever case
         chunks = response.aiter_raw()
         assert b"retry" in await anext(chunks)
         ready(backend, *range(100))

@@ -24,7 +24,7 @@ async def events(request: Request) -> Answer | None:
     choice = Choice(event_types(query["types"]), subjects_from(query["subjects"]))
     if request.method == "HEAD":
         query["wait"] = 0
-    elif EVENT_STREAM in request.headers.get("accept", ""):
+    elif EVENT_STREAM in request.headers.get("accept", "").lower():
         await _stream(request, choice, query)
         return None
     return await _page(request, choice, query)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
@@ -124,7 +125,7 @@ class Request:
         if charset not in ("", "utf-8") or self.headers.get("content-encoding", "identity").lower() != "identity":
             raise HttpRefusal("unsupported-media-type", "send JSON in UTF-8, not compressed", {"accept": "application/json"})
         try:
-            found = _decode(self.body)
+            found = _decode(self.body.removeprefix(BOM_UTF8))  # which some writers of Windows' languages begin with
         except (msgspec.DecodeError, UnicodeError) as error:
             raise HttpRefusal("malformed", f"the body is not JSON: {error}") from None
         except RecursionError:

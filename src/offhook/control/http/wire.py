@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import httptools
@@ -57,6 +58,8 @@ class HttpConnection(HttpToolsProtocol):
         self._in_head = True
         self._handed_over = False  # it is a WebSocket now
         self._refusal = HttpRefusal("malformed", "this is not HTTP")
+        self._data = b""  # what the parser is reading
+        self._again = b""  # what of it has to be read again
 
     # --- life
 
@@ -92,7 +95,11 @@ class HttpConnection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._in_head:
             self._head += len(data)
-        super().data_received(data)
+        while data:
+            self._data, self._again = data, b""
+            super().data_received(data)
+            data = self._again
+        self._data = b""
         if self._handed_over:
             return
         if self._in_head and self._head > MAX_HEAD and not self.transport.is_closing():
@@ -123,6 +130,8 @@ class HttpConnection(HttpToolsProtocol):
             self._fail(HttpRefusal("target-too-long", f"at most {MAX_TARGET} bytes"))
 
     def on_headers_complete(self) -> None:
+        if self._would_rather_speak_another:
+            return
         self._in_head = False
         self._head = 0
         if sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD:
@@ -131,9 +140,25 @@ class HttpConnection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
+        if self._would_rather_speak_another:
+            return
         self._expect_no_more()
         self._in_head = True
         super().on_message_complete()
+
+    @property
+    def _would_rather_speak_another(self) -> bool:
+        """Whether the client offers another protocol, no WebSocket, as Java's HttpClient does (h2c): this one is spoken."""
+        return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT" and not self._should_upgrade()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Read a request again without its offer: with it the parser takes the end of the head for the end of the request."""
+        stopped = sys.exception()
+        if not isinstance(stopped, httptools.HttpParserUpgrade) or not self._would_rather_speak_another:
+            return
+        head = [b"%s %s HTTP/%s\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
+        head += [b"%s: %s\r\n" % pair for pair in self.headers if pair[0] != b"upgrade"]
+        self._again = b"".join([*head, b"\r\n", self._data[stopped.args[0] :]])
 
     def handle_websocket_upgrade(self) -> None:
         self._expect_no_more()
