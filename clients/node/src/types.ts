@@ -1075,6 +1075,24 @@ export interface EntryRequest {
   entry: string;
 }
 
+/** What is alike in all events. */
+export interface EventHead {
+  v: 1;
+  epoch: string;
+  seq: number;
+  /** An event's id: "epoch-seq", such as k7q2-10432. */
+  id: string;
+  time: string;
+  /** The phone's name. */
+  instance: string;
+  /** The resource it is about, such as calls/c_1. */
+  subject: string;
+  /** The account concerned; empty where none is. */
+  account: string;
+  /** Who asked for it, if anybody. */
+  cause: Cause | null;
+}
+
 /** One field that was refused: its JSON pointer, and what to write instead. */
 export interface FieldProblem {
   pointer: string;

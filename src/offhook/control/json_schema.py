@@ -66,6 +66,7 @@ def _parts() -> dict[str, Schema]:
     found["Condition"]["oneOf"] = [{"required": [name]} for name in ("state", "event", "registered", "operation")]
     found["Problem"] = _problem(found["Problem"])
     found["Envelope"] = _envelope()
+    found["EventHead"] = _event_head()
     found["Accepted"] = _accepted()
     found["Event"] = _event()
     found["StreamNote"] = _stream_note()
@@ -74,10 +75,10 @@ def _parts() -> dict[str, Schema]:
 
 
 def _plain_pairs(part: Any) -> None:
-    """Leave `items: false` out of pairs: their length is said by `maxItems`, and generators of clients take no false there."""
+    """Say of pairs what their items are (`maxItems`: how many): generators of clients know no `prefixItems`, and no false."""
     if isinstance(part, dict):
         if "prefixItems" in part and part.get("items") is False:
-            del part["items"]
+            part["items"] = part["prefixItems"][0]
         for inner in part.values():
             _plain_pairs(inner)
     elif isinstance(part, list):
@@ -216,6 +217,14 @@ def _envelope() -> Schema:
     }
 
 
+def _event_head() -> Schema:
+    """Return what is alike in all envelopes: no event says a field of it once more, which generators of clients do not take."""
+    found = _envelope()
+    del found["properties"]["type"], found["properties"]["data"]
+    required = [name for name in found["required"] if name in found["properties"]]
+    return found | {"title": "EventHead", "description": "What is alike in all events.", "required": required}
+
+
 def _event() -> Schema:
     """Return the envelope with what belongs into it, type by type."""
     return {
@@ -223,10 +232,11 @@ def _event() -> Schema:
         "description": "One event: the envelope, and in `data` what happened.",
         "oneOf": [
             {
-                "title": event.type,
-                "allOf": [{"$ref": _REF + "Envelope"}],
+                "title": f"{event.type} event",  # another name than its data's: generators of clients make classes of both
+                "allOf": [{"$ref": _REF + "EventHead"}],
                 "type": "object",
-                "properties": {"type": {"const": event.type}, "data": {"$ref": _REF + event.__name__}},
+                "properties": {"type": {"type": "string", "const": event.type}, "data": {"$ref": _REF + event.__name__}},
+                "required": ["type", "data"],
             }
             for event in EVENTS
         ],

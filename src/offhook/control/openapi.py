@@ -74,8 +74,9 @@ _NAMES: Final[Mapping[tuple[str, str], str]] = {
     ("POST", "/v1/calls/{call}/recordings/{recording}/resume"): "resume_recording",
     ("POST", "/v1/audio/mute"): "mute_microphone",
     ("POST", "/v1/audio/unmute"): "unmute_microphone",
+    ("GET", "/v1/dde/{item}"): "get_dde_item",
 }
-"""The operationId of routes that share an operation with another."""
+"""The operationId of routes that share an operation with another, or have one that generators of clients make of another's."""
 
 _PATH_TEXTS: Final[Mapping[str, str]] = {
     "call": f"A call's id, or one of {', '.join(CALL_WORDS)}.",
@@ -149,7 +150,7 @@ def document() -> Schema:
     for route in ROUTES:
         method = "get" if route.method == SOCKET else route.method.lower()
         paths.setdefault(route.path, {})[method] = _operation(route, names[route.method, route.path])
-    return {
+    found: Schema = _without_defaults({
         "openapi": "3.1.0",
         "jsonSchemaDialect": DIALECT,
         "info": {
@@ -170,7 +171,21 @@ def document() -> Schema:
             "headers": _shared_headers(),
             "securitySchemes": {"bearer": _bearer()},
         },
-    }
+    })  # fmt: skip
+    return found
+
+
+def _without_defaults(part: Any) -> Any:
+    """Leave out defaults that say no more than leaving the field out (lists, null, one of several kinds): Go's are no Go."""
+    if isinstance(part, list):
+        return [_without_defaults(each) for each in part]
+    if not isinstance(part, dict):
+        return part
+    found = {key: _without_defaults(each) for key, each in part.items()}
+    default = found.get("default")
+    if "default" in found and (default is None or isinstance(default, list) or "anyOf" in found):
+        del found["default"]
+    return found
 
 
 def tag_of(route: Route) -> str:
@@ -399,10 +414,13 @@ def answer_schema(route: Route) -> Schema:
 
 
 def _accepted(value: Schema, *, pending: bool) -> Schema:
-    properties: Schema = {"value": value}
-    if pending:
-        properties["outcome"] = {"$ref": REF + "OperationView", "description": "With Prefer: wait, what is known by then."}
-    return {"allOf": [{"$ref": REF + "Accepted"}], "type": "object", "properties": properties}
+    """Return Accepted with what its `value` is, in full: generators of clients take no field that is said twice, nor null."""
+    outcome: Schema = {"outcome": {"$ref": REF + "OperationView", "description": "With Prefer: wait, what is known by then."}}
+    if value != {"type": "null"}:
+        whole = {key: part for key, part in components(REF)["Accepted"].items() if key != "title"}
+        return {**whole, "properties": {**whole["properties"], "value": value, **(outcome if pending else {})}}
+    accepted: Schema = {"$ref": REF + "Accepted"}
+    return {"allOf": [accepted], "type": "object", "properties": outcome} if pending else accepted
 
 
 def _answer(text: str, schema: Schema | None, media_type: str = "application/json") -> Schema:
@@ -472,7 +490,11 @@ def _problem_response(status: int) -> Schema:
     schema: Schema = {
         "allOf": [{"$ref": REF + "Problem"}],
         "type": "object",
-        "properties": {"status": {"const": status}, "code": {"enum": [code for code, _ in codes]}},
+        "properties": {
+            "status": {"type": "integer", "const": status},
+            "code": {"type": "string", "enum": [code for code, _ in codes]},
+        },
+        "required": ["status", "code"],
     }
     found: Schema = {"description": text, "content": {MEDIA_TYPE: {"schema": schema}}}
     if status in (429, 503):

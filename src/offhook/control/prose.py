@@ -120,8 +120,9 @@ def answer_words(route: Route) -> str:
         return ""
     schema = answer_schema(route)
     if "allOf" in schema:
-        value = type_words(schema["properties"]["value"])
-        return "Accepted" if value == "null" else f"Accepted with value: {value}"
+        return "Accepted"
+    if "operation" in schema.get("properties", ()):
+        return f"Accepted with value: {type_words(schema['properties']['value'])}"
     if "properties" in schema:
         return ", ".join(f"{name}: {type_words(field)}" for name, field in schema["properties"].items())
     return type_words(schema)
