@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 import shutil
 import subprocess
@@ -54,6 +56,36 @@ def test_the_shell_recipe(tmp_path: Path) -> None:
             capture_output=True, text=True, check=True,
         )  # fmt: skip
         assert told.stdout == f"{verdict}\n"
+
+
+_NODE = """
+import { readFileSync } from "node:fs";
+const given = JSON.parse(readFileSync(0, "utf8"));
+const told = given.map(([secret, headers, body]) => isGenuine(secret, headers, Buffer.from(body, "base64")));
+process.stdout.write(JSON.stringify(told));
+"""
+_PERL = """
+use JSON::PP;
+print encode_json([map { is_genuine($_->[0], $_->[1], decode_base64($_->[2])) ? JSON::PP::true : JSON::PP::false }
+    @{decode_json(join '', <STDIN>)}]);
+"""
+
+
+@pytest.mark.parametrize(("language", "program", "ending", "harness"), [
+    ("js", "node", "mjs", _NODE), ("perl", "perl", "pl", _PERL),
+])  # fmt: skip
+def test_the_recipes_of_other_languages(language: str, program: str, ending: str, harness: str, tmp_path: Path) -> None:
+    where = shutil.which(program)
+    if where is None:
+        pytest.skip(f"no {program}")
+    script = tmp_path / f"receiver.{ending}"
+    script.write_text(block(language, "webhook-timestamp") + harness)
+    one, other = signing.new_secret(), signing.new_secret()
+    cases = [(signed(one), BODY), (signed(other, one), BODY), (signed(other), BODY), (signed(one), BODY + b" "),
+             ({**signed(one), "webhook-timestamp": "1700000000"}, BODY)]  # fmt: skip
+    given = json.dumps([(one, headers, base64.b64encode(body).decode()) for headers, body in cases])
+    told = subprocess.run([where, script], input=given, capture_output=True, text=True, check=True, timeout=60)
+    assert json.loads(told.stdout) == [True, True, False, False, False]
 
 
 def test_the_tables_are_whole() -> None:

@@ -221,6 +221,7 @@ def test_shapes_keep_up() -> None:
     assert set(shapes.STREAM_SHAPES) == set(STREAM_EVENTS)
     gap = msgspec.json.decode(stream_event("stream.gap", after="a-1", next="a-9"))
     validator("StreamNote").validate(gap)
+    assert all(gap.keys() == note["properties"].keys() for note in components()["StreamNote"]["oneOf"])
 
 
 # --- the limits are the phone's ------------------------------------------------------------------------------------

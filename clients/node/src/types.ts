@@ -2826,6 +2826,7 @@ export type NoteType = keyof NoteData;
 export interface StreamNote<T extends NoteType = NoteType> {
   v: 1;
   type: T;
+  time: string;
   subject: "stream";
   data: NoteData[T];
 }

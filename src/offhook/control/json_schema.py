@@ -254,10 +254,11 @@ def _stream_note() -> Schema:
                 "properties": {
                     "v": {"type": "integer", "const": ENVELOPE_VERSION},
                     "type": {"const": type_},
+                    "time": dict(_TIME),
                     "subject": {"const": "stream"},
                     "data": {"$ref": _REF + shape.__name__},
                 },
-                "required": ["v", "type", "subject", "data"],
+                "required": ["v", "type", "time", "subject", "data"],
             }
             for type_, shape in shapes.STREAM_SHAPES.items()
         ],

@@ -116,7 +116,8 @@ def _maps() -> Iterator[str]:
     yield from (f"  {json.dumps(type_)}: {shape.__name__};" for type_, shape in shapes.STREAM_SHAPES.items())
     yield "}\n"
     yield "export type NoteType = keyof NoteData;\n"
-    yield "export interface StreamNote<T extends NoteType = NoteType> {\n  v: 1;\n  type: T;\n  subject: \"stream\";"
+    yield "export interface StreamNote<T extends NoteType = NoteType> {\n  v: 1;\n  type: T;\n  time: string;"
+    yield "  subject: \"stream\";"
     yield "  data: NoteData[T];\n}\n"
     yield "/** The answer to a command: see Commands for what `value` is. */"
     yield "export interface Accepted<V = unknown> {"
