@@ -4,11 +4,13 @@ $token = (Get-Content "$env:LOCALAPPDATA\offhook\http-token").Trim()
 $headers = @{ Authorization = "Bearer $token" }
 
 Invoke-RestMethod "$url/v1/status" -Headers $headers
-Invoke-RestMethod "$url/v1/calls" -Method Post -Headers $headers -ContentType application/json -Body (@{ to = "1001" } | ConvertTo-Json)
+Invoke-RestMethod "$url/v1/calls" -Method Post -Headers $headers -ContentType "application/json; charset=utf-8" -Body (@{ to = "1001" } | ConvertTo-Json)
 
 $after = (Invoke-RestMethod "$url/v1/snapshot" -Headers $headers).as_of
 while ($true) {
-    $page = Invoke-RestMethod "$url/v1/events?wait=20&after=$after" -Headers $headers
+    # Without the catch a break would show the last page again and again: PowerShell goes on with the next line.
+    try { $page = Invoke-RestMethod "$url/v1/events?wait=20&after=$after" -Headers $headers }
+    catch { Write-Warning "$_"; Start-Sleep 1; continue }
     foreach ($one in $page.events) { "$($one.time) $($one.type) $($one.subject)" }
     $after = $page.next
 }
