@@ -143,6 +143,22 @@ async def test_a_revoked_token_ends_its_stream(
             await found.next()
 
 
+@pytest.mark.parametrize(("version", "chunked"), [("1.0", False), ("1.1", True)])
+async def test_a_stream_has_no_chunks_where_http_knows_none(
+    served: Served, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch, version: str, chunked: bool
+) -> None:
+    monkeypatch.setattr(events, "REVOKED_WITHIN", 0.01)
+    monkeypatch.setattr(guard, "REVOKED_WITHIN", 0.01)
+    head = f"GET /v1/events HTTP/{version}\r\nHost: localhost\r\nAuthorization: Bearer {served.token}\r\nConnection: close\r\n"
+    reading = asyncio.ensure_future(served.raw(f"{head}Accept: text/event-stream\r\n\r\n".encode()))
+    await served.until(lambda: served.surface.streams)
+    ready(backend, 1)
+    served.tokens.revoke("all")
+    headers, _, body = (await reading).partition(b"\r\n\r\n")
+    assert (b"transfer-encoding" in headers, body.startswith(b"retry: "), b"\r\n" in body) == (chunked, not chunked, chunked)
+    assert (body.count(b"event: system.ready"), body.count(b"event: stream.ended")) == (1, 1)
+
+
 async def test_a_burst_is_one_write(served: Served, http: httpx.AsyncClient, backend: FakeBackend) -> None:
     async with http.stream("GET", "/v1/events", headers={"Accept": "Text/Event-Stream"}) as response:  # in whichever case
         chunks = response.aiter_raw()

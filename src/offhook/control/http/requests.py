@@ -16,6 +16,7 @@ from offhook.control.http.answers import Receive, Send, common_headers
 from offhook.control.http.limits import MAX_BODY, MAX_DEPTH, MAX_DISCARDED, MAX_REQUEST_ID, MAX_WAIT
 from offhook.control.http.problems import HttpRefusal
 from offhook.control.http.routes import Parameter, Route
+from offhook.control.http.wire import UNFRAMED
 from offhook.errors import Draining, FieldError, InvalidArgument
 
 if TYPE_CHECKING:
@@ -157,10 +158,14 @@ class Request:
         """Begin an answer whose end is not known."""
         headers = [*common_headers(), (b"content-type", media_type.encode()), (b"x-accel-buffering", b"no")]
         headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.extra_headers.items()]
+        if UNFRAMED in self.scope:
+            self.scope[UNFRAMED].chunked_encoding = False  # RFC 9112 6.1
         await self.send({"type": "http.response.start", "status": 200, "headers": headers})
 
     async def write(self, part: bytes, *, more: bool = True) -> None:
         """Write a part of a stream."""
+        if UNFRAMED in self.scope:
+            self.scope[UNFRAMED].expected_content_length = len(part)  # what uvicorn lets through unframed
         await self.send({"type": "http.response.body", "body": part, "more_body": more})
 
     async def gone(self) -> None:

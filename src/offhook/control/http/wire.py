@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 EXTENSION: Final = "offhook"
 """Where the application finds its connection in the scope."""
 
+UNFRAMED: Final = "offhook.unframed"
+"""Where it finds uvicorn's exchange with a client of HTTP/1.0, which knows no chunks: a stream ends with its connection."""
+
 _PHRASES: Final = {400: b"Bad Request", 408: b"Request Timeout", 414: b"URI Too Long", 431: b"Request Header Fields Too Large",
                    503: b"Service Unavailable"}  # fmt: skip
 
@@ -138,6 +141,8 @@ class HttpConnection(HttpToolsProtocol):
             self._fail(HttpRefusal("head-too-large", f"at most {MAX_HEAD} bytes"))
         self.scope[EXTENSION] = self  # type: ignore[typeddict-unknown-key]  # ASGI lets servers add their own
         super().on_headers_complete()
+        if self.scope["http_version"] == "1.0":
+            self.scope[UNFRAMED] = self.cycle  # type: ignore[typeddict-unknown-key]
 
     def on_message_complete(self) -> None:
         if self._would_rather_speak_another:
