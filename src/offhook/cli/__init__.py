@@ -89,7 +89,7 @@ def _microsip(words: list[str]) -> int:
         return DONE
     if words == ["--version"]:
         return _version()
-    if all(word.lower() == "/minimized" or word.lower().startswith("/i:") for word in words):
+    if all(word.lower() in ("/minimized", "/hidden") or word.lower().startswith("/i:") for word in words):
         return _start(words)
     return _legacy(words)
 

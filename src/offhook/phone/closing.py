@@ -77,7 +77,7 @@ class Closing:
         call.step(CallInput.END)
         call.ended = desk.wall
         call.end = CallEnd(by, status if unanswered else 0, reason, q850_cause(headers), sip_cause(headers))
-        duration = 0.0 if call.answered is None else desk.now - call.talking_since
+        duration = 0.0 if call.answered is None else round(desk.now - call.talking_since, 3)
         if call.port or call.worker:  # or the worker's place for it would be kept
             desk.media(CloseStream(call.id))
         self._end_operations(call, status if by != "local" else 0, reason)

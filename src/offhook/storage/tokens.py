@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, get_args
 
-from offhook.errors import SetupError
+from offhook.errors import InvalidState, NotFound, SetupError
 from offhook.phone.commands import Scope
 from offhook.storage.privacy import others_read, private_again, write_private
 
@@ -65,7 +65,8 @@ class TokenFile:
         self, name: str, scopes: Iterable[str] = USUAL, calls_per_minute: int = 0, *, max_calls: int = 0,
         allow: Iterable[str] = (), deny: Iterable[str] = (), token: str = "",
     ) -> str:  # fmt: skip
-        """Keep a new token and return it: nobody can read it again. Raises SetupError for a bad or taken name, scope, limit.
+        """Keep a new token and return it: nobody can read it again. Raises SetupError for a bad name, scope or
+        limit, InvalidState for a name that is taken, and where there are too many.
 
         `token` is one of `new_token`, where that has to be known before.
         """
@@ -74,9 +75,9 @@ class TokenFile:
         made = _checked(Token(name, _fingerprint(token), _scopes(scopes), calls_per_minute, max_calls, *rules))
         known = self.list()
         if any(found.name == name for found in known):
-            raise SetupError(f"there is a token {name!r} already: `offhook token revoke {name}` ends it")
+            raise InvalidState(f"there is a token {name!r} already: `offhook token revoke {name}` ends it")
         if len(known) >= MAX_TOKENS:
-            raise SetupError(f"{MAX_TOKENS} tokens are the limit: revoke some")
+            raise InvalidState(f"{MAX_TOKENS} tokens are the limit: revoke some")
         self._write((*known, made))
         return token
 
@@ -85,7 +86,7 @@ class TokenFile:
         known = self.list()
         former = next((found for found in known if found.name == name), None)
         if former is None:
-            raise SetupError(f"there is no token {name!r}: `offhook token list` shows them")
+            raise NotFound(f"there is no token {name!r}: `offhook token list` shows them")
         if "scopes" in limits:
             limits["scopes"] = _scopes(limits["scopes"])
         changed = _checked(replace(former, **limits))
@@ -93,11 +94,11 @@ class TokenFile:
         return changed
 
     def revoke(self, name: str) -> None:
-        """Forget a token; raises SetupError if there is none of that name."""
+        """Forget a token; raises NotFound if there is none of that name."""
         known = self.list()
         left = tuple(found for found in known if found.name != name)
         if len(left) == len(known):
-            raise SetupError(f"there is no token {name!r}: `offhook token list` shows them")
+            raise NotFound(f"there is no token {name!r}: `offhook token list` shows them")
         self._write(left)
 
     def list(self) -> tuple[Token, ...]:

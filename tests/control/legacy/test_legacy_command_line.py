@@ -55,6 +55,7 @@ ONE_STEP: list[tuple[str, Step]] = [
     ("/HangupIncoming", c.HangupAll(which="incoming")),
     ("/hangupcalling", c.HangupAll(which="calling")),
     ("/minimized", Window("minimize")),
+    ("/hidden", Window("minimize")),
     ("--listdevices", c.ListDevices()),
     ("msip:answer", c.Answer()),
     ("msip://answer/", c.Answer()),

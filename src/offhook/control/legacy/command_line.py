@@ -64,6 +64,7 @@ WORDS: dict[str, Step] = {
     "/hangupincoming": HangupAll(which="incoming"),
     "/hangupcalling": HangupAll(which="calling"),
     "/minimized": Window("minimize"),
+    "/hidden": Window("minimize"),
     "/exit": Quit(),
     "--listdevices": ListDevices(),
     "msip:answer": Answer(),
@@ -97,7 +98,8 @@ PREFIXES: dict[str, Callable[[str], Step]] = {
 def parse_command_line(line: str | Sequence[str]) -> LegacyAction:
     """Return what a command line asks for: a list of arguments, or the raw text as Windows hands it over.
 
-    `/account:N`, `/i:FILE` and `/minimized` may stand before or after the rest. Raises InvalidArgument.
+    `/account:N`, `/i:FILE` and `/minimized` may stand before or after the rest, and `/hidden` (MicroSIP 3.19 to 3.21), which
+    means no more to a phone without a window. Raises InvalidArgument.
     """
     words = _split(checked(line)) if isinstance(line, str) else _flattened(line)
     switches, rest = _take_switches(words)
@@ -143,9 +145,9 @@ class _Switches:
 
     def take(self, word: str) -> bool:
         """Note the switch `word` and return True, or return False if it is none of them."""
-        name, _, value = word.partition(":")
+        name, colon, value = word.partition(":")
         match name.lower():
-            case "/minimized" if word.lower() == "/minimized":
+            case "/minimized" | "/hidden" if not colon:
                 self.minimized = True
             case "/account" if value.strip():
                 self.accounts = [value.strip()]
