@@ -101,9 +101,7 @@ def test_a_call_that_rings_is_placed_anew_from_another_address(town: Town, tmp_p
         ringing = phone.until("list_calls", lambda calls: [call["state"] for call in calls["value"]] == ["ringing"])
         former = ringing["value"][0]["sip_call_id"]
 
-        town.run("addr", "add", f"{OTHER}/24", "dev", "p0")
-        town.run("addr", "del", f"{OURS}/24", "dev", "p0")
-        town.run("addr", "replace", f"{OTHER}/24", "dev", "p0")
+        move(town)
         answered = phone.until("list_calls", lambda calls: [call["state"] for call in calls["value"]] == ["active"], 30)
         assert answered["value"][0]["sip_call_id"] != former
         phone.ask("hangup")
@@ -136,9 +134,7 @@ def test_a_call_lives_through_another_address_and_a_broken_link(town: Town, tmp_
         phone.ask("dial", to="echo")
         phone.until("list_calls", lambda calls: [call["state"] for call in calls["value"]] == ["active"])
 
-        town.run("addr", "add", f"{OTHER}/24", "dev", "p0")
-        town.run("addr", "del", f"{OURS}/24", "dev", "p0")
-        town.run("addr", "replace", f"{OTHER}/24", "dev", "p0")
+        move(town)
         exchange.wait_until(lambda: f"registered at {OTHER}" in exchange.log.read_text("utf-8", "replace"), "the new address")
         phone.until("list_accounts", registered)
         hold_and_resume(phone)
@@ -160,6 +156,13 @@ def test_a_call_lives_through_another_address_and_a_broken_link(town: Town, tmp_
 
 def registered(accounts: Any) -> bool:
     return bool(accounts["value"][0]["registration"] == "registered")
+
+
+def move(town: Town) -> None:
+    """Give the phone's machine its other address in place of the one it has."""
+    town.run("addr", "add", f"{OTHER}/24", "dev", "p0")
+    town.run("addr", "del", f"{OURS}/24", "dev", "p0")
+    town.run("addr", "replace", f"{OTHER}/24", "dev", "p0")
 
 
 def hold_and_resume(phone: Inside) -> None:

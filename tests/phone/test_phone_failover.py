@@ -307,7 +307,8 @@ def test_a_call_placed_anew_rings_no_longer_than_it_was_to() -> None:
     assert end.reason == "no answer"
 
 
-def test_a_network_that_comes_back_as_it_was_leaves_a_call_that_rings() -> None:
+def cut_off_while_it_rings() -> tuple[Wire, VirtualPhone, Peer]:
+    """Return a phone whose network went while who it calls rings."""
     wire = Wire()
     alice, peer = VirtualPhone(wire, "alice", "10.0.0.1"), Peer(wire, "peer", "10.0.0.2")
     alice.dial("sip:peer@10.0.0.2")
@@ -316,6 +317,11 @@ def test_a_network_that_comes_back_as_it_was_leaves_a_call_that_rings() -> None:
     settle(wire, 1)
     wire.sources["10.0.0.2"] = ""
     alice.receive(s.NetworkChanged("the network is gone (our address was 10.0.0.1)"))
+    return wire, alice, peer
+
+
+def test_a_network_that_comes_back_as_it_was_leaves_a_call_that_rings() -> None:
+    wire, alice, peer = cut_off_while_it_rings()
     settle(wire, 12)
     del wire.sources["10.0.0.2"]
     settle(wire, 60)
@@ -337,14 +343,7 @@ def test_a_call_that_is_answered_though_there_seems_to_be_no_network_goes_on() -
 
 
 def test_a_call_whose_network_stays_away_before_the_answer_ends() -> None:
-    wire = Wire()
-    alice, peer = VirtualPhone(wire, "alice", "10.0.0.1"), Peer(wire, "peer", "10.0.0.2")
-    alice.dial("sip:peer@10.0.0.2")
-    settle(wire, 1)
-    peer.answer(peer.requests("INVITE")[0], 180, tag="p")
-    settle(wire, 1)
-    wire.sources["10.0.0.2"] = ""
-    alice.receive(s.NetworkChanged("the network is gone (our address was 10.0.0.1)"))
+    wire, alice, _ = cut_off_while_it_rings()
     settle(wire, 29)
     assert not alice.of(e.CallEnded)
     settle(wire, 2)

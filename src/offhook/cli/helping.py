@@ -24,7 +24,7 @@ the forms of older scripts (`microsip FORM`, and most of them as `offhook FORM`)
   1001 free text                                            send a text
   dtmf:12345  transfer:1002  volume 80                      as named
   answer hangup reject hold mute status report:status       as named
-  hide show exit /minimized /exit                           as named
+  hide show exit /minimized /hidden /exit                   as named
   /answer /hangupall /hangupincoming /hangupcalling         as named
   /transfer:N /dtmf:N /dial:N /account:N /i:FILE            as named
   --listdevices                                             list the sound devices
