@@ -25,7 +25,7 @@ from offhook.io.transport import Transports
 from offhook.sip import events, sanity
 from offhook.sip.endpoint import Endpoint
 from offhook.sip.events import Body
-from offhook.sip.message import parse_message
+from offhook.sip.parsing import parse_message
 from offhook.sip.uri import NameAddr, Uri
 
 RATES: Final = (200, 400, 600, 800, 1000)

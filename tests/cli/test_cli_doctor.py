@@ -14,7 +14,7 @@ from offhook.cli import main
 from offhook.cli.doctor.finding import Check, Finding
 from offhook.cli.doctor.runner import BESIDE, run_checks
 from offhook.phone.model import AccountView
-from offhook.sip.message import response_to
+from offhook.sip.responses import response_to
 from offhook.sip.stack import host_port
 from offhook.storage.privacy import keep_private
 from offhook.testing.backend import FakeBackend

@@ -27,7 +27,7 @@ from offhook.io.media_wire import MediaOptions
 from offhook.media import stun
 from offhook.phone.settings import AccountSettings
 from offhook.sip.events import Address
-from offhook.sip.message import response_to
+from offhook.sip.responses import response_to
 from offhook.sip.stack import host_port
 from offhook.storage.config import Config
 from offhook.storage.privacy import keep_private, private_again

@@ -17,7 +17,8 @@ from offhook.cli.doctor.target import look_at_target
 from offhook.phone.settings import AccountSettings
 from offhook.sip.auth import make_challenge
 from offhook.sip.events import Address
-from offhook.sip.message import Request, Response, response_to
+from offhook.sip.message import Request, Response
+from offhook.sip.responses import response_to
 from offhook.sip.stack import host_port
 from offhook.storage.config import Config
 from offhook.storage.paths import paths

@@ -14,7 +14,8 @@ from offhook.media.messages import MediaCommand, MediaReport, OpenStream, PortsR
 from offhook.sip import events as sip
 from offhook.sip.endpoint import Endpoint
 from offhook.sip.events import Address, Body, Datagram, Flow, Identity, Resolve, Resolved, Transmit
-from offhook.sip.message import Request, Response, parse_message
+from offhook.sip.message import Request, Response
+from offhook.sip.parsing import parse_message
 from offhook.sip.uri import NameAddr, Uri
 
 EXCHANGE: Address = ("10.0.0.1", 5070)

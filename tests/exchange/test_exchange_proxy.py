@@ -12,7 +12,8 @@ from offhook.exchange.proxy import MAX_OWN_VIAS, OUR_BRANCH
 from offhook.phone.closing import sip_cause
 from offhook.sip import events as sip
 from offhook.sip.events import Datagram, Flow, StreamChunk, Transmit
-from offhook.sip.message import Request, Response, parse_message
+from offhook.sip.message import Request, Response
+from offhook.sip.parsing import parse_message
 from offhook.sip.uri import Uri
 
 

@@ -41,7 +41,7 @@ from offhook.phone.model import CallState, CallView, Party, wall
 from offhook.sip.events import Datagram, Flow, StreamChunk
 from offhook.sip.framing import StreamFramer
 from offhook.sip.keepalive import is_stun
-from offhook.sip.message import MessageError, parse_message
+from offhook.sip.parsing import MessageError, parse_message
 from offhook.sip.sanity import check
 from offhook.storage import config
 from offhook.storage.takeover.calls import calls_of_csv, calls_of_xml

@@ -14,7 +14,8 @@ import pytest
 from baresips import OUR_TONE, THEIR_TONE, heard_by, loudest_frequency, says, started
 
 from offhook.phone.commands import Dial, Hangup, ListCalls, Play, Record
-from offhook.sip.message import Response, parse_message
+from offhook.sip.message import Response
+from offhook.sip.parsing import parse_message
 from offhook.testing import peers
 from offhook.testing.ears import dominant_frequency, longest_gap_ms, read_wav
 from offhook.testing.live import LivePhone, live_phone, quiet_config

@@ -10,7 +10,9 @@ from offhook.io.probe import Probe, ask_stun
 from offhook.media import stun
 from offhook.sip.events import Address, TransportName
 from offhook.sip.headers import Headers
-from offhook.sip.message import Request, Response, parse_message, response_to
+from offhook.sip.message import Request, Response
+from offhook.sip.parsing import parse_message
+from offhook.sip.responses import response_to
 from offhook.sip.stack import host_port
 from offhook.sip.uri import Uri
 from offhook.testing.threaded import UdpPeer, sip_peer, tcp_peer

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from offhook.sip.dialog import Dialog, key_of
 from offhook.sip.events import Flow
-from offhook.sip.message import Request, parse_message, response_to
+from offhook.sip.message import Request
+from offhook.sip.parsing import parse_message
+from offhook.sip.responses import response_to
 from offhook.sip.stack import Hop
 from offhook.sip.uri import NameAddr, Uri
 

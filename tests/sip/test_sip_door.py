@@ -9,7 +9,8 @@ from offhook.sip import events
 from offhook.sip.door import RINGING_ALL, RINGING_EACH, TELL_EVERY, TOLD_APART, Rules
 from offhook.sip.endpoint import Endpoint
 from offhook.sip.events import Datagram, Flow, Refused, Resolved, StreamChunk, Transmit
-from offhook.sip.message import Request, Response, parse_message
+from offhook.sip.message import Request, Response
+from offhook.sip.parsing import parse_message
 from offhook.sip.uri import NameAddr, Uri
 from offhook.testing.ids import SeededIds
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from offhook.sip import events
 from offhook.sip.endpoint import Endpoint
 from offhook.sip.events import Body, Datagram, Flow, FlowFailed, Resolved, StreamChunk, Transmit
-from offhook.sip.message import Response, parse_message
+from offhook.sip.message import Response
+from offhook.sip.parsing import parse_message
 from offhook.sip.streams import STALLED
 from offhook.sip.uri import NameAddr, Uri
 from offhook.testing.endpoints import ANSWER, OFFER, Peer, add_endpoint

@@ -12,7 +12,7 @@ import pytest
 
 from offhook.errors import ParseError
 from offhook.sip.framing import StreamFramer
-from offhook.sip.message import parse_message
+from offhook.sip.parsing import parse_message
 from offhook.sip.sanity import MANDATORY, check
 
 TESTDATA = Path(os.environ.get("OFFHOOK_TESTDATA") or Path(__file__).parents[3] / "shared" / "testdata")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from offhook.errors import ParseError
 from offhook.sip.framing import StreamFramer, is_keep_alive
-from offhook.sip.message import MAX_MESSAGE, parse_message
+from offhook.sip.parsing import MAX_MESSAGE, parse_message
 
 
 def message(body: bytes = b"", name: bytes = b"Content-Length") -> bytes:

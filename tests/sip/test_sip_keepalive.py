@@ -11,7 +11,9 @@ from offhook.sip import events
 from offhook.sip.endpoint import Endpoint
 from offhook.sip.events import Datagram, Flow, FlowFailed, Identity, NetworkChanged, StreamChunk
 from offhook.sip.keepalive import PING, PONG_WITHIN, is_stun
-from offhook.sip.message import Request, parse_message, response_to
+from offhook.sip.message import Request
+from offhook.sip.parsing import parse_message
+from offhook.sip.responses import response_to
 from offhook.sip.uri import NameAddr, Uri
 from offhook.testing.ids import SeededIds
 

@@ -8,17 +8,9 @@ from hypothesis import strategies as st
 
 from offhook.errors import ParseError
 from offhook.sip.headers import CSeq, Headers
-from offhook.sip.message import (
-    MAX_HEADER,
-    MAX_HEADERS,
-    MAX_MESSAGE,
-    REASON_PHRASES,
-    MessageError,
-    Request,
-    Response,
-    parse_message,
-    response_to,
-)
+from offhook.sip.message import Request, Response
+from offhook.sip.parsing import MAX_HEADER, MAX_HEADERS, MAX_MESSAGE, MessageError, parse_message
+from offhook.sip.responses import REASON_PHRASES, response_to
 from offhook.sip.uri import NameAddr, Uri
 
 HEAD = (

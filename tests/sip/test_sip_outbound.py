@@ -13,8 +13,9 @@ from offhook.sip import events
 from offhook.sip.endpoint import Endpoint
 from offhook.sip.events import Identity, NetworkChanged, TransportName
 from offhook.sip.keepalive import PING, is_stun
-from offhook.sip.message import Request, parse_message
+from offhook.sip.message import Request
 from offhook.sip.outbound import TOLD_ONCE
+from offhook.sip.parsing import parse_message
 from offhook.sip.uri import NameAddr, Uri
 from offhook.testing.endpoints import OFFER, Peer
 from offhook.testing.ids import SeededIds

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from offhook.sip.message import MessageError, Request, Response, parse_message
+from offhook.sip.message import Request, Response
+from offhook.sip.parsing import MessageError, parse_message
 from offhook.sip.sanity import MANDATORY, SINGLE, check
 
 FIELDS = {

@@ -9,7 +9,8 @@ from msgspec import structs
 
 from offhook.sip import auth, events
 from offhook.sip.endpoint import Endpoint
-from offhook.sip.message import Request, response_to
+from offhook.sip.message import Request
+from offhook.sip.responses import response_to
 from offhook.sip.stack import MAX_SEEN
 from offhook.sip.uri import Uri
 from offhook.testing.endpoints import ANSWER, OFFER, Peer, add_endpoint

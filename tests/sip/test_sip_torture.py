@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from offhook.errors import ParseError
-from offhook.sip.message import MessageError, Request, Response, parse_message, response_to
+from offhook.sip.message import Request, Response
+from offhook.sip.parsing import MessageError, parse_message
+from offhook.sip.responses import response_to
 from offhook.sip.sanity import check
 
 TESTDATA = Path(os.environ.get("OFFHOOK_TESTDATA") or Path(__file__).parents[3] / "shared" / "testdata")

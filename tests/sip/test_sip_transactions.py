@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from offhook.sip import transactions as tx
 from offhook.sip.events import Flow, FlowFailed
-from offhook.sip.message import Request, Response, parse_message, response_to
+from offhook.sip.message import Request, Response
+from offhook.sip.parsing import parse_message
+from offhook.sip.responses import response_to
 from offhook.sip.timers import T1, TimerQueue
 from offhook.sip.transactions import Input, State
 

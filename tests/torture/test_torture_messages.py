@@ -18,7 +18,8 @@ from torture_tables import RFC4475, RFC5118, RINGS, SILENCE, Reaction
 from offhook.errors import SetupError
 from offhook.phone.commands import HangupAll
 from offhook.sip import streams
-from offhook.sip.message import Response, parse_message
+from offhook.sip.message import Response
+from offhook.sip.parsing import parse_message
 from offhook.testing.live import LivePhone, live_phone, quiet_config
 
 SIP_PORT = 5060

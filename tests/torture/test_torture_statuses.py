@@ -17,7 +17,8 @@ from offhook.exchange.server import Exchange
 from offhook.phone.commands import Answer, Drain, Hold, Reject
 from offhook.phone.settings import AccountSettings
 from offhook.sip.framing import StreamFramer
-from offhook.sip.message import Request, Response, parse_message
+from offhook.sip.message import Request, Response
+from offhook.sip.parsing import parse_message
 from offhook.testing.live import LivePhone, live_phone, quiet_config
 
 pytestmark = pytest.mark.slow

@@ -8,7 +8,8 @@ from typing import Final, Protocol
 
 from offhook.sip.events import Flow
 from offhook.sip.headers import Headers
-from offhook.sip.message import Request, Response, response_to
+from offhook.sip.message import Request, Response
+from offhook.sip.responses import response_to
 from offhook.sip.timers import TIMEOUT, Timer, TimerQueue
 from offhook.sip.transactions import ClientTransaction, Input, ServerTransaction, Transactions
 from offhook.sip.uri import Uri

@@ -17,7 +17,9 @@ from offhook.ids import Ids
 from offhook.sip.events import Address, CloseFlow, Datagram, Flow, FlowFailed, SipInput, StreamChunk, Transmit, TransportName
 from offhook.sip.framing import StreamFramer, is_keep_alive
 from offhook.sip.headers import Via
-from offhook.sip.message import MessageError, Request, Response, parse_message, response_to
+from offhook.sip.message import Request, Response
+from offhook.sip.parsing import MessageError, parse_message
+from offhook.sip.responses import response_to
 from offhook.sip.sanity import check
 from offhook.sip.timers import TimerQueue
 from offhook.sip.transactions import MAGIC_COOKIE, Input, ServerTransaction, Transactions, client_key, server_key

@@ -17,7 +17,8 @@ from offhook.io import clock
 from offhook.media import stun
 from offhook.sip.events import Address, ConnectionTerms, TransportName
 from offhook.sip.framing import StreamFramer, is_keep_alive
-from offhook.sip.message import MAX_MESSAGE, Request, Response, parse_message
+from offhook.sip.message import Request, Response
+from offhook.sip.parsing import MAX_MESSAGE, parse_message
 from offhook.sip.timers import T1, T2
 
 PATIENCE: Final = 4.0

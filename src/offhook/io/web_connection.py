@@ -16,7 +16,7 @@ from websockets.uri import parse_uri
 from offhook.io import clock
 from offhook.io.connection import Connection, Owner
 from offhook.sip.events import Datagram, Flow, StreamChunk, TransportName
-from offhook.sip.message import MAX_MESSAGE
+from offhook.sip.parsing import MAX_MESSAGE
 from offhook.sip.stack import default_port
 
 SIP: Final = Subprotocol("sip")

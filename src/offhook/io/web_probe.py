@@ -9,7 +9,8 @@ from offhook.io import clock
 from offhook.io.probe import Build, Reply
 from offhook.io.transport import Transports
 from offhook.sip.events import Address, ConnectionTerms, Datagram, FlowFailed, FlowUp, StreamChunk, TransportName
-from offhook.sip.message import Response, parse_message
+from offhook.sip.message import Response
+from offhook.sip.parsing import parse_message
 
 
 def ask_over_web(transport: TransportName, remote: Address, build: Build, terms: ConnectionTerms, *, patience: float) -> Reply:

@@ -17,19 +17,12 @@ from offhook.sip.events import Flow, HeaderList, Identity, IdentityId, SipComman
 from offhook.sip.framing import is_keep_alive
 from offhook.sip.gate import Gate
 from offhook.sip.keepalive import is_stun
-from offhook.sip.message import (
-    REASON_PHRASES,
-    MessageError,
-    Request,
-    Response,
-    encode_message,
-    parse_message,
-    response_fields,
-    sent_by_port,
-)
+from offhook.sip.message import Request, Response, encode_message
 from offhook.sip.outbound import Flows
 from offhook.sip.outgoing import Outgoing
+from offhook.sip.parsing import MessageError, parse_message, sent_by_port
 from offhook.sip.replaces import Replaces, refer_target
+from offhook.sip.responses import REASON_PHRASES, response_fields
 from offhook.sip.serving import Serving
 from offhook.sip.session import Sessions
 from offhook.sip.session_timer import LEAST

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from offhook.errors import ParseError
-from offhook.sip.message import MAX_MESSAGE
+from offhook.sip.parsing import MAX_MESSAGE
 
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 _CONTENT_LENGTH = re.compile(rb"\n(?:content-length|l)[ \t]*:[ \t]*(?:\r?\n[ \t]+)*([^\r\n]*)", re.IGNORECASE)

@@ -9,7 +9,8 @@ from offhook.sip.answering import Answering
 from offhook.sip.dialog import key_of
 from offhook.sip.door import RINGING_ALL, RINGING_EACH, Standing
 from offhook.sip.events import Flow
-from offhook.sip.message import MessageError, Request, answerable
+from offhook.sip.message import Request
+from offhook.sip.parsing import MessageError, answerable
 from offhook.sip.session import Sessions, SessionState
 from offhook.sip.stack import Stack
 from offhook.sip.transactions import ServerTransaction

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from offhook.errors import ParseError
-from offhook.sip.message import Message, MessageError, Request, Response, answerable
+from offhook.sip.message import Message, Request, Response
+from offhook.sip.parsing import MessageError, answerable
 
 # RFC 3261 8.1.1. Max-Forwards is mandatory too, but RFC 2543 had none and it matters only to those who forward.
 MANDATORY = ("Via", "From", "To", "Call-ID", "CSeq")

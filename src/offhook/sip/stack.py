@@ -32,7 +32,8 @@ from offhook.sip.events import (
     TransportChoice,
     TransportName,
 )
-from offhook.sip.message import REASON_PHRASES, Request, Response, encode_message, response_fields
+from offhook.sip.message import Request, Response, encode_message
+from offhook.sip.responses import REASON_PHRASES, response_fields
 from offhook.sip.timers import TimerQueue
 from offhook.sip.transactions import ServerTransaction, Transactions
 from offhook.sip.uri import NameAddr, Uri

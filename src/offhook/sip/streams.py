@@ -8,7 +8,8 @@ from typing import Final
 from offhook.errors import ParseError
 from offhook.sip.events import CloseFlow, Flow
 from offhook.sip.framing import StreamFramer
-from offhook.sip.message import MessageError, Request, answerable, parse_message
+from offhook.sip.message import Request
+from offhook.sip.parsing import MessageError, answerable, parse_message
 from offhook.sip.stack import Stack
 from offhook.sip.timers import Timer
 from offhook.sip.transactions import same_path

@@ -9,7 +9,8 @@ from typing import Final, TypeAlias
 
 from offhook.sip.events import Flow, FlowFailed
 from offhook.sip.headers import Headers
-from offhook.sip.message import Request, Response, response_to
+from offhook.sip.message import Request, Response
+from offhook.sip.responses import response_to
 from offhook.sip.timers import T1, T2, T4, TIMEOUT, TIMER_D, TRYING_AFTER, Timer, TimerQueue
 
 MAGIC_COOKIE: Final = "z9hG4bK"

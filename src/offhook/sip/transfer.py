@@ -9,9 +9,10 @@ from offhook.errors import InvalidArgument, InvalidState, NotFound, ParseError
 from offhook.sip import events
 from offhook.sip.events import Body, HeaderList, RequestId
 from offhook.sip.headers import parse_number
-from offhook.sip.message import REASON_PHRASES, Request, Response
+from offhook.sip.message import Request, Response
 from offhook.sip.outgoing import Outgoing
 from offhook.sip.part import Part
+from offhook.sip.responses import REASON_PHRASES
 from offhook.sip.timers import TIMEOUT, Timer
 from offhook.sip.transactions import ServerTransaction
 from offhook.sip.uri import NameAddr, Uri

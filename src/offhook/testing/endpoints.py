@@ -8,7 +8,9 @@ from typing import Any, Final
 from offhook.sip import events
 from offhook.sip.endpoint import Endpoint
 from offhook.sip.events import Body, Flow, Identity, TransportName
-from offhook.sip.message import Request, Response, parse_message, response_to
+from offhook.sip.message import Request, Response
+from offhook.sip.parsing import parse_message
+from offhook.sip.responses import response_to
 from offhook.sip.uri import NameAddr, Uri
 from offhook.testing.ids import SeededIds
 from offhook.testing.wire import Node, Raw, Wire

@@ -33,7 +33,8 @@ from offhook.phone.incoming import RING_LONGEST
 from offhook.phone.model import CallState
 from offhook.phone.settings import AccountSettings, PhoneSettings
 from offhook.sip.events import Address, Flow
-from offhook.sip.message import MessageError, Request, parse_message
+from offhook.sip.message import Request
+from offhook.sip.parsing import MessageError, parse_message
 from offhook.testing.ids import SeededIds
 from offhook.testing.phones import MediaStandIn, VirtualPhone
 from offhook.testing.wire import Node, Raw, Weather, Wire

@@ -12,7 +12,8 @@ from typing import TypeAlias
 from offhook.errors import ParseError
 from offhook.exchange.server import Exchange
 from offhook.sip.events import Address
-from offhook.sip.message import Request, Response, parse_message
+from offhook.sip.message import Request, Response
+from offhook.sip.parsing import parse_message
 
 Answers: TypeAlias = Callable[[Request, Address], Response | bytes | None]
 """Returns what to send back to a request from an address; None: nothing."""
