@@ -31,8 +31,8 @@ from offhook.phone.commands import COMMANDS, Capture
 from offhook.phone.devices import MOST_INTERVAL_MS
 from offhook.phone.events import EVENTS
 from offhook.phone.meters import LEAST_CALL_INTERVAL_MS
-from offhook.phone.phone import MAX_DELAY
 from offhook.phone.playing import MAX_GAIN_DB, MIN_GAIN_DB
+from offhook.phone.preferences import MAX_DELAY
 from offhook.phone.settings import AccountSettings
 from offhook.storage.config import MediaSettings
 from offhook.storage.paths import socket_path

@@ -20,8 +20,8 @@ from offhook.phone.headers import MAX_HEADERS, MAX_USER_TO_USER
 from offhook.phone.meters import LEAST_CALL_INTERVAL_MS
 from offhook.phone.model import ContactDetails
 from offhook.phone.outgoing import MAX_RING
-from offhook.phone.phone import MAX_DELAY
 from offhook.phone.playing import MAX_GAIN_DB, MAX_PLAY_MS, MIN_GAIN_DB
+from offhook.phone.preferences import MAX_DELAY
 from offhook.phone.recording import MAX_RECORD
 from offhook.phone.settings import AccountSettings
 from offhook.phone.sound import MAX_STEPS

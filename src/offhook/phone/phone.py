@@ -7,10 +7,9 @@ deadline has passed; then drain `poll` until None and ask `deadline` again. Nobo
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from offhook.errors import Draining, InvalidArgument
+from offhook.errors import Draining
 from offhook.ids import Ids
 from offhook.media import messages as media
 from offhook.media.messages import card
@@ -26,16 +25,17 @@ from offhook.phone.closing import Closing
 from offhook.phone.conferences import Conferences
 from offhook.phone.contacts import Contacts, ContactsLoaded, DirectoryListed
 from offhook.phone.desk import Account, Desk, PhoneOutput
-from offhook.phone.dialplan import target_uri
 from offhook.phone.digits import Digits
 from offhook.phone.incoming import Incoming
 from offhook.phone.inputs import ClockSet, Configured, PhoneInput, Started
+from offhook.phone.leaving import Leaving
 from offhook.phone.listening import Listening
 from offhook.phone.meters import Meters
 from offhook.phone.model import CallState, Snapshot
 from offhook.phone.offers import Offers
 from offhook.phone.outgoing import FORK_ENDED, Outgoing
 from offhook.phone.playing import Playing
+from offhook.phone.preferences import Preferences
 from offhook.phone.reach import NatServers, Reach
 from offhook.phone.recording import Recordings
 from offhook.phone.reports import Reports
@@ -59,12 +59,6 @@ PACKAGES: Final[dict[WatchedBy, tuple[str, ...]]] = {
     "nobody": (), "server": ("dialog", "presence"), "anyone": ("dialog", "presence"),
 }  # fmt: skip
 """What may be watched of us, by the setting `watched_by`."""
-QUIT_WITHIN: Final = 4.0
-"""Seconds for BYE and un-REGISTER to be answered before the phone ends anyway."""
-QUIT_POLL: Final = 0.01
-"""Seconds between looks whether everything is answered: a BYE in a local network is, by the second look."""
-MAX_DELAY: Final = 300
-"""Seconds a call may wait for forwarding or for the automatic answer; the caller has given up by then."""
 
 
 class Phone:
@@ -124,6 +118,8 @@ class Phone:
         self.accounts.on_registered.append(self._account_registered)
         self.accounts.on_removed.append(self._account_removed)
         self.contacts = Contacts(self.desk)
+        self.preferences = Preferences(self.desk)
+        self.leaving = Leaving(self.desk, self.closing, self._withdraw)
         self.closing.on_closed += [self.audio.call_closed, self.streams.call_closed]
         self.closing.on_closed += [
             self.outgoing.forget,
@@ -137,8 +133,6 @@ class Phone:
         ]
         self._watches: Watches | None = None
         self._own: Own | None = None
-        self._quit_at = 0.0
-        self._quit_operation = ""
         self._commands = self._command_table()
         self._sip_events = self._sip_table()
         self._inputs = self._input_table()
@@ -333,13 +327,13 @@ class Phone:
             c.UpdateContact: people.update,
             c.RemoveContact: people.remove,
             c.ImportContacts: people.import_,
-            c.SetDnd: lambda x: self._set(dnd=x.enabled),
-            c.SetForwarding: self._set_forwarding,
-            c.SetAutoAnswer: self._set_auto_answer,
+            c.SetDnd: self.preferences.set_dnd,
+            c.SetForwarding: self.preferences.set_forwarding,
+            c.SetAutoAnswer: self.preferences.set_auto_answer,
             c.Status: lambda _: c.Accepted(value=self.desk.status()),
             c.GetSnapshot: lambda _: c.Accepted(value=self.snapshot()),
-            c.Drain: self._drain,
-            c.Quit: self._quit,
+            c.Drain: self.leaving.drain,
+            c.Quit: self.leaving.quit,
             c.OpenAudio: self.audio.open,
             c.CloseAudio: self.audio.close,
             c.StreamAudio: self.streams.start,
@@ -472,9 +466,7 @@ class Phone:
         before, self.desk.settings = self.desk.settings, item.settings
         self.desk.workers.limit = item.settings.max_load
         self.sound.devices.configured(before, item.settings, self.sound.changed)
-        told = ("dnd", "forwarding", "auto_answer")
-        if any(getattr(before, name) != getattr(item.settings, name) for name in told):
-            self._set()
+        self.preferences.configured(before, item.settings)
 
     # --- calls
 
@@ -525,29 +517,6 @@ class Phone:
     def _refused(self, event: s.Refused) -> None:
         self.desk.emit(e.AuditDenied(surface="sip", reason=event.reason, peer=event.source, attempts=event.attempts))
 
-    # --- settings
-
-    def _set(self, **changes: Any) -> c.Accepted:
-        self.desk.settings = replace(self.desk.settings, **changes)
-        settings = self.desk.settings
-        self.desk.emit(
-            e.SettingsChanged(dnd=settings.dnd, forwarding=settings.forwarding, auto_answer=settings.auto_answer)
-        )
-        return c.Accepted()
-
-    def _set_forwarding(self, command: c.SetForwarding) -> c.Accepted:
-        if not 0 <= command.delay <= MAX_DELAY:
-            raise InvalidArgument.field("delay", f"0-{MAX_DELAY} seconds")
-        if command.to:
-            account = next(iter(self.desk.accounts.values()), None)
-            target_uri(command.to, account.settings if account else None)
-        return self._set(forwarding=command.to, forwarding_delay=command.delay)
-
-    def _set_auto_answer(self, command: c.SetAutoAnswer) -> c.Accepted:
-        if not 0 <= command.delay <= MAX_DELAY:
-            raise InvalidArgument.field("delay", f"0-{MAX_DELAY} seconds")
-        return self._set(auto_answer=command.mode, auto_answer_delay=command.delay)
-
     # --- the whole
 
     def snapshot(self) -> Snapshot:
@@ -567,34 +536,9 @@ class Phone:
             draining=desk.draining or desk.stopping,
         )
 
-    def _drain(self, command: c.Drain) -> c.Accepted:
-        if command.enabled != self.desk.draining:
-            self.desk.draining = command.enabled
-            self.desk.emit(e.SystemDraining(enabled=command.enabled))
-        return c.Accepted()
-
-    def _quit(self, _command: c.Quit) -> c.Accepted:
-        desk = self.desk
-        desk.emit(e.SystemStopping())
-        for call in list(desk.calls.values()):
-            self.closing.hangup(call, reason="the phone stops")
-        desk.stopping = True
+    def _withdraw(self) -> None:
+        """End what is watched and published."""
         for view in self._watches.views() if self._watches is not None else ():
-            desk.attempt(s.Unsubscribe(view.id))
+            self.desk.attempt(s.Unsubscribe(view.id))
         for published in sorted(self._own.published) if self._own is not None else ():
-            desk.attempt(s.Publish(published, "presence", None))
-        for account in desk.accounts.values():
-            if account.state != "unregistered":
-                desk.attempt(s.Unregister(account.settings.id))
-        self._quit_at = desk.now + QUIT_WITHIN
-        desk.timers.start(desk.now, self._look_whether_done)
-        self._quit_operation = desk.begin("quit")
-        return c.Accepted(operation=self._quit_operation)
-
-    def _look_whether_done(self, now: float) -> None:
-        waiting = any(account.state in ("registered", "registering") for account in self.desk.accounts.values())
-        if (waiting or self.desk.sip.busy) and now < self._quit_at:
-            self.desk.timers.start(now + QUIT_POLL, self._look_whether_done)
-            return
-        self.desk.emit(e.OperationSucceeded(operation=self._quit_operation, command="quit"))
-        self.desk.emit(e.SystemStopped())
+            self.desk.attempt(s.Publish(published, "presence", None))
