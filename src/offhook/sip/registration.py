@@ -11,12 +11,12 @@ from msgspec import structs
 
 from offhook.errors import ParseError
 from offhook.sip import events
+from offhook.sip.bindings import EXPIRES_LONGEST, asks_outbound, contact_of, granted_seconds, is_translated, number_in
 from offhook.sip.events import Flow, FlowFailed, Identity, IdentityId
-from offhook.sip.headers import parse_number
 from offhook.sip.keepalive import KeepAlive
 from offhook.sip.message import Response
 from offhook.sip.outgoing import Outgoing
-from offhook.sip.redirects import USE_PROXY, targets
+from offhook.sip.redirects import Detour
 from offhook.sip.stack import Items, Stack, Way, encrypted, hop_to
 from offhook.sip.timers import Timer
 from offhook.sip.transactions import same_path
@@ -50,10 +50,6 @@ MARGIN_LEAST: Final = 32.0
 """Seconds: a refresh is sent early enough that a whole transaction can time out before the binding does."""
 REWRITES_LIMIT: Final = 2
 """How often in a row a registration is said again because the registrar sees us elsewhere: a NAT may move us once more."""
-MAX_REDIRECTS: Final = 5
-"""How often one registration is sent on to another server."""
-EXPIRES_LONGEST: Final = 86400
-"""Seconds: a grant or Min-Expires above this is taken as this."""
 
 
 class RegistrationState(IntEnum):
@@ -64,41 +60,6 @@ class RegistrationState(IntEnum):
     REGISTERED = auto()
     WAITING = auto()
     UNREGISTERING = auto()
-
-
-class Detour:
-    """Where the registrar has sent one registration on to (RFC 3261 8.1.3.4); the next begins at the registrar again."""
-
-    __slots__ = ("_left", "_tried", "began", "proxy", "registrar")
-
-    def __init__(self) -> None:
-        self.registrar: Uri | None = None
-        self.proxy: Uri | None = None
-        self.began: Flow | None = None  # who has sent us on first
-        self._tried: list[Uri] = []
-        self._left: list[tuple[Uri, bool]] = []
-
-    def learn(self, stack: Stack, out: Outgoing, response: Response) -> None:
-        """Take over what a redirect names, as far as it may."""
-        identity = out.identity
-        if identity is None:
-            return
-        self.began = self.began or out.flow
-        known = [out.uri, *self._tried, *(uri for uri, _ in self._left)]
-        self._left += [(uri, response.status == USE_PROXY) for uri in targets(response, known)
-                       if uri.host and stack.door.may_lead_home(identity, uri)]
-
-    def go_on(self) -> bool:
-        """Take the next address; False if there is none."""
-        if not self._left or len(self._tried) >= MAX_REDIRECTS:
-            return False
-        uri, by_proxy = self._left.pop(0)
-        self._tried.append(uri)
-        if by_proxy:
-            self.proxy = uri
-        else:
-            self.registrar, self.proxy = Uri(uri.scheme, None, uri.host, uri.port, params=uri.params), None
-        return True
 
 
 class Owner(Protocol):
@@ -294,12 +255,12 @@ class Registration:
         identity, flow = out.identity, out.flow
         if identity is None or flow is None:
             return
-        asked = _number(response, "Flow-Timer")
+        asked = number_in(response, "Flow-Timer")
         outbound = identity.id in self.stack.outbound
         period = min(asked, FLOW_TIMER_LONGEST) if asked else identity.keep_alive
         if flow.transport == "udp" and not asked and not outbound:
             # between us and a registrar that sees our own address nothing forgets the flow
-            period = min(period, UDP_PAUSE) if _is_translated(out, response) else 0.0
+            period = min(period, UDP_PAUSE) if is_translated(out, response) else 0.0
         period = min(period, self._pause)
         if self._flow == flow and self._keeper is not None:
             return
@@ -400,7 +361,7 @@ class Registration:
         return status < 600 and self._detour.go_on()
 
     def _registered(self, out: Outgoing, response: Response, now: float) -> None:
-        granted = _granted(out, response, self._expires)
+        granted = granted_seconds(out, response, self._expires)
         if granted < 1:
             # accepted and gone in one: to ask again at once would be a storm
             self._failed(500, "The registrar granted no time", None, now)
@@ -409,7 +370,7 @@ class Registration:
             # Without a challenge the first answer told where the registrar sees us: calls to the address we gave would be lost.
             self._rewrites += 1
             self._bound = True
-            self._contact = _contact_of(out)
+            self._contact = contact_of(out)
             self._send(RegistrationState.SENDING, now)
             return
         self._out = None
@@ -430,7 +391,7 @@ class Registration:
 
     def _reached_elsewhere(self, out: Outgoing, response: Response) -> bool:
         """Whether the registrar sees us under another address than the Contact that it has taken, and will call us there."""
-        if out.flow is None or out.request is None or out.identity is None or _asks_outbound(response):
+        if out.flow is None or out.request is None or out.identity is None or asks_outbound(response):
             return False
         seen, bound = self.stack.seen(out.identity, out.flow), out.request.contacts[0].uri
         return seen is not out.flow and (bound.hostname, bound.port) != seen.local
@@ -438,12 +399,12 @@ class Registration:
     def _learn_way(self, out: Outgoing, response: Response, now: float) -> None:
         """Keep what the registrar tells of the way to us and through it."""
         stack = self.stack
-        self._contact = _contact_of(out)
+        self._contact = contact_of(out)
         try:
             routes = tuple(NameAddr.parse(value) for value in response.headers.values("Service-Route"))
         except ParseError:
             routes = ()  # RFC 3608 6.1: it was an offer, not a duty
-        self.by_outbound = _asks_outbound(response)
+        self.by_outbound = asks_outbound(response)
         if self.by_outbound:
             stack.outbound.add(self.identity)
         elif self.number == 1:
@@ -459,7 +420,7 @@ class Registration:
 
     def _raise_expires(self, response: Response) -> bool:
         """Take Min-Expires (RFC 3261 10.3); False if that cannot help."""
-        wanted = _number(response, "Min-Expires")
+        wanted = number_in(response, "Min-Expires")
         if wanted is None or not self._expires < wanted <= EXPIRES_LONGEST or self._too_brief >= 2:
             return False
         self._too_brief += 1
@@ -481,7 +442,7 @@ class Registration:
                 self._send(RegistrationState.SENDING, now)
             return
         wait = self._back_off(unreachable=unreachable)
-        asked = _number(response, "Retry-After") if response is not None else None
+        asked = number_in(response, "Retry-After") if response is not None else None
         if asked is not None:
             wait = max(min(float(asked), RETRY_AFTER_LONGEST), wait if self._failures > 1 else 1.0)
         self._timer = self.stack.timers.start(now + wait, self._again)
@@ -503,56 +464,3 @@ def _registrar(identity: Identity) -> Uri:
     """Return the Request-URI of REGISTER: the domain, without user part (RFC 3261 10.2)."""
     uri = identity.address.uri
     return Uri("sip", None, uri.host, uri.port)
-
-
-def _is_translated(out: Outgoing, response: Response) -> bool:
-    """Whether the far end saw another address than ours (RFC 3581 4)."""
-    try:
-        via = response.via
-    except ParseError:
-        return False
-    ours = out.flow.local if out.flow is not None else ("", 0)
-    return via.received not in (None, ours[0]) or via.rport not in (None, 0, ours[1])
-
-
-def _number(response: Response, name: str) -> int | None:
-    """Return a header's leading number (Retry-After may have a comment and parameters behind it)."""
-    text = (response.headers.get(name) or "").partition(";")[0].partition("(")[0]
-    try:
-        return parse_number(text, name, 2**32 - 1)
-    except ParseError:
-        return None
-
-
-def _asks_outbound(response: Response) -> bool:
-    """Whether the registrar reaches us over the flow alone (RFC 5626 6)."""
-    try:
-        return "outbound" in (value.lower() for value in response.headers.values("Require"))
-    except ParseError:
-        return False
-
-
-def _contact_of(out: Outgoing) -> str:
-    """Return the address that was bound, "" if nothing was sent."""
-    return str(out.request.contacts[0].uri) if out.request is not None else ""
-
-
-def _granted(out: Outgoing, response: Response, asked: int) -> int:
-    """Return what our binding was granted: its own expires, else the Expires header, else what we asked for."""
-    ours = out.request.contacts[0] if out.request is not None else None
-    contacts = response.contacts
-    # The only one is ours, whatever a box on the way has made of it.
-    for contact in contacts:
-        if ours is not None and (_same_binding(contact, ours) or len(contacts) == 1):
-            text = contact.param("expires") or ""
-            if text.isascii() and text.isdigit():
-                return min(int(text[:10]), EXPIRES_LONGEST)
-    named = _number(response, "Expires")
-    return min(named if named is not None else asked, EXPIRES_LONGEST)
-
-
-def _same_binding(contact: NameAddr, ours: NameAddr) -> bool:
-    """Whether this is what we have registered; the other flow of ours has the same address (RFC 5626 6: reg-id tells)."""
-    one, other = contact.uri, ours.uri
-    number = contact.param("reg-id")
-    return (one.user, one.host, one.port) == (other.user, other.host, other.port) and number in (None, ours.param("reg-id"))
