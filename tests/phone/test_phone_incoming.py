@@ -10,7 +10,8 @@ from offhook.errors import InvalidArgument, InvalidState, NotFound
 from offhook.media import messages as media
 from offhook.phone import commands as c
 from offhook.phone import events as e
-from offhook.phone.incoming import PORT_WITHIN, RING_LONGEST, asked_delay
+from offhook.phone.answer_mode import asked_delay
+from offhook.phone.incoming import PORT_WITHIN, RING_LONGEST
 from offhook.phone.model import CallState, HeaderList
 from offhook.phone.settings import AccountSettings, PhoneSettings
 from offhook.sip.events import Datagram, Flow
