@@ -11,7 +11,7 @@ import pytest
 from offhook.media import pcm
 from offhook.media.codecs import Codec, codec
 from offhook.media.codecs.kinds import missing as lacking
-from offhook.media.jitter import SURPLUS_S
+from offhook.media.pacing import SURPLUS_S
 from offhook.media.receiving import Receiver
 from offhook.media.sources import SILENCE, frame_bytes
 from offhook.testing.badnet import FAR, BadNetwork, listen, stream

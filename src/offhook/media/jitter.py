@@ -10,27 +10,18 @@ from offhook.media import pcm
 from offhook.media.items import Item, Linear
 from offhook.media.lateness import LEAST_S, Lateness
 from offhook.media.missing import Missing
+from offhook.media.pacing import SHORTAGE_S, SURPLUS_S, Pace
 from offhook.media.sources import FRAMES_A_SECOND, SAMPLE_RATE, frame_bytes
-from offhook.media.stretch import lengthen, shorten, with_twice, without
 
 MIN_TARGET_S: Final = 0.004
 MAX_TARGET_S: Final = 0.200
 HEADROOM_S: Final = 0.003  # a tick may come this much early against the packets
-SURPLUS_S: Final = 0.021  # a frame and a little more than needed: play faster
-SHORTAGE_S: Final = 0.002  # less than needed by this: play slower
-HURRY_S: Final = 0.060  # so far from where it should be, each frame is changed and not one of three
-PACE_TICKS: Final = 2  # frames that are left alone in between otherwise
 JUMP_S: Final = 2  # a wider step of the timestamp is a new timeline
 LEAP_S: Final = 1.0  # as much against the clock is one too: a sender that stood still and went on where it was
 MOST_BRIDGED: Final = 3  # frames that are filled from both ends: sound of longer ago, or from later, is not like it any more
 MAX_FRAMES: Final = 60  # 1.2 s of audio; a flood gets no further
 LATE_RESTART: Final = 12  # so many late packets in a row are a clock set back, not lateness
 STARVED: Final = 10  # after 200 ms without anything the talkspurt is over
-PAUSE_TICKS: Final = 3  # so many quiet frames are a pause, and not a stop within a word
-PATIENCE_TICKS: Final = 250  # five seconds without a pause: then speech is shortened, too
-QUIET_RMS: Final = 150  # about -47 dBov: there anything may be left out or doubled
-HUSHED: Final = 8  # times quieter than it was: as good as quiet, between two syllables
-_VOLUME_DECAY: Final = 0.98  # a frame: a second
 REVIEW_TICKS: Final = 10  # how often `review` is to be called
 _DRIFT_S: Final = REVIEW_TICKS * 0.000_01  # what the far clock may lose from review to review: 500 ppm
 _FRAME_S: Final = 0.020
@@ -49,12 +40,11 @@ class JitterBuffer:
     """
 
     __slots__ = (
-        "_astray", "_begins", "_between", "_blind", "_decode", "_frame_bytes", "_frames", "_grain", "_hush",
-        "_jump", "_jump_at", "_lag", "_late_run", "_lateness", "_missed", "_missing", "_next", "_paced",
-        "_playing", "_previous", "_recover", "_reviewed", "_shift", "_starved", "_steady", "_step",
-        "_surplus", "_top", "_unit_s", "_volume", "_worst", "bridges", "clock", "delay", "dropped", "duplicate",
-        "following", "forgets", "gave_up", "jitter", "late", "missing", "queue", "rate", "reordered", "resyncs",
-        "shrunk", "stretched",
+        "_astray", "_begins", "_between", "_blind", "_decode", "_frame_bytes", "_frames", "_jump", "_jump_at",
+        "_lag", "_late_run", "_lateness", "_missed", "_missing", "_next", "_pace", "_playing", "_previous",
+        "_recover", "_reviewed", "_shift", "_starved", "_steady", "_step", "_top", "_unit_s", "_worst", "bridges",
+        "clock", "delay", "dropped", "duplicate", "following", "forgets", "gave_up", "jitter", "late", "missing",
+        "queue", "rate", "reordered", "resyncs", "shrunk", "stretched",
     )  # fmt: skip
 
     def __init__(
@@ -68,8 +58,7 @@ class JitterBuffer:
         self._astray = astray  # is told the PCM before a missing frame, before what is behind that is decoded
         self.forgets = True  # packets may be decoded in any order
         self.bridges = True  # gaps are filled from both ends; else by the codec, which must not hear what is behind one before
-        self._volume = 0.0  # of the latest loud frame
-        self._hush = 0  # quiet frames in a row
+        self._pace = Pace(self._collect, clock, rate)
         self._set(clock, rate)
         self.queue: deque[bytes] = deque()  # up to `_top`, while `_steady`
         self._frames: dict[int, Item] = {}  # by extended timestamp, otherwise
@@ -88,7 +77,7 @@ class JitterBuffer:
         self._reviewed = 0.0
         self.delay = 0.0  # seconds from the ideal arrival of a frame until it was played, as of the last review
         self._playing = False
-        self._starved = self._surplus = self._late_run = self._paced = 0
+        self._starved = self._late_run = 0
         self._jump_at = -1
         self.gave_up = False  # `pull` has just given a frame up; else, where it returns none, that frame may still come
         self.following: bytes | None = None  # the packet behind the frame that was given up
@@ -103,7 +92,7 @@ class JitterBuffer:
         self._unit_s = 1 / clock
         self._jump = JUMP_S * clock
         self._frame_bytes = frame_bytes(rate)
-        self._grain = max(1, rate // clock)  # samples that the clock cannot tell apart
+        self._pace.tune(clock, rate)
 
     def tune(self, clock: int, rate: int) -> None:
         """Count another RTP clock, or be about PCM of another rate: what is here is forgotten then."""
@@ -185,7 +174,8 @@ class JitterBuffer:
         self._top = self._jump_at = -1
         self.following = None
         self._steady = self._playing = False
-        self._starved = self._surplus = self._late_run = self._paced = self._blind = self._shift = 0
+        self._starved = self._late_run = self._blind = self._shift = 0
+        self._pace.restart()
 
     def decode_all(self) -> None:
         """Decode what is here: the types of payload are about to change."""
@@ -354,7 +344,7 @@ class JitterBuffer:
             frames.clear()
             self._begins.clear()
             self._steady = True
-            self._late_run = self._surplus = 0
+            self._late_run = self._pace.waited = 0
 
     # --- out -------------------------------------------------------------------------------------------------------
 
@@ -400,8 +390,8 @@ class JitterBuffer:
         if not heard and isinstance(item, bytes):
             return self._skip(item, at, spare)
         if off or not -SHORTAGE_S <= spare <= SURPLUS_S:
-            return self._pace(item, spare, off)
-        self._surplus = 0
+            return self._paced(item, spare, off)
+        self._pace.waited = 0
         self._line_up()
         return item
 
@@ -546,60 +536,21 @@ class JitterBuffer:
         self._line_up()
         return packet
 
-    def _pace(self, item: Item, spare: float, off: int) -> Item:
-        """Play faster, slower, or in a quiet moment just as much as brings it back to the grid of the packets.
-
-        `spare` is what there is beyond the target, `off` how far after the grid the next frame begins, in timestamps.
-        """
-        audio = self._linear(item)  # from here on it stays decoded: a codec with a memory hears each packet once
+    def _paced(self, item: Item, spare: float, off: int) -> Linear:
+        """Return a frame, or what is heard in its place, faster or slower."""
+        # From here on it stays decoded: a codec with a memory hears each packet once.
+        audio = self._decode(item) if isinstance(item, bytes) else item.pcm
         if len(audio) < self._frame_bytes:
             return Linear(audio)
-        volume = pcm.rms(audio)
-        self._volume = max(volume, self._volume * _VOLUME_DECAY)
-        self._hush = self._hush + 1 if volume <= max(QUIET_RMS, self._volume / HUSHED) else 0
-        self._surplus += 1
-        hurried = not -HURRY_S < spare < HURRY_S
-        pressed = hurried or self._surplus > PATIENCE_TICKS
-        if self._hush >= (1 if pressed or spare < -SHORTAGE_S else PAUSE_TICKS):
-            return self._pace_quiet(audio, spare, off)
-        self._paced += 1
-        if -SHORTAGE_S <= spare <= SURPLUS_S or (self._paced <= PACE_TICKS and not hurried):
+        begin = self._next - self._step
+        sound, end = self._pace.apply(audio, begin, spare, off)
+        if sound is audio:
             return Linear(audio)
-        if spare < 0.0:
-            longer = lengthen(audio, self.rate, self._grain, force=spare < -_FRAME_S)
-            return self._changed(longer, self._next, audio) if longer else Linear(audio)
-        if not pressed:
-            return Linear(audio)
-        if spare > MAX_TARGET_S:
-            return self._leave_out(audio, self._step)
-        sound, end = self._collect(audio, self._next - self._step, 2 * self._frame_bytes)
-        shorter = shorten(sound, self.rate, self._grain, force=self._surplus > PATIENCE_TICKS + 25)
-        return self._changed(shorter, end, sound) if shorter else self._play(sound, end)
-
-    def _changed(self, audio: bytes, end: int, before: bytes) -> Linear:
-        self._paced = self._surplus = 0
-        if len(audio) > len(before):
+        left_out = end - begin - self._units(sound)
+        if left_out < 0:
             self.stretched += 1
-        else:
+        elif left_out > 0:
             self.shrunk += 1
-        self._shift = (self._shift + self._units(before) - self._units(audio)) % self._step
-        return self._play(audio, end)
-
-    def _pace_quiet(self, audio: bytes, spare: float, off: int) -> Linear:
-        units = self._step - off  # to the grid, or one frame
-        if spare - units * self._unit_s >= 0.0 and (off or spare > SURPLUS_S):
-            return self._leave_out(audio, units)
-        if off or spare < -SHORTAGE_S:
-            # Half a frame at most can be doubled in one.
-            double = min(off or self._step, self._step // 2) * self._frame_bytes // self._step // 2
-            return self._changed(with_twice(audio, double, self.rate), self._next, audio)
-        return Linear(audio)
-
-    def _leave_out(self, audio: bytes, units: int) -> Linear:
-        """Leave out so much, which is at most a frame, if there is enough behind it."""
-        sound, end = self._collect(audio, self._next - self._step, 2 * self._frame_bytes)
-        if len(sound) < 2 * self._frame_bytes:
-            return self._play(sound, end)
-        if units == self._step:
-            self.dropped += 1
-        return self._changed(without(sound, units * self._frame_bytes // self._step // 2, self.rate), end, sound)
+            self.dropped += left_out == self._step
+        self._shift = (off + left_out) % self._step
+        return self._play(sound, end)
