@@ -80,7 +80,7 @@ class House:
             for number, (name, stream) in enumerate(self.engine.streams.items()):
                 payload = g711.encode(self.said.get(name, SILENCE))
                 header = HEADER.pack(0x80, 0, self.count & 0xFFFF, 160 * self.count, number + 1)
-                stream.receive(header + payload, ("10.0.0.9", stream.port), self.now)
+                stream.wiring.receive(header + payload, ("10.0.0.9", stream.port), self.now)
             self.count += 1
             for phase in range(PHASES):
                 self.now += 0.005

@@ -17,7 +17,7 @@ from offhook.media.messages import (
     StreamSecured,
     StreamStats,
 )
-from offhook.media.stream import MOST_EARLY
+from offhook.media.wiring import MOST_EARLY
 
 CERTIFICATES = make_certificate(), make_certificate()
 ROLES = ("client", "server")

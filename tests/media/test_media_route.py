@@ -160,7 +160,7 @@ def test_without_ice_packets_go_straight() -> None:
     pair.do(0, ConfigureStream("c", CONFIG.__class__(("10.0.0.2", 4000), ("10.0.0.2", 4001), "PCMU", 0, ((0, "PCMU"),))))
     assert heard(pair, 1) > 1000
     assert heard(pair, 0) > 1000
-    assert pair.engines[0].streams["c"].straight
+    assert pair.engines[0].streams["c"].wiring.straight
 
 
 @pytest.mark.parametrize("secure", [False, True])

@@ -392,11 +392,11 @@ class MediaLoop:
                 if isinstance(end := sockets.get(number), socket.socket):
                     self._talkers.pop(end.fileno(), None)
                     sockets[number] = CapturedEnd(end, capture)
-        stream.watch_streams(
+        stream.wiring.watch_streams(
             lambda sent, component, relay, message: capture.note(sent, ("0.0.0.0", port + component - 1), relay, message)
         )
         if wish.keys:
-            stream.watch_keys(capture.take_keys)
+            stream.wiring.watch_keys(capture.take_keys)
         self._listen(stream)
 
     def _end_capture(self, name: StreamId, reason: CaptureEnd) -> None:
@@ -407,8 +407,8 @@ class MediaLoop:
         stream = self.engine.streams.get(name)
         if stream is None or port is None:
             return
-        stream.watch_keys(None)
-        stream.watch_streams(None)
+        stream.wiring.watch_keys(None)
+        stream.wiring.watch_streams(None)
         for sockets in self._sockets.values():
             for number in (port, port + 1):
                 if isinstance(end := sockets.get(number), CapturedEnd):
@@ -419,7 +419,7 @@ class MediaLoop:
 
     def _listen(self, stream: Stream) -> None:
         """Have what comes to the stream's ports go where it wants it now."""
-        for port, handle in ((stream.port, stream.receive), (stream.port + 1, stream.receive_control)):
+        for port, handle in ((stream.port, stream.wiring.receive), (stream.port + 1, stream.wiring.receive_control)):
             for is_ipv6, sockets in self._sockets.items():
                 if (end := sockets.get(port)) is not None:
                     self._inputs[end.fileno()] = (end, _two_part(handle) if is_ipv6 else handle)

@@ -161,7 +161,7 @@ class Twins:
 
     def follow(self, first: socket.socket, stream: Stream, source: Address, size: int) -> None:
         """Have a twin for the peer of this stream, if that is who sent a packet of this size just now."""
-        if sys.platform != "linux" or not stream.straight or stream.peer != source or stream.port in self._refused:
+        if sys.platform != "linux" or not stream.wiring.straight or stream.peer != source or stream.port in self._refused:
             return
         twin = self.by_port.get(stream.port)
         if twin is None or twin.peer != source:
@@ -189,8 +189,8 @@ class Twins:
         finally:
             first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
         self.by_port[stream.port] = Twin(end, stream, peer)
-        self.inputs[end.fileno()] = (end.recv, longest, stream.receive, peer)
-        stream.connect(end.send)
+        self.inputs[end.fileno()] = (end.recv, longest, stream.wiring.receive, peer)
+        stream.wiring.connect(end.send)
 
     def widen(self, descriptor: int) -> None:
         """Read longer packets from this twin."""
@@ -202,7 +202,7 @@ class Twins:
         self._refused.discard(port)
         twin = self.by_port.pop(port, None)
         if twin is not None:
-            twin.stream.connect(None)
+            twin.stream.wiring.connect(None)
             del self.inputs[twin.end.fileno()]
             self._poller.remove(twin.end.fileno())
             twin.end.close()

@@ -134,8 +134,8 @@ class Engine:
         if self._links:
             self._links.tick(phase)
         for stream in self._routed:
-            if stream.route is not None:
-                stream.route.timeout(now)
+            if stream.wiring.route is not None:
+                stream.wiring.route.timeout(now)
         if phase == 0:
             if self._archive:
                 self._archive.tick()
@@ -174,9 +174,9 @@ class Engine:
         """Take a datagram that came to this local port. The host may call the stream's own methods to save the search."""
         for stream in self.streams.values():
             if stream.port == port:
-                stream.receive(packet, source, now)
+                stream.wiring.receive(packet, source, now)
             elif stream.port + 1 == port:
-                stream.receive_control(packet, source, now)
+                stream.wiring.receive_control(packet, source, now)
 
     # --- commands --------------------------------------------------------------------------------------------------
 
@@ -278,7 +278,7 @@ class Engine:
 
     def _gather(self, stream: Stream, command: GatherCandidates, now: float) -> None:
         addresses = command.addresses or self._studio.local_addresses()
-        stream.gather(command, addresses, self._studio.relay_link, now)
+        stream.wiring.gather(command, addresses, self._studio.relay_link, now)
         if stream not in self._routed:
             self._routed.append(stream)
 

@@ -8,7 +8,7 @@ leaves as reports.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from offhook.errors import ParseError
 from offhook.ids import Ids
@@ -20,9 +20,7 @@ from offhook.media.messages import (
     Detection,
     DigitReceived,
     DigitsDone,
-    GatherCandidates,
     MediaReport,
-    SdesKeys,
     SendDigits,
     StreamClosed,
     StreamConfig,
@@ -31,32 +29,25 @@ from offhook.media.messages import (
     StreamResumed,
     StreamStalled,
     StreamStats,
-    TurnServer,
 )
 from offhook.media.pauses import Pauses
 from offhook.media.playlist import Playlist
 from offhook.media.rates import Rates, Shares
-from offhook.media.receiving import DTLS_FIRST, Address, Receiver, reachable
+from offhook.media.receiving import Address, Receiver, reachable
 from offhook.media.recordings import Archive, Recordings
 from offhook.media.reels import Playback, Recording, Studio
 from offhook.media.reporting import Reporter
-from offhook.media.sending import Outbox, Sender, Transmit
+from offhook.media.sending import Outbox, Sender
 from offhook.media.sources import FRAME_MS, SAMPLE_RATE, SILENCE, frame_bytes
+from offhook.media.wiring import Wiring
 
 if TYPE_CHECKING:
     from offhook.media.detect.ear import Ear
     from offhook.media.meter import Meter
-    from offhook.media.path import Path
-    from offhook.media.route import RelayLink, Route, SeeMessage
     from offhook.media.taps import Tap
-
-Take: TypeAlias = Callable[[bytes, Address, float], object]
 
 STATS_S: Final = 5.0
 STALL_S: Final = 3.0
-MOST_EARLY: Final = 8
-"""Datagrams of handshakes kept until there is an answer: first flights for both ports, twice."""
-_UNSET: Final[Address] = ("", 0)
 
 
 def _sum(near: bytes, frame: bytes) -> bytes:
@@ -73,11 +64,10 @@ class Stream:
     """
 
     __slots__ = (
-        "_config", "_control_peer", "_ear", "_early", "_echoes", "_expects", "_far_shares", "_former", "_handshake",
-        "_has_work", "_ids", "_keypad", "_loopback", "_meter", "_near_shares", "_next_stats", "_outbox", "_path", "_pauses",
-        "_receiver", "_report", "_reporter", "_said_shares", "_same_codec", "_sender", "_sends", "_shared", "_stalled",
-        "_tapped", "_voices", "bridge", "muted", "name", "near", "phase", "playlist", "port", "rate", "receive",
-        "receive_control", "recordings", "said", "sound", "tapping", "taps",
+        "_config", "_ear", "_echoes", "_expects", "_far_shares", "_former", "_has_work", "_keypad", "_loopback", "_meter",
+        "_near_shares", "_next_stats", "_pauses", "_receiver", "_report", "_reporter", "_said_shares", "_same_codec",
+        "_sender", "_sends", "_shared", "_stalled", "_tapped", "_voices", "bridge", "muted", "name", "near", "phase",
+        "playlist", "port", "rate", "recordings", "said", "sound", "tapping", "taps", "wiring",
     )  # fmt: skip
 
     def __init__(
@@ -100,18 +90,15 @@ class Stream:
         self.sound = False  # connected to the sound card
         self.muted = False
         self.bridge: tuple[Stream, ...] = ()  # the other members of its conference
-        self._ids = ids
         self._report = report
-        self._outbox: Outbox = outbox
         self._config: StreamConfig | None = None
         self._former: dict[int, str] = {}  # payload types of the codecs before these
         self._sender = Sender(port, ids, outbox)
         self._receiver = Receiver(self._sender.move_to, self._flow, self._report_presses, self._receive_control, ids)
-        # These take a datagram (packet, source, now) from the RTP port and from the RTCP port. `configure` may change them.
-        self.receive: Take = self._receive_early
-        self.receive_control: Take = self._receive_early_control
-        self._early: list[tuple[bool, bytes, Address]] = []  # handshakes before the answer: on RTCP's port?, by whom
-        self._path: Path | None = None  # what seals and opens packets; None: they go in the clear
+        self.wiring = Wiring(
+            name, port, self._sender, outbox, self._receiver.receive, self._receive_control,
+            ids=ids, report=report, handshake=studio.handshake,
+        )  # fmt: skip
         self._sends = self._expects = self._stalled = False
         self._has_work = True  # there is more to do in a tick than to send a frame of silence
         self._echoes = False
@@ -131,10 +118,8 @@ class Stream:
         self.taps: tuple[Tap, ...] = ()  # streams that hear what is said here, and may speak here
         self.tapping: Tap | None = None  # the stream this one listens to so
         self.said = SILENCE  # as `near`, without what taps say; as long as there are any
-        self._handshake = studio.handshake
         self._pauses: Pauses | None = None  # what decides that a pause is not sent as sound; None: everything is
         self._keypad = Keypad(name, report, lambda digit, duration_ms: studio.digit(digit, duration_ms, self.rate))
-        self._control_peer: Address = _UNSET
         self._next_stats = 0.0
         self._reporter = Reporter(name, cname, ids, epoch, self._sender, self._receiver)
 
@@ -192,13 +177,9 @@ class Stream:
     @property
     def garbage(self) -> int:
         """Return how many packets could not be understood, or were not sealed by the far end."""
-        return self._receiver.garbage + (self._path.refused if self._path is not None else 0)
+        return self._receiver.garbage + self.wiring.refused
 
     # --- commands --------------------------------------------------------------------------------------------------
-
-    def connect(self, transmit: Transmit | None) -> None:
-        """Send audio through this until the peer is another; None, and whenever it raises OSError: through the outbox."""
-        self._sender.connect(self._path.through(transmit) if transmit and self._path else transmit)
 
     def configure(self, config: StreamConfig, now: float) -> None:
         """Start or change. Raises LookupError for a codec that is not here, ParseError for keys that are none.
@@ -213,8 +194,7 @@ class Stream:
             # RFC 3264 8.3.2: what the far end sent before it knew is still under way; the numbers keep their meaning.
             self._former = {number: name for number, name in old.receive_types if number not in codecs}
         codecs |= {number: known for number, name in self._former.items() if (known := self._receiver.known(number, name))}
-        if config.security is not None or self._path is not None:
-            self._path_in_between().configure(config, now)
+        self.wiring.configure(config, now)
         self._config = config
         if old is None:
             self._reporter.start(now)
@@ -222,8 +202,6 @@ class Stream:
         self._reporter.configure(config)
         if old is None or old.remote != config.remote:
             self._sender.move_to(config.remote)
-        if old is None or old.remote_rtcp != config.remote_rtcp:
-            self._control_peer = config.remote_rtcp
         self._receiver.configure(codecs, dict(config.receive_events))
         self._receiver.expect(config.remote, config.security is not None or config.ice is not None, now)
         for other in codecs.values():
@@ -239,79 +217,8 @@ class Stream:
             number for number, other in codecs.items() if other.name == chosen.name and not chosen.remembers
         )
         if old is None:
-            self._hear_early(now)
+            self.wiring.hear_early(now)
         self._turn(config.direction, reachable(config.remote), now)
-
-    def _receive_early(self, packet: bytes, source: Address, now: float, *, control: bool = False) -> None:
-        """Take what comes before anything is agreed on: handshakes wait for it.
-
-        RFC 5763 5: the far end may begin as soon as it has answered, and its first flight overtakes the answer.
-        """
-        if len(packet) > 1 and packet[0] in DTLS_FIRST and len(self._early) < MOST_EARLY:
-            self._early.append((control, packet, source))
-        elif control:
-            self._receive_control(packet, source, now)
-        else:
-            self._receiver.receive(packet, source, now)
-
-    def _receive_early_control(self, packet: bytes, source: Address, now: float) -> None:
-        self._receive_early(packet, source, now, control=True)
-
-    def _hear_early(self, now: float) -> None:
-        """Listen from now on, and first to what came early."""
-        if self._path is None:
-            self.receive, self.receive_control = self._receiver.receive, self._receive_control
-        early, self._early = self._early, []
-        for control, packet, source in early:
-            (self.receive_control if control else self.receive)(packet, source, now)
-
-    def gather(
-        self, request: GatherCandidates, addresses: tuple[str, ...], link: Callable[[TurnServer], RelayLink], now: float
-    ) -> None:
-        """Find out where this stream can be reached (CandidatesGathered); packets take the way that is agreed on."""
-        path = self._path_in_between()
-        begun = path.route is not None
-        path.gather(request, addresses, self._ids, link, now)
-        if self._config is not None and not begun:
-            path.configure(self._config, now)  # in the midst of a call, which goes on as it is
-
-    @property
-    def straight(self) -> bool:
-        """Return whether packets go between our socket and the far end's address, so that the socket may be connected."""
-        return self._path is None or self._path.straight
-
-    @property
-    def route(self) -> Route | None:
-        """Return what wants its `timeout` in every tick, if there is any."""
-        return self._path.route if self._path is not None else None
-
-    def watch_keys(self, take: Callable[[int, SdesKeys], object] | None) -> None:
-        """Tell of the keys of a component, present and future ones; None ends it. `receive` and the like may change."""
-        if take is not None or self._path is not None:
-            self._path_in_between().watch_keys(take)
-
-    def watch_streams(self, see: SeeMessage | None) -> None:
-        """Show what streams to a relay carry; None ends it."""
-        if self.route is not None:
-            self.route.watch_streams(see)
-
-    def _path_in_between(self) -> Path:
-        """Put a path between the stream and its sockets, if none is there."""
-        from offhook.media.path import Path  # only who needs it pays for it
-
-        if self._path is None:
-            path = Path(
-                self.name, self.port, self._outbox, self._receiver.receive, self._receive_control,
-                report=self._report, handshake=self._handshake, move_to=self._sender.move_to,
-                move_control_to=self._move_control_to,
-            )  # fmt: skip
-            self._path = self._outbox = path
-            self._sender.reroute(path)
-            self.receive, self.receive_control = path.receive, path.receive_control
-        return self._path
-
-    def _move_control_to(self, address: Address) -> None:
-        self._control_peer = address
 
     def _turn(self, direction: str, reachable: bool, now: float) -> None:
         """Obey the direction: RFC 3264 5.1."""
@@ -408,9 +315,9 @@ class Stream:
             self._ear.close()
             self._ear = None
         if self._config is not None and self._reporter.has_spoken:
-            self._send_control(self._reporter.packet(now, goodbye=True))
-        if self.route is not None:
-            self.route.close(now)
+            self.wiring.send_control(self._reporter.packet(now, goodbye=True))
+        if self.wiring.route is not None:
+            self.wiring.route.close(now)
         self._report(StreamClosed(self.name, self.statistics()))
 
     # --- packets in ------------------------------------------------------------------------------------------------
@@ -433,7 +340,7 @@ class Stream:
         except ParseError:
             receiver.garbage += 1
             return
-        self._control_peer = source
+        self.wiring.control_peer = source
         self._reporter.read(parts, now)
 
     # --- the tick --------------------------------------------------------------------------------------------------
@@ -564,24 +471,18 @@ class Stream:
         receiver.buffer.review(now)
         if receiver.events.active:
             self._report_presses(receiver.events.expire(now * 1000.0))
-        if self._path is not None:
-            self._path.timeout(now)
+        if self.wiring.path is not None:
+            self.wiring.path.timeout(now)
         silent = now - receiver.heard
         if self._expects and not self._stalled and not receiver.pauses and silent > STALL_S:
             self._stalled = True
             receiver.stall()
             self._report(StreamStalled(self.name, int(silent * 1000)))
         if self._reporter.due(now):
-            self._send_control(self._reporter.packet(now))
+            self.wiring.send_control(self._reporter.packet(now))
         if now >= self._next_stats:
             self._next_stats = now + STATS_S
             self._report(self.statistics())
-
-    def _send_control(self, packet: bytes) -> None:
-        mux = self._config is not None and self._config.rtcp_mux
-        peer = self._sender.peer if mux else self._control_peer  # RFC 5761 5.1.1: where RTP goes
-        if self._config is not None and reachable(self._config.remote) and reachable(peer):
-            self._outbox.append((self.port + (not mux), packet, peer))
 
     def statistics(self) -> StreamStats:
         """Return the figures so far."""
