@@ -237,3 +237,41 @@ def test_reference_tells_what_was_skipped_and_by_how_much_it_moved() -> None:
     assert reference.beside(Ring(RATE), 0, 160).fresh
     reference.restart()
     assert reference.beside(capture, 0, 160).fresh
+
+
+def gaps(playout: Playout, ring: Ring, quantum: int, seconds: int) -> list[float]:
+    """Return at which seconds a device heard silence that asks for `quantum` samples at once, in pieces of 10 ms."""
+    asked, found = 0, []
+    for tick in range(50 * seconds):
+        ring.write(struct.pack("<h", 1000) * FRAME)
+        while asked + quantum <= FRAME * (tick + 1):
+            asked += quantum
+            pieces = [values(playout.pull(80)) or [0] for _ in range(quantum // 80)]
+            if min(min(piece) for piece in pieces) == 0:
+                found.append(tick / 50)
+    return found
+
+
+def test_a_loudspeaker_that_asks_for_much_at_once_soon_hears_no_gaps() -> None:
+    ring = Ring(RATE)
+    playout = Playout(ring, RATE)
+    # PipeWire with a quantum of 8192 at 48 kHz; it has 40 ms before it is known, and then as much as it asks for.
+    assert max(gaps(playout, ring, 17 * 80, 20)) < 1.0
+    assert playout.underruns <= 3
+    assert playout.ahead_ms <= 17 * 10 + 20 + 20
+
+
+def test_a_device_of_short_pieces_has_no_more_delay_for_one_late_tick() -> None:
+    ring = Ring(RATE)
+    playout = Playout(ring, RATE)
+    assert gaps(playout, ring, 160, 5) == [0.0, 0.02]  # it begins, and softly
+    for _ in range(10):
+        playout.pull(160)  # the tick is 200 ms late, once
+    assert gaps(playout, ring, 160, 1) == [0.0, 0.02]
+    assert playout.ahead_ms <= 40
+    for _ in range(2):
+        play(playout, ring, 5, late=10)  # and then again and again: more waits for it
+    play(playout, ring, 15)
+    assert playout.ahead_ms >= 180
+    play(playout, ring, 250)  # but not for long
+    assert playout.ahead_ms <= 40

@@ -19,6 +19,7 @@ FRAME_MS: Final = 20
 SLACK_MS: Final = 10
 REVIEW_MS: Final = 2_000  # what was never needed for so long is delay for nothing
 SOON_MS: Final = 500  # a gap that ends within this was no end of a call
+LONGEST_MS: Final = 400  # what a loudspeaker may ask for at once, and a little: PipeWire's longest quantum is 170 ms
 
 
 class Ring:
@@ -57,7 +58,10 @@ class Ring:
 
 
 class Playout:
-    """One device's reading of a ring: waits for a little ahead, sheds what piles up, fades in and out."""
+    """One device's reading of a ring: waits for a little ahead, sheds what piles up, fades in and out.
+
+    A device that asks for much at once, and so runs dry again and again, has as much wait for it, and a little more.
+    """
 
     def __init__(self, ring: Ring, rate: int, *, silent: bool = False) -> None:
         self._ring = ring
@@ -68,6 +72,10 @@ class Playout:
         self._running = False
         self._dry = rate  # samples since there was nothing to play
         self._least, self._seen = rate, 0
+        self._written = self._burst = 0  # what was there when it was last asked, and what it was asked for since that came
+        self._most_asked = self._asked_before = 0  # the most of that within two seconds, and within the two before
+        self._flowed = rate * REVIEW_MS // 1000  # samples since it ran dry last
+        self._thirsty = False  # it ran dry twice within two seconds
         self._gain = self._aim = 0.0 if silent else 1.0
         self.underruns = self.overruns = 0
 
@@ -86,13 +94,15 @@ class Playout:
 
     def pull(self, count: int) -> bytes | None:
         """Return this many samples; None stands for silence."""
+        self._note_asked(count)
         ahead = self._ring.written - self._at
         begins = not self._running
         if begins:
-            if self._at == 0 or ahead > self._most:  # what was said before anybody listened
-                self._at = max(0, self._ring.written - self._start)
+            start = self._enough
+            if self._at == 0 or ahead > max(self._most, start):  # what was said before anybody listened
+                self._at = max(0, self._ring.written - start)
                 ahead = self._ring.written - self._at
-            if ahead < self._start:
+            if ahead < start:
                 self._dry += count
                 return None
             self._running = True
@@ -104,22 +114,43 @@ class Playout:
             samples = ramp(samples[: 2 * ahead], 1.0, 0.0) + bytes(2 * (count - ahead))
             self._at = self._ring.written
             self._running, self._dry = False, count - ahead
+            self._thirsty = self._thirsty or self._flowed < self._rate * REVIEW_MS // 1000
+            self._flowed = 0
         else:
             samples = self._shed(samples, ahead - count, count)
         if begins:
             samples = ramp(samples, 0.0, 1.0)  # after a gap, too
         return self._faded(samples, count)
 
+    @property
+    def _enough(self) -> int:
+        """Return how many samples are waited for before it begins."""
+        if not self._thirsty:
+            return self._start
+        most = max(self._most_asked, self._asked_before) + self._rate * FRAME_MS // 1000
+        return max(self._start, min(most, self._rate * LONGEST_MS // 1000))
+
+    def _note_asked(self, count: int) -> None:
+        """Learn how much is asked for before anything more comes: the device's own measure, or a tick that is late."""
+        if self._ring.written != self._written:
+            self._written, self._burst = self._ring.written, 0
+        self._burst += count
+        self._flowed += count
+        self._most_asked = max(self._most_asked, self._burst)
+
     def _shed(self, samples: bytes, left: int, count: int) -> bytes:
         """Skip sound where more waits than was needed for two seconds, or more than may wait; the seam is faded."""
         self._least = min(self._least, left)
         self._seen += count
-        excess = left - self._start if left > self._most else 0
+        enough = self._enough
+        excess = left - enough if left > max(self._most, 2 * enough) else 0
         if self._seen >= self._rate * REVIEW_MS // 1000:
             spare = self._least - self._rate * SLACK_MS // 1000
             if spare > self._rate * FRAME_MS // 1000:
                 excess = max(excess, spare)
             self._least, self._seen = self._rate, 0
+            self._thirsty = self._thirsty and self._most_asked > self._start
+            self._asked_before, self._most_asked = self._most_asked, 0
         if excess <= 0:
             return samples
         self.overruns += 1
