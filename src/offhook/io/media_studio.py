@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from offhook.errors import OffhookError, SetupError
 from offhook.io.audio.backend import CARD_RATE
 from offhook.io.audio.null import NullCard
 from offhook.io.ports import families_of, without_link
+from offhook.io.threads import begin
 from offhook.media.messages import (
     CardReport,
     DeviceFailed,
@@ -31,7 +33,10 @@ if TYPE_CHECKING:
 
 
 class LateSource:
-    """A source that is opened on a thread of its own; `read` gives b"" until then and raises what opening raised."""
+    """A source that is opened on a thread of its own; `read` gives b"" until then and raises what opening raised.
+
+    Raises SetupError where there is no thread to be had.
+    """
 
     def __init__(self, opening: Callable[[], Source]) -> None:
         self._opening = opening
@@ -39,7 +44,7 @@ class LateSource:
         self._error: Exception | None = None
         self._closed = False
         self._lock = threading.Lock()
-        threading.Thread(target=self._open, name="offhook-open-file", daemon=True).start()
+        begin(self._open, "offhook-open-file")
 
     def _open(self) -> None:
         try:
@@ -74,7 +79,10 @@ class LateSource:
 
 
 class LateCard:
-    """A sound card that is opened on a thread of its own: silence until it is there, then all that was asked for."""
+    """A sound card that is opened on a thread of its own: silence until it is there, then all that was asked for.
+
+    Where there is no thread to be had, it has failed and is silent.
+    """
 
     def __init__(self, opening: Callable[[], SoundCard], rate: int) -> None:
         self.rate = rate
@@ -84,8 +92,12 @@ class LateCard:
         self._news: deque[CardReport] = deque()
         self._closed = False
         self._work = threading.Semaphore(0)
-        self._thread = threading.Thread(target=self._run, name="offhook-sound", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
+        try:
+            self._thread = begin(self._run, "offhook-sound")
+        except SetupError as error:
+            self._news.append(DeviceFailed("output", "", str(error)))
+            self._card = NullCard(rate)
 
     def _run(self) -> None:
         """Open the card, then do what takes tens of milliseconds: selecting and listing devices."""
@@ -103,6 +115,9 @@ class LateCard:
         card.close()
 
     def _ask(self, wish: Callable[[SoundCard], object]) -> None:
+        if self._thread is None:
+            wish(NullCard(self.rate))
+            return
         self._asked.append(wish)
         self._work.release()
 
@@ -146,7 +161,8 @@ class LateCard:
         """Close all devices."""
         self._closed = True
         self._work.release()
-        self._thread.join(timeout=2.0)
+        if self._thread is not None:
+            self._thread.join(timeout=2.0)
 
 
 class LocalStudio:
@@ -230,7 +246,8 @@ class LocalStudio:
         """Return whether numpy is loaded: a tenth of a second on a thread of its own, never where it is not installed."""
         if self._numpy is None:
             self._numpy = False
-            threading.Thread(target=self._load_numpy, name="offhook-numpy", daemon=True).start()
+            with contextlib.suppress(SetupError):  # without it all is as right, and slower
+                begin(self._load_numpy, "offhook-numpy")
         return self._numpy
 
     def _load_numpy(self) -> None:

@@ -96,7 +96,10 @@ def main() -> None:
     target = os.fdopen(os.dup(1), "wb")
     # Sound libraries may print; on the descriptor of the reports that would be the end of the conversation.
     os.dup2(2, 1)
-    options = read_message(source)
+    try:
+        options = read_message(source)
+    except EOFError:
+        sys.exit("the phone has ended before its media worker could begin")
     if not isinstance(options, MediaOptions):
         sys.exit("the first message must be the options")
     if sys.platform == "win32":

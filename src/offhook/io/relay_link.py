@@ -8,7 +8,8 @@ import ssl
 import threading
 from typing import Final
 
-from offhook.errors import ParseError
+from offhook.errors import ParseError, SetupError
+from offhook.io.threads import begin
 from offhook.media.messages import TurnServer
 from offhook.media.turn import split_stream
 
@@ -29,7 +30,10 @@ class LateRelayLink:
         self._arrived = bytearray()
         self._closed = False
         self._lock = threading.Lock()
-        threading.Thread(target=self._connect, name="offhook-relay", daemon=True).start()
+        try:
+            begin(self._connect, "offhook-relay")
+        except SetupError as error:
+            self.problem = str(error)
 
     def _connect(self) -> None:
         end: socket.socket | None = None

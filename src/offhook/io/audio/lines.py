@@ -6,12 +6,13 @@ really runs; only then the old one fades out and is closed.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from offhook.errors import SetupError
 from offhook.io.audio.backend import BackendError, OpenDevice, Pull, Push
+from offhook.io.threads import begin
 from offhook.media.messages import DeviceFailed, DeviceKind, DeviceRecovered
 
 # PulseAudio calls back once or twice at the start and then not for two seconds: only after some calls is it running.
@@ -55,9 +56,10 @@ class Opened:
         device, self.device = self.device, None
         if device is None:
             return
-        closing = threading.Thread(target=device.close, name="offhook-sound-close", daemon=True)
-        closing.start()
-        closing.join(CLOSE_WAIT)
+        try:
+            begin(device.close, "offhook-sound-close").join(CLOSE_WAIT)
+        except SetupError:
+            device.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 
 from offhook.errors import OffhookError, ParseError, SetupError, reason_of
+from offhook.io.threads import begin
 from offhook.media import pcm
 from offhook.media.containers import HEAD_BYTES, Container, look, tag_bytes
 from offhook.media.resample import resampler
@@ -271,7 +272,7 @@ class _FileSource:
             self._finished = True
             decoder.close()
         else:
-            threading.Thread(target=self._read_ahead, name="offhook-sound-reader", daemon=True).start()
+            begin(self._read_ahead, "offhook-sound-reader")
 
     def read(self) -> bytes | None:
         """Return the next frame, silence while the disk is behind, None at the end."""

@@ -16,7 +16,7 @@ from typing import Final
 
 from msgspec import structs
 
-from offhook.errors import InvalidArgument
+from offhook.errors import InvalidArgument, SetupError
 from offhook.io.audio.backend import CARD_RATE, Backend, BackendError, FoundDevice
 from offhook.io.audio.ends import Microphone, Speaker
 from offhook.io.audio.files import FileCard
@@ -24,7 +24,8 @@ from offhook.io.audio.lines import START_LIMIT, Choice, Line, Opened, counting, 
 from offhook.io.audio.null import NullCard
 from offhook.io.audio.rings import Capture, Playout, Reference, Ring
 from offhook.io.audio.voices import make_voice
-from offhook.media.messages import CardReport, DeviceInfo, DeviceKind, DevicesListed
+from offhook.io.threads import begin
+from offhook.media.messages import CardReport, DeviceFailed, DeviceInfo, DeviceKind, DevicesListed
 from offhook.media.messages.card import VoiceFailed, VoiceProcessing
 from offhook.media.sources import SILENCE, SoundCard
 from offhook.media.voice.chain import Voice
@@ -167,8 +168,9 @@ class SystemCard:
         """Return the devices there are now and those selected; after two seconds of waiting the last known ones."""
         answered = threading.Event()
         self._askers.append(answered)
-        self._start()
-        answered.wait(LIST_WAIT)
+        with contextlib.suppress(SetupError):  # who wants sound is told
+            self._start()
+            answered.wait(LIST_WAIT)
         self._told = self._known  # what comes out of a longer wait is reported
         return self._listed()
 
@@ -190,14 +192,20 @@ class SystemCard:
     def _want(self, kind: DeviceKind) -> None:
         line = self._lines[kind]
         line.used += 1
-        if not line.wanted:
-            line.wanted = True
+        if line.wanted:
+            return
+        line.wanted = True
+        try:
             self._start()
+        except SetupError as problem:  # the tick goes on, and tries it again with its next frame
+            line.wanted = False
+            if not line.failed:
+                line.failed = True
+                self._reports.append(DeviceFailed(kind, line.selected, str(problem)))
 
     def _start(self) -> None:
         if self._thread is None and not self._closing:
-            self._thread = threading.Thread(target=self._run, name="offhook-sound", daemon=True)
-            self._thread.start()
+            self._thread = begin(self._run, "offhook-sound")
         self._wake.set()
 
     def _listed(self) -> DevicesListed:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, Protocol
 
 from offhook.errors import OffhookError, SetupError, reason_of
+from offhook.io.threads import begin
 from offhook.media import pcm
 from offhook.media.messages import RecordingFormat
 from offhook.media.sources import SAMPLE_RATE, Recorder
@@ -70,8 +71,11 @@ class _FileRecorder:
         self.size = 0
         self.is_open = False
         self.is_complete = False
-        self._thread = threading.Thread(target=self._run, name="offhook-recorder", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
+        try:
+            self._thread = begin(self._run, "offhook-recorder")
+        except SetupError as problem:
+            self.error, self.is_complete = str(problem), True
 
     def write(self, near: bytes, far: bytes) -> None:
         """Take one frame of each side; nothing more is taken after an error or `finish`."""
@@ -90,6 +94,8 @@ class _FileRecorder:
     def close(self) -> None:
         """Do that, and wait for it, at most two seconds."""
         self._closing.set()
+        if self._thread is None:
+            return
         self._thread.join(JOIN_SECONDS)
         if self._thread.is_alive() and not self.error:
             self.error = "the disk is too slow"
