@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from itertools import pairwise
 
 import pytest
 from virtual_media import CONFIG, ListSource, MemoryStudio, Pair, SeededIds, level
@@ -393,3 +394,27 @@ def test_calls_are_not_mixed_for_a_card_that_nobody_hears() -> None:
     assert not any(streams[name].sound for name in names)
     house.engine.execute(AttachSound(names[0], False), house.now)
     assert house.engine._handset.card is None
+
+
+def test_a_call_that_is_muted_breaks_off_without_a_click_and_at_once() -> None:
+    pair = Pair(codec="L16/8000", payload_type=96, receive_types=((96, "L16/8000"),))
+    pair.studios[0].card.mic = array("h", [8000] * 160).tobytes()
+    for side in (0, 1):
+        pair.do(side, AttachSound("c", True))
+    pair.run(0.5)
+    pair.do(0, SetStreamMute("c", True))
+    pair.run(0.5)
+    pair.do(0, SetStreamMute("c", False))
+    pair.run(0.5)
+    heard = array("h", b"".join(pair.studios[1].card.played[10:]))
+    assert min(heard) == 0
+    assert max(abs(one - other) for one, other in pairwise(heard)) <= 8000 // 160 + 1
+    assert heard.count(0) >= 0.46 * 8000
+    # What is muted during a hold is not heard when that is over.
+    pair.configure(0, direction="inactive")
+    pair.do(0, SetStreamMute("c", True))
+    played = len(pair.studios[1].card.played)
+    pair.run(0.5)
+    pair.configure(0, direction="sendrecv")
+    pair.run(0.5)
+    assert not any(array("h", b"".join(pair.studios[1].card.played[played + 20:])))

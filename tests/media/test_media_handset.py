@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from array import array
+from itertools import pairwise
 
 import pytest
 from virtual_media import FakeCard, MemoryStudio
@@ -10,7 +12,7 @@ from virtual_media import FakeCard, MemoryStudio
 from offhook.media.handset import OPENING_FRAMES, Handset
 from offhook.media.messages import MediaReport, PlayLocalTone, SetLevels, card
 from offhook.media.messages.card import LevelsMeasured, MeterLevels, MicrophoneTested, VoiceProcessing
-from offhook.media.sources import SILENCE
+from offhook.media.sources import SILENCE, solid
 
 
 class House:
@@ -110,3 +112,35 @@ def test_a_tone_has_the_rate_of_the_card() -> None:
     house.handset.execute(PlayLocalTone("ringback"))
     house.run(5)
     assert {len(frame) for frame in house.card.played} == {640}
+
+
+def steps(frames: list[bytes], before: int) -> int:
+    """Return the widest step from sample to sample of one side's frames, beginning at `before`."""
+    heard = [before, *array("h", b"".join(solid(frame, 16_000) for frame in frames))]
+    return max(abs(one - other) for one, other in pairwise(heard))
+
+
+@pytest.mark.parametrize("levels", [SetLevels(40, 40, False), SetLevels(0, 100, True), SetLevels(0, 0, False)])
+def test_a_change_of_volume_makes_no_click(levels: SetLevels) -> None:
+    house = House()
+    even = array("h", [8000] * 320).tobytes()
+    house.card.mic = even
+    for wanted in (levels, SetLevels(100, 100, False)):
+        house.handset.execute(SetLevels(100, 100, False) if wanted is levels else levels)
+        house.run(2, even, talking=True)
+        before = len(house.card.played)
+        last = array("h", solid(house.run(1, even, talking=True)[0], 16_000))[-1]
+        house.handset.execute(wanted)
+        said = house.run(3, even, talking=True)
+        assert steps(said, last) <= 8000 // 320 + 1
+        assert steps(house.card.played[before:], array("h", house.card.played[before])[0]) <= 8000 // 320 + 1
+        assert set(array("h", solid(said[-1], 16_000))) == {0 if wanted.mic_muted else 80 * wanted.mic_volume}
+
+
+def test_a_microphone_that_was_muted_before_the_call_is_not_heard_at_all() -> None:
+    house = House()
+    house.card.mic = square(3277)
+    house.run(3, talking=True)
+    house.handset.execute(SetLevels(100, 100, True))
+    house.handset.open()  # the next call begins
+    assert set(house.run(3, talking=True)) == {SILENCE}

@@ -223,7 +223,7 @@ class Engine:
             case SetLoopback():
                 stream.set_loopback(command.enabled)
             case SetStreamMute():
-                stream.muted = command.muted
+                stream.mute(command.muted)
             case SendDigits():
                 stream.send_digits(command)
             case StartPlayback():

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from offhook.media import pcm
+from offhook.media.fades import ramp
 from offhook.media.messages import ListDevices, MediaReport, PlayLocalTone, SelectDevice, SetLevels
 from offhook.media.messages.card import (
     CardCommand,
@@ -36,8 +37,7 @@ class Handset:
         self._report = report
         self._tone: Source | None = None
         self._tone_rings = False
-        self._output = self._mic = 1.0
-        self._mic_muted = False
+        self._output, self._ring, self._mic = Volume(), Volume(), Volume()
         self._meter: Meter | None = None
         self._test: _Test | None = None
 
@@ -47,7 +47,9 @@ class Handset:
         return self._tone is None and self._meter is None and self._test is None
 
     def open(self) -> SoundCard:
-        """Return the sound card."""
+        """Return the sound card. Whoever is about to be heard is not heard at the volume, or unmuted, of before."""
+        for volume in (self._output, self._ring, self._mic):
+            volume.now = volume.wanted
         if self.card is None:
             self.card = self._studio.sound_card()
         return self.card
@@ -56,9 +58,8 @@ class Handset:
         """Obey."""
         match command:
             case SetLevels():
-                self._output = max(0, min(100, command.output_volume)) / 100
-                self._mic = max(0, min(100, command.mic_volume)) / 100
-                self._mic_muted = command.mic_muted
+                self._output.wanted = self._ring.wanted = max(0, min(100, command.output_volume)) / 100
+                self._mic.wanted = 0.0 if command.mic_muted else max(0, min(100, command.mic_volume)) / 100
             case SelectDevice():
                 self.open().select(command.kind, command.device)
             case PlayLocalTone():
@@ -84,8 +85,8 @@ class Handset:
             mic = card.capture()
         if self._test is not None:
             heard = self._mixed(heard, self._tested(self._test, mic, talking))
-        said = SILENCE if self._mic_muted else _at(self._mic, mic)
-        heard = _at(self._output, heard)
+        said = self._mic.apply(mic)
+        heard = self._output.apply(heard)
         if talking or heard is not SILENCE:
             card.play(solid(heard, card.rate))
         if self._meter is not None:
@@ -126,7 +127,7 @@ class Handset:
             return SILENCE
         if not self._tone_rings:
             return frame
-        card.ring(solid(_at(self._output, frame), card.rate))
+        card.ring(solid(self._ring.apply(frame), card.rate))
         return SILENCE
 
     def _metered(self, meter: Meter, said: bytes, heard: bytes) -> None:
@@ -149,8 +150,21 @@ class Handset:
         return frame
 
 
-def _at(volume: float, frame: bytes) -> bytes:
-    return frame if volume == 1.0 or frame is SILENCE else pcm.scale(frame, volume)
+class Volume:
+    """How loud something is to be, from 0 to 1; in the first frame after a change it gets there, so that no step is heard."""
+
+    def __init__(self) -> None:
+        self.wanted = self.now = 1.0
+
+    def apply(self, frame: bytes) -> bytes:
+        """Return a frame at this volume."""
+        before, wanted = self.now, self.wanted
+        self.now = wanted
+        if frame is SILENCE or before == wanted == 1.0:
+            return frame
+        if before != wanted:
+            return ramp(frame, before, wanted)
+        return pcm.scale(frame, wanted) if wanted else SILENCE
 
 
 class _Test:

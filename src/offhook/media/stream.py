@@ -14,6 +14,7 @@ from offhook.errors import ParseError
 from offhook.ids import Ids
 from offhook.media import pcm, rtcp, rtp
 from offhook.media.codecs import codec
+from offhook.media.fades import ramp
 from offhook.media.keypad import Keypad
 from offhook.media.link import Link
 from offhook.media.messages import (
@@ -66,7 +67,7 @@ class Stream:
     __slots__ = (
         "_config", "_ear", "_echoes", "_expects", "_far_shares", "_former", "_has_work", "_keypad", "_loopback", "_meter",
         "_near_shares", "_next_stats", "_pauses", "_receiver", "_report", "_reporter", "_said_shares", "_same_codec",
-        "_sender", "_sends", "_shared", "_stalled", "_tapped", "_voices", "bridge", "muted", "name", "near", "phase",
+        "_sender", "_sends", "_shared", "_stalled", "_tapped", "_turns", "_voices", "bridge", "muted", "name", "near", "phase",
         "playlist", "port", "rate", "recordings", "said", "sound", "tapping", "taps", "wiring",
     )  # fmt: skip
 
@@ -104,6 +105,7 @@ class Stream:
         self._echoes = False
         self._same_codec: frozenset[int] = frozenset()
         self._loopback = False
+        self._turns = False  # the microphone was muted, or is heard again, since the latest frame
         self.playlist = Playlist(name, report, self._note_work)
         self._meter: Meter | None = None
         self._ear: Ear | None = None  # what it is listened to for
@@ -231,6 +233,7 @@ class Stream:
             self._sender.mark()
         if not self._sends:
             self._keypad.stop("on hold")
+            self._turns = False
         if expects != self._expects:
             self._receiver.heard = now
             self._expects = expects
@@ -251,7 +254,14 @@ class Stream:
             self._report(DigitsDone(self.name, request.request, error))
             return
         self._keypad.press(request)
+        self._turns = False
         self._note_work()
+
+    def mute(self, muted: bool) -> None:
+        """Keep the microphone from the far end, or let it be heard again."""
+        # Only a frame that follows at once: behind a digit or a hold nothing of a muted microphone may be heard.
+        self._turns = muted != self.muted and self.sound and self._sends and not self._keypad.active
+        self.muted = muted
 
     def set_loopback(self, enabled: bool) -> None:
         """Send back what is heard, or stop that."""
@@ -426,6 +436,8 @@ class Stream:
     def _mix(self, mic: bytes) -> bytes:
         """Return what goes out: microphone, the others of the conference, the echo, what is played, programs, taps."""
         near = mic if self.sound and not self.muted else SILENCE
+        if self._turns:
+            near = self._turned(mic)
         rate = self.rate
         for other in self.bridge:
             near = _sum(near, other.heard_at(rate) if other.taps else other.far_at(rate))
@@ -443,6 +455,13 @@ class Stream:
                 if tap.speaks_far:
                     near = _sum(near, tap.by.far_at(rate))
         return near
+
+    def _turned(self, mic: bytes) -> bytes:
+        """Return the first frame of the microphone after it was muted or is heard again: without a step, that would click."""
+        self._turns = False
+        if mic is SILENCE or not self.sound:
+            return SILENCE
+        return ramp(mic, 1.0, 0.0) if self.muted else ramp(mic, 0.0, 1.0)
 
     def _record(self, near: bytes) -> None:
         self.near = near
