@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from array import array
 from itertools import pairwise
 from typing import Any
 
 import pytest
 from virtual_media import Pair, Weather
 
+from offhook.media.codecs import codec
 from offhook.media.codecs.kinds import kind_of, missing
 from offhook.media.messages import (
     AudioFrames,
@@ -25,8 +28,10 @@ from offhook.media.messages import (
     StreamLevels,
     ToneHeard,
 )
-from offhook.media.rtp import HEADER
+from offhook.media.receiving import Receiver
+from offhook.media.rtp import HEADER, PLAIN
 from offhook.testing import ears
+from offhook.testing.badnet import FAR
 
 NUMBERS = {"PCMU": 0, "PCMA": 8, "G722": 9, "OPUS": 111, "L16/16000": 96, "L16/48000": 97}
 
@@ -198,3 +203,33 @@ def test_levels_of_a_call_on_hold_and_while_digits_go_out() -> None:
     held = pair.of(0, StreamLevels)[count + 1 :]
     assert len(held) >= 8
     assert {(each.near_db, each.far_db) for each in held} == {(-96.0, -96.0)}
+
+
+@pytest.mark.parametrize(("name", "longer_ms"), [("G722", 40), ("G722", 60), ("OPUS", 60)])
+def test_a_far_end_that_goes_on_with_longer_packets_is_heard_as_it_spoke(name: str, longer_ms: int) -> None:
+    """A longer packet is decoded when it comes, and those before it, which wait, are before it then: the decoder remembers."""
+    skip_without(name)
+    far = codec(name)
+    step = far.rate // 50
+    tone = array("h", [int(9000 * math.sin(2 * math.pi * 440 * place / far.rate)) for place in range(90 * step)]).tobytes()
+    receiver = Receiver(lambda _: None, lambda: None, lambda _: None, lambda *_: None)
+    receiver.configure({96: codec(name)}, {})
+    receiver.listen(True)
+    receiver.expect(FAR, False, 0.0)
+    begun, packets, sizes = 0, [], [1] * 30 + [longer_ms // 20] * (60 * 20 // longer_ms)
+    for number, size in enumerate(sizes):
+        payload = far.encode(tone[2 * step * begun : 2 * step * (begun + size)])
+        head = HEADER.pack(PLAIN, 96, number, begun * far.clock_rate // 50, 7)
+        packets.append((0.02 * begun, head + payload))
+        begun += size
+    heard = b""
+    for tick in range(95):
+        while packets and packets[0][0] <= 0.02 * tick + 0.007:
+            receiver.receive(packets[0][1], FAR, packets.pop(0)[0])
+        receiver.hear(0.02 * tick + 0.007)
+        heard += receiver.far
+    whole = array("h", heard)
+    # A tone that goes on has no bend: each sample follows from the two before it.
+    bend = 2 * math.cos(2 * math.pi * 440 / far.rate)
+    bends = [abs(whole[place] - bend * whole[place - 1] + whole[place - 2]) for place in range(10 * step, 85 * step)]
+    assert max(bends) < 4 * sorted(bends)[len(bends) * 9 // 10] + 200

@@ -178,11 +178,13 @@ class JitterBuffer:
         self._pace.restart()
 
     def decode_all(self) -> None:
-        """Decode what is here: the types of payload are about to change."""
+        """Decode what is here, in its order: the types of payload are about to change, or what follows is decoded already."""
         if self._steady:
             self._spread()
-        for at, item in self._frames.items():
-            self._frames[at] = Linear(self._linear(item))
+        for at in sorted(self._frames):
+            item = self._frames[at]
+            if isinstance(item, bytes):
+                self._frames[at] = Linear(self._decode(item))
 
     def review(self, now: float) -> None:
         """Forget a little of what was learnt; to be called after every tenth `pull`, with its time."""

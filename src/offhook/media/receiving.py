@@ -257,6 +257,8 @@ class Receiver:
         if not whole and not codec.units(packet[rtp.HEADER_BYTES :]):
             self.garbage += 1
             return
+        if not whole and codec.remembers:
+            self.buffer.decode_all()  # this one is decoded now, and a codec with a memory has to hear them in their order
         late = self.buffer.late
         # Silence was not sent where a talkspurt is marked (RFC 3551 4.1), and where time has gone by but no packet is missing.
         lost, self._lost_before = self._lost_before, self._reception.lost
