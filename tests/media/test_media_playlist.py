@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+
 from virtual_media import ListSource, Pair, level
 
 from offhook.media.messages import (
@@ -132,3 +134,27 @@ def test_music_that_cannot_be_played_is_told_once() -> None:
     pair.do(0, SetMusic("c", "file", path="/bad"))
     pair.run(0.3)
     assert [(name, reason) for name, reason, _ in reasons(pair)] == [("hold_music", "failed")] * 2
+
+
+def test_what_is_broken_off_or_paused_makes_no_click_and_nothing_of_it_is_left_out() -> None:
+    pair = Pair(codec="L16/8000", payload_type=96, receive_types=((96, "L16/8000"),))
+    even = array("h", [8000] * 160).tobytes()
+    pair.studios[0].files["/even"] = ListSource([even] * 60)
+    pair.do(1, StartRecording("c", "far", "/far"))
+    pair.run(0.3)
+    pair.do(0, StartPlayback("c", "a", "file", "/even"))
+    pair.run(0.2)
+    heard(pair)
+    edges: list[int] = []
+    for command in (
+        PausePlayback("c", "a", True), PausePlayback("c", "a", False), StopPlayback("c", "a"), tone("b", A),
+        SetMusic("c", "tone", frequencies=(A / 2,)), StopPlayback("c", "b"), SetMusic("c", "none"),
+    ):  # fmt: skip
+        pair.do(0, command)
+        pair.run(0.2)
+        sound = array("h", b"".join(heard(pair)))
+        bends = zip(sound, sound[1:], sound[2:], strict=False)
+        edges.append(max(abs(one - 2 * middle + other) for one, middle, other in bends))
+    assert max(edges) < 4000
+    assert reasons(pair)[0] == ("a", "stopped", 400)
+    assert pair.of(0, PlaybackStarted)[0].playback == "a"

@@ -7,18 +7,22 @@ from collections.abc import Callable
 from typing import Final, Literal
 
 from offhook.media import pcm
+from offhook.media.fades import ramp
 from offhook.media.messages import MediaReport, PlaybackDone, PlaybackStarted, PlayMode, StreamId
 from offhook.media.reels import Playback
-from offhook.media.sources import SILENCE
+from offhook.media.sources import SAMPLE_RATE, SILENCE, frame_bytes
 
 HOLD_MUSIC: Final = "hold_music"
 """The name under which a failure of the music is told."""
 
 
 class Playlist:
-    """The playbacks of a stream. `changed` is called whenever something begins or is over."""
+    """The playbacks of a stream. `changed` is called whenever something begins or is over.
 
-    __slots__ = ("_beeps", "_changed", "_music", "_playing", "_report", "_stream", "_waiting")
+    What is broken off in the midst of its sound is heard for one frame more, in which it becomes silent: a step would click.
+    """
+
+    __slots__ = ("_beeps", "_changed", "_fading", "_music", "_playing", "_rate", "_report", "_stream", "_waiting")
 
     def __init__(self, stream: StreamId, report: Callable[[MediaReport], object], changed: Callable[[], object]) -> None:
         self._stream = stream
@@ -28,9 +32,11 @@ class Playlist:
         self._waiting: deque[Playback] = deque()
         self._beeps: list[Playback] = []
         self._music: Playback | None = None
+        self._rate = SAMPLE_RATE  # of the latest frame
+        self._fading: list[bytes] = []  # last frames of what was broken off
 
     def __bool__(self) -> bool:
-        return bool(self._playing or self._beeps or self._music or self._waiting)
+        return bool(self._playing or self._beeps or self._music or self._waiting or self._fading)
 
     def start(self, playback: Playback, mode: PlayMode) -> None:
         """Play this in place of all others, after them, or beside."""
@@ -50,6 +56,8 @@ class Playlist:
     def set_music(self, music: Playback | None) -> None:
         """Have something to play while nothing else is."""
         if self._music is not None:
+            if not self._playing:
+                self._fade_out(self._music)
             self._music.close()
         self._music = music
         self._changed()
@@ -57,13 +65,16 @@ class Playlist:
     def pause(self, name: str, paused: bool) -> None:
         """Pause or go on; nothing happens for one that is over."""
         for playback in (*self._playing, *self._waiting):
-            if playback.name == name:
+            if playback.name == name and playback.paused != paused:
+                if paused:
+                    playback.again = self._fade_out(playback)
                 playback.paused = paused
 
     def stop(self, name: str) -> None:
         """End one."""
         for playback in (*self._playing, *self._waiting):
             if playback.name == name:
+                self._fade_out(playback)
                 self._end(playback, "stopped")
         self._follow_queue()
 
@@ -75,6 +86,9 @@ class Playlist:
 
     def mix(self, near: bytes, rate: int) -> bytes:
         """Return `near` with this tick's frame of all that plays."""
+        self._rate = rate
+        if self._fading:
+            near = self._faded(near, rate)
         if self._playing:
             for playback in tuple(self._playing):
                 near = self._add(near, playback, rate)
@@ -90,7 +104,7 @@ class Playlist:
     def _add(self, near: bytes, playback: Playback, rate: int) -> bytes:
         """Add its frame; where it is over, that of the one that waited for it, without a gap."""
         for _ in range(1 + len(self._waiting)):
-            frame = playback.read(rate)
+            frame = self._risen(playback, rate) if playback.again and not playback.paused else playback.read(rate)
             if playback.frames == 1 and frame is not None and playback is not self._music:
                 self._report(PlaybackStarted(self._stream, playback.name))
             if not playback.over:
@@ -102,12 +116,37 @@ class Playlist:
             self._playing.append(playback)
         return near
 
+    def _fade_out(self, playback: Playback) -> bytes:
+        """Keep the next frame of what is heard now, to become silent; return it, b"" if there is none. It does not count."""
+        if not playback.frames or playback.paused or not (frame := playback.read(self._rate)):
+            return b""
+        playback.frames -= 1
+        self._fading.append(ramp(frame, 1.0, 0.0))
+        return frame
+
+    def _risen(self, playback: Playback, rate: int) -> bytes | None:
+        """Return the frame in which it became silent once more, to rise, if it has the rate of now."""
+        frame, playback.again = playback.again, b""
+        playback.frames += 1
+        return ramp(frame, 0.0, 1.0) if len(frame) == frame_bytes(rate) else None
+
+    def _faded(self, near: bytes, rate: int) -> bytes:
+        """Return `near` with what was broken off before it; once the codec has changed there is nothing any more."""
+        fading, self._fading = self._fading, []
+        for frame in fading:
+            if len(frame) == frame_bytes(rate):
+                near = _sum(near, frame)
+        self._changed()
+        return near
+
     def _follow_queue(self) -> None:
         if not self._playing and self._waiting:
             self._playing.append(self._waiting.popleft())
 
     def _end_all(self, reason: Literal["replaced", "closed"]) -> None:
         for playback in (*self._playing, *self._waiting):
+            if reason == "replaced":
+                self._fade_out(playback)
             self._end(playback, reason)
 
     def _end(self, playback: Playback, reason: Literal["finished", "stopped", "replaced", "closed", "failed"]) -> None:

@@ -100,7 +100,8 @@ class Playback:
     """
 
     __slots__ = (
-        "_changer", "_changer_rate", "_factor", "_rate", "_rates", "_source", "error", "frames", "name", "over", "paused",
+        "_changer", "_changer_rate", "_factor", "_rate", "_rates", "_source", "again", "error", "frames", "name", "over",
+        "paused",
     )  # fmt: skip
 
     def __init__(self, name: str, source: Source, gain_db: float, rate: int, rates: Rates) -> None:
@@ -109,6 +110,7 @@ class Playback:
         self._rates = rates
         self._changer: Changer | None = None
         self.paused = False
+        self.again = b""  # the frame in which it became silent when it was paused: it goes on with that
         self.frames = 0
         self.over: Literal["", "finished", "failed"] = ""
         self.error = ""
