@@ -151,3 +151,8 @@ def test_interleave() -> None:
 def test_what_cannot_be_played_says_what_to_do(tag: int, name: str) -> None:
     with pytest.raises(ParseError, match=f"{name} with 4 bits, which is not played: convert it, as with `ffmpeg"):
         opened(build(tag, 1, 8000, 4, bytes(64)))
+
+
+def test_what_has_no_bits_is_not_said_to_have_some() -> None:
+    with pytest.raises(ParseError, match=r"WAV file in GSM 6\.10, which is not played"):
+        opened(build(49, 1, 8000, 0, bytes(65)))

@@ -105,7 +105,8 @@ def _format(text: bytes) -> tuple[int, int, int, int]:
             raise ParseError("WAV file: format chunk too short")
         (tag,) = struct.unpack_from("<H", text, 24)
     if (tag, bits) not in READABLE:
-        raise ParseError(f"WAV file in {_NAMES.get(tag, f'encoding {tag}')} with {bits} bits, {CONVERT}")
+        width = f" with {bits} bits" if bits else ""  # GSM has none
+        raise ParseError(f"WAV file in {_NAMES.get(tag, f'encoding {tag}')}{width}, {CONVERT}")
     if not 1 <= channels <= MAX_CHANNELS or not MIN_RATE <= rate <= MAX_RATE or block != channels * bits // 8:
         raise ParseError("WAV file: impossible channels, rate or block size")
     return tag, channels, rate, bits
