@@ -275,3 +275,13 @@ def test_a_device_of_short_pieces_has_no_more_delay_for_one_late_tick() -> None:
     assert playout.ahead_ms >= 180
     play(playout, ring, 250)  # but not for long
     assert playout.ahead_ms <= 40
+
+
+def test_a_pause_between_two_calls_is_no_measure_of_what_a_device_asks_for() -> None:
+    ring = Ring(RATE)
+    playout = Playout(ring, RATE)
+    play(playout, ring, 50, late=1000)
+    for _ in range(3):
+        play(playout, ring, 10, late=4)
+    play(playout, ring, 10)
+    assert playout.ahead_ms <= 120

@@ -131,12 +131,16 @@ class Playout:
         return max(self._start, min(most, self._rate * LONGEST_MS // 1000))
 
     def _note_asked(self, count: int) -> None:
-        """Learn how much is asked for before anything more comes: the device's own measure, or a tick that is late."""
+        """Learn how much is asked for before anything more comes: the device's own measure, or a tick that is late.
+
+        More than may wait is neither: nobody had anything to say.
+        """
         if self._ring.written != self._written:
+            if self._burst <= self._rate * LONGEST_MS // 1000:
+                self._most_asked = max(self._most_asked, self._burst)
             self._written, self._burst = self._ring.written, 0
         self._burst += count
         self._flowed += count
-        self._most_asked = max(self._most_asked, self._burst)
 
     def _shed(self, samples: bytes, left: int, count: int) -> bytes:
         """Skip sound where more waits than was needed for two seconds, or more than may wait; the seam is faded."""
