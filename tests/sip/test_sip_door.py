@@ -8,7 +8,7 @@ from msgspec import structs
 from offhook.sip import events
 from offhook.sip.door import RINGING_ALL, RINGING_EACH, TELL_EVERY, TOLD_APART, Rules
 from offhook.sip.endpoint import Endpoint
-from offhook.sip.events import Datagram, Flow, Refused, Resolved, StreamChunk, Transmit
+from offhook.sip.events import Body, Datagram, Flow, Refused, Resolved, StreamChunk, Transmit
 from offhook.sip.message import Request, Response
 from offhook.sip.parsing import parse_message
 from offhook.sip.uri import NameAddr, Uri
@@ -222,17 +222,51 @@ def test_forged_requests_inside_a_call_meet_no_dialog(method: str) -> None:
     assert incoming.session in target.core._sessions.by_id
 
 
-def test_a_forged_cancel_does_not_end_a_call() -> None:
+CANCEL = (b"CANCEL sip:abc@10.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 203.0.113.9:5060;branch=z9hG4bKknown\r\nMax-Forwards: 70\r\n"
+          b"From: <sip:x@203.0.113.9>;tag=f\r\nTo: <sip:alice@pbx.example>\r\nCall-ID: c\r\nCSeq: 1 CANCEL\r\n\r\n")
+
+
+@pytest.mark.parametrize(("known", "guessed"), [
+    (b"tag=f", b"tag=g"), (b";tag=f", b""), (b"ID: c", b"ID: d"), (b"1 CANCEL", b"2 CANCEL"),
+])
+def test_a_forged_cancel_does_not_end_a_call(known: bytes, guessed: bytes) -> None:
     target = Target(STRICT)
     target.shoot("INVITE", branch="known", call="c")
     # RFC 3261 9.1: hop by hop, so from where its INVITE came
-    data = (b"CANCEL sip:abc@10.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 203.0.113.9:5060;branch=z9hG4bKknown\r\nMax-Forwards: 70\r\n"
-            b"From: <sip:x@203.0.113.9>;tag=f\r\nTo: <sip:alice@pbx.example>\r\nCall-ID: c\r\nCSeq: 1 CANCEL\r\n\r\n")
-    forged = target.throw(data, "198.51.100.66")
+    forged = target.throw(CANCEL.replace(known, guessed), "198.51.100.66")
     assert statuses(forged) == [481]
     assert [each.reason for each in refused(forged)] == ["CANCEL from elsewhere than its INVITE"]
     assert len(target.core._sessions.by_id) == 1
-    assert statuses(target.throw(data)) == [200, 487]
+    assert statuses(target.throw(CANCEL)) == [200, 487]
+
+
+def test_others_whom_a_proxy_lets_ring_do_not_end_a_call() -> None:
+    # They have tag and Call-ID, too, and the branch but for what tells its copies apart
+    target = Target(STRICT)
+    target.shoot("INVITE", branch="known", call="c", extra="Via: SIP/2.0/UDP 192.0.2.44;branch=z9hG4bKcaller\r\n")
+    assert statuses(target.throw(CANCEL, "198.51.100.66")) == [481]
+    assert statuses(target.throw(CANCEL)) == [200, 487]
+
+
+@pytest.mark.parametrize("rules", [STRICT, Rules()])
+def test_a_caller_without_a_proxy_cancels_from_where_it_has_moved_to(rules: Rules) -> None:
+    target = Target(rules)
+    target.shoot("INVITE", branch="known", call="c")
+    ended = target.throw(CANCEL, "198.51.100.66")
+    assert statuses(ended) == [200, 487]
+    assert not refused(ended)
+    sent = [each.flow.remote[0] for each in ended if isinstance(each, Transmit)]
+    assert sent == ["198.51.100.66", "203.0.113.9"]
+    assert not target.core._sessions.by_id
+
+
+def test_a_call_that_is_answered_is_not_cancelled_from_elsewhere() -> None:
+    target = Target(STRICT)
+    came = target.shoot("INVITE", branch="known", call="c")
+    (incoming,) = [each for each in came if isinstance(each, events.SessionIncoming)]
+    target.core.execute(events.Accept(incoming.session, Body("application/sdp", b"")), target.now)
+    target.drain()
+    assert statuses(target.throw(CANCEL, "198.51.100.66")) == [481]
 
 
 def test_a_forged_ack_answers_nothing_and_stops_nothing() -> None:

@@ -28,7 +28,7 @@ from offhook.sip.session import Sessions
 from offhook.sip.session_timer import LEAST
 from offhook.sip.stack import ACCEPT, Hop, Items, Stack, header_list
 from offhook.sip.streams import Streams
-from offhook.sip.transactions import Input, ServerKey, State, client_key, same_path, server_key
+from offhook.sip.transactions import MAGIC_COOKIE, Input, ServerKey, State, client_key, same_path, server_key
 from offhook.sip.transfer import Transfers
 from offhook.sip.uri import Uri
 
@@ -398,7 +398,7 @@ class Endpoint:
         if server is not None:
             server.step(Input.RECEIVE_REQUEST, now)
             return
-        if request.method == "CANCEL" and self._is_forged(flow, key):
+        if request.method == "CANCEL" and self._is_forged(flow, request, key):
             self._stack.door.tell(flow.remote[0], "CANCEL from elsewhere than its INVITE", now)
             self._answer_fault(flow, MessageError("a CANCEL from elsewhere than its INVITE", status=481, partial=request))
             return
@@ -418,10 +418,21 @@ class Endpoint:
             self._stack.drop(flow.remote, error.detail)
             self._serving.respond(server, 400, now)
 
-    def _is_forged(self, flow: Flow, key: ServerKey) -> bool:
-        """Say whether a CANCEL came another way than its INVITE, which goes hop by hop (RFC 3261 9.1)."""
-        invite = self._stack.transactions.servers.get((*key[:-1], "INVITE"))
-        return invite is not None and invite.flow.remote[0] != flow.remote[0]
+    def _is_forged(self, flow: Flow, request: Request, key: ServerKey) -> bool:
+        """Say whether a CANCEL came another way than its INVITE, which goes hop by hop (RFC 3261 9.1).
+
+        A caller without a proxy may have moved since. Branch, tag and Call-ID are known to it and us alone then, and prove as
+        much as a dialog's tags do. Behind a proxy others whom it lets ring know them, but for the branch, which may be counted.
+        """
+        transactions = self._stack.transactions
+        server = transactions.servers.get((*key[:-1], "INVITE"))
+        if server is None or server.flow.remote[0] == flow.remote[0]:
+            return False
+        invite = server.request
+        if server.state is not State.PROCEEDING or not key[0].startswith(MAGIC_COOKIE) or len(invite.headers.values("Via")) > 1:
+            return True
+        secret, given = ((each.from_.tag, each.call_id, each.cseq.number) for each in (invite, request))
+        return not secret[0] or given != secret
 
     def _receive_ack(self, flow: Flow, request: Request, now: float) -> None:
         session = self._sessions.dialogs.get(key_of(request))
