@@ -244,7 +244,7 @@ def test_a_number_never_means_two_codecs() -> None:
 def test_an_answer_that_is_none_brings_the_old_codecs_back(monkeypatch: pytest.MonkeyPatch) -> None:
     alice, bob = talking()
 
-    def broken(*_: object) -> object:
+    def broken(*_: object, **_named: object) -> object:
         monkeypatch.undo()
         raise MediaNegotiationFailed("the answer names no codec we offered")
     monkeypatch.setattr("offhook.phone.offers.accept_answer", broken)

@@ -106,6 +106,33 @@ def test_a_hold_that_is_answered_without_sound_is_taken_back() -> None:
     assert talk.phone.types.count("call.hold_failed") == 1
 
 
+@pytest.mark.parametrize(("answer", "is_held"), [
+    (sdp().data + b"a=sendonly\r\n", False), (sdp().data + b"a=inactive\r\n", True),
+    (sdp().data.replace(b"c=IN IP4 10.0.0.9", b"c=IN IP4 0.0.0.0") + b"a=sendonly\r\n", True),
+])
+def test_a_far_end_that_answers_our_hold_with_its_own_words_hears_our_music(answer: bytes, is_held: bool) -> None:
+    talk = Talk()
+    talk.phone.execute(c.Hold())
+    talk.run()
+    talk.peer.answer(talk.latest("INVITE"), 200, body=Body("application/sdp", answer))
+    talk.run()
+    assert state(talk.phone) is (CallState.HELD_BOTH if is_held else CallState.HELD_LOCAL)
+    media = talk.phone.only.view().media
+    assert media is not None
+    assert media.direction == ("inactive" if is_held else "sendonly")
+
+
+def test_a_far_end_that_holds_us_holds_us_still_when_it_answers_our_hold_with_its_own() -> None:
+    talk = Talk()
+    talk.offer(sdp().data + b"a=sendonly\r\n", 1)
+    assert state(talk.phone) is CallState.HELD_REMOTE
+    talk.phone.execute(c.Hold())
+    talk.run()
+    talk.peer.answer(talk.latest("INVITE"), 200, body=Body("application/sdp", sdp().data + b"a=sendonly\r\n"))
+    talk.run()
+    assert state(talk.phone) is CallState.HELD_BOTH
+
+
 def test_a_far_end_that_wants_no_sound_at_all_any_more() -> None:
     talk = Talk()
     talk.phone.execute(c.Hold())

@@ -147,8 +147,8 @@ def check_offer(local: LocalMedia, offer: bytes) -> None:
     _choose(local, _offer(offer))
 
 
-def accept_answer(local: LocalMedia, offer: bytes, answer: bytes) -> StreamConfig:
-    """Return what the stream is to do after `answer` came to our `offer`.
+def accept_answer(local: LocalMedia, offer: bytes, answer: bytes, *, held: bool = False) -> StreamConfig:
+    """Return what the stream is to do after `answer` came to our `offer`. `held`: the far end holds us already.
 
     Raises MediaNegotiationFailed if the audio was refused or the answer names nothing we can speak, ParseError if it is
     not SDP.
@@ -171,7 +171,9 @@ def accept_answer(local: LocalMedia, offer: bytes, answer: bytes) -> StreamConfi
     spoken_for = {entry.payload_type for entry in offered}
     own = [entry for entry in chosen if entry.payload_type not in spoken_for]
     receive = tuple((entry.payload_type, entry.codec) for entry in (*speakable(local.codecs, offered, mine), *own))
-    agreed = combine(reverse(_stated(theirs, line)), _stated(ours, mine))
+    # RFC 3264 6.1: sendonly is answered recvonly or inactive. Who answers sendonly (Yate) says our word again, and listens.
+    echoed = not held and mine.attribute("sendonly") is not None and theirs.direction_of(line) == "sendonly"
+    agreed = combine(reverse(_stated(theirs, line, "recvonly" if echoed else None)), _stated(ours, mine))
     codings = {entry.coding for entry in offered}
     common = [entry for entry in named if entry.coding in codings]
     events_out = _events(local, common, chosen[0])
@@ -337,9 +339,9 @@ def _events(local: LocalMedia, formats: list[Format], codec: Format) -> list[For
     return events_for(formats, codec) if local.telephone_event else []
 
 
-def _stated(description: SessionDescription, line: MediaDescription) -> Direction:
-    """Return the direction the writer of `description` states, with the old way of holding taken into account."""
-    direction = description.direction_of(line)
+def _stated(description: SessionDescription, line: MediaDescription, meant: Direction | None = None) -> Direction:
+    """Return the direction the writer of `description` states (or means), with the old way of holding taken into account."""
+    direction = meant or description.direction_of(line)
     connection = description.connection_of(line)
     if connection is not None and connection.unspecified and description.value_of(line, "ice-ufrag") is None:
         # RFC 3264 8.4: an address of 0.0.0.0 means that nothing is to be sent there, whatever the attribute says.

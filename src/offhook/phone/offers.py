@@ -20,7 +20,7 @@ from offhook.media.negotiate import (
     receivable,
     used_formats,
 )
-from offhook.phone.call import Call, CallInput
+from offhook.phone.call import HELD_BY_THEM, Call, CallInput
 from offhook.phone.desk import Desk
 from offhook.phone.events import (
     CallHeld,
@@ -175,7 +175,8 @@ class Offers:
 
     def accept(self, call: Call, answer: bytes) -> None:
         """Set the stream after the far end's `answer` to our latest offer; raises as `answer` does."""
-        self.configure(call, accept_answer(self._local(call, offering=True), call.local_offer, answer), call.local_offer)
+        local, held = self._local(call, offering=True), call.state in HELD_BY_THEM
+        self.configure(call, accept_answer(local, call.local_offer, answer, held=held), call.local_offer)
 
     def note_early(self, call: Call, fork: str) -> None:
         """Remember what was agreed with one of those who may answer: who does need not say it again."""
