@@ -193,7 +193,7 @@ def challenging(status: int, reason: str = "", **options: Any) -> Callable[[Requ
     (challenging(401), "wrong password for 1001 (401 Unauthorized)", "keeps another"),
     (challenging(403), "refuses after it has got the password (403 Forbidden)", "most say this to a wrong password"),
     (challenging(403, "Bad auth"), "wrong password for 1001 (403 Bad auth)", "keeps another"),
-    (challenging(200, algorithm="SHA-512-256"), "asks in a way this phone does not know: Digest", "MD5 or SHA-256"),
+    (challenging(200, algorithm="AKAv1-MD5"), "asks in a way this phone does not know: Digest", "MD5 or SHA-256"),
 ])  # fmt: skip
 def test_a_registrars_no_is_put_into_words(
     case: Case, answer: Callable[[Request], Response], text: str, advice: str

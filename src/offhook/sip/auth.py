@@ -13,7 +13,13 @@ from offhook.ids import Ids
 from offhook.sip.abnf import quote
 from offhook.sip.headers import Challenge, parse_challenges, parse_credentials
 
-STRENGTH: Final = {"SHA-256": 2, "SHA-256-SESS": 2, "MD5": 1, "MD5-SESS": 1}
+_SHA_512_256: Final = "sha512_256"
+"""What hashlib calls it, where the system's OpenSSL has it."""
+
+STRENGTH: Final = {
+    "SHA-256": 2, "SHA-256-SESS": 2, "MD5": 1, "MD5-SESS": 1,
+    **({"SHA-512-256": 2, "SHA-512-256-SESS": 2} if _SHA_512_256 in hashlib.algorithms_available else {}),
+}
 """The algorithms we speak, by upper-case name; more is stronger (RFC 8760 2.4: prefer the strongest)."""
 
 CHALLENGE_LIMIT: Final = 5
@@ -87,6 +93,8 @@ def make_challenge(realm: str, nonce: str, *, algorithm: str = "MD5", qop: str =
 
 
 def _hasher(algorithm: str) -> Callable[[bytes], str]:
+    if algorithm.upper().startswith("SHA-512-256"):
+        return lambda data: hashlib.new(_SHA_512_256, data).hexdigest()
     if algorithm.upper().startswith("SHA-256"):
         return lambda data: hashlib.sha256(data).hexdigest()
     # MD5 is what deployed registrars ask for; it is chosen only where they offer nothing stronger.
