@@ -108,6 +108,24 @@ def test_a_replayed_use_of_a_nonce_is_stale() -> None:
     assert statuses == [200, 200, 401]
 
 
+def test_a_phone_that_does_not_count_uses_each_nonce_for_one_request() -> None:
+    # RFC 2617 3.2.2: without qop, as RFC 2069 had it (pyVoIP)
+    world = World()
+    first = world.ask(craft("REGISTER", "1001"))
+    challenge = challenges(first)[1]
+    statuses = []
+    for method in ("REGISTER", "REGISTER", "OTHER"):
+        request = craft("REGISTER", "1001", headers=(("Contact", CONTACT),))
+        response = digest(algorithm="MD5", username="1001", realm=challenge.realm, password="practice-1001", method="REGISTER",
+                          uri=f"sip:{method}", nonce=challenge.nonce)
+        request.headers.set("Authorization", f'Digest username="1001", realm="{challenge.realm}", nonce="{challenge.nonce}", '
+                                             f'uri="sip:{method}", response="{response}"')
+        answer = world.ask(request)
+        assert answer is not None
+        statuses.append(answer.status)
+    assert statuses == [200, 200, 401], "the second is the first once more, the third is another"
+
+
 @pytest.mark.parametrize(("asked", "granted"), [("10", 10), ("100000", 3600), ("4294967295", 3600)])
 def test_expiry_is_clamped(asked: str, granted: int) -> None:
     answer = register(World(), ("Contact", CONTACT), ("Expires", asked))

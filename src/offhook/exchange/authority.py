@@ -20,7 +20,10 @@ MAX_NONCES: Final = 4096
 """Nonces remembered; the oldest goes first. A flood of requests without credentials must not fill the memory."""
 
 ALGORITHMS: Final = ("SHA-256", "MD5")
-"""RFC 8760 2.3: the challenges stand in order of preference."""
+"""RFC 8760 2.3: the challenges stand in order of preference.
+
+sofia-sip 1.12 (Janus, gnome-calls) gives up where SHA-256 is asked for at all, in whatever order.
+"""
 
 
 def practice_accounts() -> dict[str, str]:
@@ -91,7 +94,8 @@ class Authority:
             count = int(given.get("nc") or "0", 16)
         except ValueError:
             return False
-        if count > nonce.count:
+        # RFC 2617 3.2.2: who does not count (a phone of RFC 2069, pyVoIP) may use each nonce for one request.
+        if count > nonce.count or not (given.get("nc") or nonce.response):
             nonce.count, nonce.response = count, given.get("response")
             return True
         # The same use again is a retransmission on its way to a line; a lower count is a replay.
