@@ -144,8 +144,9 @@ def choosable_over_http() -> set[str]:
 
 def told_apart(schemas: Mapping[str, Any]) -> set[str]:
     """Return the events that a description can tell apart and whose content it knows."""
+    parts = [schemas[each["$ref"].rpartition("/")[2]] for each in schemas["Event"]["oneOf"]]
     return {
-        each["properties"]["type"]["const"] for each in schemas["Event"]["oneOf"]
+        each["properties"]["type"]["const"] for each in parts
         if each["properties"]["data"]["$ref"].rpartition("/")[2] in schemas
     }  # fmt: skip
 

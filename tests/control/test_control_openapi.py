@@ -41,14 +41,11 @@ def objects(part: Any) -> Iterator[dict[str, Any]]:
 
 
 def test_generators_of_clients_can_read_it() -> None:
-    """What is valid, but refused, left out or made nonsense of by openapi-python-client or OpenAPI Generator (Go, PHP)."""
+    """What is valid, but refused, left out or made nonsense of by openapi-python-client or OpenAPI Generator."""
     arrays = [part for part in objects(WHOLE) if part.get("type") == "array" and "properties" not in part]
     assert arrays
     assert all(isinstance(part.get("items"), dict) for part in arrays)  # tuples closed by false, or only by prefixItems
     schemas = WHOLE["components"]["schemas"]
-    assert "type" not in schemas["Envelope"]["properties"]["data"]
-    parts = [*schemas["StreamNote"]["oneOf"], *schemas["Event"]["oneOf"]]
-    assert not {re.sub(r"\W|_", "", part["title"].title()) for part in parts} & set(schemas)  # an event, and its data
     for part in objects(WHOLE):
         assert not isinstance(part.get("default", 0), list | None)
         whole = [schemas[each["$ref"].removeprefix(REF)] for each in part.get("allOf", ())]
@@ -57,6 +54,38 @@ def test_generators_of_clients_can_read_it() -> None:
         assert not said_twice or said_twice <= set(part["required"])  # optional here and required there are two types
     names = {re.sub("_", "", name) for name in operation_names().values()}
     assert not {f"{name}request" for name in names} & names
+
+
+def test_choices_have_names_and_are_told_apart() -> None:
+    """What TypeScript clients of OpenAPI Generator do not compile with, or read nonsense by."""
+    schemas = WHOLE["components"]["schemas"]
+    for part in objects(WHOLE):
+        choices = part.get("oneOf", part.get("anyOf", ()))
+        assert not choices or "properties" not in part  # the one is left out, or the other
+        assert all(each.keys() & {"$ref", "type"} for each in choices)  # "an integer from 300" is no type of its own
+        assert all("$ref" in each for each in part.get("oneOf", ()))  # else they are EventOneOf1, EventOneOf2 …
+        assert all("type" in each for each in part.get("properties", {}).values() if "const" in each)
+    for name in ("Event", "PageItem"):
+        refs = [each["$ref"] for each in schemas[name]["oneOf"]]
+        told = {schemas[ref.removeprefix(REF)]["properties"]["type"]["const"]: ref for ref in refs}
+        assert schemas[name]["discriminator"] == {"propertyName": "type", "mapping": told}
+
+
+def test_names_of_schemas_are_not_those_that_generators_make_of_operations() -> None:
+    """They name enumerations and arguments by the operation: a command that is not referred to is in their way."""
+    schemas = WHOLE["components"]["schemas"]
+    assert set(schemas) == {part["$ref"].removeprefix(REF) for part in objects(WHOLE) if part.get("$ref", "").startswith(REF)}
+    for found in (found for path in WHOLE["paths"].values() for found in path.values()):
+        body = found.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+        name = "".join(word.capitalize() for word in found["operationId"].split("_"))
+        queried = any("enum" in each.get("schema", ()) for each in found["parameters"])
+        assert not queried or name not in schemas
+        assert f"{name}Request" not in schemas or body == {"$ref": f"{REF}{name}Request"}
+
+
+def test_every_route_stands_under_a_heading_of_its_own() -> None:
+    under = {path for path, found in WHOLE["paths"].items() for each in found.values() if each["tags"] == ["descriptions"]}
+    assert all(path.startswith(("/v1/docs", "/v1/problems/")) or path.endswith(".json") for path in under)
 
 
 def test_operation_ids_are_unique_names() -> None:

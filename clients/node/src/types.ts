@@ -28,6 +28,12 @@ export interface AcceptTransferParams {
   call?: string;
 }
 
+/** An account is registered. */
+export interface AccountCondition {
+  /** An account's id or label; empty: all that register. */
+  registered: string;
+}
+
 /** The account registers with another of its servers now (`account.server`): one failed, or the first is well again. */
 export interface AccountFailover {
   account: AccountView;
@@ -682,28 +688,8 @@ export interface CloseAudioParams {
   audio: string;
 }
 
-/**
- * One thing to wait for: one of `state`, `event`, `registered` and `operation`, and what belongs to it.
- *
- * `state`: a call is in this state (or has been answered); `call` says which, without it any call.
- * `event`: an event of this type comes (call.ended, dtmf.*), about the call `call` if that is given, with these `data`.
- * `registered`: an account is registered, named by its id or label; empty: all accounts that register.
- * `operation`: what a command began is over, whether it succeeded or failed.
- */
-export interface Condition {
-  /** The state of a call that is waited for. */
-  state?: "active" | "answered" | "calling" | "early" | "ended" | "held_both" | "held_local" | "held_remote" | "incoming" | "ringing";
-  /** The type of an event: call.ended, dtmf.*, *. */
-  event?: string;
-  /** An account's id or label; empty: all that register. */
-  registered?: string;
-  /** The id of an operation. */
-  operation?: string;
-  /** A call's id, or `active`, `ringing`, `last`, `current`; without it any call. */
-  call?: string;
-  /** Fields of the event and their values: {"digit": "#"}, {"call.muted": true}. */
-  data?: { [name: string]: unknown };
-}
+/** One thing to wait for. */
+export type Condition = StateCondition | EventCondition | AccountCondition | OperationCondition;
 
 /** A conference exists. */
 export interface ConferenceCreated {
@@ -1073,6 +1059,16 @@ export interface EndedAnswer {
 /** Name one past call. */
 export interface EntryRequest {
   entry: string;
+}
+
+/** An event of this type comes, about that call and with these data if they are given. */
+export interface EventCondition {
+  /** The type of an event: call.ended, dtmf.*, *. */
+  event: string;
+  /** A call's id, or `active`, `ringing`, `last`, `current`; without it any call. */
+  call?: string;
+  /** Fields of the event and their values: {"digit": "#"}, {"call.muted": true}. */
+  data?: { [name: string]: unknown };
 }
 
 /** What is alike in all events. */
@@ -1506,6 +1502,12 @@ export interface OpenAudioParams {
   speak?: boolean;
   /** Hear what we send, in place of the far end. */
   near?: boolean;
+}
+
+/** What a command began is over, whether it succeeded or failed. */
+export interface OperationCondition {
+  /** The id of an operation. */
+  operation: string;
 }
 
 /** What a command began did not work. `sip_status` is the far end's answer, 0 if it was not the far end. */
@@ -2000,6 +2002,14 @@ export interface SnapshotNow {
   conferences: ConferenceView[];
   watches: WatchView[];
   draining: boolean;
+}
+
+/** A call is in this state, or has been answered. */
+export interface StateCondition {
+  /** The state of a call that is waited for. */
+  state: "active" | "answered" | "calling" | "early" | "ended" | "held_both" | "held_local" | "held_remote" | "incoming" | "ringing";
+  /** A call's id, or `active`, `ringing`, `last`, `current`; without it any call. */
+  call?: string;
 }
 
 /** How good a call's sound is. `stats` is None until there are figures, five seconds after the sound began. */

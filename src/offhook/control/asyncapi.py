@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from offhook import __version__
 from offhook.control import shapes
-from offhook.control.json_schema import Schema, components, schema_of, value_schema
+from offhook.control.json_schema import EVENT_PARTS, NOTE_PARTS, Schema, components, schema_of, value_schema
 from offhook.phone.commands import COMMANDS, Command
 from offhook.phone.events import EVENTS
 
@@ -168,11 +168,11 @@ def _messages() -> Schema:
     }
     either: Schema = {"anyOf": [{"$ref": REF + "Event"}, {"$ref": REF + "StreamNote"}]}
     found["event"] = {"name": "event", "summary": "Something happened.", "payload": _object({"event": either})}
-    for number, event in enumerate(EVENTS):
-        payload = {"$ref": f"{REF}Event/oneOf/{number}"}
+    for event in EVENTS:
+        payload = {"$ref": REF + EVENT_PARTS[event.type]}
         found[event.type] = {"name": event.type, "summary": _summary(event), "payload": payload}
-    for number, (type_, shape) in enumerate(shapes.STREAM_SHAPES.items()):
-        payload = {"$ref": f"{REF}StreamNote/oneOf/{number}"}
+    for type_, shape in shapes.STREAM_SHAPES.items():
+        payload = {"$ref": REF + NOTE_PARTS[type_]}
         found[type_] = {"name": type_, "summary": _summary(shape), "payload": payload}
     return found
 

@@ -48,7 +48,7 @@ LIMITS: Final[Mapping[type, Mapping[str, Keywords]]] = {
     },
     c.Answer: _HEADERS,
     c.Hangup: _HEADERS,
-    c.Reject: {**_HEADERS, "status": {"anyOf": [{"const": 0}, {"minimum": 300, "maximum": 699}]}},
+    c.Reject: {**_HEADERS, "status": {"minimum": 0, "maximum": 699, "not": {"minimum": 1, "maximum": 299}}},
     c.Redirect: {"to": _TARGET},
     c.SendDtmf: {
         "digits": {"pattern": rf"^\s*{_KEYS}{{1,{MAX_DIGITS}}}\s*$"},

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from offhook import __version__
 from offhook.control.http.routes import ROUTES, SOCKET, Route
-from offhook.control.json_schema import Schema, components
+from offhook.control.json_schema import EVENT_PARTS, NOTE_PARTS, Schema, components
 from offhook.control.openapi import ABOUT, REF, TAGS, body_schema, document, operation_names, problem_codes, tag_of
 from offhook.control.prose import Row, answer_words, curl, parameter_rows, rows, type_words
 from offhook.phone.commands import COMMANDS
@@ -47,7 +47,8 @@ def _by_tag() -> Iterator[tuple[str, list[Route]]]:
 
 def _views() -> dict[str, Schema]:
     """Return what answers and events are made of, without the commands and events themselves."""
-    others = {each.__name__ for each in (*COMMANDS, *EVENTS)} | {"Event", "StreamNote"}
+    others = {each.__name__ for each in (*COMMANDS, *EVENTS)}
+    others |= {"Event", "StreamNote", *EVENT_PARTS.values(), *NOTE_PARTS.values()}
     return {name: part for name, part in components(REF).items() if name not in others}
 
 
@@ -83,6 +84,8 @@ def _markdown() -> Iterator[str]:
         yield from ("", f"### {name}", "", part["description"])
         if "enum" in part:
             yield from ("", ", ".join(f"`{each}`" for each in part["enum"]))
+        if "oneOf" in part:
+            yield from ("", f"One of: {type_words(part)}".replace(" | ", ", "))
         yield from _markdown_table(rows(part))
 
 
@@ -201,7 +204,7 @@ def _event_entry(event: Any) -> str:
 def _view_entry(name: str, part: Schema) -> str:
     text = part["description"]
     head = f"<code>{name}</code> <span>{_inline(text.splitlines()[0])}</span>"
-    choices = f"<p>{_linked(type_words(part))}</p>" if "enum" in part else ""
+    choices = f"<p>{_linked(type_words(part))}</p>" if "enum" in part or "oneOf" in part else ""
     return _entry(name, f"{name} {text}", head, _paragraphs(text) + choices + _table(rows(part)))
 
 

@@ -42,6 +42,21 @@ _EVENT_ID: Final[Schema] = {
 
 _TIME: Final[Schema] = {"type": "string", "format": "date-time"}
 
+EVENT_PARTS: Final[Mapping[str, str]] = {event.type: f"{event.__name__}Event" for event in EVENTS}
+"""By an event's type, the name of its whole description: another than its data's, of which generators make a class, too."""
+
+NOTE_PARTS: Final[Mapping[str, str]] = {type_: f"{shape.__name__}Note" for type_, shape in shapes.STREAM_SHAPES.items()}
+"""The same of the events about a subscription."""
+
+_CONDITIONS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "StateCondition": ("A call is in this state, or has been answered.", ("state", "call")),
+    "EventCondition": ("An event of this type comes, about that call and with these data if they are given.",
+                       ("event", "call", "data")),
+    "AccountCondition": ("An account is registered.", ("registered",)),
+    "OperationCondition": ("What a command began is over, whether it succeeded or failed.", ("operation",)),
+}  # fmt: skip
+"""The kinds of a condition: what each means, and its fields, the first of which says that it is this kind."""
+
 
 # --- the parts -----------------------------------------------------------------------------------------------------
 
@@ -63,13 +78,13 @@ def _parts() -> dict[str, Schema]:
     found["SnapshotNow"] = _snapshot_now(found["Snapshot"])
     found["HistoryAdded"]["properties"]["entry"] = {"$ref": _REF + "HistoryEntry"}
     found["WaitAnswer"]["properties"]["event"] = {"anyOf": [{"$ref": _REF + "Event"}, {"type": "null"}]}
-    found["Condition"]["oneOf"] = [{"required": [name]} for name in ("state", "event", "registered", "operation")]
+    found |= _conditions(found["Condition"])
     found["Problem"] = _problem(found["Problem"])
     found["Envelope"] = _envelope()
     found["EventHead"] = _event_head()
     found["Accepted"] = _accepted()
-    found["Event"] = _event()
-    found["StreamNote"] = _stream_note()
+    found |= _events()
+    found |= _stream_notes()
     _plain_pairs(found)
     return dict(sorted(found.items()))
 
@@ -225,44 +240,62 @@ def _event_head() -> Schema:
     return found | {"title": "EventHead", "description": "What is alike in all events.", "required": required}
 
 
-def _event() -> Schema:
-    """Return the envelope with what belongs into it, type by type."""
-    return {
-        "title": "Event",
-        "description": "One event: the envelope, and in `data` what happened.",
-        "oneOf": [
-            {
-                "title": f"{event.type} event",  # another name than its data's: generators of clients make classes of both
-                "allOf": [{"$ref": _REF + "EventHead"}],
-                "type": "object",
-                "properties": {"type": {"type": "string", "const": event.type}, "data": {"$ref": _REF + event.__name__}},
-                "required": ["type", "data"],
-            }
-            for event in EVENTS
-        ],
+def _events() -> dict[str, Schema]:
+    """Return the envelope with what belongs into it, type by type, and `Event`, which is any of them."""
+    found: dict[str, Schema] = {
+        EVENT_PARTS[event.type]: {
+            "title": EVENT_PARTS[event.type],
+            "description": f"The event {event.type}.",
+            "allOf": [{"$ref": _REF + "EventHead"}],
+            "type": "object",
+            "properties": {"type": {"type": "string", "const": event.type}, "data": {"$ref": _REF + event.__name__}},
+            "required": ["type", "data"],
+        }
+        for event in EVENTS
     }
+    return found | {"Event": _any_of_these("Event", "One event: the envelope, and in `data` what happened.", found)}
 
 
-def _stream_note() -> Schema:
-    return {
-        "title": "StreamNote",
-        "description": "An event about the subscription itself. It has no number: your place in the stream stays.",
-        "oneOf": [
-            {
-                "title": f"{type_} note",  # another name than its data's: generators of clients make classes of both
-                "type": "object",
-                "properties": {
-                    "v": {"type": "integer", "const": ENVELOPE_VERSION},
-                    "type": {"const": type_},
-                    "time": dict(_TIME),
-                    "subject": {"const": "stream"},
-                    "data": {"$ref": _REF + shape.__name__},
-                },
-                "required": ["v", "type", "time", "subject", "data"],
-            }
-            for type_, shape in shapes.STREAM_SHAPES.items()
-        ],
+def _stream_notes() -> dict[str, Schema]:
+    found: dict[str, Schema] = {
+        NOTE_PARTS[type_]: {
+            "title": NOTE_PARTS[type_],
+            "description": f"The note {type_}.",
+            "type": "object",
+            "properties": {
+                "v": {"type": "integer", "const": ENVELOPE_VERSION},
+                "type": {"type": "string", "const": type_},
+                "time": dict(_TIME),
+                "subject": {"type": "string", "const": "stream"},
+                "data": {"$ref": _REF + shape.__name__},
+            },
+            "required": ["v", "type", "time", "subject", "data"],
+        }
+        for type_, shape in shapes.STREAM_SHAPES.items()
     }
+    about = "An event about the subscription itself. It has no number: your place in the stream stays."
+    return found | {"StreamNote": _any_of_these("StreamNote", about, found)}
+
+
+def _conditions(part: Schema) -> dict[str, Schema]:
+    """Return the kinds of a condition, each with its own fields, and `Condition`, which is any of them."""
+    found: dict[str, Schema] = {
+        name: {
+            "title": name,
+            "description": text,
+            "type": "object",
+            "properties": {field: part["properties"][field] for field in fields},
+            "required": [fields[0]],
+            "additionalProperties": False,
+        }
+        for name, (text, fields) in _CONDITIONS.items()
+    }
+    return found | {"Condition": _any_of_these("Condition", part["description"].partition(":")[0] + ".", found)}
+
+
+def _any_of_these(name: str, about: str, parts: Iterable[str]) -> Schema:
+    """Return what is one of several named parts: of nameless ones, generators of clients number their classes."""
+    return {"title": name, "description": about, "oneOf": [{"$ref": _REF + each} for each in parts]}
 
 
 def _accepted() -> Schema:

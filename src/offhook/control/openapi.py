@@ -12,7 +12,7 @@ from offhook.control.feed import PAGE, STREAM_EVENTS
 from offhook.control.http.limits import MAX_KEY, MAX_WAIT
 from offhook.control.http.problems import HTTP_PROBLEMS, MEDIA_TYPE
 from offhook.control.http.routes import CALL_WORDS, PREFIX, ROUTES, SOCKET, Parameter, Route
-from offhook.control.json_schema import DIALECT, Schema, components, schema_of, value_schema
+from offhook.control.json_schema import DIALECT, EVENT_PARTS, NOTE_PARTS, Schema, components, schema_of, value_schema
 from offhook.control.operations import MAX_HISTORY
 from offhook.control.schema import EVENT_TYPES, OPERATIONS, PROBLEM_STATUS, problem_title
 from offhook.phone.commands import Scope
@@ -46,6 +46,8 @@ TAGS: Final[Mapping[str, str]] = {
     "messages": "Texts.",
     "watching": "What others do: presence, calls, waiting messages.",
     "history": "Past calls.",
+    "contacts": "Whose number it is.",
+    "webhooks": "Events that the phone sends to a server of yours.",
     "events": "Everything that happens, and what became of operations.",
     "older interfaces": "What MicroSIP's DDE and WM_COPYDATA clients say.",
     "descriptions": "This page and its like.",
@@ -55,7 +57,8 @@ _TAG_OF: Final[Mapping[str, str]] = {
     "calls": "calls", "pickup": "calls", "conferences": "conferences", "watches": "watching",
     "status": "phone", "metrics": "phone", "snapshot": "phone", "system": "phone",
     "audio": "sound", "devices": "sound", "streams": "sound", "playbacks": "sound", "recordings": "sound", "taps": "sound",
-    "accounts": "accounts", "settings": "accounts", "messages": "messages", "history": "history", "events": "events",
+    "accounts": "accounts", "settings": "accounts", "messages": "messages", "history": "history", "history.csv": "history",
+    "contacts": "contacts", "webhooks": "webhooks", "events": "events",
     "wait": "events", "socket": "events", "operations": "events", "dde": "older interfaces", "copydata": "older interfaces",
 }  # fmt: skip
 
@@ -150,6 +153,7 @@ def document() -> Schema:
     for route in ROUTES:
         method = "get" if route.method == SOCKET else route.method.lower()
         paths.setdefault(route.path, {})[method] = _operation(route, names[route.method, route.path])
+    responses = {f"Problem{status}": _problem_response(status) for status in sorted(_codes_by_status())}
     found: Schema = _without_defaults({
         "openapi": "3.1.0",
         "jsonSchemaDialect": DIALECT,
@@ -165,14 +169,51 @@ def document() -> Schema:
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "paths": paths,
         "components": {
-            "schemas": dict(components(REF)),
-            "responses": {f"Problem{status}": _problem_response(status) for status in sorted(_codes_by_status())},
+            "schemas": _schemas([paths, responses]),
+            "responses": responses,
             "parameters": _shared_parameters(),
             "headers": _shared_headers(),
             "securitySchemes": {"bearer": _bearer()},
         },
     })  # fmt: skip
     return found
+
+
+def _schemas(of: Any) -> Schema:
+    """Return the descriptions that are referred to, and no others: what only the sockets have (`HistoryRequest`) would take the
+    names that generators of clients make of operations. The field that tells events apart is named to them, too.
+    """
+    parts = {**components(REF), "PageItem": _page_item()}
+    parts |= {f"Problem{status}": _problem_schema(status) for status in _codes_by_status()}
+    for name, types in (("Event", EVENT_PARTS), ("PageItem", {**EVENT_PARTS, **NOTE_PARTS})):
+        mapping = {type_: REF + part for type_, part in types.items()}
+        parts[name] = {**parts[name], "discriminator": {"propertyName": "type", "mapping": mapping}}
+    found: dict[str, Schema] = {}
+    wanted = list(_references(of))
+    while wanted:
+        name = wanted.pop()
+        if name not in found:
+            found[name] = parts[name]
+            wanted += _references(parts[name])
+    return dict(sorted(found.items()))
+
+
+def _references(part: Any) -> Iterator[str]:
+    """Yield the names of the schemas that a part refers to."""
+    if isinstance(part, dict):
+        ref = part.get("$ref")
+        if isinstance(ref, str) and ref.startswith(REF):
+            yield ref.removeprefix(REF)
+    for each in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        yield from _references(each)
+
+
+def _page_item() -> Schema:
+    return {
+        "title": "PageItem",
+        "description": "What a page of events has: an Event or a StreamNote.",
+        "oneOf": [{"$ref": REF + part} for part in (*EVENT_PARTS.values(), *NOTE_PARTS.values())],
+    }
 
 
 def _without_defaults(part: Any) -> Any:
@@ -434,7 +475,7 @@ def _events_answer() -> Schema:
     page: Schema = {
         "type": "object",
         "properties": {
-            "events": {"type": "array", "items": {"anyOf": [{"$ref": REF + "Event"}, {"$ref": REF + "StreamNote"}]}},
+            "events": {"type": "array", "items": {"$ref": REF + "PageItem"}},
             "next": {"type": "string", "description": "Ask for what follows with `after` and this."},
         },
         "required": ["events", "next"],
@@ -484,19 +525,24 @@ def problem_codes() -> list[tuple[int, str, str]]:
     return [(status, code, title) for status, codes in sorted(_codes_by_status().items()) for code, title in sorted(codes)]
 
 
-def _problem_response(status: int) -> Schema:
-    codes = _codes_by_status()[status]
-    text = "; ".join(f"`{code}`: {title}" for code, title in codes)
-    schema: Schema = {
+def _problem_schema(status: int) -> Schema:
+    return {
+        "title": f"Problem{status}",
+        "description": f"A problem with the status {status}.",
         "allOf": [{"$ref": REF + "Problem"}],
         "type": "object",
         "properties": {
             "status": {"type": "integer", "const": status},
-            "code": {"type": "string", "enum": [code for code, _ in codes]},
+            "code": {"type": "string", "enum": [code for code, _ in _codes_by_status()[status]]},
         },
         "required": ["status", "code"],
     }
-    found: Schema = {"description": text, "content": {MEDIA_TYPE: {"schema": schema}}}
+
+
+def _problem_response(status: int) -> Schema:
+    codes = _codes_by_status()[status]
+    text = "; ".join(f"`{code}`: {title}" for code, title in codes)
+    found: Schema = {"description": text, "content": {MEDIA_TYPE: {"schema": {"$ref": f"{REF}Problem{status}"}}}}
     if status in (429, 503):
         found["headers"] = {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}}
     if status in (401, 403):

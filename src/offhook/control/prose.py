@@ -59,8 +59,9 @@ def type_words(schema: Schema) -> str:
         choices = schema["enum"]
         few = len(choices) <= MOST_CHOICES
         return " | ".join(json.dumps(each) for each in choices) if few else f"one of {len(choices)} words"
-    if "anyOf" in schema and "type" not in schema:
-        return " | ".join(type_words(each) for each in schema["anyOf"])
+    choices = schema.get("anyOf") or schema.get("oneOf")
+    if choices and "type" not in schema:
+        return " | ".join(type_words(each) for each in choices)
     return _plain_words(schema)
 
 
