@@ -7,6 +7,7 @@ import io
 import json
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
 
@@ -405,10 +406,14 @@ def test_a_password_comes_from_the_pipe(phone: FakeBackend, monkeypatch: pytest.
 
 
 def test_past_calls_are_one_line_each(phone: FakeBackend, capsys: pytest.CaptureFixture[str]) -> None:
-    entry = {"id": "c_1", "direction": "in", "remote_uri": "sip:a@h", "started": 0.0, "missed": True, "sip_status": 487}
+    entry = {
+        "id": "c_1", "direction": "in", "remote_uri": "sip:a@h", "started": "2026-01-31T08:00:00.25Z", "missed": True,
+        "sip_status": 487,
+    }  # fmt: skip
     phone.entries = [entry]
     assert main(["history"]) == 0
-    assert capsys.readouterr().out.endswith("  from sip:a@h  missed  (487)\n")
+    here = f"{datetime(2026, 1, 31, 8, tzinfo=UTC).astimezone():%Y-%m-%d %H:%M:%S}"
+    assert capsys.readouterr().out == f"c_1  {here}  from sip:a@h  missed  (487)\n"
 
 
 def test_history_can_be_forgotten(phone: FakeBackend) -> None:

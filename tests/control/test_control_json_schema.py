@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from msgspec import structs
 from schema_examples import ANY, examples
 
 from offhook.control import shapes
@@ -19,7 +18,7 @@ from offhook.control.feed import STREAM_EVENTS, stream_event
 from offhook.control.fields import LIMITS, meaning
 from offhook.control.json_schema import NOTE_PARTS, components, document, value_schema
 from offhook.control.operations import EXTRA
-from offhook.control.schema import OPERATIONS, RESULTS, command_from_json, problem
+from offhook.control.schema import OPERATIONS, RESULTS, command_from_json, problem, to_json
 from offhook.errors import CommandError, InvalidArgument
 from offhook.io.journal import Cause, EnvelopeMaker
 from offhook.phone import commands as c
@@ -104,7 +103,7 @@ SAMPLE_EVENTS: tuple[Event, ...] = (
     DtmfReceived(call=CALL, digit="5", method="rtp", duration_ms=100),
     CallEnded(call=CALL, duration=1.5, stats=no_figures("c_1")),
     SystemReady(address="127.0.0.1:5060"),
-    HistoryAdded(entry=structs.asdict(HistoryEntry("c", "a", "in", "sip:x@y", "", 1.5, None, 2.0, 0.0, 0, "", "", True))),
+    HistoryAdded(entry=to_json(HistoryEntry("c", "a", "in", "sip:x@y", "", wall(1), None, wall(2), 0.0, 0, "", "", True))),
 )
 
 
@@ -222,6 +221,18 @@ def test_shapes_keep_up() -> None:
     gap = msgspec.json.decode(stream_event("stream.gap", after="a-1", next="a-9"))
     validator("StreamNote").validate(gap)
     assert all(gap.keys() == components()[name]["properties"].keys() for name in NOTE_PARTS.values())
+
+
+def test_times_are_rfc_3339_everywhere() -> None:
+    """Lengths of time are numbers, moments are not: a client needs one way to read them."""
+    moments = {"at", "time", "created", "started", "ringing", "answered", "ended", "since", "failing_since", "began"}
+    found = {
+        (name, field): str(schema)
+        for name, part in components().items() for field, schema in part.get("properties", {}).items()
+        if field in moments and name != "EndedAnswer"
+    }  # fmt: skip
+    assert {("HistoryEntry", "started"), ("MessageEntry", "at"), ("WebhookView", "failing_since")} <= found.keys()
+    assert [field for field, schema in found.items() if "'date-time'" not in schema] == []
 
 
 # --- the limits are the phone's ------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,14 @@ from offhook.phone.records import HistoryEntry
 from offhook.storage.history import History
 
 
+def at(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
 def call(number: int, **changes: object) -> HistoryEntry:
     record = HistoryEntry(
         id=f"call-{number}", account="office", direction="in", remote_uri=f"sip:{number}@pbx.example", remote_display="Ann",
-        started=1000.0 + number, answered=None, ended=1010.0 + number, duration_s=0.0, sip_status=487, reason="Cancelled",
+        started=at(1000 + number), answered=None, ended=at(1010.5 + number), duration_s=0.0, sip_status=487, reason="Cancelled",
         end_by="remote", missed=True,
     )
     return structs.replace(record, **changes)
@@ -41,7 +46,7 @@ def test_what_is_added_is_listed_newest_first(book: History) -> None:
 
 
 def test_a_record_keeps_every_field_over_a_restart(tmp_path: Path) -> None:
-    record = call(1, answered=1002.5, duration_s=7.5, missed=False, recording="/r/ä.wav", direction="out")
+    record = call(1, answered=at(1002.5), duration_s=7.5, missed=False, recording="/r/ä.wav", direction="out")
     first = History(tmp_path / "h.sqlite3")
     first.add(record)
     first.close()
@@ -64,7 +69,8 @@ def test_a_file_of_the_first_version_is_read_on(tmp_path: Path) -> None:
     old.execute(f"CREATE TABLE calls ({fields}, PRIMARY KEY (id)) WITHOUT ROWID")
     old.execute("PRAGMA user_version = 1")
     record = call(1)
-    old.execute(f"INSERT INTO calls VALUES ({', '.join('?' * 14)})", structs.astuple(record)[:14])
+    row = (*structs.astuple(record)[:5], 1001.0, None, 1011.5, *structs.astuple(record)[8:14])
+    old.execute(f"INSERT INTO calls VALUES ({', '.join('?' * 14)})", row)
     old.commit()
     old.close()
     for _ in range(2):
@@ -94,7 +100,7 @@ def test_a_file_that_an_earlier_phone_opened_or_whose_upgrade_was_cut_off_is_rea
 
 def test_paging_misses_and_repeats_nothing(book: History) -> None:
     for number in range(25):
-        book.add(call(number, started=1000.0 + number // 3))
+        book.add(call(number, started=at(1000 + number // 3)))
     seen: list[str] = []
     while page := book.list(10, before=seen[-1] if seen else ""):
         seen += [record.id for record in page]

@@ -13,6 +13,7 @@ from offhook.app.running import Files, RunningPhone
 from offhook.control.operations import Operations
 from offhook.errors import NotFound
 from offhook.phone.commands import SendMessage
+from offhook.phone.model import wall
 from offhook.phone.records import MessageEntry
 from offhook.storage import texts
 from offhook.storage.texts import TextFile
@@ -20,8 +21,8 @@ from offhook.testing.live import LivePhone, live_phone, quiet_config
 
 
 def record(number: int) -> MessageEntry:
-    return MessageEntry(f"m{number}", float(number), "in", "a", "sip:x@h", "Ada", f"text {number}", "text/plain", "received",
-                      0, "")
+    at = wall(number + 0.5)
+    return MessageEntry(f"m{number}", at, "in", "a", "sip:x@h", "Ada", f"text {number}", "text/plain", "received", 0, "")
 
 
 def test_pages_come_newest_first(tmp_path: Path) -> None:

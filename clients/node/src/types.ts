@@ -1156,7 +1156,7 @@ export interface HistoryAdded {
 }
 
 /**
- * One finished call. Times are Unix seconds, `answered` null if nobody did; `duration_s` is talking time.
+ * One finished call. `answered` is null if nobody did; `duration_s` is talking time.
  *
  * `recording` is the file of its recording, of several the one that began first, "" without one. `codec`, `mos` and what
  * follows are the final figures of its sound, as in CallMedia; None without sound.
@@ -1167,9 +1167,9 @@ export interface HistoryEntry {
   direction: "in" | "out";
   remote_uri: string;
   remote_display: string;
-  started: number;
-  answered: number | null;
-  ended: number;
+  started: string;
+  answered: string | null;
+  ended: string;
   duration_s: number;
   sip_status: number;
   reason: string;
@@ -1383,10 +1383,10 @@ export interface MessageAnswer {
   message: string;
 }
 
-/** A text that came or went. `at` is Unix seconds; `sip_status` and `reason` say why it failed. */
+/** A text that came or went. `sip_status` and `reason` say why it failed. */
 export interface MessageEntry {
   id: string;
-  at: number;
+  at: string;
   direction: "in" | "out";
   account: string;
   remote_uri: string;
@@ -1529,7 +1529,7 @@ export interface OperationSucceeded {
 /**
  * What became of something that needed the far end. `sip_status` is the far end's answer if it failed there, else 0.
  *
- * Times are RFC 3339, "" if unknown.
+ * `ended` is null while it is pending, and so is either time where it is not known.
  */
 export interface OperationView {
   id: string;
@@ -1538,8 +1538,8 @@ export interface OperationView {
   call: string;
   sip_status: number;
   reason: string;
-  began: string;
-  ended: string;
+  began: string | null;
+  ended: string | null;
 }
 
 /**

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from msgspec import structs
 
+from offhook.control.schema import to_json
 from offhook.errors import NotFound, SetupError
 from offhook.io import clock
 from offhook.io.engine import Engine
@@ -24,7 +26,7 @@ from offhook.phone.events import (
     MediaStats,
     RecordingStarted,
 )
-from offhook.phone.model import CallEnd
+from offhook.phone.model import CallEnd, wall
 from offhook.phone.records import HistoryEntry
 from offhook.storage.history import History
 
@@ -121,7 +123,8 @@ class CallHistory:
                 if event.call.answered is not None:
                     self._talking.setdefault(call, now)
                 lasted = now - self._talking.get(call, now)
-                self._kept().keep(call, partial(_record, event, self._recordings.get(call, ""), clock.wall(), lasted))
+                seen = wall(clock.wall())
+                self._kept().keep(call, partial(_record, event, self._recordings.get(call, ""), seen, lasted))
 
     def _forget(self, call: str) -> None:
         del self._finished[call]
@@ -129,12 +132,11 @@ class CallHistory:
         self._recordings.pop(call, None)
 
 
-def _record(event: CallEvent, recording: str, seen: float = 0.0, lasted: float = 0.0) -> HistoryEntry:
-    """Return the row of a call; `seen`, Unix seconds, is when one that runs was last known to, having `lasted` so long."""
+def _record(event: CallEvent, recording: str, seen: datetime | None = None, lasted: float = 0.0) -> HistoryEntry:
+    """Return the row of a call; `seen` is when one that runs was last known to, having `lasted` so long."""
     call = event.call
     end = call.end or CallEnd("local")
     over = isinstance(event, CallEnded)
-    answered = call.answered.timestamp() if call.answered else None
     incoming, media = call.direction == "incoming", call.media
     return HistoryEntry(
         id=call.id,
@@ -142,9 +144,9 @@ def _record(event: CallEvent, recording: str, seen: float = 0.0, lasted: float =
         direction="in" if incoming else "out",
         remote_uri=call.remote.uri,
         remote_display=call.remote.display,
-        started=call.created.timestamp(),
-        answered=answered,
-        ended=call.ended.timestamp() if call.ended else seen,
+        started=call.created,
+        answered=call.answered,
+        ended=call.ended or seen or call.created,
         duration_s=event.duration if isinstance(event, CallEnded) else lasted,
         sip_status=end.sip_status,
         reason=end.reason if over else "not ended when last seen",
@@ -161,4 +163,5 @@ def _record(event: CallEvent, recording: str, seen: float = 0.0, lasted: float =
 
 
 def _entry(record: HistoryEntry) -> dict[str, Any]:
-    return structs.asdict(record)
+    found: dict[str, Any] = to_json(record)
+    return found

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import structs
-
+from offhook.control.schema import to_json
 from offhook.errors import NotFound
 from offhook.io.engine import Engine
 from offhook.io.journal import Envelope
 from offhook.phone.events import MessageFailed, MessageReceived, MessageSent
+from offhook.phone.model import wall
 from offhook.storage.opening import opened
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class KeptTexts:
         found = file.list(limit, before)
         if before and not found and not file.has(before):
             raise NotFound(f"there is no text {before!r}")
-        return [structs.asdict(record) for record in found]
+        return [to_json(record) for record in found]
 
     def clear(self) -> None:
         """Forget all texts; waits for the disk."""
@@ -102,7 +102,7 @@ class KeptTexts:
 def _keep(file: TextFile, envelope: Envelope) -> None:
     from offhook.phone.records import MessageEntry
 
-    at = envelope.seconds
+    at = wall(envelope.seconds)
     match envelope.event:
         case MessageReceived() as come:
             file.add(MessageEntry(

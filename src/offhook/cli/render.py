@@ -162,11 +162,16 @@ def audio_line(audio: dict[str, Any]) -> str:
     return f"speaker {audio['output_volume']}, microphone {audio['mic_volume']}{' muted' if audio['mic_muted'] else ''}"
 
 
+def _here(moment: str) -> str:
+    """Return a time as the clock on the wall shows it."""
+    from datetime import datetime
+
+    return f"{datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
 def text_line(entry: dict[str, Any]) -> str:
     """Return one line about a text."""
-    import time
-
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry["at"]))
+    when = _here(entry["at"])
     arrow = "from" if entry["direction"] == "in" else "to"
     why = f"  (failed: {entry['sip_status']} {entry['reason']})" if entry["state"] == "failed" else ""
     remote = party({"uri": entry["remote_uri"], "display": entry["remote_display"]})
@@ -175,10 +180,8 @@ def text_line(entry: dict[str, Any]) -> str:
 
 def history_line(entry: dict[str, Any]) -> str:
     """Return one line about a past call: when, which way, with whom, and how long or why not."""
-    if "remote_uri" in entry and isinstance(entry.get("started"), int | float):
-        import time
-
-        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry["started"]))
+    if "remote_uri" in entry and entry.get("started"):
+        when = _here(entry["started"])
         arrow = {"in": "from", "out": "to"}.get(str(entry.get("direction", "")), "with")
         how = "missed" if entry.get("missed") else f"{entry.get('duration_s') or 0:.0f} s"
         status = f"  ({entry['sip_status']})" if entry.get("sip_status") else ""

@@ -21,7 +21,7 @@ MAX_OPERATIONS: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One piece of work. `sip_status` is the far end's answer if it failed there, else 0; times are RFC 3339, "" if unknown."""
+    """One piece of work. `sip_status` is the far end's answer if it failed there, else 0; times are RFC 3339, if known."""
 
     id: str
     command: str
@@ -29,8 +29,8 @@ class Operation:
     call: str = ""
     sip_status: int = 0
     reason: str = ""
-    began: str = ""
-    ended: str = ""
+    began: str | None = None
+    ended: str | None = None
 
 
 class Outcomes:

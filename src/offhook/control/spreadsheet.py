@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 COLUMNS: Final = (
@@ -28,8 +28,8 @@ def as_csv(entries: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _cell(name: str, value: Any) -> Any:
-    if name in ("started", "answered", "ended") and isinstance(value, int | float):
-        return datetime.fromtimestamp(value, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    if name in ("started", "answered", "ended") and value:
+        return datetime.fromisoformat(value).isoformat(timespec="seconds").replace("+00:00", "Z")
     if isinstance(value, str):
         return guarded(value)
     return "" if value is None else value

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
 from msgspec import Struct
 
 
 class HistoryEntry(Struct, frozen=True):
-    """One finished call. Times are Unix seconds, `answered` null if nobody did; `duration_s` is talking time.
+    """One finished call. `answered` is null if nobody did; `duration_s` is talking time.
 
     `recording` is the file of its recording, of several the one that began first, "" without one. `codec`, `mos` and what
     follows are the final figures of its sound, as in CallMedia; None without sound.
@@ -19,9 +20,9 @@ class HistoryEntry(Struct, frozen=True):
     direction: Literal["in", "out"]
     remote_uri: str
     remote_display: str
-    started: float
-    answered: float | None
-    ended: float
+    started: datetime
+    answered: datetime | None
+    ended: datetime
     duration_s: float
     sip_status: int
     reason: str
@@ -37,10 +38,10 @@ class HistoryEntry(Struct, frozen=True):
 
 
 class MessageEntry(Struct, frozen=True):
-    """A text that came or went. `at` is Unix seconds; `sip_status` and `reason` say why it failed."""
+    """A text that came or went. `sip_status` and `reason` say why it failed."""
 
     id: str
-    at: float
+    at: datetime
     direction: Literal["in", "out"]
     account: str
     remote_uri: str

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from msgspec import structs
 
 from offhook.errors import SetupError
+from offhook.phone.model import wall
 from offhook.phone.records import HistoryEntry
 from offhook.storage.database import Database, Trouble
 
@@ -21,6 +23,7 @@ MAX_QUEUED = 10_000
 
 
 _COLUMNS = HistoryEntry.__struct_fields__
+_TIMES = ("started", "answered", "ended")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS calls (
   id TEXT PRIMARY KEY, account TEXT NOT NULL, direction TEXT NOT NULL, remote_uri TEXT NOT NULL,
@@ -105,9 +108,15 @@ def _upgrade(database: sqlite3.Connection) -> None:
 
 
 def _store(database: sqlite3.Connection, batch: Sequence[_Waiting]) -> None:
-    database.executemany(_INSERT, [structs.astuple(make()) for make in dict(batch).values()])
+    database.executemany(_INSERT, [_row(make()) for make in dict(batch).values()])
+
+
+def _row(record: HistoryEntry) -> tuple[Any, ...]:
+    """Return the record as the file has it: times in Unix seconds."""
+    return tuple(value.timestamp() if isinstance(value, datetime) else value for value in structs.astuple(record))
 
 
 def _record(row: tuple[Any, ...]) -> HistoryEntry:
     values = dict(zip(_COLUMNS, row, strict=True))
-    return HistoryEntry(**{**values, "missed": bool(values["missed"])})
+    times = {name: wall(values[name]) for name in _TIMES if values[name] is not None}
+    return HistoryEntry(**{**values, **times, "missed": bool(values["missed"])})

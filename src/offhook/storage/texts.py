@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from msgspec import structs
 
+from offhook.phone.model import wall
 from offhook.phone.records import MessageEntry
 from offhook.storage.database import Database, Trouble, used_bytes
 
@@ -87,11 +89,17 @@ class TextFile:
         self._database.close()
 
     def _store(self, database: sqlite3.Connection, batch: Sequence[MessageEntry]) -> None:
-        database.executemany(_INSERT, [structs.astuple(record) for record in batch])
+        database.executemany(_INSERT, [_row(record) for record in batch])
         database.execute(_FORGET, (MAX_KEPT,))
         if used_bytes(database) > self._most_bytes:
             database.execute(_FITTING, (self._most_bytes * 3 // 4,))
 
 
+def _row(record: MessageEntry) -> tuple[Any, ...]:
+    """Return the text as the file has it: its time in Unix seconds."""
+    return tuple(value.timestamp() if isinstance(value, datetime) else value for value in structs.astuple(record))
+
+
 def _record(row: tuple[Any, ...]) -> MessageEntry:
-    return MessageEntry(*row)
+    record, at, *rest = row
+    return MessageEntry(record, wall(at), *rest)

@@ -428,7 +428,7 @@ async def test_a_limit_says_when_to_come_back(served: Served, http: httpx.AsyncC
 
 
 async def test_the_history_for_a_spreadsheet_and_one_entry(http: httpx.AsyncClient, backend: FakeBackend) -> None:
-    backend.entries = [{"id": "c_2", "remote_display": "=1+1", "started": 0}, {"id": "c_1"}]
+    backend.entries = [{"id": "c_2", "remote_display": "=1+1", "started": "1970-01-01T00:00:00Z"}, {"id": "c_1"}]
     found = await http.get("/v1/history.csv", params={"limit": 1})
     assert found.headers["content-type"] == "text/csv; charset=utf-8"
     head, line = found.text.splitlines()

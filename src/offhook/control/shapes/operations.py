@@ -187,7 +187,7 @@ class ReloadAnswer:
 class OperationView:
     """What became of something that needed the far end. `sip_status` is the far end's answer if it failed there, else 0.
 
-    Times are RFC 3339, "" if unknown.
+    `ended` is null while it is pending, and so is either time where it is not known.
     """
 
     id: str
@@ -196,8 +196,8 @@ class OperationView:
     call: str
     sip_status: int
     reason: str
-    began: str
-    ended: str
+    began: datetime | None
+    ended: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

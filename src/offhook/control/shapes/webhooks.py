@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +18,12 @@ class WebhookView:
     types: tuple[str, ...]
     timeout: float
     description: str
-    created: str
+    created: datetime
     enabled: bool
     disabled: str
     delivered: str
     waiting: int
-    failing_since: str | None
+    failing_since: datetime | None
     held_back: tuple[str, ...]
     last_status: int
     last_error: str

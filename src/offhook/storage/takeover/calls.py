@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from offhook.errors import ParseError, UnreadableFile
@@ -41,11 +41,13 @@ class PastCall:
 
     def record(self, domain: str) -> HistoryEntry:
         """Return it as the history keeps it; taken over twice, it is the same entry."""
+        started = datetime.fromtimestamp(self.started, UTC)
         mark = f"{self.kind}\n{self.number}\n{self.started:.0f}\n{self.duration:.0f}".encode("utf-8", "replace")
         return HistoryEntry(
             id="ms_" + hashlib.sha256(mark).hexdigest()[:20], account="", direction="out" if self.kind == "out" else "in",
-            remote_uri=self._uri(domain), remote_display=self.name, started=self.started,
-            answered=self.started if self.duration else None, ended=self.started + self.duration, duration_s=self.duration,
+            remote_uri=self._uri(domain), remote_display=self.name, started=started,
+            answered=started if self.duration else None, ended=started + timedelta(seconds=self.duration),
+            duration_s=self.duration,
             sip_status=0, reason=self.info, end_by="", missed=self.kind == "miss",
         )  # fmt: skip
 
