@@ -40,10 +40,17 @@ async def test_a_name_that_was_made_to_point_here(http: httpx.AsyncClient, backe
     assert backend.commands == []
 
 
-async def test_a_request_without_a_host(served: Served) -> None:
-    found = await served.raw(b"GET /v1/status HTTP/1.0\r\n\r\n")
-    assert found.startswith(b"HTTP/1.1 400 ")
-    assert b"a Host header is required" in found
+@pytest.mark.parametrize(("version", "head", "status"), [
+    ("1.1", "Authorization: Bearer TOKEN", 400), ("1.0", "Authorization: Bearer TOKEN", 200), ("1.0", "Accept: */*", 401),
+    ("1.0", "Authorization: Bearer TOKEN\r\nOrigin: http://evil.example", 400),
+    ("1.0", "Authorization: Bearer TOKEN\r\nHost: evil.example", 421),
+])
+async def test_a_request_without_a_host(served: Served, version: str, head: str, status: int) -> None:
+    """Clients of HTTP/1.0 need not name it, and a page in a browser is none of them."""
+    head = head.replace("TOKEN", served.token)
+    found = await served.raw(f"GET /v1/status HTTP/{version}\r\n{head}\r\nConnection: close\r\n\r\n".encode())
+    assert found.split()[1] == str(status).encode()
+    assert (b"a Host header is required" in found) is (status == 400)
 
 
 @pytest.mark.parametrize("name", ["Host", "Authorization"])

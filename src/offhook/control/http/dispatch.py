@@ -135,10 +135,11 @@ class Application:
     async def _answer(self, request: Request) -> Answer | None:
         guard = self._surface.guard
         _check_once(request)
-        guard.check_host(request.headers.get("host"))
+        origin = request.headers.get("origin")
+        # RFC 9112 3.2: a request of HTTP/1.1 without Host MUST be refused; HTTP/1.0 does not ask for one.
+        guard.check_host(request.headers.get("host"), may_lack=request.scope["http_version"] == "1.0" and origin is None)
         if request.request_id:
             request.extra_headers["x-request-id"] = request.request_id
-        origin = request.headers.get("origin")
         request.extra_headers.update(guard.cors(origin))
         routes, values = self._router.find(request.path)
         if request.method == "OPTIONS" and guard.cors(origin):

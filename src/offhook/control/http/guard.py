@@ -90,9 +90,14 @@ class Guard:
 
     # --- where a request was meant to go, and where it comes from
 
-    def check_host(self, host: str | None) -> None:
-        """Refuse a request for another name: a page whose name was made to point here (DNS rebinding) sends its own."""
+    def check_host(self, host: str | None, *, may_lack: bool = False) -> None:
+        """Refuse a request for another name: a page whose name was made to point here (DNS rebinding) sends its own.
+
+        `may_lack` says that it comes from no browser: they speak HTTP/1.1 and name the host, which no page can hinder.
+        """
         if host is None:
+            if may_lack:
+                return
             raise HttpRefusal("malformed", "a Host header is required")
         name = _without_port(host).lower().rstrip(".")
         if name not in self._hosts and not (self._any_address and _is_address(name)):
