@@ -177,7 +177,10 @@ async def test_how_much_was_heard_before_the_far_end_hung_up(phone: Softphone, p
 
 async def test_a_file_that_cannot_be_played_says_so(phone: Softphone, peer: Peer, tmp_path: Path) -> None:
     call, _theirs = await talk(phone, peer)
-    playback = await call.play(tmp_path / "missing.wav")
+    with pytest.raises(InvalidArgument, match=r"missing\.wav"):
+        await call.play(tmp_path / "missing.wav")
+    (tmp_path / "text.wav").write_text("no sound")
+    playback = await call.play(tmp_path / "text.wav")
     with pytest.raises(OperationFailed, match="play"):
         await playback.wait(timeout=5)
 

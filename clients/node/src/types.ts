@@ -1598,8 +1598,8 @@ export interface PingAnswer {
  *
  * WAV, MP3, FLAC and Ogg are played; `url` is such a file on the web, which is fetched first; clients without the scope admin
  * may use only addresses that the setting `outgoing.urls` names. `mode` says what becomes of what plays already: it is
- * replaced, with all that waits (replace), or waited for (queue), or both are heard (mix). Answers the playback's id. Succeeds
- * when it has played to its end.
+ * replaced, with all that waits (replace), or waited for (queue), or both are heard (mix). A file that is not there is
+ * refused. Answers the playback's id. Succeeds when it has played to its end.
  */
 export interface PlayParams {
   /** A call's id, or `active`, `ringing`, `last`; empty: the current call, the one STATUS speaks of. */

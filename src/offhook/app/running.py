@@ -26,6 +26,7 @@ from offhook.io.journal import Cause, Journal
 from offhook.io.media_wire import MediaOptions
 from offhook.io.media_workers import media_host
 from offhook.io.names import Names
+from offhook.io.sound_files import SoundFiles
 from offhook.io.system_ids import SystemIds
 from offhook.io.trace import TracedMessage
 from offhook.io.transport import Listeners, Transports
@@ -139,6 +140,7 @@ class RunningPhone:
         self._audio = AudioLinks(self.engine.command_media, self.engine.report)
         self.media.set_audio_callback(self._audio.take)
         self.engine.subscribe(self._audio.see, CallEnded)
+        self._sound_files = SoundFiles()
         self.file: Path | None = None  # what `reload` reads
         self._as_read = config
         self.engine.on_web_request = self._web_request
@@ -265,6 +267,7 @@ class RunningPhone:
 
     def execute(self, command: Command, cause: Cause | None = None) -> Accepted:
         """Carry out a command; raises CommandError."""
+        self._sound_files.check(command)
         return self.engine.execute(command, cause)
 
     def say(self, event: Event) -> None:
