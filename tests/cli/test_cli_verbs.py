@@ -13,8 +13,10 @@ from typing import get_args
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from offhook.cli import main, microsip_main
+from offhook.cli.actions import calls
 from offhook.cli.actions.events import STATES
 from offhook.cli.helping import overview
 from offhook.cli.verbs import VERBS
@@ -32,10 +34,12 @@ from offhook.phone.events import (
     OperationFailed,
     OperationSucceeded,
     SystemReady,
+    WatchDialog,
+    WatchEnded,
 )
 from offhook.phone.model import AccountView, CallState, CallView, Party, StatusView, wall
 from offhook.phone.settings import AccountSettings
-from offhook.testing.backend import FakeBackend
+from offhook.testing.backend import WATCH, FakeBackend
 from offhook.testing.served import served
 
 CALL = CallView("c_1", "a_1", "outgoing", CallState.RINGING, Party("sip:me@h"), Party("sip:1001@h", "Ann"), "x@y", wall(0))
@@ -414,6 +418,29 @@ def test_past_calls_are_one_line_each(phone: FakeBackend, capsys: pytest.Capture
     assert main(["history"]) == 0
     here = f"{datetime(2026, 1, 31, 8, tzinfo=UTC).astimezone():%Y-%m-%d %H:%M:%S}"
     assert capsys.readouterr().out == f"c_1  {here}  from sip:a@h  missed  (487)\n"
+
+
+@pytest.mark.parametrize(("event", "code", "words"), [
+    (WatchDialog(watch=replace(WATCH, kind="dialog", line="busy")), 0, "busy"),
+    (WatchEnded(watch=replace(WATCH, state="waiting", reason="Not Found", retry_in=9.0)), 0, "waiting Not Found"),
+    (WatchEnded(watch=replace(WATCH, state="ended", reason="Bad Event")), 4, "ended Bad Event"),
+])
+def test_the_first_word_about_what_is_watched_is_shown(
+    phone: FakeBackend, capsys: pytest.CaptureFixture[str], event: Event, code: int, words: str
+) -> None:
+    phone.watch = replace(WATCH, state="asking")
+    then(phone, event)
+    assert main(["watches", "dialog", "1002"]) == code
+    assert capsys.readouterr().out.endswith(f": {words}\n")
+
+
+def test_who_says_nothing_is_still_asked(
+    phone: FakeBackend, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "FIRST_WORD", 0.01)
+    phone.watch = replace(WATCH, state="asking")
+    assert main(["watches", "presence", "1002"]) == 0
+    assert capsys.readouterr().out.endswith(": asking\n")
 
 
 def test_history_can_be_forgotten(phone: FakeBackend) -> None:

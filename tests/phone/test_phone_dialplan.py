@@ -70,12 +70,18 @@ def test_any_plan_gives_an_answer_or_a_documented_refusal(plan: str, number: str
         ("sip:1002", "sip:1002@pbx.example:5070"),
         ("SIP:+49301234;user=phone", "sip:+49301234@pbx.example:5070"),
         ("sip:*97#", "sip:*97%23@pbx.example:5070"),
+        ("sips:1002", "sips:1002@pbx.example"),
+        ("SIPS:+49301234;user=phone", "sips:+49301234@pbx.example"),
         ("sip:127.0.0.1", "sip:127.0.0.1"),
         ("\u202d+49\u00a030\u2011123\u201345\u202c", "sip:+493012345@pbx.example:5070"),
     ],
 )
 def test_what_is_typed_becomes_an_address(typed: str, uri: str) -> None:
     assert str(target_uri(typed, ACCOUNT)) == uri
+
+
+def test_a_number_by_sips_keeps_a_port_of_tls() -> None:
+    assert str(target_uri("sips:1002", replace(ACCOUNT, transport="tls"))) == "sips:1002@pbx.example:5070"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final, get_args
 from urllib.parse import unquote
@@ -26,7 +27,7 @@ _COPIED = str.maketrans(
 )  # fmt: skip
 """What is not seen in a number that was copied: marks of direction, as address books put around it, wide spaces and dashes."""
 _NUMBER = re.compile(r"\+?[0-9 ()\-./*#A-Da-d]+")
-_SIP_NUMBER = re.compile(r"[Ss][Ii][Pp]:([+*#]*[0-9*#]+)(?:;[^?]*)?")
+_SIP_NUMBER = re.compile(r"[Ss][Ii][Pp][Ss]?:([+*#]*[0-9*#]+)(?:;[^?]*)?")
 _KEEP_ZERO: Final = frozenset({"39", "378"})
 """Country codes behind which the 0 of a national number stays (Italy, San Marino)."""
 _TRUNK_ZERO = re.compile(rf"(?:\+|00) ?(?!(?:{'|'.join(sorted(_KEEP_ZERO))})\b)[0-9]{{1,3}}[ ./\-]*\(0\)")
@@ -117,8 +118,8 @@ def target_uri(text: str, account: AccountSettings | None) -> Uri:
     scheme = text.partition(":")[0].lower()
     try:
         # RFC 3261 25.1: no host ends in a word of digits, so what links and MicroSIP call sip:1002 is a number.
-        if scheme == "sip" and (found := _SIP_NUMBER.fullmatch(text)) is not None:
-            return _number(found[1], account)
+        if (found := _SIP_NUMBER.fullmatch(text)) is not None:
+            return _secured(_number(found[1], account), account) if scheme == "sips" else _number(found[1], account)
         if scheme in ("sip", "sips"):
             return _checked(Uri.parse(text), account)
         if scheme == "tel":
@@ -185,6 +186,12 @@ def _number(text: str, account: AccountSettings | None) -> Uri:
     except ParseError as error:
         raise InvalidArgument.field("account", f"the domain {domain!r} is not valid: {error.detail}") from None
     return Uri.sip(user, host.host, host.port)
+
+
+def _secured(uri: Uri, account: AccountSettings | None) -> Uri:
+    """Return the sips: address of a number. The domain's port is kept if it speaks TLS, else it is the one for that."""
+    secure = account is not None and account.transport in ("tls", "wss")
+    return replace(uri, scheme="sips", port=uri.port if secure else None)
 
 
 def proxy_uri(text: str) -> Uri:

@@ -70,7 +70,7 @@ from offhook.phone.model import (
 )
 from offhook.sip.events import Flow
 
-WATCH = WatchView("watch_1", "presence", "sip:1002@sip.example.org", "office")
+WATCH = WatchView("watch_1", "presence", "sip:1002@sip.example.org", "office", "active")
 
 
 _Subscriber: TypeAlias = tuple[Callable[[Envelope], None], tuple[type[Event], ...]]
@@ -93,6 +93,7 @@ class FakeBackend:
         self.accounts: tuple[AccountView, ...] = ()
         self.facts: dict[str, Any] = {"version": __version__, "pid": 0, "since": wall(1_700_000_000)}
         self.kept_texts: list[dict[str, Any]] = []
+        self.watch = WATCH
         self.entries: list[dict[str, Any]] = [{"id": "h_2"}, {"id": "h_1"}]
         self.on_execute: Callable[[Command], None] = lambda command: None
         self._subscribers: list[_Subscriber] = []
@@ -152,8 +153,8 @@ class FakeBackend:
             ListRecordings: (RecordingView("rec_1", "c_1", "/rec/1.wav", "wav", "mono", "recording", wall(0.0)),),
             ListTaps: (TapView("c_2", "c_1", "both", "none"),),
             Tap: TapView("c_2", "c_1", "both", "none"),
-            CreateWatch: WATCH,
-            ListWatches: (WATCH,),
+            CreateWatch: self.watch,
+            ListWatches: (self.watch,),
             ListConferences: (ConferenceView("conf_1", ("c_1",)),),
             GetSnapshot: Snapshot(
                 self.status, self.accounts, self.calls, self.audio, self.devices, False, "", "off", draining=self.draining

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from offhook.cli import render
 from offhook.cli.actions.common import absolute, listing, perform, show
-from offhook.cli.outcome import REFUSED, Ended
+from offhook.cli.outcome import FAR_END, REFUSED, Ended
 from offhook.cli.parsing import usage_error
+from offhook.control.client import TimedOut
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
 
     Params = dict[str, Any]
 
+FIRST_WORD = 2.0
+"""Seconds for which the first word about something new that is watched is waited for."""
 
 
 def status(use: Invocation) -> int:
@@ -187,15 +192,27 @@ def conference(use: Invocation) -> int:
     return perform(use, operation, dict(zip(names, words, strict=False)), f"conference: {action}")
 
 
+def _watch(use: Invocation, params: Params) -> int:
+    """Watch something, and show the first that is heard of it: many exchanges answer at once that they will not tell."""
+    use.client.subscribe("watch.*")
+    result = use.client.request("create_watch", **params)
+    subject = f"watches/{result['value']['id']}"
+    told: Params = {}
+    if result["value"]["state"] == "asking":
+        with contextlib.suppress(TimedOut):
+            told = next(event for event in use.client.events(FIRST_WORD) if event["subject"] == subject)
+            result = {**result, "value": told["data"]["watch"]}
+    code = show(use, result, render.watch_line(result["value"]))
+    return FAR_END if told.get("type") == "watch.ended" and result["value"]["retry_in"] is None else code
+
+
 def watches(use: Invocation) -> int:
     """List what is watched, or change it."""
     action, words = use.text("action", "list"), use.text("what").split()
     if action == "list":
         return listing("list_watches", render.watch_line, "nothing is watched")(use)
     if action in ("presence", "dialog", "mwi") and len(words) <= 1:
-        params = {"kind": action, "to": "".join(words), "account": use.text("account"), "id": use.text("id")}
-        result = use.client.request("create_watch", **params)
-        return show(use, result, render.watch_line(result["value"]))
+        return _watch(use, {"kind": action, "to": "".join(words), "account": use.text("account"), "id": use.text("id")})
     if action == "remove" and len(words) == 1:
         result = use.client.request("delete_watch", watch=words[0])
         return show(use, result, f"{words[0]}: not watched any more")
