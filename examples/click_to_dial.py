@@ -2,11 +2,9 @@
 
     python examples/click_to_dial.py --phone http://127.0.0.1:5080 --token-file ~/.local/state/offhook/http-token
 
-The phone must serve HTTP (`offhook run --http`). The page never sees the token: this little server keeps it, and passes on
-nothing but `POST /dial` from its own page.
+The phone must serve HTTP (`offhook run --http`). The page never sees the token: this server keeps it, and passes on nothing
+but `POST /dial` from its own page.
 """
-
-from __future__ import annotations
 
 import argparse
 import html
@@ -19,20 +17,17 @@ from pathlib import Path
 
 PAGE = """<!doctype html><meta charset="utf-8"><title>Click to dial</title><ul>{items}</ul><p id="said"></p>
 <script>
-for (const link of document.querySelectorAll("a")) link.onclick = async click => {{
-  click.preventDefault();
-  const answer = await fetch("/dial", {{method: "POST", headers: {{"Content-Type": "application/json"}},
-                                       body: JSON.stringify({{to: link.dataset.number}})}});
-  document.getElementById("said").textContent = (await answer.json()).text;
+onclick = async click => {{
+  const headers = {{"Content-Type": "application/json"}}, body = JSON.stringify({{to: click.target.value}});
+  if (click.target.value) said.textContent = await (await fetch("/dial", {{method: "POST", headers, body}})).text();
 }};
 </script>"""
 
 
-def page(people: dict[str, str]) -> bytes:
+def page(people: dict[str, str]) -> str:
     """Return the page; names and numbers are not trusted to be harmless."""
-    row = '<li><a href="tel:{0}" data-number="{0}">{1}</a></li>'
-    items = "".join(row.format(html.escape(number), html.escape(name)) for name, number in people.items())
-    return PAGE.format(items=items).encode()
+    rows = (f'<li><button value="{html.escape(number)}">{html.escape(name)}</button>' for name, number in people.items())
+    return PAGE.format(items="".join(rows))
 
 
 def dial(phone: str, token: str, to: str) -> tuple[int, str]:
@@ -54,40 +49,36 @@ def server(phone: str, token: str, people: dict[str, str], port: int = 0) -> Thr
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self._answer(200, "text/html; charset=utf-8", page(people))
+            self._answer(200, page(people), "html")
 
         def do_POST(self) -> None:
             # A form on somebody else's page cannot send this type without asking first, and we allow nobody. A page whose name
             # was made to point here (DNS rebinding) need not ask, but sends its own name.
             ours = {f"{name}:{self.connection.getsockname()[1]}" for name in ("127.0.0.1", "localhost")}
             strange = self.headers["Host"] not in ours or self.headers.get_content_type() != "application/json"
-            if self.path != "/dial" or strange:
+            if self.path == "/dial" and not strange:
+                asked = json.loads(self.rfile.read(min(int(self.headers["Content-Length"]), 10_000)))
+                self._answer(*dial(phone, token, str(asked["to"])))
+            else:
                 self.send_error(404)
-                return
-            asked = json.loads(self.rfile.read(min(int(self.headers["Content-Length"]), 10_000)))
-            status, text = dial(phone, token, str(asked["to"]))
-            self._answer(status, "application/json", json.dumps({"text": text}).encode())
 
-        def _answer(self, status: int, kind: str, body: bytes) -> None:
+        def _answer(self, status: int, text: str, kind: str = "plain") -> None:
             self.send_response(status)
-            self.send_header("Content-Type", kind)
+            self.send_header("Content-Type", f"text/{kind}; charset=utf-8")
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(text.encode())
 
     return ThreadingHTTPServer(("127.0.0.1", port), Handler)
 
 
 def main() -> None:
     """Read the command line and serve."""
-    parser = argparse.ArgumentParser(description="A page that dials.")
+    parser = argparse.ArgumentParser()
     parser.add_argument("--phone", default="http://127.0.0.1:5080")
-    parser.add_argument("--token-file", type=Path, required=True)
+    parser.add_argument("--token-file", type=Path, required=True, help="`offhook doctor` says where it is")
     parser.add_argument("--port", type=int, default=8088)
     options = parser.parse_args()
-    try:
-        token = options.token_file.read_text().strip()
-    except OSError as error:
-        parser.error(f"cannot read the token: {error}; `offhook doctor` says where it is")
+    token = options.token_file.read_text().strip()
     print(f"http://127.0.0.1:{options.port}")
     server(options.phone, token, {"Echo": "echo", "Music": "music", "Busy": "busy"}, options.port).serve_forever()
 
@@ -95,5 +86,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (KeyboardInterrupt, OSError) as end:  # Ctrl+C is how it ends; the port may be taken
+    except (KeyboardInterrupt, OSError) as end:  # Ctrl+C is how it ends; no such token file, or the port is taken
         sys.exit(str(end) or None)

@@ -5,26 +5,23 @@
 The file has the columns name and number. All others are hung up the moment somebody answers.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import csv
 import sys
 from pathlib import Path
-from typing import TypeAlias
 
 from offhook import CallFailed, CallHandle, Softphone
 from offhook.errors import CommandError, OffhookError, reason_of
 
-Person: TypeAlias = tuple[str, str]  # name and number, a line of the file
+Person = tuple[str, str]  # name and number, a line of the file
+Reached = tuple[Person, CallHandle]
 
 
 def read_people(file: Path) -> list[Person]:
     """Return the people in the file, in its order."""
     with file.open(newline="", encoding="utf-8-sig") as lines:
-        table = csv.DictReader(lines, restval="")
-        if not {"name", "number"} <= set(table.fieldnames or ()):
+        if not {"name", "number"} <= set((table := csv.DictReader(lines, restval="")).fieldnames or ()):
             raise ValueError(f"{file}: its first line must name the columns: name,number")
         return [(line["name"], line["number"]) for line in table]
 
@@ -38,40 +35,40 @@ async def ring(phone: Softphone, person: Person, seconds: float) -> CallHandle |
         return call
     except (CommandError, CallFailed) as failure:  # a slip in one line must not keep the others from being called
         print(f"{name}: {failure}")
+        return None
     except asyncio.CancelledError:
         if call is not None:
             await call.hangup()
         raise
-    return None
 
 
-async def reach(
-    phone: Softphone, people: list[Person], *, at_once: int = 3, seconds: float = 20.0
-) -> tuple[Person, CallHandle] | None:
+async def reach(phone: Softphone, people: list[Person], *, at_once: int = 3, seconds: float = 20.0) -> Reached | None:
     """Ring people until somebody answers; returns who, and the call. None: nobody."""
-    waiting, ringing = list(people), dict[asyncio.Task[CallHandle | None], Person]()
+    waiting, first = iter(people), None
+
+    async def one_after_the_other() -> Reached | None:
+        for person in waiting:  # all lines take from the same list
+            if (call := await ring(phone, person, seconds)) is not None:
+                return person, call
+        return None
+
+    lines = [asyncio.create_task(one_after_the_other()) for _ in range(at_once)]
     try:
-        while waiting or ringing:
-            while waiting and len(ringing) < at_once:
-                person = waiting.pop(0)
-                ringing[asyncio.create_task(ring(phone, person, seconds))] = person
-            done, _ = await asyncio.wait(ringing, return_when=asyncio.FIRST_COMPLETED)
-            finished = [(ringing.pop(task), task.result()) for task in done]
-            answered = [(person, call) for person, call in finished if call is not None]
-            for _, late in answered[1:]:  # two at the same moment
-                await late.hangup()
-            if answered:
-                return answered[0]
+        for line in asyncio.as_completed(lines):
+            if (first := await line) is not None:
+                return first
         return None
     finally:
-        for task in ringing:
+        for task in lines:
             task.cancel()
-        await asyncio.gather(*ringing, return_exceptions=True)
+        for found in await asyncio.gather(*lines, return_exceptions=True):
+            if isinstance(found, tuple) and found is not first:  # two at the same moment
+                await found[1].hangup()
 
 
 async def main() -> None:
     """Read the command line and dial."""
-    parser = argparse.ArgumentParser(description="Ring people until somebody answers.")
+    parser = argparse.ArgumentParser()
     parser.add_argument("file", type=Path)
     parser.add_argument("--at-once", type=int, default=3, choices=range(1, 21), metavar="N", help="1 to 20")
     parser.add_argument("--ring", type=float, default=20.0, help="seconds each phone rings")

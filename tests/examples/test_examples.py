@@ -90,7 +90,7 @@ def test_an_example_says_how_it_is_run_and_can_be(file: Path) -> None:
     tree = ast.parse(text)
     assert f"python examples/{file.name}" in (ast.get_docstring(tree) or "")
     assert 'if __name__ == "__main__":' in text
-    assert 30 <= len(text.splitlines()) <= 100
+    assert 30 <= len(text.splitlines()) <= 90
 
 
 ARGUMENTS = {
