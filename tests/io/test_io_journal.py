@@ -28,6 +28,14 @@ def test_an_envelope_as_json() -> None:
     }  # fmt: skip
 
 
+def test_a_name_ends_no_line_whoever_reads_it() -> None:
+    """A caller's name could else make events of its own, in a client that splits a stream by what Unicode calls a line."""
+    name = "Eve\u2028data: {}\u2029\x85\x0b\x0c\x1c\r\n\\é"
+    json = EnvelopeMaker("e", lambda: 1.0).make(SystemError(reason=name)).json
+    assert len(json.decode().splitlines()) == 1
+    assert msgspec.json.decode(json)["data"]["reason"] == name
+
+
 @pytest.mark.lengthy
 @given(st.from_regex(r"[0-9a-z]{1,8}", fullmatch=True), st.integers(0, 10**15))
 def test_a_cursor_reads_what_it_prints(epoch: str, seq: int) -> None:

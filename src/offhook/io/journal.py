@@ -25,6 +25,9 @@ RECENT_BYTES: Final = 32 * 1024 * 1024
 
 _encoder = msgspec.json.Encoder()
 
+_LINE_ENDS: Final = {character.encode(): f"\\u{ord(character):04x}".encode() for character in "\x85\u2028\u2029"}
+"""What JSON may hold as it is, and many readers of lines take for an end of one (`str.splitlines`, httpx, requests)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cause:
@@ -163,11 +166,20 @@ class EnvelopeMaker:
         """Return the envelope of `event`; each call takes the next sequence number."""
         self.seq += 1
         epoch, seq, seconds = self.epoch, self.seq, self._clock()
-        json = _encoder.encode(_Printed(
+        json = _in_one_line(_encoder.encode(_Printed(
             ENVELOPE_VERSION, epoch, seq, f"{epoch}-{seq}", event.type, rfc3339(seconds), self._instance, event.subject,
             _account_of(event), cause, event,
-        ))  # fmt: skip
+        )))  # fmt: skip
         return Envelope(Cursor(epoch, seq), seconds, event, cause, self._instance, json)
+
+
+def _in_one_line(json: bytes) -> bytes:
+    """Return the same JSON as one line to whoever reads it: a caller's name must not begin lines of a stream of events."""
+    if json.isascii():
+        return json
+    for character, escaped in _LINE_ENDS.items():
+        json = json.replace(character, escaped)
+    return json
 
 
 @dataclass(frozen=True, slots=True)
