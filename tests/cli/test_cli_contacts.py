@@ -103,7 +103,7 @@ def test_a_hostile_name_is_carried_as_it_is_and_shown_escaped(phone: PhoneBacken
 def test_nothing_moves_the_cursor(text: str) -> None:
     shown = [
         plain(text), contact_line(to_json(Contact(id=text, name=text, number=text, info=text))),
-        render.history_line({"id": "h", "direction": "in", "remote_uri": text, "remote_display": text}),
+        render.history_line({"id": "h", "direction": "incoming", "remote_uri": text, "remote_display": text}),
         render.event_line({"type": "message.received", "data": {"text": text, "remote": {"uri": text}}}),
         render.status_line({"name": "ACTIVE", "remote": text, "call": "c"}),
     ]  # fmt: skip

@@ -411,7 +411,7 @@ def test_a_password_comes_from_the_pipe(phone: FakeBackend, monkeypatch: pytest.
 
 def test_past_calls_are_one_line_each(phone: FakeBackend, capsys: pytest.CaptureFixture[str]) -> None:
     entry = {
-        "id": "c_1", "direction": "in", "remote_uri": "sip:a@h", "started": "2026-01-31T08:00:00.25Z", "missed": True,
+        "id": "c_1", "direction": "incoming", "remote_uri": "sip:a@h", "started": "2026-01-31T08:00:00.25Z", "missed": True,
         "sip_status": 487,
     }  # fmt: skip
     phone.entries = [entry]

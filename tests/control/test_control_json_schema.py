@@ -103,7 +103,7 @@ SAMPLE_EVENTS: tuple[Event, ...] = (
     DtmfReceived(call=CALL, digit="5", method="rtp", duration_ms=100),
     CallEnded(call=CALL, duration=1.5, stats=no_figures("c_1")),
     SystemReady(address="127.0.0.1:5060"),
-    HistoryAdded(entry=to_json(HistoryEntry("c", "a", "in", "sip:x@y", "", wall(1), None, wall(2), 0.0, 0, "", "", True))),
+    HistoryAdded(entry=to_json(HistoryEntry("c", "a", "incoming", "sip:x", "", wall(1), None, wall(2), 0.0, 0, "", "", True))),
 )
 
 

@@ -10,10 +10,10 @@ import pytest
 from offhook.control.spreadsheet import COLUMNS, as_csv
 
 ENTRY = {
-    "id": "c_1", "account": "office", "direction": "in", "remote_uri": "sip:1001@pbx",
+    "id": "c_1", "account": "office", "direction": "incoming", "remote_uri": "sip:1001@pbx",
     "remote_display": 'Ada, "the first"\nof many', "started": "2023-11-14T22:13:20.500000Z", "answered": None,
     "ended": "2023-11-14T22:13:30Z",
-    "duration_s": 0.0, "missed": True, "sip_status": 487, "reason": "", "end_by": "remote", "something_new": 1,
+    "duration": 0.0, "missed": True, "sip_status": 487, "reason": "", "end_by": "remote", "something_new": 1,
 }  # fmt: skip
 
 

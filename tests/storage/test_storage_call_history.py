@@ -51,7 +51,7 @@ def test_a_recording_told_after_the_end_does_not_open_the_row_again(tmp_path: Pa
     for name in order.split():
         engine.tell(maker.make(events[name]))
     (entry,) = history.list(10, "")
-    assert (entry["end_by"], entry["reason"], entry["duration_s"]) == ("remote", "Bye", 5.0)
+    assert (entry["end_by"], entry["reason"], entry["duration"]) == ("remote", "Bye", 5.0)
     assert entry["recording"] == ("/rec/1.wav" if order == "ended started final" else "")
     assert history.list(10, "c_1") == []
     history.delete("c_1")
@@ -74,7 +74,7 @@ def test_a_call_that_runs_has_lasted_as_long_as_it_did_though_the_clock_is_set(
         monkeypatch.setattr(clock, "wall", lambda unix=unix: unix)
         engine.tell(maker.make(MediaStats(call=call, stats=FIGURES)))
     (entry,) = history.list(10, "")
-    assert (entry["duration_s"], entry["ended"]) == (5.0, "1970-01-03T07:33:20Z")
+    assert (entry["duration"], entry["ended"]) == (5.0, "1970-01-03T07:33:20Z")
     history.close()
 
 
@@ -87,7 +87,7 @@ def test_a_call_that_was_never_answered_has_lasted_no_time(tmp_path: Path, monke
     monkeypatch.setattr(clock, "now", lambda: next(ticks))
     engine.tell(maker.make(CallIncoming(call=call)))
     (entry,) = history.list(10, "")
-    assert entry["duration_s"] == 0.0
+    assert entry["duration"] == 0.0
     history.close()
 
 

@@ -24,9 +24,9 @@ def at(seconds: float) -> datetime:
 
 def call(number: int, **changes: object) -> HistoryEntry:
     record = HistoryEntry(
-        id=f"call-{number}", account="office", direction="in", remote_uri=f"sip:{number}@pbx.example", remote_display="Ann",
-        started=at(1000 + number), answered=None, ended=at(1010.5 + number), duration_s=0.0, sip_status=487, reason="Cancelled",
-        end_by="remote", missed=True,
+        id=f"call-{number}", account="office", direction="incoming", remote_uri=f"sip:{number}@pbx.example",
+        remote_display="Ann", started=at(1000 + number), answered=None, ended=at(1010.5 + number), duration=0.0,
+        sip_status=487, reason="Cancelled", end_by="remote", missed=True,
     )
     return structs.replace(record, **changes)
 
@@ -46,7 +46,7 @@ def test_what_is_added_is_listed_newest_first(book: History) -> None:
 
 
 def test_a_record_keeps_every_field_over_a_restart(tmp_path: Path) -> None:
-    record = call(1, answered=at(1002.5), duration_s=7.5, missed=False, recording="/r/ä.wav", direction="out")
+    record = call(1, answered=at(1002.5), duration=7.5, missed=False, recording="/r/ä.wav", direction="outgoing")
     first = History(tmp_path / "h.sqlite3")
     first.add(record)
     first.close()
@@ -62,15 +62,17 @@ def test_a_record_keeps_every_field_over_a_restart(tmp_path: Path) -> None:
 
 def test_a_file_of_the_first_version_is_read_on(tmp_path: Path) -> None:
     """Histories from before calls had figures."""
-    path, columns = tmp_path / "h.sqlite3", HistoryEntry.__struct_fields__[:14]
+    path = tmp_path / "h.sqlite3"
     old = sqlite3.connect(path)
-    types = (*("TEXT",) * 5, *("REAL",) * 4, "INTEGER", "TEXT", "TEXT", "INTEGER", "TEXT")
-    fields = ", ".join(f"{name} {kind}" for name, kind in zip(columns, types, strict=True))
-    old.execute(f"CREATE TABLE calls ({fields}, PRIMARY KEY (id)) WITHOUT ROWID")
+    old.execute(
+        "CREATE TABLE calls (id TEXT PRIMARY KEY, account TEXT, direction TEXT, remote_uri TEXT, remote_display TEXT,"
+        " started REAL, answered REAL, ended REAL, duration_s REAL, sip_status INTEGER, reason TEXT, end_by TEXT,"
+        " missed INTEGER, recording TEXT) WITHOUT ROWID"
+    )
     old.execute("PRAGMA user_version = 1")
     record = call(1)
-    row = (*structs.astuple(record)[:5], 1001.0, None, 1011.5, *structs.astuple(record)[8:14])
-    old.execute(f"INSERT INTO calls VALUES ({', '.join('?' * 14)})", row)
+    row = ("call-1", "office", "in", record.remote_uri, "Ann", 1001.0, None, 1011.5, 0.0, 487, "Cancelled", "remote", 1, "")
+    old.execute(f"INSERT INTO calls VALUES ({', '.join('?' * len(row))})", row)
     old.commit()
     old.close()
     for _ in range(2):

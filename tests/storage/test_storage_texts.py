@@ -22,7 +22,7 @@ from offhook.testing.live import LivePhone, live_phone, quiet_config
 
 def record(number: int) -> MessageEntry:
     at = wall(number + 0.5)
-    return MessageEntry(f"m{number}", at, "in", "a", "sip:x@h", "Ada", f"text {number}", "text/plain", "received", 0, "")
+    return MessageEntry(f"m{number}", at, "incoming", "a", "sip:x@h", "Ada", f"text {number}", "text/plain", "received", 0, "")
 
 
 def test_pages_come_newest_first(tmp_path: Path) -> None:
@@ -79,8 +79,8 @@ async def test_both_sides_keep_what_was_said_and_what_was_refused(tmp_path: Path
         here.execute(SendMessage(to="sip:nobody@127.0.0.1:9;transport=tcp", text="hello?"))
         await here.event("message.failed")
         failed, came, sent = await asked(running)
-        assert (sent["id"], sent["direction"], sent["state"], sent["text"]) == (said, "out", "sent", "see you\nat nine")
-        assert (came["direction"], came["state"], came["text"]) == ("in", "received", "\x1b[2J fine")
+        assert (sent["id"], sent["direction"], sent["state"], sent["text"]) == (said, "outgoing", "sent", "see you\nat nine")
+        assert (came["direction"], came["state"], came["text"]) == ("incoming", "received", "\x1b[2J fine")
         assert (failed["state"], failed["text"], failed["sip_status"]) == ("failed", "hello?", 503)
         assert running.texts(5, said) == []
         with pytest.raises(NotFound):  # an empty page would be the end of what there is

@@ -1156,7 +1156,7 @@ export interface HistoryAdded {
 }
 
 /**
- * One finished call. `answered` is null if nobody did; `duration_s` is talking time.
+ * One finished call. `answered` is null if nobody did; `duration` is talking time in seconds.
  *
  * `recording` is the file of its recording, of several the one that began first, "" without one. `codec`, `mos` and what
  * follows are the final figures of its sound, as in CallMedia; None without sound.
@@ -1164,13 +1164,13 @@ export interface HistoryAdded {
 export interface HistoryEntry {
   id: string;
   account: string;
-  direction: "in" | "out";
+  direction: "incoming" | "outgoing";
   remote_uri: string;
   remote_display: string;
   started: string;
   answered: string | null;
   ended: string;
-  duration_s: number;
+  duration: number;
   sip_status: number;
   reason: string;
   end_by: string;
@@ -1387,7 +1387,7 @@ export interface MessageAnswer {
 export interface MessageEntry {
   id: string;
   at: string;
-  direction: "in" | "out";
+  direction: "incoming" | "outgoing";
   account: string;
   remote_uri: string;
   remote_display: string;

@@ -106,14 +106,14 @@ def _keep(file: TextFile, envelope: Envelope) -> None:
     match envelope.event:
         case MessageReceived() as come:
             file.add(MessageEntry(
-                come.message, at, "in", come.account, come.remote.uri, come.remote.display, come.text, come.content_type,
+                come.message, at, "incoming", come.account, come.remote.uri, come.remote.display, come.text, come.content_type,
                 "received", 0, "",
             ))  # fmt: skip
         case MessageSent() as sent:
-            file.add(MessageEntry(sent.message, at, "out", sent.account, sent.to, "", sent.text, _OURS, "sent", 0, ""))
+            file.add(MessageEntry(sent.message, at, "outgoing", sent.account, sent.to, "", sent.text, _OURS, "sent", 0, ""))
         case MessageFailed() as failed:
             file.add(MessageEntry(
-                failed.message, at, "out", failed.account, failed.to, "", failed.text, _OURS, "failed", failed.sip_status,
+                failed.message, at, "outgoing", failed.account, failed.to, "", failed.text, _OURS, "failed", failed.sip_status,
                 failed.reason,
             ))  # fmt: skip
 

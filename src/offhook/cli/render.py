@@ -172,7 +172,7 @@ def _here(moment: str) -> str:
 def text_line(entry: dict[str, Any]) -> str:
     """Return one line about a text."""
     when = _here(entry["at"])
-    arrow = "from" if entry["direction"] == "in" else "to"
+    arrow = "from" if entry["direction"] == "incoming" else "to"
     why = f"  (failed: {entry['sip_status']} {entry['reason']})" if entry["state"] == "failed" else ""
     remote = party({"uri": entry["remote_uri"], "display": entry["remote_display"]})
     return plain(f"{when}  {arrow} {remote}: {entry['text']}{why}")
@@ -182,8 +182,8 @@ def history_line(entry: dict[str, Any]) -> str:
     """Return one line about a past call: when, which way, with whom, and how long or why not."""
     if "remote_uri" in entry and entry.get("started"):
         when = _here(entry["started"])
-        arrow = {"in": "from", "out": "to"}.get(str(entry.get("direction", "")), "with")
-        how = "missed" if entry.get("missed") else f"{entry.get('duration_s') or 0:.0f} s"
+        arrow = {"incoming": "from", "outgoing": "to"}.get(str(entry.get("direction", "")), "with")
+        how = "missed" if entry.get("missed") else f"{entry.get('duration') or 0:.0f} s"
         status = f"  ({entry['sip_status']})" if entry.get("sip_status") else ""
         remote = party({"uri": entry["remote_uri"], "display": entry.get("remote_display")})
         kept = f"  recorded in {entry['recording']}" if entry.get("recording") else ""

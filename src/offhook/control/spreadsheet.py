@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 
 COLUMNS: Final = (
-    "id", "account", "direction", "remote_uri", "remote_display", "started", "answered", "ended", "duration_s", "missed",
+    "id", "account", "direction", "remote_uri", "remote_display", "started", "answered", "ended", "duration", "missed",
     "sip_status", "reason", "end_by",
 )  # fmt: skip
 

@@ -7,9 +7,11 @@ from typing import Literal
 
 from msgspec import Struct
 
+from offhook.phone.model import CallDirection
+
 
 class HistoryEntry(Struct, frozen=True):
-    """One finished call. `answered` is null if nobody did; `duration_s` is talking time.
+    """One finished call. `answered` is null if nobody did; `duration` is talking time in seconds.
 
     `recording` is the file of its recording, of several the one that began first, "" without one. `codec`, `mos` and what
     follows are the final figures of its sound, as in CallMedia; None without sound.
@@ -17,13 +19,13 @@ class HistoryEntry(Struct, frozen=True):
 
     id: str
     account: str
-    direction: Literal["in", "out"]
+    direction: CallDirection
     remote_uri: str
     remote_display: str
     started: datetime
     answered: datetime | None
     ended: datetime
-    duration_s: float
+    duration: float
     sip_status: int
     reason: str
     end_by: str
@@ -42,7 +44,7 @@ class MessageEntry(Struct, frozen=True):
 
     id: str
     at: datetime
-    direction: Literal["in", "out"]
+    direction: CallDirection
     account: str
     remote_uri: str
     remote_display: str

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeAlias
-
-from msgspec import structs
+from typing import TypeAlias
 
 from offhook.errors import SetupError
-from offhook.phone.model import wall
 from offhook.phone.records import HistoryEntry
 from offhook.storage.database import Database, Trouble
+from offhook.storage.rows import from_row, to_row
 
 BATCH_SECONDS = 0.4
 """Records of this long are committed together; kill -9 loses at most these."""
@@ -22,8 +19,7 @@ MAX_QUEUED = 10_000
 """Records that may wait for a slow disk; later ones are dropped and reported."""
 
 
-_COLUMNS = HistoryEntry.__struct_fields__
-_TIMES = ("started", "answered", "ended")
+_COLUMNS = tuple("duration_s" if name == "duration" else name for name in HistoryEntry.__struct_fields__)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS calls (
   id TEXT PRIMARY KEY, account TEXT NOT NULL, direction TEXT NOT NULL, remote_uri TEXT NOT NULL,
@@ -77,12 +73,12 @@ class History:
         arguments = (before, limit) if before else (limit,)
         sql = f"{_SELECT}{after} ORDER BY started DESC, id DESC LIMIT ?"
         rows = self._database.ask(lambda database: database.execute(sql, arguments).fetchall())
-        return tuple(_record(row) for row in rows)
+        return tuple(from_row(HistoryEntry, row) for row in rows)
 
     def get(self, record: str) -> HistoryEntry | None:
         """Return one record."""
         row = self._database.ask(lambda database: database.execute(f"{_SELECT} WHERE id = ?", (record,)).fetchone())
-        return None if row is None else _record(row)
+        return None if row is None else from_row(HistoryEntry, row)
 
     def delete(self, record: str) -> bool:
         """Delete one record; False if there was none."""
@@ -108,15 +104,4 @@ def _upgrade(database: sqlite3.Connection) -> None:
 
 
 def _store(database: sqlite3.Connection, batch: Sequence[_Waiting]) -> None:
-    database.executemany(_INSERT, [_row(make()) for make in dict(batch).values()])
-
-
-def _row(record: HistoryEntry) -> tuple[Any, ...]:
-    """Return the record as the file has it: times in Unix seconds."""
-    return tuple(value.timestamp() if isinstance(value, datetime) else value for value in structs.astuple(record))
-
-
-def _record(row: tuple[Any, ...]) -> HistoryEntry:
-    values = dict(zip(_COLUMNS, row, strict=True))
-    times = {name: wall(values[name]) for name in _TIMES if values[name] is not None}
-    return HistoryEntry(**{**values, **times, "missed": bool(values["missed"])})
+    database.executemany(_INSERT, [to_row(make()) for make in dict(batch).values()])

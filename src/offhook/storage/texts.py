@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from msgspec import structs
-
-from offhook.phone.model import wall
 from offhook.phone.records import MessageEntry
 from offhook.storage.database import Database, Trouble, used_bytes
+from offhook.storage.rows import from_row, to_row
 
 BATCH_SECONDS: Final = 0.4
 """Texts of this long are committed together; kill -9 loses at most these (the journal has them)."""
@@ -73,7 +70,7 @@ class TextFile:
         rows = self._database.ask(
             lambda database: database.execute(f"{_SELECT}{after} ORDER BY at DESC, id DESC LIMIT ?", arguments).fetchall()
         )
-        return tuple(_record(row) for row in rows)
+        return tuple(from_row(MessageEntry, row) for row in rows)
 
     def has(self, record: str) -> bool:
         """Whether there is such a text."""
@@ -89,17 +86,7 @@ class TextFile:
         self._database.close()
 
     def _store(self, database: sqlite3.Connection, batch: Sequence[MessageEntry]) -> None:
-        database.executemany(_INSERT, [_row(record) for record in batch])
+        database.executemany(_INSERT, [to_row(record) for record in batch])
         database.execute(_FORGET, (MAX_KEPT,))
         if used_bytes(database) > self._most_bytes:
             database.execute(_FITTING, (self._most_bytes * 3 // 4,))
-
-
-def _row(record: MessageEntry) -> tuple[Any, ...]:
-    """Return the text as the file has it: its time in Unix seconds."""
-    return tuple(value.timestamp() if isinstance(value, datetime) else value for value in structs.astuple(record))
-
-
-def _record(row: tuple[Any, ...]) -> MessageEntry:
-    record, at, *rest = row
-    return MessageEntry(record, wall(at), *rest)

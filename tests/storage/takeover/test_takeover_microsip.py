@@ -173,7 +173,7 @@ def test_every_key_with_a_value_is_answered_for(found: Takeover) -> None:
 
 def test_contacts_and_calls(found: Takeover) -> None:
     assert found.contacts == [ContactDetails(name="Front desk", number="1000", starred=True)]
-    assert [(call.remote_uri, call.remote_display, call.missed, call.duration_s) for call in found.calls] == [
+    assert [(call.remote_uri, call.remote_display, call.missed, call.duration) for call in found.calls] == [
         ("sip:1002@pbx.example.org", "Bob", False, 61), ("sip:0301234567@pbx.example.org", "", True, 0)
     ]  # fmt: skip
 

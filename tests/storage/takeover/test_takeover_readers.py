@@ -231,7 +231,7 @@ def test_a_past_call_is_the_same_entry_however_often_it_is_taken_over() -> None:
     assert call.record("10.0.0.1:5070").remote_uri == "sip:1001@10.0.0.1:5070"
     assert call.record("a:b:c").remote_uri == "sip:1001@unknown.invalid"
     assert call.record("pb;x").remote_uri == "sip:1001@unknown.invalid"  # an account's domain that is none
-    assert (call.record("").missed, call.record("").answered, call.record("").direction) == (True, None, "in")
+    assert (call.record("").missed, call.record("").answered, call.record("").direction) == (True, None, "incoming")
     assert PastCall("out", "sip:bob@h:5070", "", 1, 2, "").record("d").remote_uri == "sip:bob@h:5070"
     assert "\n" not in PastCall("out", HOSTILE, "", 1, 2, "").record("d").remote_uri
 

@@ -44,10 +44,11 @@ class PastCall:
         started = datetime.fromtimestamp(self.started, UTC)
         mark = f"{self.kind}\n{self.number}\n{self.started:.0f}\n{self.duration:.0f}".encode("utf-8", "replace")
         return HistoryEntry(
-            id="ms_" + hashlib.sha256(mark).hexdigest()[:20], account="", direction="out" if self.kind == "out" else "in",
+            id="ms_" + hashlib.sha256(mark).hexdigest()[:20], account="",
+            direction="outgoing" if self.kind == "out" else "incoming",
             remote_uri=self._uri(domain), remote_display=self.name, started=started,
             answered=started if self.duration else None, ended=started + timedelta(seconds=self.duration),
-            duration_s=self.duration,
+            duration=self.duration,
             sip_status=0, reason=self.info, end_by="", missed=self.kind == "miss",
         )  # fmt: skip
 
