@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from offhook.control.client import Refused
 from offhook.testing.ears import dominant_frequency
 from offhook.testing.process import PhoneProcess, phone_process
 
@@ -147,16 +148,21 @@ def test_a_recording_that_cannot_be_written_is_an_event_and_the_call_goes_on(tmp
 
 
 def test_a_sound_that_is_no_file_leaves_the_media_process_alone(tmp_path: Path) -> None:
-    """/dev/stdin of that process is what its commands come by."""
+    """/dev/stdin of that process is what its commands come by. A command may not name it; the music on hold still can."""
     os.mkfifo(tmp_path / "pipe.wav")
-    with phone_process(tmp_path / "b", AUTO) as far, phone_process(tmp_path / "a") as near:
+    music = '[phone]\nhold_music = "/dev/stdin"\n'
+    with phone_process(tmp_path / "b", AUTO) as far, phone_process(tmp_path / "a", music) as near:
         near.ask("dial", to=f"sip:offhook@127.0.0.1:{far.port}")
         near.until("status", lambda r: r["value"]["code"] == 2)
-        with listening(near, "playback.*") as event:
-            for path in ("/dev/stdin", "/dev/stdin", str(tmp_path / "pipe.wav"), str(tmp_path / "none.wav")):
+        for path in ("/dev/stdin", str(tmp_path / "pipe.wav"), str(tmp_path / "none.wav")):
+            with pytest.raises(Refused, match=f"file: {path}: "):
                 near.ask("play", file=path)
+        with listening(near, "playback.*") as event:
+            for _ in range(2):
+                near.ask("hold")
                 failed = event()
                 assert failed["type"] == "playback.failed", failed
-                assert failed["data"]["reason"].startswith(f"{path}: ")
+                assert failed["data"]["reason"].startswith("/dev/stdin: ")
+                near.ask("resume")
             near.ask("play", tone="440", duration_ms=100)
             assert [event()["type"] for _ in range(2)] == ["playback.started", "playback.finished"]
