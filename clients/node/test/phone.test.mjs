@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect as connectPlain, createServer } from "node:net";
 import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
 
 import { CallOver, ConnectionLost, InvalidArgument, NotFound, OffhookError, OperationError, Softphone, TimedOut, Unauthenticated } from "../dist/index.js";
 
@@ -144,7 +145,8 @@ test("what becomes of an operation is not confused with that of a run before", a
   await control("kill");
   await control("start");
   [call] = await talk();
-  await assert.rejects(call.play({ file: "/no/such.wav" }), OperationError);
+  await assert.rejects(call.play({ file: "/no/such.wav" }), InvalidArgument);
+  await assert.rejects(call.play({ file: fileURLToPath(import.meta.url) }), OperationError); // it is there, but no sound
   await call.hangup();
 });
 
