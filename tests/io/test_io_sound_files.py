@@ -15,11 +15,11 @@ from offhook.io.sound_files import SoundFiles
 from offhook.phone.commands import Answer, Command, Dial, Hangup, ListCalls, Play
 from offhook.testing.live import live_phone, quiet_config
 
+MISSING = os.strerror(errno.ENOENT) if os.name == "posix" else "."  # Windows has other words for it
+
 
 def commands(path: str) -> list[tuple[str, Command]]:
     return [("file", Play(file=path)), ("play", Dial(to="1001", play=path)), ("play", Answer(play=path))]
-
-MISSING = os.strerror(errno.ENOENT) if os.name == "posix" else ""  # Windows has other words for it
 
 
 def test_what_is_there_is_not_looked_at_further(tmp_path: Path) -> None:
