@@ -49,10 +49,18 @@ def test_a_disk_that_does_not_answer_holds_nothing_up(monkeypatch: pytest.Monkey
     files = SoundFiles()
     for _ in range(3):
         files.check(Play(file="/server/a.wav"))
-    waiting = [thread for thread in threading.enumerate() if thread.name == "sound file"]
+    waiting = [thread for thread in threading.enumerate() if thread.name == "offhook-sound-file"]
     assert len(waiting) == 1
     answers.set()
     waiting[0].join(10)
+
+
+def test_a_system_without_threads_refuses_no_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def none_left(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", none_left)
+    SoundFiles().check(Play(file=str(tmp_path / "missing.wav")))
 
 
 async def test_a_phone_dials_nobody_for_a_sound_that_is_missing() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
 import threading
 from typing import Final
 
-from offhook.errors import InvalidArgument
+from offhook.errors import InvalidArgument, SetupError
+from offhook.io.threads import begin
 from offhook.phone.commands import Answer, Command, Dial, Play
 
 PATIENCE: Final = 0.1
@@ -34,9 +36,9 @@ class SoundFiles:
         if self._asking is not None and self._asking.is_alive():
             return
         found: list[str] = []
-        self._asking = threading.Thread(target=lambda: found.append(_trouble(path)), name="sound file", daemon=True)
-        self._asking.start()
-        self._asking.join(PATIENCE)
+        with contextlib.suppress(SetupError):  # the system gives no more threads: as with a disk that does not answer
+            self._asking = begin(lambda: found.append(_trouble(path)), "offhook-sound-file")
+            self._asking.join(PATIENCE)
         if found and found[0]:
             raise InvalidArgument.field(field, f"{path}: {found[0]}")
 
