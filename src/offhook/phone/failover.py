@@ -9,6 +9,7 @@ from msgspec import structs
 
 from offhook.phone.desk import Account, Desk
 from offhook.phone.events import AccountFailover, AccountFlowDown, AccountFlowUp, AccountRegisterFailed
+from offhook.phone.identities import hidden_identity_of, identity_of
 from offhook.phone.model import AccountFlow, AccountView
 from offhook.sip.events import Register, RegistrationFlow, RemoveIdentity, RequestDone, SendRequest, SetIdentity
 from offhook.sip.stack import host_port
@@ -32,8 +33,6 @@ class Failover:
 
     def use(self, account: Account, server: int) -> None:
         """Let everything new go through this one of the account's servers."""
-        from offhook.phone.accounts import hidden_identity_of, identity_of
-
         desk, settings = self.desk, account.settings
         account.server = server
         desk.signal(SetIdentity(identity_of(settings, desk.user_agent, desk.settings.instance_id, server)))
@@ -98,8 +97,6 @@ class Failover:
         name = account.settings.id
         if not account.server or account.flows or self.desk.accounts.get(name) is not account or self.desk.stopping:
             return
-        from offhook.phone.accounts import identity_of
-
         probe = structs.replace(identity_of(account.settings, self.desk.user_agent), id=name + PROBE)
         self.desk.signal(SetIdentity(probe))
         target = Uri("sip", None, probe.address.uri.host, probe.address.uri.port)

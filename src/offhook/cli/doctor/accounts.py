@@ -16,7 +16,8 @@ from offhook.cli.doctor.meaning import meaning, quoted
 from offhook.cli.render import flow_text
 from offhook.errors import CommandError, ParseError
 from offhook.io.probe import Reply
-from offhook.phone.accounts import check_account, identity_of
+from offhook.phone.accounts import check_account
+from offhook.phone.identities import identity_of
 from offhook.phone.settings import AccountSettings
 from offhook.sip.events import Address, ConnectionTerms, Identity, TransportName
 from offhook.sip.message import Request, Response

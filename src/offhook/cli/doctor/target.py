@@ -11,8 +11,8 @@ from offhook.cli.doctor.case import Case
 from offhook.cli.doctor.finding import Finding, Level
 from offhook.cli.doctor.meaning import meaning
 from offhook.errors import CommandError, ParseError
-from offhook.phone.accounts import identity_of
 from offhook.phone.dialplan import target_uri
+from offhook.phone.identities import identity_of
 from offhook.phone.settings import AccountSettings
 from offhook.sip.calling import first_hop
 from offhook.sip.message import Response

@@ -10,7 +10,7 @@ from offhook.media.codecs.opus import parameters
 from offhook.media.sources import SAMPLE_RATE, frame_bytes
 
 if TYPE_CHECKING:
-    from offhook.media.codecs import Codec
+    from offhook.media.codecs.contract import Codec
 
 FRAME_UNITS: Final = 160
 FRAME_BYTES: Final = frame_bytes(SAMPLE_RATE)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from offhook.media.codecs.g711 import Pcma, Pcmu
 
 if TYPE_CHECKING:
-    from offhook.media.codecs import Codec
+    from offhook.media.codecs.contract import Codec
 
 MAX_NAME: Final = 40  # characters of a codec's name that are looked at
 
