@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offhook.errors import MediaNegotiationFailed
+from offhook.media.address import reachable
 from offhook.media.candidates import KINDS, LocalIce, candidates_of, ice_lines, ice_of, parse_candidate, print_candidate
 from offhook.media.messages import Candidate
 from offhook.media.negotiate import LocalMedia, accept_answer, check_offer, is_web, make_answer, make_offer
-from offhook.media.receiving import reachable
 from offhook.media.sdp import parse_sdp
 from offhook.media.security import Security
 

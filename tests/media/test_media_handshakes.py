@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offhook.errors import SetupError
+from offhook.media.address import Address
 from offhook.media.handshakes import ATTEMPT_S, HELD, LATE_S, MAX_ATTEMPTS, PATIENCE_S, PREFER_S, Handshake, Handshakes
 from offhook.media.messages import DtlsPeer, SdesKeys
-from offhook.media.receiving import Address
 
 KEYS = SdesKeys("AEAD_AES_128_GCM", b"out", b"in")
 FRIEND: Address = ("10.0.0.2", 4000)

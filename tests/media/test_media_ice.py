@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 from virtual_media import SeededIds
 
+from offhook.media.address import Address
 from offhook.media.ice import (
     CONSENT_LOST_S,
     MAX_PAIRS,
@@ -26,7 +27,6 @@ from offhook.media.ice import (
     pair_priority,
 )
 from offhook.media.messages import Candidate, IcePeer
-from offhook.media.receiving import Address
 from offhook.media.stun import BINDING_REQUEST, BINDING_SUCCESS, USERNAME, StunMessage, encode_signed, is_signed, parse_stun
 
 TICK = 0.005

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from offhook.media.address import Address
 from offhook.media.codecs import codec
 from offhook.media.dtmf import END, EVENT
-from offhook.media.receiving import Address, Receiver
+from offhook.media.receiving import Receiver
 from offhook.media.rtp import HEADER
 from offhook.media.sources import SILENCE
 

@@ -12,6 +12,7 @@ from msgspec import structs
 from toy_relay import SERVER, ToyServer
 from virtual_media import CONFIG, Pair, SeededIds, level
 
+from offhook.media.address import Address
 from offhook.media.messages import (
     Candidate,
     CandidatesGathered,
@@ -27,7 +28,6 @@ from offhook.media.messages import (
     StreamRouted,
     TurnServer,
 )
-from offhook.media.receiving import Address
 from offhook.media.route import RTCP, RTP, Route
 from offhook.media.stun import BINDING_SUCCESS, XOR_MAPPED_ADDRESS, StunMessage, encode_stun, mapped_value, parse_stun
 

@@ -8,8 +8,8 @@ import pytest
 from virtual_media import SeededIds
 
 from offhook.media import pcm
+from offhook.media.address import Address
 from offhook.media.codecs import codec
-from offhook.media.receiving import Address
 from offhook.media.rtp import HEADER
 from offhook.media.sending import Sender
 

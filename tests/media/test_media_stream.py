@@ -9,6 +9,7 @@ from virtual_media import Pair, Weather, level
 
 from offhook.media import rtcp
 from offhook.media.codecs import codec
+from offhook.media.latch import PROOF
 from offhook.media.messages import (
     CloseStream,
     DigitReceived,
@@ -20,7 +21,6 @@ from offhook.media.messages import (
     StreamStalled,
     StreamStats,
 )
-from offhook.media.receiving import PROOF
 from offhook.media.rtp import HEADER
 from offhook.media.stream import Stream
 

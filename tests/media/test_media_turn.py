@@ -10,8 +10,8 @@ from virtual_media import SeededIds
 
 from offhook.errors import ParseError
 from offhook.media import turn as t
+from offhook.media.address import Address
 from offhook.media.messages import TurnServer
-from offhook.media.receiving import Address
 from offhook.media.stun import (
     StunMessage,
     encode_signed,

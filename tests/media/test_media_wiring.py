@@ -5,9 +5,9 @@ from __future__ import annotations
 from msgspec import structs
 from virtual_media import SeededIds
 
+from offhook.media.address import Address
 from offhook.media.handshakes import Handshake
 from offhook.media.messages import DtlsPeer, StreamConfig
-from offhook.media.receiving import Address
 from offhook.media.sending import Sender
 from offhook.media.wiring import MOST_EARLY, Wiring
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from offhook.media import turn as t
-from offhook.media.receiving import Address
+from offhook.media.address import Address
 from offhook.media.stun import (
     ERROR_CODE,
     NONCE,

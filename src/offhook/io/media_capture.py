@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from offhook.media.address import Address
 from offhook.media.messages import (
     CapturedPacket,
     CaptureEnd,
@@ -17,7 +18,6 @@ from offhook.media.messages import (
     StreamCaptured,
     StreamKeys,
 )
-from offhook.media.receiving import Address
 
 BATCH_S: Final = 0.25
 BATCH: Final = 100

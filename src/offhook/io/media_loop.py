@@ -20,6 +20,7 @@ from offhook.io.media_ports import MAX_DATAGRAM, PortPool, Twins
 from offhook.io.media_wire import Emit, MediaOptions
 from offhook.io.poller import Poller
 from offhook.io.ports import without_link
+from offhook.media.address import Address
 from offhook.media.codecs import codec
 from offhook.media.engine import PHASES, TOGETHER, Engine
 from offhook.media.messages import (
@@ -44,7 +45,6 @@ from offhook.media.messages import (
     StreamFailed,
     StreamId,
 )
-from offhook.media.receiving import Address
 from offhook.media.reels import Studio
 from offhook.media.stream import Stream
 

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, TypeAlias
 from offhook.io.media_wire import MediaOptions
 from offhook.io.poller import Poller
 from offhook.io.ports import address_in, families_of, own_port
-from offhook.media.receiving import Address
+from offhook.media.address import Address
 from offhook.media.stream import Stream
 
 MAX_DATAGRAM: Final = 2048

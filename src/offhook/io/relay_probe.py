@@ -12,8 +12,8 @@ from offhook.errors import ParseError
 from offhook.io import clock
 from offhook.io.relay_link import LateRelayLink
 from offhook.io.system_ids import SystemIds
+from offhook.media.address import Address
 from offhook.media.messages import TurnServer
-from offhook.media.receiving import Address
 from offhook.media.stun import TRANSACTION_BYTES, binding_request, parse_stun
 from offhook.media.turn import Turn, TurnState
 

@@ -12,6 +12,7 @@ from typing import Final, assert_never
 from offhook.errors import OffhookError, ParseError, reason_of
 from offhook.ids import Ids
 from offhook.media import pcm
+from offhook.media.address import Address
 from offhook.media.codecs.kinds import missing
 from offhook.media.handset import Handset
 from offhook.media.jitter import REVIEW_TICKS
@@ -57,7 +58,6 @@ from offhook.media.messages import (
 from offhook.media.messages.card import MeterLevels, TestMicrophone, VoiceProcessing
 from offhook.media.playlist import HOLD_MUSIC
 from offhook.media.rates import Rates, Shares
-from offhook.media.receiving import Address
 from offhook.media.recordings import Archive
 from offhook.media.reels import Playback, Quiet, Recording, Studio
 from offhook.media.sources import SILENCE, SoundCard, Source

@@ -15,8 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from offhook.media.address import Address, reachable
 from offhook.media.messages import DtlsPeer, SdesKeys
-from offhook.media.receiving import Address, reachable
 
 # The far end may be behind a NAT and come from another address than it said; strangers may come too.
 MAX_ATTEMPTS: Final = 4

@@ -14,8 +14,8 @@ from typing import Final, NamedTuple
 
 from offhook.errors import ParseError
 from offhook.ids import Ids
+from offhook.media.address import Address
 from offhook.media.messages import Candidate, IcePeer
-from offhook.media.receiving import Address
 from offhook.media.stun import (
     BINDING_ERROR,
     BINDING_REQUEST,

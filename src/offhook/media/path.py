@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from offhook.errors import OffhookError
 from offhook.ids import Ids
+from offhook.media.address import Address
 from offhook.media.handshakes import Handshake, Handshakes
 from offhook.media.messages import (
     DtlsPeer,
@@ -23,7 +24,7 @@ from offhook.media.messages import (
     StreamSecured,
     TurnServer,
 )
-from offhook.media.receiving import DTLS_FIRST, Address
+from offhook.media.receiving import DTLS_FIRST
 from offhook.media.route import RTCP, RTP, RelayLink, Route
 from offhook.media.sending import Outbox, Transmit
 

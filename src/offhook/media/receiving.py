@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final, TypeAlias
+from typing import Final
 
 from offhook.ids import Ids
 from offhook.media import pcm, rtp
+from offhook.media.address import Address
 from offhook.media.codecs import Codec
 from offhook.media.conceal import Concealer, Concealment, OwnConcealer
 from offhook.media.dtmf import EventReceiver
 from offhook.media.items import Gap, Item, Linear
 from offhook.media.jitter import JitterBuffer
+from offhook.media.latch import Latch
 from offhook.media.pauses import Pause
 from offhook.media.sources import FRAMES_A_SECOND, SAMPLE_RATE, SILENCE, frame_bytes
 
-Address: TypeAlias = tuple[str, int]
-
-RELATCH_S: Final = 1.0  # the peer must be silent so long before packets from elsewhere are believed
 SELDOM_S: Final = 0.5  # two changes of codec within this are not a phone's
-PROOF: Final = 3  # packets in sequence from an address that was not agreed on; 60 ms that only a far end behind a NAT loses
 REPEATS: Final = 5  # numbers that come again one after the other, with nothing new between,
 REPEATS_S: Final = 0.06  # and as slowly as one speaks: who sends them counts anew. A network doubles packets all at once
 DTLS_FIRST: Final = range(20, 64)  # RFC 7983 7: the first octet of a handshake's datagrams
@@ -27,11 +25,6 @@ _unpack: Final = rtp.HEADER.unpack_from
 _unpack_words: Final = rtp.WORDS.unpack_from
 _PLAIN_OCTET: Final = bytes((rtp.PLAIN,))
 _NOTHING: Final = -1
-
-
-def reachable(address: Address) -> bool:
-    """Say whether anything can be sent there (RFC 3264 8.4: 0.0.0.0 is how RFC 2543 put on hold; port 0 is nowhere either)."""
-    return address[1] != 0 and address[0] not in ("", "0.0.0.0", "::")
 
 
 class Receiver:
@@ -47,11 +40,10 @@ class Receiver:
 
     __slots__ = (
         "_again", "_candidate", "_changed", "_codecs", "_conceal", "_configured", "_counted", "_decoded", "_decoders",
-        "_event_clocks", "_expected", "_frame", "_head", "_ids", "_item", "_kind", "_left", "_length", "_lost_before",
-        "_measure", "_moved", "_next_frame", "_on_control", "_on_event", "_on_flow", "_on_peer", "_past_expected",
-        "_past_lost", "_pause", "_proof", "_put_next", "_queue", "_reception", "_resume", "_size", "_speaks_again",
-        "_stranger", "_tail", "_told", "_trusting", "buffer", "bytes", "events", "flowing", "foreign", "garbage", "heard",
-        "heard_from", "hears", "losses", "packets", "ssrc",
+        "_event_clocks", "_frame", "_head", "_ids", "_item", "_kind", "_latch", "_length", "_lost_before", "_measure",
+        "_next_frame", "_on_control", "_on_event", "_on_flow", "_on_peer", "_past_expected", "_past_lost", "_pause",
+        "_put_next", "_queue", "_reception", "_resume", "_size", "_speaks_again", "_tail", "buffer", "bytes", "events",
+        "flowing", "foreign", "garbage", "heard", "heard_from", "hears", "losses", "packets", "ssrc",
     )  # fmt: skip
 
     def __init__(
@@ -77,16 +69,10 @@ class Receiver:
         self._event_clocks: dict[int, int] = {}  # payload types of keys
         self.hears = self.flowing = False
         self.heard = 0.0  # when the latest good packet came
-        self.heard_from: Address | None = None
+        self._latch = Latch()
+        self.heard_from: Address | None = None  # the latch's, at hand for every packet
         self.ssrc = -1
         self._candidate = (-1, -1)
-        self._told: Address = ("", 0)  # where the far end said last that it is
-        self._expected: Address = ("", 0)  # the same, without the times when it held by an address that is none
-        self._left: Address | None = None  # whence it was heard before it moved, and when that was
-        self._moved = 0.0
-        self._trusting = False
-        self._stranger: tuple[Address, int, int] = (("", 0), -1, -1)
-        self._proof = 0
         self._again = (-1, -1, 0, 0.0)  # the next of the numbers that come again, the newest then, how many, and since when
         self._reception = rtp.Reception(0)
         self.losses = self._reception.losses
@@ -227,7 +213,7 @@ class Receiver:
 
     def _believe(self, ssrc: int, sequence: int, source: Address, now: float) -> bool:
         """Say whether a packet is from whom we listen to, and a new one."""
-        if source != self.heard_from and not self._latch(source, ssrc, sequence, now):
+        if source != self.heard_from and not self._listens_to(source, ssrc, sequence, now):
             return False
         self._settle()
         if ssrc != self.ssrc and not self._meet(ssrc, sequence):
@@ -357,44 +343,19 @@ class Receiver:
 
     def expect(self, source: Address, trusting: bool, now: float) -> None:
         """Be told where the far end says it is; `trusting`: what comes is known to be the far end's, wherever from."""
-        self._trusting = trusting
-        if source == self._told:
-            return
-        self._told = source
-        if reachable(source):
-            if reachable(self._expected) and source != self._expected:
-                self._left, self._moved = self.heard_from, now
-            self._expected = source
-        self.heard_from = None  # whoever was heard before is believed no longer
+        self._latch.expect(source, trusting, now)
+        self.heard_from = self._latch.heard_from
 
-    def _latch(self, source: Address, ssrc: int, sequence: int, now: float) -> bool:
-        """Symmetric RTP (RFC 4961), but not for every stranger.
-
-        Who sends from the agreed address is the peer at once. Somebody else (a far end behind a NAT) is after PROOF packets in
-        sequence, and only as long as there is no peer, or none that was heard within a second.
-
-        What it sent before it moved is still under way, and says nothing of where it is now: sound of ours that followed it
-        would go to whom we have been taken away from, until something comes from the new place. It is heard only where it is
-        known to be the far end's.
-        """
-        if source == self._left and source != self._expected and now - self._moved < RELATCH_S:
-            self.foreign += not self._trusting
-            return self._trusting
-        if not self._trusting and source != self._expected:
-            busy = self.heard_from is not None and now - self.heard < RELATCH_S
-            if busy or not self._proves(source, ssrc, sequence):
-                self.foreign += 1
-                return False
-        self.heard_from = source
-        self._on_peer(source)
+    def _listens_to(self, source: Address, ssrc: int, sequence: int, now: float) -> bool:
+        """Say whether to listen to a packet that comes from somewhere else than those before."""
+        latch = self._latch
+        if not latch.hears(source, ssrc, sequence, self.heard, now):
+            self.foreign += 1
+            return False
+        if latch.heard_from != self.heard_from:
+            self.heard_from = source
+            self._on_peer(source)
         return True
-
-    def _proves(self, source: Address, ssrc: int, sequence: int) -> bool:
-        """Count the packets in sequence that come from a source nobody has named."""
-        stranger = source, ssrc, sequence
-        self._proof = self._proof + 1 if stranger == self._stranger else 1
-        self._stranger = source, ssrc, (sequence + 1) & 0xFFFF
-        return self._proof >= PROOF
 
     def _meet(self, ssrc: int, sequence: int) -> bool:
         """Another source speaks: believe it at the second packet in sequence (RFC 3550 A.1), the very first at once."""

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from offhook.errors import OffhookError, ParseError
 from offhook.ids import Ids
+from offhook.media.address import Address
 from offhook.media.ice import Agent, Base, Pair, candidate_priority
 from offhook.media.messages import (
     Candidate,
@@ -21,7 +22,6 @@ from offhook.media.messages import (
     StreamRouted,
     TurnServer,
 )
-from offhook.media.receiving import Address
 from offhook.media.stun import BINDING_SUCCESS, TRANSACTION_BYTES, binding_request, parse_stun
 from offhook.media.turn import CHANNELS, Turn, TurnState
 

@@ -8,8 +8,8 @@ from typing import Final, Protocol, TypeAlias
 
 from offhook.ids import Ids
 from offhook.media import rtp
+from offhook.media.address import Address
 from offhook.media.codecs import Codec, codec
-from offhook.media.receiving import Address
 from offhook.media.sources import FRAMES_A_SECOND, silence, solid
 
 Transmit: TypeAlias = Callable[[bytes], object]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from offhook.errors import ParseError
 from offhook.ids import Ids
 from offhook.media import pcm, rtcp, rtp
+from offhook.media.address import Address, reachable
 from offhook.media.codecs import codec
 from offhook.media.fades import ramp
 from offhook.media.keypad import Keypad
@@ -34,7 +35,7 @@ from offhook.media.messages import (
 from offhook.media.pauses import Pauses
 from offhook.media.playlist import Playlist
 from offhook.media.rates import Rates, Shares
-from offhook.media.receiving import Address, Receiver, reachable
+from offhook.media.receiving import Receiver
 from offhook.media.recordings import Archive, Recordings
 from offhook.media.reels import Playback, Recording, Studio
 from offhook.media.reporting import Reporter

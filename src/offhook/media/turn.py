@@ -14,8 +14,8 @@ from typing import Final, TypeAlias
 
 from offhook.errors import ParseError
 from offhook.ids import Ids
+from offhook.media.address import Address
 from offhook.media.messages import TurnServer
-from offhook.media.receiving import Address
 from offhook.media.stun import (
     NONCE,
     REALM,

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from offhook.ids import Ids
+from offhook.media.address import Address, reachable
 from offhook.media.handshakes import Handshake
 from offhook.media.messages import (
     DtlsPeer,
@@ -19,7 +20,7 @@ from offhook.media.messages import (
     StreamId,
     TurnServer,
 )
-from offhook.media.receiving import DTLS_FIRST, Address, reachable
+from offhook.media.receiving import DTLS_FIRST
 from offhook.media.sending import Outbox, Sender, Transmit
 
 if TYPE_CHECKING:

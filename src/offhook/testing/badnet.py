@@ -6,7 +6,8 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from offhook.media.receiving import Address, Receiver
+from offhook.media.address import Address
+from offhook.media.receiving import Receiver
 from offhook.media.rtp import HEADER
 
 FAR: Address = ("10.0.0.1", 4000)
