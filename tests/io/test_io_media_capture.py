@@ -206,8 +206,8 @@ def test_sockets_are_plain_ones_and_have_their_twins_unless_somebody_looks() -> 
             number = 0
             while time.monotonic() < deadline:
                 far.send(0, rtp(number := number + 1))
-                ends = [end for sockets in tuple(loop._sockets.values()) for end in tuple(sockets.values())]
-                if len(loop._twins.by_port) == twins and sum(isinstance(end, CapturedEnd) for end in ends) == captured:
+                ends = [end for sockets in tuple(loop._sockets._ends.values()) for end in tuple(sockets.values())]
+                if len(loop._sockets.twins.by_port) == twins and sum(isinstance(end, CapturedEnd) for end in ends) == captured:
                     return True
                 time.sleep(0.01)
             return False

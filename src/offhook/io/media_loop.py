@@ -10,16 +10,16 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final, Protocol, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import Final, Protocol
 
-from offhook.io.media_capture import Capture, CapturedEnd, End
+from offhook.io.media_capture import Capture
 from offhook.io.media_failures import Failures
 from offhook.io.media_load import LoadMeter
-from offhook.io.media_ports import MAX_DATAGRAM, PortPool, Twins
+from offhook.io.media_ports import MAX_DATAGRAM, PortPool
+from offhook.io.media_sockets import StreamSockets
 from offhook.io.media_wire import Emit, MediaOptions
 from offhook.io.poller import Poller
-from offhook.io.ports import without_link
 from offhook.media.address import Address
 from offhook.media.codecs import codec
 from offhook.media.engine import PHASES, TOGETHER, Engine
@@ -46,7 +46,6 @@ from offhook.media.messages import (
     StreamId,
 )
 from offhook.media.reels import Studio
-from offhook.media.stream import Stream
 
 PHASE_S: Final = 0.020 / PHASES
 TOO_LATE_S: Final = 0.200  # further behind than this, the missed frames are given up
@@ -56,8 +55,6 @@ IDLE_S: Final = 0.5  # how often an idle loop asks the sound card for news
 ALIVE_S: Final = 2.0  # how often an idle loop says that it is there; one with streams tells its load each second
 ATTENTIVE_S: Final = 1.0  # after a question about devices the answer of the card (a list of devices) is not kept waiting
 
-_Handler: TypeAlias = Callable[[bytes, tuple[str, int], float], object]
-_Input: TypeAlias = tuple[End, _Handler]
 
 
 class SystemIds:
@@ -112,14 +109,10 @@ class MediaLoop:
         self._stopping = False
         self._pool = PortPool(options)
         self._poller = Poller()
-        self._twins = Twins(self._poller)
+        self._sockets = StreamSockets(self._poller)
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
-        # By family, which is told by the colon in an IPv6 address, then by port.
-        self._sockets: dict[bool, dict[int, socket.socket | CapturedEnd]] = {False: {}, True: {}}
-        self._inputs: dict[int, _Input] = {}
-        self._talkers: dict[int, tuple[socket.socket, Stream]] = {}  # by the descriptor of the RTP port
         self._ports: dict[StreamId, int] = {}
         self._failures = Failures()
         self._captures: dict[StreamId, Capture] = {}
@@ -285,7 +278,7 @@ class MediaLoop:
             self._read_ready(ready, now)
 
     def _read_ready(self, ready: list[int], now: float) -> None:
-        twins = self._twins.inputs
+        twins = self._sockets.twins.inputs
         for descriptor in ready:
             twin = twins.get(descriptor)
             if twin is None:
@@ -297,28 +290,19 @@ class MediaLoop:
             except OSError:
                 continue  # nothing there after all, or the far end's port was closed
             if len(packet) == size:
-                self._twins.widen(descriptor)  # it was cut off, perhaps, and is lost; the next one will not be
+                self._sockets.twins.widen(descriptor)  # it was cut off, perhaps, and is lost; the next one will not be
                 continue
             handle(packet, peer, now)
 
     def _read_first(self, descriptor: int, now: float) -> None:
-        """Read from a socket that hears everybody."""
-        if descriptor not in self._inputs:
-            if descriptor == self._wake_in.fileno():
-                with contextlib.suppress(OSError):
-                    self._wake_in.recv(MAX_DATAGRAM)
-            elif self._parent is not None and descriptor == self._parent.descriptor:
-                self._hear_parent(self._parent)
-            return  # or for a twin that was closed in this very pass
-        end, handle = self._inputs[descriptor]
-        try:
-            packet, source = end.recvfrom(MAX_DATAGRAM)
-        except OSError:
-            return  # nothing there after all, or (Windows) the far end's port was closed
-        handle(packet, source, now)
-        talker = self._talkers.get(descriptor)
-        if talker is not None:
-            self._twins.follow(*talker, source[:2], len(packet))
+        """Read from what is no twin; or it is one that was closed in this very pass."""
+        if self._sockets.read(descriptor, now):
+            return
+        if descriptor == self._wake_in.fileno():
+            with contextlib.suppress(OSError):
+                self._wake_in.recv(MAX_DATAGRAM)
+        elif self._parent is not None and descriptor == self._parent.descriptor:
+            self._hear_parent(self._parent)
 
     def _obey(self, now: float, *, behind: bool = False) -> None:
         """Obey all commands; `behind`: up to one that ends a recording before the ticks that are missing were made up for."""
@@ -341,7 +325,7 @@ class MediaLoop:
             elif isinstance(command, GatherCandidates):
                 self.engine.execute(command, now)
                 if command.stream in self._ports:
-                    self._listen(self.engine.streams[command.stream])
+                    self._sockets.listen(self.engine.streams[command.stream])
             else:
                 self.engine.execute(command, now)
 
@@ -351,10 +335,10 @@ class MediaLoop:
             return
         # It may be that our own address has changed: the next packet finds a new twin its place.
         if command.stream in self._ports:
-            self._twins.close(self._ports[command.stream])
+            self._sockets.twins.close(self._ports[command.stream])
         self.engine.execute(command, now)
         if command.stream in self._ports:
-            self._listen(self.engine.streams[command.stream])  # its packets may go another way now
+            self._sockets.listen(self.engine.streams[command.stream])  # its packets may go another way now
 
     def _open(self, command: OpenStream, now: float) -> None:
         if command.stream in self._ports:
@@ -367,17 +351,10 @@ class MediaLoop:
         self.engine.execute(command, now)
         stream = self.engine.streams[command.stream]
         self._ports[command.stream] = command.port
-        for family, pair in zip(self._pool.families, pairs, strict=True):
-            sockets = self._sockets[family == socket.AF_INET6]
-            for offset, end in enumerate(pair):
-                sockets[command.port + offset] = end
-                self._poller.add(end.fileno())
-            self._talkers[pair[0].fileno()] = pair[0], stream
-        self._listen(stream)
+        self._sockets.open(stream, pairs)
         self._fill_pool()
 
     def _capture(self, wish: CaptureStream) -> None:
-        """Put captures in the place of a stream's sockets. No twin carries anything past them."""
         self._end_capture(wish.stream, "stopped")
         port = self._ports.get(wish.stream)
         if port is None:
@@ -386,57 +363,31 @@ class MediaLoop:
         stream = self.engine.streams[wish.stream]
         self._own.append(StreamCaptured(wish.stream, ()))
         capture = self._captures[wish.stream] = Capture(wish, lambda report: self._own.append(report))
-        self._twins.close(port)
-        for sockets in self._sockets.values():
-            for number in (port, port + 1):
-                if isinstance(end := sockets.get(number), socket.socket):
-                    self._talkers.pop(end.fileno(), None)
-                    sockets[number] = CapturedEnd(end, capture)
         stream.wiring.watch_streams(
             lambda sent, component, relay, message: capture.note(sent, ("0.0.0.0", port + component - 1), relay, message)
         )
         if wish.keys:
             stream.wiring.watch_keys(capture.take_keys)
-        self._listen(stream)
+        self._sockets.capture(stream, capture)
 
     def _end_capture(self, name: StreamId, reason: CaptureEnd) -> None:
-        capture, port = self._captures.pop(name, None), self._ports.get(name)
+        capture, stream = self._captures.pop(name, None), self.engine.streams.get(name)
         if capture is None:
             return
         capture.end(reason)
-        stream = self.engine.streams.get(name)
-        if stream is None or port is None:
+        if stream is None or name not in self._ports:
             return
         stream.wiring.watch_keys(None)
         stream.wiring.watch_streams(None)
-        for sockets in self._sockets.values():
-            for number in (port, port + 1):
-                if isinstance(end := sockets.get(number), CapturedEnd):
-                    sockets[number] = end.plain
-                    if number == port:
-                        self._talkers[end.fileno()] = end.plain, stream
-        self._listen(stream)
-
-    def _listen(self, stream: Stream) -> None:
-        """Have what comes to the stream's ports go where it wants it now."""
-        for port, handle in ((stream.port, stream.wiring.receive), (stream.port + 1, stream.wiring.receive_control)):
-            for is_ipv6, sockets in self._sockets.items():
-                if (end := sockets.get(port)) is not None:
-                    self._inputs[end.fileno()] = (end, _two_part(handle) if is_ipv6 else handle)
+        self._sockets.end_capture(stream)
 
     def _release(self, stream: StreamId) -> None:
         port = self._ports.pop(stream, None)
         if port is None:
             return
-        self._twins.close(port)
+        self._sockets.close(port)
         for number in (port, port + 1):
             self._failures.forget(number)
-            for sockets in self._sockets.values():
-                if (end := sockets.pop(number, None)) is not None:
-                    self._talkers.pop(end.fileno(), None)
-                    self._poller.remove(end.fileno())
-                    del self._inputs[end.fileno()]
-                    end.close()
         self._fill_pool()
 
     def _fill_pool(self) -> None:
@@ -459,7 +410,7 @@ class MediaLoop:
 
     def _send_first(self, port: int, packet: bytes, address: Address) -> None:
         """Send from the socket that is not connected. ICE may want to try a family that we do not speak: that leads nowhere."""
-        end = self._sockets[":" in address[0]].get(port)
+        end = self._sockets.leaving(port, address)
         if end is None:
             return
         try:
@@ -483,23 +434,11 @@ class MediaLoop:
     def _close(self) -> None:
         self.engine.close(time.perf_counter())
         self._flush()
-        self._twins.close_all()
-        for sockets in self._sockets.values():
-            for end in sockets.values():
-                end.close()
-            sockets.clear()
+        self._sockets.close_all()
         self._pool.close()
         self._poller.close()
         self._wake_in.close()
         self._wake_out.close()
-
-
-def _two_part(handle: _Handler) -> _Handler:
-    """Return a handler of IPv6 packets: their source has four parts, and may have its link in the address (`%eth0`), too."""
-    def take(packet: bytes, source: Address, now: float) -> object:
-        host, port = source[:2]
-        return handle(packet, (without_link(host) if "%" in host else host, port), now)
-    return take
 
 
 def _address_error(command: ConfigureStream, spoken: Sequence[socket.AddressFamily]) -> str:

@@ -20,7 +20,7 @@ BIND_ATTEMPTS: Final = 64
 MOST_READY: Final = 128  # pairs of sockets kept ready after a rush
 EXPEDITED: Final = 46 << 2  # RFC 4594: voice is DSCP EF
 
-_SocketPair: TypeAlias = tuple[socket.socket, socket.socket]
+SocketPair: TypeAlias = tuple[socket.socket, socket.socket]
 _TwinInput: TypeAlias = tuple[Callable[[int], bytes], int, Callable[[bytes, Address, float], object], Address]
 """How to read, how much, for whom, from whom."""
 
@@ -45,7 +45,7 @@ class PortPool:
         self._host = options.host
         self._range = options.port_range
         self._size = options.pool
-        self._ready: dict[int, list[_SocketPair]] = {}
+        self._ready: dict[int, list[SocketPair]] = {}
         self._cursor = 0
         self._ready_once = False
 
@@ -63,7 +63,7 @@ class PortPool:
             new.append(port)
         return new
 
-    def take(self, port: int) -> list[_SocketPair]:
+    def take(self, port: int) -> list[SocketPair]:
         """Return the sockets of a ready port, which is ready no longer; none if it was not."""
         return self._ready.pop(port, [])
 
@@ -73,7 +73,7 @@ class PortPool:
             _close(pairs)
         self._ready.clear()
 
-    def _bind_next(self) -> list[_SocketPair]:
+    def _bind_next(self) -> list[SocketPair]:
         if self._range is None:
             for _ in range(BIND_ATTEMPTS):
                 if pairs := self._bind_anywhere():
@@ -88,7 +88,7 @@ class PortPool:
                 return pairs
         return []
 
-    def _bind_anywhere(self) -> list[_SocketPair]:
+    def _bind_anywhere(self) -> list[SocketPair]:
         first = self._bind(self.families[0], 0)
         if first is None:
             return []
@@ -100,10 +100,10 @@ class PortPool:
         pair = (first, second) if port % 2 == 0 else (second, first)
         return self._complete([pair], port & ~1)
 
-    def _bind_all(self, port: int) -> list[_SocketPair]:
+    def _bind_all(self, port: int) -> list[SocketPair]:
         return self._complete([], port)
 
-    def _complete(self, pairs: list[_SocketPair], port: int) -> list[_SocketPair]:
+    def _complete(self, pairs: list[SocketPair], port: int) -> list[SocketPair]:
         """Add what the other families need; without one of them the port is of no use."""
         for family in self.families[len(pairs):]:
             first = self._bind(family, port)
@@ -132,7 +132,7 @@ class PortPool:
         return end
 
 
-def _close(pairs: list[_SocketPair]) -> None:
+def _close(pairs: list[SocketPair]) -> None:
     for pair in pairs:
         for end in pair:
             end.close()
