@@ -134,6 +134,19 @@ def test_an_answer_is_no_ping_and_a_ping_is_answered() -> None:
     assert not bench.of(events.CloseFlow)
 
 
+@pytest.mark.parametrize(("keep_alive", "pings"), [(20.0, (5, 6)), (0.0, (0,)), (60.0, (1, 2))])
+def test_another_pause_between_pings_holds_at_once_over_the_same_connection(keep_alive: float, pings: tuple[int, ...]) -> None:
+    bench = registered()
+    identity = bench.core.identity("a")
+    assert identity is not None
+    bench.do(events.SetIdentity(structs.replace(identity, keep_alive=keep_alive)))
+    bench.do(events.Register("a", 600))
+    bench.run(100)
+    assert bench.pings() in pings
+    assert not bench.of(events.CloseFlow)
+    assert not bench.of(events.RegistrationLost)
+
+
 def test_udp_needs_no_keep_alive_where_nothing_translates() -> None:
     bench = registered("udp")
     bench.run(290)

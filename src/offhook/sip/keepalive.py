@@ -36,7 +36,7 @@ class KeepAlive:
                  strict: bool) -> None:
         self.stack = stack
         self.flow = flow
-        self._period = period
+        self.period = period
         self._on_dead = on_dead
         self._stun = stun and flow.transport == "udp"
         self._strict = strict  # the far end has promised an answer; from others it is expected once they have given one
@@ -66,7 +66,7 @@ class KeepAlive:
 
     def _again(self, now: float) -> None:
         self._quiet()
-        self._timer = self.stack.timers.start(now + self._period * self.stack.ids.uniform(*JITTER), self._ping)
+        self._timer = self.stack.timers.start(now + self.period * self.stack.ids.uniform(*JITTER), self._ping)
 
     def _ping(self, now: float) -> None:
         self.asked = True

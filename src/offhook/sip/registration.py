@@ -262,7 +262,7 @@ class Registration:
             # between us and a registrar that sees our own address nothing forgets the flow
             period = min(period, UDP_PAUSE) if is_translated(out, response) else 0.0
         period = min(period, self._pause)
-        if self._flow == flow and self._keeper is not None:
+        if self._flow == flow and self._keeper is not None and self._keeper.period == period:
             return
         if self._flow != flow:
             self._since = now
