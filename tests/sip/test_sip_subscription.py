@@ -70,6 +70,25 @@ def test_what_is_refused() -> None:
             alice.execute(command)
 
 
+def test_a_name_is_free_while_its_former_subscription_ends() -> None:
+    """The last NOTIFY of that one may never come; what it says, and its end, are not told of the new one."""
+    wire, alice, peer, first = asked()
+    peer.answer(first, 200, tag="t", headers=(("Expires", "600"),))
+    wire.run(wire.now + 0.2)
+    notify(wire, alice, peer, first, "active;expires=600", 1, body=BODY)
+    alice.execute(events.Unsubscribe("s"))
+    alice.execute(events.Subscribe("s", "alice", PEER, "presence", BODY.content_type, 600))
+    wire.run(wire.now + 0.2)
+    second = peer.requests("SUBSCRIBE")[-1]
+    assert second.call_id != first.call_id
+    told = len(alice.of(events.SubscriptionNotified))
+    assert notify(wire, alice, peer, first, "terminated;reason=timeout", 2, body=Body(BODY.content_type, b"old")) == 200
+    assert len(alice.of(events.SubscriptionNotified)) == told
+    assert not alice.of(events.SubscriptionEnded)
+    notify(wire, alice, peer, second, "active;expires=600", 1, "u", body=BODY)
+    assert len(alice.of(events.SubscriptionNotified)) == told + 1
+
+
 def test_who_is_not_served_and_who_asks_for_too_little() -> None:
     wire = Wire(1)
     bob, peer = add_endpoint(wire, "bob", "10.0.0.2"), Peer(wire, "peer", "10.0.0.9")

@@ -298,7 +298,7 @@ class Subscription:
         body = body_of(request)
         if body is not None or word != "terminated":
             state = self.state
-            self.stack.emit(events.SubscriptionNotified(self.command.subscription, word, body))
+            self._tell(events.SubscriptionNotified(self.command.subscription, word, body))
             if self.state is not state:
                 return
         if word == "terminated":
@@ -346,8 +346,13 @@ class Subscription:
     def _over(self, status: int, reason: str) -> None:
         self._quiet()
         if self.step(Input.OVER):
+            self._tell(events.SubscriptionEnded(self.command.subscription, status, reason, None))
             self.owner.forget(self)
-            self.stack.emit(events.SubscriptionEnded(self.command.subscription, status, reason, None))
+
+    def _tell(self, event: events.SubscriptionNotified | events.SubscriptionEnded) -> None:
+        """Tell something, unless the name belongs to another one by now."""
+        if self.owner.by_id.get(self.command.subscription) is self:
+            self.stack.emit(event)
 
     def unsubscribe(self, now: float) -> None:
         """End it; SubscriptionEnded follows, at once if nobody has to be asked."""
@@ -357,8 +362,8 @@ class Subscription:
             self._send(0, now)
             return
         self._quiet()
+        self._tell(events.SubscriptionEnded(self.command.subscription, 0, "", None))
         self.owner.forget(self)
-        self.stack.emit(events.SubscriptionEnded(self.command.subscription, 0, "", None))
 
     def renew(self, now: float) -> None:
         """Ask for the whole state again (RFC 4235 4.4: a part of it was missed)."""
@@ -374,6 +379,11 @@ class Subscriptions:
         self.by_id: dict[str, Subscription] = {}
         self.by_key: dict[tuple[str, str], Subscription] = {}
 
+    def is_free(self, name: str) -> bool:
+        """Whether a new one may have this name: one that is ending, which may take half a minute, needs it no more."""
+        found = self.by_id.get(name)
+        return found is None or found.state is State.ENDING
+
     def forget_keys(self, subscription: Subscription) -> None:
         """NOTIFYs for its dialog get 481 from now on."""
         self.by_key.pop((subscription.call_id, subscription.tag), None)
@@ -381,4 +391,5 @@ class Subscriptions:
     def forget(self, subscription: Subscription) -> None:
         """It is over."""
         self.forget_keys(subscription)
-        self.by_id.pop(subscription.command.subscription, None)
+        if self.by_id.get(subscription.command.subscription) is subscription:
+            del self.by_id[subscription.command.subscription]

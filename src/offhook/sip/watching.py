@@ -49,7 +49,7 @@ class Watching:
     def _subscribe(self, command: events.Subscribe, identity: Identity | None, now: float) -> None:
         if identity is None:
             raise NotFound(f"there is no identity {command.identity}")
-        if command.subscription in self.subscriptions.by_id:
+        if not self.subscriptions.is_free(command.subscription):
             raise InvalidState(f"there already is a subscription {command.subscription}")
         if command.expires < 1:
             raise InvalidArgument.field("expires", "seconds, at least 1")
