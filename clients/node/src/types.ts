@@ -2469,7 +2469,11 @@ export interface UnsubscribeRequest {
   types?: string[];
 }
 
-/** Change some settings of an account and keep the others, its password too; registers again if it says so. */
+/**
+ * Change some settings of an account and keep the others, its password too; registers again if it says so.
+ *
+ * Where `username` or `domain` is another one, the former address is unregistered first. Running calls go on.
+ */
 export interface UpdateAccountParams {
   /** An account's id. */
   account: string;

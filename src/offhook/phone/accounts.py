@@ -55,6 +55,9 @@ MAX_ACCOUNTS: Final = 1000
 MAX_BACKUPS: Final = 7
 """Servers of one account besides the first: more would take longer to go through than anybody waits."""
 
+PART_WITHIN: Final = 3.0
+"""Seconds for which a new address waits until the former one is unregistered: a server that is left may be gone itself."""
+
 _PATH = re.compile(r"/[A-Za-z0-9/._~%!$&'()*+,;=:@?-]{0,255}")
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
@@ -93,6 +96,11 @@ def _check_names(settings: AccountSettings) -> None:
             raise InvalidArgument.field(f"account/{field}", "text without line breaks")
 
 
+def same_address(one: AccountSettings, other: AccountSettings) -> bool:
+    """Say whether both are registered under the same address."""
+    return (one.username, one.domain.lower()) == (other.username, other.domain.lower())
+
+
 def _checked_changes(changes: dict[str, Any]) -> dict[str, Any]:
     """Return the settings as they are to be; raises InvalidArgument naming the first that cannot be."""
     known = {name: kind for name, kind in get_type_hints(AccountSettings).items() if name != "id"}
@@ -118,6 +126,7 @@ class Accounts:
         self.failover = Failover(desk, self.view)
         self.on_registered: list[Callable[[Account], None]] = []
         self.on_removed: list[Callable[[str], None]] = []
+        self.on_changed: list[Callable[[AccountSettings, AccountSettings], None]] = []
         local = NameAddr(Uri.sip("offhook", "localhost"))
         desk.sip.execute(SetIdentity(Identity(LOCAL_IDENTITY, local, contact_user="offhook", user_agent=desk.user_agent)), 0.0)
 
@@ -177,19 +186,43 @@ class Accounts:
         if settings.id not in desk.accounts and len(desk.accounts) >= MAX_ACCOUNTS:
             raise InvalidState(f"{MAX_ACCOUNTS} accounts are the limit")
         account = desk.accounts.setdefault(settings.id, Account(settings))
-        account.settings, account.server = settings, 0
+        before, account.settings, account.server = account.settings, settings, 0
         account.flows.clear()  # their servers may be others now
-        self.failover.use(account, 0)
-        if settings.register:
-            self._register(account)
-        elif account.state != "unregistered":
-            desk.signal(Unregister(settings.id))
+        for told in self.on_changed:
+            told(before, settings)
+        if account.parting is None and account.state != "unregistered" and not same_address(before, settings):
+            self._part(account)
+        elif account.parting is None:
+            self._take_up(account)
         return Accepted(value=self.view(account))
 
     def update(self, command: UpdateAccount) -> Accepted:
         """Change some settings. The id stays: calls and the history know the account by it."""
         before = self.find(command.account).settings
         return self.add(AddAccount(account=replace(before, **_checked_changes(command.changes))))
+
+    def _take_up(self, account: Account) -> None:
+        """Go by the settings as they are now, and register if they say so."""
+        self.failover.use(account, 0)
+        if account.settings.register:
+            self._register(account)
+        elif account.state != "unregistered":
+            self.desk.signal(Unregister(account.settings.id))
+
+    def _part(self, account: Account) -> None:
+        """Take back what is registered under the former address, and only then register the new one.
+
+        Both may be the same to the registrar, which tells its bindings apart by our contact: the last word would hold.
+        """
+        if account.settings.register:
+            account.state, account.failed = "registering", False
+        account.parting = self.desk.timers.start(self.desk.now + PART_WITHIN, lambda _now: self._parted(account))
+        self.desk.signal(Unregister(account.settings.id))
+
+    def _parted(self, account: Account) -> None:
+        """Go on under the new address, as far as the account still waits for that."""
+        if account.parts() and self.desk.accounts.get(account.settings.id) is account and not self.desk.stopping:
+            self._take_up(account)
 
     def _register(self, account: Account) -> None:
         account.state, account.failed = "registering", False
@@ -217,12 +250,15 @@ class Accounts:
     def register(self, command: RegisterAccount) -> Accepted:
         """Register now."""
         account = self.find(command.account)
+        self._parted(account)
         self._register(account)
         return Accepted(value=self.view(account))
 
     def unregister(self, command: UnregisterAccount) -> Accepted:
         """Stop being registered."""
         account = self.find(command.account)
+        if account.parts():
+            self.failover.use(account, 0)
         self.desk.signal(Unregister(account.settings.id))
         return Accepted(value=self.view(account))
 
@@ -285,6 +321,9 @@ class Accounts:
         account = self.desk.accounts.get(event.identity)
         if account is None:
             self.desk.attempt(RemoveIdentity(event.identity))
+            return
+        if account.parting is not None and not self.desk.stopping:
+            self._parted(account)
             return
         account.state, account.expires = "unregistered", 0
         account.flows.clear()

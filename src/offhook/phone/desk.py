@@ -23,7 +23,7 @@ from offhook.phone.workers import Workers
 from offhook.sip.door import Rules
 from offhook.sip.endpoint import Endpoint
 from offhook.sip.events import CloseFlow, Resolve, SipCommand, Transmit
-from offhook.sip.timers import TimerQueue
+from offhook.sip.timers import Timer, TimerQueue
 
 PhoneOutput: TypeAlias = Transmit | Resolve | CloseFlow | MediaCommand | Event | WebRequest
 
@@ -56,6 +56,15 @@ class Account:
     """When the next attempt of those that are not there is due."""
     failed: bool = False
     """The latest attempt to register failed, even if the next one is on its way."""
+    parting: Timer | None = None
+    """Runs while a former address is being unregistered; what the settings say of registering is done after that."""
+
+    def parts(self) -> bool:
+        """Wait no longer for the former address; say whether it was waited for."""
+        timer, self.parting = self.parting, None
+        if timer is not None:
+            timer.stop()
+        return timer is not None
 
     @property
     def will_register(self) -> bool:

@@ -15,7 +15,7 @@ from offhook.media import messages as media
 from offhook.media.messages import card
 from offhook.phone import commands as c
 from offhook.phone import events as e
-from offhook.phone.accounts import Accounts
+from offhook.phone.accounts import Accounts, same_address
 from offhook.phone.audio import Audio
 from offhook.phone.call import Call
 from offhook.phone.calls import Calls
@@ -40,7 +40,7 @@ from offhook.phone.reach import NatServers, Reach
 from offhook.phone.recording import Recordings
 from offhook.phone.reports import Reports
 from offhook.phone.secrecy import NoCertificate, OwnCertificate, Secrecy
-from offhook.phone.settings import NatSettings, PhoneSettings, SrtpSettings, WatchedBy
+from offhook.phone.settings import AccountSettings, NatSettings, PhoneSettings, SrtpSettings, WatchedBy
 from offhook.phone.sound import Sound
 from offhook.phone.streams import Streams
 from offhook.phone.taps import Taps
@@ -116,6 +116,7 @@ class Phone:
         self.outgoing.on_active += [self.incoming.took_over, self.conferences.answered]
         self.outgoing.on_active += [self.recordings.record_by_itself, self.playing.play_by_itself]
         self.accounts.on_registered.append(self._account_registered)
+        self.accounts.on_changed.append(self._account_changed)
         self.accounts.on_removed.append(self._account_removed)
         self.contacts = Contacts(self.desk)
         self.preferences = Preferences(self.desk)
@@ -203,6 +204,14 @@ class Phone:
             self.watches.account_registered(account)
         if account.settings.publish_presence:
             self.own.account_registered(account)
+
+    def _account_changed(self, before: AccountSettings, after: AccountSettings) -> None:
+        """End what the account watches and publishes of its own, if that is not wanted any more, or of another address."""
+        moved = not same_address(before, after)
+        if self._watches is not None and (moved or (before.mwi and not after.mwi)):
+            self._watches.mailbox_left(after.id)
+        if self._own is not None and (moved or not after.publish_presence):
+            self._own.account_unregistered(after.id)
 
     def _account_removed(self, account: str) -> None:
         if self._watches is not None:

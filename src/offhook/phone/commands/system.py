@@ -18,7 +18,10 @@ class AddAccount(Command, frozen=True, kw_only=True):
 
 
 class UpdateAccount(Command, frozen=True, kw_only=True):
-    """Change some settings of an account and keep the others, its password too; registers again if it says so."""
+    """Change some settings of an account and keep the others, its password too; registers again if it says so.
+
+    Where `username` or `domain` is another one, the former address is unregistered first. Running calls go on.
+    """
 
     account: str
     changes: dict[str, Any]

@@ -126,6 +126,11 @@ class Watches:
         if account.settings.mwi and name not in self.watches:
             self._begin(name, "mwi", "", account)
 
+    def mailbox_left(self, account: str) -> None:
+        """Watch the account's own mailbox no more."""
+        if _OWN + account in self.watches:
+            self.delete(DeleteWatch(watch=_OWN + account))
+
     def account_removed(self, account: str) -> None:
         """Watch nothing more in the name of an account that is gone."""
         for watch in [each for each in self.watches.values() if each.view.account == account]:
