@@ -38,13 +38,20 @@ def _named(stack: Stack, request: Request, flow: Flow) -> list[Identity]:
     if len(found) > 1:
         found = [each for each in found if each.address.uri.user_decoded == user] or found
         found = _at(found, request.to.uri) or [each for each in found if stack.is_server(each, flow)] or found
-    return found
+    return _registered_there(stack, found, flow)
 
 
 def _served_by(stack: Stack, flow: Flow) -> Identity | None:
     """Return whose server this came from; None if it is the server of several."""
-    found = [each for each in stack.identities.values() if stack.is_server(each, flow)]
+    found = _registered_there(stack, [each for each in stack.identities.values() if stack.is_server(each, flow)], flow)
     return found[0] if len({each.contact_user for each in found}) == 1 else None
+
+
+def _registered_there(stack: Stack, found: list[Identity], flow: Flow) -> list[Identity]:
+    """Of several return those registered at this very address: one host may have two servers, told apart by their ports."""
+    if len(found) < 2:
+        return found
+    return [each for each in found if stack.is_registered_at(each, flow.remote)] or found
 
 
 def _at(identities: Iterable[Identity], uri: Uri) -> list[Identity]:

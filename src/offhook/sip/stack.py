@@ -309,6 +309,10 @@ class Stack:
                 return way.flow
         return None
 
+    def is_registered_at(self, identity: Identity, address: Address) -> bool:
+        """Whether the registration of the identity goes to this address, port and all."""
+        return any(way.flow is not None and way.flow.remote == address for way in self.ways.get(identity.id, {}).values())
+
     def renewed(self, identity: Identity | None, flow: Flow) -> Flow:
         """Return the flow with the address of ours that its far end knows now: it may have rung before the network changed."""
         for way in self.ways.get(identity.id, {}).values() if identity is not None else ():

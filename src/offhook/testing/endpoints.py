@@ -33,10 +33,10 @@ def add_endpoint(wire: Wire, name: str, host: str, *, seed: str = "", password: 
 class Peer:
     """A peer played by hand: parsed messages in, messages out. `on_request` may answer by itself."""
 
-    def __init__(self, wire: Wire, name: str, host: str) -> None:
+    def __init__(self, wire: Wire, name: str, host: str, port: int = 5060) -> None:
         self.wire = wire
         self.raw = Raw(self._arrived)
-        self.node = wire.add(name, self.raw, (host, 5060))
+        self.node = wire.add(name, self.raw, (host, port))
         self.got: list[Request | Response] = []
         self.on_request: Callable[[Request], None] | None = None
         self._flow: Flow | None = None
