@@ -8,6 +8,7 @@ from offhook.errors import InvalidArgument, InvalidState, MediaNegotiationFailed
 from offhook.media import messages as media
 from offhook.phone import commands as c
 from offhook.phone import events as e
+from offhook.phone.model import CallState
 from offhook.phone.settings import AccountSettings
 from offhook.sip.offers import OfferState
 from offhook.testing.phones import VirtualPhone, over, rings, settle, talk, two_phones
@@ -73,6 +74,30 @@ def test_an_account_has_codecs_of_its_own() -> None:
     bob.execute(c.Answer())
     settle(alice.wire, 2)
     assert (codec_of(alice), codec_of(bob)) == ("PCMA", "PCMA")
+
+
+@pytest.mark.parametrize("who", [0, 1])
+def test_codecs_that_the_account_gets_meanwhile_are_for_later_calls(who: int) -> None:
+    """The far end of the running call may have none of them: it could not be put on hold, nor put us on hold."""
+    alice, bob = phones = two_phones(Wire())
+    alice.execute(c.AddAccount(account=AccountSettings("work", "10.0.0.2", "alice", register=False)))
+    ring(alice, bob, account="work")
+    bob.execute(c.Answer())
+    settle(alice.wire, 2)
+    alice.execute(c.UpdateAccount(account="work", changes={"codecs": ["L16/16000"]}))
+    phones[who].execute(c.Hold())
+    settle(alice.wire, 2)
+    assert phones[who].of(e.CallHeld)
+    phones[who].execute(c.Resume())
+    settle(alice.wire, 2)
+    assert (codec_of(alice), codec_of(bob)) == ("PCMU", "PCMU")
+    assert (alice.states, bob.states) == ([CallState.ACTIVE], [CallState.ACTIVE])
+    alice.execute(c.Hangup())
+    settle(alice.wire, 2)
+    later = alice.calls[alice.dial("1002", account="work")]
+    settle(alice.wire, 2)
+    assert b"L16/16000" in later.local_offer
+    assert b"PCMU" not in later.local_offer
 
 
 @pytest.mark.parametrize(("codecs", "words"), [

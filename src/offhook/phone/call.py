@@ -122,6 +122,7 @@ class Call:
     early_hold: bool = False  # our hold was agreed before the call was answered
     moved: bool = False
     codecs: tuple[str, ...] = ()
+    usual_codecs: tuple[str, ...] = ()  # in place of those, once it has been asked for them
     codecs_wanted: tuple[str, ...] | None = None
     codecs_offered: tuple[str, ...] | None = None
     formats: tuple[Format, ...] = ()

@@ -120,9 +120,14 @@ class Offers:
         self.routes.ask(call, Hop(host, None, "udp"), found)
 
     def _usual_codecs(self, call: Call) -> tuple[str, ...]:
-        """Return the codecs of a call that has none of its own: its account's, else the phone's."""
-        account = self.desk.accounts.get(call.account)
-        return (account.settings.codecs if account is not None else ()) or self.codecs
+        """Return the codecs of a call that has none of its own, its account's or the phone's: those it began with.
+
+        Others that the account gets meanwhile may have none in common with what the call speaks.
+        """
+        if not call.usual_codecs:
+            account = self.desk.accounts.get(call.account)
+            call.usual_codecs = (account.settings.codecs if account is not None else ()) or self.codecs
+        return call.usual_codecs
 
     def check(self, call: Call, offer: bytes) -> None:
         """Say before anybody is asked whether the call's offer could be answered; raises as `answer` does."""
