@@ -96,6 +96,28 @@ def test_what_is_not_written_at_the_end_is_said(tmp_path: Path) -> None:
     assert said[1:] == [f"3 record(s) are missing in the book {tmp_path / 'b.sqlite3'}"]
 
 
+def patience(book: Database[str]) -> int:
+    """Return how many milliseconds SQLite waits for a file that another program has locked."""
+    found: int = book.ask(lambda connection: connection.execute("PRAGMA busy_timeout").fetchone()[0])
+    return found
+
+
+def test_no_file_is_waited_for_twice_that_another_program_has_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The phone's end took five seconds and more for each of its files."""
+    monkeypatch.setattr(database, "LOCKED_SECONDS", 0.05)
+    said: list[str] = []
+    book = opened(tmp_path / "b.sqlite3", said)
+    with contextlib.closing(sqlite3.connect(tmp_path / "b.sqlite3")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert patience(book) == 50
+        book.add("a")
+        assert patience(book) == 0
+    assert names(book) == ["a"]
+    assert patience(book) == 50
+    book.close()
+    assert [text.partition(": ")[2] for text in said] == ["database is locked; what is new waits until it can"]
+
+
 def test_a_record_that_cannot_be_written_holds_up_no_other(tmp_path: Path) -> None:
     said: list[str] = []
     book = opened(tmp_path / "b.sqlite3", said)

@@ -373,11 +373,9 @@ def test_a_file_that_is_locked_at_the_start_holds_nothing_up(tmp_path: Path, mon
     """The start of the phone waited for it, and was without the journal until the next one."""
     path = tmp_path / "journal.sqlite3"
     DiskJournal(path, "z9").close()
-    real = sqlite3.connect
-    monkeypatch.setattr(sqlite3, "connect", lambda file, **options: real(file, **{"timeout": 0.01, **options}))
     monkeypatch.setattr(database, "LOCKED_SECONDS", -1.0)
     told: queue.SimpleQueue[str] = queue.SimpleQueue()
-    with contextlib.closing(real(path)) as other:
+    with contextlib.closing(sqlite3.connect(path)) as other:
         other.execute("PRAGMA locking_mode = EXCLUSIVE")
         other.execute("BEGIN EXCLUSIVE")
         journal = DiskJournal(path, "a1", recent=1, keep_seconds=10 * 365 * 86400.0, trouble=told.put)
@@ -391,15 +389,30 @@ def test_a_file_that_is_locked_at_the_start_holds_nothing_up(tmp_path: Path, mon
     assert list(tmp_path.glob("*.spool-*")) == []
 
 
+def test_what_is_told_after_the_end_touches_no_file(tmp_path: Path) -> None:
+    """A surface that ended later had its event written into whatever file had the number of ours by then."""
+    journal, maker = opened(tmp_path / "j.sqlite3", "a1")
+    journal.append(envelopes(maker, 1))
+    descriptor = journal._spool._descriptor if journal._spool is not None else -1
+    journal.close()
+    with open(tmp_path / "another", "wb") as another:
+        if another.fileno() != descriptor:
+            os.dup2(another.fileno(), descriptor)
+        journal.append(envelopes(maker, 1))
+        if another.fileno() != descriptor:
+            os.close(descriptor)
+    assert (tmp_path / "another").read_bytes() == b""
+    assert journal.head == Cursor("a1", 2)
+
+
 def test_a_file_that_stays_locked_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a file system that has no locks: what waits must not grow for ever."""
     path = tmp_path / "journal.sqlite3"
     DiskJournal(path, "z9").close()
-    real = sqlite3.connect
-    monkeypatch.setattr(sqlite3, "connect", lambda file, **options: real(file, **{"timeout": 0.01, **options}))
-    monkeypatch.setattr(database, "LOCKED_AT_MOST", 0.1)
+    monkeypatch.setattr(database, "LOCKED_SECONDS", 0.01)
+    monkeypatch.setattr(database, "LOCKED_AT_MOST", 0.0)
     told: queue.SimpleQueue[str] = queue.SimpleQueue()
-    with contextlib.closing(real(path)) as other:
+    with contextlib.closing(sqlite3.connect(path)) as other:
         other.execute("PRAGMA locking_mode = EXCLUSIVE")
         other.execute("BEGIN EXCLUSIVE")
         journal = DiskJournal(path, "a1", trouble=told.put)
@@ -418,11 +431,9 @@ def test_what_a_locked_file_did_not_take_until_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: bool, words: str, running: bool
 ) -> None:
     path = tmp_path / "journal.sqlite3"
-    monkeypatch.setattr(database, "LOCKED_SECONDS", 0.1)
-    real = sqlite3.connect
-    monkeypatch.setattr(sqlite3, "connect", lambda file: real(file, timeout=0.01))
+    monkeypatch.setattr(database, "LOCKED_SECONDS", 0.05)
     told: list[str] = []
-    other = real(path)
+    other = sqlite3.connect(path)
     if not running:
         other.execute("PRAGMA journal_mode = WAL")
         other.execute("BEGIN IMMEDIATE")
@@ -437,7 +448,6 @@ def test_what_a_locked_file_did_not_take_until_the_end(
     journal.close()
     assert told[-1] == words.format(path)
     other.close()
-    monkeypatch.setattr(sqlite3, "connect", real)
     again = DiskJournal(path, "b2", trouble=pytest.fail)
     assert ids(again, Cursor("a1", 0)) == ([] if full else ["a1-1", "a1-2", "a1-3", "a1-4"])
     again.close()

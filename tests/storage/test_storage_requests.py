@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from offhook.errors import SetupError
-from offhook.storage import requests
+from offhook.storage import database, requests
 from offhook.storage.requests import RequestFile
 
 KILLED = """
@@ -101,8 +101,7 @@ def test_a_file_that_is_locked_is_an_error(tmp_path: Path, monkeypatch: pytest.M
     other = sqlite3.connect(path)
     other.execute("PRAGMA locking_mode = EXCLUSIVE")
     other.execute("BEGIN EXCLUSIVE")
-    real = sqlite3.connect
-    monkeypatch.setattr(sqlite3, "connect", lambda path: real(path, timeout=0.01))
+    monkeypatch.setattr(database, "LOCKED_SECONDS", 0.01)
     with pytest.raises(SetupError, match=r"cannot open the list of answered requests .*locked"):
         RequestFile(path, "b2")
     other.close()

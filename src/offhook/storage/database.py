@@ -25,13 +25,13 @@ RETRY_SECONDS: Final = 2.0
 """Between attempts to write what a full disk did not take."""
 
 LOCKED_SECONDS: Final = 2.0
-"""Another program may have the file locked so long at the start before that is told."""
+"""Another program may have the file locked so long before that is told; so long SQLite waits in each attempt."""
 
 LOCKED_AT_MOST: Final = 600.0
 """After so long it is given up: a file system without locks looks like this, too, and what waits must not grow for ever."""
 
 BETWEEN_LOCKED: Final = 0.05
-"""Seconds between attempts to open it then; SQLite itself waits five seconds in most of them."""
+"""Seconds between attempts to open it then; SQLite itself waits in most of them."""
 
 CACHE_KB: Final = 512
 """Pages of each file in our memory: batches are added at its end, and the system keeps the rest."""
@@ -189,11 +189,14 @@ class Database(Generic[R]):
         except (sqlite3.OperationalError, OSError) as exc:  # disk full, file system gone read-only: this may pass
             if not failed_before:
                 self._trouble(f"the {self._name} {self.path} cannot be written: {exc}; what is new waits until it can")
+                _be_patient(database, 0.0)  # who has it locked has had its time: the phone's end waits for no file twice
             return
         except sqlite3.Error as exc:
             self._doubtful = True
             self._trouble(f"{len(batch)} record(s) are missing in the {self._name} {self.path}: {exc}")
         self._unwritten = []
+        if failed_before:
+            _be_patient(database, LOCKED_SECONDS)
 
     def _answer(self, database: sqlite3.Connection, work: Work, answer: Future[Any]) -> None:
         if not answer.set_running_or_notify_cancel():
@@ -273,7 +276,7 @@ class Database(Generic[R]):
     def _connect(self) -> sqlite3.Connection:
         well = self._ended_well()
         private_file(self.path)
-        database = sqlite3.connect(self.path)
+        database = sqlite3.connect(self.path, timeout=LOCKED_SECONDS)
         try:
             database.execute("PRAGMA journal_mode = WAL")
             # NORMAL in WAL mode keeps every commit through a crash of ours; only a power cut may take the last ones.
@@ -317,6 +320,11 @@ class Database(Generic[R]):
         except OSError:
             return False
         return True
+
+
+def _be_patient(database: sqlite3.Connection, seconds: float) -> None:
+    """Have SQLite wait so long for a file that another program has locked."""
+    database.execute(f"PRAGMA busy_timeout = {round(1000 * seconds)}")
 
 
 def _reason(exc: Exception, folder: Path) -> str:

@@ -178,6 +178,7 @@ class DiskJournal(MemoryJournal):
         self._database.close()
         if self._spool is not None:
             self._spool.close(safe)
+            self._spool = None  # a surface that ends later may have something to tell; it is kept in memory alone
 
     def _leave_spool(self) -> None:
         """Leave what was written so far to the next start, and write no more, which would fill the disk in the end."""

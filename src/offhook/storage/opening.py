@@ -15,18 +15,17 @@ R = TypeVar("R")
 async def opened(attempt: Callable[[], Awaitable[R]], ending: asyncio.Event, tell: Callable[[Exception], None]) -> R | None:
     """Return what `attempt` does, as soon as it raises nothing; None if that is not before the phone's end.
 
-    `tell` is told why, once. After `ending` is set there is one last attempt.
+    `tell` is told why, once. What fails after `ending` is set was the last attempt; there is always one.
     """
     told = False
     while True:
-        last = ending.is_set()
         try:
             return await attempt()
         except Exception as error:  # a disk that cannot be used costs what is on it, not the calls
             if not told:
                 tell(error)
             told = True
-        if last:
+        if ending.is_set():
             return None
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(ending.wait(), RETRY_SECONDS)

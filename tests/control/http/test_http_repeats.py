@@ -186,6 +186,24 @@ async def test_while_the_file_cannot_be_read_nothing_is_done_that_may_have_been_
     assert list(disk.rows) == [("all", "k-1")]
 
 
+async def test_a_file_that_does_not_answer_holds_up_no_request_but_those_that_need_it(tmp_path: Path) -> None:
+    """HTTP was there five seconds after the phone, where another program had the file locked."""
+    disk, free = Disk(), threading.Event()
+
+    def slow() -> Store:
+        assert free.wait(10)
+        return disk
+
+    async with phone(tmp_path, slow) as (http, _):
+        assert (await http.post("/v1/calls", json=CALL)).status_code == 201
+        waits = asyncio.ensure_future(http.post("/v1/calls", json=CALL, headers=KEY))
+        assert (await http.get("/v1/calls")).status_code == 200
+        assert not waits.done()
+        free.set()
+        assert (await waits).status_code == 201
+    assert list(disk.rows) == [("all", "k-1")]
+
+
 async def opened(disk: Disk, wall: float) -> Replays:
     found = Replays(FakeBackend(), lambda: 0.0, lambda: wall, disk)
     await found.ready()

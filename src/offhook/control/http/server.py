@@ -29,6 +29,9 @@ BACKLOG: Final = 128
 TLS_WITHIN: Final = 10.0
 """Seconds a TLS handshake may take."""
 
+READ_WITHIN: Final = 0.2
+"""Seconds for which the start waits for the file of earlier requests; behind that only those that need it wait."""
+
 
 class HttpServer:
     """Serves one phone over HTTP. `start` raises SetupError for what must be mended first.
@@ -45,6 +48,7 @@ class HttpServer:
         self._requests = requests
         self._state = ServerState()
         self._server: asyncio.Server | None = None
+        self._reading: asyncio.Task[None] | None = None
         self.surface: Surface | None = None
         self.library: uvicorn.Config | None = None
         self.address = ("", 0)
@@ -65,11 +69,8 @@ class HttpServer:
         listener = listening_socket(self._listen)
         self.address = listener.getsockname()[:2]
         self.surface = Surface(self._backend, self._guard(), self._requests)
-        try:
-            await self.surface.replays.ready()
-        except SetupError as error:
-            text = f"requests with an Idempotency-Key are refused: {error}; each of them tries again"
-            self._backend.say(SystemError(reason=text))
+        self._reading = loop.create_task(self._know_requests(self.surface))
+        await asyncio.wait({self._reading}, timeout=READ_WITHIN)
         config = self.library = _config(Application(self.surface))
         with_tls: dict[str, Any] = {"ssl": context, "ssl_handshake_timeout": TLS_WITHIN} if context else {}
         self._server = await loop.create_server(
@@ -101,7 +102,16 @@ class HttpServer:
                 task.cancel()
             await asyncio.wait(tasks, timeout=FLUSH_SECONDS)
         await self.surface.replays.close()
+        if self._reading is not None:
+            await asyncio.wait({self._reading})
         await asyncio.sleep(0)  # closed connections say so in the loop's next turn
+
+    async def _know_requests(self, surface: Surface) -> None:
+        try:
+            await surface.replays.ready()
+        except SetupError as error:
+            text = f"requests with an Idempotency-Key are refused: {error}; each of them tries again"
+            self._backend.say(SystemError(reason=text))
 
     @property
     def connections(self) -> int:
