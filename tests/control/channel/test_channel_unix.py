@@ -10,6 +10,7 @@ if sys.platform == "win32":
     pytest.skip("Windows has pipes instead", allow_module_level=True)
 
 import asyncio
+import errno
 import os
 import socket
 import stat
@@ -90,3 +91,14 @@ async def test_a_file_in_the_way_is_left_alone(tmp_path: Path) -> None:
 async def test_a_path_that_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="--socket"):
         await Listener(str(tmp_path / ("x" * 120)), Taken).start()
+
+
+async def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another path in the same folder would be no better."""
+
+    def refuse(*_: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(SetupError, match=r"there has no locks \(.*\); choose a path on another one with --socket"):
+        await Listener(str(tmp_path / "s"), Taken).start()

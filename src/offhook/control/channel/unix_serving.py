@@ -99,10 +99,18 @@ def _alone(path: Path) -> Iterator[None]:
     """Two phones that start at the same moment look one after the other whether the socket is taken."""
     lock = os.open(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        _lock(lock, path)
         yield
     finally:
         os.close(lock)
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError as error:  # as on some file systems of the network, and of user space
+        why = f"the file system there has no locks ({error.strerror})"
+        raise SetupError(f"cannot listen on {path}: {why}; choose a path on another one with --socket") from error
 
 
 def _clear(path: Path) -> None:
