@@ -87,6 +87,20 @@ def test_passwords_that_others_can_read_are_a_warning(case: Case) -> None:
     assert only(look_at_configuration(case)).level == "ok"
 
 
+def test_music_on_hold_that_is_not_there_is_a_warning(case: Case) -> None:
+    music = case.where.config / "there.wav"
+    music.write_bytes(b"anything")
+    account = '[account.{}]\ndomain = "d"\nusername = "u"\nhold_music = {!r}\n'.format
+    text = account("a", "tone:440") + account("b", str(music)) + account("c", "no.wav")
+    case.config_file.write_text(f"[phone]\nhold_music = '{music}.gone'\n{text}")
+    _, one, other = look_at_configuration(case)
+    assert (one.name, one.level, other.level) == ("music on hold", "warning", "warning")
+    assert one.text.startswith(f"{music}.gone: ")
+    assert other.text.startswith("no.wav: ")
+    case.phone = PhoneFacts()
+    assert len(list(look_at_configuration(case))) == 2, "a phone that runs may have been started in another folder"
+
+
 def accounts(case: Case, **passwords: str) -> None:
     found = tuple(AccountSettings(id=name, domain="d", username="u", password=word) for name, word in passwords.items())
     case.config = replace(case.config, accounts=found)

@@ -20,6 +20,7 @@ GOOD = AccountSettings("a_1", "10.0.0.2", "1001", "secret", register=False, labe
 @pytest.mark.parametrize("changes", [
     {"id": ""}, {"id": "local"}, {"id": "a b"}, {"username": ""}, {"domain": ""}, {"domain": "a b"}, {"proxy": "sip:"},
     {"expires": 0}, {"expires": 86401}, {"display_name": "a\r\nX: 1"}, {"auth_username": "a\nb"}, {"username": "a\udfff"},
+    {"hold_music": "tone:9"},
 ])
 def test_a_bad_account_is_refused(changes: dict[str, str | int]) -> None:
     alice, _ = two_phones(Wire())

@@ -171,10 +171,16 @@ class RunningPhone:
             await self._aside(self.certificate.fingerprint)
         try:
             for account in self._config.accounts:
-                self.execute(AddAccount(account=account))
+                self.engine.execute(AddAccount(account=account))
         except CommandError:
             await self.close()
             raise
+        self._tell_missing_music(self._config)
+
+    def _tell_missing_music(self, config: Config) -> None:
+        """Say which music on hold is not there: that costs the music, not the account."""
+        for text in self._sound_files.missing((config.phone.hold_music, *(each.hold_music for each in config.accounts))):
+            self._trouble(text)
 
     def _tell_other_ports(self) -> None:
         """Say which ports could not be had: who registers us still finds us, who calls the port itself does not."""
@@ -340,8 +346,9 @@ class RunningPhone:
         self.engine.configure(reload.settings(desk.settings, after, found))
         for command in reload.commands(after, found):
             with contextlib.suppress(NotFound):  # an account that was removed meanwhile
-                self.execute(command)
+                self.engine.execute(command)
         self._as_read = after
+        self._tell_missing_music(after)
         return asdict(found)
 
     def follow_file(self, file: Path) -> None:

@@ -1,4 +1,4 @@
-"""Whether the sound file that a command names is there: a mistake is told at once, not when it is to be heard."""
+"""Whether the sound file that a command or a setting names is there: a mistake is told at once, not when it is to be heard."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import errno
 import os
 import stat
 import threading
-from typing import Final
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
 
 from offhook.errors import InvalidArgument, SetupError
 from offhook.io.threads import begin
-from offhook.phone.commands import Answer, Command, Dial, Play
+from offhook.phone.commands import AddAccount, Answer, Command, Dial, Play, UpdateAccount
+from offhook.phone.playing import TONE
 
 PATIENCE: Final = 0.1
 """Seconds for which a disk is asked. One that does not answer (a server's that is gone) shall not hold up the calls: what the
@@ -19,7 +21,7 @@ file is comes out when it is read, as it does with one that is deleted meanwhile
 
 
 class SoundFiles:
-    """Looks for the files that commands name, one at a time, on a thread that may be left behind."""
+    """Looks for the files that commands and settings name, one at a time, on a thread that may be left behind."""
 
     def __init__(self) -> None:
         self._asking: threading.Thread | None = None
@@ -31,19 +33,41 @@ class SoundFiles:
                 self._check("file", path)
             case Dial(play=path) | Answer(play=path) if path:
                 self._check("play", path)
+            case AddAccount(account=settings):
+                self._check_music("account/hold_music", settings.hold_music)
+            case UpdateAccount(changes=changes):
+                self._check_music("changes/hold_music", changes.get("hold_music"))
+
+    def missing(self, music: Iterable[str]) -> Iterator[str]:
+        """Say which of these settings of `hold_music` name a file that cannot be opened, and why."""
+        for text in dict.fromkeys(music):
+            if is_file(text) and (trouble := self._ask(text)):
+                yield f"hold_music: {text}: {trouble}"
+
+    def _check_music(self, field: str, text: Any) -> None:
+        if isinstance(text, str) and is_file(text):
+            self._check(field, text)
 
     def _check(self, field: str, path: str) -> None:
+        if trouble := self._ask(path):
+            raise InvalidArgument.field(field, f"{path}: {trouble}")
+
+    def _ask(self, path: str) -> str:
         if self._asking is not None and self._asking.is_alive():
-            return
+            return ""
         found: list[str] = []
         with contextlib.suppress(SetupError):  # the system gives no more threads: as with a disk that does not answer
-            self._asking = begin(lambda: found.append(_trouble(path)), "offhook-sound-file")
+            self._asking = begin(lambda: found.append(trouble_of(path)), "offhook-sound-file")
             self._asking.join(PATIENCE)
-        if found and found[0]:
-            raise InvalidArgument.field(field, f"{path}: {found[0]}")
+        return found[0] if found else ""
 
 
-def _trouble(path: str) -> str:
+def is_file(music: str) -> bool:
+    """Whether a setting of `hold_music` names a file, and not a tone or nothing."""
+    return bool(music) and not music.startswith(TONE)
+
+
+def trouble_of(path: str) -> str:
     """Return why a file cannot be opened, "" if it can."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):

@@ -33,6 +33,7 @@ from offhook.phone.failover import Failover
 from offhook.phone.model import AccountFlow, AccountView
 from offhook.phone.offers import check_codecs
 from offhook.phone.outgoing import HIDDEN, LOCAL_IDENTITY, Outgoing
+from offhook.phone.playing import music_of
 from offhook.phone.settings import AccountSettings
 from offhook.sip.checking import fits_line
 from offhook.sip.events import (
@@ -85,6 +86,14 @@ def check_account(settings: AccountSettings) -> None:
     if settings.dial_plan:
         compile_plan(settings.dial_plan)
     check_codecs(settings.codecs, "account/codecs")
+    _check_music(settings.hold_music)
+
+
+def _check_music(text: str) -> None:
+    try:
+        music_of("", text)
+    except InvalidArgument as error:
+        raise InvalidArgument.field("account/hold_music", error.errors[0].detail) from None
 
 
 def _check_names(settings: AccountSettings) -> None:

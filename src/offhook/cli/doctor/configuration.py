@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from offhook.cli.doctor.case import Case
 from offhook.cli.doctor.finding import Finding, listed
 from offhook.errors import SetupError
+from offhook.io.sound_files import is_file, trouble_of
 from offhook.storage.config import load
 from offhook.storage.config.files import at_home
 from offhook.storage.privacy import others_read, private_again
@@ -33,6 +35,17 @@ def look_at_configuration(case: Case) -> Iterator[Finding]:
     if any(account.password for account in case.config.accounts) and _others_read(path):
         text = f"other users of this machine can read the passwords in {path}"
         yield Finding("configuration, privacy", "warning", text, f"run  {private_again(path)}  and consider changing them")
+    yield from _look_at_music(case)
+
+
+def _look_at_music(case: Case) -> Iterator[Finding]:
+    names = (case.config.phone.hold_music, *(account.hold_music for account in case.config.accounts))
+    for name in dict.fromkeys(filter(is_file, names)):
+        if case.phone is not None and not os.path.isabs(name):
+            continue  # it was started in another folder, perhaps
+        if trouble := trouble_of(name):
+            advice = "correct hold_music, or put the file there; until then the far end hears nothing on hold"
+            yield Finding("music on hold", "warning", f"{name}: {trouble}", advice)
 
 
 def _others_read(path: Path) -> bool:
