@@ -17,8 +17,10 @@ PARTY = Party("sip:x@h")
 CALL = CallView("c_1", "a", "incoming", CallState.ACTIVE, PARTY, PARTY, "x@y", wall(0))
 
 
-@pytest.mark.parametrize("words", [["start", "talk.wav"], ["start", "--file", "talk.wav"], ["--file", "talk.wav"]])
-def test_the_file_may_stand_behind_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
+@pytest.mark.parametrize("words", [
+    ["start", "talk.wav"], ["start", "--file", "talk.wav"], ["--file", "talk.wav"], ["talk.wav"], ["./talk.wav"],
+])
+def test_the_file_may_stand_behind_start_or_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
     monkeypatch.chdir(tmp_path)
     backend = FakeBackend()
 
@@ -28,6 +30,8 @@ def test_the_file_may_stand_behind_start(tmp_path: Path, monkeypatch: pytest.Mon
     with served(backend, tmp_path / "s") as path:
         assert main(["record", *words, "--socket", path]) == 0
         assert main(["record", "stop", "talk.wav", "--socket", path]) == 2, "nothing is written then"
+        assert main(["record", "talk.wav", "other.wav", "--socket", path]) == 2, "which of them?"
+        assert main(["record", "sotp", "--socket", path]) == 2, "a word without a dot is an action that is misspelt"
     (command,) = backend.commands
     assert isinstance(command, Record)
     assert command.file == str(tmp_path / "talk.wav")

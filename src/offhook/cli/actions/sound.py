@@ -226,10 +226,12 @@ def _await_file(use: Invocation, recording: str) -> None:
 
 def record(use: Invocation) -> int:
     """Start, stop or pause a recording."""
-    action = use.text("action", "start")
+    action, file = use.text("action", "start"), use.text("file")
+    if not file and any(sign in action for sign in "./\\"):
+        action, file = "start", action  # record talk.wav: no action looks so
     call: Params = {"call": use.text("call")} if use.text("call") else {}
     if action == "start":
-        params: Params = {**call, "file": absolute(use.text("file")), "channels": "stereo" if use.flag("stereo") else "mono"}
+        params: Params = {**call, "file": absolute(file), "channels": "stereo" if use.flag("stereo") else "mono"}
         params |= {"max_seconds": use.number("max") or 0.0, "beep": use.flag("beep"), "format": use.text("format")}
         use.client.subscribe("recording.started", "recording.failed")
         result = use.client.request("record", **params)
@@ -240,7 +242,7 @@ def record(use: Invocation) -> int:
         "pause": ("pause_record", {"paused": True}),
         "resume": ("pause_record", {"paused": False}),
     }
-    if action not in other or use.text("file"):
+    if action not in other or file:
         raise usage_error(use.verb, "write: record, record start FILE, record stop, record pause or record resume")
     operation, extra = other[action]
     return perform(use, operation, {**call, **extra, "recording": use.text("recording")}, f"recording: {action}")
