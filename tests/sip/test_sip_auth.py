@@ -146,6 +146,28 @@ def test_wrong_password_ends() -> None:
     assert guard.challenged == 2
 
 
+@pytest.mark.parametrize(("challenges", "reason"), [
+    (['Digest realm="a", nonce="1", algorithm=AKAv1-MD5'],
+     "Unauthorized: asked for by AKAv1-MD5, which this phone does not know"),
+    (["Basic realm=x", "NTLM abc=", 'Digest realm="b", nonce="1", algorithm=token', "Basic realm=y"],
+     "Unauthorized: asked for by Basic, NTLM, token, which this phone does not know"),
+    (['Digest realm="a"'], "Unauthorized"),
+    (['nonsense"'], "Unauthorized"),
+    ([], "Unauthorized"),
+])
+def test_a_password_that_is_asked_for_in_an_unknown_way(challenges: list[str], reason: str) -> None:
+    wire, alice, guard = guarded("secret")
+
+    def play(request: Request) -> None:
+        if request.method != "ACK":
+            guard.peer.answer(request, 401, tag="c", headers=tuple(("WWW-Authenticate", each) for each in challenges))
+    guard.peer.on_request = play
+    alice.execute(events.Invite("c", "alice", PEER, OFFER))
+    wire.run(1)
+    (ended,) = alice.of(events.SessionEnded)
+    assert (ended.status, ended.reason) == (401, reason)
+
+
 def test_endless_stale_ends_too() -> None:
     wire, alice, guard = guarded("secret")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 from collections.abc import Callable, Iterable
@@ -61,7 +62,7 @@ class Authorization:
 
 
 def _digest_parameters(challenge: Challenge) -> dict[str, str]:
-    if challenge.scheme.lower() != "digest":
+    if not _is_digest(challenge):
         raise ParseError("the authentication scheme is not Digest")
     return challenge.params
 
@@ -152,15 +153,26 @@ def choose(challenges: Iterable[DigestChallenge]) -> list[DigestChallenge]:
 
 def read_challenges(www: Iterable[str], proxy: Iterable[str]) -> list[DigestChallenge]:
     """Return the usable challenges of a 401 or 407, one for each realm; unknown schemes and nonsense are passed over."""
-    found: list[DigestChallenge] = []
+    return choose(digest_challenge(each, proxy=of_proxy) for each, of_proxy in _readable(www, proxy) if _is_digest(each))
+
+
+def foreign_ways(www: Iterable[str], proxy: Iterable[str]) -> list[str]:
+    """Return the ways of a 401 or 407 that we do not know, such as "AKAv1-MD5" and "Basic"."""
+    found = [digest_challenge(each).algorithm if _is_digest(each) else each.scheme for each, _ in _readable(www, proxy)]
+    return [way for way in dict.fromkeys(found) if way.upper() not in STRENGTH]
+
+
+def _readable(www: Iterable[str], proxy: Iterable[str]) -> list[tuple[Challenge, bool]]:
+    found: list[tuple[Challenge, bool]] = []
     for values, of_proxy in ((www, False), (proxy, True)):
         for value in values:
-            try:
-                found += [digest_challenge(each, proxy=of_proxy) for each in parse_challenges(value)
-                          if each.scheme.lower() == "digest"]
-            except ParseError:
-                continue
-    return choose(found)
+            with contextlib.suppress(ParseError):
+                found += [(each, of_proxy) for each in parse_challenges(value)]
+    return found
+
+
+def _is_digest(challenge: Challenge) -> bool:
+    return challenge.scheme.lower() == "digest"
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from offhook.sip.auth import CHALLENGE_LIMIT, read_challenges
+from offhook.sip.auth import CHALLENGE_LIMIT, foreign_ways, read_challenges
 from offhook.sip.events import Body, ConnectionTerms, Flow, HeaderList, Identity, Resolved
 from offhook.sip.headers import Headers
 from offhook.sip.message import Request, Response
@@ -282,7 +282,7 @@ class Outgoing:
         elif response.status == 482 and not self.over and self._return(now):
             pass
         elif response.status >= 300:
-            self._finish(response.status, response.reason, response, now)
+            self._finish(response.status, _reason(response), response, now)
         else:
             if response.status >= 200 and self.method != "INVITE":
                 self._forget_left(now)
@@ -413,8 +413,7 @@ class Outgoing:
             return False
         if not self.stack.door.may_challenge(self.identity, self.hop, self.flow, self.began, now):
             return False
-        challenges = read_challenges(response.headers.get_all("WWW-Authenticate"),
-                                     response.headers.get_all("Proxy-Authenticate"))
+        challenges = read_challenges(*_challenges_of(response))
         for challenge in challenges:
             # RFC 3261 22.1: the same credentials are not tried again, unless only the nonce was stale
             if (challenge.realm, challenge.proxy) in self._answered and not challenge.stale:
@@ -434,6 +433,19 @@ class Outgoing:
 
 _UNHEARD: Final = frozenset({State.CALLING, State.TRYING})
 """States of a transaction that has had no answer at all."""
+
+
+def _challenges_of(response: Response) -> tuple[list[str], list[str]]:
+    return response.headers.get_all("WWW-Authenticate"), response.headers.get_all("Proxy-Authenticate")
+
+
+def _reason(response: Response) -> str:
+    """Return why a request was refused; "Unauthorized" says too little where a password is asked for in unknown ways alone."""
+    if response.status in (401, 407) and not read_challenges(*_challenges_of(response)):
+        ways = foreign_ways(*_challenges_of(response))
+        if ways:
+            return f"{response.reason}: asked for by {', '.join(ways)[:80]}, which this phone does not know"
+    return response.reason
 
 
 def _ignore_response(_response: Response, _now: float) -> None:
