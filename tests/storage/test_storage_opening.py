@@ -18,7 +18,7 @@ async def test_there_is_one_last_attempt(when: str, attempts: int, monkeypatch: 
     if when == "before":
         ending.set()
 
-    async def attempt() -> None:
+    async def attempt() -> object:
         nonlocal made
         made += 1
         if when == "meanwhile":
