@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offhook.sip import auth, events
+from offhook.sip.events import Identity
 from offhook.sip.message import Request
-from offhook.sip.uri import Uri
+from offhook.sip.uri import NameAddr, Uri
 from offhook.testing.endpoints import ANSWER, OFFER, Peer, add_endpoint
 from offhook.testing.ids import SeededIds
 from offhook.testing.wire import Node, Wire
@@ -332,3 +333,22 @@ def test_a_server_is_known_by_its_address_too() -> None:
         wire.run(number + 1)
     assert [event.status for event in alice.of(events.RequestDone)] == [200, 200]
     assert guard.challenged == 2
+
+
+@pytest.mark.parametrize(("user", "domain", "password", "right"), [
+    ("alice", PEER.host, "changed", "changed"), ("carol", PEER.host, "hers", "secret"),
+    ("alice", "10.0.0.8", "other", "secret"),
+])
+def test_a_call_goes_on_with_the_password_of_who_has_placed_it(user: str, domain: str, password: str, right: str) -> None:
+    """The account may have become another user's, or another exchange's, whose password the former is not to be asked for."""
+    wire, alice, guard = guarded("secret")
+    alice.execute(events.Invite("c", "alice", PEER, OFFER))
+    wire.run(1)
+    guard.nonce, guard.password = "two", right
+    alice.execute(events.SetIdentity(Identity(
+        "alice", NameAddr(Uri.sip(user, domain)), password=password, contact_user=user)))
+    alice.execute(events.End("c"))
+    wire.run(2)
+    (*_, last) = guard.peer.requests("BYE")
+    assert auth.verify(last.headers.get(guard.header) or "", method="BYE", password=right)
+    assert auth.parse_authorization(last.headers.get(guard.header) or "").get("username") == "alice"

@@ -44,6 +44,8 @@ ACCEPT: Final = "application/sdp, message/sipfrag"
 
 SUSPECT_FOR: Final = 60.0
 """Seconds for which an address that failed is asked after its brothers."""
+USERS_KEPT: Final = 8
+"""Users that one identity has been of late: its calls of those days may still run."""
 MAX_SEEN: Final = 256
 """Far ends of which it is remembered how they see us; one more is told our own address."""
 MAX_SUSPECTS: Final = 256
@@ -171,7 +173,7 @@ class Stack:
         self.transactions = Transactions(self.timers, self.transmit)
         self.identities: dict[IdentityId, Identity] = {}
         self.set_policy(SetPolicy())
-        self._credentials: dict[IdentityId, Credentials] = {}
+        self._credentials: dict[IdentityId, dict[tuple[str, str], Credentials]] = {}  # by user name and domain
         self.outbound: set[IdentityId] = set()  # those whose registrar reaches us over the flow alone (RFC 5626)
         self.ways: dict[IdentityId, dict[int, Way]] = {}  # by which each is registered, by reg-id
         self._seen: dict[tuple[Address, Address], Address] = {}  # how those far ends see our UDP socket from outside
@@ -268,13 +270,20 @@ class Stack:
         return next((way for way in fitting if way.flow is not None), fitting[0]).routes
 
     def set_identity(self, identity: Identity) -> None:
-        """Add or replace an identity. Its nonces survive unless user or password changed."""
+        """Add or replace an identity. Its nonces survive unless user, domain or password changed.
+
+        Calls that it has as another user, or of another domain, go on with the password of that: of the new one their server
+        is to learn nothing, and could not use it.
+        """
         self.identities[identity.id] = identity
         self.door.learn(identity)
-        username = identity.auth_username or identity.address.uri.user_decoded
-        known = self._credentials.get(identity.id)
-        if known is None or (known.username, known.password) != (username, identity.password):
-            self._credentials[identity.id] = Credentials(username, identity.password)
+        kept, user = self._credentials.setdefault(identity.id, {}), _user_of(identity)
+        known = kept.pop(user, None)
+        if known is None or known.password != identity.password:
+            known = Credentials(user[0], identity.password)
+        kept[user] = known
+        if len(kept) > USERS_KEPT:
+            del kept[next(iter(kept))]
 
     def remove_identity(self, identity: IdentityId) -> None:
         """Forget an identity and its nonces."""
@@ -349,7 +358,7 @@ class Stack:
         """Return what answers challenges for this identity, None without a password."""
         if identity is None or not (identity.password or identity.auth_username):
             return None
-        return self._credentials.get(identity.id)
+        return self._credentials.get(identity.id, {}).get(_user_of(identity))
 
     def tag(self) -> str:
         """Return a fresh tag."""
@@ -376,3 +385,9 @@ class Stack:
             fields.append(("Content-Type", body.content_type))
         start = f"SIP/2.0 {status} {reason or REASON_PHRASES.get(status, '')}"
         return encode_message(start, fields, b"" if body is None else body.data)
+
+
+def _user_of(identity: Identity) -> tuple[str, str]:
+    """Return whom a password is of: the user name that goes with it, and the domain."""
+    uri = identity.address.uri
+    return identity.auth_username or uri.user_decoded, f"{uri.host.lower()}:{uri.port or ''}"
