@@ -6,10 +6,10 @@ import pytest
 
 from offhook.errors import InvalidState, NotFound
 from offhook.sip import events
-from offhook.sip.events import Body
+from offhook.sip.events import Body, Identity
 from offhook.sip.message import Request
 from offhook.sip.subscription import TABLE, Input, State
-from offhook.sip.uri import Uri
+from offhook.sip.uri import NameAddr, Uri
 from offhook.testing.endpoints import Peer, add_endpoint
 from offhook.testing.wire import Node, Weather, Wire
 
@@ -68,6 +68,25 @@ def test_what_is_refused() -> None:
                     events.RenewSubscription("x"), events.TellWatcher("x", None), events.Publish("nobody", "presence", None)):
         with pytest.raises(NotFound):
             alice.execute(command)
+
+
+def test_who_has_become_another_user_subscribes_as_that_one() -> None:
+    """The server would refuse a refresh for which another user answers, and there would be no subscription any more."""
+    wire, alice, peer, first = asked()
+    peer.answer(first, 200, tag="t", headers=(("Expires", "600"),))
+    wire.run(wire.now + 0.2)
+    notify(wire, alice, peer, first, "active;expires=600", 1, body=BODY)
+    alice.execute(events.SetIdentity(Identity("alice", NameAddr(Uri.sip("carol", "10.0.0.1")), contact_user="carol")))
+    assert notify(wire, alice, peer, first, "active;expires=600", 2, body=BODY) == 200
+    wire.run_until(lambda: len(peer.requests("SUBSCRIBE")) > 1, 600)
+    second = peer.requests("SUBSCRIBE")[-1]
+    assert (second.to.tag, second.from_.uri.user, second.contacts[0].uri.user) == (None, "carol", "carol")
+    peer.answer(second, 200, tag="u", headers=(("Expires", "600"),))
+    told = len(alice.of(events.SubscriptionNotified))
+    assert notify(wire, alice, peer, second, "active;expires=600", 1, "u", body=BODY) == 200
+    assert notify(wire, alice, peer, first, "active;expires=600", 3, body=BODY) == 481
+    assert len(alice.of(events.SubscriptionNotified)) == told + 1
+    assert not alice.of(events.SubscriptionEnded)
 
 
 def test_a_name_is_free_while_its_former_subscription_ends() -> None:

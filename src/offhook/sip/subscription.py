@@ -201,7 +201,12 @@ class Subscription:
 
     def _refresh(self, now: float) -> None:
         self._timer = None
-        self._send(self._expires, now)
+        identity = self.stack.identities.get(self.command.identity, self.identity)
+        if identity.address.uri != self.identity.address.uri:
+            self.identity = identity  # another user by now, to whom the former one's dialog does not belong
+            self.start(now)
+        else:
+            self._send(self._expires, now)
 
     def _again(self, now: float) -> None:
         self._timer = None
