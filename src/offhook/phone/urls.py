@@ -40,7 +40,7 @@ class Url:
         parts = urlsplit(text)
         if parts.scheme not in schemes:
             raise ValueError(f"write a URL that begins with {schemes[0]}:// or {schemes[1]}://")
-        if not parts.hostname or parts.username is not None or parts.password is not None or parts.fragment:
+        if not parts.hostname or parts.username is not None or parts.fragment:
             raise ValueError(f"write {schemes[0]}://host/path, without a user, a password or a #fragment")
         port = parts.port  # ValueError for what is none
         secure = _SECURE[parts.scheme]

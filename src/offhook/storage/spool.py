@@ -28,8 +28,6 @@ class Spool:
         self._base = base
         self._owner = owner
         self._number = self._size = self._last = 0
-        self._path = base
-        self._descriptor = -1
         self._closed: deque[tuple[int, Path, int]] = deque()
         self._begin()
 

@@ -108,7 +108,7 @@ def _events(value: tuple[str, ...]) -> str:
     types = tuple(event.type for event in EVENTS)
     for pattern in value:
         stem = pattern.removesuffix("*")
-        if not (pattern in types or (pattern in ("*", f"{stem}*") and stem[-1:] in (".", "") and _begins(stem, types))):
+        if not (pattern in types or (pattern.endswith("*") and stem[-1:] in (".", "") and _begins(stem, types))):
             close = difflib.get_close_matches(pattern, types, 1)
             return f"there is no event {pattern!r}" + (f"; did you mean {close[0]}?" if close else ", see `offhook help types`")
     return "" if value else 'write a list of event types, as ["call.*", "dtmf.received"]'
