@@ -51,19 +51,33 @@ def test_what_is_done_once_a_call_is_answered_needs_its_own_scope(
     assert backend.commands == [command]
 
 
-def test_a_pickup_is_a_call_too(backend: FakeBackend) -> None:
+def test_the_sound_of_a_call_needs_its_scope(backend: FakeBackend) -> None:
+    with pytest.raises(Forbidden, match="media"):
+        gate(backend, [0.0]).open_audio(c.OpenAudio(), Client("crm", ALL_SCOPES - {"media"}))
+
+
+def test_what_makes_a_call_counts_and_what_moves_one_does_not(backend: FakeBackend) -> None:
     door, client = gate(backend, [0.0]), Client("crm", max_calls=1)
-    client.placed("c_1")
-    backend.calls = (CallView("c_1", "", "outgoing", CallState.ACTIVE, PARTY, PARTY, "x", wall(0.0)),)
-    for command in (c.Dial(to="1"), c.Pickup(to="1")):
+    backend.calls = (CallView("c_1", "", "incoming", CallState.ACTIVE, PARTY, PARTY, "x", wall(0.0)),)
+    door.execute(c.Transfer(to="2", call="c_1"), client)
+    door.execute(c.Dial(to="1", id="c_1"), client)
+    for command in (c.Dial(to="1"), c.Pickup(to="1"), c.AcceptTransfer()):
         with pytest.raises(TooManyCalls):
             door.execute(command, client)
+    door.execute(c.Transfer(to="2", call="c_1"), client)
 
 
-def test_an_audit_event_is_short_however_long_the_request_was(backend: FakeBackend) -> None:
+@pytest.mark.parametrize("command", [c.Hangup(call="z" * 60_000), c.Dial(to="z" * 60_000)], ids=["call", "to"])
+def test_an_audit_event_is_short_however_long_the_request_was(backend: FakeBackend, command: c.Command) -> None:
     with pytest.raises(Forbidden):
-        gate(backend, [0.0]).execute(c.Hangup(call="z" * 60_000), Client("crm", frozenset({"read"})))
+        gate(backend, [0.0]).execute(command, Client("crm", frozenset({"read"})))
     assert len(str(backend.said[0])) < 2000
+
+
+def test_a_refusal_is_audited_with_the_call_it_was_about(backend: FakeBackend) -> None:
+    with pytest.raises(Forbidden):
+        gate(backend, [0.0]).execute(c.Hangup(call="c_7"), Client("crm", frozenset({"read"})))
+    assert [event.call for event in backend.said if isinstance(event, AuditCommand)] == ["c_7"]
 
 
 def test_what_costs_money_is_bounded_by_the_minute(backend: FakeBackend) -> None:

@@ -47,6 +47,7 @@ def test_what_is_no_good_address_is_refused_for_everybody(url: str) -> None:
 
 def test_in_the_clear_where_the_setting_says_so() -> None:
     OutgoingUrls(allow_http=True).check("ws://bot.example.org/", anywhere=True)
+    OutgoingUrls(["http://media.example.org/"], allow_http=True).check("http://media.example.org/a.wav", anywhere=False)
 
 
 @pytest.mark.parametrize("text", ["wss://h/a?b", "ftp://h/", "h/a", "https://h/ a"])

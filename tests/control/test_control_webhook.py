@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from offhook.control import signing
+from offhook.control import delivery, signing
 from offhook.control.backend import Cursor
 from offhook.control.delivery import GIVE_UP, MAX_PAUSE, MAX_WAITING, PARALLEL, Timing, Verdict, judge, pause
-from offhook.control.webhook import MAX_WEBHOOKS, Webhooks
+from offhook.control.webhook import CLOSE_SECONDS, MAX_WEBHOOKS, Webhooks
 from offhook.errors import InvalidArgument, NotFound
 from offhook.io.journal import EnvelopeMaker, MemoryJournal
 from offhook.io.web import Answer, WebError
@@ -31,17 +31,21 @@ from offhook.testing.sharing import read_by_others
 
 URL = "https://receiver.example/in?key=k"
 HOUR = 3600.0
+BOOTED = 1_000_000.0
+"""Where monotonic seconds begin: the machine runs for days already."""
 
 
 class VirtualTime:
     """Time that passes when the test says so."""
 
     def __init__(self) -> None:
-        self.time = 0.0
+        self.time = BOOTED
         self.ahead = 0.0  # by which the clock on the wall has been put forward
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._order = 0
-        self.timing = Timing(lambda: self.time, lambda: 1_700_000_000.0 + self.time + self.ahead, self._sleep, lambda: 1.0)
+        self.timing = Timing(
+            lambda: self.time, lambda: 1_700_000_000.0 + self.time - BOOTED + self.ahead, self._sleep, lambda: 1.0
+        )
 
     async def _sleep(self, seconds: float) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -116,11 +120,11 @@ class Phone:
         self.receiver = receiver or Receiver()
         self.emitted: list[tuple[str, str]] = []
         self.webhooks: Webhooks
+        self.store: WebhookStore
 
     async def start(self) -> None:
-        self.webhooks = Webhooks(
-            self.backend, WebhookStore(self.folder / "webhooks.sqlite3"), timing=self.time.timing, post=self.receiver
-        )
+        self.store = WebhookStore(self.folder / "webhooks.sqlite3")
+        self.webhooks = Webhooks(self.backend, self.store, timing=self.time.timing, post=self.receiver)
         await self.webhooks.start()
 
     async def restart(self) -> None:
@@ -411,6 +415,41 @@ async def test_it_goes_on_after_a_restart(phone: Phone) -> None:
     assert phone.receiver.ids("history/a") == phone.ids("history/a")
     assert phone.receiver.ids("history/b") == phone.ids("history/b")
     assert len(phone.receiver.accepted) == 20
+
+
+async def test_each_delivery_is_noted_soon(phone: Phone, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "NOTE_SECONDS", 0.0)
+    await phone.webhooks.create(URL)
+    for _ in range(3):
+        phone.emit(1, "a")
+        await calm()
+        noted = [progress["cursor"] for _, progress in phone.store.load().values()]
+        assert noted == phone.ids()[-1:], "a phone that is killed delivers the least again"
+
+
+async def test_the_last_events_still_arrive_before_the_phone_ends(phone: Phone, monkeypatch: pytest.MonkeyPatch) -> None:
+    await phone.webhooks.create(URL)
+    await calm()
+    monkeypatch.setattr(phone.backend.journal, "announce", lambda: None)  # which is to come in the next turn
+    phone.receiver.gate = asyncio.Event()
+    phone.emit(1, "a")
+    closing = asyncio.ensure_future(phone.webhooks.close())
+    await calm()
+    phone.receiver.gate.set()
+    await closing
+    assert phone.receiver.ids() == phone.ids()
+
+
+async def test_a_receiver_that_fails_does_not_hold_up_the_end(phone: Phone) -> None:
+    await phone.webhooks.create(URL)
+    phone.receiver.behave = down
+    phone.emit(1, "a")
+    await calm()
+    phone.receiver.gate = asyncio.Event()
+    await phone.time.pass_by(MAX_PAUSE)
+    assert phone.receiver.at_once == 1, "the next attempt gets no answer either"
+    async with asyncio.timeout(CLOSE_SECONDS / 2):
+        await phone.webhooks.close()
 
 
 @pytest.mark.lengthy

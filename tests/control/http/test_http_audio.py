@@ -169,7 +169,7 @@ async def test_nonsense_is_answered_and_the_sound_goes_on(pair: Pair, message: s
 
 @pytest.mark.parametrize(("path", "status"), [
     ("/v1/calls/nobody/audio", 404), ("/v1/calls/active/audio?rate=11025", 422), ("/v1/calls/active/audio?rate=x", 422),
-    ("/v1/calls/active/audio?moon=1", 422),
+    ("/v1/calls/active/audio?moon=1", 422), ("/v1/calls/active/audio?hear=false&speak=false", 422),
 ])  # fmt: skip
 async def test_what_cannot_be_opened_is_refused_before_the_handshake(pair: Pair, path: str, status: int) -> None:
     with pytest.raises(InvalidStatus) as refused:

@@ -77,6 +77,7 @@ async def test_further_names_and_pages(backend: FakeBackend, tmp_path: Path) -> 
     ):
         answer = await http.get("/v1/status", headers={"Host": "phone.lan:5080", "Origin": page})
         assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, page)
+        assert answer.headers["vary"] == "Origin", "no cache may give it to another page"
         assert {"Link", "Location", "Content-Disposition"} <= set(answer.headers["access-control-expose-headers"].split(", "))
         before = await http.options("/v1/calls", headers={"Origin": page, "Access-Control-Request-Method": "POST"})
         assert (before.status_code, before.headers["access-control-allow-methods"]) == (204, "GET, HEAD, POST, DELETE")
@@ -105,6 +106,7 @@ async def test_no_good_token(served: Served, http: httpx.AsyncClient, value: byt
     assert answer.headers["www-authenticate"].startswith('Bearer realm="offhook"')
     assert answer.headers["www-authenticate"].rstrip('"').endswith(error.rstrip('"'))
     assert (await http.get("/v1/status", headers={"Authorization": f"bEARER  {served.token}"})).status_code == 200
+    assert (await http.get("/v1/status", headers={"Authorization": f"Basic {served.token}"})).status_code == 401
 
 
 async def test_who_guesses_is_told_to_wait_and_others_are_not(http: httpx.AsyncClient, backend: FakeBackend) -> None:
@@ -138,6 +140,13 @@ async def test_tokens_come_and_go_while_it_runs(served: Served, http: httpx.Asyn
     assert (await http.get("/v1/status", headers=second)).status_code == 200
     served.tokens.revoke("second")
     assert (await http.get("/v1/status", headers=second)).status_code == 401
+
+
+async def test_new_limits_do_not_forget_what_was_spent(served: Served, http: httpx.AsyncClient) -> None:
+    crm = {"Authorization": f"Bearer {served.tokens.create('crm', ['call'], 1)}"}
+    assert (await http.post("/v1/calls", json={"to": "1"}, headers=crm)).status_code == 201
+    served.tokens.change("crm", deny=["0900*"])
+    assert (await http.post("/v1/calls", json={"to": "1"}, headers=crm)).status_code == 429
 
 
 async def test_nobody_is_let_in_while_the_tokens_cannot_be_trusted(served: Served, http: httpx.AsyncClient) -> None:
@@ -201,7 +210,8 @@ async def test_beyond_this_machine_with_tls(backend: FakeBackend, tmp_path: Path
         assert served.url.startswith("https://")
         async with httpx.AsyncClient(base_url=url, headers=served.bearer, verify=trusted) as http:
             assert (await http.get("/v1/status")).status_code == 200
-            assert (await http.get("/v1/status", headers={"Host": "evil.example"})).status_code == 421
+            for host, status in (("192.0.2.7:5080", 200), ("[2001:db8::7]", 200), ("evil.example", 421)):
+                assert (await http.get("/v1/status", headers={"Host": host})).status_code == status, host
         secure = f"wss://127.0.0.1:{served.port}/v1/socket"
         async with connect(secure, additional_headers=served.bearer, proxy=None, ssl=trusted) as ws:
             await ws.send('{"id":1,"op":"ping"}')

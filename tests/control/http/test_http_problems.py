@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import msgspec
 import pytest
 
 from offhook.control.http import wire
-from offhook.control.http.limits import MAX_BODY, MAX_DEPTH, MAX_HEAD, MAX_TARGET
+from offhook.control.http.limits import MAX_BODY, MAX_DEPTH, MAX_HEAD, MAX_TARGET, UNHEARD_SECONDS
 from offhook.control.http.problems import HTTP_PROBLEMS
 from offhook.control.schema import PROBLEM_STATUS, problem
 from offhook.errors import CommandError, SetupError
@@ -232,6 +233,30 @@ async def test_too_many_connections(served: Served, http: httpx.AsyncClient, mon
     status, found = await split(await served.raw(b""))
     assert (status, found["code"], found["retry_after"]) == (503, "overloaded", 5)
     assert (await http.get("/v1/status")).status_code == 200
+
+
+async def test_who_reads_again_in_time_is_kept(
+    served: Served, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "STALL_SECONDS", 0.0)
+    assert (await http.get("/v1/status")).status_code == 200
+    connection = next(iter(served.server._state.connections))
+    assert isinstance(connection, wire.HttpConnection)
+    connection.pause_writing()
+    connection.resume_writing()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not connection.stall.is_over
+    assert (await http.get("/v1/status")).status_code == 200
+
+
+async def test_a_client_whose_machine_is_gone_is_noticed(served: Served, http: httpx.AsyncClient) -> None:
+    assert (await http.get("/v1/status")).status_code == 200
+    found = next(iter(served.server._state.connections)).transport.get_extra_info("socket")
+    assert found.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    assert found.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY), "small answers wait for no acknowledgement"
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        assert found.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 1000 * UNHEARD_SECONDS
 
 
 @pytest.mark.slow

@@ -244,6 +244,27 @@ async def test_what_is_kept_is_bounded_in_number_and_in_bytes(monkeypatch: pytes
     assert [key for _, key in disk.rows] == ["f"], "room for the next one is made at once"
 
 
+async def test_what_was_kept_by_the_run_before_counts_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Disk()
+    first = await opened(disk, 0.0)
+    for key in "abc":
+        assert first.begin("c", key, b"1") is None
+        first.finish("c", key, Answer(200, {"text": "x" * 1000}))
+    monkeypatch.setattr(idempotency, "KEY_BYTES", 2500)
+    await opened(disk, 1.0)
+    assert [key for _, key in disk.rows] == ["b", "c"]
+
+
+async def test_an_answer_whose_key_made_room_meanwhile_is_given_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idempotency, "MAX_KEYS", 1)
+    kept = await opened(Disk(), 0.0)
+    assert kept.begin("c", "slow", b"1") is None
+    assert kept.begin("c", "other", b"2") is None
+    kept.finish("c", "slow", Answer(204))
+    monkeypatch.undo()
+    assert kept.begin("c", "slow", b"1") is None, "its key is a new one again"
+
+
 async def test_a_note_that_is_not_understood_is_passed_over() -> None:
     disk = Disk()
     disk.rows["c", "k"] = 0.0, b'{"from":"another version"}'

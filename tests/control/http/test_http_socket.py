@@ -378,3 +378,11 @@ async def test_a_wait_is_answered_when_it_happens(served: Served, backend: FakeB
 async def test_who_has_not_said_who_it_is_waits_for_nothing(served: Served) -> None:
     async with peer(served, token="") as found:
         assert (await found.ask(id=1, op="wait", conditions=[{"event": "*"}]))["error"]["code"] == "unauthenticated"
+
+
+@pytest.mark.parametrize(("length", "head"), [
+    (125, "817d"), (126, "817e007e"), (65535, "817effff"), (65536, "817f0000000000010000"),
+])
+def test_frames_say_their_length_in_the_fewest_octets(length: int, head: str) -> None:
+    """RFC 6455 5.2: "the minimal number of bytes MUST be used to encode the length"."""
+    assert text_frames([b"x" * length]).removesuffix(b"x" * length).hex() == head

@@ -28,6 +28,7 @@ ONE_STEP: list[tuple[str, Step]] = [
     ("tel:+49(0)30%201", c.Dial(to="+49301")),
     ("tel://%2B49/", c.Dial(to="+49")),
     ("callto:1001", c.Dial(to="1001")),
+    ("callto:b%FCro", c.Dial(to="b\N{REPLACEMENT CHARACTER}ro")),
     ("CALLTO://1001/", c.Dial(to="1001")),
     ("dial:1001", c.Dial(to="1001")),
     ("/dial:1001", c.Dial(to="1001")),
@@ -97,6 +98,7 @@ def test_switches_stand_before_or_after() -> None:
         assert parse_command_line(line).steps == (c.SelectAccount(account="2"), c.Dial(to="1001"))
     action = parse_command_line('/i:"C:\\my files\\a.ini" /minimized')
     assert (action.config, action.minimized, action.steps) == ("C:\\my files\\a.ini", True, (Window("minimize"),))
+    assert parse_command_line("1001 /minimized").minimized
     assert parse_command_line(["/i:C:\\my files\\a.ini", "1001"]).config == "C:\\my files\\a.ini"
     assert parse_command_line("").steps == ()
 
@@ -127,7 +129,8 @@ def test_command_lines_are_read_or_refused(line: str | list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("said", "chosen"),
-    [("1", "office"), ("2", "home"), ("3", "3"), ("0", "0"), ("home", "home"), ("Desk", "Desk"), ("1001", "1001"), ("²", "²")],
+    [("1", "office"), ("2", "home"), ("3", "3"), ("0", "0"), ("home", "home"), ("Desk", "Desk"), ("1001", "1001"),
+     ("²", "²"), ("\N{ARABIC-INDIC DIGIT TWO}",) * 2],
 )
 def test_accounts_have_numbers_too(said: str, chosen: str, backend: FakeBackend) -> None:
     backend.accounts = tuple(
@@ -136,3 +139,13 @@ def test_accounts_have_numbers_too(said: str, chosen: str, backend: FakeBackend)
     )
     run_command_line(backend.execute, f"/account:{said}")
     assert backend.commands[-1] == c.SelectAccount(account=chosen)
+
+
+@pytest.mark.parametrize("said", ["1", "2", "3"])
+def test_a_name_goes_before_a_number(said: str, backend: FakeBackend) -> None:
+    backend.accounts = tuple(
+        AccountView(name, label, uri, "", "udp", "registered")
+        for name, label, uri in (("a", "2", "sip:u@a"), ("b", "", "sip:1@b"), ("3", "", "sip:v@c"), ("d", "", "sip:w@d"))
+    )
+    run_command_line(backend.execute, f"/account:{said}")
+    assert backend.commands[-1] == c.SelectAccount(account=said)

@@ -15,8 +15,10 @@ def test_the_speaker_comes_back_as_loud_as_it_was(backend: FakeBackend) -> None:
 
 
 def test_up_and_down_stay_within_0_and_100(backend: FakeBackend) -> None:
-    run_command_line(backend.execute, "msip:speakup")
-    run_command_line(backend.execute, "msip:micdown")
+    for line in ("msip:micup", "msip:micup", "msip:speakdown", "msip:micdown", "msip:micdown", "msip:micdown"):
+        run_command_line(backend.execute, line)
+    for _ in range(2):
+        run_command_line(backend.execute, "msip:speakup")
     assert (backend.audio.output_volume, backend.audio.mic_volume) == (65, 45)
     for _ in range(12):
         run_command_line(backend.execute, "msip:speakup")
