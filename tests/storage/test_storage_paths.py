@@ -36,7 +36,8 @@ def test_xdg_defaults_and_relative_paths_that_do_not_count() -> None:
 def test_windows_and_macos() -> None:
     windows = paths({"APPDATA": "/roaming", "LOCALAPPDATA": "/local"}, "win32")
     assert (windows.config, windows.state) == (Path("/roaming/offhook"), Path("/local/offhook"))
-    assert "Library" in paths({"HOME": "/Users/ann"}, "darwin").config.parts
+    macos = paths({"HOME": "/Users/ann"}, "darwin")
+    assert macos.config == macos.state == Path("/Users/ann/Library/Application Support/offhook")
 
 
 @pytest.mark.parametrize("platform", ["linux", "win32", "darwin"])

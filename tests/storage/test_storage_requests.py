@@ -95,6 +95,25 @@ def test_a_line_that_a_crash_cut_off_costs_only_itself(tmp_path: Path) -> None:
     file.close()
 
 
+def test_a_recovery_that_breaks_off_loses_no_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A spool file goes when the next one is read: what stood in it has to be in the database by then."""
+    path = tmp_path / "requests.sqlite3"
+    for number in (1, 2):
+        path.with_name(f"{path.name}.spool-a1-00000{number}").write_bytes(b'[%d,"crm","k%d",1.5,{}]\n' % (number, number))
+    real = requests._keep
+
+    def full(database: sqlite3.Connection, line: requests._Line) -> None:
+        if line[2] == "k2":
+            raise sqlite3.OperationalError("database or disk is full")
+        real(database, line)
+
+    monkeypatch.setattr(requests, "_keep", full)
+    with pytest.raises(SetupError, match="disk is full"):
+        RequestFile(path, "b2")
+    monkeypatch.undo()
+    assert sorted(kept(path, "c3")) == ["k1", "k2"]
+
+
 def test_a_file_that_is_locked_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "requests.sqlite3"
     RequestFile(path, "a1").close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,17 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SetupError, match="cannot be"):
         FileSecrets(tmp_path / "file" / "secrets.json").set("office", "x")
+
+
+def test_a_password_that_a_full_disk_does_not_take_is_not_taken_for_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(secrets, "write_private", full)
+    with pytest.raises(SetupError, match=r"secrets\.json: cannot be written: No space left"):
+        FileSecrets(tmp_path / "secrets.json").set("office", "x")
 
 
 def test_a_usable_keyring_is_preferred(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
