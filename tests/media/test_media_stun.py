@@ -41,6 +41,24 @@ def test_a_changed_bit_is_noticed_by_the_fingerprint(testdata: Path) -> None:
         stun.parse_stun(bytes(data))
 
 
+def test_who_does_not_know_the_password_cannot_sign(testdata: Path) -> None:
+    data, password = vector(testdata, "2.2 Sample IPv4 Response"), b"VOkJxbRl1RmTxUk/WvJxBt"
+    assert stun.is_signed(data, password)
+    assert not stun.is_signed(data, b"guessed")
+    assert not stun.is_signed(stun.encode_signed(stun.parse_stun(data), b""), b"guessed")
+    assert not stun.is_signed(stun.binding_request(TRANSACTION), password), "no signature is none"
+
+
+def test_what_somebody_adds_behind_the_signature_is_ignored() -> None:
+    """RFC 8489 14.5: it is not signed, so anybody on the way could have written it."""
+    signed = stun.parse_stun(stun.encode_signed(stun.StunMessage(stun.BINDING_REQUEST, TRANSACTION, ((6, b"a:b"),)), b"key"))
+    more = (*signed.attributes[:-1], (0x0025, b""), (stun.USERNAME, b"c:d"))  # USE-CANDIDATE; the fingerprint may be made anew
+    message = stun.parse_stun(stun.encode_signed(stun.StunMessage(stun.BINDING_REQUEST, TRANSACTION, more), b""))
+    assert stun.is_signed(stun.encode_signed(message, b""), b"key")
+    assert message.get(stun.USERNAME) == b"a:b"
+    assert message.get(0x0025) is None
+
+
 def test_captured_messages_are_read(testdata: Path) -> None:
     folder = testdata / "stun"
     request, answer = (folder / "binding_request.bin").read_bytes(), (folder / "binding_response.bin").read_bytes()

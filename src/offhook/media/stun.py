@@ -48,8 +48,16 @@ class StunMessage:
     attributes: tuple[tuple[int, bytes], ...] = ()
 
     def get(self, attribute: int) -> bytes | None:
-        """Return the first attribute of this type (RFC 8489 14: later ones of the same type may be ignored)."""
-        return next((value for kind, value in self.attributes if kind == attribute), None)
+        """Return the first attribute of this type (RFC 8489 14: later ones of the same type may be ignored).
+
+        RFC 8489 14.5: what follows MESSAGE-INTEGRITY is ignored; it is not signed, so anybody on the way could have added it.
+        """
+        for kind, value in self.attributes:
+            if kind == attribute:
+                return value
+            if kind == MESSAGE_INTEGRITY:
+                break
+        return None
 
     @property
     def mapped(self) -> tuple[str, int] | None:
