@@ -27,7 +27,16 @@ from offhook.media.ice import (
     pair_priority,
 )
 from offhook.media.messages import Candidate, IcePeer
-from offhook.media.stun import BINDING_REQUEST, BINDING_SUCCESS, USERNAME, StunMessage, encode_signed, is_signed, parse_stun
+from offhook.media.stun import (
+    BINDING_ERROR,
+    BINDING_REQUEST,
+    BINDING_SUCCESS,
+    USERNAME,
+    StunMessage,
+    encode_signed,
+    is_signed,
+    parse_stun,
+)
 
 TICK = 0.005
 
@@ -245,8 +254,18 @@ def test_no_way_is_a_failure_in_time() -> None:
 def test_consent_is_renewed_and_its_loss_noticed() -> None:
     net, alice, bob = two()
     begin(net, alice, bob)
-    net.run(60.0)
+    net.run(10.0)
+    asked, send = [net.now], alice.agent._send
+
+    def count(base: Base, data: bytes, to: Address) -> None:
+        if parse_stun(data).kind == BINDING_REQUEST:
+            asked.append(net.now)
+        send(base, data, to)
+
+    alice.agent._send = count
+    net.run(50.0)
     assert alice.agent.failure == ""
+    assert 8 <= len(asked) - 1 <= 13, "RFC 7675 5.1: every 5 s, a fifth more or less"
     net.cut = True
     net.run(CONSENT_LOST_S - 7)  # the last answer may have come six seconds before
     assert alice.agent.failure == ""
@@ -292,7 +311,7 @@ def forged(kind: int, name: str, password: str) -> bytes:
 
 @pytest.mark.parametrize(("name", "password"), [
     ("alicename:bobname", "wrong"), ("alicename:malloryname", "alicepassword-of-22-chars"), ("other:bobname", "x" * 22),
-    ("", ""),
+    ("", ""), ("alicename:bobname", ""),  # not signed at all
 ])  # fmt: skip
 def test_a_forged_check_gets_no_answer_and_moves_nothing(name: str, password: str) -> None:
     net, alice, bob = two()
@@ -306,17 +325,29 @@ def test_a_forged_check_gets_no_answer_and_moves_nothing(name: str, password: st
     assert not alice.agent.knows(Base(1, False), ("6.6.6.6", 666))
 
 
-def test_a_forged_answer_is_refused() -> None:
+@pytest.mark.parametrize("key", [b"guessed", b""], ids=["guessed", "unsigned"])
+def test_a_forged_answer_is_refused(key: bytes) -> None:
     net, alice, bob = two()
     alice.start(bob, True)
     sent: list[bytes] = []
     alice.agent._send = lambda _base, data, _to: sent.append(data)
     net.run(TICK * 2)
     transaction = parse_stun(sent[0]).transaction
-    lie = encode_signed(StunMessage(BINDING_SUCCESS, transaction), b"guessed")
+    lie = encode_signed(StunMessage(BINDING_SUCCESS, transaction), key)
     alice.agent.receive(Base(1, False), lie, ("10.1.0.2", 4000), net.now)
     assert alice.agent.way(1) is None
     assert alice.agent.refused == 1
+
+
+def test_a_refusal_that_gives_no_reason_is_one() -> None:
+    net, alice, bob = two()
+    alice.start(bob, True)
+    sent: list[bytes] = []
+    alice.agent._send = lambda _base, data, _to: sent.append(data)
+    net.run(TICK * 2)
+    refusal = encode_signed(StunMessage(BINDING_ERROR, parse_stun(sent[0]).transaction), b"bobpassword-of-22-chars")
+    alice.agent.receive(Base(1, False), refusal, ("10.1.0.2", 4000), net.now)
+    assert {pair.state for pair in alice.agent._pairs} == {PairState.FAILED}
 
 
 def test_an_answer_from_elsewhere_is_no_success() -> None:
@@ -369,6 +400,17 @@ def test_priorities_are_those_of_the_rfc() -> None:
     assert candidate_priority("host", 2) == 2130706430
     assert pair_priority(2, 1) == (1 << 32) + 5
     assert pair_priority(1, 2) == (1 << 32) + 4
+
+
+def test_both_ends_give_a_pair_the_same_priority() -> None:
+    """RFC 8445 6.1.2.3: whose candidate it is does not matter, only who decides."""
+    _, alice, bob = two(relay="9.9.9.1")
+    bob.start(alice, False)
+    alice.start(bob, True)
+    straight, relayed = candidate_priority("host", 1), candidate_priority("relay", 1)
+    expected = [pair_priority(straight, straight), pair_priority(relayed, straight)]
+    for side in (alice, bob):
+        assert [pair.priority for pair in side.agent._pairs] == expected
 
 
 def test_checks_are_signed_and_say_who_decides() -> None:

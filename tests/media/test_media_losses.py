@@ -60,6 +60,17 @@ def test_losses_are_as_defined(heard: list[bool]) -> None:
     assert follow(heard).bursts(len(heard)) == by_definition(heard)
 
 
+def test_a_call_of_minutes_is_as_defined() -> None:
+    """What is settled is counted as it goes, and not kept."""
+    random, heard = Random(7), [True] * 12_000
+    for _ in range(120):
+        place, count = random.randrange(11_000), random.choice((1, 1, 1, 4, 30))
+        heard[place : place + count] = [False] * count
+    losses = follow(heard)
+    assert len(losses._open) < RUNS_KEPT // 2
+    assert astuple(losses.bursts(len(heard))) == pytest.approx(astuple(by_definition(heard)))
+
+
 @pytest.mark.lengthy
 @given(st.lists(st.integers(0, 5).map(bool), min_size=1, max_size=100), st.randoms(use_true_random=False))
 def test_who_comes_in_the_end_was_not_lost(heard: list[bool], random: Random) -> None:

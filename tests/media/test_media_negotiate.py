@@ -29,7 +29,6 @@ from offhook.media.security import Security
 
 ALICE = LocalMedia("192.0.2.1", 4000)
 BOB = LocalMedia("192.0.2.2", 5000)
-RFC4317 = Path(__file__).parents[3] / "shared/testdata/rfc4317"
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 directions = st.sampled_from(DIRECTIONS)
 codecs = st.permutations(["PCMU", "PCMA"]).flatmap(lambda two: st.integers(1, 2).map(lambda count: tuple(two[:count])))
@@ -142,6 +141,11 @@ def test_other_lines_are_refused_in_place() -> None:
     ]
 
 
+def test_the_audio_counts_where_a_picture_comes_first() -> None:
+    offer = sdp("m=video 31000 RTP/AVP 31", "c=IN IP4 198.51.100.9", "m=audio 33000 RTP/AVP 8", "c=IN IP4 198.51.100.8")
+    assert media_address(offer) == "198.51.100.8"
+
+
 def test_a_refused_line_that_names_no_format_does_not_cost_the_call() -> None:
     answer, config = make_answer(ALICE, sdp("m=audio 33000 RTP/AVP 0", "m=video 0 RTP/AVP"), 1, 1)
     assert b"m=video 0 RTP/AVP 0\r\n" in answer
@@ -223,10 +227,9 @@ def test_broken_answer_cannot_widen_our_hold() -> None:
     assert config.direction == "sendonly"
 
 
-@pytest.mark.skipif(not RFC4317.is_dir(), reason="the examples of RFC 4317 are not here")
-def test_answers_every_offer_of_rfc_4317() -> None:
+def test_answers_every_offer_of_rfc_4317(testdata: Path) -> None:
     taken = 0
-    for path in sorted(RFC4317.glob("*-offer*.sdp")):
+    for path in sorted((testdata / "rfc4317").glob("*-offer*.sdp")):
         # The examples name hosts; a phone is told addresses.
         text = re.sub(rb"(?m)^c=IN IP4 [a-z].*?(\r?)$", rb"c=IN IP4 192.0.2.9\1", path.read_bytes())
         try:

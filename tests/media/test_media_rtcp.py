@@ -100,6 +100,17 @@ def test_round_trip_time() -> None:
     assert rtcp.round_trip_ms(early, back) == 0.0
 
 
+@pytest.mark.parametrize("name", ["", "a", "ab", "abc", "abcd", "x" * 255])
+def test_a_description_fills_words_and_ends_with_a_null(name: str) -> None:
+    """RFC 3550 6.5: "the list of items in each chunk MUST be terminated by one or more null octets"."""
+    packet = rtcp.print_description(7, name)
+    assert len(packet) == 4 * (1 + int.from_bytes(packet[2:4], "big"))
+    text, rest = packet[10 : 10 + packet[9]], packet[10 + packet[9] :]
+    assert (packet[8], text) == (1, name.encode())
+    assert rest == bytes(len(rest))
+    assert 1 <= len(rest) <= 4
+
+
 def test_a_delay_below_zero_is_printed_as_none() -> None:
     report = Report(1, None, 0, 0, 0, (Block(1, 0.0, 0, 0, -5, 0, -9),))
     (parsed,) = rtcp.parse(rtcp.print_report(report))

@@ -45,6 +45,9 @@ def test_counts_loss_over_the_wrap_of_the_sequence_number() -> None:
     assert (reception.expected, reception.received, reception.lost) == (20, 18, 2)
     assert reception.fraction_since_last() == 0.1
     assert reception.fraction_since_last() == 0.0
+    for number in (15, 16, 19):
+        reception.note(number)
+    assert reception.fraction_since_last() == 0.5, "of the six since then, as RFC 3550 A.3 has it"
 
 
 def test_reordered_is_new_once_and_double_afterwards() -> None:

@@ -71,7 +71,7 @@ def test_a_key_may_have_a_mark(text: str, mki: bytes) -> None:
     (f"1 {CM_80} inline:{KEY}|3^4", "no number"),
     (f"1 {CM_80} inline:{KEY}|x", "no number"),
     (f"1 {CM_80} inline:{KEY[:-4]}", "30 bytes, not 27"),
-    (f"1 {CM_80} inline:!{KEY[1:]}", "not base64"),
+    (f"1 {CM_80} inline:!{KEY[1:]}", "not base64"), (f"1 {CM_80} inline:{KEY[:20]}!!!!{KEY[20:]}", "not base64"),
     (f"1 {CM_80} uri:{KEY}", "one inline key"),
     (f"1 {CM_80} inline:{KEY} UNENCRYPTED_SRTP", "UNENCRYPTED_SRTP is not supported"),
     (f"1 {CM_80} inline:{KEY} KDR=1", "KDR=1 is not supported"),

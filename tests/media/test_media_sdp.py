@@ -25,7 +25,6 @@ m=video 0 RTP/AVP 31\r
 c=IN IP6 2001:db8::1\r
 a=recvonly\r
 """
-RFC4317 = sorted((Path(__file__).parents[3] / "shared/testdata/rfc4317").glob("*.sdp"))
 
 
 def test_reads_what_is_there() -> None:
@@ -51,9 +50,8 @@ def test_takes_bare_newlines() -> None:
     assert parse_sdp(BASIC.replace(b"\r\n", b"\n")) == parse_sdp(BASIC)
 
 
-@pytest.mark.skipif(not RFC4317, reason="the examples of RFC 4317 are not here")
-def test_reads_the_examples_of_rfc_4317() -> None:
-    for path in RFC4317:
+def test_reads_the_examples_of_rfc_4317(testdata: Path) -> None:
+    for path in sorted((testdata / "rfc4317").glob("*.sdp")):
         session = parse_sdp(path.read_bytes())
         assert parse_sdp(session.encode()) == session, path.name
 
@@ -103,6 +101,12 @@ def test_where_the_sound_goes_is_clear_however_odd_the_lines_about_the_session(l
     assert (audio.port, audio.payload_types, session.direction_of(audio)) == (4000, (8,), "sendonly")
     assert session.connection_of(audio) == Connection("192.0.2.7")
     assert parse_sdp(session.encode()) == session
+
+
+def test_a_description_beyond_all_measure_is_not_read() -> None:
+    with pytest.raises(ParseError) as refused:
+        parse_sdp(BASIC + b"a=x:y\r\n" * 10_000)
+    assert refused.value.status == 413
 
 
 def test_a_user_name_in_several_words() -> None:

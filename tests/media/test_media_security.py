@@ -185,6 +185,18 @@ def test_the_answer_says_who_begins(setup: str, ours: str, role: str) -> None:
     assert parse_sdp(answer).media[0].attribute("fingerprint") == PRINT
 
 
+@pytest.mark.parametrize("setup", ["actpass", "holdconn", ""])
+def test_an_answer_has_to_say_who_begins(setup: str) -> None:
+    """RFC 5763 5: the answer is active or passive."""
+    alice = phone("required", "dtls")
+    answer = offer_of("m=audio 30000 UDP/TLS/RTP/SAVPF 0", f"a=fingerprint:{OTHER}", f"a=setup:{setup}", "a=rtcp-mux")
+    if setup:
+        with pytest.raises(MediaNegotiationFailed, match=setup):
+            accept_answer(alice, make_offer(alice, 1, 1), answer)
+    else:
+        accept_answer(alice, make_offer(alice, 1, 1), answer.replace(b"a=setup:\r\n", b""))
+
+
 @pytest.mark.parametrize(("setup", "fingerprint", "ours"), [
     ("actpass", OTHER, "passive"),  # the same handshake: as it was
     ("active", OTHER, "passive"),

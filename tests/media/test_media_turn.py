@@ -218,14 +218,15 @@ def test_it_is_given_back() -> None:
     assert world.server.relayed == []
 
 
-def test_an_answer_without_the_right_signature_counts_for_nothing() -> None:
+@pytest.mark.parametrize("key", [b"guess", b""], ids=["guessed", "unsigned"])
+def test_an_answer_without_the_right_signature_counts_for_nothing(key: bytes) -> None:
     world = World()
     challenge = world.answers.pop(0)
     world.turn.receive(challenge, 0.0)
     world.answers.clear()
     transaction = next(iter(world.turn._requests))
     lie = StunMessage(t.ALLOCATE | t.SUCCESS, transaction, ((t.XOR_RELAYED_ADDRESS, mapped_value("6.6.6.6", 1, transaction)),))
-    world.turn.receive(encode_signed(lie, b"guess"), 0.0)
+    world.turn.receive(encode_signed(lie, key), 0.0)
     assert world.turn.relayed is None
 
 

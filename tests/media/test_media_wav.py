@@ -67,6 +67,7 @@ def test_channels_are_averaged(channels: int) -> None:
 def test_own_header_is_read_back() -> None:
     form = opened(wav.header(2, 8000, 64) + bytes(64))
     assert form == wav.WavFormat(wav.PCM, 2, 8000, 16, 44, 64)
+    assert struct.unpack_from("<IIH", wav.header(2, 8000, 64), 24) == (8000, 32_000, 4), "bytes a second, and of all channels"
     assert opened(wav.header(1, 8000, 16_000) + bytes(16_000)).duration_ms == 1000
 
 

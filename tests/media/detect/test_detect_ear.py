@@ -42,6 +42,11 @@ def test_nothing_but_what_was_asked_for() -> None:
         assert all(isinstance(report, kinds) for report in reports(everything, what))  # type: ignore[arg-type]
 
 
+def test_a_fax_machine_is_heard_by_who_asked_for_tones_alone() -> None:
+    audio = quiet(500) + tone((2100.0,), 1500) + quiet(500)
+    assert [r.tone for r in reports(audio, "tones") if isinstance(r, ToneHeard)] == ["fax_answer"]
+
+
 def test_tones_of_the_network_are_nobody_who_speaks() -> None:
     ring = cadence((425.0,), (1000, 4000), times=2)
     assert not [r for r in reports(ring + BUSY, "vad", "tones") if isinstance(r, SpeechStarted)]

@@ -68,6 +68,14 @@ def test_a_beep_may_have_the_frequency_that_begins_special_information() -> None
     assert heard(tone((950.0,), 330) + tone((1400.0,), 330) + tone((500.0,), 330), beeps=True)[-1] == "beep"
 
 
+@pytest.mark.parametrize(("tones", "duration_ms"), [
+    ((1150.0, 1400.0, 1800.0), 330), ((950.0, 1250.0, 1800.0), 330), ((950.0, 1400.0, 1650.0), 330),
+    ((950.0, 1400.0, 1800.0), 140), ((950.0, 1400.0, 1800.0), 600),
+])
+def test_three_tones_that_are_no_special_information(tones: tuple[float, ...], duration_ms: int) -> None:
+    assert "special_information" not in heard(b"".join(tone((each,), duration_ms) for each in tones))
+
+
 def test_busy_is_told_again_after_a_pause() -> None:
     busy = cadence((425.0,), (500, 500), times=6)
     assert heard(busy + quiet(7000) + busy) == ["busy", "busy"]
