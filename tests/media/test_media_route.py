@@ -13,6 +13,7 @@ from toy_relay import SERVER, ToyServer
 from virtual_media import CONFIG, Pair, SeededIds, level
 
 from offhook.media.address import Address
+from offhook.media.ice import candidate_priority
 from offhook.media.messages import (
     Candidate,
     CandidatesGathered,
@@ -28,8 +29,19 @@ from offhook.media.messages import (
     StreamRouted,
     TurnServer,
 )
-from offhook.media.route import RTCP, RTP, Route
-from offhook.media.stun import BINDING_SUCCESS, XOR_MAPPED_ADDRESS, StunMessage, encode_stun, mapped_value, parse_stun
+from offhook.media.route import RTCP, RTP, STUN_FIRST, Route
+from offhook.media.stun import (
+    BINDING_REQUEST,
+    BINDING_SUCCESS,
+    USERNAME,
+    XOR_MAPPED_ADDRESS,
+    StunMessage,
+    encode_signed,
+    encode_stun,
+    mapped_value,
+    parse_stun,
+)
+from offhook.media.turn import DATA, DATA_ATTRIBUTE, XOR_PEER_ADDRESS
 
 NAMES, PASSWORDS = ("aname", "bname"), ("a" * 24, "b" * 24)
 FAR_END = ("2.2.2.2", 5000)
@@ -222,13 +234,15 @@ def test_who_is_without_ice_now_is_not_asked_whether_it_wants_our_packets() -> N
 class Relayed:
     """A route over a relay, by one server for each component; streams to it are lists of what was sent."""
 
-    def __init__(self, transport: Literal["udp", "tcp"], stun: Address | None = None) -> None:
+    def __init__(
+        self, transport: Literal["udp", "tcp"], stun: Address | None = None, name: str = "", password: str = ""
+    ) -> None:
         self.now = 0.0
         self.servers = {RTP: ToyServer(), RTCP: ToyServer()}
         self.reports: list[MediaReport] = []
         self.links: list[Stream] = []
         self.answers: list[tuple[int, bytes]] = []
-        request = GatherCandidates("c", (), stun, TurnServer(SERVER, "user", "secret", transport), "", "")
+        request = GatherCandidates("c", (), stun, TurnServer(SERVER, "user", "secret", transport), name, password)
         self.route = Route(
             request, 4000, ("10.0.0.1",), SeededIds(), 0.0, send=self.send, on_data=lambda *_: None, on_way=lambda _: None,
             report=self.reports.append, link=self.link,
@@ -344,6 +358,21 @@ def test_what_a_stream_to_the_relay_carries_can_be_seen() -> None:
     count = len(seen)
     world.run(0.1)
     assert len(seen) == count
+
+
+def test_a_check_that_comes_by_the_relay_is_answered_by_the_relay() -> None:
+    world = Relayed("udp", None, NAMES[0], PASSWORDS[0])
+    world.run(0.2)
+    theirs = (Candidate("h", 1, candidate_priority("host", 1), *FAR_END, "host"),)
+    ice = IcePeer(False, NAMES[0], PASSWORDS[0], NAMES[1], PASSWORDS[1], theirs)
+    world.route.configure(structs.replace(CONFIG, remote=FAR_END, ice=ice, rtcp_mux=True), world.now)
+    world.run(0.5)
+    check = StunMessage(BINDING_REQUEST, b"t" * 12, ((USERNAME, f"{NAMES[0]}:{NAMES[1]}".encode()),))
+    peer = mapped_value(*FAR_END, b"d" * 12)
+    carried = ((XOR_PEER_ADDRESS, peer), (DATA_ATTRIBUTE, encode_signed(check, PASSWORDS[0].encode())))
+    world.route.take(RTP, encode_stun(StunMessage(DATA, b"d" * 12, carried)), SERVER, world.now)
+    answers = [parse_stun(data) for data, to in world.servers[RTP].relayed if to == FAR_END and data[0] in STUN_FIRST]
+    assert (BINDING_SUCCESS, b"t" * 12) in [(answer.kind, answer.transaction) for answer in answers]
 
 
 def test_a_relay_that_is_lost_and_not_needed_is_no_matter() -> None:

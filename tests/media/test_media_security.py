@@ -185,6 +185,14 @@ def test_the_answer_says_who_begins(setup: str, ours: str, role: str) -> None:
     assert parse_sdp(answer).media[0].attribute("fingerprint") == PRINT
 
 
+@pytest.mark.parametrize("keying", ["sdes", "dtls"])
+def test_the_other_way_to_agree_on_keys_is_taken_where_there_is_no_choice(keying: Keying) -> None:
+    sdes = offer_of("m=audio 30000 RTP/SAVP 0", f"a=crypto:1 {CM_80} {inline(CM_80)}")
+    dtls = offer_of("m=audio 30000 UDP/TLS/RTP/SAVPF 0", f"a=fingerprint:{OTHER}", "a=setup:actpass", "a=rtcp-mux")
+    assert isinstance(make_answer(phone("required", keying), sdes, 1, 1)[1].security, SdesKeys)
+    assert isinstance(make_answer(phone("required", keying), dtls, 1, 1)[1].security, DtlsPeer)
+
+
 @pytest.mark.parametrize("setup", ["actpass", "holdconn", ""])
 def test_an_answer_has_to_say_who_begins(setup: str) -> None:
     """RFC 5763 5: the answer is active or passive."""

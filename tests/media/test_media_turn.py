@@ -125,6 +125,15 @@ def test_packets_go_and_come_with_permission_and_by_channel() -> None:
     assert len(world.heard) == 2
 
 
+def test_permissions_are_bounded() -> None:
+    """Addresses come from the far end, and each permission is asked for again every few minutes."""
+    world = ready()
+    for number in range(100):
+        world.turn.permit((f"2.2.3.{number}", 5000), world.now)
+        world.run(0.1)
+    assert len(set(world.server.permitted)) == t.MAX_PERMISSIONS
+
+
 def test_all_is_refreshed_in_time() -> None:
     world = ready()
     world.turn.permit(PEER, world.now)
