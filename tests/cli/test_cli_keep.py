@@ -30,6 +30,17 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return found
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "cp850"])
+def test_a_mark_before_a_piped_password_is_no_part_of_it(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    """PowerShell writes one; the account was refused with "wrong password" then."""
+    piped = io.BytesIO(b"\xef\xbb\xbfhush\r\n")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(piped, encoding=encoding))
+    assert run(tmp_path, "password", "old") == 0
+    assert json.loads(paths().secrets_file.read_text())["old"] == "hush"
+
+
 def run(tmp_path: Path, *words: str) -> int:
     with served(FakeBackend(), tmp_path / "s") as socket:
         return main([*words, "--socket", socket])

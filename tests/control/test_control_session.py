@@ -148,8 +148,9 @@ async def test_a_wait_needs_the_scope_read(backend: FakeBackend) -> None:
     assert (answer["error"]["code"], session.waits) == ("forbidden", False)
 
 
-def test_a_byte_order_mark_before_a_request_is_no_part_of_it(backend: FakeBackend) -> None:
+@pytest.mark.parametrize("text", [b'\xef\xbb\xbf{"id": 1, "op": "status"}', '\ufeff{"id": 1, "op": "status"}'])
+def test_a_byte_order_mark_before_a_request_is_no_part_of_it(backend: FakeBackend, text: bytes | str) -> None:
     session = Session(Operations(backend), local_client(), lambda: None)
-    answer = session.answer(b'\xef\xbb\xbf{"id": 1, "op": "status"}')
+    answer = session.answer(text)
     assert isinstance(answer, bytes)
     assert answer.startswith(b'{"id":1,"ok":true')

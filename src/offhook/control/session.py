@@ -255,8 +255,8 @@ def yield_later(function: Callable[[], object]) -> None:
 
 
 def _request(text: bytes | str) -> dict[str, Any]:
-    if isinstance(text, bytes):
-        text = text.removeprefix(BOM_UTF8)  # which some stream writers of Windows' languages begin with
+    # Some writers of Windows' languages begin with a mark; RFC 8259 8.1 lets us pass it over.
+    text = text.removeprefix(BOM_UTF8) if isinstance(text, bytes) else text.removeprefix("\ufeff")
     try:
         return _decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:

@@ -144,7 +144,9 @@ def fields(use: Invocation, given: Iterable[str]) -> Params:
 def ask_password(prompt: str) -> str:
     """Return a password from the terminal without showing it, or the first line of what is piped in."""
     if not sys.stdin.isatty():
-        return sys.stdin.readline().rstrip("\r\n")
+        # PowerShell begins a pipe with a byte order mark where its $OutputEncoding is UTF-8; it is no part of the password.
+        mark = "\ufeff".encode().decode(sys.stdin.encoding or "utf-8", "replace")
+        return sys.stdin.readline().removeprefix(mark).rstrip("\r\n")
     import getpass
 
     return getpass.getpass(prompt)
