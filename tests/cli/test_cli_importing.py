@@ -124,3 +124,5 @@ def test_requests_are_as_large_as_the_phone_takes() -> None:
     assert [each["name"] for pack in found for each in pack] == [each.name for each in many]
     assert all(len(json.dumps(pack)) < 64_000 for pack in found)
     assert len(found) == 30  # each of them 24 KB as ASCII
+    short = [ContactDetails(name=f"N{number}", number="1") for number in range(1100)]
+    assert [len(pack) for pack in importing.packs(Takeover(contacts=short))] == [500, 500, 100], "more are refused"

@@ -10,6 +10,7 @@ from pathlib import Path
 from offhook.cli.actions.common import show
 from offhook.cli.parsing import usage_error
 from offhook.control.client import LocalClient, NoPhone
+from offhook.phone.contacts import MAX_BATCH
 from offhook.shown import plain
 from offhook.storage import taking_over
 from offhook.storage.config import load
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from offhook.cli.parsing import Invocation
 
 PACK = 40_000
-"""Bytes of JSON in one request with contacts: the phone takes 64 KB."""
+"""Bytes of JSON in one request with contacts: the phone takes 64 KB, and at most MAX_BATCH contacts."""
 
 RESTART = "A phone that runs has its settings from its start: end it and start it anew  (offhook quit, offhook run)."
 
@@ -123,7 +124,7 @@ def packs(found: Takeover) -> Iterator[list[dict[str, Any]]]:
     for contact in found.contacts:
         values = {name: value for name, value in to_builtins(contact).items() if value not in ("", False)}
         length = len(json.dumps(values))
-        if pack and size + length > PACK:
+        if pack and (size + length > PACK or len(pack) == MAX_BATCH):
             yield pack
             pack, size = [], 0
         pack.append(values)
