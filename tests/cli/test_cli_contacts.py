@@ -133,6 +133,7 @@ def test_what_is_exported_can_be_imported(phone: PhoneBackend, said: Any, tmp_pa
     out = tmp_path / file
     assert said("export", str(out)) == "4 contacts written"
     assert said("export", "--format", file[-3:].replace("vcf", "vcard")).count("\n") > 3, "and to the terminal"
+    assert said("export", "-") == said("export")
     assert all(len(line) <= 77 for line in out.read_bytes().split(b"\n")) or file.endswith("csv")
     for contact in json.loads(said("--json")):
         said("remove", contact["id"])

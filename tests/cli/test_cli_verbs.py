@@ -466,5 +466,6 @@ def test_history_is_exported_as_the_file_is_called(
     assert [json.loads(line) for line in (tmp_path / "calls.jsonl").read_text("utf-8").splitlines()] == entries
     assert (tmp_path / "calls.csv").read_text("utf-8").startswith("id,account,")
     capsys.readouterr()
-    assert main(["history", "export", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == entries
+    for given in ([], ["-"]):
+        assert main(["history", "export", *given, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == entries

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from offhook.cli.actions.common import say, show
+from offhook.cli.actions.common import say, show, to_write
 from offhook.cli.outcome import DONE, REFUSED, Ended
 from offhook.cli.parsing import usage_error
 from offhook.shown import plain
@@ -95,7 +95,7 @@ def _export(use: Invocation) -> int:
     """Write this phone's own contacts into a file, or to the terminal."""
     from offhook.control.address_book import as_csv, as_vcards
 
-    file = use.text("what")
+    file = to_write(use.text("what"))
     suffix = file.lower().rpartition(".")[2] if file else "vcf"
     kind = use.text("format") or {"vcf": "vcard", "vcard": "vcard", "csv": "csv"}.get(suffix, "")
     if kind not in ("vcard", "csv"):

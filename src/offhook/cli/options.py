@@ -241,7 +241,7 @@ ARGUMENTS: dict[str, dict[str, str]] = {
     "messages": {"action": "list (as without it) or clear"},
     "history": {
         "action": "list (as without it), export, delete or clear",
-        "entry": "delete: the entry's id; export: the file to write (.csv, .json, .jsonl)",
+        "entry": "delete: the entry's id; export: the file to write (.csv, .json, .jsonl), - for the terminal or a pipe",
     },
     "contacts": {"action": "one of those above; without it list", "what": "what is written in capitals above"},
     "webhooks": {"action": "one of those above; without it list", "target": "add: the address; else the webhook's id"},

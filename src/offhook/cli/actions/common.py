@@ -152,6 +152,11 @@ def ask_password(prompt: str) -> str:
     return getpass.getpass(prompt)
 
 
+def to_write(file: str) -> str:
+    """Return the file that is written, "" for the terminal or a pipe, which `-` means, too."""
+    return "" if file == "-" else file
+
+
 def absolute(file: str) -> str:
     """The phone may run in another folder, so it gets whole paths."""
     import os

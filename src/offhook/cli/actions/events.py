@@ -6,7 +6,7 @@ import json
 import time
 
 from offhook.cli import render
-from offhook.cli.actions.common import fields, json_text, say, show
+from offhook.cli.actions.common import fields, json_text, say, show, to_write
 from offhook.cli.outcome import DONE, REFUSED, Ended
 from offhook.cli.parsing import usage_error
 from offhook.control.client import NoPhone, TimedOut
@@ -66,24 +66,25 @@ def _check_page(use: Invocation, action: str) -> None:
 
 def _export(use: Invocation) -> int:
     """Write the past calls as CSV, or JSON, into a file or to the terminal."""
+    file = to_write(use.text("entry"))
     entries: list[Params] = []
     while True:
         page = use.client.request("history", limit=1000, before=entries[-1]["id"] if entries else "")["entries"]
         entries += page
         if len(page) < 1000:
             break
-    if use.json and not use.text("entry"):
+    if use.json and not file:
         return show(use, entries, "")
-    text = _as_file(entries, use.text("entry"))
-    if not use.text("entry"):
+    text = _as_file(entries, file)
+    if not file:
         say(text.rstrip("\r\n"))
         return DONE
     try:
-        with open(use.text("entry"), "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with open(file, "w", encoding="utf-8", newline="") as out:
+            out.write(text)
     except OSError as error:
-        raise Ended(REFUSED, f"{use.text('entry')}: {error.strerror or error}") from None
-    return show(use, {"file": use.text("entry"), "calls": len(entries)}, f"{len(entries)} calls written")
+        raise Ended(REFUSED, f"{file}: {error.strerror or error}") from None
+    return show(use, {"file": file, "calls": len(entries)}, f"{len(entries)} calls written")
 
 
 def _as_file(entries: list[Params], file: str) -> str:
