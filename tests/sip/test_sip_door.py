@@ -6,11 +6,12 @@ import pytest
 from msgspec import structs
 
 from offhook.sip import events
-from offhook.sip.door import RINGING_ALL, RINGING_EACH, TELL_EVERY, TOLD_APART, Rules
+from offhook.sip.door import ADDRESSES_KEPT, RINGING_ALL, RINGING_EACH, TELL_EVERY, TOLD_APART, Rules
 from offhook.sip.endpoint import Endpoint
 from offhook.sip.events import Body, Datagram, Flow, Refused, Resolved, StreamChunk, Transmit
 from offhook.sip.message import Request, Response
 from offhook.sip.parsing import parse_message
+from offhook.sip.stack import Hop
 from offhook.sip.uri import NameAddr, Uri
 from offhook.testing.ids import SeededIds
 
@@ -194,6 +195,22 @@ def test_a_server_is_known_by_what_its_name_was_resolved_to() -> None:
     assert statuses(target.shoot()) == [200]
 
 
+def test_of_the_addresses_a_name_ever_had_those_of_now_are_forgotten_last() -> None:
+    target = Target(STRICT)
+    identity = target.core._stack.identities["a"]
+    hop = Hop("pbx.example", None, "udp")
+
+    def may_ask(host: str) -> bool:
+        flow = Flow("udp", OURS, (host, 5060))
+        return target.core._stack.door.may_challenge(identity, Hop(host, None, "udp"), flow, None, target.now)
+    for number in range(ADDRESSES_KEPT + 9):
+        flows = tuple(Flow("udp", OURS, (host, 5060)) for host in ("203.0.113.8", f"198.51.100.{number}"))
+        target.core._stack.door.learn(identity, hop, flows)
+        assert may_ask("203.0.113.8"), "it has been one of them all the time"
+    assert may_ask(f"198.51.100.{ADDRESSES_KEPT}")
+    assert not may_ask("198.51.100.0")
+
+
 def test_each_server_of_an_account_is_known_and_none_that_it_has_no_more() -> None:
     target = Target(CLOSED)
     named, literal = Uri.parse("sip:one.example;lr"), Uri.parse("sip:198.51.100.8;lr")
@@ -209,6 +226,23 @@ def test_each_server_of_an_account_is_known_and_none_that_it_has_no_more() -> No
     target.core.execute(events.SetIdentity(structs.replace(identity, proxies=(named,))), 0.0)
     assert statuses(target.shoot(host="198.51.100.7")) == [200]
     assert statuses(target.shoot(host="198.51.100.8")) == []
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_who_talks_to_us_is_heard_however_strangers_shout_from_there(answered: bool) -> None:
+    target = Target(STRICT)
+    (incoming,) = [each for each in target.shoot("INVITE", call="talk", branch="i") if isinstance(each, events.SessionIncoming)]
+    if answered:
+        target.core.execute(events.Accept(incoming.session, Body("application/sdp", b"v=0\r\n")), target.now)
+        (accepted,) = [parse_message(each.data) for each in target.drain() if isinstance(each, Transmit)]
+        tag = accepted.to.tag or ""
+        target.shoot("ACK", call="talk", to_tag=tag)
+    else:
+        tag = target.core.dialog_of(incoming.session).local_tag  # type: ignore[union-attr]  # it is there
+    for _ in range(300):
+        target.shoot()
+    assert statuses(target.shoot()) == []
+    assert statuses(target.shoot("BYE", call="talk", to_tag=tag, cseq=2)) == ([200] if answered else [200, 487])
 
 
 @pytest.mark.parametrize("method", ["BYE", "NOTIFY", "REFER", "INFO", "UPDATE", "INVITE"])
