@@ -127,6 +127,47 @@ def test_two_calls_at_one_moment_and_only_one_may_be_answered() -> None:
     assert [sound.tone for sound in bob.did(media.PlayLocalTone)] == ["waiting"]
 
 
+def test_a_call_that_waits_for_a_port_is_being_answered_already() -> None:
+    wire = Wire()
+    alice, carol = VirtualPhone(wire, "alice", "10.0.0.1"), VirtualPhone(wire, "carol", "10.0.0.3")
+    bob = VirtualPhone(wire, "bob", "10.0.0.2", PhoneSettings(auto_answer="all", auto_answer_calls="idle"), ports=0)
+    alice.dial(bob)
+    settle(wire, 0.5)
+    carol.dial(bob)
+    settle(wire, 0.5)
+    bob.receive(bob.media.fresh_ports(4))
+    settle(wire, 1)
+    assert bob.states == [ACTIVE, CallState.INCOMING]
+
+
+def test_a_forwarding_that_leads_nowhere_refuses_and_says_so() -> None:
+    # A number means something to an account's server alone, and this caller came to none.
+    alice, bob = two_phones(Wire(), other=PhoneSettings(forwarding="1001"))
+    alice.dial(bob)
+    settle(alice.wire, 2)
+    assert [event.reason.partition(":")[0] for event in bob.of(e.SystemError)] == ["forwarding"]
+    end = alice.ended().end
+    assert end is not None
+    assert (end.by, end.sip_status) == ("remote", 480)
+    over(alice, bob)
+
+
+def test_a_caller_who_gives_up_at_once_has_called() -> None:
+    """Sound of the other family than the call: whether there is a way for it is still being found out."""
+    wire = Wire()
+    bob = VirtualPhone(wire, "bob", "10.0.0.2")
+    head = ("INVITE sip:offhook@10.0.0.2 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\n"
+            "To: <sip:offhook@10.0.0.2>\r\nCall-ID: 1\r\nCSeq: 1 INVITE\r\nContact: <sip:a@10.0.0.9>\r\n")
+    offer = "v=0\r\no=x 7 7 IN IP6 ::1\r\ns=-\r\nc=IN IP6 2001:db8::9\r\nt=0 0\r\nm=audio 30000 RTP/AVP 0\r\n"
+    for text in (f"{head}Content-Type: application/sdp\r\n\r\n{offer}", head.replace("INVITE", "CANCEL") + "\r\n"):
+        bob.node.receive(Datagram(Flow("udp", ("10.0.0.2", 5060), ("10.0.0.9", 5060)), text.encode()))
+    settle(wire, 1)
+    (call,) = {event.call.id for event in bob.events if isinstance(event, e.CallEvent)}
+    assert bob.of_call(call) == ["call.incoming", "call.ended"]
+    assert not bob.of(e.CallIncoming)[0].rings
+    over(bob)
+
+
 def test_what_is_switched_off_while_it_rings_does_not_happen() -> None:
     settings = PhoneSettings(forwarding="sip:x@10.0.0.9", forwarding_delay=20.0)
     for later, off in ((PhoneSettings(auto_answer="all", auto_answer_delay=20.0), c.SetAutoAnswer(mode="off")),

@@ -110,6 +110,7 @@ class Call:
     ended: float | None = None
     end: CallEnd | None = None
     muted: bool = False
+    told: bool = False  # an incoming one: that it is there
     order: int = 0
     held_order: int = 0
     # signalling

@@ -9,7 +9,7 @@ from typing import Final
 from offhook.media.messages import CloseStream
 from offhook.phone.call import Call, CallInput
 from offhook.phone.desk import Desk
-from offhook.phone.events import CallEnded, TransferCompleted
+from offhook.phone.events import CallEnded, CallIncoming, TransferCompleted
 from offhook.phone.headers import user_to_user, values
 from offhook.phone.model import CallEnd, CallState, EndedBy, HeaderList
 from offhook.sip.events import End, Refuse, SessionEnded
@@ -72,6 +72,10 @@ class Closing:
         desk = self.desk
         if call.state is CallState.ENDED:
             return
+        if call.direction == "incoming" and not call.told:
+            # Its caller has given up while we found out whether it can be answered. The first event of a call says that
+            # there is one.
+            desk.emit(CallIncoming(call=call.view(), rings=False))
         unanswered = call.answered is None
         call.user_to_user = user_to_user(headers) or call.user_to_user
         call.step(CallInput.END)

@@ -94,7 +94,7 @@ class Incoming:
                 self.offers.check(call, event.offer.data)
             except (MediaNegotiationFailed, ParseError) as error:
                 # RFC 3261 13.3.1.3: what nobody could answer is refused before it rings
-                desk.emit(CallIncoming(call=call.view(), rings=False))
+                self._tell(call, rings=False)
                 self.closing.refuse(call, *_unsuitable(error))
                 return
         if desk.has_port(call) and self.offers.reach.searches(call):
@@ -105,30 +105,34 @@ class Incoming:
         mode, insists = answer_mode(event.headers)
         if insists and (mode == "auto") != (self._auto_delay(call) is not None) and not desk.settings.decide:
             # RFC 5373: who insists on what will not be done is told so
-            desk.emit(CallIncoming(call=call.view(), rings=False))
+            self._tell(call, rings=False)
             self.closing.refuse(call, 403, f"the caller insists on {mode} answering")
             return
         self._limit(call, event.headers)
         if desk.settings.decide:
-            desk.emit(CallIncoming(call=call.view(), rings=False))
+            self._tell(call, rings=False)
             desk.after(call, "decide", DECISION_WITHIN, self._undecided)
             return
         self._ring(call, silently=at_once)
-        desk.emit(CallIncoming(call=call.view(), rings=not at_once))
+        self._tell(call, rings=not at_once)
         self._arm(call)
+
+    def _tell(self, call: Call, *, rings: bool) -> None:
+        call.told = True
+        self.desk.emit(CallIncoming(call=call.view(), rings=rings))
 
     # --- in the place of another
 
     def _replace(self, event: SessionIncoming) -> None:
         """Take a call that takes the place of another: nobody is asked, for nobody new calls (RFC 3891 3)."""
         old = self.desk.calls.get(event.replaces)
-        if old is None or self.desk.stopping:
-            self.desk.attempt(Refuse(event.session, 481 if old is None else 503))
+        if old is None:
+            self.desk.attempt(Refuse(event.session, 481))
             return
         call = self._create(event)
         call.parent, call.replaces, call.muted, call.tags = old.id, old.id, old.muted, old.tags
         self.desk.add(call)
-        self.desk.emit(CallIncoming(call=call.view(), rings=False))
+        self._tell(call, rings=False)
         if event.offer is None:
             self._answer_by_itself(call, hold_others=False)
         else:
@@ -485,5 +489,6 @@ class Incoming:
         account, target = self._account(call), self._target(call, to)
         own = f"<sip:{account.settings.username}@{account.settings.domain}>" if account else f"<{call.local.uri}>"
         headers = (("Contact", str(NameAddr(target))), ("Diversion", f"{own};reason={reason}"))
+        call.told = True
         self.desk.emit(CallRedirected(call=call.view(), target=str(target)))
         self.closing.refuse(call, 302, "redirected", headers)
