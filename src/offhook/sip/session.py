@@ -247,12 +247,10 @@ class Session:
                 self.release(leaving)
         self.request("BYE", now, headers=headers, on_answer=done, dialog=leaving)
 
-    def check_gone(self, status: int, reason: str, now: float) -> bool:
+    def check_gone(self, status: int, reason: str, now: float) -> None:
         """End the session if this answer to a request inside it says that the far end has lost it (RFC 3261 12.2.1.2)."""
-        if status not in DIALOG_GONE:
-            return False
-        self.lost(status, reason, now)
-        return True
+        if status in DIALOG_GONE:
+            self.lost(status, reason, now)
 
     def lost(self, status: int, reason: str, now: float, headers: HeaderList = ()) -> None:
         """Give up on the far end, and say BYE in case it still hears."""
@@ -428,10 +426,8 @@ class Session:
                 self.transfers.receive_refer(request, server, now)
             else:
                 self.respond(server, 491, now)  # nobody could decide about it before the call is answered
-        elif request.method == "NOTIFY":
-            self.transfers.receive_notify(request, server, now)
         else:
-            self.respond(server, 501, now)
+            self.transfers.receive_notify(request, server, now)  # what is none of ours was refused before
 
     def asserted_by(self, message: Request | Response, flow: Flow | None) -> str:
         """Return whom the message names at the other end, "" where it does not come by way of our own server."""
