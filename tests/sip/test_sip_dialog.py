@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from offhook.sip.dialog import Dialog, key_of
-from offhook.sip.events import Flow
+from offhook.sip.events import Flow, TransportName
 from offhook.sip.message import Request
 from offhook.sip.parsing import parse_message
 from offhook.sip.responses import response_to
@@ -77,6 +79,25 @@ def test_flow_is_used_again_only_where_it_leads() -> None:
     assert dialog.way(Uri.parse("sip:p.example;lr"))[1] == FLOW
     dialog.flow = Flow("tcp", ("10.0.0.1", 5060), ("10.0.0.8", 43210), 4)
     assert dialog.way(Uri.parse("sip:x@10.0.0.8"))[1] == dialog.flow
+
+
+@pytest.mark.parametrize(("transport", "uri", "goes_by"), [
+    ("wss", "sip:x@10.0.0.8;transport=ws", "wss"), ("ws", "sip:x@10.0.0.8;transport=ws", "ws"),
+    ("wss", "sip:x@10.0.0.8", "udp"), ("tls", "sip:x@10.0.0.8;transport=ws", "ws"),
+])
+def test_a_web_socket_goes_on_as_it_began(transport: TransportName, uri: str, goes_by: str) -> None:
+    # RFC 7118 5.4: the parameter is "ws" for both kinds, so a call that began encrypted stays it
+    dialog = Dialog.of_request(invite(), "loc", Flow(transport, ("10.0.0.1", 5060), ("10.0.0.8", 443)))
+    assert dialog.way(Uri.parse(uri))[0] == Hop("10.0.0.8", None, goes_by)  # type: ignore[arg-type]  # a TransportName
+
+
+@pytest.mark.parametrize(("transport", "named"), [("tcp", "tcp"), ("ws", "ws"), ("wss", "ws")])
+def test_a_nearest_proxy_that_cannot_be_read_is_where_the_request_went(transport: TransportName, named: str) -> None:
+    request = invite()
+    response = response_to(request, 200, "", "r", [
+        ("Contact", "<sip:bob@10.0.0.2>"), ("Record-Route", "<sip:p2.example;lr>"), ("Record-Route", "<sip:[broken;lr>")])
+    dialog = Dialog.of_response(request, response, Flow(transport, ("10.0.0.1", 5060), ("10.0.0.8", 5080)))
+    assert [str(route) for route in dialog.routes] == [f"<sip:10.0.0.8:5080;transport={named};lr>", "<sip:p2.example;lr>"]
 
 
 def test_key_of_an_incoming_request() -> None:

@@ -166,6 +166,60 @@ def test_answers_go_where_the_request_came_from(via: str, source: events.Address
     assert expected in str(parse_message(sent.data).headers.get("Via"))
 
 
+def test_of_several_vias_in_one_line_the_first_is_noted_and_all_go_back() -> None:
+    via = "SIP/2.0/UDP 192.168.1.1;rport;branch=z9hG4bK0, SIP/2.0/UDP 192.168.1.2;branch=z9hG4bKx, SIP/2.0/UDP 192.168.1.3"
+    (response,), _ = ask(raw("OPTIONS", via=via), Flow("udp", LOCAL, ("10.0.0.9", 1234)))
+    assert response.headers.values("Via") == [
+        "SIP/2.0/UDP 192.168.1.1;rport=1234;branch=z9hG4bK0;received=10.0.0.9",
+        "SIP/2.0/UDP 192.168.1.2;branch=z9hG4bKx", "SIP/2.0/UDP 192.168.1.3;branch=z9hG4bK1"]
+
+
+@pytest.mark.parametrize("command", [
+    events.Invite("c", "a", Uri.parse("sips:bob@pbx.example"), OFFER),
+    events.SendRequest("m", "a", "MESSAGE", Uri.parse("sips:bob@pbx.example"), OFFER),
+    events.SendRequest("o", "a", "OPTIONS", Uri.parse("sips:bob@elsewhere.example")),
+    events.Subscribe("s", "a", Uri.parse("sips:bob@pbx.example"), "presence", "x/y"),
+])
+@pytest.mark.parametrize("transport", ["auto", "udp", "tcp", "tls"])
+@pytest.mark.parametrize("proxy", ["", "sip:proxy.example;lr"])
+def test_what_is_meant_for_a_sips_address_leaves_encrypted(
+    command: events.SipCommand, transport: events.TransportChoice, proxy: str
+) -> None:
+    # RFC 3261 26.2.2: whatever the account has been set to
+    core = Endpoint(SeededIds())
+    identity = events.Identity("a", NameAddr.parse("<sip:a@pbx.example>"), contact_user="a", transport=transport,
+                               proxy=Uri.parse(proxy) if proxy else None)
+    core.execute(events.SetIdentity(identity), 0.0)
+    core.execute(command, 0.0)
+    (query,) = [each for each in drain(core) if isinstance(each, events.Resolve)]
+    assert query.secure
+    assert query.transport in ("tls", "auto"), "of what the name service knows, what is secure"
+
+
+@pytest.mark.parametrize(("own", "said"), [("", "phone/1"), ("desk/2", "desk/2")])
+def test_each_request_says_which_phone_sends_it(own: str, said: str) -> None:
+    wire = Wire()
+    alice, peer = add_endpoint(wire, "alice", "10.0.0.1"), Peer(wire, "peer", "10.0.0.9")
+    alice.core._stack.user_agent = "phone/1"  # type: ignore[attr-defined]  # an Endpoint
+    address = NameAddr.parse("<sip:a@10.0.0.9>")
+    alice.execute(events.SetIdentity(events.Identity("alice", address, contact_user="a", user_agent=own)))
+    alice.execute(events.SendRequest("m", "alice", "MESSAGE", Uri.sip("b", "10.0.0.9"), Body("text/plain", b"hi")))
+    alice.execute(events.Register("alice"))
+    wire.run(0.1)
+    assert {request.headers.get("User-Agent") for request in peer.got} == {said}
+
+
+@pytest.mark.parametrize(("transport", "status"), [("tls", 200), ("wss", 200), ("tcp", 416), ("ws", 416)])
+def test_a_sips_request_is_taken_where_it_came_encrypted(transport: events.TransportName, status: int) -> None:
+    core = endpoint()
+    data = raw("OPTIONS", uri="sips:abc@10.0.0.1", via=f"SIP/2.0/{transport.upper()} 10.0.0.9:5060")
+    flow = Flow(transport, LOCAL, REMOTE, 1)
+    core.receive(Datagram(flow, data) if transport in ("ws", "wss") else StreamChunk(flow, data), 0.0)
+    (sent,) = [each for each in drain(core) if isinstance(each, Transmit)]
+    assert sent.flow == flow
+    assert parse_message(sent.data).status == status  # type: ignore[union-attr]  # a response
+
+
 def test_retransmissions_get_the_same_bytes_and_merged_requests_482() -> None:
     core = endpoint()
     for branch in ("z9hG4bK1", "z9hG4bK1", "z9hG4bK2"):

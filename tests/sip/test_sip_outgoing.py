@@ -403,6 +403,64 @@ def test_a_challenge_that_comes_late_does_not_end_the_call() -> None:
     assert [event.fork for event in alice.of(events.SessionAnswered)] == ["b"]
 
 
+# --- CANCEL and ACK
+
+
+def test_a_cancel_goes_the_way_of_its_invite() -> None:
+    wire = Wire()
+    alice = add_endpoint(wire, "alice", "10.0.0.1", domain="home.example", proxy="sip:pbx.example")
+    proxy = Peer(wire, "pbx.example", "10.0.0.7")
+    alice.execute(events.Invite("c", "alice", Uri.sip("bob", "home.example"), OFFER))
+    wire.run(0.1)
+    (invite,) = proxy.requests("INVITE")
+    proxy.answer(invite, 180, tag="t")
+    wire.run(0.2)
+    alice.execute(events.End("c", (("Reason", "SIP;cause=200"),)))
+    wire.run(0.3)
+    (cancel,) = proxy.requests("CANCEL")
+    # RFC 3261 9.1: Request-URI, Call-ID, To, the number of CSeq and From are those of the INVITE, and one Via; so is the Route
+    assert (cancel.uri, cancel.body) == (invite.uri, b"")
+    assert cancel.headers.get_all("Via") == invite.headers.get_all("Via")
+    for name in ("Route", "From", "To", "Call-ID"):
+        assert cancel.headers.get_all(name) == invite.headers.get_all(name), name
+    assert [str(route) for route in cancel.routes] == ["<sip:pbx.example;lr>"]
+    assert (cancel.headers.get("CSeq"), cancel.headers.get("Max-Forwards")) == ("1 CANCEL", "70")
+    assert cancel.headers.get("Reason") == "SIP;cause=200"
+
+
+def test_a_cancel_whose_connection_breaks_is_said_on_a_new_one() -> None:
+    wire, alice, (peer, _) = stage()
+    alice.execute(events.Invite("c", "alice", Uri.parse("sip:peer@pbx.example;transport=tcp"), OFFER))
+    wire.run(0.1)
+    invite = peer.requests("INVITE")[0]
+    peer.answer(invite, 180, tag="t")
+    wire.run(0.2)
+    peer.node.tcp = False
+    alice.execute(events.End("c"))
+    wire.run(0.205)
+    peer.node.tcp = True
+    wire.run(0.3)
+    (cancel,) = peer.requests("CANCEL")
+    assert cancel.via.branch == invite.via.branch
+    peer.answer(cancel, 200)
+    assert settled(wire, alice)
+
+
+def test_a_2xx_that_is_repeated_on_a_new_connection_is_acknowledged_there() -> None:
+    wire, alice, (peer, _) = stage()
+    alice.execute(events.Invite("c", "alice", Uri.parse("sip:peer@pbx.example;transport=tcp"), OFFER))
+    wire.run(0.1)
+    answer = peer.answer(peer.requests("INVITE")[0], 200, tag="t", body=ANSWER, contact="<sip:peer@10.0.0.7;transport=tcp>")
+    wire.run(0.2)
+    (first,) = peer.requests("ACK")
+    wire.break_connection(alice.address, peer.node.address)
+    wire.run(0.3)
+    peer.node.execute(events.Transmit(events.Flow("tcp", peer.node.address, alice.address), answer.encode()))
+    wire.run(0.4)
+    (_, again) = peer.requests("ACK")
+    assert (again.cseq, again.uri, again.to) == (first.cseq, first.uri, first.to)
+
+
 # --- connections that break
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offhook.sip import transactions as tx
-from offhook.sip.events import Flow, FlowFailed
+from offhook.sip.events import ConnectionTerms, Flow, FlowFailed
 from offhook.sip.message import Request, Response
 from offhook.sip.parsing import parse_message
 from offhook.sip.responses import response_to
@@ -182,6 +182,19 @@ def test_refusal_is_acknowledged_each_time_and_delivered_once() -> None:
     assert not bench.layer.clients
 
 
+def test_the_ack_of_a_refusal_goes_the_way_of_its_invite() -> None:
+    # RFC 3261 17.1.1.3: the INVITE's top Via, its Route, From, Call-ID and number; To as the refusal has it
+    invite = request()
+    for route in ("<sip:proxy1.example;lr>", "<sip:proxy2.example;lr>"):
+        invite.headers.add("Route", route)
+    ack = tx.make_ack(invite, response_to(invite, 486, "", "b"))
+    assert (ack.method, ack.uri, ack.body) == ("ACK", invite.uri, b"")
+    assert list(ack.headers) == [
+        ("Via", "SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bKabc"), ("Max-Forwards", "70"), ("From", "<sip:alice@10.0.0.1>;tag=a"),
+        ("To", "<sip:bob@10.0.0.2>;tag=b"), ("Call-ID", "c1"), ("CSeq", "1 ACK"),
+        ("Route", "<sip:proxy1.example;lr>"), ("Route", "<sip:proxy2.example;lr>")]
+
+
 def test_every_copy_of_a_2xx_is_delivered() -> None:
     bench = Bench()
     client = bench.client("INVITE")
@@ -236,6 +249,24 @@ def test_matching() -> None:
     assert tx.server_key(request("INVITE", "1")) != tx.server_key(request("INVITE", "1", cseq=2))
 
 
+@pytest.mark.parametrize("branch", ["z9hG4bKabc", "1", "z9hG4bK"])
+def test_who_sent_a_request_tells_it_from_others(branch: str) -> None:
+    text = request(branch=branch).encode()
+
+    def key(old: bytes = b"", new: bytes = b"") -> tx.ServerKey:
+        message = parse_message(text.replace(old, new))
+        assert isinstance(message, Request)
+        return tx.server_key(message)
+    # RFC 3261 17.2.3: the sent-by of the top Via counts, whose port is 5060 where it has none
+    assert key(b"10.0.0.1:5060", b"10.0.0.1") == key()
+    assert key(b"10.0.0.1:5060", b"PHONE") == key(b"10.0.0.1:5060", b"phone")
+    assert len({key(), key(b"10.0.0.1:5060", b"10.0.0.1:5061"), key(b"10.0.0.1:5060", b"10.0.0.7:5060")}) == 3
+    if branch != "z9hG4bKabc":
+        # an RFC 2543 peer: the magic cookie alone is no branch either
+        for old, new in ((b"tag=a", b"tag=b"), (b"Call-ID: c1", b"Call-ID: c2"), (b"INVITE sip:bob", b"INVITE sip:eve")):
+            assert key(old, new) != key()
+
+
 def test_merged_request_is_seen_while_the_first_lives() -> None:
     bench = Bench()
     first = bench.server("INVITE")
@@ -253,6 +284,39 @@ def test_broken_flow_fails_its_transactions_only() -> None:
     assert bench.failures == []
     bench.layer.fail(FlowFailed(Flow("tcp", LOCAL, REMOTE, 0), "gone"), 0.0)
     assert bench.failures == [503]
+
+
+PROXY = Flow("tls", LOCAL, REMOTE)
+ACCEPTED_BY_US = Flow("tls", LOCAL, REMOTE, 7)
+
+
+@pytest.mark.parametrize(("failed", "used", "concerns"), [
+    (TCP, UDP, False),  # the same address, and something else
+    (Flow("tls", LOCAL, REMOTE, terms=ConnectionTerms(name="pbx.example")), PROXY, False),  # one account's, not the other's
+    (Flow("tls", LOCAL, REMOTE, 7, ConnectionTerms(name="pbx.example")), ACCEPTED_BY_US, True),
+    (Flow("tls", LOCAL, REMOTE, 8), ACCEPTED_BY_US, False), (ACCEPTED_BY_US, PROXY, True), (PROXY, ACCEPTED_BY_US, True),
+])
+def test_whom_a_failure_concerns(failed: Flow, used: Flow, concerns: bool) -> None:
+    bench = Bench(used)
+    bench.client("OPTIONS")
+    bench.layer.fail(FlowFailed(failed, "gone"), 0.0)
+    assert bench.failures == ([503] if concerns else [])
+
+
+@pytest.mark.parametrize(("sent_by", "port"), [("10.0.0.1:5070", 5070), ("10.0.0.1", 5060)])
+def test_an_answer_whose_connection_is_gone_goes_to_where_its_via_says(sent_by: str, port: int) -> None:
+    # RFC 3261 18.2.2: to the address the request came from, at the port of the sent-by
+    went: list[Flow] = []
+    layer = tx.Transactions(TimerQueue(), lambda flow, _data: went.append(flow))
+    came = Flow("tcp", LOCAL, ("10.0.0.2", 41000), 3)
+    invite = parse_message(request().encode().replace(b"10.0.0.1:5060;branch", sent_by.encode() + b";branch"))
+    assert isinstance(invite, Request)
+    server = layer.serve(came, invite, 0.0)
+    layer.fail(FlowFailed(Flow("tcp", LOCAL, ("10.0.0.3", 41000), 3), "gone"), 0.0)
+    server.send(180, b"ringing", 0.1)
+    layer.fail(FlowFailed(came, "gone"), 0.2)
+    server.send(200, b"ok", 0.3)
+    assert went == [came, Flow("tcp", LOCAL, ("10.0.0.2", port))]
 
 
 def test_timer_queue_orders_and_forgets() -> None:
