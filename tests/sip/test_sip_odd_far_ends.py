@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from offhook.errors import InvalidState
 from offhook.sip import events
 from offhook.sip.calling import MAX_FORKS
 from offhook.sip.events import Body
@@ -180,6 +183,171 @@ def test_a_response_whose_via_is_not_ours_alone(how: str) -> None:
     peer.send(answered)
     wire.run(0.3)
     assert bool(alice.of(events.SessionAnswered)) == (how == "ours")
+
+
+# --- inside a call that stands ---
+
+
+def talking(offer: Body | None = OFFER, **answer: Any) -> tuple[Wire, Node, Peer, Request]:
+    wire, alice, peer, invite = calling(offer)
+    peer.answer(invite, 200, tag="t", body=ANSWER, **answer)
+    wire.run(0.2)
+    return wire, alice, peer, invite
+
+
+def told(wire: Wire, peer: Peer, request: bytes) -> Response:
+    """Have the far end send this; return the answer it gets."""
+    before = len(peer.responses())
+    peer.send(request)
+    wire.run(wire.now + 0.2)
+    (response,) = peer.responses()[before:]
+    return response
+
+
+@pytest.mark.parametrize(("headers", "again"), [((), 1), ((("Retry-After", "5"),), 0)])
+def test_what_was_refused_because_a_later_request_came_first_is_said_again(
+    headers: tuple[tuple[str, str], ...], again: int
+) -> None:
+    wire, alice, peer, _ = talking()
+    for name in ("one", "two"):
+        alice.execute(events.SendInfo("c", name, Body("application/dtmf-relay", name.encode())))
+    wire.run(0.3)
+    one, two = peer.requests("INFO")
+    peer.answer(two, 200)
+    peer.answer(one, 500, headers=headers)  # RFC 3261 12.2.2; who names a time says something else by it
+    wire.run(0.4)
+    copies = peer.requests("INFO")[2:]
+    assert [(each.body, each.cseq.number > two.cseq.number) for each in copies] == [(b"one", True)] * again
+    for copy in copies:
+        peer.answer(copy, 200)
+    wire.run(0.5)
+    done = [(event.request, event.status) for event in alice.of(events.RequestDone)]
+    assert done == [("two", 200), ("one", 200 if again else 500)]
+
+
+def test_a_package_nobody_asked_for_is_refused() -> None:
+    wire, alice, peer, invite = talking()
+    refused = told(wire, peer, inside(invite, "INFO", 1, ANSWER, "Info-Package: foo"))
+    assert (refused.status, refused.headers.get("Recv-Info")) == (469, "")  # RFC 6086 4.2.2
+    assert told(wire, peer, inside(invite, "INFO", 2, ANSWER)).status == 200
+    assert len(alice.of(events.InfoReceived)) == 1
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_who_leaves_before_or_beside_the_answer_does_not_end_the_call(answered: bool) -> None:
+    wire, alice, peer, invite = calling()
+    peer.answer(invite, 180, tag="t")
+    if answered:
+        peer.answer(invite, 200, tag="other", body=ANSWER)
+        peer.answer(invite, 200, tag="t", body=ANSWER)  # too late: ours says BYE, and so does the far end
+    wire.run(0.2)
+    assert told(wire, peer, inside(invite, "BYE", 1)).status == 200
+    assert told(wire, peer, inside(invite, "INFO", 2)).status == 481
+    assert not alice.of(events.SessionEnded)
+    if not answered:
+        peer.answer(invite, 200, tag="other", body=ANSWER)
+        wire.run(wire.now + 0.1)
+    assert [event.fork for event in alice.of(events.SessionAnswered)] == ["other"]
+
+
+def test_hanging_up_while_the_far_ends_offer_waits_acknowledges_first() -> None:
+    wire, alice, peer, _ = talking(None)
+    assert alice.of(events.OfferReceived)
+    assert not peer.requests("ACK")
+    alice.execute(events.End("c"))
+    wire.run(0.3)
+    assert [each.method for each in peer.got if isinstance(each, Request)] == ["INVITE", "ACK", "BYE"]  # RFC 3261 15.1.1
+
+
+def test_an_offer_that_the_far_end_takes_back_is_answered_487_and_another_one_fits() -> None:
+    wire, alice, peer, invite = talking()
+    offer = inside(invite, "INVITE", 1, OFFER)
+    peer.send(offer)
+    wire.run(0.3)
+    assert alice.of(events.OfferReceived)
+    peer.send(inside(invite, "CANCEL", 1).replace(b"z9hG4bKCANCEL", b"z9hG4bKINVITE"))
+    wire.run(0.4)
+    assert [(each.cseq.method, each.status) for each in peer.responses()] == [("CANCEL", 200), ("INVITE", 487)]
+    with pytest.raises(InvalidState):
+        alice.execute(events.AnswerOffer("c", ANSWER))
+    peer.send(inside(invite, "INVITE", 2, OFFER))
+    wire.run(0.5)
+    alice.execute(events.AnswerOffer("c", ANSWER))
+    wire.run(0.6)
+    assert peer.responses("INVITE")[-1].status == 200
+    assert not alice.of(events.SessionEnded)
+
+
+def test_an_offer_in_a_body_nobody_reads_is_refused_and_the_call_goes_on() -> None:
+    wire, alice, peer, invite = talking()
+    refused = told(wire, peer, inside(invite, "INVITE", 1, Body("application/xml", b"<sdp/>")))
+    assert (refused.status, refused.headers.get("Accept")) == (415, "application/sdp")
+    assert not alice.of(events.OfferReceived, events.OfferWanted, events.SessionEnded)
+
+
+def test_an_answer_without_a_session_description_is_none() -> None:
+    wire, alice, peer, _ = talking()
+    alice.execute(events.Reoffer("c", OFFER))
+    wire.run(0.3)
+    peer.answer(peer.requests("INVITE")[-1], 200)
+    wire.run(0.4)
+    assert [(event.status, event.reason) for event in alice.of(events.OfferFailed)] == [(488, "The answer is missing")]
+    assert len(peer.requests("ACK")) == 2
+    assert not alice.of(events.SessionEnded)
+    alice.execute(events.Reoffer("c", OFFER))
+
+
+def test_an_offer_that_waits_to_be_made_again_is_not_made_after_the_end() -> None:
+    wire, alice, peer, _ = talking()
+    alice.execute(events.Reoffer("c", OFFER))
+    wire.run(0.3)
+    peer.answer(peer.requests("INVITE")[-1], 491)
+    wire.run(0.4)
+    alice.execute(events.End("c"))
+    wire.run(0.5)
+    peer.answer(peer.requests("BYE")[-1], 200)
+    before = len(peer.got)
+    wire.run(100)
+    assert len(peer.got) == before
+    assert not alice.of(events.OfferFailed)
+
+
+def test_of_a_transfer_nothing_is_told_after_the_end() -> None:
+    wire, alice, peer, _ = talking()
+    alice.execute(events.Refer("c", Uri.sip("z", "10.0.0.8")))
+    wire.run(0.3)
+    peer.answer(peer.requests("REFER")[0], 202)
+    wire.run(0.4)
+    alice.execute(events.End("c"))
+    wire.run(0.5)
+    peer.answer(peer.requests("BYE")[-1], 200)
+    wire.run(200)
+    assert [type(event) for event in alice.outputs][-1] is events.SessionEnded
+    assert not any(alice.core.statistics().values())  # type: ignore[attr-defined]  # an Endpoint
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 305])
+def test_whom_a_redirection_names_is_called(status: int) -> None:
+    wire, alice, peer, invite = calling()
+    peer.answer(invite, 100)
+    wire.run(0.2)
+    assert not alice.of(events.SessionProgress), "100 says only that the INVITE is there"
+    peer.answer(invite, status, tag="t", contact="<sip:two@10.0.0.9>")
+    wire.run(0.3)
+    again = peer.requests("INVITE")[-1]
+    assert again.cseq.number > invite.cseq.number
+    assert again.uri.user == ("peer" if status == 305 else "two")
+
+
+def test_an_end_while_an_offer_of_the_far_end_is_open_answers_that() -> None:
+    wire, alice, peer, invite = talking()
+    peer.send(inside(invite, "INVITE", 1, OFFER))
+    wire.run(0.3)
+    for request in (inside(invite, "REFER", 2, None, "Refer-To: <sip:z@10.0.0.8>"), inside(invite, "BYE", 3)):
+        peer.send(request)
+    wire.run(0.4)
+    assert {(each.cseq.method, each.status) for each in peer.responses()} == {("BYE", 200), ("INVITE", 487), ("REFER", 487)}
+    assert [event.by for event in alice.of(events.SessionEnded)] == ["remote"]
 
 
 # --- registrars ---

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from offhook.errors import ParseError
 from offhook.sip import events
 from offhook.sip.events import Body
-from offhook.sip.message import Request
+from offhook.sip.message import Request, Response
 from offhook.sip.reliable import RAck
 from offhook.sip.uri import Uri
 from offhook.testing.endpoints import ANSWER, OFFER, Peer, add_endpoint
@@ -261,6 +261,55 @@ def test_the_callee_takes_an_update_after_its_early_answer_was_acknowledged() ->
     wire.run(0.8)
     assert peer.responses("UPDATE")[-1].status == 200
     assert peer.responses("INVITE")[-1].status == 200
+
+
+def answering_early() -> tuple[Wire, Node, Peer, str, Response]:
+    """The peer calls bob, whose early answer it has not acknowledged yet; returns bob's session and that answer."""
+    wire = Wire(2)
+    bob, peer = add_endpoint(wire, "bob", "10.0.0.2"), Peer(wire, "peer", "10.0.0.9")
+    peer.send(request("INVITE", 1, "", OFFER, "Require: 100rel"), bob)
+    wire.run(0.2)
+    session = bob.of(events.SessionIncoming)[0].session
+    bob.execute(events.Progress(session, 183, ANSWER))
+    wire.run(0.3)
+    return wire, bob, peer, session, peer.responses("INVITE")[-1]
+
+
+@pytest.mark.parametrize("accepted", [False, True])
+@pytest.mark.parametrize("by", ["remote", "local"])
+def test_who_hangs_up_while_an_early_answer_waits_for_its_prack(by: str, accepted: bool) -> None:
+    wire, bob, peer, session, early = answering_early()
+    if accepted:
+        bob.execute(events.Accept(session, ANSWER))  # RFC 3262 3: the 200 waits for the PRACK
+    if by == "remote":
+        peer.send(request("BYE", 2, early.to.tag or "", None), bob)  # RFC 3261 15.1.2: the INVITE is answered with 487
+    else:
+        bob.execute(events.End(session))
+    wire.run(0.6)
+    final = peer.responses("INVITE")[-1]
+    assert final.status == (487 if by == "remote" else 480 if accepted else 603)
+    assert final.to.tag == early.to.tag
+    assert [response.status for response in peer.responses("BYE")] == [200] * (by == "remote")
+    assert [event.by for event in bob.of(events.SessionEnded)] == [by]
+    peer.send(request("ACK", 1, early.to.tag or "", None), bob)
+    wire.run(60)
+    assert peer.responses("INVITE")[-1] is final
+    assert not peer.requests("BYE")
+
+
+def test_a_new_offer_in_the_prack_is_answered_in_its_200() -> None:
+    wire, bob, peer, session, early = answering_early()
+    rack = f"RAck: {early.headers.get('RSeq')} 1 INVITE"
+    peer.send(request("PRACK", 2, early.to.tag or "", SECOND, rack), bob)
+    wire.run(0.4)
+    assert bob.of(events.OfferReceived) == [events.OfferReceived(session, SECOND, "here")]  # RFC 3262 5
+    bob.execute(events.AnswerOffer(session, ANSWER))
+    wire.run(0.5)
+    (answer,) = peer.responses("PRACK")
+    assert (answer.status, answer.body) == (200, ANSWER.data)
+    before = len(peer.responses("INVITE"))
+    wire.run(20)
+    assert len(peer.responses("INVITE")) == before, "it is acknowledged"
 
 
 def request(method: str, number: int, tag: str, body: Body | None, *lines: str) -> bytes:

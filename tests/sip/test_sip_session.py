@@ -183,6 +183,18 @@ def test_end_before_the_name_is_known_sends_nothing() -> None:
     assert statuses(alice) == [487]
 
 
+def test_a_challenge_that_meets_a_call_given_up_is_not_answered() -> None:
+    wire = Wire()
+    alice, peer = add_endpoint(wire, "alice", "10.0.0.1", password="secret", domain="10.0.0.9"), Peer(wire, "peer", "10.0.0.9")
+    alice.execute(events.Invite("c", "alice", PEER, OFFER))
+    wire.run(0.1)
+    alice.execute(events.End("c"))
+    peer.answer(peer.requests("INVITE")[0], 401, tag="t", headers=(("WWW-Authenticate", 'Digest realm="r", nonce="n"'),))
+    wire.run(1)
+    assert [each.method for each in peer.got if isinstance(each, Request)] == ["INVITE", "ACK"]
+    assert statuses(alice) == [487]
+
+
 def test_forks_one_wins_the_others_get_bye() -> None:
     wire, alice, peer = caller()
     alice.execute(events.Invite("c", "alice", PEER, OFFER))
@@ -410,9 +422,13 @@ def test_commands_that_do_not_fit_change_nothing() -> None:
     for command in wrong:
         with pytest.raises(CommandError):
             pair.alice.execute(command)
-    for status in (99, 100, 200, 700):
-        with pytest.raises(CommandError):
-            pair.bob.execute(events.Refuse(pair.session, status))
+    for status in (99, 100, 200, 299, 700):
+        for command in (events.Refuse(pair.session, status), events.RefuseOffer(pair.session, status)):
+            with pytest.raises(CommandError):
+                pair.bob.execute(command)
+    for status in (100, 200):
+        with pytest.raises(CommandError, match="from 101 to 199"):
+            pair.bob.execute(events.Progress(pair.session, status))
     assert before == (len(pair.wire.sent), len(pair.alice.outputs))
 
 

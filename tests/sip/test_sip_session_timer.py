@@ -127,6 +127,102 @@ def test_the_caller_refreshes_with_a_new_offer_where_there_is_no_update() -> Non
     assert alice.of(events.SessionEnded)[0].status == 408
 
 
+@pytest.mark.parametrize(("status", "headers", "then"), [
+    (422, (("Min-SE", "400"),), "longer"), (405, (), "offer"), (501, (), "offer"), (481, (), "over"), (500, (), "again"),
+])
+def test_what_a_refused_update_means(status: int, headers: tuple[tuple[str, str], ...], then: str) -> None:
+    wire, alice, peer, _ = called((("Session-Expires", "200;refresher=uac"), ("Allow", "INVITE, UPDATE")))
+    wire.run_until(lambda: bool(peer.requests("UPDATE")), 110)
+    peer.answer(peer.requests("UPDATE")[0], status, headers=headers)
+    wire.run(wire.now + 0.1)
+    assert [event.status for event in alice.of(events.SessionEnded)] == ([481] if then == "over" else [])
+    longer = peer.requests("UPDATE")[1:]
+    assert [each.headers.get("Session-Expires") for each in longer] == ["400;refresher=uac"] * (then == "longer")
+    assert [each.headers.get("Min-SE") for each in longer] == ["400"] * (then == "longer")
+    for update in longer:
+        peer.answer(update, 200, headers=(("Session-Expires", "400;refresher=uac"),))
+    wire.run(wire.now + 15)
+    assert bool(alice.of(events.RefreshWanted)) == (then == "offer"), "RFC 4028 7.4: by a re-INVITE, where UPDATE is not known"
+    assert len({each.via.branch for each in peer.requests("UPDATE")}) == (2 if then in ("longer", "again") else 1)
+
+
+def test_a_new_offer_that_asks_for_too_little_is_made_again_with_more() -> None:
+    wire, alice, peer, _ = called((("Session-Expires", "1800;refresher=uac"),))
+    alice.execute(events.Reoffer("c", OFFER))
+    wire.run(wire.now + 0.1)
+    peer.answer(peer.requests("INVITE")[-1], 422, headers=(("Min-SE", "4000"),))
+    wire.run(wire.now + 0.1)
+    again = peer.requests("INVITE")[-1]
+    assert (again.headers.get("Session-Expires"), again.headers.get("Min-SE")) == ("4000;refresher=uac", "4000")
+    peer.answer(again, 200, body=ANSWER, headers=(("Session-Expires", "4000;refresher=uac"),))
+    wire.run(wire.now + 0.1)
+    assert alice.of(events.OfferAnswered)
+    assert not alice.of(events.OfferFailed)
+
+
+def test_an_offer_under_way_is_a_sign_of_life_too() -> None:
+    wire, alice, peer, _ = called((("Session-Expires", "90;refresher=uac"), ("Allow", "INVITE, UPDATE")))
+    wire.run(44)
+    alice.execute(events.Reoffer("c", OFFER))
+    wire.run(50)
+    assert not peer.requests("UPDATE")
+    peer.answer(peer.requests("INVITE")[-1], 200, body=ANSWER, headers=(("Session-Expires", "90;refresher=uac"),))
+    wire.run(90)
+    assert not peer.requests("UPDATE")
+    wire.run(96)
+    assert peer.requests("UPDATE")
+
+
+@pytest.mark.parametrize("said", [(("Session-Expires", "soon"),), (("Session-Expires", ""),), ()])
+def test_an_answer_that_names_no_time_means_no_timer(said: tuple[tuple[str, str], ...]) -> None:
+    wire, alice, peer, _ = called((*said, ("Allow", "INVITE, UPDATE")))
+    wire.run(wire.now + 7200)
+    assert not peer.requests("UPDATE")
+    assert not alice.of(events.SessionEnded)
+
+
+def test_an_answer_to_a_new_offer_that_names_no_time_ends_the_timer() -> None:
+    wire, alice, peer, _ = called((("Session-Expires", "90;refresher=uac"), ("Allow", "INVITE, UPDATE")))
+    alice.execute(events.Reoffer("c", OFFER))
+    wire.run(wire.now + 1)
+    peer.answer(peer.requests("INVITE")[-1], 200, body=ANSWER)  # RFC 4028 7.2
+    wire.run(wire.now + 600)
+    assert not peer.requests("UPDATE")
+    assert not alice.of(events.SessionEnded)
+
+
+def test_who_answers_a_refresh_may_have_moved() -> None:
+    wire, alice, peer, _ = called((("Session-Expires", "90;refresher=uac"), ("Allow", "INVITE, UPDATE")))
+    wire.run(50)
+    peer.answer(peer.requests("UPDATE")[0], 200, contact="<sip:moved@10.0.0.9:5060>",
+                headers=(("Session-Expires", "90;refresher=uac"),))
+    wire.run(51)
+    alice.execute(events.End("c"))
+    wire.run(52)
+    assert str(peer.requests("BYE")[0].uri) == "sip:moved@10.0.0.9:5060"
+
+
+def test_who_does_not_know_session_timers_is_given_none() -> None:
+    wire, alice, peer, request = called((("Session-Expires", "200;refresher=uac"), ("Allow", "INVITE, UPDATE")))
+    peer.send(in_dialog(request, "UPDATE", 1, "Allow: INVITE, UPDATE"), alice)
+    wire.run(wire.now + 1)
+    assert "Session-Expires" not in peer.responses("UPDATE")[-1].headers
+    wire.run(wire.now + 600)
+    assert not peer.requests("UPDATE")
+    assert not alice.of(events.SessionEnded)
+
+
+@pytest.mark.parametrize(("refresher", "ours"), [("uac", "uas"), ("uas", "uac")])
+def test_a_hold_that_says_nothing_of_the_timer_does_not_end_it(refresher: str, ours: str) -> None:
+    wire, alice, peer, request = called((("Session-Expires", f"200;refresher={refresher}"), ("Allow", "INVITE, UPDATE")))
+    peer.send(in_dialog(request, "UPDATE", 1, "Supported: timer", "Allow: INVITE, UPDATE"), alice)
+    wire.run(wire.now + 1)
+    # RFC 4028 9; who refreshed goes on doing it: in this answer that is the other word
+    assert peer.responses("UPDATE")[-1].headers.get("Session-Expires") == f"200;refresher={ours}"
+    wire.run(wire.now + 120)
+    assert bool(peer.requests("UPDATE")) == (refresher == "uac")
+
+
 def test_the_caller_waits_for_the_refreshes_of_the_far_end() -> None:
     wire, alice, peer, request = called((("Session-Expires", "120;refresher=uas"), ("Allow", "INVITE, UPDATE")))
     for number in range(1, 6):
