@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,9 +53,39 @@ def test_what_we_answer_verifies(algorithm: str, qop: str, password: str, realm:
         assert auth.verify(value, method="REGISTER", password=password, body=body, realm=realm)
         assert not auth.verify(value, method="REGISTER", password=password + "x", body=body)
         assert not auth.verify(value, method="INVITE", password=password, body=body)
+        assert not auth.verify(value, method="REGISTER", password=password, body=body, realm=realm + "x")
+        given = auth.parse_authorization(value)
+        assert given.get("opaque") == opaque
+        assert bool(given.get("cnonce")) == bool(qop or algorithm.endswith("-SESS")), "RFC 2069 knows none"
         assert auth.parse_authorization(value).get("nc") == (f"{count:08x}" if qop else "")
     assert credentials.headers("elsewhere", "REGISTER", "sip:x", body) == []
     assert credentials.headers("h", "INVITE", "sip:x", body) == [], "a registrar's nonce is for registering"
+
+
+@pytest.mark.parametrize("qop", ["", "auth"])
+def test_a_session_key_is_made_of_the_nonces(qop: str) -> None:
+    # RFC 7616 3.4.2: A1 = H(user:realm:password):nonce:cnonce
+    (challenge,) = auth.read_challenges([auth.make_challenge("r", "n0", algorithm="md5-sess", qop=qop)], [])
+    credentials = auth.Credentials("alice", "secret")
+    credentials.learn("h", challenge, SeededIds(), "INVITE")
+    ((_, value),) = credentials.headers("h", "INVITE", "sip:x", b"")
+    given = auth.parse_authorization(value)
+    key = md5(f"{md5('alice:r:secret')}:n0:{given.get('cnonce')}")
+    middle = f"n0:{given.get('nc')}:{given.get('cnonce')}:auth" if qop else "n0"
+    assert given.get("cnonce")
+    assert given.get("response") == md5(f"{key}:{middle}:{md5('INVITE:sip:x')}")
+
+
+def md5(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def test_who_has_only_the_hash_of_a_password_can_check_it() -> None:
+    value = ('Digest username="alice", realm="r", nonce="n", uri="sip:x", response="'
+             + auth.digest(algorithm="MD5", username="alice", realm="r", password="secret", method="INVITE", uri="sip:x",
+                           nonce="n").upper() + '"')
+    assert auth.verify(value, method="INVITE", ha1=md5("alice:r:secret"))  # RFC 2617 3.2.1: MD5 is what is meant by nothing
+    assert not auth.verify(value, method="INVITE", ha1=md5("alice:r:other"))
 
 
 @given(st.text(max_size=60))

@@ -107,13 +107,23 @@ def test_a_connection_is_pinged_and_one_that_answered_once_must_go_on(transport:
     bench = registered(transport)
     bench.until_ping(1)
     assert 48 <= bench.now <= 61
-    bench.give(StreamChunk(bench.flows[0], b"\r\n"))
+    # RFC 7118 5.1: a WebSocket has messages, and a pong is one
+    chunk = Datagram if transport in ("ws", "wss") else StreamChunk
+    bench.give(chunk(bench.flows[0], b"\r\n"))
     bench.until_ping(2)
     assert len(bench.registers()) == 1
     bench.run(PONG_WITHIN + 2)
     assert bench.of(events.CloseFlow) == [events.CloseFlow(bench.flows[0])]
     assert bench.of(events.RegistrationLost)[0].reason == "no answer to keep-alives"
     assert len(bench.registers()) == 2
+
+
+def test_the_connection_of_an_identity_that_is_gone_is_pinged_no_more() -> None:
+    bench = registered()
+    bench.until_ping(1)
+    bench.do(events.RemoveIdentity("a"))
+    bench.run(600)
+    assert bench.pings() == 1
 
 
 def test_one_that_never_answers_is_pinged_and_believed() -> None:
@@ -181,6 +191,37 @@ def test_a_registrar_that_does_outbound_is_asked_by_stun_and_a_new_mapped_addres
     assert "has changed" in bench.of(events.RegistrationLost)[0].reason
     bench.run(2)
     assert len(bench.registers()) == 2
+
+
+@pytest.mark.parametrize("other", ["the same", "another port"])
+def test_a_mapped_address_of_ipv6_is_read_whatever_stands_before_it(other: str) -> None:
+    bench = Bench("udp", instance=URN, keep_alive=30)
+    bench.headers = (("Require", "outbound"), ("Flow-Timer", "20"))
+    bench.do(events.Register("a", 600))
+    for port in (4000, 4000 if other == "the same" else 4001):
+        bench.run(21)
+        asked = bench.sent[-1].data
+        # RFC 8489 14.2: the address is mixed with the cookie and the transaction, so its bytes are others each time
+        address, key = port.to_bytes(2, "big") + bytes(range(16)), asked[4:6] + asked[4:20]
+        value = b"\x00\x02" + bytes(a ^ b for a, b in zip(address, key, strict=True))
+        software = b"\x80\x22\x00\x05offhk\x00\x00\x00"
+        attributes = software + b"\x00\x20\x00\x14" + value
+        bench.give(Datagram(bench.flows[0], b"\x01\x01" + len(attributes).to_bytes(2, "big") + asked[4:20] + attributes))
+    assert bool(bench.of(events.RegistrationLost)) == (other != "the same")
+
+
+@pytest.mark.parametrize("strange", ["another transaction", "a refusal"])
+def test_stun_that_is_no_answer_to_ours_is_none(strange: str) -> None:
+    bench = Bench("udp", instance=URN, keep_alive=30)
+    bench.headers = (("Require", "outbound"),)
+    bench.do(events.Register("a", 600))
+    bench.run(30)
+    for _ in range(60):
+        asked = bench.sent[-1].data
+        answer = binding(asked if strange == "a refusal" else asked[:8] + b"x" * 12, b"\x00\x01\x12\x34\x01\x02\x03\x04")
+        bench.give(Datagram(bench.flows[0], b"\x01\x11" + answer[2:] if strange == "a refusal" else answer))
+        bench.run(1)
+    assert bench.of(events.RegistrationLost)
 
 
 def test_stun_without_an_answer_is_a_dead_flow() -> None:

@@ -121,6 +121,20 @@ def test_silence_then_recovery() -> None:
     assert alice.of(events.Registered)
 
 
+def test_a_failure_after_a_success_is_the_first_one_again() -> None:
+    wire, alice, registrar = world()
+    registrar.status = 500
+    alice.execute(events.Register("alice", 60))
+    wire.run_until(lambda: len(alice.of(events.RegistrationFailed)) == 4, 1000)
+    registrar.status = 200
+    wire.run_until(lambda: bool(alice.of(events.Registered)), 1000)
+    registrar.status = 500
+    wire.run_until(lambda: len(alice.of(events.RegistrationFailed)) == 5, 1000)
+    waits = [event.retry_in for event in alice.of(events.RegistrationFailed)]
+    assert waits[3] > 2 * waits[0]
+    assert waits[4] <= 30
+
+
 def test_retry_after_is_kept() -> None:
     wire, alice, registrar = world()
     registrar.status, registrar.headers = 503, (("Retry-After", "120 (maintenance);duration=60"),)

@@ -8,6 +8,7 @@ from offhook.errors import InvalidState, NotFound
 from offhook.sip import events
 from offhook.sip.events import Body, Identity
 from offhook.sip.message import Request
+from offhook.sip.notifier import MOST
 from offhook.sip.subscription import TABLE, Input, State
 from offhook.sip.uri import NameAddr, Uri
 from offhook.testing.endpoints import Peer, add_endpoint
@@ -134,6 +135,85 @@ def test_who_is_not_served_and_who_asks_for_too_little() -> None:
     assert peer.responses()[-1].status == 403
 
 
+def watching(number: int = 1, to_tag: str = "", cseq: int = 1, call: str = "one") -> bytes:
+    """A SUBSCRIBE of the peer to bob."""
+    to = f"To: <sip:bob@10.0.0.2>{';tag=' + to_tag if to_tag else ''}"
+    return "\r\n".join([
+        "SUBSCRIBE sip:bob@10.0.0.2 SIP/2.0", f"Via: SIP/2.0/UDP 10.0.0.9:5060;branch=z9hG4bK{number}", "Max-Forwards: 70",
+        "From: <sip:peer@10.0.0.9>;tag=here", to, f"Call-ID: {call}", f"CSeq: {cseq} SUBSCRIBE", "Event: presence",
+        "Expires: 600", "Contact: <sip:peer@10.0.0.9:5060>", "", ""]).encode()
+
+
+def watcher() -> tuple[Wire, Node, Peer, str, Request]:
+    """The peer watches bob; returns its id there and the first NOTIFY."""
+    wire = Wire(1)
+    bob, peer = add_endpoint(wire, "bob", "10.0.0.2"), Peer(wire, "peer", "10.0.0.9")
+    bob.execute(events.SetPolicy(packages=("presence",)))
+    peer.send(watching(), bob)
+    wire.run(0.1)
+    name = bob.of(events.WatcherAsks)[0].watcher
+    bob.execute(events.AcceptWatcher(name, 600))
+    bob.execute(events.TellWatcher(name, BODY))
+    wire.run(0.2)
+    return wire, bob, peer, name, peer.requests("NOTIFY")[0]
+
+
+def test_a_watcher_that_does_not_ask_again_is_told_that_it_is_over() -> None:
+    wire, bob, peer, name, first = watcher()
+    assert first.headers.get("Subscription-State") == "active;expires=600"
+    peer.answer(first, 200)
+    wire.run(599)
+    assert not bob.of(events.WatcherGone)
+    wire.run(601)
+    last = peer.requests("NOTIFY")[-1]
+    assert (last.headers.get("Subscription-State"), last.body) == ("terminated;reason=timeout", b"")
+    assert bob.of(events.WatcherGone) == [events.WatcherGone(name)]
+    peer.answer(last, 200)
+    wire.run(700)
+    assert not any(bob.core.statistics().values())  # type: ignore[attr-defined]  # an Endpoint
+
+
+@pytest.mark.parametrize(("status", "gone"), [(481, True), (500, False)])
+def test_a_watcher_that_knows_nothing_of_it_is_told_no_more(status: int, gone: bool) -> None:
+    wire, bob, peer, name, first = watcher()
+    peer.answer(first, status)
+    wire.run(0.3)
+    assert bob.of(events.WatcherGone) == [events.WatcherGone(name)] * gone
+    tag = first.from_.tag or ""
+    peer.send(watching(2, tag, 2), bob)
+    wire.run(0.4)
+    assert bool(bob.of(events.WatcherRefreshed)) is not gone
+    assert peer.responses("SUBSCRIBE")[-1].status == (481 if gone else 200)
+
+
+def test_a_watcher_that_asks_again_out_of_order_is_refused() -> None:
+    wire, bob, peer, _, first = watcher()
+    peer.answer(first, 200)
+    for number, cseq, status in ((2, 5, 200), (3, 4, 500)):
+        peer.send(watching(number, first.from_.tag or "", cseq), bob)
+        wire.run(wire.now + 0.1)
+        assert peer.responses("SUBSCRIBE")[-1].status == status
+    assert len(bob.of(events.WatcherRefreshed)) == 1
+    wire.run(wire.now + 599)
+    assert not bob.of(events.WatcherGone)
+
+
+def test_there_are_only_so_many_watchers() -> None:
+    wire = Wire(1)
+    bob, peer = add_endpoint(wire, "bob", "10.0.0.2"), Peer(wire, "peer", "10.0.0.9")
+    bob.execute(events.SetPolicy(packages=("presence",)))
+    for number in range(MOST + 1):
+        peer.send(watching(number, call=f"c{number}"), bob)
+    wire.run(0.1)
+    assert len(bob.of(events.WatcherAsks)) == MOST
+    refused = peer.responses()[-1]
+    assert (refused.status, refused.headers.get("Retry-After")) == (503, "600")
+    bob.execute(events.RefuseWatcher(bob.of(events.WatcherAsks)[0].watcher))
+    peer.send(watching(MOST + 1, call="new"), bob)
+    wire.run(0.2)
+    assert len(bob.of(events.WatcherAsks)) == MOST + 1
+
+
 # --- against a far end that a test plays by hand
 
 
@@ -210,6 +290,101 @@ def test_too_brief_is_asked_longer_and_silence_is_a_failure() -> None:
     peer.answer(longer, 200, tag="t", contact="<sip:peer@10.0.0.9:5060>", headers=(("Expires", "300"),))
     wire.run(wire.now + 40)
     assert alice.of(events.SubscriptionEnded)[0].reason == "No NOTIFY"
+
+
+def lives(expires: str = "600") -> tuple[Wire, Node, Peer, Request]:
+    """A subscription that has its 200 and its first NOTIFY."""
+    wire, alice, peer, subscribe = asked()
+    peer.answer(subscribe, 200, tag="t", contact="<sip:peer@10.0.0.9:5060>", headers=(("Expires", expires),))
+    assert notify(wire, alice, peer, subscribe, "active", 5, body=BODY) == 200
+    return wire, alice, peer, subscribe
+
+
+def test_a_refresh_that_is_refused_for_now_leaves_the_subscription() -> None:
+    wire, alice, peer, subscribe = lives()
+    wire.run_until(lambda: len(peer.requests("SUBSCRIBE")) == 2, 600)
+    peer.answer(peer.requests("SUBSCRIBE")[1], 500)
+    wire.run(wire.now + 1)
+    # RFC 6665 4.1.2.2: it lasts until its time is over, and is asked for once more before
+    assert not alice.of(events.SubscriptionEnded)
+    assert notify(wire, alice, peer, subscribe, "active", 6, body=BODY) == 200
+    wire.run(wire.now + 30)
+    again = peer.requests("SUBSCRIBE")[2:]
+    assert {(each.to.tag, each.call_id, each.cseq.number) for each in again} == {("t", subscribe.call_id, 3)}
+
+
+@pytest.mark.parametrize("status", [404, 410, 480])
+def test_a_refusal_may_say_when_to_ask_again(status: int) -> None:
+    wire, alice, peer, subscribe = asked()
+    peer.answer(subscribe, status, tag="t", headers=(("Retry-After", "200;duration=9"),))
+    wire.run(wire.now + 1)
+    assert [event.retry_in for event in alice.of(events.SubscriptionEnded)] == [200.0]
+
+
+def test_how_long_it_lasts_is_what_the_far_end_says() -> None:
+    wire, alice, peer, subscribe = lives("400")
+    assert notify(wire, alice, peer, subscribe, "active;expires=100", 6) == 200
+    wire.run_until(lambda: len(peer.requests("SUBSCRIBE")) == 2, 100)
+    assert wire.now > 45, "RFC 6665 4.1.2.1: a NOTIFY may shorten it"
+    refresh = peer.requests("SUBSCRIBE")[1]
+    assert refresh.expires == 600, "what was asked for at first"
+    peer.answer(refresh, 200, headers=(("Expires", "600"),))
+    at = wire.now
+    wire.run_until(lambda: len(peer.requests("SUBSCRIBE")) == 3, 600)
+    assert wire.now - at > 500
+
+
+def test_a_notify_that_came_too_late_is_not_told() -> None:
+    wire, alice, peer, subscribe = lives()
+    assert notify(wire, alice, peer, subscribe, "active", 4, body=Body(BODY.content_type, b"old")) == 500
+    assert [event.body for event in alice.of(events.SubscriptionNotified)] == [BODY]
+
+
+@pytest.mark.parametrize("status", [200, 404, 481])
+def test_unsubscribing_ends_once_whatever_is_answered(status: int) -> None:
+    wire, alice, peer, subscribe = lives()
+    alice.execute(events.Unsubscribe("s"))
+    wire.run(wire.now + 0.1)
+    assert not alice.of(events.SubscriptionEnded)
+    last = peer.requests("SUBSCRIBE")[-1]
+    assert (last.expires, last.to.tag) == (0, "t")
+    peer.answer(last, status)
+    if status == 200:
+        assert not alice.of(events.SubscriptionEnded), "RFC 6665 4.1.2.3: its last NOTIFY is still to come"
+        assert notify(wire, alice, peer, subscribe, "terminated;reason=timeout", 6) == 200
+    wire.run(wire.now + 0.1)
+    assert alice.of(events.SubscriptionEnded)
+    wire.run(wire.now + 100)
+    assert alice.of(events.SubscriptionEnded) == [events.SubscriptionEnded("s", 0, "", None)]
+    assert len(peer.requests("SUBSCRIBE")) == 2
+    assert not any(alice.core.statistics().values())  # type: ignore[attr-defined]  # an Endpoint
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_unsubscribing_where_nothing_stands_asks_nobody(waits: bool) -> None:
+    wire, alice, peer, subscribe = asked()
+    if waits:
+        peer.answer(subscribe, 480, tag="t")
+        wire.run(wire.now + 0.1)
+    alice.execute(events.Unsubscribe("s"))
+    assert alice.of(events.SubscriptionEnded)[-1] == events.SubscriptionEnded("s", 0, "", None)
+    before = len(peer.requests("SUBSCRIBE"))
+    wire.run(wire.now + 100)
+    assert len(peer.requests("SUBSCRIBE")) == before
+    assert notify(wire, alice, peer, subscribe, "active", 1) == 481
+
+
+def test_by_way_of_a_proxy() -> None:
+    wire = Wire(4)
+    alice = add_endpoint(wire, "alice", "10.0.0.1", domain="home.example", proxy="sip:pbx.example")
+    proxy = Peer(wire, "pbx.example", "10.0.0.9")
+    alice.execute(events.Subscribe("s", "alice", Uri.sip("bob", "home.example"), "presence", BODY.content_type))
+    alice.execute(events.Publish("alice", "presence", BODY))
+    wire.run(0.1)
+    for method, target in (("SUBSCRIBE", "bob"), ("PUBLISH", "alice")):
+        (request,) = proxy.requests(method)
+        assert str(request.uri) == f"sip:{target}@home.example"
+        assert [str(route) for route in request.routes] == ["<sip:pbx.example;lr>"]
 
 
 def test_a_lost_dialog_is_made_anew() -> None:
