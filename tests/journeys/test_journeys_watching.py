@@ -113,6 +113,63 @@ def test_pickup_by_feature_code() -> None:
     settle(wire, 60)
 
 
+def test_what_cannot_be_picked_up() -> None:
+    wire = Wire(1)
+    alice, pbx = VirtualPhone(wire, "alice", "10.0.0.1"), Peer(wire, "pbx", "10.0.0.9")
+    alice.add_account(AccountSettings("a", "10.0.0.9", "1001", register=False, pickup_prefix=""))
+    for to in ("", " ", "1" * 3000, "1002", "sip:1002@10.0.0.9"):
+        assert isinstance(alice.refuses(c.Pickup(to=to)), InvalidArgument)
+    alice.add_account(AccountSettings("a", "10.0.0.9", "1001", register=False, pickup_prefix="*8"))
+    for to in ("sip:1002@10.0.0.9", "1002@10.0.0.9", "1002"):
+        alice.execute(c.Pickup(to=to))
+        settle(wire, 0.2)
+        assert pbx.requests("INVITE")[-1].uri.user_decoded == "*81002"
+        alice.execute(c.HangupAll())
+        settle(wire, 0.2)
+
+
+def summary(pbx: Peer, alice: VirtualPhone, number: int, text: str, kind: str = "application/simple-message-summary") -> None:
+    """The exchange tells what waits, though nobody has asked."""
+    head = [
+        "NOTIFY sip:1001@10.0.0.1 SIP/2.0", f"Via: SIP/2.0/UDP 10.0.0.9:5060;branch=z9hG4bK{number}", "Max-Forwards: 70",
+        "From: <sip:mail@10.0.0.9>;tag=x", "To: <sip:1001@10.0.0.9>", f"Call-ID: m{number}", "CSeq: 1 NOTIFY",
+        "Event: message-summary", "Subscription-State: active", f"Content-Type: {kind}", "", text]
+    pbx.send("\r\n".join(head).encode(), alice.node)
+    settle(alice.wire, 0.2)
+
+
+def test_messages_that_wait_are_told_though_nobody_asked() -> None:
+    wire = Wire(1)
+    alice, pbx = VirtualPhone(wire, "alice", "10.0.0.1"), Peer(wire, "pbx", "10.0.0.9")
+    alice.add_account(AccountSettings("a", "10.0.0.9", "1001", register=False))
+    summary(pbx, alice, 1, "Messages-Waiting: yes\r\nVoice-Message: 2/0\r\n")
+    summary(pbx, alice, 2, "Messages-Waiting: yes\r\nVoice-Message: 2/0\r\n")
+    summary(pbx, alice, 3, "nonsense")
+    summary(pbx, alice, 4, "Messages-Waiting: no\r\n", "text/plain")
+    (told,) = alice.of(e.WatchMwi)
+    assert (told.watch.id, told.watch.kind, told.watch.account, told.watch.target) == ("mwi:a", "mwi", "a", "sip:1001@10.0.0.9")
+    assert told.watch.mwi is not None
+    assert (told.watch.mwi.waiting, told.watch.mwi.new) == (True, 2)
+    summary(pbx, alice, 5, "Messages-Waiting: no\r\n")
+    assert [event.watch.mwi.waiting for event in alice.of(e.WatchMwi) if event.watch.mwi] == [True, False]
+
+
+def test_a_phone_that_ends_watches_nothing_and_takes_back_what_it_published() -> None:
+    wire = Wire(1)
+    alice, pbx = VirtualPhone(wire, "alice", "10.0.0.1"), Peer(wire, "pbx", "10.0.0.9")
+
+    def serve(request: Request) -> None:
+        contact = request.headers.get("Contact") if request.method == "REGISTER" else "<sip:pbx@10.0.0.9:5060>"
+        pbx.answer(request, 200, tag="t", contact=str(contact), headers=(("Expires", "600"), ("SIP-ETag", "x")))
+    pbx.on_request = serve
+    alice.add_account(AccountSettings("a", "10.0.0.9", "1001", mwi=True, publish_presence=True))
+    settle(wire, 1)
+    alice.execute(c.Quit())
+    settle(wire, 1)
+    for method in ("SUBSCRIBE", "PUBLISH", "REGISTER"):
+        assert [request.expires == 0 for request in pbx.requests(method)] == [False, True], method
+
+
 def test_messages_that_wait_and_presence_that_is_published() -> None:
     wire = Wire(1)
     alice, pbx = VirtualPhone(wire, "alice", "10.0.0.1"), Peer(wire, "pbx", "10.0.0.9")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from offhook.errors import InvalidState
+from offhook.media import messages as media
 from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.model import CallState
+from offhook.phone.settings import AccountSettings
 from offhook.sip.events import Body
 from offhook.sip.message import Request
 from offhook.testing.endpoints import Peer
@@ -28,14 +31,14 @@ def state(phone: VirtualPhone) -> CallState:
 class Talk:
     """A call of the phone that a far end has answered; `invite` is what it got."""
 
-    def __init__(self) -> None:
+    def __init__(self, headers: tuple[tuple[str, str], ...] = ()) -> None:
         self.wire = Wire()
         self.phone = VirtualPhone(self.wire, "alice", "10.0.0.1")
         self.peer = Peer(self.wire, "peer", "10.0.0.9")
         self.call = self.phone.dial("sip:x@10.0.0.9")
         self.run()
         self.invite = self.latest("INVITE")
-        self.peer.answer(self.invite, 200, tag="t", body=sdp())
+        self.peer.answer(self.invite, 200, tag="t", body=sdp(), headers=headers)
         self.run()
         assert self.phone.only.state is CallState.ACTIVE
 
@@ -57,6 +60,112 @@ class Talk:
         )  # fmt: skip
         self.peer.send("\r\n".join(head).encode() + body)
         self.run()
+
+
+# --- digits, where the far end takes none as RTP
+
+
+@pytest.mark.parametrize(("allow", "method"), [((), "info"), ((("Allow", "INVITE, BYE, Info"),), "info"),
+                                               ((("Allow", "INVITE, BYE"),), "inband")])
+def test_digits_go_the_way_the_far_end_knows(allow: tuple[tuple[str, str], ...], method: str) -> None:
+    talk = Talk(allow)
+    assert isinstance(talk.phone.refuses(c.SendDtmf(digits="1", method="rtp")), InvalidState)
+    talk.phone.execute(c.SendDtmf(digits="1"))
+    talk.run()
+    assert len(talk.peer.requests("INFO")) == (method == "info")
+    assert [sent.method for sent in talk.phone.did(media.SendDigits)] == ["inband"] * (method == "inband")
+
+
+def test_a_digit_that_is_refused_ends_its_operation_and_the_next_one_goes_on() -> None:
+    talk = Talk()
+    first, second = (talk.phone.execute(c.SendDtmf(digits=digits, method="info")).operation for digits in ("12", "3"))
+    talk.run()
+    (info,) = talk.peer.requests("INFO")
+    talk.peer.answer(info, 415)
+    talk.run()
+    failed = talk.phone.outcome(first)
+    assert isinstance(failed, e.OperationFailed)
+    assert (failed.sip_status, failed.reason) == (415, "the far end refused the digit: 415 Unsupported Media Type")
+    assert [event.reason for event in talk.phone.of(e.DtmfSendFailed)] == [failed.reason]
+    assert b"Signal=3" in talk.latest("INFO").body
+    talk.peer.answer(talk.latest("INFO"), 200)
+    talk.run(1)
+    assert isinstance(talk.phone.outcome(second), e.OperationSucceeded)
+    assert [event.digit for event in talk.phone.of(e.DtmfSent)] == ["3"]
+    assert state(talk.phone) is CallState.ACTIVE
+
+
+# --- transfers
+
+
+def test_a_far_end_that_took_the_transfer_and_hangs_up_has_carried_it_out() -> None:
+    talk = Talk()
+    operation = talk.phone.execute(c.Transfer(to="sip:z@10.0.0.8")).operation
+    talk.run()
+    talk.peer.answer(talk.latest("REFER"), 202)
+    talk.run()
+    talk.send("BYE", 1, "b")
+    assert talk.phone.of(e.TransferCompleted)
+    assert isinstance(talk.phone.outcome(operation), e.OperationSucceeded)
+    assert talk.phone.ended(talk.call).end is not None
+
+
+@pytest.mark.parametrize(("dialled", "there"), [(True, "sip:1003@10.0.0.9"), (False, "sip:z@192.168.7.7")])
+def test_who_is_to_be_called_is_named_as_others_reach_it(dialled: bool, there: str) -> None:
+    # RFC 5589 7.3: a Contact is often good for one's own server alone; what was dialled led there once
+    wire = Wire()
+    phone, peer = VirtualPhone(wire, "alice", "10.0.0.1"), Peer(wire, "peer", "10.0.0.9")
+    phone.add_account(AccountSettings("a", "10.0.0.9", "1001", register=False))
+    consulted = ""
+    for number in ("1002", "1003") if dialled else ("1002",):
+        consulted = phone.dial(number)
+        wire.run(wire.now + 0.1)
+        peer.answer(peer.requests("INVITE")[-1], 200, tag=f"t{number}", body=sdp(), contact="<sip:z@192.168.7.7>",
+                    headers=(("Record-Route", "<sip:10.0.0.9;lr>"),))
+        wire.run(wire.now + 0.1)
+        if peer.requests("INVITE")[-1].to.tag:
+            peer.answer(peer.requests("INVITE")[-1], 200, body=sdp())
+            wire.run(wire.now + 0.1)
+    if not dialled:
+        head = ("INVITE sip:1001@10.0.0.1 SIP/2.0", "Via: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bKi", "Max-Forwards: 70",
+                "From: <sip:z@elsewhere.example>;tag=i", "To: <sip:1001@10.0.0.9>", "Call-ID: i", "CSeq: 1 INVITE",
+                "Contact: <sip:z@192.168.7.7>", "Record-Route: <sip:10.0.0.9;lr>", "Content-Type: application/sdp", "", "")
+        peer.send("\r\n".join(head).encode() + sdp().data, phone.node)
+        wire.run(wire.now + 0.2)
+        consulted = phone.execute(c.Answer()).call
+        wire.run(wire.now + 0.1)
+        ack = "\r\n".join(head).replace("INVITE", "ACK").replace("z9hG4bKi", "z9hG4bKa").partition("Content-Type")[0] + "\r\n"
+        tag = peer.responses("INVITE")[-1].to.tag or ""
+        peer.send(ack.replace("To: <sip:1001@10.0.0.9>", f"To: <sip:1001@10.0.0.9>;tag={tag}").encode(), phone.node)
+        wire.run(wire.now + 0.1)
+    phone.execute(c.TransferAttended(with_call=consulted))
+    wire.run(wire.now + 0.1)
+    named = peer.requests("REFER")[-1].headers.get("Refer-To") or ""
+    assert named.startswith(f"<{there}?Replaces="), named
+
+
+# --- session timers, where the far end has no UPDATE
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_call_is_kept_alive_by_saying_again_what_is_agreed(held: bool) -> None:
+    talk = Talk((("Session-Expires", "90;refresher=uac"), ("Allow", "INVITE, BYE")))
+    if held:
+        talk.phone.execute(c.Hold())
+        talk.run()
+        answer = Body("application/sdp", sdp().data + b"a=recvonly\r\n")
+        talk.peer.answer(talk.latest("INVITE"), 200, body=answer, headers=(("Session-Expires", "90;refresher=uac"),))
+        talk.run()
+    before, said = talk.latest("INVITE"), len(talk.phone.events)
+    talk.run(46)
+    again = talk.latest("INVITE")
+    assert again.cseq.number == before.cseq.number + 1
+    assert again.headers.get("Session-Expires") == "90;refresher=uac"
+    assert (b"a=sendonly" in again.body) is held
+    talk.peer.answer(again, 200, body=sdp() if not held else answer, headers=(("Session-Expires", "90;refresher=uac"),))
+    talk.run(30)
+    assert state(talk.phone) is (CallState.HELD_LOCAL if held else CallState.ACTIVE)
+    assert len(talk.phone.events) == said, "nobody is told of a sign of life"
 
 
 @pytest.mark.parametrize("stated", ["inactive", "sendonly"])

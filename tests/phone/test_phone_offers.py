@@ -40,6 +40,16 @@ def test_hold_is_for_answered_calls() -> None:
         assert isinstance(bob.refuses(command), InvalidState)
 
 
+def test_what_is_held_is_resumed_by_the_same_command() -> None:
+    alice, bob = two_phones(Wire())
+    talk(alice, bob)
+    for state, seen in ((CallState.HELD_LOCAL, CallState.HELD_REMOTE), (CallState.ACTIVE, CallState.ACTIVE)):
+        operation = alice.execute(c.ToggleHold()).operation
+        settle(alice.wire, 2)
+        assert isinstance(alice.outcome(operation), e.OperationSucceeded)
+        assert (alice.states, bob.states) == ([state], [seen])
+
+
 def test_held_already_is_fine() -> None:
     alice, bob = two_phones(Wire())
     talk(alice, bob)

@@ -7,6 +7,7 @@ from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.model import CallState
 from offhook.phone.settings import PhoneSettings
+from offhook.sip.events import Datagram, Flow
 from offhook.testing.endpoints import Peer
 from offhook.testing.phones import VirtualPhone, over, settle, talk, two_phones
 from offhook.testing.wire import Wire
@@ -123,6 +124,17 @@ def test_of_a_phone_that_stops_ringing_among_several_the_transferor_hears_nothin
         peer.answer(peer.requests("INVITE")[0], status, tag="t")
         settle(alice.wire, 1)
     assert [event.sip_status for event in alice.of(e.TransferProgress)] == [100, 180]
+
+
+def test_who_asks_twice_at_once_is_asked_to_wait() -> None:
+    alice, bob, _ = asked_by_alice()
+    (asked,) = bob.of(e.TransferRequested)
+    invite = next(sent for sent in alice.wire.sent if sent.line.startswith("REFER"))
+    again = invite.data.replace(b"z9hG4bK", b"z9hG4bKagain", 1).replace(b" REFER\r\n", b"9 REFER\r\n", 1)
+    alice.wire.at(alice.wire.now, lambda: bob.node.receive(Datagram(Flow("udp", bob.node.address, alice.node.address), again)))
+    settle(alice.wire, 0.1)
+    assert [sent.line for sent in alice.wire.sent if b"9 REFER" in sent.data] == ["SIP/2.0 491 Request Pending"]
+    assert bob.of(e.TransferRequested) == [asked]
 
 
 def asked_by_alice() -> tuple[VirtualPhone, VirtualPhone, str]:
