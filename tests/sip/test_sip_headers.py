@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offhook.errors import ParseError
-from offhook.sip.headers import COMPACT_FORMS, Challenge, CSeq, Headers, Via, parse_challenges, parse_credentials
+from offhook.sip.headers import Challenge, CSeq, Headers, Via, parse_challenges, parse_credentials
 
 
 def test_names_are_case_blind_and_compact_forms_are_long_ones() -> None:
@@ -21,7 +21,14 @@ def test_names_are_case_blind_and_compact_forms_are_long_ones() -> None:
     assert headers.get("Contact") is None
 
 
-@pytest.mark.parametrize(("short", "long"), COMPACT_FORMS.items())
+# As IANA has them.
+@pytest.mark.parametrize(("short", "long"), [
+    ("a", "Accept-Contact"), ("b", "Referred-By"), ("c", "Content-Type"), ("d", "Request-Disposition"),
+    ("e", "Content-Encoding"), ("f", "From"), ("i", "Call-ID"), ("j", "Reject-Contact"),
+    ("k", "Supported"), ("l", "Content-Length"), ("m", "Contact"), ("n", "Identity-Info"),
+    ("o", "Event"), ("r", "Refer-To"), ("s", "Subject"), ("t", "To"),
+    ("u", "Allow-Events"), ("v", "Via"), ("x", "Session-Expires"), ("y", "Identity"),
+])
 def test_every_compact_form(short: str, long: str) -> None:
     assert Headers([(short, "x")]).items() == Headers([(short.upper(), "x")]).items() == ((long, "x"),)
 

@@ -269,7 +269,10 @@ def test_why_it_ended_says_when_to_ask_again(state: str, wait: float | None) -> 
     assert len({request.call_id for request in peer.requests("SUBSCRIBE")}) == 1 + (wait is not None)
 
 
-@pytest.mark.parametrize(("status", "again"), [(403, False), (489, False), (404, True), (480, True), (500, True), (503, True)])
+@pytest.mark.parametrize(("status", "again"), [
+    *((status, False) for status in (400, 403, 405, 406, 415, 416, 420, 489, 501, 505, 603, 604, 606)),
+    *((status, True) for status in (404, 480, 500, 503)),
+])
 def test_a_refusal_is_final_or_not(status: int, again: bool) -> None:
     wire, alice, peer, subscribe = asked()
     peer.answer(subscribe, status, tag="t")

@@ -182,6 +182,49 @@ def test_refusal_is_acknowledged_each_time_and_delivered_once() -> None:
     assert not bench.layer.clients
 
 
+@pytest.mark.parametrize("method", ["INVITE", "OPTIONS"])
+def test_behind_a_provisional_whatever_follows_is_told(method: str) -> None:
+    # RFC 3261 17.1.1.2, 17.1.2.2
+    for status in (200, 300, 486, 603):
+        bench = Bench()
+        client = bench.client(method)
+        for answer, at in ((100, 0.1), (180, 0.2), (status, 0.3)):
+            assert client.receive(response_to(request(method), answer, "", "b"), at)
+        assert bench.responses == [100, 180, status]
+    bench = Bench()
+    bench.client(method).receive(response_to(request(method), 100), 0.1)
+    bench.layer.fail(FlowFailed(UDP, "unreachable"), 1.0)
+    assert bench.failures == [503]
+    bench = Bench()
+    bench.client(method).receive(response_to(request(method), 100), 0.1)
+    bench.run(1000)
+    assert bench.failures == ([] if method == "INVITE" else [408]), "who has said that it rings may go on ringing"
+
+
+@pytest.mark.parametrize("provisional", [False, True])
+@pytest.mark.parametrize("method", ["INVITE", "OPTIONS"])
+def test_what_is_abandoned_is_neither_said_again_nor_told_of(method: str, provisional: bool) -> None:
+    bench = Bench()
+    client = bench.client(method)
+    if provisional:
+        client.receive(response_to(request(method), 100), 0.1)
+    assert client.step(Input.ABANDON, 0.2)
+    assert bench.run(1000) == []
+    assert (bench.failures, len(bench.layer.clients)) == ([], 0)
+
+
+@pytest.mark.parametrize("method", ["INVITE", "OPTIONS"])
+def test_a_copy_of_a_request_gets_the_latest_answer_again(method: str) -> None:
+    # RFC 3261 17.2.1, 17.2.2
+    bench = Bench()
+    server = bench.server(method)
+    for status, answer in ((180, b"ringing"), (183, b"progress"), (486, b"busy")):
+        assert server.send(status, answer, 0.1)
+        server.step(Input.RECEIVE_REQUEST, 0.2)
+        assert bench.sent[-2:] == [answer, answer]
+    assert not server.send(200, b"late", 0.3)
+
+
 def test_the_ack_of_a_refusal_goes_the_way_of_its_invite() -> None:
     # RFC 3261 17.1.1.3: the INVITE's top Via, its Route, From, Call-ID and number; To as the refusal has it
     invite = request()
