@@ -1674,7 +1674,7 @@ export interface Problem {
   title: string;
   status: number;
   detail: string;
-  code: "ambiguous-call" | "command-refused" | "content-too-large" | "device-unavailable" | "dial-plan-denied" | "draining" | "forbidden" | "head-too-large" | "idempotency-mismatch" | "in-flight" | "internal" | "interrupted" | "invalid-argument" | "invalid-state" | "line-busy" | "malformed" | "media-negotiation-failed" | "method-not-allowed" | "misdirected" | "no-account" | "no-route" | "not-found" | "not-registered" | "overloaded" | "rate-limited" | "request-timeout" | "security-required" | "target-too-long" | "timeout" | "too-many-calls" | "unauthenticated" | "unsupported-media-type" | "upgrade-required";
+  code: "ambiguous-call" | "command-refused" | "content-too-large" | "device-unavailable" | "dial-plan-denied" | "draining" | "forbidden" | "head-too-large" | "idempotency-mismatch" | "in-flight" | "internal" | "interrupted" | "invalid-argument" | "invalid-state" | "line-busy" | "malformed" | "media-negotiation-failed" | "method-not-allowed" | "misdirected" | "no-account" | "no-route" | "not-found" | "not-registered" | "overloaded" | "rate-limited" | "request-timeout" | "requests-unread" | "security-required" | "target-too-long" | "timeout" | "too-many-calls" | "unauthenticated" | "unsupported-media-type" | "upgrade-required";
   errors?: FieldProblem[];
   retry_after?: number;
   instance?: string;

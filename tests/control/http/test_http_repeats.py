@@ -178,7 +178,8 @@ async def test_while_the_file_cannot_be_read_nothing_is_done_that_may_have_been_
         words = "requests with an Idempotency-Key are refused: cannot open it: it is locked; each of them tries again"
         assert served.backend.said == [SystemError(reason=words)]
         found = await http.post("/v1/calls", json=CALL, headers=KEY)
-        assert (found.status_code, found.json()["detail"]) == (500, "cannot open it: it is locked")
+        assert (found.status_code, found.json()["code"], found.headers["retry-after"]) == (503, "requests-unread", "2")
+        assert found.json()["detail"] == "cannot open it: it is locked"
         assert commands(served) == 0
         assert (await http.post("/v1/calls", json=CALL)).status_code == 201, "without a key nothing has to be known"
         disk.trouble = None

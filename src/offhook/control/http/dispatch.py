@@ -22,8 +22,20 @@ from offhook.control.http.routes import ROUTES, SOCKET, Route
 from offhook.control.http.surface import Surface
 from offhook.control.operations import BLOCKING
 from offhook.control.schema import OPERATIONS, to_json
-from offhook.errors import CommandError, CommandTimeout, Draining, FieldError, InvalidArgument, NotFound, Unauthenticated
+from offhook.errors import (
+    CommandError,
+    CommandTimeout,
+    Draining,
+    FieldError,
+    InvalidArgument,
+    NotFound,
+    SetupError,
+    Unauthenticated,
+)
 from offhook.phone.commands import Status
+
+UNREAD_RETRY: Final = 2.0
+"""Seconds after which it is worth trying again, where the file of earlier requests could not be read."""
 
 ANYBODY: Final = local_client()
 """Who may see what became of the very thing they asked for: no scope is needed for that."""
@@ -213,7 +225,10 @@ class Application:
 
     async def _keyed(self, request: Request, key: str) -> Answer | None:
         replays, client = self._surface.replays, request.client.name
-        await replays.ready()
+        try:
+            await replays.ready()
+        except SetupError as error:  # locked by another program, say: the next request tries again
+            raise HttpRefusal("requests-unread", str(error), retry_after=UNREAD_RETRY) from None
         known = replays.begin(client, key, fingerprint(request.method, request.target, request.body))
         if known is not None:
             return replace(known, headers={**known.headers, "idempotent-replayed": "true"})

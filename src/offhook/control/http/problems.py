@@ -28,6 +28,7 @@ HTTP_PROBLEMS: Final[Mapping[str, tuple[int, str]]] = {
     "head-too-large": (431, "The headers are too long"),
     "internal": (500, "Something went wrong inside the phone"),
     "overloaded": (503, "Too many clients at once"),
+    "requests-unread": (503, "What was asked with Idempotency-Keys cannot be read just now"),
 }
 """What only HTTP can get wrong: status and title by code. The codes of commands are in `offhook.errors`."""
 
