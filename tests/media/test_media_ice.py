@@ -325,14 +325,19 @@ def test_a_forged_check_gets_no_answer_and_moves_nothing(name: str, password: st
     assert not alice.agent.knows(Base(1, False), ("6.6.6.6", 666))
 
 
-@pytest.mark.parametrize("key", [b"guessed", b""], ids=["guessed", "unsigned"])
-def test_a_forged_answer_is_refused(key: bytes) -> None:
+def asking() -> tuple[Net, Side, bytes]:
+    """Alice has sent her first check; returns its transaction."""
     net, alice, bob = two()
     alice.start(bob, True)
     sent: list[bytes] = []
     alice.agent._send = lambda _base, data, _to: sent.append(data)
     net.run(TICK * 2)
-    transaction = parse_stun(sent[0]).transaction
+    return net, alice, parse_stun(sent[0]).transaction
+
+
+@pytest.mark.parametrize("key", [b"guessed", b""], ids=["guessed", "unsigned"])
+def test_a_forged_answer_is_refused(key: bytes) -> None:
+    net, alice, transaction = asking()
     lie = encode_signed(StunMessage(BINDING_SUCCESS, transaction), key)
     alice.agent.receive(Base(1, False), lie, ("10.1.0.2", 4000), net.now)
     assert alice.agent.way(1) is None
@@ -340,23 +345,15 @@ def test_a_forged_answer_is_refused(key: bytes) -> None:
 
 
 def test_a_refusal_that_gives_no_reason_is_one() -> None:
-    net, alice, bob = two()
-    alice.start(bob, True)
-    sent: list[bytes] = []
-    alice.agent._send = lambda _base, data, _to: sent.append(data)
-    net.run(TICK * 2)
-    refusal = encode_signed(StunMessage(BINDING_ERROR, parse_stun(sent[0]).transaction), b"bobpassword-of-22-chars")
+    net, alice, transaction = asking()
+    refusal = encode_signed(StunMessage(BINDING_ERROR, transaction), b"bobpassword-of-22-chars")
     alice.agent.receive(Base(1, False), refusal, ("10.1.0.2", 4000), net.now)
     assert {pair.state for pair in alice.agent._pairs} == {PairState.FAILED}
 
 
 def test_an_answer_from_elsewhere_is_no_success() -> None:
-    net, alice, bob = two()
-    alice.start(bob, True)
-    sent: list[bytes] = []
-    alice.agent._send = lambda _base, data, _to: sent.append(data)
-    net.run(TICK * 2)
-    right = encode_signed(StunMessage(BINDING_SUCCESS, parse_stun(sent[0]).transaction), b"bobpassword-of-22-chars")
+    net, alice, transaction = asking()
+    right = encode_signed(StunMessage(BINDING_SUCCESS, transaction), b"bobpassword-of-22-chars")
     alice.agent.receive(Base(1, False), right, ("6.6.6.6", 4000), net.now)
     assert alice.agent.way(1) is None
 

@@ -285,24 +285,28 @@ def test_an_offer_in_a_body_nobody_reads_is_refused_and_the_call_goes_on() -> No
     assert not alice.of(events.OfferReceived, events.OfferWanted, events.SessionEnded)
 
 
-def test_an_answer_without_a_session_description_is_none() -> None:
+def offering_anew(status: int) -> tuple[Wire, Node, Peer]:
+    """Alice has made another offer in her call, which was answered so, without a description."""
     wire, alice, peer, _ = talking()
     alice.execute(events.Reoffer("c", OFFER))
     wire.run(0.3)
-    peer.answer(peer.requests("INVITE")[-1], 200)
+    peer.answer(peer.requests("INVITE")[-1], status)
     wire.run(0.4)
+    return wire, alice, peer
+
+
+def test_an_answer_without_a_session_description_is_none() -> None:
+    wire, alice, peer = offering_anew(200)
     assert [(event.status, event.reason) for event in alice.of(events.OfferFailed)] == [(488, "The answer is missing")]
     assert len(peer.requests("ACK")) == 2
     assert not alice.of(events.SessionEnded)
     alice.execute(events.Reoffer("c", OFFER))
+    wire.run(0.5)
+    assert len(peer.requests("INVITE")) == 3, "no offer is open any more, so another one leaves"
 
 
 def test_an_offer_that_waits_to_be_made_again_is_not_made_after_the_end() -> None:
-    wire, alice, peer, _ = talking()
-    alice.execute(events.Reoffer("c", OFFER))
-    wire.run(0.3)
-    peer.answer(peer.requests("INVITE")[-1], 491)
-    wire.run(0.4)
+    wire, alice, peer = offering_anew(491)
     alice.execute(events.End("c"))
     wire.run(0.5)
     peer.answer(peer.requests("BYE")[-1], 200)

@@ -235,7 +235,8 @@ def test_an_update_before_the_answer() -> None:
     assert str(peer.requests("BYE")[0].uri) == "sip:moved@10.0.0.9:5060"
 
 
-def test_the_callee_takes_an_update_after_its_early_answer_was_acknowledged() -> None:
+def answering_early() -> tuple[Wire, Node, Peer, str, Response]:
+    """The peer calls bob, whose early answer it has not acknowledged yet; returns bob's session and that answer."""
     wire = Wire(2)
     bob, peer = add_endpoint(wire, "bob", "10.0.0.2"), Peer(wire, "peer", "10.0.0.9")
     peer.send(request("INVITE", 1, "", OFFER, "Require: 100rel"), bob)
@@ -243,7 +244,11 @@ def test_the_callee_takes_an_update_after_its_early_answer_was_acknowledged() ->
     session = bob.of(events.SessionIncoming)[0].session
     bob.execute(events.Progress(session, 183, ANSWER))
     wire.run(0.3)
-    early = peer.responses("INVITE")[-1]
+    return wire, bob, peer, session, peer.responses("INVITE")[-1]
+
+
+def test_the_callee_takes_an_update_after_its_early_answer_was_acknowledged() -> None:
+    wire, bob, peer, session, early = answering_early()
     tag, rseq = early.to.tag or "", early.headers.get("RSeq") or ""
     peer.send(request("UPDATE", 2, tag, SECOND), bob)
     wire.run(0.4)
@@ -261,18 +266,6 @@ def test_the_callee_takes_an_update_after_its_early_answer_was_acknowledged() ->
     wire.run(0.8)
     assert peer.responses("UPDATE")[-1].status == 200
     assert peer.responses("INVITE")[-1].status == 200
-
-
-def answering_early() -> tuple[Wire, Node, Peer, str, Response]:
-    """The peer calls bob, whose early answer it has not acknowledged yet; returns bob's session and that answer."""
-    wire = Wire(2)
-    bob, peer = add_endpoint(wire, "bob", "10.0.0.2"), Peer(wire, "peer", "10.0.0.9")
-    peer.send(request("INVITE", 1, "", OFFER, "Require: 100rel"), bob)
-    wire.run(0.2)
-    session = bob.of(events.SessionIncoming)[0].session
-    bob.execute(events.Progress(session, 183, ANSWER))
-    wire.run(0.3)
-    return wire, bob, peer, session, peer.responses("INVITE")[-1]
 
 
 @pytest.mark.parametrize("accepted", [False, True])

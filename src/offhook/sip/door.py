@@ -109,9 +109,10 @@ class Door:
         if servers != known:
             self._servers[identity.id] = servers
             addresses = self._addresses.setdefault(identity.id, {})
-            for host in (host for hosts in servers.values() for host in hosts):
-                addresses.pop(host, None)  # those of now are the last to be forgotten
-                addresses[host] = None
+            for hosts in servers.values():
+                for host in hosts:
+                    addresses.pop(host, None)  # those of now are the last to be forgotten
+                    addresses[host] = None
             while len(addresses) > ADDRESSES_KEPT:
                 del addresses[next(iter(addresses))]
             self._sources.clear()
