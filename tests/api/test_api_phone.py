@@ -218,7 +218,7 @@ async def test_closing_ends_every_iterator_and_waiter(tmp_path: Path, peer: Peer
                 await phone.status()
             async with asyncio.timeout(1):  # nothing will tell any more how it ended
                 with pytest.raises(PhoneGone):
-                    await Recording(ended, "rec_none", Path("none.wav")).wait()
+                    await Recording(ended, ended._line, "rec_none", Path("none.wav")).wait()
             with pytest.raises(StopAsyncIteration):
                 await anext(phone.incoming)
         assert asyncio.all_tasks() == before

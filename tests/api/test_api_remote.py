@@ -8,19 +8,19 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from offhook import CallFailed, ConnectionLost, OperationFailed, PhoneGone, Softphone, StreamGap, Unreachable
 from offhook.api.book import Book
-from offhook.api.connections import Connection
+from offhook.api.connections import Connection, Voice
 from offhook.api.links import Done, Feed, Heard, Sound
 from offhook.api.remote import RemotePhone
-from offhook.api.remote_sound import Voice
 from offhook.api.streams import wait_until
 from offhook.errors import InvalidArgument, Unauthenticated
 from offhook.media.messages import AudioRate
 from offhook.phone import commands as c
 from offhook.phone.commands import Accepted
-from offhook.phone.events import AudioChanged, CallActive, Event, OperationSucceeded, SystemReady
+from offhook.phone.events import AudioChanged, CallActive, CallEnded, Event, OperationSucceeded, RecordingFinished, SystemReady
 from offhook.phone.model import CallEnd, CallState, CallView, Party, wall
 from offhook.testing.process import PhoneProcess, phone_process
 from offhook.testing.softphones import own_phone, served_phone, web_phone
@@ -278,7 +278,8 @@ class ScriptedLink:
     async def close(self) -> None: ...
 
     async def execute(self, command: c.Command) -> Done:
-        return Done(Accepted(call="c_1", operation="op_1"), self.epoch)
+        value = {"recording": "r_1", "file": "/a.wav"} if isinstance(command, c.Record) else None
+        return Done(Accepted(call="c_1", operation="op_1", value=value), self.epoch)
 
     async def request(self, operation: str, params: object) -> object:
         self.asked += 1
@@ -314,6 +315,9 @@ class ScriptedFeed:
         self.queue.put_nowait(None)
 
 
+CALL = CallView(
+    "c_1", "a", "outgoing", CallState.ACTIVE, Party("sip:me@h"), Party("sip:you@h"), "x", wall(0), answered=wall(1)
+)  # fmt: skip
 DONE = OperationSucceeded(operation="op_1", command="hold", call="c_1")
 
 
@@ -347,14 +351,27 @@ async def test_what_was_under_way_in_a_run_that_is_over_fails() -> None:
     await book.close()
 
 
+async def test_who_holds_nothing_but_a_recording_hears_of_its_end_after_the_call() -> None:
+    link = ScriptedLink("e1-5")
+    book = Book(link)
+    await book.open()
+    link.feeds[0].say("e1-6", CallActive(call=CALL))
+    recording = await (await book.wait_call("c_1")).record()
+    over = structs.replace(CALL, state=CallState.ENDED, ended=wall(9), end=CallEnd("remote"))
+    link.feeds[0].say("e1-7", CallEnded(call=over, duration=8.0))
+    await wait_until(book.bell, lambda: book.cursor == "e1-7", 5)
+    link.feeds[0].say("e1-8", RecordingFinished(
+        call=over, recording="r_1", file="/a.wav", reason="call ended", duration_ms=8000, size=9, format="wav"
+    ))  # fmt: skip
+    assert await recording.wait(timeout=5) == Path("/a.wav")
+    await book.close()
+
+
 async def test_after_a_gap_everything_is_looked_at_anew() -> None:
     link = ScriptedLink("e1-5", "e1-900")
     book = Book(link)
     await book.open()
-    view = CallView(
-        "c_1", "a", "outgoing", CallState.ACTIVE, Party("sip:me@h"), Party("sip:you@h"), "x", wall(0), answered=wall(1)
-    )
-    link.feeds[0].say("e1-6", CallActive(call=view))
+    link.feeds[0].say("e1-6", CallActive(call=CALL))
     holding = asyncio.create_task(book.execute(c.Hold(), wait=True))
     for _ in range(10):
         await asyncio.sleep(0)

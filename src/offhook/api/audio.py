@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from offhook.api.line import CallLine
 from offhook.api.links import Sound
 from offhook.media.messages import AudioRate
-
-if TYPE_CHECKING:
-    from offhook.api.book import Book
 
 AHEAD_MS: Final = 1000
 """How far `write` runs ahead of what is played before it waits."""
@@ -29,10 +27,9 @@ class Audio:
     oldest. What is written goes to the far end besides the microphone.
     """
 
-    def __init__(self, book: Book, call: str, rate: AudioRate) -> None:
+    def __init__(self, line: CallLine, rate: AudioRate) -> None:
         self.rate = rate
-        self._book = book
-        self._call = call
+        self._line = line
         self._sound: Sound | None = None
         self._opening = asyncio.Lock()
         self._rests: set[_Rest] = set()
@@ -47,8 +44,7 @@ class Audio:
     async def _open(self) -> Sound:
         async with self._opening:
             if self._sound is None:
-                self._book.check()
-                self._sound = await self._book.link.open_audio(self._call, self.rate)
+                self._sound = await self._line.open_sound(self.rate)
             return self._sound
 
     async def close(self) -> None:

@@ -15,9 +15,10 @@ from msgspec import structs
 
 from offhook.api.call import CallHandle
 from offhook.api.failures import CLOSED, ConnectionLost, OperationFailed, PhoneGone
-from offhook.api.links import Feed, Heard, Link, StreamGap
+from offhook.api.links import Feed, Heard, Link, Sound, StreamGap
 from offhook.api.streams import Bell, Stream, Streams, wait_until
 from offhook.errors import NotFound, OffhookError
+from offhook.media.messages import AudioRate
 from offhook.phone import events as e
 from offhook.phone.commands import Accepted, Command, Dial, Hangup
 from offhook.phone.model import AccountView, CallEnd, CallState, CallView, ConferenceView, Snapshot
@@ -287,6 +288,11 @@ class Book:
         if wait and accepted.operation:
             await self._succeeds(command, (epoch, accepted.operation))
         return accepted
+
+    async def open_sound(self, call: str, rate: AudioRate) -> Sound:
+        """Connect to a call's sound."""
+        self.check()
+        return await self.link.open_audio(call, rate)
 
     async def _succeeds(self, command: Command, key: tuple[str, str]) -> None:
         """Wait for an operation's outcome. The events may be ahead of the answer, so it may be here already."""

@@ -7,14 +7,15 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal, Protocol
 
 from offhook.api.audio import Audio
-from offhook.api.failures import CLOSED, CallFailed, PhoneGone, call_failure
+from offhook.api.failures import CallFailed, PhoneGone, call_failure
+from offhook.api.line import CallLine, Followed
 from offhook.api.outgoing import AudioStream
 from offhook.api.pairs import Pairs, as_names, as_pairs
 from offhook.api.playing import Playback, Recording
-from offhook.api.streams import Bell, DigitStream, Stream, Streams, wait_until
+from offhook.api.streams import DigitStream, Stream, Streams, wait_until
 from offhook.errors import CommandError, InvalidState, NotFound
 from offhook.media.messages import AudioRate, Detection, PlayMode, RecordingFormat, Side
 from offhook.phone import commands as c
@@ -22,16 +23,18 @@ from offhook.phone import events as e
 from offhook.phone.model import CallState, CallView, Party, PlaybackView, RecordingView, StatsView, StreamDialect, StreamTrack
 from offhook.phone.settings import Decision, DtmfMethod
 
-if TYPE_CHECKING:
-    from offhook.api.book import Book
-
 EVENTS_KEPT: Final = 256
 """Events of a call that `events` begins with: a call seldom has more before somebody looks."""
 
-LAST_WORDS: Final = 10.0
-"""Seconds that the end of a recording or a stream may take after its call (a slow disk, a program without a goodbye)."""
-
 RUNG: Final = frozenset({CallState.RINGING, CallState.EARLY})
+
+
+class Phone(Followed, Protocol):
+    """The phone that has the call."""
+
+    async def wait_call(self, call_id: str) -> CallHandle:
+        """Return a call that was just begun, as soon as it is known."""
+        ...
 
 
 class CallHandle:
@@ -42,16 +45,16 @@ class CallHandle:
     PhoneGone. In `async with call:` the call is hung up at the end of the block.
     """
 
-    def __init__(self, book: Book, view: CallView) -> None:
-        self._book = book
-        self._view = view
-        self._bell = Bell()
-        self._rang = view.state in RUNG
+    def __init__(self, phone: Phone, view: CallView) -> None:
+        self._phone = phone
+        self._line = CallLine(phone, view.id)
+        self._do = self._line.execute
+        self._bell = self._line.bell
+        self._rang = False
+        self._show(view)
         self._events: deque[e.CallEvent] = deque(maxlen=EVENTS_KEPT)
         self._readers: Streams[e.CallEvent] = Streams()
         self._digits = DigitStream()
-        self._finished: dict[str, e.CallEvent] = {}
-        self._error: PhoneGone | None = None
         self._audio: Audio | None = None
         self._amd: e.AmdResult | None = None
 
@@ -124,37 +127,19 @@ class CallHandle:
 
     async def wait_ended(self, *, timeout: float | None = None) -> CallView:
         """Wait until the call is over; returns its last view, whose `end` says by whom and why. Raises TimeoutError."""
-        await wait_until(
-            self._bell, lambda: self.is_ended or self._error is not None, timeout, f"call {self.id} was not over"
-        )
-        if not self.is_ended and self._error is not None:
-            raise self._error
+        await wait_until(self._bell, lambda: self._line.is_over, timeout, f"call {self.id} was not over")
+        if not self.is_ended and self._line.lost is not None:
+            raise self._line.lost
         return self._view
 
     async def _wait(self, condition: Callable[[], bool], timeout: float | None, missing: str) -> None:
         def known() -> bool:
-            return condition() or self.is_ended or self._error is not None
+            return condition() or self._line.is_over
 
         await wait_until(self._bell, known, timeout, f"call {self.id} {missing}")
         if condition():
             return
-        raise self._error or call_failure(self._view)
-
-    async def _outcome(self, thing: str, timeout: float | None, *, patience: float = LAST_WORDS) -> e.CallEvent | None:
-        """Wait for the event that ends a recording, a stream or a playback; None: the call is long over, and none came.
-
-        Raises PhoneGone when nothing more is heard of the phone, TimeoutError.
-        """
-        def known() -> bool:
-            return thing in self._finished or self._error is not None or self._book.ended
-
-        await wait_until(self._bell, lambda: known() or self.is_ended, timeout, f"{thing} was not over")
-        if not known():
-            with contextlib.suppress(TimeoutError):
-                await wait_until(self._bell, known, patience)
-        if thing not in self._finished and known():
-            raise self._error or self._book.error or PhoneGone(CLOSED)
-        return self._finished.get(thing)
+        raise self._line.lost or call_failure(self._view)
 
     # --- doing
 
@@ -229,12 +214,12 @@ class CallHandle:
     async def mute(self) -> None:
         """Send silence in place of the microphone."""
         await self._do(c.Mute(call=self.id))
-        await wait_until(self._bell, lambda: self._view.muted or self._is_over, None)
+        await wait_until(self._bell, lambda: self._view.muted or self._line.is_over, None)
 
     async def unmute(self) -> None:
         """Undo `mute`."""
         await self._do(c.Unmute(call=self.id))
-        await wait_until(self._bell, lambda: not self._view.muted or self._is_over, None)
+        await wait_until(self._bell, lambda: not self._view.muted or self._line.is_over, None)
 
     async def dtmf(
         self, digits: str, *, method: DtmfMethod | Literal[""] = "", duration_ms: int = 160, gap_ms: int = 80, wait: bool = True
@@ -254,7 +239,7 @@ class CallHandle:
     async def accept_transfer(self) -> CallHandle:
         """Do what the far end asked for with `transfer.requested`: call its target. Returns the new call."""
         accepted = await self._do(c.AcceptTransfer(call=self.id))
-        return await self._book.wait_call(accepted.call)
+        return await self._phone.wait_call(accepted.call)
 
     async def reject_transfer(self) -> None:
         """Refuse what the far end asked for with `transfer.requested`."""
@@ -276,7 +261,7 @@ class CallHandle:
         accepted = await self._do(c.Play(
             call=self.id, file=path, url=url, tone=tone, duration_ms=duration_ms, loop=loop, gain_db=gain_db, mode=mode
         ))  # fmt: skip
-        return Playback(self, accepted.value["playback"])
+        return Playback(self, self._line, accepted.value["playback"])
 
     async def stop_playing(self) -> None:
         """Stop all that plays and waits to be played. Harmless when there is nothing."""
@@ -302,7 +287,7 @@ class CallHandle:
             call=self.id, file=path, channels=channels, max_seconds=max_seconds, beep=beep, format=format
         )
         accepted = await self._do(command)
-        return Recording(self, accepted.value["recording"], Path(accepted.value["file"]))
+        return Recording(self, self._line, accepted.value["recording"], Path(accepted.value["file"]))
 
     async def recordings(self) -> tuple[RecordingView, ...]:
         """Return the call's recordings, also those that are over."""
@@ -352,7 +337,7 @@ class CallHandle:
     def audio(self) -> Audio:
         """The call's sound at 16 kHz, opened at its first use: `async for frame in call.audio`, `call.audio.write(pcm)`."""
         if self._audio is None:
-            self._audio = Audio(self._book, self.id, 16000)
+            self._audio = Audio(self._line, 16000)
         return self._audio
 
     def open_audio(self, *, rate: AudioRate = 16000) -> Audio:
@@ -360,7 +345,7 @@ class CallHandle:
 
         Use it in `async with`, which opens it at once.
         """
-        return Audio(self._book, self.id, rate)
+        return Audio(self._line, rate)
 
     async def stream(
         self, url: str, *, dialect: StreamDialect = "twilio", rate: AudioRate | Literal[0] = 0, track: StreamTrack = "inbound",
@@ -378,43 +363,33 @@ class CallHandle:
             call=self.id, url=url, dialect=dialect, rate=rate, track=track, speak=speak, parameters=pairs, control=control,
             end_call=end_call,
         ), wait=True)  # fmt: skip
-        return AudioStream(self, accepted.value.id)
+        return AudioStream(self, self._line, accepted.value.id)
 
     async def loopback(self, enabled: bool = True) -> None:
         """Send the far end its own sound back, or stop that."""
         await self._do(c.Loopback(call=self.id, enabled=enabled))
 
-    async def _do(self, command: c.Command, *, wait: bool = False) -> c.Accepted:
-        return await self._book.execute(command, wait=wait)
-
     # --- for the book
 
-    @property
-    def _is_over(self) -> bool:
-        return self.is_ended or self._error is not None
-
-    def _update(self, view: CallView) -> None:
+    def _show(self, view: CallView) -> None:
         self._view = view
         self._rang = self._rang or view.state in RUNG
+        self._line.ended = view.state is CallState.ENDED
+
+    def _update(self, view: CallView) -> None:
+        self._show(view)
         self._bell.ring()
 
     def _take(self, event: e.CallEvent) -> None:
         if not (self.is_ended and event.call.state is not CallState.ENDED):
-            self._view = event.call
-        self._rang = self._rang or self._view.state in RUNG
+            self._show(event.call)
         match event:
             case e.DtmfReceived():
                 self._digits._digits._put(event.digit)
             case e.AmdResult():
                 self._amd = event
-            case e.PlaybackFinished() | e.PlaybackFailed():
-                self._finished[event.playback] = event
-            case e.RecordingFinished() | e.RecordingFailed():
-                self._finished[event.recording] = event
-            case e.AudioStreamStopped() | e.AudioStreamFailed():
-                self._finished[event.stream.id] = event
             case _:
-                pass
+                self._line.take(event)
         if not isinstance(event, e.MediaStats):
             self._events.append(event)
         self._readers.put(event)
@@ -425,7 +400,7 @@ class CallHandle:
 
     def _leave(self, error: PhoneGone, *, quietly: bool) -> None:
         """Nothing more will be heard of this call. `quietly`: because we wanted so, then the iterators just end."""
-        self._error = error
+        self._line.lost = error
         self._digits._digits._end(None if quietly else error)
         self._readers.end(None if quietly else error)
         self._bell.ring()

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from offhook.api.book import Book
 from offhook.api.call import CallHandle
 from offhook.api.conference import Conference
-from offhook.api.connections import LocalSocket
 from offhook.api.failures import CLOSED, OperationFailed, PhoneGone
 from offhook.api.links import Link, OwnPhone
+from offhook.api.local_socket import LocalSocket
 from offhook.api.pairs import Pairs, as_names, as_pairs
 from offhook.api.remote import RemotePhone
 from offhook.api.streams import EventStream, Stream, wait_until

@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from offhook.api.failures import OperationFailed, PhoneGone
+from offhook.api.line import CallLine, CallPart
 from offhook.errors import InvalidState, NotFound
 from offhook.phone import commands as c
 from offhook.phone import events as e
-
-if TYPE_CHECKING:
-    from offhook.api.call import CallHandle
 
 LAST_NOTES: Final = 2.0
 """Seconds that the end of a playback may take after its call: the media only has to say how much was heard."""
 
 
-class Playback:
+class Playback(CallPart):
     """Something that plays into a call."""
-
-    def __init__(self, call: CallHandle, playback: str) -> None:
-        self.id = playback
-        self._call = call
 
     @property
     def is_finished(self) -> bool:
         """Whether it is over."""
-        return self.id in self._call._finished or self._call._is_over
+        return self._has_ended or self._line.is_over
 
     async def wait(self, *, timeout: float | None = None) -> int:
         """Wait until it is over, stopped or not; returns how many milliseconds were played, also when the call ended meanwhile.
@@ -36,7 +30,7 @@ class Playback:
         Raises OperationFailed for a file that cannot be played, TimeoutError.
         """
         try:
-            found = await self._call._outcome(self.id, timeout, patience=LAST_NOTES)
+            found = await self._line.ending(self.id, timeout, patience=LAST_NOTES)
         except PhoneGone:
             return 0  # nobody will ever tell
         if isinstance(found, e.PlaybackFailed):
@@ -47,37 +41,36 @@ class Playback:
         """Stop it; returns how many milliseconds were played. Harmless when it is over."""
         if not self.is_finished:
             with contextlib.suppress(InvalidState, NotFound):  # it ended a moment ago
-                await self._call._do(c.StopPlay(call=self._call.id, playback=self.id))
+                await self._line.execute(c.StopPlay(call=self._line.call, playback=self.id))
         return await self.wait()
 
     async def pause(self) -> None:
         """Pause it."""
-        await self._call._do(c.PausePlay(call=self._call.id, paused=True, playback=self.id))
+        await self._line.execute(c.PausePlay(call=self._line.call, paused=True, playback=self.id))
 
     async def go_on(self) -> None:
         """Go on after `pause`."""
-        await self._call._do(c.PausePlay(call=self._call.id, paused=False, playback=self.id))
+        await self._line.execute(c.PausePlay(call=self._line.call, paused=False, playback=self.id))
 
 
-class Recording:
+class Recording(CallPart):
     """A recording of a call. `file` is where it is written: not complete before `wait` or `stop` has returned."""
 
-    def __init__(self, call: CallHandle, recording: str, file: Path) -> None:
-        self.id = recording
+    def __init__(self, call: object, line: CallLine, recording: str, file: Path) -> None:
+        super().__init__(call, line, recording)
         self.file = file
-        self._call = call
 
     @property
     def is_finished(self) -> bool:
         """Whether its file is complete."""
-        return self.id in self._call._finished
+        return self._has_ended
 
     async def wait(self, *, timeout: float | None = None) -> Path:
         """Wait until it is over (the call ended, or its longest time has passed); returns the complete file.
 
         Raises OperationFailed if it broke off (disk full, no such folder), PhoneGone if nobody will ever tell, TimeoutError.
         """
-        found = await self._call._outcome(self.id, timeout)
+        found = await self._line.ending(self.id, timeout)
         if isinstance(found, e.RecordingFinished):
             return Path(found.file)
         if isinstance(found, e.RecordingFailed):
@@ -86,15 +79,15 @@ class Recording:
 
     async def stop(self) -> Path:
         """Finish it; returns the complete file. Harmless when it is over."""
-        if not (self.is_finished or self._call._is_over):
+        if not (self.is_finished or self._line.is_over):
             with contextlib.suppress(NotFound):  # it ended a moment ago
-                await self._call._do(c.StopRecord(call=self._call.id, recording=self.id))
+                await self._line.execute(c.StopRecord(call=self._line.call, recording=self.id))
         return await self.wait()
 
     async def pause(self) -> None:
         """Write nothing until `go_on`."""
-        await self._call._do(c.PauseRecord(call=self._call.id, paused=True, recording=self.id))
+        await self._line.execute(c.PauseRecord(call=self._line.call, paused=True, recording=self.id))
 
     async def go_on(self) -> None:
         """Go on after `pause`."""
-        await self._call._do(c.PauseRecord(call=self._call.id, paused=False, recording=self.id))
+        await self._line.execute(c.PauseRecord(call=self._line.call, paused=False, recording=self.id))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
-from typing import Any, Final, Protocol
+from typing import Final
 
 import msgspec
 
-from offhook.api.connections import Connection
+from offhook.api.connections import Voice, Word
 from offhook.api.failures import ConnectionLost
 from offhook.api.streams import Bell
 from offhook.control.schema import error_from_problem
@@ -22,59 +22,6 @@ FRAMES_KEPT: Final = 50
 
 MAX_PCM: Final = 24_000
 """Bytes of sound in one line: far below the longest line the phone takes, also as base64."""
-
-_encode = msgspec.json.Encoder().encode
-
-
-class Word(msgspec.Struct):
-    """What the phone said: 20 ms of the far end, how far it has come with our words, what a `clear` did, or the end."""
-
-    audio: bytes = b""
-    gone_ms: int | None = None
-    clear: int | None = None
-    dropped_ms: int = 0
-    end: str | None = None
-    error: dict[str, Any] | None = None
-
-
-class Voice(Protocol):
-    """A connection that carries one call's sound. Everything raises ConnectionLost once it has broken."""
-
-    async def say(self, pcm: bytes) -> None:
-        """Have whole samples played."""
-        ...
-
-    async def clear(self, number: int) -> None:
-        """Have the phone be silent; a Word with that number says what it did."""
-        ...
-
-    async def hear(self) -> Word:
-        """Return the next word; raises msgspec.DecodeError for what is none."""
-        ...
-
-    def close(self) -> None:
-        """End it."""
-        ...
-
-
-class SoundLines:
-    """The voice on the local socket: lines with base64 both ways (see offhook.control.audio_lines)."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self.close = connection.close
-
-    async def say(self, pcm: bytes) -> None:
-        await self._connection.send(_encode({"audio": pcm}))
-
-    async def clear(self, number: int) -> None:
-        await self._connection.send(_encode({"clear": number}))
-
-    async def hear(self) -> Word:
-        return _decode(await self._connection.receive())
-
-
-_decode = msgspec.json.Decoder(Word).decode
 
 
 class RemoteSound:

@@ -8,9 +8,9 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import msgspec
 
-from offhook.api.connections import MAX_MESSAGE, Connection
+from offhook.api.connections import MAX_MESSAGE, Connection, Voice, Word
 from offhook.api.failures import ConnectionLost, PhoneGone
-from offhook.api.remote_sound import FRAME_MS, Voice, Word
+from offhook.api.remote_sound import FRAME_MS
 from offhook.control.schema import error_from_problem
 from offhook.errors import CommandError, InvalidArgument, SetupError
 from offhook.media.messages import AudioRate

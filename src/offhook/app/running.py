@@ -21,12 +21,13 @@ from offhook.io import clock
 from offhook.io.audio_link import AudioLink, AudioLinks
 from offhook.io.captures import Captured, Captures
 from offhook.io.certificate import Certificate, available
-from offhook.io.engine import Engine, Subscriber
+from offhook.io.engine import Engine
 from offhook.io.journal import Cause, Journal
 from offhook.io.media_wire import MediaOptions
 from offhook.io.media_workers import media_host
 from offhook.io.names import Names
 from offhook.io.sound_files import SoundFiles
+from offhook.io.subscribing import Subscriber, Unsubscribe
 from offhook.io.system_ids import SystemIds
 from offhook.io.trace import TracedMessage
 from offhook.io.transport import Listeners, Transports
@@ -292,7 +293,7 @@ class RunningPhone:
             return None
         return found.settings
 
-    def subscribe(self, callback: Subscriber, *kinds: type[Event]) -> Callable[[], None]:
+    def subscribe(self, callback: Subscriber, *kinds: type[Event]) -> Unsubscribe:
         """Call `callback` with every event from now on, or with those of some kinds."""
         return self.engine.subscribe(callback, *kinds)
 

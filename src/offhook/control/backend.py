@@ -9,6 +9,7 @@ from offhook.control.outcomes import Outcomes
 from offhook.io.audio_link import AudioLink
 from offhook.io.captures import Captured
 from offhook.io.journal import Cause, Cursor, Envelope, EnvelopeMaker, Journal, MemoryJournal, Page, Recorded
+from offhook.io.subscribing import Subscribe, Subscriber, Unsubscribe
 from offhook.io.trace import TracedMessage
 from offhook.media.messages import AudioRate
 from offhook.phone.commands import Accepted, Command
@@ -21,16 +22,6 @@ __all__ = [
 ]  # fmt: skip
 
 Execute: TypeAlias = Callable[[Command], Accepted]
-Subscriber: TypeAlias = Callable[[Envelope], None]
-Unsubscribe: TypeAlias = Callable[[], None]
-
-
-class Subscribe(Protocol):
-    """Tells a callback of every event from now on, or of those of some kinds."""
-
-    def __call__(self, callback: Subscriber, *kinds: type[Event]) -> Unsubscribe:
-        """Return what ends it."""
-        ...
 
 
 class WebhookBook(Protocol):

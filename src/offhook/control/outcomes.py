@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from offhook.errors import NotFound
 from offhook.io.journal import Envelope, rfc3339
+from offhook.io.subscribing import Subscribe
 from offhook.phone.events import OperationFailed, OperationSucceeded
-
-if TYPE_CHECKING:
-    from offhook.control.backend import Subscribe
 
 OperationState: TypeAlias = Literal["pending", "succeeded", "failed"]
 

@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol
 
 from offhook.io import clock
 from offhook.io.journal import Cause, Envelope, EnvelopeMaker, Journal, MemoryJournal
 from offhook.io.names import Names
 from offhook.io.network import NetworkWatch
 from offhook.io.resolver import Resolver
+from offhook.io.subscribing import Subscriber, Unsubscribe
 from offhook.io.trace import Trace
 from offhook.io.transport import Transports
 from offhook.media.messages import MediaCommand, MediaReport
@@ -40,8 +41,6 @@ CLOCK_EVERY: Final = 5.0
 
 MAX_CAUSES: Final = 10_000
 """Operations under way whose client is remembered: far more than a phone has calls."""
-
-Subscriber: TypeAlias = Callable[[Envelope], None]
 
 
 class Media(Protocol):
@@ -139,7 +138,7 @@ class Engine:
         """Add an event that does not come from the phone itself (the journal's, a surface's), after those that wait."""
         self._say_later([event], cause)
 
-    def subscribe(self, callback: Subscriber, *kinds: type[Event]) -> Callable[[], None]:
+    def subscribe(self, callback: Subscriber, *kinds: type[Event]) -> Unsubscribe:
         """Call `callback` with every event from now on, or with those of some kinds; the returned function ends that."""
         key = object()
         self._subscribers[key] = callback, kinds or (Event,)

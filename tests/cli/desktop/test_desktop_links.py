@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from offhook.cli import main
-from offhook.cli.desktop import SCHEMES, command, this_desktop
+from offhook.cli.desktop import command, this_desktop
 from offhook.cli.desktop.asking import ID_YES, Asker
+from offhook.cli.desktop.schemes import SCHEMES
 from offhook.cli.desktop.windows import APPLICATIONS, CLASSES, DDE, OPEN, OURS, Windows
 from offhook.cli.desktop.xdg import NAME, Xdg
 from offhook.cli.outcome import Ended

@@ -34,10 +34,6 @@ if TYPE_CHECKING:
             ...
 
 
-SCHEMES = ("tel", "sip", "sips", "callto")
-"""The links that can be opened."""
-
-
 def desktop(use: Invocation) -> int:
     """Do what was asked with the desktop."""
     action = use.text("action", "status")

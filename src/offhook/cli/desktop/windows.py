@@ -2,7 +2,7 @@ r"""Windows: who opens links stands below HKEY_CURRENT_USER\Software\Classes; wh
 
 from __future__ import annotations
 
-from offhook.cli.desktop import SCHEMES
+from offhook.cli.desktop.schemes import SCHEMES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

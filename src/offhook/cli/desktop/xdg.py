@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from offhook.cli.desktop import SCHEMES
+from offhook.cli.desktop.schemes import SCHEMES
 from offhook.errors import SetupError
 from offhook.storage.privacy import write_private
 
