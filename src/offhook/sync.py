@@ -541,6 +541,13 @@ class CallHandle(Twin[api.CallHandle]):
         """
         self._run(self._inner.set_codecs(codecs, wait=wait))
 
+    def tag(self, tags: Pairs) -> None:
+        """Keep words of your own with the call, also after its end: `call.tag({"order": "4711"})`.
+
+        A tag of the same name is replaced, an empty value takes it away, the others stay. `view.tags` has them all.
+        """
+        self._run(self._inner.tag(tags))
+
     def meter(self, interval_ms: int = 200, seconds: float = 60.0) -> None:
         """Have CallLevel events for a while: how loud the call is, both ways. 0 seconds ends it."""
         self._run(self._inner.meter(interval_ms, seconds))

@@ -73,6 +73,9 @@ async def test_a_call_from_the_first_ring_to_its_end(phone: Softphone, peer: Pee
     assert call.is_ended
     assert not phone.calls
     await call.hangup()  # harmless
+    await call.tag({"outcome": "sold"})
+    assert call.view.tags == (("job", "12"), ("outcome", "sold"))
+    assert call.is_ended
 
 
 async def test_events_of_a_call_come_from_its_beginning_and_end_with_it(phone: Softphone, peer: Peer) -> None:

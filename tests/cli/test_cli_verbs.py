@@ -79,6 +79,9 @@ SENT: list[tuple[str, Command]] = [
     ("hangup --all", c.HangupAll(which="all")),
     ("hold", c.Hold()),
     ("resume c_1", c.Resume(call="c_1")),
+    ("tag order=4711 note=", c.TagCall(tags=(("order", "4711"), ("note", "")))),
+    ("tag a=b=c --call last", c.TagCall(tags=(("a", "b=c"),), call="last")),
+    ("dial 1001 --tag order=4711 --tag vip=yes", c.Dial(to="1001", tags=(("order", "4711"), ("vip", "yes")))),
     ("mute", c.Mute()),
     ("unmute", c.Unmute()),
     ("dtmf 12#", c.SendDtmf(digits="12#")),
@@ -150,6 +153,7 @@ def test_a_verb_sends_its_command(phone: FakeBackend, line: str, command: Comman
     ("volume", "speaker 60, microphone 50\n"),
     ("voice", "echo cancellation on, noise suppression off, gain control off\n"),
     ("dial 1001", "calling 1001 (c_1)\n"),
+    ("tag order=4711", "order=4711\n"),
     ("history --limit 1", "id=h_2\n"),
     ("copydata STATUS", "2 ACTIVE\n"),
     ("dde Status", "ACTIVE\n"),
@@ -234,6 +238,7 @@ def test_a_refusal_is_1_and_says_why(phone: FakeBackend, capsys: pytest.CaptureF
     "--json status", "dial 1 --wait --timeout -3", "volume 5.5", "history clear --before c_1", "history export --limit 5",
     "messages clear --before m_1", "hangup c_1 --all", "1001 --json", "tel:1001 --socket=x", "dtmf:1 --help",
     "dial 1 --timeout 5", "hold --timeout 5", "status -x", "stream https://example.org/x",
+    "tag", "tag order", "tag =x", "dial 1 --tag order",
 ])  # fmt: skip
 def test_bad_usage_is_2_and_does_nothing(phone: FakeBackend, capsys: pytest.CaptureFixture[str], line: str) -> None:
     assert main(line.split()) == 2
@@ -412,12 +417,12 @@ def test_a_password_comes_from_the_pipe(phone: FakeBackend, monkeypatch: pytest.
 def test_past_calls_are_one_line_each(phone: FakeBackend, capsys: pytest.CaptureFixture[str]) -> None:
     entry = {
         "id": "c_1", "direction": "incoming", "remote_uri": "sip:a@h", "started": "2026-01-31T08:00:00.25Z", "missed": True,
-        "sip_status": 487,
+        "sip_status": 487, "tags": [["order", "4711"], ["note", "two\nlines"]],
     }  # fmt: skip
     phone.entries = [entry]
     assert main(["history"]) == 0
     here = f"{datetime(2026, 1, 31, 8, tzinfo=UTC).astimezone():%Y-%m-%d %H:%M:%S}"
-    assert capsys.readouterr().out == f"c_1  {here}  from sip:a@h  missed  (487)\n"
+    assert capsys.readouterr().out == f"c_1  {here}  from sip:a@h  missed  (487)  order=4711  note=two\\x0alines\n"
 
 
 @pytest.mark.parametrize(("event", "code", "words"), [

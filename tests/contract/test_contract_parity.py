@@ -86,7 +86,7 @@ def events_of_the_local_socket() -> set[str]:
 
 LINES: Final = """
 dial 1001 | answer | decide ring | reject | redirect 1002 | hangup | hangup --all | hold | resume | mute | unmute | dtmf 12#
-transfer 1002 | transfer --attended | codecs PCMU
+transfer 1002 | transfer --attended | codecs PCMU | tag order=4711
 info hello | message 1001 hello | call c_1 | call stats c_1 | calls | play --tone 440 | play --stop | play --pause | record
 record stop | record pause | conference create | conference join r c_1 | conference leave | conference mute | conference unmute
 conference end r | conference | volume 80 | volume up | volume down | mic-volume 30 | devices set output d | devices | volume

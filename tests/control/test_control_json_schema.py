@@ -154,7 +154,7 @@ def answers() -> Iterator[tuple[Command, c.Accepted]]:
         c.Drain(enabled=False),
         c.SendDtmf(digits="1"), c.SendInfo(body="x"), c.SendMessage(to="sip:x@10.0.0.2", text="x"), c.SetDnd(enabled=False),
         c.SetForwarding(to=""), c.SetAutoAnswer(mode="off"), c.Hold(call=call), c.Resume(call=call),
-        c.SetCodecs(codecs=("PCMA",), call=call),
+        c.SetCodecs(codecs=("PCMA",), call=call), c.TagCall(tags=(("order", "4711"),), call=call),
         c.ToggleHold(call=call), c.ToggleHold(call=call), c.Transfer(to="sip:x@10.0.0.7", call=call),
         c.UpdateAccount(account="a", changes={"label": "A"}),
         c.SelectAccount(account="a"), c.RegisterAccount(account="a"), c.UnregisterAccount(account="a"),

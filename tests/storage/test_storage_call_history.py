@@ -7,13 +7,14 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from offhook.app.history import CallHistory
 from offhook.errors import NotFound, SetupError
 from offhook.io import clock
 from offhook.io.journal import Envelope, EnvelopeMaker
 from offhook.media.messages import StreamStats
-from offhook.phone.events import CallEnded, CallIncoming, Event, MediaStats, RecordingStarted
+from offhook.phone.events import CallEnded, CallIncoming, CallTagged, Event, MediaStats, RecordingStarted
 from offhook.phone.model import CallEnd, CallState, CallView, Party, wall
 
 FIGURES = StreamStats(
@@ -57,6 +58,36 @@ def test_a_recording_told_after_the_end_does_not_open_the_row_again(tmp_path: Pa
     history.delete("c_1")
     with pytest.raises(NotFound):  # an empty page would be the end of what there is
         history.list(10, "c_1")
+    history.close()
+
+
+def test_tags_come_into_the_row_during_the_call_and_after_its_end_but_bring_no_deleted_row_back(tmp_path: Path) -> None:
+    call = CallView(
+        "c_1", "a", "incoming", CallState.ACTIVE, Party("sip:me@h"), Party("sip:1001@h"), "sip-1", wall(0.0),
+        answered=wall(1.0), tags=(("order", "4711"),),
+    )  # fmt: skip
+    over = structs.replace(call, state=CallState.ENDED, ended=wall(6.0), end=CallEnd("remote", 200, "Bye"))
+    sold = structs.replace(over, tags=(("order", "4711"), ("outcome", "sold")))
+    engine, maker = FakeEngine(), EnvelopeMaker("e", lambda: 0.0)
+    history = CallHistory(engine, tmp_path / "h.sqlite3", print)  # type: ignore[arg-type]
+    history.start()
+    for event, tags in (
+        (CallTagged(call=call), (("order", "4711"),)),
+        (CallEnded(call=over, duration=5.0), (("order", "4711"),)),
+        (MediaStats(call=over, stats=FIGURES, final=True), (("order", "4711"),)),
+        (CallTagged(call=sold), (("order", "4711"), ("outcome", "sold"))),
+    ):
+        engine.tell(maker.make(event))
+        (entry,) = history.list(10, "")
+        assert entry["tags"] == tags
+    assert (entry["duration"], entry["reason"]) == (5.0, "Bye")
+    history.delete("c_1")
+    engine.tell(maker.make(CallTagged(call=sold)))
+    assert history.list(10, "") == []
+    engine.tell(maker.make(CallEnded(call=over, duration=5.0)))
+    history.clear()
+    engine.tell(maker.make(CallTagged(call=sold)))
+    assert history.list(10, "") == []
     history.close()
 
 

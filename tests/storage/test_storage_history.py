@@ -46,7 +46,10 @@ def test_what_is_added_is_listed_newest_first(book: History) -> None:
 
 
 def test_a_record_keeps_every_field_over_a_restart(tmp_path: Path) -> None:
-    record = call(1, answered=at(1002.5), duration=7.5, missed=False, recording="/r/ä.wav", direction="outgoing")
+    record = call(
+        1, answered=at(1002.5), duration=7.5, missed=False, recording="/r/ä.wav", direction="outgoing",
+        tags=(("order", "4711"), ("note", "zwei\nZeilen")),
+    )  # fmt: skip
     first = History(tmp_path / "h.sqlite3")
     first.add(record)
     first.close()
@@ -83,7 +86,7 @@ def test_a_file_of_the_first_version_is_read_on(tmp_path: Path) -> None:
         book.close()
 
 
-@pytest.mark.parametrize("dropped", [(), ("rtt_ms", "jitter_ms")])
+@pytest.mark.parametrize("dropped", [(), ("rtt_ms", "jitter_ms"), ("tags",)])
 def test_a_file_that_an_earlier_phone_opened_or_whose_upgrade_was_cut_off_is_read_on(
     tmp_path: Path, dropped: tuple[str, ...]
 ) -> None:

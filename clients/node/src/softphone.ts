@@ -483,6 +483,11 @@ export class Call {
     await this.#phone.perform("set_codecs", { call: this.id, codecs });
   }
 
+  /** Keep words of your own with the call, also after its end; an empty value takes one away, those not named stay. */
+  async tag(tags: Record<string, string>): Promise<void> {
+    await this.#phone.perform("tag_call", { call: this.id, tags });
+  }
+
   async mute(): Promise<void> {
     await this.#phone.perform("mute", { call: this.id });
   }

@@ -560,6 +560,11 @@ export interface CallStatsParams {
   call?: string;
 }
 
+/** Its tags have changed, perhaps after its end. */
+export interface CallTagged {
+  call: CallView;
+}
+
 /** The microphone is heard again in this call. */
 export interface CallUnmuted {
   call: CallView;
@@ -1159,7 +1164,7 @@ export interface HistoryAdded {
  * One finished call. `answered` is null if nobody did; `duration` is talking time in seconds.
  *
  * `recording` is the file of its recording, of several the one that began first, "" without one. `codec`, `mos` and what
- * follows are the final figures of its sound, as in CallMedia; None without sound.
+ * follows are the final figures of its sound, as in CallMedia; None without sound. `tags` are the programs' own words.
  */
 export interface HistoryEntry {
   id: string;
@@ -1182,6 +1187,7 @@ export interface HistoryEntry {
   loss: number | null;
   jitter_ms: number | null;
   rtt_ms: number | null;
+  tags: [string, string][];
 }
 
 /** Past calls, newest first. */
@@ -2248,6 +2254,19 @@ export interface SystemView {
 }
 
 /**
+ * Keep words of your own with a call, such as an order's number or a note: in its view, its events, its history.
+ *
+ * A tag of the same name is replaced, an empty value takes it away, the others stay. An ended call can be named as long as
+ * GetCall answers for it. `tags` of Dial are there from the beginning.
+ */
+export interface TagCallParams {
+  /** Words of your own, as pairs or as an object; an empty value takes one away, those not named stay. */
+  tags: [string, string][] | { [name: string]: string };
+  /** A call's id, also of one that has ended, or `active`, `ringing`, `last`; empty: the current call. */
+  call?: string;
+}
+
+/**
  * Let the call `by` hear what is said on some sides of another call, and speak to some: monitor, whisper, barge in.
  *
  * `near` is this phone (the person, programs, others in a conference), `far` the far end. The call `by` is off the sound card
@@ -2702,6 +2721,7 @@ export interface EventData {
   "call.muted": CallMuted;
   "call.unmuted": CallUnmuted;
   "call.updated": CallUpdated;
+  "call.tagged": CallTagged;
   "call.redirected": CallRedirected;
   "call.replaced": CallReplaced;
   "call.hold_failed": CallHoldFailed;
@@ -2866,6 +2886,7 @@ export interface Operations {
   resume: { params: ResumeParams; result: Accepted<null> };
   toggle_hold: { params: ToggleHoldParams; result: Accepted<null> };
   set_codecs: { params: SetCodecsParams; result: Accepted<null> };
+  tag_call: { params: TagCallParams; result: Accepted<CallView> };
   mute: { params: MuteParams; result: Accepted<AudioView | null> };
   unmute: { params: UnmuteParams; result: Accepted<AudioView | null> };
   toggle_mute: { params: ToggleMuteParams; result: Accepted<AudioView> };

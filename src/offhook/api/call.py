@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
+from msgspec import structs
+
 from offhook.api.audio import Audio
 from offhook.api.failures import CallFailed, PhoneGone, call_failure
 from offhook.api.line import CallLine, Followed
@@ -206,6 +208,14 @@ class CallHandle:
         Waits until the far end has answered; `view.media.codec` is what it chose. Raises OperationFailed where it refuses.
         """
         await self._do(c.SetCodecs(call=self.id, codecs=as_names(codecs)), wait=wait)
+
+    async def tag(self, tags: Pairs) -> None:
+        """Keep words of your own with the call, also after its end: `await call.tag({"order": "4711"})`.
+
+        A tag of the same name is replaced, an empty value takes it away, the others stay. `view.tags` has them all.
+        """
+        accepted = await self._do(c.TagCall(call=self.id, tags=as_pairs(tags)))
+        self._update(structs.replace(self._view, tags=accepted.value.tags))
 
     async def meter(self, interval_ms: int = 200, seconds: float = 60.0) -> None:
         """Have CallLevel events for a while: how loud the call is, both ways. 0 seconds ends it."""

@@ -22,6 +22,7 @@ from offhook.phone.events import (
     CallEnded,
     CallEvent,
     CallIncoming,
+    CallTagged,
     HistoryAdded,
     MediaStats,
     RecordingStarted,
@@ -31,7 +32,7 @@ from offhook.phone.records import HistoryEntry
 from offhook.storage.history import History
 
 FINISHED_KEPT: Final = 256
-"""Calls that ended and wait for their figures: a moment, or for ever if the media has died."""
+"""Calls that ended and whose row may still change: their figures come a moment later, and tags as long as GetCall answers."""
 
 
 class CallHistory:
@@ -45,7 +46,7 @@ class CallHistory:
 
     def __init__(self, engine: Engine, file: Path | None, trouble: Callable[[str], None]) -> None:
         self._engine = engine
-        self._finished: dict[str, CallEnded] = {}  # those whose final figures may still come
+        self._finished: dict[str, CallEnded] = {}  # the latest, as they are known by now
         self._talking: dict[str, float] = {}  # since when, by a clock that nobody sets
         self._recordings: dict[str, str] = {}  # the files of calls that run, or are finished so
         self._history: History | None = None
@@ -59,7 +60,7 @@ class CallHistory:
     def start(self) -> None:
         """Keep calls from now on."""
         if self._history is not None:
-            kinds = CallIncoming, CallCreated, CallActive, CallEnded, MediaStats, RecordingStarted
+            kinds = CallIncoming, CallCreated, CallActive, CallEnded, CallTagged, MediaStats, RecordingStarted
             self._engine.subscribe(self._see, *kinds)
 
     def close(self) -> None:
@@ -85,10 +86,13 @@ class CallHistory:
         """Forget one past call."""
         if not self._kept().delete(entry):
             raise NotFound(f"there is no entry {entry!r} in the history")
+        self._forget(entry)  # or what is said of the call later would bring it back
 
     def clear(self) -> None:
         """Forget all past calls."""
         self._kept().clear()
+        for call in tuple(self._finished):
+            self._forget(call)
 
     def _kept(self) -> History:
         if self._history is None:
@@ -107,13 +111,10 @@ class CallHistory:
                 record = _record(event, self._recordings.get(call, ""))
                 self._kept().add(record)
                 self._engine.say(HistoryAdded(entry=_entry(record)))
-            case MediaStats(final=True):
+            case MediaStats(final=True) | CallTagged() if call in self._finished:
                 # The final figures come after the end, which did not wait for them.
-                ended = self._finished.get(call)
-                if ended is not None:
-                    complete = structs.replace(ended, call=event.call)
-                    self._kept().keep(call, partial(_record, complete, self._recordings.get(call, "")))
-                    self._forget(call)
+                ended = self._finished[call] = structs.replace(self._finished[call], call=event.call)
+                self._kept().keep(call, partial(_record, ended, self._recordings.get(call, "")))
             case RecordingStarted() if call in self._finished:  # so short that it is told after the end of the call
                 self._recordings.setdefault(call, event.file)
             case CallEvent() if event.call.ended is None:
@@ -127,7 +128,7 @@ class CallHistory:
                 self._kept().keep(call, partial(_record, event, self._recordings.get(call, ""), seen, lasted))
 
     def _forget(self, call: str) -> None:
-        del self._finished[call]
+        self._finished.pop(call, None)
         self._talking.pop(call, None)
         self._recordings.pop(call, None)
 
@@ -158,6 +159,7 @@ def _record(event: CallEvent, recording: str, seen: datetime | None = None, last
         jitter_ms=media.jitter_ms,
         rtt_ms=media.rtt_ms,
         recording=recording,
+        tags=call.tags,
         missed=incoming and over and call.answered is None and end.by != "local" and end.cause != ANSWERED_ELSEWHERE,
     )
 

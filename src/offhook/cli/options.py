@@ -33,6 +33,7 @@ USUAL = {
     "play": "a sound file to play once it is answered",
     "record": "record the call once it is answered",
     "scopes": "what is allowed, separated by commas: read,call,media,record,config,admin,keys",
+    "tag": "a word of your own to keep with the call, as order=4711; may be given several times",
     "status": "the SIP status of a refusal, 300 to 699; without it the setting (486)",
     "timeout": _WAITED,
     "types": "the types of events, as call.*,dtmf.received; without it all",
@@ -203,6 +204,7 @@ ARGUMENTS: dict[str, dict[str, str]] = {
         "call": "the call, by its id; without it the one that has waited longest",
     },
     "codecs": {"names": "codecs separated by commas, the preferred one first"},
+    "tag": {"words": "name=value; an empty value takes the tag away, tags not named stay"},
     "dtmf": {"digits": "0-9 * # A-D, in one word; a comma pauses"},
     "transfer": {
         "to": f"{_TO}; with --attended the one call, without it the current one",

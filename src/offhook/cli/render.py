@@ -187,7 +187,8 @@ def history_line(entry: dict[str, Any]) -> str:
         status = f"  ({entry['sip_status']})" if entry.get("sip_status") else ""
         remote = party({"uri": entry["remote_uri"], "display": entry.get("remote_display")})
         kept = f"  recorded in {entry['recording']}" if entry.get("recording") else ""
-        return plain(f"{entry.get('id', '')}  {when}  {arrow} {remote}  {how}{status}{kept}")
+        tags = "".join(f"  {name}={value}" for name, value in entry.get("tags", ()))
+        return plain(f"{entry.get('id', '')}  {when}  {arrow} {remote}  {how}{status}{kept}{tags}")
     return plain("  ".join(f"{name}={value}" for name, value in entry.items() if value not in (None, "", [], {})))
 
 

@@ -36,7 +36,7 @@ VERBS: dict[str, Verb] = {
              host="ADDRESS", port="PORT", tls="flag", verbose="flag"),
         Verb("dial", "to", "call a number or URI", calls.dial, group="calls", **_WAIT, account="ACCOUNT", no_hold="flag",
              **_EXTRA, digits="DIGITS", ring_timeout="SECONDS", id="CALL", beside="CALL",
-             codecs="NAMES", **_ONCE_ANSWERED),
+             codecs="NAMES", tag="NAME=VALUE...", **_ONCE_ANSWERED),
         Verb("calls", "", "list the calls", calls.list_calls, group="calls"),
         Verb("call", "[call] [id] [file]", "show a call (call ID), all (call list); of one: stats ID (sound), trace ID (SIP), "
              "pcap ID FILE, keys ID FILE", calls.get_call, group="calls", media="flag", opened="flag"),
@@ -52,6 +52,8 @@ VERBS: dict[str, Verb] = {
         Verb("resume", "[call]", "take a call off hold", simple("resume", "resuming", "resumed"), group="calls", **_WAIT),
         Verb("codecs", "names [call]", "go on with other codecs, the preferred one first: codecs opus,G722", calls.codecs,
              group="calls", **_WAIT),
+        Verb("tag", "words...", "keep words of your own with a call: tag order=4711; an empty one takes it away: tag order=",
+             calls.tag, group="calls", call="CALL"),
         Verb("mute", "[call]", "silence the microphone", simple("mute", "muted"), group="calls"),
         Verb("unmute", "[call]", "undo mute", simple("unmute", "not muted"), group="calls"),
         Verb("dtmf", "digits [call]", "send digits; a comma pauses", simple("send_dtmf", "sending digits", "sent",

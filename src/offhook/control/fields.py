@@ -26,6 +26,7 @@ from offhook.phone.recording import MAX_RECORD
 from offhook.phone.settings import AccountSettings
 from offhook.phone.sound import MAX_STEPS
 from offhook.phone.streams import MAX_PARAMETERS
+from offhook.phone.tags import MAX_TAGS
 from offhook.phone.texts import MAX_TEXT
 from offhook.phone.urls import MAX_URL
 
@@ -43,11 +44,13 @@ LIMITS: Final[Mapping[type, Mapping[str, Keywords]]] = {
         "to": _TARGET,
         "id": {"pattern": "^([A-Za-z0-9_.-]{1,64})?$"},
         **_HEADERS,
+        "tags": {"maxItems": MAX_TAGS},
         "ring_timeout": {"minimum": 0, "maximum": MAX_RING},
         "digits": {"pattern": rf"^(\s*{_KEYS}{{1,{MAX_DIGITS}}}\s*)?$"},
     },
     c.Answer: _HEADERS,
     c.Hangup: _HEADERS,
+    c.TagCall: {"tags": {"minItems": 1, "maxItems": MAX_TAGS}},
     c.Reject: {**_HEADERS, "status": {"minimum": 0, "maximum": 699, "not": {"minimum": 1, "maximum": 299}}},
     c.Redirect: {"to": _TARGET},
     c.SendDtmf: {
@@ -143,6 +146,10 @@ _SPECIAL: Final[Mapping[type, Mapping[str, str]]] = {
     },
     c.Answer: {"codecs": "Codecs to accept, and no others; empty: the account's or the phone's."},
     c.SetCodecs: {"codecs": "Codecs to offer, the preferred one first: `opus`, `G722` …; empty: the account's or the phone's."},
+    c.TagCall: {
+        "tags": "Words of your own, as pairs or as an object; an empty value takes one away, those not named stay.",
+        "call": "A call's id, also of one that has ended, or `active`, `ringing`, `last`; empty: the current call.",
+    },
     c.Reject: {"status": "The SIP status to refuse with, 300-699; 0: the setting (486 Busy Here)."},
     c.Decide: {
         "action": "What becomes of the call.",

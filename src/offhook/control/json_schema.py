@@ -181,11 +181,10 @@ def _plain(field: Schema) -> Schema:
 
 def _pairs(field: Schema, bound: Schema) -> Schema:
     """Headers and tags may be written as an object too."""
-    default = field.pop("default")
+    default = {"default": field.pop("default")} if "default" in field else {}
     as_object: Schema = {"type": "object", "additionalProperties": {"type": "string"}}
-    if "maxItems" in bound:
-        as_object["maxProperties"] = bound["maxItems"]
-    return {"anyOf": [{**field, **bound}, as_object], "default": default}
+    as_object |= {f"{way}Properties": bound[f"{way}Items"] for way in ("min", "max") if f"{way}Items" in bound}
+    return {"anyOf": [{**field, **bound}, as_object], **default}
 
 
 # --- what no dataclass says ----------------------------------------------------------------------------------------

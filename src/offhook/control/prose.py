@@ -20,6 +20,7 @@ SAMPLES: Final[Mapping[str, Any]] = {
     "kind": "presence", "watch": "watch_1", "name": "Ada", "contact": "ct_1", "contacts": [{"name": "Ada", "number": "1001"}],
     "label": "Desk", "message": "See you at nine", "action": "answer", "url": "https://crm.example.org/calls",
     "stream": "as_1", "codecs": ["opus", "PCMU"], "what": ["vad"], "by": "c_2",
+    "tags": {"order": "4711"},
     "conditions": [{"state": "active", "call": "last"}, {"event": "call.ended", "call": "last"}],
 }  # fmt: skip
 """A value for each field that must be given."""

@@ -47,7 +47,7 @@ EVENT_TYPES: tuple[str, ...] = tuple(event.type for event in EVENTS)
 """Every event type, in the order of the documentation."""
 
 RESULTS: dict[type[Command], Any] = {
-    c.GetCall: CallView,
+    **dict.fromkeys((c.GetCall, c.TagCall), CallView),
     c.CallStats: StatsView,
     c.ListCalls: tuple[CallView, ...],
     **dict.fromkeys((c.CreateConference, c.JoinConference, c.LeaveConference, c.MuteMember, c.UnmuteMember), ConferenceView),

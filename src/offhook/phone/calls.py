@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from offhook.errors import InvalidState
+from msgspec import structs
+
+from offhook.errors import InvalidArgument, InvalidState
 from offhook.phone.call import OUTGOING_UNANSWERED, Call
 from offhook.phone.closing import Closing
-from offhook.phone.commands import Accepted, CallStats, GetCall, Hangup, HangupAll, Hold, Resume, SetCodecs, ToggleHold
+from offhook.phone.commands import Accepted, CallStats, GetCall, Hangup, HangupAll, Hold, Resume, SetCodecs, TagCall, ToggleHold
 from offhook.phone.desk import Desk
+from offhook.phone.events import CallTagged
 from offhook.phone.headers import extra_headers
 from offhook.phone.model import CallState, CallView, StatsView
 from offhook.phone.offers import Offers, check_codecs
+from offhook.phone.tags import check_tags, merged
 
 
 class Calls:
@@ -71,6 +75,24 @@ class Calls:
         check_codecs(command.codecs)
         call = self.desk.find(command.call)
         return Accepted(call=call.id, operation=self.offers.change_codecs(call, command.codecs))
+
+    def tag(self, command: TagCall) -> Accepted:
+        """Change the tags of a call, also of one that has ended."""
+        if not command.tags:
+            raise InvalidArgument.field("tags", "name at least one")
+        check_tags(command.tags)
+        view: CallView = self.get_call(GetCall(call=command.call)).value
+        tags = merged(view.tags, command.tags)
+        check_tags(tags)
+        if tags != view.tags:
+            running = self.desk.calls.get(view.id)
+            if running is not None:
+                running.tags = tags
+                view = running.view()
+            else:
+                view = self.desk.ended[view.id] = structs.replace(view, tags=tags)
+            self.desk.emit(CallTagged(call=view))
+        return Accepted(call=view.id, value=view)
 
     def get_call(self, command: GetCall) -> Accepted:
         """Answer how a call is, or was."""

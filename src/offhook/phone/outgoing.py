@@ -39,6 +39,7 @@ from offhook.phone.headers import extra_headers, user_to_user, values
 from offhook.phone.listening import check_detections, wish
 from offhook.phone.model import CallState, HeaderList, Party
 from offhook.phone.offers import Offers, check_codecs
+from offhook.phone.tags import check_tags
 from offhook.sip.calling import first_hop
 from offhook.sip.events import (
     Body,
@@ -112,6 +113,7 @@ class Outgoing:
         digits = clean_digits(command.digits) if command.digits else ""
         headers = extra_headers(command.headers, command.user_to_user, desk.settings.sent_headers)
         check_codecs(command.codecs)
+        check_tags(command.tags)
         call_id = self._new_id(command.id)
         if not 0 <= command.ring_timeout <= MAX_RING:  # NaN is refused too
             raise InvalidArgument.field("ring_timeout", f"0-{MAX_RING} seconds, 0 for no limit")

@@ -272,6 +272,7 @@ class Phone:
             c.Resume: self.calls.resume,
             c.ToggleHold: self.calls.toggle_hold,
             c.SetCodecs: self.calls.set_codecs,
+            c.TagCall: self.calls.tag,
             c.Mute: sound.mute,
             c.Unmute: sound.mute,
             c.ToggleMute: sound.toggle_mute,

@@ -7,14 +7,14 @@ from typing import Literal
 
 from msgspec import Struct
 
-from offhook.phone.model import CallDirection
+from offhook.phone.model import CallDirection, HeaderList
 
 
 class HistoryEntry(Struct, frozen=True):
     """One finished call. `answered` is null if nobody did; `duration` is talking time in seconds.
 
     `recording` is the file of its recording, of several the one that began first, "" without one. `codec`, `mos` and what
-    follows are the final figures of its sound, as in CallMedia; None without sound.
+    follows are the final figures of its sound, as in CallMedia; None without sound. `tags` are the programs' own words.
     """
 
     id: str
@@ -37,6 +37,7 @@ class HistoryEntry(Struct, frozen=True):
     loss: float | None = None
     jitter_ms: float | None = None
     rtt_ms: float | None = None
+    tags: HeaderList = ()
 
 
 class MessageEntry(Struct, frozen=True):

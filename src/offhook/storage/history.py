@@ -25,13 +25,17 @@ CREATE TABLE IF NOT EXISTS calls (
   id TEXT PRIMARY KEY, account TEXT NOT NULL, direction TEXT NOT NULL, remote_uri TEXT NOT NULL,
   remote_display TEXT NOT NULL, started REAL NOT NULL, answered REAL, ended REAL NOT NULL, duration_s REAL NOT NULL,
   sip_status INTEGER NOT NULL, reason TEXT NOT NULL, end_by TEXT NOT NULL, missed INTEGER NOT NULL,
-  recording TEXT NOT NULL, codec TEXT NOT NULL DEFAULT '', mos REAL, remote_mos REAL, loss REAL, jitter_ms REAL, rtt_ms REAL
+  recording TEXT NOT NULL, codec TEXT NOT NULL DEFAULT '', mos REAL, remote_mos REAL, loss REAL, jitter_ms REAL, rtt_ms REAL,
+  tags TEXT NOT NULL DEFAULT '[]'
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS calls_by_start ON calls (started, id);
 """
-_VERSION = 2
-_ADDED = ("codec TEXT NOT NULL DEFAULT ''", "mos REAL", "remote_mos REAL", "loss REAL", "jitter_ms REAL", "rtt_ms REAL")
-"""What version 2 has and version 1 had not."""
+_VERSION = 3
+_ADDED = (
+    "codec TEXT NOT NULL DEFAULT ''", "mos REAL", "remote_mos REAL", "loss REAL", "jitter_ms REAL", "rtt_ms REAL",
+    "tags TEXT NOT NULL DEFAULT '[]'",
+)  # fmt: skip
+"""What version 1 had not: the figures came with version 2, the tags with version 3."""
 _INSERT = f"INSERT OR REPLACE INTO calls ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM calls"  # noqa: S608 - column names of our own dataclass
 

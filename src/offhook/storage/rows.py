@@ -1,13 +1,13 @@
-"""Calls and texts as rows of their files, which have times in Unix seconds, truth as 0 or 1, and `in` and `out`."""
+"""Calls and texts as rows of their files: times in Unix seconds, truth as 0 or 1, `in` and `out`, tags as JSON."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
-from msgspec import Struct, structs
+from msgspec import Struct, json, structs
 
-from offhook.phone.model import CallDirection, wall
+from offhook.phone.model import CallDirection, HeaderList, wall
 
 _WAYS: Final[dict[CallDirection, str]] = {"incoming": "in", "outgoing": "out"}
 _TIMES: Final = frozenset({"started", "answered", "ended", "at"})
@@ -28,12 +28,16 @@ def from_row(kind: type[T], row: tuple[Any, ...]) -> T:
 def _held(name: str, value: Any) -> Any:
     if isinstance(value, datetime):
         return value.timestamp()
+    if name == "tags":
+        return json.encode(value).decode()
     return _WAYS[value] if name == "direction" else value
 
 
 def _meant(name: str, value: Any) -> Any:
     if name in _TIMES and value is not None:
         return wall(value)
+    if name == "tags":
+        return json.decode(value, type=HeaderList)
     if name == "direction":
         return next((way for way, word in _WAYS.items() if word == value), value)
     return bool(value) if name == "missed" else value

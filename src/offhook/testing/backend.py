@@ -47,6 +47,7 @@ from offhook.phone.commands import (
     SetMicVolume,
     SetVolume,
     Status,
+    TagCall,
     Tap,
     UpdateContact,
 )
@@ -54,10 +55,12 @@ from offhook.phone.events import Event
 from offhook.phone.model import (
     AccountView,
     AudioView,
+    CallState,
     CallView,
     ConferenceView,
     Contact,
     LoadView,
+    Party,
     PlaybackView,
     RecordingView,
     Snapshot,
@@ -70,6 +73,10 @@ from offhook.phone.model import (
 )
 from offhook.sip.events import Flow
 
+CALL = CallView(
+    "c_1", "office", "incoming", CallState.ACTIVE, Party("sip:1001@sip.example.org"), Party("sip:1002@sip.example.org"),
+    "sip-1", wall(1_700_000_000), tags=(("order", "4711"),),
+)  # fmt: skip
 WATCH = WatchView("watch_1", "presence", "sip:1002@sip.example.org", "office", "active")
 
 
@@ -149,6 +156,7 @@ class FakeBackend:
             ListAccounts: self.accounts,
             ListAudioStreams: (),
             Record: {"recording": "rec_1", "file": "/rec/1.wav"},
+            TagCall: CALL,
             ListPlaybacks: (PlaybackView("pb_1", "c_1", "tone", "440", "playing"),),
             ListRecordings: (RecordingView("rec_1", "c_1", "/rec/1.wav", "wav", "mono", "recording", wall(0.0)),),
             ListTaps: (TapView("c_2", "c_1", "both", "none"),),

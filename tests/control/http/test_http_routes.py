@@ -30,6 +30,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "add_contact": {"name": "Ada"}, "update_contact": {"name": "Ada"}, "import_contacts": {"contacts": []},
     "create_watch": {"kind": "mwi"}, "pickup": {"to": "1002"},
     "detect": {"what": ["vad"]}, "tap": {"by": "c_2"}, "set_codecs": {"codecs": ["PCMU"]},
+    "tag_call": {"tags": [["order", "4711"]]},
     "wait_call": {"condition": "call.active", "timeout": 0},
     "wait": {"conditions": [{"registered": ""}], "timeout": 0},
 }  # fmt: skip
@@ -123,7 +124,7 @@ async def test_each_route_reaches_its_operation(http: httpx.AsyncClient, backend
 
 
 def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 @pytest.mark.lengthy

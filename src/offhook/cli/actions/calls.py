@@ -40,6 +40,8 @@ def dial(use: Invocation) -> int:
         params["ring_timeout"] = ring
     if use.flag("no-hold"):
         params["hold_others"] = False
+    if use.texts("tag"):
+        params["tags"] = [_tag(use, word) for word in use.texts("tag")]
     params |= _extra(use) | _once_answered(use)
     return perform(use, "dial", params, f"calling {use.text('to')}".replace("{", "{{").replace("}", "}}"), "answered")
 
@@ -83,6 +85,20 @@ def codecs(use: Invocation) -> int:
     """Change the codecs of a call."""
     names = [name for name in use.text("names").replace(",", " ").split() if name]
     return perform(use, "set_codecs", {"codecs": names, "call": use.text("call")}, "changing codecs", "changed")
+
+
+def tag(use: Invocation) -> int:
+    """Keep words with a call."""
+    tags = [_tag(use, word) for word in use.words]
+    found = use.client.request("tag_call", tags=tags, call=use.text("call"))["value"]
+    return show(use, found, "\n".join(f"{name}={value}" for name, value in found["tags"]) or "no tags")
+
+
+def _tag(use: Invocation, word: str) -> list[str]:
+    name, equals, value = word.partition("=")
+    if not equals or not name:
+        raise usage_error(use.verb, f"a tag is written name=value, not {word!r}", "tag")
+    return [name, value]
 
 
 def _pair(use: Invocation, header: str) -> list[str]:

@@ -157,6 +157,7 @@ ROUTES: tuple[Route, ...] = (
     _call("hold", "hold"),
     _call("resume", "resume"),
     _call("codecs", "set_codecs"),
+    _call("tags", "tag_call"),
     _call("meter", "meter_call"),
     _call("mute", "mute", "Send silence in place of the microphone in this call."),
     _call("unmute", "unmute", "Undo mute in this call."),

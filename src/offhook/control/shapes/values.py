@@ -84,6 +84,7 @@ VALUES: Final[Mapping[type[c.Command], Any]] = {
     c.Play: PlaybackAnswer,
     c.Record: RecordingAnswer,
     c.StopRecord: RecordingAnswer,
+    c.TagCall: CallView,
     c.ListPlaybacks: tuple[PlaybackView, ...],
     c.ListRecordings: tuple[RecordingView, ...],
     c.Tap: TapView,

@@ -28,6 +28,7 @@ from offhook.phone.commands.calls import (
     SendInfo,
     SendMessage,
     SetCodecs,
+    TagCall,
     ToggleHold,
     ToggleMute,
     Transfer,
@@ -104,8 +105,9 @@ from offhook.phone.commands.system import (
 )
 
 COMMANDS: tuple[type[Command], ...] = (
-    Dial, Answer, Reject, Redirect, Hangup, HangupAll, Hold, Resume, ToggleHold, SetCodecs, Mute, Unmute, ToggleMute, SendDtmf,
-    Transfer, TransferAttended, AcceptTransfer, RejectTransfer, SendInfo, SendMessage, GetCall, CallStats, ListCalls, Decide,
+    Dial, Answer, Reject, Redirect, Hangup, HangupAll, Hold, Resume, ToggleHold, SetCodecs, TagCall, Mute, Unmute, ToggleMute,
+    SendDtmf, Transfer, TransferAttended, AcceptTransfer, RejectTransfer, SendInfo, SendMessage, GetCall, CallStats, ListCalls,
+    Decide,
     OpenAudio, CloseAudio, StreamAudio, StopAudioStream, ListAudioStreams,
     Play, StopPlay, PausePlay, ListPlaybacks, Record, StopRecord, PauseRecord, ListRecordings, Capture,
     StopCapture, Detect, MeterCall, Tap, StopTap, ListTaps, Loopback,
@@ -128,6 +130,6 @@ __all__ = [
     "RegisterAccount", "Reject", "RejectTransfer", "RemoveAccount", "RemoveContact", "Resume", "Scope", "SelectAccount",
     "SendDtmf", "SendInfo", "SendMessage", "SetAutoAnswer", "SetCodecs", "SetDevice", "SetDnd", "SetForwarding",
     "SetMicVolume", "SetVoice", "SetVolume", "Status", "StopAudioStream", "StopCapture", "StopPlay", "StopRecord",
-    "StopTap", "StreamAudio", "Tap", "TestDevice", "ToggleHold", "ToggleMute", "Transfer", "TransferAttended", "Unmute",
-    "UnmuteMember", "UnregisterAccount", "UpdateAccount", "UpdateContact", "VolumeDown", "VolumeUp",
+    "StopTap", "StreamAudio", "TagCall", "Tap", "TestDevice", "ToggleHold", "ToggleMute", "Transfer", "TransferAttended",
+    "Unmute", "UnmuteMember", "UnregisterAccount", "UpdateAccount", "UpdateContact", "VolumeDown", "VolumeUp",
 ]  # fmt: skip

@@ -128,6 +128,17 @@ class SetCodecs(Command, frozen=True, kw_only=True):
     call: str = ""
 
 
+class TagCall(Command, frozen=True, kw_only=True):
+    """Keep words of your own with a call, such as an order's number or a note: in its view, its events, its history.
+
+    A tag of the same name is replaced, an empty value takes it away, the others stay. An ended call can be named as long as
+    GetCall answers for it. `tags` of Dial are there from the beginning.
+    """
+
+    tags: HeaderList
+    call: str = ""
+
+
 class Mute(Command, frozen=True, kw_only=True):
     """Send silence in place of the microphone: in one call, or with no `call` in all calls, present and future."""
 

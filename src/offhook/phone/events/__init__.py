@@ -24,6 +24,7 @@ from offhook.phone.events.calls import (
     CallReplaced,
     CallResumed,
     CallRinging,
+    CallTagged,
     CallUnmuted,
     CallUpdated,
     TransferCompleted,
@@ -132,8 +133,8 @@ from offhook.phone.events.system import (
 
 EVENTS: tuple[type[Event], ...] = (
     CallIncoming, CallCreated, CallCalling, CallRinging, CallEarly, CallAnswered, CallActive, CallHeld, CallResumed,
-    CallRemoteHeld, CallRemoteResumed, CallMuted, CallUnmuted, CallUpdated, CallRedirected, CallReplaced, CallHoldFailed,
-    CallEnded, CallDecided,
+    CallRemoteHeld, CallRemoteResumed, CallMuted, CallUnmuted, CallUpdated, CallTagged, CallRedirected, CallReplaced,
+    CallHoldFailed, CallEnded, CallDecided,
     TransferRequested, TransferStarted, TransferProgress, TransferCompleted, TransferFailed,
     AudioMarkReached, AudioCleared, AudioUnderrun, AudioOverrun,
     AudioStreamStarted, AudioStreamStopped, AudioStreamFailed,
@@ -162,7 +163,7 @@ __all__ = [
     "AudioStreamStopped", "AudioUnderrun", "AuditCommand", "AuditDenied", "CallActive", "CallAnswered", "CallCalling",
     "CallCreated", "CallDecided", "CallEarly", "CallEnded", "CallEvent", "CallHeld", "CallHoldFailed", "CallIncoming",
     "CallLevel", "CallMuted", "CallRedirected", "CallRemoteHeld", "CallRemoteResumed", "CallReplaced", "CallResumed",
-    "CallRinging", "CallUnmuted", "CallUpdated", "CaptureFinished", "CaptureStarted", "ConferenceCreated",
+    "CallRinging", "CallTagged", "CallUnmuted", "CallUpdated", "CaptureFinished", "CaptureStarted", "ConferenceCreated",
     "ConferenceEnded", "ConferenceEvent", "ConferenceJoined", "ConferenceLeft", "ConferenceUpdated", "ContactChanged",
     "ContactsImported", "DeviceAdded", "DeviceChanged", "DeviceError", "DeviceListed", "DeviceRecovered", "DeviceRemoved",
     "DeviceTested", "DtmfReceived", "DtmfSendFailed", "DtmfSent", "Event", "HistoryAdded", "HookFailed", "MediaCandidates",

@@ -67,6 +67,10 @@ class CallUpdated(CallEvent, frozen=True, kw_only=True):
     """Something else changed: codec, address, the far end's name."""
 
 
+class CallTagged(CallEvent, frozen=True, kw_only=True):
+    """Its tags have changed, perhaps after its end."""
+
+
 class CallRedirected(CallEvent, frozen=True, kw_only=True):
     """The call is sent elsewhere: the far end told us (outgoing) or we told the caller (incoming)."""
 
