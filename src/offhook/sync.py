@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
@@ -28,6 +29,7 @@ from offhook.phone.model import (
     AccountView,
     AudioStreamView,
     AudioView,
+    CallDirection,
     CallState,
     CallView,
     ConferenceView,
@@ -209,9 +211,27 @@ class Softphone(Twin[api.Softphone]):
         """Return everything at one moment."""
         return self._run(self._inner.snapshot())
 
-    def history(self, limit: int = 50, *, before: str = "") -> list[dict[str, Any]]:
-        """Return past calls, newest first; those older than the entry `before`. Raises NotFound if none are kept."""
-        return self._run(self._inner.history(limit, before=before))
+    def history(
+        self,
+        limit: int = 50,
+        *,
+        before: str = "",
+        direction: CallDirection | Literal[''] = "",
+        missed: bool = False,
+        account: str = "",
+        remote: str = "",
+        tag: str = "",
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> list[dict[str, Any]]:
+        """Return past calls, newest first; those older than the entry `before`. Raises NotFound if none are kept.
+
+        `remote` is found in the far end's address or name, `tag` is a tag's name or name=value; `since` and `until` are about
+        the beginning of the call, in this machine's time where they have no zone.
+        """
+        return self._run(self._inner.history(
+            limit, before=before, direction=direction, missed=missed, account=account, remote=remote, tag=tag, since=since, until=until,
+        ))
 
     def texts(self, limit: int = 50, *, before: str = "") -> list[dict[str, Any]]:
         """Return texts that came and went, newest first; those older than `before`. Raises NotFound if none are kept."""

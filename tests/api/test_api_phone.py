@@ -155,6 +155,9 @@ async def test_the_history(tmp_path: Path, peer: Peer) -> None:
         call = await phone.dial(peer[1])
         await call.hangup()
         assert [entry["id"] for entry in await phone.history()] == [call.id]
+        began = call.view.created.astimezone().replace(tzinfo=None)  # as a program writes it, without a zone
+        assert [entry["id"] for entry in await phone.history(since=began, direction="outgoing")] == [call.id]
+        assert await phone.history(until=began) == await phone.history(missed=True) == await phone.history(tag="x") == []
         await phone.delete_history(call.id)
         assert await phone.history() == []
         await phone.clear_history()

@@ -38,6 +38,7 @@ from offhook.phone.events import (
     WatchEnded,
 )
 from offhook.phone.model import AccountView, CallState, CallView, Party, StatusView, wall
+from offhook.phone.records import ALL_CALLS, WantedCalls
 from offhook.phone.settings import AccountSettings
 from offhook.testing.backend import WATCH, FakeBackend
 from offhook.testing.served import served
@@ -423,6 +424,25 @@ def test_past_calls_are_one_line_each(phone: FakeBackend, capsys: pytest.Capture
     assert main(["history"]) == 0
     here = f"{datetime(2026, 1, 31, 8, tzinfo=UTC).astimezone():%Y-%m-%d %H:%M:%S}"
     assert capsys.readouterr().out == f"c_1  {here}  from sip:a@h  missed  (487)  order=4711  note=two\\x0alines\n"
+
+
+def test_only_some_past_calls_are_shown_or_written(
+    phone: FakeBackend, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wished = ["--missed", "--direction", "incoming", "--account", "a", "--remote", "1001", "--tag", "order=4711"]
+    times = ["--since", "2026-01-31", "--until", "2026-02-01T08:00+02:00"]
+    wanted = WantedCalls(
+        direction="incoming", missed=True, account="a", remote="1001", tag="order=4711",
+        since=datetime(2026, 1, 31).astimezone(), until=datetime(2026, 2, 1, 6, tzinfo=UTC),
+    )  # fmt: skip
+    for line in (["history"], ["history", "export", str(tmp_path / "calls.csv")]):
+        phone.wanted_calls = ALL_CALLS
+        assert main([*line, *wished, *times]) == 0
+        assert phone.wanted_calls == wanted
+    capsys.readouterr()
+    assert main(["history", "--since", "yesterday"]) == 2
+    assert main(["history", "clear", "--missed"]) == 2
+    assert "clear knows no part of it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("event", "code", "words"), [

@@ -21,6 +21,7 @@ from offhook.control.operations import BLOCKING, EXTRA, Operations
 from offhook.control.session import Session, Shared
 from offhook.errors import SetupError
 from offhook.phone.events import SystemReady
+from offhook.phone.records import WantedCalls
 from offhook.testing.backend import FakeBackend
 
 
@@ -47,7 +48,7 @@ async def test_events_need_the_scope_read(backend: FakeBackend) -> None:
 async def test_what_waits_for_the_disk_is_done_aside(backend: FakeBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[int] = []
 
-    def history(limit: int, before: str) -> list[dict[str, Any]]:
+    def history(limit: int, before: str, wanted: WantedCalls) -> list[dict[str, Any]]:
         threads.append(threading.get_ident())
         return []
 
@@ -68,7 +69,7 @@ async def test_what_waits_for_the_disk_is_done_aside(backend: FakeBackend, monke
 async def test_what_the_operator_has_to_mend_is_named_without_a_trace(
     backend: FakeBackend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, problem: Exception, said: str
 ) -> None:
-    def history(limit: int, before: str) -> list[dict[str, Any]]:
+    def history(limit: int, before: str, wanted: WantedCalls) -> list[dict[str, Any]]:
         raise problem
 
     monkeypatch.setattr(backend, "history", history)
@@ -81,7 +82,7 @@ async def test_what_the_operator_has_to_mend_is_named_without_a_trace(
 
 async def test_a_slow_disk_delays_nobody_else(backend: FakeBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     goes_on = threading.Event()
-    monkeypatch.setattr(backend, "history", lambda limit, before: goes_on.wait(10) and [])
+    monkeypatch.setattr(backend, "history", lambda limit, before, wanted: goes_on.wait(10) and [])
     server = LocalServer(backend, tmp_path / "s")
     await server.start()
     reader, writer = await open_stream(server.path, 2**16)

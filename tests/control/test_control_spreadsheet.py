@@ -21,6 +21,11 @@ def rows(text: str) -> list[list[str]]:
     return list(csv.reader(io.StringIO(text)))
 
 
+def test_tags_are_one_cell_and_no_formula() -> None:
+    _, line = rows(as_csv([{**ENTRY, "tags": [["=order", "4711"], ["note", "two"]]}]))
+    assert line[COLUMNS.index("tags")] == "'=order=4711; note=two"
+
+
 def test_a_call_is_a_line() -> None:
     head, line = rows(as_csv([ENTRY]))
     assert tuple(head) == COLUMNS

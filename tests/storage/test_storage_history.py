@@ -14,7 +14,7 @@ import pytest
 from msgspec import structs
 
 from offhook.errors import SetupError
-from offhook.phone.records import HistoryEntry
+from offhook.phone.records import HistoryEntry, WantedCalls
 from offhook.storage.history import History
 
 
@@ -110,6 +110,30 @@ def test_paging_misses_and_repeats_nothing(book: History) -> None:
     while page := book.list(10, before=seen[-1] if seen else ""):
         seen += [record.id for record in page]
     assert len(seen) == len(set(seen)) == 25
+
+
+@pytest.mark.parametrize(("wanted", "numbers"), [
+    (WantedCalls(), [6, 5, 4, 3, 2, 1]),
+    (WantedCalls(direction="outgoing"), [2]), (WantedCalls(direction="incoming", missed=True), [6, 5, 4, 1]),
+    (WantedCalls(account="home"), [3]), (WantedCalls(account="hom"), []),
+    (WantedCalls(remote="müller"), [4]), (WantedCalls(remote="5@PBX"), [5]), (WantedCalls(remote="%"), []),
+    (WantedCalls(tag="order"), [6, 5]), (WantedCalls(tag="order=4711"), [5]), (WantedCalls(tag="order="), []),
+    (WantedCalls(tag="note=a=b"), [5]), (WantedCalls(tag="ord"), []),
+    (WantedCalls(since=at(1005)), [6, 5]), (WantedCalls(until=at(1002)), [1]),
+    (WantedCalls(since=at(1002), until=at(1004), missed=True), []),
+])  # fmt: skip
+def test_only_wanted_calls_are_listed_and_paged(book: History, wanted: WantedCalls, numbers: list[int]) -> None:
+    for record in (
+        call(1), call(2, direction="outgoing", missed=False), call(3, account="home", missed=False),
+        call(4, remote_display="Jörg MÜLLER"), call(5, tags=(("order", "4711"), ("note", "a=b"))),
+        call(6, tags=(("order", "4712"),)),
+    ):  # fmt: skip
+        book.add(record)
+    assert [record.id for record in book.list(wanted=wanted)] == [f"call-{number}" for number in numbers]
+    seen: list[str] = []
+    while page := book.list(1, seen[-1] if seen else "", wanted):
+        seen += [record.id for record in page]
+    assert seen == [f"call-{number}" for number in numbers]
 
 
 def test_the_same_id_replaces(book: History) -> None:

@@ -5,7 +5,7 @@ import { CallOver, Closed, ConnectionLost, OperationError, TimedOut, TooSlow } f
 import { NotFound, Timeout } from "./problems.js";
 import type {
   Accepted, AccountView, AnswerParams, AudioView, CallState, CallView, Condition, DeviceInfo, DialParams, Envelope, EventData, EventType,
-  HangupParams, HistoryEntry, NoteType, OperationName, Operations, PhoneEvent, PlayParams, RecordParams, RecordingAnswer,
+  HangupParams, HistoryEntry, HistoryRequest, NoteType, OperationName, Operations, PhoneEvent, PlayParams, RecordParams, RecordingAnswer,
   RejectParams, SendDtmfParams, SendInfoParams, StatusView, StreamNote, WaitAnswer,
 } from "./types.js";
 
@@ -179,8 +179,9 @@ export class Softphone implements Listener {
     return (await this.request("list_accounts", {})).value;
   }
 
-  async history(limit = 50, before = ""): Promise<HistoryEntry[]> {
-    return (await this.request("history", { limit, before })).entries;
+  /** Past calls, newest first; `wanted` says which: `{ missed: true, remote: "1001", tag: "order=4711" }`. */
+  async history(limit = 50, before = "", wanted: Omit<HistoryRequest, "limit" | "before"> = {}): Promise<HistoryEntry[]> {
+    return (await this.request("history", { ...wanted, limit, before })).entries;
   }
 
   /** Send a text; resolves when the far end's side has accepted it. */

@@ -1195,10 +1195,23 @@ export interface HistoryPage {
   entries: HistoryEntry[];
 }
 
-/** Ask for past calls, newest first: at most `limit`, only those older than the entry `before`. */
+/**
+ * Ask for past calls, newest first: at most `limit`, only those older than the entry `before`.
+ *
+ * What is empty asks for nothing: `direction`, only `missed` ones, the id of an `account`, what is in the far end's address or
+ * name (`remote`), a `tag` (its name, or name=value), the time of their beginning (RFC 3339).
+ */
 export interface HistoryRequest {
   limit?: number;
   before?: string;
+  direction?: "" | "incoming" | "outgoing";
+  missed?: boolean;
+  /** An account's id. */
+  account?: string;
+  remote?: string;
+  tag?: string;
+  since?: string | null;
+  until?: string | null;
 }
 
 /**

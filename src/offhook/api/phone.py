@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -21,6 +22,7 @@ from offhook.api.remote import RemotePhone
 from offhook.api.streams import EventStream, Stream, wait_until
 from offhook.control.access import Client
 from offhook.control.conditions import settled
+from offhook.control.past_calls import moment_text
 from offhook.control.schema import exact
 from offhook.errors import ConfigError
 from offhook.media.messages import Detection, DeviceInfo
@@ -30,6 +32,7 @@ from offhook.phone.model import (
     AccountView,
     AudioStreamView,
     AudioView,
+    CallDirection,
     Contact,
     ContactDetails,
     ImportedView,
@@ -263,9 +266,19 @@ class Softphone:
         found: Snapshot = (await self.execute(c.GetSnapshot())).value
         return found
 
-    async def history(self, limit: int = 50, *, before: str = "") -> list[dict[str, Any]]:
-        """Return past calls, newest first; those older than the entry `before`. Raises NotFound if none are kept."""
-        found = await self._link.request("history", {"limit": limit, "before": before})
+    async def history(
+        self, limit: int = 50, *, before: str = "", direction: CallDirection | Literal[""] = "", missed: bool = False,
+        account: str = "", remote: str = "", tag: str = "", since: datetime | None = None, until: datetime | None = None,
+    ) -> list[dict[str, Any]]:  # fmt: skip
+        """Return past calls, newest first; those older than the entry `before`. Raises NotFound if none are kept.
+
+        `remote` is found in the far end's address or name, `tag` is a tag's name or name=value; `since` and `until` are about
+        the beginning of the call, in this machine's time where they have no zone.
+        """
+        found = await self._link.request("history", {
+            "limit": limit, "before": before, "direction": direction, "missed": missed, "account": account, "remote": remote,
+            "tag": tag, "since": moment_text(since), "until": moment_text(until),
+        })  # fmt: skip
         entries: list[dict[str, Any]] = found["entries"]
         return entries
 

@@ -44,6 +44,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
@@ -58,6 +59,7 @@ from offhook.phone.model import (
     AccountView,
     AudioStreamView,
     AudioView,
+    CallDirection,
     CallState,
     CallView,
     ConferenceView,

@@ -28,7 +28,7 @@ from offhook.phone.events import (
     RecordingStarted,
 )
 from offhook.phone.model import CallEnd, wall
-from offhook.phone.records import HistoryEntry
+from offhook.phone.records import ALL_CALLS, HistoryEntry, WantedCalls
 from offhook.storage.history import History
 
 FINISHED_KEPT: Final = 256
@@ -68,9 +68,9 @@ class CallHistory:
         if self._history is not None:
             self._history.close()
 
-    def list(self, limit: int, before: str) -> list[dict[str, Any]]:
+    def list(self, limit: int, before: str, wanted: WantedCalls = ALL_CALLS) -> list[dict[str, Any]]:
         """Return past calls, newest first; raises NotFound where `before` is not there (any more): its place is not known."""
-        found = self._kept().list(limit, before)
+        found = self._kept().list(limit, before, wanted)
         if before and not found:
             self.get(before)
         return [_entry(record) for record in found]

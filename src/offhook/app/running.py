@@ -37,6 +37,7 @@ from offhook.phone.contacts import DirectoryListed
 from offhook.phone.events import CallEnded, Event, SystemError
 from offhook.phone.model import LoadView, wall
 from offhook.phone.phone import Phone
+from offhook.phone.records import ALL_CALLS, WantedCalls
 from offhook.phone.settings import AccountSettings
 from offhook.phone.web_requests import WebRequest
 from offhook.sip.door import Rules
@@ -309,9 +310,9 @@ class RunningPhone:
         with contextlib.suppress(CommandError):  # it is closed already, or all are about to be
             self.execute(CloseAudio(audio=audio))
 
-    def history(self, limit: int, before: str) -> list[dict[str, Any]]:
+    def history(self, limit: int, before: str, wanted: WantedCalls = ALL_CALLS) -> list[dict[str, Any]]:
         """Return past calls, newest first."""
-        return self._history.list(limit, before)
+        return self._history.list(limit, before, wanted)
 
     def delete_history(self, entry: str) -> None:
         """Forget one past call."""

@@ -172,7 +172,16 @@ SPECIAL: dict[str, dict[str, str]] = {
         "after": "an event's id: what has come since then counts, too",
     },
     "messages": {"before": "only what is older than this text, by its id"},
-    "history": {"before": "only what is older than this entry, by its id"},
+    "history": {
+        "before": "only what is older than this entry, by its id",
+        "missed": "only calls that were missed",
+        "direction": "only incoming or outgoing calls",
+        "account": "only calls of this account, by its id",
+        "remote": "only calls with this in the far end's address or name",
+        "tag": "only calls with this tag: its name, or name=value",
+        "since": "only calls that began then or later: 2026-01-31, or 2026-01-31T08:00",
+        "until": "only calls that began before that",
+    },
     "webhooks": {
         "secret": "add, rotate: what requests are signed with; without it a new one, which is shown once",
         "timeout": "add: seconds for an answer, 0.1 to 60; without it 10; test: seconds to wait for it",

@@ -120,7 +120,8 @@ VERBS: dict[str, Verb] = {
         Verb("messages", "[action]", "show texts that came and went, or forget them: messages clear", events.messages,
              group="events and history", limit="N", before="MESSAGE"),
         Verb("history", "[action] [entry]", "show past calls, or: history export [FILE] (CSV, JSON), delete ENTRY, clear",
-             events.history, group="events and history", limit="N", before="ENTRY"),
+             events.history, group="events and history", limit="N", before="ENTRY", missed="flag",
+             direction="incoming|outgoing", account="ACCOUNT", remote="TEXT", tag="NAME[=VALUE]", since="TIME", until="TIME"),
         Verb("contacts", "[action] [what...]", "people: list, search WORDS, get ID, add NUMBER NAME, update ID --name …, "
              "remove ID, import FILE, export [FILE]", elsewhere.contacts, group="contacts", limit="N", after="ID",
              **dict.fromkeys(CONTACT_FIELDS, "TEXT"), starred="flag", not_starred="flag", dry_run="flag", encoding="NAME",

@@ -15,6 +15,7 @@ from offhook.media.messages import AudioRate
 from offhook.phone.commands import Accepted, Command
 from offhook.phone.events import Event
 from offhook.phone.model import LoadView
+from offhook.phone.records import ALL_CALLS, WantedCalls
 
 __all__ = [
     "Accepted", "Backend", "Cause", "Command", "Cursor", "Envelope", "EnvelopeMaker", "Execute", "Journal", "MemoryJournal",
@@ -91,8 +92,8 @@ class Backend(Protocol):
         """Return a link through which a program hears and speaks in a call; raise CommandError if that cannot be."""
         ...
 
-    def history(self, limit: int, before: str) -> list[dict[str, Any]]:
-        """Return up to `limit` past calls, newest first; only those older than the entry `before` unless that is ""."""
+    def history(self, limit: int, before: str, wanted: WantedCalls = ALL_CALLS) -> list[dict[str, Any]]:
+        """Return up to `limit` wanted past calls, newest first; only those older than the entry `before` unless that is ""."""
         ...
 
     def delete_history(self, entry: str) -> None:

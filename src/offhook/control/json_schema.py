@@ -135,7 +135,7 @@ def _as_input(part: Schema, shape: type) -> Schema:
     if "properties" not in part:
         return _plain(part)
     for name, field in part["properties"].items():
-        field = _plain(field)
+        field = _timed(_plain(field), _hints(shape)[name])
         if name in _PAIRS:
             field = _pairs(field, dict(limits(shape, name)))
         else:
@@ -154,16 +154,20 @@ def _as_output(part: Schema, shape: type) -> Schema:
     if "properties" not in part:
         return _plain(part)
     for name, field in part["properties"].items():
-        field = _plain(field)
+        field = _timed(_plain(field), _hints(shape)[name])
         field.pop("default", None)
-        hint = _hints(shape)[name]
-        if hint is datetime:
-            field = dict(_TIME)
-        elif datetime in get_args(hint):
-            field = {"anyOf": [dict(_TIME), {"type": "null"}]}
         part["properties"][name] = field
     part["required"] = list(part["properties"])
     return part
+
+
+def _timed(field: Schema, hint: Any) -> Schema:
+    """Say of a moment that it is one (RFC 3339)."""
+    if hint is datetime:
+        return {**field, **_TIME}
+    if datetime in get_args(hint):
+        return {**field, "anyOf": [dict(_TIME), {"type": "null"}]}
+    return field
 
 
 def _plain(field: Schema) -> Schema:

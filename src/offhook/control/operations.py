@@ -19,6 +19,7 @@ from offhook.control.legacy.copydata import run_copydata
 from offhook.control.legacy.dde import run_dde
 from offhook.control.legacy.dde_items import dde_request
 from offhook.control.legacy.steps import SpeakerMemory
+from offhook.control.past_calls import WISHES, wanted_calls
 from offhook.control.schema import EVENT_TYPES, OPERATIONS, command_from_json, command_help, to_json
 from offhook.control.waiting import Waits
 from offhook.errors import InvalidArgument, NotFound
@@ -228,9 +229,9 @@ def _capture_keys(request: Request) -> Any:
 
 
 def _history(request: Request) -> Any:
-    request.only("limit", "before")
+    request.only("limit", "before", *WISHES)
     request.client.check("read")
-    return {"entries": to_json(request.backend.history(*_page(request)))}
+    return {"entries": to_json(request.backend.history(*_page(request), wanted_calls(request.params)))}
 
 
 def _page(request: Request) -> tuple[int, str]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 COLUMNS: Final = (
     "id", "account", "direction", "remote_uri", "remote_display", "started", "answered", "ended", "duration", "missed",
-    "sip_status", "reason", "end_by",
+    "sip_status", "reason", "end_by", "tags",
 )  # fmt: skip
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
@@ -30,6 +30,8 @@ def as_csv(entries: Iterable[Mapping[str, Any]]) -> str:
 def _cell(name: str, value: Any) -> Any:
     if name in ("started", "answered", "ended") and value:
         return datetime.fromisoformat(value).isoformat(timespec="seconds").replace("+00:00", "Z")
+    if name == "tags":
+        return guarded("; ".join(f"{tag}={word}" for tag, word in value or ()))
     if isinstance(value, str):
         return guarded(value)
     return "" if value is None else value

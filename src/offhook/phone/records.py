@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -38,6 +38,24 @@ class HistoryEntry(Struct, frozen=True):
     jitter_ms: float | None = None
     rtt_ms: float | None = None
     tags: HeaderList = ()
+
+
+class WantedCalls(Struct, frozen=True):
+    """Which past calls are meant; what is empty asks for nothing. `since` and `until` are about their beginning.
+
+    `remote` is found anywhere in the far end's address or name, whatever the case. `tag` is a tag's name, or name=value.
+    """
+
+    direction: CallDirection | Literal[""] = ""
+    missed: bool = False
+    account: str = ""
+    remote: str = ""
+    tag: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+ALL_CALLS: Final = WantedCalls()
 
 
 class MessageEntry(Struct, frozen=True):

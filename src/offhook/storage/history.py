@@ -5,12 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from offhook.errors import SetupError
-from offhook.phone.records import HistoryEntry
+from offhook.phone.records import ALL_CALLS, HistoryEntry, WantedCalls
 from offhook.storage.database import Database, Trouble
-from offhook.storage.rows import from_row, to_row
+from offhook.storage.rows import WAYS, from_row, tags_of, to_row
 
 BATCH_SECONDS = 0.4
 """Records of this long are committed together; kill -9 loses at most these."""
@@ -71,13 +71,21 @@ class History:
         if not self._database.add((record, make)):
             self._trouble("the disk is too slow: a call is missing in the history")
 
-    def list(self, limit: int = 100, before: str = "") -> tuple[HistoryEntry, ...]:
-        """Return up to `limit` records, newest first; `before` is the id of the last one already seen (for paging)."""
-        after = " WHERE (started, id) < (SELECT started, id FROM calls WHERE id = ?)" if before else ""
-        arguments = (before, limit) if before else (limit,)
-        sql = f"{_SELECT}{after} ORDER BY started DESC, id DESC LIMIT ?"
-        rows = self._database.ask(lambda database: database.execute(sql, arguments).fetchall())
-        return tuple(from_row(HistoryEntry, row) for row in rows)
+    def list(self, limit: int = 100, before: str = "", wanted: WantedCalls = ALL_CALLS) -> tuple[HistoryEntry, ...]:
+        """Return up to `limit` wanted records, newest first; `before` is the id of the last one already seen (for paging)."""
+        conditions = _conditions(wanted)
+        if before:
+            conditions["(started, id) < (SELECT started, id FROM calls WHERE id = ?)"] = (before,)
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        arguments = (*(value for values in conditions.values() for value in values), limit)
+        sql = f"{_SELECT}{where} ORDER BY started DESC, id DESC LIMIT ?"
+
+        def look(database: sqlite3.Connection) -> Sequence[tuple[Any, ...]]:
+            database.create_function("is_in", 2, _is_in, deterministic=True)
+            database.create_function("has_tag", 2, _has_tag, deterministic=True)
+            return database.execute(sql, arguments).fetchall()
+
+        return tuple(from_row(HistoryEntry, row) for row in self._database.ask(look))
 
     def get(self, record: str) -> HistoryEntry | None:
         """Return one record."""
@@ -95,6 +103,35 @@ class History:
     def close(self) -> None:
         """Write what is waiting and close the file. Calling it again does nothing."""
         self._database.close()
+
+
+def _conditions(wanted: WantedCalls) -> dict[str, tuple[Any, ...]]:
+    """Return what a row must fulfil, in SQL, each with the values of its question marks."""
+    found: dict[str, tuple[Any, ...]] = {}
+    if wanted.direction:
+        found["direction = ?"] = (WAYS[wanted.direction],)
+    if wanted.missed:
+        found["missed = 1"] = ()
+    if wanted.account:
+        found["account = ?"] = (wanted.account,)
+    if wanted.since is not None:
+        found["started >= ?"] = (wanted.since.timestamp(),)
+    if wanted.until is not None:
+        found["started < ?"] = (wanted.until.timestamp(),)
+    if wanted.remote:
+        found["(is_in(?, remote_uri) OR is_in(?, remote_display))"] = (wanted.remote, wanted.remote)
+    if wanted.tag:
+        found["has_tag(?, tags)"] = (wanted.tag,)
+    return found
+
+
+def _is_in(part: str, text: str) -> bool:
+    return part.casefold() in text.casefold()  # SQLite knows no case but that of ASCII
+
+
+def _has_tag(wanted: str, tags: str) -> bool:
+    name, equals, value = wanted.partition("=")
+    return any(found == (name, value) if equals else found[0] == name for found in tags_of(tags))
 
 
 def _upgrade(database: sqlite3.Connection) -> None:

@@ -9,7 +9,7 @@ from msgspec import Struct, json, structs
 
 from offhook.phone.model import CallDirection, HeaderList, wall
 
-_WAYS: Final[dict[CallDirection, str]] = {"incoming": "in", "outgoing": "out"}
+WAYS: Final[dict[CallDirection, str]] = {"incoming": "in", "outgoing": "out"}
 _TIMES: Final = frozenset({"started", "answered", "ended", "at"})
 
 T = TypeVar("T", bound=Struct)
@@ -25,19 +25,24 @@ def from_row(kind: type[T], row: tuple[Any, ...]) -> T:
     return kind(**{name: _meant(name, value) for name, value in zip(kind.__struct_fields__, row, strict=True)})
 
 
+def tags_of(text: str) -> HeaderList:
+    """Return the tags that a row's text holds."""
+    return json.decode(text, type=HeaderList)
+
+
 def _held(name: str, value: Any) -> Any:
     if isinstance(value, datetime):
         return value.timestamp()
     if name == "tags":
         return json.encode(value).decode()
-    return _WAYS[value] if name == "direction" else value
+    return WAYS[value] if name == "direction" else value
 
 
 def _meant(name: str, value: Any) -> Any:
     if name in _TIMES and value is not None:
         return wall(value)
     if name == "tags":
-        return json.decode(value, type=HeaderList)
+        return tags_of(value)
     if name == "direction":
-        return next((way for way, word in _WAYS.items() if word == value), value)
+        return next((way for way, word in WAYS.items() if word == value), value)
     return bool(value) if name == "missed" else value

@@ -71,6 +71,7 @@ from offhook.phone.model import (
     WorkerView,
     wall,
 )
+from offhook.phone.records import ALL_CALLS, WantedCalls
 from offhook.sip.events import Flow
 
 CALL = CallView(
@@ -111,6 +112,7 @@ class FakeBackend:
         self.journal: Journal = MemoryJournal("t1")
         self._maker = EnvelopeMaker("t1", lambda: 1_700_000_000.25)
         self._first: list[_Subscriber] = []
+        self.wanted_calls = ALL_CALLS
         self.outcomes = Outcomes(self._begin_with, lambda: 1_700_000_000.25)
 
     def execute(self, command: Command, cause: Cause | None = None) -> Accepted:
@@ -199,7 +201,8 @@ class FakeBackend:
     ) -> AudioLink:  # fmt: skip
         raise NotFound("this phone has no sound")
 
-    def history(self, limit: int, before: str) -> list[dict[str, Any]]:
+    def history(self, limit: int, before: str, wanted: WantedCalls = ALL_CALLS) -> list[dict[str, Any]]:
+        self.wanted_calls = wanted
         return self.entries[:limit]
 
     async def open_webhooks(self) -> WebhookBook:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -21,6 +22,7 @@ from offhook.phone import commands as c
 from offhook.phone.commands import Command
 from offhook.phone.events import AuditCommand, CallActive, CallEnded, DtmfReceived, Event, OperationFailed, OperationSucceeded
 from offhook.phone.model import AccountView, CallState, CallView, Party, StatusView, wall
+from offhook.phone.records import ALL_CALLS, WantedCalls
 from offhook.testing.backend import FakeBackend
 from offhook.testing.http import Served
 
@@ -435,6 +437,15 @@ async def test_the_history_for_a_spreadsheet_and_one_entry(http: httpx.AsyncClie
     assert head.startswith("id,account,direction,")
     assert line.startswith("c_2,,,,'=1+1,1970-01-01T00:00:00Z,")
     assert (await http.get("/v1/history.csv", params={"limit": 0})).status_code == 422
+    for path in ("/v1/history", "/v1/history.csv"):
+        backend.wanted_calls = ALL_CALLS
+        wished = {"missed": "true", "remote": "1001", "tag": "order=4711", "since": "2026-01-31T08:00:00+01:00"}
+        assert (await http.get(path, params=wished)).status_code == 200
+        since = datetime(2026, 1, 31, 7, tzinfo=UTC)
+        assert backend.wanted_calls == WantedCalls(missed=True, remote="1001", tag="order=4711", since=since)
+        for bad in ({"missed": "perhaps"}, {"direction": "up"}, {"since": "yesterday"}, {"until": "2026-01-31T08:00:00"}):
+            refused = await http.get(path, params=bad)
+            assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, f"/{next(iter(bad))}")
     assert (await http.get("/v1/history/c_1")).json() == {"id": "c_1"}
     assert (await http.get("/v1/history/c_9")).status_code == 404
     assert (await http.post("/v1/system/reload")).json()["restart"] == []

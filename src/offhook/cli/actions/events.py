@@ -26,6 +26,9 @@ RECONNECT_SECONDS = 0.5
 CLOCK_STEP = 0.02
 """Seconds: the clock of Windows goes in steps of 16 ms, and a wait that was long enough may end before its next one."""
 
+_WISHES = ("account", "direction", "missed", "remote", "tag", "since", "until")
+"""The options of `history` that say which calls are meant."""
+
 STATES = ("calling", "ringing", "early", "incoming", "active", "held_local", "held_remote", "held_both", "ended", "answered")
 """What can be waited for of a call's state (a test compares them with the phone's)."""
 
@@ -35,7 +38,8 @@ def history(use: Invocation) -> int:
     action = use.text("action", "list")
     _check_page(use, action)
     if action == "list":
-        found = use.client.request("history", limit=use.whole("limit", 50), before=use.text("before"))["entries"]
+        params = {"limit": use.whole("limit", 50), "before": use.text("before"), **_wanted(use)}
+        found = use.client.request("history", **params)["entries"]
         return show(use, found, "\n".join(map(render.history_line, found)) or "no past calls")
     if action == "export":
         return _export(use)
@@ -59,17 +63,41 @@ def messages(use: Invocation) -> int:
 
 def _check_page(use: Invocation, action: str) -> None:
     """Refuse what would be passed over: `clear --before` is meant to forget the older ones, and would forget all."""
-    given = [f"--{name}" for name in ("limit", "before") if use.given(name)]
+    given = [f"--{name}" for name in ("limit", "before", *_WISHES) if use.given(name)]
+    if action == "export":
+        given = [name for name in given if name[2:] not in _WISHES]
     if given and action != "list":
         raise usage_error(use.verb, f"{given[0]} goes with the list: {action} knows no part of it", given[0][2:])
+
+
+def _wanted(use: Invocation) -> Params:
+    """Return which past calls are meant."""
+    found: Params = {name: use.text(name) for name in ("account", "direction", "remote", "tag") if use.text(name)}
+    if use.flag("missed"):
+        found["missed"] = True
+    for name in ("since", "until"):
+        if use.text(name):
+            found[name] = _moment(use, name)
+    return found
+
+
+def _moment(use: Invocation, name: str) -> str:
+    """Return a time of this machine, or with its zone, as the phone wants it."""
+    from datetime import UTC, datetime
+
+    try:
+        return datetime.fromisoformat(use.text(name)).astimezone(UTC).isoformat()
+    except (ValueError, OverflowError):
+        raise usage_error(use.verb, f"--{name} is a day or a time, as 2026-01-31 or 2026-01-31T08:00", name) from None
 
 
 def _export(use: Invocation) -> int:
     """Write the past calls as CSV, or JSON, into a file or to the terminal."""
     file = to_write(use.text("entry"))
     entries: list[Params] = []
+    wanted = _wanted(use)
     while True:
-        page = use.client.request("history", limit=1000, before=entries[-1]["id"] if entries else "")["entries"]
+        page = use.client.request("history", limit=1000, before=entries[-1]["id"] if entries else "", **wanted)["entries"]
         entries += page
         if len(page) < 1000:
             break

@@ -16,6 +16,7 @@ from offhook.control.http.limits import MAX_WAIT
 from offhook.control.http.metrics import MEDIA_TYPE
 from offhook.control.http.requests import Request
 from offhook.control.operations import EXTRA, accepted_json, traced
+from offhook.control.past_calls import wanted_calls
 from offhook.control.schema import EVENT_TYPES, OPERATIONS, command_from_json, to_json
 from offhook.control.spreadsheet import as_csv
 from offhook.errors import InvalidArgument, InvalidState, NotFound
@@ -126,10 +127,11 @@ async def get_history(request: Request) -> Answer:
 
 async def history_csv(request: Request) -> Answer:
     """Past calls, for a spreadsheet."""
-    limit = request.query()["limit"]
+    query = request.query()
+    limit, wanted = query["limit"], wanted_calls(query)
     if not 1 <= limit <= MAX_EXPORTED:
         raise InvalidArgument.field("limit", f"must be 1 to {MAX_EXPORTED}")
-    entries = await _aside(lambda: request.surface.backend.history(limit, ""))
+    entries = await _aside(lambda: request.surface.backend.history(limit, "", wanted))
     headers = {"content-disposition": 'attachment; filename="calls.csv"'}
     return Answer(200, (await _aside(lambda: as_csv(entries))).encode(), headers, media_type="text/csv; charset=utf-8")
 

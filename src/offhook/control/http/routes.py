@@ -136,6 +136,16 @@ _AFTER = Parameter("after", "text", "only events after the one with this id; wit
 _TYPES = Parameter("types", "list", "only these types: call.ended, call.*, *", default=["*"])
 _SUBJECTS = Parameter("subjects", "list", "only events about these resources: calls/c_1", default=[])
 
+_WANTED_CALLS: Final = (
+    Parameter("direction", "text", "only incoming or outgoing ones", default=""),
+    Parameter("missed", "switch", "only those that were missed", default=False),
+    Parameter("account", "text", "only those of this account, by its id", default=""),
+    Parameter("remote", "text", "only those with this in the far end's address or name, whatever the case", default=""),
+    Parameter("tag", "text", "only those with this tag: its name, or name=value", default=""),
+    Parameter("since", "text", "only those that began at this time or later: RFC 3339", default=""),
+    Parameter("until", "text", "only those that began before this time: RFC 3339", default=""),
+)
+
 _WEBHOOK: Final = (
     Parameter("types", "list", "which events: call.ended, call.*, *"),
     Parameter("timeout", "number", "seconds for the receiver to answer, 0.1-60"),
@@ -286,10 +296,10 @@ ROUTES: tuple[Route, ...] = (
     # --- history
     _extra("GET", "/history", "history", "read", "Past calls, newest first.", query=(
         Parameter("limit", "whole", "at most so many, 1-1000", default=50),
-        Parameter("before", "text", "only those older than this entry", default=""),
+        Parameter("before", "text", "only those older than this entry", default=""), *_WANTED_CALLS,
     )),
     _own("GET", "/history.csv", "history_csv", "read", "Past calls for a spreadsheet, newest first.", query=(
-        Parameter("limit", "whole", "at most so many, 1-100000", default=10000),
+        Parameter("limit", "whole", "at most so many, 1-100000", default=10000), *_WANTED_CALLS,
     )),
     _own("GET", "/history/{entry}", "get_history", "read", "One past call."),
     _extra("DELETE", "/history", "clear_history", "config", "Forget all past calls.", status=204),

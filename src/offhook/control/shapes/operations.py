@@ -80,10 +80,21 @@ class CopydataAnswer:
 
 @dataclass(frozen=True, slots=True)
 class HistoryRequest:
-    """Ask for past calls, newest first: at most `limit`, only those older than the entry `before`."""
+    """Ask for past calls, newest first: at most `limit`, only those older than the entry `before`.
+
+    What is empty asks for nothing: `direction`, only `missed` ones, the id of an `account`, what is in the far end's address or
+    name (`remote`), a `tag` (its name, or name=value), the time of their beginning (RFC 3339).
+    """
 
     limit: int = 50
     before: str = ""
+    direction: Literal["", "incoming", "outgoing"] = ""
+    missed: bool = False
+    account: str = ""
+    remote: str = ""
+    tag: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
