@@ -110,7 +110,9 @@ async def test_help_names_every_operation(peer: Peer) -> None:
 async def test_history(peer: Peer, backend: FakeBackend) -> None:
     assert (await peer.ask(op="history", limit=1))["result"] == {"entries": [{"id": "h_2"}]}
     assert (await peer.ask(op="history", limit=0))["error"]["code"] == "invalid-argument"
-    for field, value in (("missed", 1), ("remote", 1001), ("direction", "up"), ("since", "2026-01-31"), ("number", "1001")):
+    for field, value in (
+        ("missed", 1), ("remote", 1001), ("direction", "up"), ("since", "2026-01-31"), ("account", None), ("number", "1001"),
+    ):  # fmt: skip
         refused = (await peer.ask(op="history", **{field: value}))["error"]
         assert (refused["code"], refused["errors"][0]["pointer"]) == ("invalid-argument", f"/{field}")
     assert (await peer.ask(op="delete_history", entry="h_9"))["error"]["code"] == "not-found"

@@ -18,7 +18,8 @@ _DIRECTIONS: Final[Mapping[str, CallDirection | Literal[""]]] = {"": "", "incomi
 
 def wanted_calls(params: Mapping[str, Any]) -> WantedCalls:
     """Return what the fields ask for; raises InvalidArgument."""
-    texts = {name: "" if params.get(name) is None else params[name] for name in WISHES if name != "missed"}
+    texts = {name: params.get(name, "") for name in WISHES if name != "missed"}
+    texts |= {name: "" for name in ("since", "until") if texts[name] is None}
     for name, text in texts.items():
         if not isinstance(text, str):
             raise InvalidArgument.field(name, f"expected str, got {type(text).__name__}")
