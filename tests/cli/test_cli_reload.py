@@ -8,7 +8,7 @@ import pytest
 
 from offhook.app import reload
 from offhook.errors import InvalidArgument, InvalidState
-from offhook.phone.commands import Dial, HangupAll, ListAccounts, SetDnd
+from offhook.phone.commands import AddAccount, Dial, HangupAll, ListAccounts, SelectAccount, SetDnd
 from offhook.storage.config import parse
 from offhook.testing.live import LivePhone, live_phone
 
@@ -74,6 +74,23 @@ async def test_a_running_phone_does_what_the_file_says(file: Path) -> None:
         since = len(phone.events)
         assert set((await phone.running.reload())["settings"]) == {"phone.dnd", "phone.forwarding"}
         assert (await phone.event("settings.changed", since)).data["forwarding"] == "5"
+
+
+async def test_an_account_that_is_written_first_is_the_one_that_dials(file: Path) -> None:
+    async with live_phone() as phone:
+        for account in parse(FIRST).accounts:
+            phone.execute(AddAccount(account=account))
+        phone.running.follow_file(file)
+        new = '[account.new]\ndomain = "127.0.0.1:9"\nusername = "0"\nregister = false\n'
+        write(file, FIRST.replace("[account.a]", new + "[account.a]"))
+        await phone.running.reload()
+        views = phone.execute(ListAccounts()).value
+        assert [(view.id, view.default) for view in views] == [("new", True), ("a", False), ("b", False)]
+        phone.execute(SelectAccount(account="b"))
+        write(file, FIRST)
+        await phone.running.reload()
+        views = phone.execute(ListAccounts()).value
+        assert [(view.id, view.default) for view in views] == [("a", False), ("b", True)], "what was chosen stays"
 
 
 async def test_a_mistake_changes_nothing(file: Path) -> None:

@@ -288,8 +288,7 @@ class RunningPhone:
 
     def account_to_speak_for(self) -> AccountSettings | None:
         """Return the default account, or the first, as soon as it is registered (or is not to be)."""
-        accounts = self.phone.desk.accounts
-        found = accounts.get(self.phone.desk.settings.default_account) or next(iter(accounts.values()), None)
+        found = self.phone.desk.default_account()
         if found is None or (found.settings.register and found.state != "registered"):
             return None
         return found.settings
@@ -349,6 +348,7 @@ class RunningPhone:
         for command in reload.commands(after, found):
             with contextlib.suppress(NotFound):  # an account that was removed meanwhile
                 self.engine.execute(command)
+        self.engine.configure(desk.settings, tuple(account.id for account in after.accounts))
         self._as_read = after
         self._tell_missing_music(after)
         return asdict(found)

@@ -228,9 +228,9 @@ class Engine:
         """Take what was found out about the network around us."""
         self._receive(servers)
 
-    def configure(self, settings: PhoneSettings) -> None:
-        """Let other settings hold from now on."""
-        self._receive(Configured(settings))
+    def configure(self, settings: PhoneSettings, order: tuple[str, ...] = ()) -> None:
+        """Let other settings, and another order of the accounts, hold from now on."""
+        self._receive(Configured(settings, order))
 
     def report(self, report: MediaReport | StreamConnected | StreamOver | SoundFetched) -> None:
         """Take what the media engine says, or what became of a web request (on the event loop)."""

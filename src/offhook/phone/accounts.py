@@ -154,7 +154,6 @@ class Accounts:
     def view(self, account: Account) -> AccountView:
         """Return the account without its secrets."""
         settings = account.settings
-        default = self.desk.accounts.get(self.desk.settings.default_account) or next(iter(self.desk.accounts.values()), None)
         return AccountView(
             id=settings.id,
             label=settings.label,
@@ -166,7 +165,7 @@ class Accounts:
             sip_status=account.sip_status,
             reason=account.reason,
             retry_in=self.desk.left(account.retry_at),
-            default=account is default,
+            default=account is self.desk.default_account(),
             server=account.servers[account.server],
             flows=tuple(self._flow(account, number) for number in sorted(account.flows)),
         )

@@ -248,6 +248,14 @@ class Desk:
         held = sorted(self.in_state(HELD), key=lambda call: call.held_order)
         return held[-1] if held else None
 
+    def default_account(self) -> Account | None:
+        """Return the account that dials where none is named: the one that was chosen, else the first."""
+        return self.accounts.get(self.settings.default_account) or next(iter(self.accounts.values()), None)
+
+    def arrange_accounts(self, order: tuple[str, ...]) -> None:
+        """Put the accounts into this order; those that it does not name stay as they are, behind."""
+        self.accounts = {name: self.accounts[name] for name in dict.fromkeys((*order, *self.accounts)) if name in self.accounts}
+
     def find(self, name: str) -> Call:
         """Return the running call for an id, "active", "ringing", "last" or "" (the current one).
 

@@ -469,7 +469,7 @@ class Incoming:
         return Accepted(call=call.id)
 
     def _account(self, call: Call) -> Account | None:
-        return self.desk.accounts.get(call.account) or next(iter(self.desk.accounts.values()), None)
+        return self.desk.accounts.get(call.account) or self.desk.default_account()
 
     def _target(self, call: Call, to: str) -> Uri:
         account = self._account(call)

@@ -22,9 +22,13 @@ class ClockSet:
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """Input: other settings hold from now on; what was chosen meanwhile (volumes, devices) stays."""
+    """Input: other settings hold from now on; what was chosen meanwhile (volumes, devices) stays.
+
+    `order` names the accounts in their order, the first of which is the default one where none is chosen.
+    """
 
     settings: PhoneSettings
+    order: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

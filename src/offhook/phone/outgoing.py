@@ -165,7 +165,7 @@ class Outgoing:
             if account is None:
                 raise NoAccount(f"there is no account {named!r}")
             return account
-        default = desk.accounts.get(desk.settings.default_account) or next(iter(desk.accounts.values()), None)
+        default = desk.default_account()
         if default is None and "@" not in to:
             raise NoAccount("there is no account to dial a number with; add one, or write a whole address (sip:user@host)")
         return default

@@ -474,6 +474,7 @@ class Phone:
 
     def _configure(self, item: Configured) -> None:
         before, self.desk.settings = self.desk.settings, item.settings
+        self.desk.arrange_accounts(item.order)
         self.desk.workers.limit = item.settings.max_load
         self.sound.devices.configured(before, item.settings, self.sound.changed)
         self.preferences.configured(before, item.settings)

@@ -37,7 +37,7 @@ class Preferences:
         """Send calls elsewhere. InvalidArgument: a delay out of range, a target that is none."""
         _check_delay(command.delay)
         if command.to:
-            account = next(iter(self._desk.accounts.values()), None)
+            account = self._desk.default_account()
             target_uri(command.to, account.settings if account else None)
         return self._change(forwarding=command.to, forwarding_delay=command.delay)
 
