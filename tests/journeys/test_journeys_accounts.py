@@ -11,7 +11,7 @@ from offhook.exchange.authority import practice_accounts
 from offhook.exchange.switch import Switch
 from offhook.phone import commands as c
 from offhook.phone import events as e
-from offhook.phone.model import CallState
+from offhook.phone.model import CallEnd, CallState
 from offhook.phone.settings import AccountSettings, PhoneSettings
 from offhook.testing.ids import SeededIds
 from offhook.testing.phones import VirtualPhone, rings, settle
@@ -91,6 +91,26 @@ def test_the_registrar_is_silent() -> None:
     with pytest.raises(NotRegistered, match="not registered"):
         alice.dial("1002")
     assert alice.types.count("call.created") == 1
+    alice.check_laws()
+
+
+@pytest.mark.parametrize("asked", [c.UnregisterAccount(account="a"), c.UpdateAccount(account="a", changes={"register": False})])
+def test_a_call_does_not_wait_for_a_registration_that_is_not_wanted_any_more(asked: c.Command) -> None:
+    wire = Wire(1)
+    wire.add("exchange", Raw(), EXCHANGE)  # which is silent
+    alice = VirtualPhone(wire, "alice", "10.0.0.1")
+    alice.add_account(replace(account("1001"), id="a"))
+    call = alice.dial("1002")
+    settle(wire, 1)
+    assert alice.of_call(call) == ["call.created"]
+    alice.execute(asked)
+    settle(wire, 1)
+    if isinstance(asked, c.UpdateAccount):
+        assert alice.of_call(call) == ["call.created", "call.calling"]
+        alice.execute(c.Hangup())
+    else:
+        assert alice.ended(call).end == CallEnd("local", reason="the account was unregistered")
+    settle(wire, 60)
     alice.check_laws()
 
 

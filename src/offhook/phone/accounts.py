@@ -214,8 +214,10 @@ class Accounts:
         self.failover.use(account, 0)
         if account.settings.register:
             self._register(account)
-        elif account.state != "unregistered":
+            return
+        if account.state != "unregistered":
             self.desk.signal(Unregister(account.settings.id))
+        self.outgoing.account_registered(account.settings.id)  # what waited for that is placed without it
 
     def _part(self, account: Account) -> None:
         """Take back what is registered under the former address, and only then register the new one.
@@ -268,6 +270,7 @@ class Accounts:
         if account.parts():
             self.failover.use(account, 0)
         self.desk.signal(Unregister(account.settings.id))
+        self.outgoing.account_left(account.settings.id)
         return Accepted(value=self.view(account))
 
     def select(self, command: SelectAccount) -> Accepted:

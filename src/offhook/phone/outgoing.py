@@ -317,8 +317,16 @@ class Outgoing:
 
     def account_failed(self, account: str, status: int, reason: str) -> None:
         """The account's waiting calls cannot be placed."""
-        for call in [c for c in self.desk.calls.values() if c.account == account and "registration" in c.waiting]:
+        for call in self._waiting_for(account):
             self.closing.close(call, "network", status, f"not registered: {status} {reason}")
+
+    def account_left(self, account: str) -> None:
+        """Nor can they when somebody ends the registration that they wait for."""
+        for call in self._waiting_for(account):
+            self.closing.close(call, "local", 0, "the account was unregistered")
+
+    def _waiting_for(self, account: str) -> list[Call]:
+        return [call for call in self.desk.calls.values() if call.account == account and "registration" in call.waiting]
 
     def ports_ready(self) -> None:
         """Waiting calls can take a port, oldest first."""
