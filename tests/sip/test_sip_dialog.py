@@ -91,6 +91,17 @@ def test_a_web_socket_goes_on_as_it_began(transport: TransportName, uri: str, go
     assert dialog.way(Uri.parse(uri))[0] == Hop("10.0.0.8", None, goes_by)  # type: ignore[arg-type]  # a TransportName
 
 
+@pytest.mark.parametrize(("transport", "target", "goes"), [
+    ("ws", "sip:asterisk@pbx:5060;transport=ws", True), ("wss", "sip:asterisk@192.168.1.9:5060;transport=ws", True),
+    ("wss", "sip:x@10.0.0.77", True), ("wss", "sips:x@10.0.0.77", True), ("ws", "sips:x@10.0.0.77", False),
+    ("tls", "sip:x@10.0.0.77;transport=tls", False),
+])
+def test_a_web_socket_is_the_only_way_whatever_stands_in_contact(transport: TransportName, target: str, goes: bool) -> None:
+    flow = Flow(transport, ("10.0.0.1", 50000), ("10.0.0.8", 443), 7)
+    dialog = Dialog.of_request(invite(), "loc", flow)
+    assert dialog.way(Uri.parse(target))[1] == (flow if goes else None)
+
+
 @pytest.mark.parametrize(("transport", "named"), [("tcp", "tcp"), ("ws", "ws"), ("wss", "ws")])
 def test_a_nearest_proxy_that_cannot_be_read_is_where_the_request_went(transport: TransportName, named: str) -> None:
     request = invite()

@@ -398,6 +398,32 @@ def test_calls_take_the_service_route_and_the_registered_flow() -> None:
     assert invite.routes == []
 
 
+def test_a_call_goes_on_over_the_web_socket_that_took_the_place_of_its_own() -> None:
+    bench = Bench("wss")
+    first, second = (Flow("wss", LOCAL, ("10.0.0.9", 443), number) for number in (1, 2))
+    bench.flows = [first]
+    bench.do(events.Register("a", 600))
+    lines = (
+        "INVITE sip:alice@10.0.0.1:5060;transport=ws SIP/2.0", "Via: SIP/2.0/WSS 192.168.1.9:5060;branch=z9hG4bKi",
+        "Max-Forwards: 70", "From: <sip:bob@pbx.example>;tag=t", "To: <sip:alice@pbx.example>", "Call-ID: i", "CSeq: 1 INVITE",
+        "Contact: <sip:asterisk@192.168.1.9:5060;transport=ws>", "Content-Type: application/sdp", "Content-Length: 3", "",
+        "v=0",
+    )  # fmt: skip
+    bench.give(Datagram(first, "\r\n".join(lines).encode()))
+    (invited,) = bench.of(events.SessionIncoming)
+    bench.do(events.Accept(invited.session, events.Body("application/sdp", b"v=0")))
+    answer = parse_message(bench.sent[-1].data)
+    ack = [lines[0].replace("INVITE", "ACK"), *lines[1:4], f"To: {answer.to}", "Call-ID: i", "CSeq: 1 ACK"]
+    bench.give(Datagram(first, "\r\n".join([*ack, "Content-Length: 0", "", ""]).replace("bKi", "bKa").encode()))
+    bench.flows = [second]
+    bench.give(FlowFailed(first, "Connection reset by peer"))
+    bench.run(10)
+    assert len(bench.registers()) == 2
+    bench.flows = []  # nobody is at the address in Contact
+    bench.do(events.End(invited.session))
+    assert (bench.sent[-1].data[:4], bench.sent[-1].flow) == (b"BYE ", second)
+
+
 def test_the_next_address_is_asked_after_a_few_seconds_of_silence_and_first_the_next_time() -> None:
     bench = Bench("udp")
     second = Flow("udp", LOCAL, ("10.0.0.8", 5060))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from offhook.sip.events import Flow
+from offhook.sip.events import WEB, Flow
 from offhook.sip.message import Request, Response
 from offhook.sip.stack import Hop, Items, hop_to, host_port
 from offhook.sip.uri import NameAddr, Uri
@@ -98,11 +98,22 @@ class Dialog:
         items += [("From", str(self.local)), ("To", str(self.remote)), ("Call-ID", self.call_id)]
         return uri, items, hop
 
+    @property
+    def is_orphan(self) -> bool:
+        """Whether its WebSocket is gone, and no proxy has named another way than where that began."""
+        return self.flow is None and not self.routes and self.began is not None and self.began.transport in WEB
+
     def way(self, uri: Uri) -> tuple[Hop, Flow | None]:
-        """Return the next hop and, where it is the one we talked to last, the flow that leads there."""
+        """Return the next hop and, where it is the one we talked to last, the flow that leads there.
+
+        Over a WebSocket it always does: what stands in Contact there (Asterisk's port for UDP, the inner address of a server
+        behind another one) is often nowhere to connect to, and a web page has this one connection.
+        """
         # RFC 7118 5.4: a URI says "ws" for both kinds; ours is the encrypted one if that is how we talk
         hop = hop_to(uri, "wss" if self.over_wss and uri.transport == "ws" else "udp")
         flow = self.flow
+        if flow is not None and flow.transport in WEB and (self.over_wss or not hop.secure):
+            return hop, flow
         if flow is None or not (hop == self.hop or hop.reached_by(flow)):
             return hop, None
         if uri.transport is not None and hop.transport != flow.transport:

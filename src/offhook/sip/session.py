@@ -321,6 +321,8 @@ class Session:
                   contact: bool, on_answer: OnAnswer | None) -> Outgoing:
         uri, items, next_uri = dialog.request_parts()
         hop, flow = dialog.way(next_uri)
+        if dialog.is_orphan:
+            flow = self.stack.web_flow(self.identity)
 
         def remember(out: Outgoing, _now: float) -> None:
             dialog.flow, dialog.hop = out.flow, out.hop

@@ -15,6 +15,7 @@ from offhook.sip.auth import Credentials
 from offhook.sip.door import Door, Rules
 from offhook.sip.events import (
     SECURE,
+    WEB,
     Address,
     Body,
     ConnectionTerms,
@@ -317,6 +318,11 @@ class Stack:
             if way.flow is not None and (way.hop == hop or hop.reached_by(way.flow)):
                 return way.flow
         return None
+
+    def web_flow(self, identity: Identity | None) -> Flow | None:
+        """Return the WebSocket over which the identity is registered, wherever it leads."""
+        ways = self.ways.get(identity.id, {}).values() if identity is not None else ()
+        return next((way.flow for way in ways if way.flow is not None and way.flow.transport in WEB), None)
 
     def is_registered_at(self, identity: Identity, address: Address) -> bool:
         """Whether the registration of the identity goes to this address, port and all."""

@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 from offhook.sip.events.base import (
     SECURE,
+    WEB,
     Address,
     Body,
     ConnectionTerms,
@@ -113,6 +114,7 @@ SipOutput: TypeAlias = Transmit | Resolve | CloseFlow | SipEvent
 
 __all__ = [
     "SECURE",
+    "WEB",
     "Accept",
     "AcceptRefer",
     "AcceptWatcher",

@@ -19,6 +19,8 @@ TransportChoice: TypeAlias = Literal["auto", "udp", "tcp", "tls", "ws", "wss"]
 
 SECURE: Final[frozenset[str]] = frozenset({"tls", "wss"})
 """Transports that keep the promise of a sips: address."""
+WEB: Final[frozenset[str]] = frozenset({"ws", "wss"})
+"""Transports of RFC 7118, whose one connection is the only way between its two ends."""
 
 
 class ConnectionTerms(Struct, frozen=True):
