@@ -273,6 +273,57 @@ def test_busy_is_no_matter_of_keys() -> None:
     assert strict.offers == ["RTP/AVP"]
 
 
+@pytest.mark.parametrize(("keying", "key"), [("sdes", b"a=crypto:"), ("dtls", b"a=fingerprint:")])
+def test_what_was_agreed_in_the_clear_goes_on_so_and_who_asks_for_our_offer_gets_keys(keying: Keying, key: bytes) -> None:
+    """Janus takes keys out of a hold, answers without any, and hears nothing more."""
+    wire = Wire()
+    alice = VirtualPhone(wire, "alice", "10.0.0.1", srtp=SrtpSettings("optional", keying), certificate=PaperCertificate())
+    plain = Peer(wire, "plain", "10.0.0.9")
+    head = ["v=0", "o=x 1 1 IN IP4 10.0.0.9", "s=-", "c=IN IP4 10.0.0.9", "t=0 0", "m=audio 9000 RTP/AVP 0", ""]
+    answer = Body("application/sdp", "\r\n".join(head).encode())
+
+    def play(request: Request) -> None:
+        if request.method == "INVITE":
+            plain.answer(request, 200, tag="t", body=answer)
+
+    plain.on_request = play
+    alice.dial("sip:x@10.0.0.9")
+    settle(wire, 1)
+    alice.execute(c.Hold())
+    settle(wire, 1)
+    first, hold = plain.requests("INVITE")
+    assert (key in first.body, key in hold.body) == (True, False)
+    lines = (
+        f"INVITE {first.contacts[0].uri} SIP/2.0", "Via: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bKb",
+        f"From: {first.to.with_tag('t')}", f"To: {first.from_}", f"Call-ID: {first.call_id}", "CSeq: 1 INVITE",
+        "Contact: <sip:peer@10.0.0.9>",
+    )  # fmt: skip
+    plain.send("\r\n".join([*lines, "Content-Length: 0", "", ""]).encode(), alice.node)
+    settle(wire, 0.1)
+    assert key in plain.responses("INVITE")[-1].body, "it may be for somebody else"
+    ack = "\r\n".join([*lines, "Content-Type: application/sdp", f"Content-Length: {len(answer.data)}", "", ""])
+    plain.send(ack.replace("INVITE", "ACK").replace("bKb", "bKa").encode() + answer.data, alice.node)
+    settle(wire, 0.1)
+    alice.execute(c.Resume())
+    settle(wire, 1)
+    assert key not in plain.requests("INVITE")[-1].body
+    assert len(plain.requests("INVITE")) == 3
+
+
+def test_in_a_call_in_the_clear_the_far_end_may_bring_keys_later() -> None:
+    alice, bob = phones(SrtpSettings("optional"), SrtpSettings("off"))
+    talk(alice, bob)
+    bob.phone.secrecy.settings = SrtpSettings("optional")
+    bob.only.security = None
+    bob.execute(c.Hold())
+    settle(alice.wire, 2)
+    assert [phone.only.view().media.srtp for phone in (alice, bob)] == ["sdes", "sdes"]
+    alice.execute(c.Hold())
+    settle(alice.wire, 2)
+    assert keys(alice).send == keys(bob).receive
+    over_after_hangup(alice, bob)
+
+
 @pytest.mark.parametrize("policy", ["optional", "required"])
 def test_a_secure_profile_is_answered_in_kind(policy: SrtpPolicy) -> None:
     alice, bob = phones(SrtpSettings("required"), SrtpSettings(policy))

@@ -34,7 +34,8 @@ class Security:
     """What we bring: our policy, our own keys (one a suite, best first, the same through a call), a fingerprint.
 
     `fingerprint` is our certificate's, as in SDP ("sha-256 AB:…"), "" where there is no DTLS here. `protocol` is the
-    profile agreed on before in this call: later offers keep it. `peer` is whom a handshake was agreed on with.
+    profile agreed on before in this call: later offers keep it. `peer` is whom a handshake was agreed on with. `clear` says
+    that the call was agreed on without encryption: later offers of ours do without, too, and keys of the far end are taken.
     """
 
     policy: SrtpPolicy = "off"
@@ -43,6 +44,7 @@ class Security:
     fingerprint: str = ""
     protocol: str = ""
     peer: DtlsPeer | None = None
+    clear: bool = False
 
 
 NO_SECURITY: Final = Security()
@@ -53,7 +55,7 @@ Deal: TypeAlias = tuple[Keys, tuple[Attribute, ...]]
 
 def offered(security: Security) -> tuple[str, tuple[Attribute, ...]]:
     """Return the profile and the attributes of our offer."""
-    if security.policy == "off" and not security.protocol:
+    if security.clear or (security.policy == "off" and not security.protocol):
         return "RTP/AVP", ()
     if security.keying == "dtls":
         if not security.fingerprint:
@@ -67,12 +69,12 @@ def offered(security: Security) -> tuple[str, tuple[Attribute, ...]]:
 
 def insisting(security: Security, keying: Keying) -> Security:
     """Return what an optional offer becomes for a far end that refuses keys on an ordinary line: a secure profile."""
-    return replace(security, keying=keying, protocol=DTLS[0] if keying == "dtls" else SDES[0])
+    return replace(security, keying=keying, clear=False, protocol=DTLS[0] if keying == "dtls" else SDES[0])
 
 
 def for_page(security: Security) -> Security:
     """Return what an offer becomes for a far end that takes only what browsers do."""
-    return replace(security, keying="dtls", protocol=WEB_PROFILE)
+    return replace(security, keying="dtls", clear=False, protocol=WEB_PROFILE)
 
 
 def answered(security: Security, theirs: SessionDescription, line: MediaDescription) -> Deal:
@@ -188,10 +190,10 @@ def _fingerprints(description: SessionDescription, line: MediaDescription) -> tu
 def agreed(security: Security, config: StreamConfig, protocol: str) -> Security:
     """Return `security` for the later offers of a call: what holds is offered again, in the profile that holds."""
     if config.security is None:
-        return replace(security, protocol="", peer=None)
+        return replace(security, protocol="", peer=None, clear=True)
     keys = config.security
     if isinstance(keys, DtlsPeer):
-        return replace(security, protocol=protocol, keying="dtls", peer=keys)
+        return replace(security, protocol=protocol, keying="dtls", peer=keys, clear=False)
     lines = tuple([replace(line, mki=keys.send_mki) if line.suite == keys.suite else line for line in security.lines])
-    return replace(security, protocol=protocol, keying="sdes", lines=lines, peer=None)
+    return replace(security, protocol=protocol, keying="sdes", lines=lines, peer=None, clear=False)
 

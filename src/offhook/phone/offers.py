@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 
 from msgspec import structs
 
@@ -138,12 +139,14 @@ class Offers:
             call.sdp_id = self.desk.ids.integer(31) + 1
         call.sdp_version += 1
 
-    def offer(self, call: Call, *, hold: bool = False) -> Body:
-        """Return our offer for the call (its port is taken if it has none)."""
+    def offer(self, call: Call, *, hold: bool = False, afresh: bool = False) -> Body:
+        """Return our offer for the call (its port is taken if it has none), `afresh` as for somebody who knows nothing yet."""
         self.take_port(call)
         self._new_version(call)
         direction = call.our_direction(hold)
         local = self.reach.renamed(call, self._local(call, offering=True))
+        if afresh:
+            local = replace(local, security=replace(local.security, clear=False))
         call.local_offer = make_offer(
             local, call.sdp_id, call.sdp_version, direction=direction, previous=call.local_sdp,
             earlier=call.formats,
@@ -420,8 +423,8 @@ class Offers:
             self._take(event, call)
 
     def wanted(self, _event: OfferWanted, call: Call) -> None:
-        """The far end wants our offer: say what is agreed now."""
-        self.desk.attempt(AnswerOffer(call.id, self.offer(call, hold=call.want_hold)))
+        """The far end wants our offer, perhaps for somebody else (RFC 3725): say what is agreed now, and offer keys anew."""
+        self.desk.attempt(AnswerOffer(call.id, self.offer(call, hold=call.want_hold, afresh=True)))
 
     def _follow_remote(self, call: Call) -> bool:
         """Take over the far end's hold or resume; say whether there was one."""

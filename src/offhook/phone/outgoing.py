@@ -397,6 +397,7 @@ class Outgoing:
         call.offered_hold = call.codecs_offered = call.config = None
         call.early.clear()
         call.local_sdp = b""  # the next description follows on none
+        self.offers.secrecy.begin_again(call)
         if self.offers.prepare(call):
             call.waiting.add("candidates")
         if call.waiting:

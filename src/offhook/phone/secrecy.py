@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final, Protocol
 
 from msgspec import structs
@@ -96,6 +97,11 @@ class Secrecy:
         call.web = True
         call.security = for_page(security)
         return True
+
+    def begin_again(self, call: Call) -> None:
+        """The call is placed once more: that somebody who rang did without encryption counts for nothing."""
+        if call.security is not None:
+            call.security = replace(call.security, clear=False)
 
     def complete(self, config: StreamConfig) -> StreamConfig:
         """Return the configuration with what only we know."""
