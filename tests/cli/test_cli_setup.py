@@ -231,6 +231,18 @@ def test_run_leaves_to_the_configuration_what_is_not_said(monkeypatch: pytest.Mo
     assert [(options.sound, options.media) for options in given] == [("", ""), ("null", "thread")]
 
 
+def test_the_practice_exchange_asks_for_md5_alone_where_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def exchange(*_: object, algorithms: tuple[str, ...], **__: object) -> None:
+        asked.append(algorithms)
+        raise SetupError("seen")
+
+    monkeypatch.setattr("offhook.exchange.server.Exchange", exchange)
+    assert main(["exchange"]) == main(["exchange", "--md5"]) == 1
+    assert asked == [("SHA-256", "MD5"), ("MD5",)]
+
+
 def test_sound_is_carried_in_a_process_or_a_thread(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--media", "media"]) == 2
     assert "--media is process or thread" in capsys.readouterr().err

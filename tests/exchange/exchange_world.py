@@ -7,7 +7,7 @@ import random
 from collections import deque
 from itertools import count
 
-from offhook.exchange.authority import practice_accounts
+from offhook.exchange.authority import ALGORITHMS, practice_accounts
 from offhook.exchange.proxy import Note
 from offhook.exchange.switch import Switch, SwitchOutput
 from offhook.media.messages import MediaCommand, MediaReport, OpenStream, PortsReady
@@ -93,10 +93,10 @@ class Phone:
 class World:
     """The network. `media` collects what the lines ask of the media engine, `notes` what the exchange says."""
 
-    def __init__(self, loss: float = 0.0, seed: int = 1) -> None:
+    def __init__(self, loss: float = 0.0, seed: int = 1, algorithms: tuple[str, ...] = ALGORITHMS) -> None:
         self.now = 100.0
         self.switch = Switch(EXCHANGE, practice_accounts(), SeededIds(seed), music="/melody.wav",
-                             recording=lambda name: f"/{name}.wav")
+                             recording=lambda name: f"/{name}.wav", algorithms=algorithms)
         self.phones: dict[Address, Phone] = {}
         self.raw: dict[Address, list[bytes]] = {}
         self.media: list[MediaCommand] = []

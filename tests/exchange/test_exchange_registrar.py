@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from exchange_world import EXCHANGE, World, craft
 
-from offhook.exchange.authority import NONCE_LIFE
+from offhook.exchange.authority import MD5_ALONE, NONCE_LIFE
 from offhook.exchange.registrar import MAX_CONTACTS, Answer
 from offhook.sip import events as sip
 from offhook.sip.auth import DigestChallenge, digest, digest_challenge
@@ -49,6 +49,12 @@ def test_a_challenge_offers_the_stronger_algorithm_first() -> None:
     assert answer is not None
     assert answer.status == 401
     assert [each.algorithm for each in challenges(answer)] == ["SHA-256", "MD5"]
+
+
+def test_of_phones_that_know_nothing_else_md5_alone_is_asked_for() -> None:
+    world = World(algorithms=MD5_ALONE)
+    assert [each.algorithm for each in challenges(world.ask(craft("REGISTER", "1001")))] == ["MD5"]
+    assert register(world, ("Contact", CONTACT)).status == 200
 
 
 @pytest.mark.parametrize("algorithm", [0, 1])

@@ -36,14 +36,16 @@ def run_exchange(options: SimpleNamespace) -> int:
 
 
 async def _run_exchange(options: SimpleNamespace) -> int:
+    from offhook.exchange.authority import ALGORITHMS, MD5_ALONE
     from offhook.exchange.server import Exchange
 
     trusted = paths().state / "exchange-ca.pem"
     if options.tls:
         make_private(trusted.parent)
     exchange = Exchange(
-        options.host, options.port, on_event=lambda text: print(text, flush=True), tls=str(trusted) if options.tls else ""
-    )
+        options.host, options.port, on_event=lambda text: print(text, flush=True), tls=str(trusted) if options.tls else "",
+        algorithms=MD5_ALONE if options.md5 else ALGORITHMS,
+    )  # fmt: skip
     await exchange.start()
     try:
         host, port = exchange.address

@@ -34,8 +34,9 @@ def run_phone(use: Invocation) -> int:
 def run_exchange(use: Invocation) -> int:
     """Run the practice exchange in the foreground."""
     options = SimpleNamespace(
-        host=use.text("host", "127.0.0.1"), port=_port(use, EXCHANGE_PORT), verbose=use.flag("verbose"), tls=use.flag("tls")
-    )
+        host=use.text("host", "127.0.0.1"), port=_port(use, EXCHANGE_PORT), verbose=use.flag("verbose"), tls=use.flag("tls"),
+        md5=use.flag("md5"),
+    )  # fmt: skip
     from offhook.app import practice
 
     return practice.run_exchange(options)

@@ -33,7 +33,7 @@ VERBS: dict[str, Verb] = {
         Verb("import", "[path]", "take over MicroSIP.ini, Contacts.xml, CSV, JSON, vCards, call lists, or a folder with them",
              elsewhere.import_, group="the phone", dry_run="flag", config="FILE", encoding="NAME"),
         Verb("exchange", "", "start a practice exchange to call", elsewhere.exchange, group="the phone",
-             host="ADDRESS", port="PORT", tls="flag", verbose="flag"),
+             host="ADDRESS", port="PORT", tls="flag", verbose="flag", md5="flag"),
         Verb("dial", "to", "call a number or URI", calls.dial, group="calls", **_WAIT, account="ACCOUNT", no_hold="flag",
              **_EXTRA, digits="DIGITS", ring_timeout="SECONDS", id="CALL", beside="CALL",
              codecs="NAMES", tag="NAME=VALUE...", **_ONCE_ANSWERED),

@@ -20,10 +20,10 @@ MAX_NONCES: Final = 4096
 """Nonces remembered; the oldest goes first. A flood of requests without credentials must not fill the memory."""
 
 ALGORITHMS: Final = ("SHA-256", "MD5")
-"""RFC 8760 2.3: the challenges stand in order of preference.
+"""RFC 8760 2.3: the challenges stand in order of preference."""
 
-sofia-sip 1.12 (Janus, gnome-calls) gives up where SHA-256 is asked for at all, in whatever order.
-"""
+MD5_ALONE: Final = ("MD5",)
+"""sofia-sip 1.12 (Janus, gnome-calls) fails at the first challenge it does not know, in whatever order they stand."""
 
 
 def practice_accounts() -> dict[str, str]:
@@ -55,10 +55,12 @@ class _Nonce:
 class Authority:
     """Checks digest credentials. `accounts` maps names to passwords and may change at any time."""
 
-    def __init__(self, accounts: Mapping[str, str], ids: Ids, *, realm: str = REALM, nonce_life: float = NONCE_LIFE) -> None:
+    def __init__(self, accounts: Mapping[str, str], ids: Ids, *, realm: str = REALM, nonce_life: float = NONCE_LIFE,
+                 algorithms: tuple[str, ...] = ALGORITHMS) -> None:
         self.accounts = accounts
         self.realm = realm
         self._ids = ids
+        self._algorithms = algorithms
         self._nonce_life = nonce_life
         self._nonces: dict[str, _Nonce] = {}
 
@@ -107,5 +109,5 @@ class Authority:
         nonce = self._ids.token(24)
         self._nonces[nonce] = _Nonce(now + self._nonce_life)
         name = "Proxy-Authenticate" if proxy else "WWW-Authenticate"
-        headers = tuple((name, make_challenge(self.realm, nonce, algorithm=each, stale=stale)) for each in ALGORITHMS)
+        headers = tuple((name, make_challenge(self.realm, nonce, algorithm=each, stale=stale)) for each in self._algorithms)
         return Verdict(407 if proxy else 401, "", headers)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
-from offhook.exchange.authority import practice_accounts
+from offhook.exchange.authority import ALGORITHMS, practice_accounts
 from offhook.exchange.proxy import DOMAINS, Note
 from offhook.exchange.switch import Switch
 from offhook.exchange.tune import melody
@@ -47,15 +47,18 @@ class Exchange:
     `accounts` maps names to passwords (without it: 1001-1009, password `practice-<name>`). `on_event` gets one line of text
     for everything worth watching, on the event loop. `port` 0 takes a free one; `address` is right after `start`.
     `recordings` is the folder of the recorder line; without it, one that is removed at the end. `tls` is a file: there the
-    exchange writes who signed its self-made certificate (an account's `tls_ca`).
+    exchange writes who signed its self-made certificate (an account's `tls_ca`). `algorithms` are those by which passwords are
+    asked for, the preferred one first.
     """
 
     def __init__(self, host: str = "127.0.0.1", port: int = 5070, accounts: dict[str, str] | None = None,
                  on_event: Callable[[str], None] | None = None, media: Literal["thread", "process"] = "thread", *,
-                 recordings: str = "", domains: tuple[str, ...] = DOMAINS, tls: str = "") -> None:
+                 recordings: str = "", domains: tuple[str, ...] = DOMAINS, tls: str = "",
+                 algorithms: tuple[str, ...] = ALGORITHMS) -> None:
         self.accounts = practice_accounts() if accounts is None else accounts
         self._on_event = on_event
         self._domains = domains
+        self._algorithms = algorithms
         self._recordings = recordings
         self._tls = tls
         self._folder = tempfile.mkdtemp(prefix="offhook-exchange-")
@@ -83,7 +86,7 @@ class Exchange:
             await asyncio.to_thread(self._prepare_files)
             self._switch = Switch(self.address, self.accounts, SystemIds(), music=str(Path(self._folder, "melody.wav")),
                                   recording=self._recording_path, domains=self._domains,
-                                  ports=self._transports.ports)
+                                  ports=self._transports.ports, algorithms=self._algorithms)
             loop = asyncio.get_running_loop()
             self._media.set_report_callback(lambda reports: loop.call_soon_threadsafe(self._report, reports))
             self._media.start()

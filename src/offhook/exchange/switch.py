@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from msgspec import structs
 
-from offhook.exchange.authority import Authority
+from offhook.exchange.authority import ALGORITHMS, Authority
 from offhook.exchange.directory import find_line
 from offhook.exchange.lines import Lines
 from offhook.exchange.proxy import DOMAINS, Note, Proxy, ToLine
@@ -38,10 +38,10 @@ class Switch:
 
     def __init__(self, address: Address, accounts: Mapping[str, str], ids: Ids, *, music: str,
                  recording: Callable[[str], str], domains: tuple[str, ...] = DOMAINS,
-                 ports: Mapping[TransportName, int] | None = None) -> None:
+                 ports: Mapping[TransportName, int] | None = None, algorithms: tuple[str, ...] = ALGORITHMS) -> None:
         self.address = address
-        self.proxy = Proxy(address, Authority(accounts, ids), ids, is_line=lambda user: find_line(user) is not None,
-                           domains=domains, ports=ports)
+        self.proxy = Proxy(address, Authority(accounts, ids, algorithms=algorithms), ids,
+                           is_line=lambda user: find_line(user) is not None, domains=domains, ports=ports)
         self.lines = Lines(address, ids, music=music, recording=recording)
         self._inbox: deque[Datagram] = deque()
         self._out: deque[SwitchOutput] = deque()
