@@ -21,7 +21,7 @@ async def greet(call: CallHandle, greeting: str) -> None:
     """Serve one caller. A caller who hangs up in the middle is no mistake of ours."""
     try:
         async with call:  # whatever happens in here, the call is hung up at the end
-            await call.answer()
+            await call.answer(hold_others=False)  # the callers before this one are served on
             playback = await call.play(greeting) if greeting else await call.play(tone="440", duration_ms=300)
             played = await playback.wait()
             print(f"{call.remote.uri}: heard {played / 1000:.1f} s of the greeting")

@@ -49,7 +49,7 @@ async def serve(call: CallHandle, operator: str) -> str:
     menu: dict[str, Callable[[CallHandle], Awaitable[None]]] = {"1": tell_time, "2": echo, "0": connect}
     pressed = ""
     async with call:
-        await call.answer()
+        await call.answer(hold_others=False)  # the callers before this one are served on
         while not call.is_ended and len(pressed) < 10:
             await say(call, PROMPT)
             key = await call.digits.read(1, timeout=5)

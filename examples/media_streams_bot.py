@@ -63,7 +63,7 @@ class Bot:
 async def connect(call: CallHandle, bot: str) -> None:
     """Answer a call and hand it to the bot; it ends with the bot, or the bot with it."""
     try:
-        await call.answer()
+        await call.answer(hold_others=False)  # the callers before this one are served on
         stream = await call.stream(bot, parameters={"from": call.remote.uri}, end_call=True)
         print(f"{call.remote.uri}: {await stream.wait()}")
     except (CommandError, OperationFailed) as error:

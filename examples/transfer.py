@@ -19,7 +19,7 @@ from offhook.errors import CommandError, OffhookError
 async def switch(call: CallHandle, extensions: Mapping[str, str], *, tries: int = 3) -> str:
     """Serve one caller; returns the extension that has taken the call, "" if none."""
     async with call:
-        await call.answer()
+        await call.answer(hold_others=False)  # the callers before this one are served on
         for _ in range(tries):
             await (await call.play(tone="350+440", duration_ms=200)).wait()  # the dial tone
             extension = await call.digits.read(6, end="#", timeout=8)

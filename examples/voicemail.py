@@ -24,7 +24,8 @@ async def take_message(call: CallHandle, folder: Path, greeting: str, *, longest
     """Answer and record; returns the message's file, None if there was none worth keeping."""
     folder.mkdir(parents=True, exist_ok=True)
     async with call:
-        await call.answer()
+        await call.answer(hold_others=False)  # whoever talks at this phone talks on,
+        await call.mute()  # unheard by the caller
         playback = await call.play(greeting) if greeting else await call.play(tone="440", duration_ms=200)
         await playback.wait()
         name = f"{call.view.created:%Y%m%d-%H%M%S}-{call.id}.wav"

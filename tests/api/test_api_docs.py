@@ -51,7 +51,7 @@ def test_the_page_names_what_exists() -> None:
     exec(SNIPPETS[0])
     for name in re.findall(r"`(?:phone\.)?(\w+)\(", PAGE):
         assert any(hasattr(found, name) for found in (api.Softphone, api.CallHandle, api.Playback)) or name in (
-            "Softphone",
+            "Softphone", "AccountSettings",
         ), name
     for link in re.findall(r"\]\(\.\./(examples/\w+\.py)\)", PAGE):
         assert (Path(__file__).resolve().parents[2] / link).exists()
@@ -74,6 +74,17 @@ async def test_calls_that_come_in(phone: Softphone, peer: tuple[Softphone, str])
     await call.wait_active(timeout=5)
     await call.dtmf("42#", duration_ms=60, gap_ms=60, wait=False)  # the far end hangs up at the #
     assert await answering == "42"
+
+
+@pytest.mark.lengthy
+async def test_many_calls_at_once(phone: Softphone, peer: tuple[Softphone, str]) -> None:
+    await peer[0].set_auto_answer("all")
+    async with peer[0].events(["call.ended", "call.remote_held"]) as events:
+        numbers = [peer[1], f"{peer[1]};x=2", f"{peer[1]};x=3", ""]
+        became = await snippet("tell_all")(phone, numbers)
+        assert [(await anext(events)).type for _ in range(3)] == ["call.ended"] * 3, "nobody was put on hold"
+    assert [became[number] for number in numbers[:3]] == ["heard it"] * 3
+    assert "no account" in became[""]
 
 
 async def test_events(phone: Softphone, peer: tuple[Softphone, str]) -> None:

@@ -16,7 +16,7 @@ import runpy
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import ThreadingHTTPServer
@@ -216,6 +216,29 @@ async def test_answering_bot(phone: Softphone, peer: Peer, capsys: pytest.Captur
     await far.close()
     await bot
     assert capsys.readouterr().out.count("heard 0.3 s") == 3
+
+
+@pytest.mark.parametrize("serve_one", [
+    lambda call, _: answering_bot.greet(call, ""),
+    lambda call, _: ivr.guarded(call, "sip:nobody@127.0.0.1:9"),
+    lambda call, _: media_streams_bot.connect(call, "ws://127.0.0.1:9/"),
+    lambda call, _: transfer.guarded(call, {}),
+    lambda call, folder: voicemail.watch(call, folder, after=0.0),
+], ids=["answering_bot", "ivr", "media_streams_bot", "transfer", "voicemail"])  # fmt: skip
+async def test_a_second_caller_does_not_put_the_first_on_hold(
+    phone: Softphone, peer: Peer, tmp_path: Path, serve_one: Callable[[CallHandle, Path], Coroutine[Any, Any, object]]
+) -> None:
+    far, uri = peer
+    first = await phone.dial(uri)
+    earlier = await first_call(far)
+    await earlier.answer()
+    await first.wait_active(timeout=5)
+    second = await phone.dial(uri, hold_others=False)
+    serving_it = asyncio.create_task(serve_one(await first_call(far), tmp_path))
+    await second.wait_active(timeout=5)  # a hold would have left before the answer
+    assert first.state == earlier.state == "active"
+    await phone.hangup_all()
+    await serving_it
 
 
 @pytest.mark.lengthy
