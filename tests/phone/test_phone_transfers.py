@@ -183,3 +183,48 @@ def test_a_failed_transfer_does_not_disturb_another_call() -> None:
     assert bob.states == [CallState.HELD_LOCAL, CallState.ACTIVE]
     bob.execute(c.HangupAll())
     over(alice, bob, dora)
+
+
+def test_a_transfer_leaves_those_alone_who_talk_beside_it() -> None:
+    """Of many calls at once, as a dialler has them, one far end has us call another: the rest of them hear us on."""
+    alice, bob = two_phones(Wire(), other=PhoneSettings(auto_answer="all", transfers="accept"))
+    dora = VirtualPhone(alice.wire, "dora", "10.0.0.4")
+    carol = VirtualPhone(alice.wire, "carol", "10.0.0.3", PhoneSettings(auto_answer="all"))
+    for each in (alice, dora):
+        each.dial(bob)
+        settle(alice.wire, 1)
+    assert bob.states == [CallState.ACTIVE, CallState.ACTIVE]
+    alice.execute(c.Transfer(to=CAROL))
+    settle(alice.wire, 5)
+    assert (bob.states, dora.states, carol.states) == ([CallState.ACTIVE] * 2, [CallState.ACTIVE], [CallState.ACTIVE])
+    assert not dora.of(e.CallRemoteHeld)
+    bob.execute(c.HangupAll())
+    over(alice, bob, carol, dora)
+
+
+def test_a_failed_transfer_beside_other_calls_leaves_all_as_they_were() -> None:
+    alice, bob = two_phones(Wire(), other=PhoneSettings(auto_answer="all", transfers="accept"))
+    dora = VirtualPhone(alice.wire, "dora", "10.0.0.4")
+    for each in (alice, dora):
+        each.dial(bob)
+        settle(alice.wire, 1)
+    alice.execute(c.Transfer(to=CAROL))
+    settle(alice.wire, 1)
+    assert bob.states[:2] == [CallState.HELD_LOCAL, CallState.ACTIVE], "who asked is on hold, as one is who dials"
+    settle(alice.wire, 60)
+    assert bob.states == [CallState.ACTIVE, CallState.ACTIVE]
+    bob.execute(c.HangupAll())
+    over(alice, bob, dora)
+
+
+def test_who_asks_while_on_hold_has_us_call_as_we_would_ourselves() -> None:
+    """The new call takes the place of nobody who talks: who does is put on hold for it."""
+    alice, bob, _ = asked_by_alice()
+    dora = VirtualPhone(alice.wire, "dora", "10.0.0.4")
+    talk(dora, bob)
+    assert bob.states == [CallState.HELD_LOCAL, CallState.ACTIVE]
+    bob.execute(c.AcceptTransfer(call=next(iter(bob.calls))))
+    settle(alice.wire, 1)
+    assert bob.states[:2] == [CallState.HELD_LOCAL, CallState.HELD_LOCAL]
+    bob.execute(c.HangupAll())
+    over(alice, bob, dora)

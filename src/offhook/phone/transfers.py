@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from offhook.errors import AmbiguousCall, CommandError, InvalidArgument, InvalidState, NotFound, ParseError
 from offhook.phone.call import CONNECTED, Call
@@ -21,6 +21,15 @@ DECIDE_WITHIN: Final = 20.0
 """Seconds the application has to decide on a REFER: the transferor's transaction lives 32."""
 
 
+class Asker(NamedTuple):
+    """Who had us place a call: the call that asked, its REFER, whether it is on hold for that alone, and who else talked."""
+
+    call: str
+    refer: str
+    held_for_it: bool
+    beside: tuple[str, ...]
+
+
 class Transfers:
     """Asks far ends to call others, and does what far ends ask.
 
@@ -32,8 +41,7 @@ class Transfers:
         self.outgoing = outgoing
         self.closing = closing
         self.on_placed: list[Callable[[Call, Call], None]] = []
-        # The call placed for a transfer -> the call that asked, its REFER, and whether it is on hold for that alone.
-        self._placed_for: dict[str, tuple[str, str, bool]] = {}
+        self._placed_for: dict[str, Asker] = {}  # by the call placed for a transfer
 
     # --- ours
 
@@ -166,12 +174,18 @@ class Transfers:
         dial = Dial(to=call.refer_target, account=self._account_of(call), hold_others=False)
         placed = self.outgoing.dial(dial, parent=call.id, extra=call.refer_headers)
         self.desk.stop(call, "refer")
-        self._placed_for[placed.call] = (call.id, call.refer, not call.want_hold)
+        beside = self._beside(call)
+        self._placed_for[placed.call] = Asker(call.id, call.refer, not call.want_hold, beside)
         self.desk.signal(AcceptRefer(call.id, call.refer))
         for told in self.on_placed:
             told(call, self.desk.calls[placed.call])
-        self.outgoing.offers.hold_others(but=None, staying=self._mates(call))
+        self.outgoing.offers.hold_others(but=None, staying=(*self._mates(call), *beside))
         return placed
+
+    def _beside(self, call: Call) -> tuple[str, ...]:
+        """Return whom the new call leaves alone: it takes the place of one that talks, and those beside that talk on."""
+        active = self.desk.active()
+        return tuple(other.id for other in active if other is not call) if call in active else ()
 
     def _account_of(self, call: Call) -> str:
         return call.account if call.account in self.desk.accounts else ""
@@ -179,12 +193,12 @@ class Transfers:
     def tell(self, placed: Call, status: int, reason: str) -> None:
         """Pass the progress of a call placed for a transfer on to who asked for it."""
         asked = self._placed_for.get(placed.id)
-        if asked is None or asked[0] not in self.desk.calls:
+        if asked is None or asked.call not in self.desk.calls:
             return
         if status >= 200:
             del self._placed_for[placed.id]
-            self.desk.calls[asked[0]].refer = ""
-        self.desk.attempt(NotifyRefer(asked[0], asked[1], status, reason))
+            self.desk.calls[asked.call].refer = ""
+        self.desk.attempt(NotifyRefer(asked.call, asked.refer, status, reason))
 
     def closed(self, call: Call) -> None:
         """A call is over: it may have been placed for a transfer."""
@@ -192,16 +206,16 @@ class Transfers:
         asked = self._placed_for.get(call.id)
         if asked is not None and end is not None and call.answered is None:
             self.tell(call, end.sip_status if end.sip_status >= 300 else 503, end.reason)
-            transferor = self.desk.calls.get(asked[0])
-            if transferor is not None and transferor.want_hold and asked[2] and not self._talks_besides(transferor):
+            transferor = self.desk.calls.get(asked.call)
+            if transferor is not None and transferor.want_hold and asked.held_for_it and not self._talks_besides(asked):
                 # Dialling put it on hold; RFC 3515 leaves the dialog as it was when the transfer fails.
                 self.outgoing.offers.want(transferor, False)
         self._placed_for.pop(call.id, None)
 
-    def _talks_besides(self, call: Call) -> bool:
+    def _talks_besides(self, asked: Asker) -> bool:
         """Whether another call has been taken up meanwhile."""
-        mates = self._mates(call)
-        return any(each is not call and each.id not in mates for each in self.desk.active())
+        known = {asked.call, *asked.beside, *self._mates(self.desk.calls[asked.call])}
+        return any(each.id not in known for each in self.desk.active())
 
     def _mates(self, call: Call) -> tuple[str, ...]:
         """Return who is in a conference with this call, and goes on talking whatever becomes of it."""
