@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 
 from offhook.cli.actions.common import show
@@ -27,7 +28,9 @@ def _create(use: Invocation, tokens: TokenFile) -> int:
         deny=use.texts("deny"),
     )  # fmt: skip
     shown = {"name": name, "token": token, "scopes": list(scopes)}
-    return show(use, shown, f"{token}\nKeep it: nobody can show it again.")
+    if not use.json:  # what TOKEN=$(offhook token create …) takes is the token alone
+        print("Keep it: nobody can show it again.", file=sys.stderr)
+    return show(use, shown, token)
 
 
 def _list(use: Invocation, tokens: TokenFile) -> int:
