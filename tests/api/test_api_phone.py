@@ -366,6 +366,15 @@ async def test_contacts_volume_and_streams(phone: Softphone) -> None:
     assert await phone.streams() == ()
 
 
+async def test_a_wait_for_registrations_says_which_are_missing(phone: Softphone) -> None:
+    for name in ("silent", "mute"):  # port 9 answers nobody
+        await phone.add_account(AccountSettings(id=name, domain="127.0.0.1:9", username="1"))
+    with pytest.raises(TimeoutError, match=r"within 0\.01 s: silent \(sip:1@127\.0\.0\.1:9\) is registering, mute \(.*\) is "):
+        await phone.wait_registered(timeout=0.01)
+    with pytest.raises(TimeoutError, match=r"^account mute was not registered within 0\.01 s: mute \(.*\) is registering$"):
+        await phone.wait_registered("mute", timeout=0.01)
+
+
 async def test_a_wait_that_takes_too_long_says_for_what(phone: Softphone, peer: Peer) -> None:
     await phone.add_account(AccountSettings(id="away", domain="127.0.0.1:9", username="1", register=False))
     for account, words in (("away", "account away was not registered within"), ("", "not every account was registered within")):

@@ -329,7 +329,10 @@ class Softphone:
             return self._book.ended or settled(account, self.accounts) is not None
 
         missing = f"account {account} was not registered" if account else "not every account was registered"
-        await wait_until(self._book.bell, known, timeout, missing)
+        try:
+            await wait_until(self._book.bell, known, timeout, missing)
+        except TimeoutError as late:  # it names those that are waited for: one of many is enough
+            raise TimeoutError(f"{late}: {_waited_for(account, self.accounts)}") from None
         self._book.check()
         view = settled(account, self.accounts)
         assert view is not None  # or the phone has ended
@@ -515,3 +518,9 @@ class Softphone:
     async def set_auto_answer(self, mode: AutoAnswer, *, delay: float = 0.0) -> None:
         """Answer incoming calls without a program: "off", "header" (those that ask for it) or "all"."""
         await self.execute(c.SetAutoAnswer(mode=mode, delay=delay))
+
+
+def _waited_for(account: str, views: Iterable[AccountView]) -> str:
+    """Return which of the accounts are not registered, and how far each has come."""
+    waiting = (view for view in views if account in ("", view.id, view.label) and view.registration != "registered")
+    return ", ".join(f"{view.id} ({view.uri}) is {view.registration}" for view in waiting)
