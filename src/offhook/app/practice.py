@@ -37,6 +37,7 @@ def run_exchange(options: SimpleNamespace) -> int:
 
 async def _run_exchange(options: SimpleNamespace) -> int:
     from offhook.exchange.authority import ALGORITHMS, MD5_ALONE
+    from offhook.exchange.directory import LINES
     from offhook.exchange.server import Exchange
 
     trusted = paths().state / "exchange-ca.pem"
@@ -49,7 +50,8 @@ async def _run_exchange(options: SimpleNamespace) -> int:
     await exchange.start()
     try:
         host, port = exchange.address
-        print(f"The practice exchange is on {host}:{port}. Accounts 1001 to 1009, password practice-<number>.", flush=True)
+        print(f"The practice exchange is on {host}:{port}. Accounts 1001 to 1009, password practice-<number>.")
+        print("Whom to call:", *(f"    {line.name:12}{line.about}" for line in LINES.values()), sep="\n", flush=True)
         if options.tls:
             ports = exchange.ports
             print(
