@@ -186,7 +186,7 @@ def test_a_failed_transfer_does_not_disturb_another_call() -> None:
 
 
 def test_a_transfer_leaves_those_alone_who_talk_beside_it() -> None:
-    """Of many calls at once, as a dialler has them, one far end has us call another: the rest of them hear us on."""
+    """Of many calls at once, as a dialler has them, one far end has us call another: the rest of them talk on."""
     alice, bob = two_phones(Wire(), other=PhoneSettings(auto_answer="all", transfers="accept"))
     dora = VirtualPhone(alice.wire, "dora", "10.0.0.4")
     carol = VirtualPhone(alice.wire, "carol", "10.0.0.3", PhoneSettings(auto_answer="all"))
