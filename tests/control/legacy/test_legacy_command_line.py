@@ -120,6 +120,10 @@ def test_results_are_text(backend: FakeBackend) -> None:
     assert run_command_line(backend.execute, "1001") == ""
 
 
+def test_no_sound_device_is_said(backend: FakeBackend) -> None:
+    assert run_command_line(lambda command: c.Accepted(value=()), "--listdevices") == "no sound devices"
+
+
 @pytest.mark.lengthy
 @given(st.text(max_size=60) | st.lists(st.text(max_size=20), max_size=4))
 def test_command_lines_are_read_or_refused(line: str | list[str]) -> None:

@@ -102,7 +102,7 @@ def _text(value: object) -> str:
         case StatusView():
             return value.name
         case tuple() | list():
-            return device_lines([device for device in value if isinstance(device, DeviceInfo)])
+            return device_lines([device for device in value if isinstance(device, DeviceInfo)]) or "no sound devices"
         case _:
             return ""
 

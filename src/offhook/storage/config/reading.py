@@ -22,12 +22,15 @@ S = TypeVar("S")
 def load(path: Path) -> Config:
     """Read the file; a missing one is an empty one. Raises ConfigError naming file, line, key and what to write."""
     try:
-        text = text_of(path)
+        return parse(text_of(path), str(path))
     except FileNotFoundError:
         return Config()
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
-    return parse(text, str(path))
+    except ConfigError:
+        if path.suffix.lower() == ".ini":  # old scripts have /i: with the file of MicroSIP
+            raise ConfigError(f"{path}: settings of MicroSIP are not read as they are: `offhook import` takes them over") from None
+        raise
 
 
 def text_of(path: Path) -> str:
