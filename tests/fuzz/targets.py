@@ -98,15 +98,19 @@ def _talking() -> tuple[VirtualPhone, VirtualPhone]:
 
 
 def sip_phone(data: bytes) -> None:
-    """A phone in a call takes any datagram and any chunk of a stream: nothing is raised, its call goes on, no loop is begun."""
+    """A phone in a call takes any datagram and any chunk of a stream: nothing is raised, its call goes on, no loop is begun.
+
+    What it tells of that can be told: JSON holds it.
+    """
     alice, bob = _talking()
-    wire, before = alice.wire, len(alice.wire.sent)
+    wire, before, told = alice.wire, len(alice.wire.sent), len(alice.events)
     try:
         alice.node.receive(Datagram(Flow("udp", ("10.0.0.1", 5060), STRANGER), data))
         alice.node.receive(StreamChunk(Flow("tcp", ("10.0.0.1", 5060), STRANGER, before + 1), data))
         wire.run(wire.now + 0.3)
         assert len(wire.sent) - before <= 2 * (2 + data.count(b"\r\n\r\n"))
         assert [call.state for call in bob.calls.values()] == [CallState.ACTIVE]
+        assert msgspec.json.encode((alice.events[told:], alice.snapshot()))
     except BaseException:
         _talking.cache_clear()
         raise

@@ -29,6 +29,7 @@ from offhook.phone.digits import Digits
 from offhook.phone.incoming import Incoming
 from offhook.phone.inputs import ClockSet, Configured, PhoneInput, Started
 from offhook.phone.leaving import Leaving
+from offhook.phone.legible import legible
 from offhook.phone.listening import Listening
 from offhook.phone.meters import Meters
 from offhook.phone.model import CallState, Snapshot
@@ -237,7 +238,7 @@ class Phone:
             if handler is None:
                 self.desk.outbox.append(item)  # type: ignore[arg-type]  # Transmit, Resolve and CloseFlow: all without a handler
             else:
-                handler(item)
+                handler(legible(item))
 
     def _for_call(self, handler: Callable[[Any, Call], None]) -> Callable[[Any], None]:
         """Return a handler that finds the call of a session event, and is silent when the call is over."""
