@@ -253,10 +253,18 @@ async def test_a_value_of_a_wrong_type_is_refused_and_nothing_else_suffers(
 
 
 @pytest.mark.parametrize("thing", [object(), {1, 2}])
-async def test_what_is_no_value_at_all_is_refused_inside_a_program(thing: object) -> None:
-    async with own_phone() as (phone, _):
-        with pytest.raises(InvalidArgument):
-            await phone.send_message("sip:a@127.0.0.1:9", thing)  # type: ignore[arg-type]
+async def test_what_is_no_value_at_all_is_refused_inside_a_program(phone: Softphone, thing: object) -> None:
+    with pytest.raises(InvalidArgument):
+        await phone.send_message("sip:a@127.0.0.1:9", thing)  # type: ignore[arg-type]
+
+
+async def test_what_was_a_byte_that_is_not_utf_8_is_refused(phone: Softphone, peer: Peer) -> None:
+    call = await phone.dial(peer[1], tags={"job": "Jörg"})
+    tagged, sent = phone.dial(peer[1], tags={"job": "\udcff"}), phone.send_message(peer[1], "\udcff")
+    for doing in (call.record("M\udcfcller.wav"), tagged, sent):
+        with pytest.raises(InvalidArgument, match=r"(file|tags|text): '\\udcf[cf]' is no character"):
+            await doing
+    await call.hangup()
 
 
 async def test_whole_numbers_may_be_written_as_others(phone: Softphone) -> None:

@@ -21,7 +21,7 @@ from offhook.api.failures import ConnectionLost, PhoneGone
 from offhook.api.links import Done, Feed, Heard, Sound, heard_from_json
 from offhook.api.remote_sound import RemoteSound
 from offhook.control.feed import cursor_from, event_types
-from offhook.control.schema import error_from_problem, to_json, value_from_json
+from offhook.control.schema import error_from_problem, params_of, value_from_json
 from offhook.media.messages import AudioRate
 from offhook.phone.commands import Accepted, Command
 
@@ -114,7 +114,7 @@ class RemotePhone:
 
     async def execute(self, command: Command) -> Done:
         """Carry out a command."""
-        found, epoch = await self._ask(command.operation, to_json(command))
+        found, epoch = await self._ask(command.operation, params_of(command))
         value = value_from_json(type(command), found.get("value"))
         return Done(Accepted(call=found.get("call", ""), operation=found.get("operation", ""), value=value), epoch)
 

@@ -140,12 +140,23 @@ def exact(command: C) -> C:
 
     Python lets a program write `to=1001`: the phone would stumble over it somewhere, or tell others what is no event.
     """
-    try:
-        params = to_json(command)
-    except TypeError as error:  # what no surface could carry
-        raise InvalidArgument(f"{command.operation}: {error}") from None
-    found: C = record_from_json(type(command), params)
+    found: C = record_from_json(type(command), params_of(command))
     return found
+
+
+def params_of(command: Command) -> dict[str, Any]:
+    """Return the fields of a command a program has made, as JSON has them; raises InvalidArgument for what that cannot hold."""
+    try:
+        params: dict[str, Any] = to_json(command)
+    except TypeError as error:
+        raise InvalidArgument(f"{command.operation}: {error}") from None
+    for name, value in params.items():
+        try:
+            msgspec.json.encode(value)
+        except UnicodeEncodeError as error:  # a byte of a file's name or of sys.argv that was no UTF-8 (PEP 383)
+            wrong = error.object[error.start : error.end]
+            raise InvalidArgument.field(name, f"{wrong!r} is no character, it was a byte that is not UTF-8") from None
+    return params
 
 
 def _refuse_unknown(shape: type, params: Mapping[str, Any], prefix: str) -> None:
