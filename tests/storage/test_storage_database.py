@@ -247,3 +247,17 @@ def test_a_question_that_the_disk_refuses_is_answered_so_and_the_file_goes_on(tm
     book.add("a")
     assert names(book) == ["a"]
     book.close()
+
+
+def test_what_cannot_be_committed_is_not_done(tmp_path: Path) -> None:
+    book = opened(tmp_path / "b.sqlite3", [])
+    book.add("a")
+    # A full disk refuses the commit, as this does.
+    book.ask(lambda connection: connection.executescript(
+        "PRAGMA foreign_keys = ON; "
+        "CREATE TABLE owned (id INTEGER PRIMARY KEY, owner INTEGER REFERENCES owned (id) DEFERRABLE INITIALLY DEFERRED)"
+    ))  # fmt: skip
+    with pytest.raises(SetupError, match="the book cannot be used"):
+        book.ask(lambda connection: connection.execute("INSERT INTO owned VALUES (1, 7)").rowcount)
+    assert names(book) == ["a"]
+    book.close()

@@ -203,11 +203,12 @@ class Database(Generic[R]):
             return  # who asked has been told that it is not done
         try:
             with database:
-                answer.set_result(work(database))
+                found = work(database)
         except (sqlite3.Error, OSError) as exc:
             self._doubtful = True
-            if not answer.done():
-                answer.set_exception(SetupError(f"the {self._name} cannot be used: {exc}"))
+            answer.set_exception(SetupError(f"the {self._name} cannot be used: {exc}"))
+        else:
+            answer.set_result(found)  # behind the commit, which is what a full disk refuses
 
     def _give_up(self, problem: BaseException) -> None:
         if self._failed is not None:
