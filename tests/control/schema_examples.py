@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 Defs: TypeAlias = Mapping[str, dict[str, Any]]
 
@@ -24,7 +25,7 @@ def examples(schema: dict[str, Any], defs: Defs) -> st.SearchStrategy[Any]:
         rest = {key: value for key, value in schema.items() if key not in ("anyOf", "default", "description")}
         return st.one_of([examples({**rest, **choice}, defs) for choice in schema["anyOf"]])
     found: st.SearchStrategy[Any] = _BY_TYPE[schema["type"]](schema, defs)
-    return found
+    return found.filter(Draft202012Validator({"not": schema["not"]}).is_valid) if "not" in schema else found
 
 
 def _object(schema: dict[str, Any], defs: Defs) -> st.SearchStrategy[Any]:
