@@ -6,9 +6,8 @@ where it was. Whoever falls too far behind is told so and let go; its cursor sti
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Final
@@ -137,24 +136,6 @@ class Reader:
         self.cursor = events[-1].cursor
         wanted = [event for event in events if event in self.choice]
         return [self._render(event) for event in _coalesced(wanted)]
-
-    async def follow(self, heartbeat: float = 0.0) -> AsyncIterator[list[bytes]]:
-        """Yield events as they come, several at a time; with `heartbeat` seconds an empty list after so much silence."""
-        news = asyncio.Event()
-        unwatch = self._journal.watch(news.set)
-        try:
-            while True:
-                news.clear()
-                lines = await self.page()
-                if lines:
-                    yield lines
-                    continue
-                try:
-                    await asyncio.wait_for(news.wait(), heartbeat or None)
-                except TimeoutError:
-                    yield []
-        finally:
-            unwatch()
 
 
 def _coalesced(events: list[Recorded]) -> Iterable[Recorded]:
