@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -118,10 +119,11 @@ def test_no_file_is_waited_for_twice_that_another_program_has_locked(tmp_path: P
     assert [text.partition(": ")[2] for text in said] == ["database is locked; what is new waits until it can"]
 
 
-def test_a_record_that_cannot_be_written_holds_up_no_other(tmp_path: Path) -> None:
+@pytest.mark.parametrize("record", [object(), "\ud800"])  # SQLite takes no such thing
+def test_a_record_that_cannot_be_written_holds_up_no_other(tmp_path: Path, record: Any) -> None:
     said: list[str] = []
     book = opened(tmp_path / "b.sqlite3", said)
-    book.add(object())  # type: ignore[arg-type]  # SQLite takes no such thing
+    book.add(record)
     assert names(book) == []
     assert "1 record(s) are missing in the book" in said[0]
     book.add("sound")

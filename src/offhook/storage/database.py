@@ -191,7 +191,7 @@ class Database(Generic[R]):
                 self._trouble(f"the {self._name} {self.path} cannot be written: {exc}; what is new waits until it can")
                 _be_patient(database, 0.0)  # who has it locked has had its time: the phone's end waits for no file twice
             return
-        except sqlite3.Error as exc:
+        except (sqlite3.Error, ValueError) as exc:  # ValueError: a text that none can be made of
             self._doubtful = True
             self._trouble(f"{len(batch)} record(s) are missing in the {self._name} {self.path}: {exc}")
         self._unwritten = []

@@ -184,6 +184,11 @@ def test_hostile_text_is_carried_as_data(wrap: Callable[[str], str]) -> None:
     assert (found.name, found.number) == (HOSTILE, HOSTILE)
 
 
+def test_half_a_character_of_json_is_no_text() -> None:
+    (found,) = people_of(r'[{"name": "Eve \ud83d", "number": "5", "comment": "\ud83d\ude00"}]', "x").contacts
+    assert (found.name, found.comment) == ("Eve \ufffd", "\U0001f600")
+
+
 @pytest.mark.lengthy
 def test_twenty_thousand_people_are_read_in_a_moment() -> None:
     text = "Name,Number\n" + "".join(f"Person {number},555{number:06}\n" for number in range(20_000))

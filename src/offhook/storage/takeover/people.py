@@ -45,6 +45,8 @@ COLUMNS: Final[Mapping[str, str]] = {
 }  # fmt: skip
 """The headers of CSV that are understood, whatever their case, and what they mean ("": known, and of no use here)."""
 
+_HALF: Final = re.compile("[\ud800-\udfff]")
+"""What JSON can name and no text can hold: half of a character, left by a program that cut a text inside of one."""
 
 _GUARD: Final = re.compile(r"^'(?=[=+@\t\r-])")
 """What spreadsheets, and our own export, put before what might be taken for a formula: '+4930 is +4930."""
@@ -164,7 +166,7 @@ def _renamed(given: Mapping[str, str]) -> dict[str, str]:
 def _plain(value: Any) -> str:
     if isinstance(value, bool):
         return "1" if value else "0"
-    return str(value) if isinstance(value, str | int | float) else ""
+    return _HALF.sub("\ufffd", str(value)) if isinstance(value, str | int | float) else ""
 
 
 def _whole(value: Any) -> int | None:
