@@ -18,7 +18,7 @@ from offhook.sip.uri import NameAddr, Uri
 
 _S = TypeVar("_S", bound=Struct)
 
-_BYTE = re.compile("[\udc80-\udcff]")
+_BYTE = re.compile(r"[\udc80-\udcff]")
 """A byte that belongs to no character of UTF-8, as Python keeps it (PEP 383)."""
 
 _WRITTEN: Final = frozenset({str, NameAddr, Uri, HeaderList, Body})

@@ -45,7 +45,7 @@ COLUMNS: Final[Mapping[str, str]] = {
 }  # fmt: skip
 """The headers of CSV that are understood, whatever their case, and what they mean ("": known, and of no use here)."""
 
-_HALF: Final = re.compile("[\ud800-\udfff]")
+_HALF: Final = re.compile(r"[\ud800-\udfff]")
 """What JSON can name and no text can hold: half of a character, left by a program that cut a text inside of one."""
 
 _GUARD: Final = re.compile(r"^'(?=[=+@\t\r-])")
