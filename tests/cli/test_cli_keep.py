@@ -62,6 +62,7 @@ def test_an_account_is_added_changed_and_removed_in_the_file(
     assert run(tmp_path, "accounts", "remove", "new", "--keep") == 0
     assert [account.id for account in load(file).accounts] == ["old"]
     assert file.read_text().startswith("# mine\n")
+    assert json.loads(paths().secrets_file.read_text()) == {}, "its password is gone, too"
 
 
 def test_a_password_is_kept_for_an_account_there_is(
@@ -103,6 +104,18 @@ def test_a_phone_that_was_started_with_another_file_keeps_it_there(file: Path, t
         assert main(["accounts", "add", "new", *words, "--socket", socket]) == 0
     assert [account.id for account in load(other).accounts] == ["new"]
     assert file.read_text() == before
+
+
+def test_a_password_stays_that_an_account_of_the_usual_file_has(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("hush\n"))
+    assert run(tmp_path, "password", "old") == 0
+    other = tmp_path / "other.toml"
+    other.write_text(file.read_text())
+    assert run(tmp_path, "accounts", "remove", "old", "--keep", "--config", str(other)) == 0
+    assert load(other).accounts == ()
+    assert json.loads(paths().secrets_file.read_text()) == {"old": "hush"}
 
 
 def test_without_keep_the_file_stays_as_it_is(file: Path, tmp_path: Path) -> None:

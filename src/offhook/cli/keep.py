@@ -53,8 +53,10 @@ def keep_account(use: Invocation, account: str, settings: Mapping[str, Any]) -> 
 
 
 def forget_account(use: Invocation, account: str) -> None:
-    """Take an account out of the configuration file."""
+    """Take an account out of the configuration file, and its password from where that was kept."""
     editing.remove_account(_file(use), account)
+    if account not in {left.id for left in load(paths().config_file).accounts}:  # the file may have been another one
+        open_secrets(paths().secrets_file).delete(account)
 
 
 def _file(use: Invocation) -> Path:
