@@ -214,6 +214,51 @@ def test_accounts_come_and_go(tmp_path: Path) -> None:
     assert not re.search("office", file.read_text())
 
 
+HOME = '[account.home]\ndomain = "h.example"\nusername = "ann"\n'
+FRESH = AccountSettings("fresh", "n.example", "7")
+WRITTEN = '\n[account.fresh]\ndomain = "n.example"\nusername = "7"\n'
+
+
+@pytest.mark.parametrize("before", [
+    HOME + "[phone]  # between\ndnd = true\n" + OFFICE,
+    'account.home.domain = "h.example"  # dotted\naccount.home.username = "ann"\n',
+    '[account]\nhome = {domain = "h.example", username = "ann"}  # inline\n[sip]\n', "# nothing yet\n",
+])
+def test_a_new_account_stands_at_the_end_however_the_others_are_written(tmp_path: Path, before: str) -> None:
+    file = tmp_path / "f.toml"
+    for imported in (False, True):
+        file.write_text(before)
+        if imported:
+            found = editing.take(file, {}, {"fresh": {"domain": "n.example", "username": "7"}})
+        else:
+            found = editing.add_account(file, FRESH)
+        assert found.accounts == (*config.parse(before).accounts, FRESH)
+        assert file.read_text() == before + WRITTEN
+        assert editing.remove_account(file, "fresh") == config.parse(before)
+
+
+def test_what_an_account_says_already_stays_as_it_is_written(tmp_path: Path) -> None:
+    file = tmp_path / "f.toml"
+    file.write_text(OFFICE + 'backups = [\n  "b.example",  # the old one\n]\nexpires = 60\n')
+    office = dataclasses.replace(config.load(file).accounts[0], expires=300, label="desk")
+    assert editing.add_account(file, office).accounts == (office,)
+    assert file.read_text() == OFFICE + 'backups = [\n  "b.example",  # the old one\n]\nlabel = "desk"\n'
+    editing.take(file, {}, {"office": {"expires": 90}})
+    assert editing.take(file, {}, {"office": {"expires": 300}}).accounts == (office,), "back to the default"
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("[phone\n", r"f\.toml: not TOML: .*line 1"),
+    ('account = {home = {domain = "h.example", username = "ann"}}\n', "account: write one table for each account"),
+])
+def test_a_file_that_cannot_be_changed_is_left_alone(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "f.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        editing.add_account(file, FRESH)
+    assert file.read_text() == text
+
+
 def test_the_written_file_is_ours_alone(tmp_path: Path) -> None:
     editing.take(tmp_path / "f.toml", {("phone", "dnd"): True}, {})
     assert not read_by_others(tmp_path / "f.toml")

@@ -23,11 +23,7 @@ def add_account(path: Path, account: AccountSettings) -> Config:
     defaults = {each.name: each.default for each in settings}
 
     def change(document: Any) -> None:
-        accounts = _table(document, "account")
-        if account.id not in accounts:
-            accounts.add(account.id, {name: value for name, value in values.items() if value != defaults[name]})
-            return
-        table = accounts[account.id]  # changed where it is: the first account is the one that dials
+        table = _table(document, f"account.{account.id}")  # changed where it is: the first account is the one that dials
         for name, value in values.items():
             if name in table and (tuple(table[name]) if isinstance(table[name], list) else table[name]) == value:
                 continue
@@ -68,22 +64,26 @@ def _set_if_new(document: Any, table: str, key: str, value: SettingValue, now: A
 
 def remove_account(path: Path, account: str) -> Config:
     """Take an account out of the file; an unknown one is no error."""
-    return _rewrite(path, lambda document: _table(document, "account").pop(account, None))
+    return _rewrite(path, lambda document: document.get("account", {}).pop(account, None))
 
 
 def _table(document: Any, name: str) -> Any:
+    """Return a section or `account.ID`; what is not there yet gets a table at the end, wherever other accounts stand."""
     import tomlkit  # only writers pay for it
 
-    table = document
-    for part in name.split(".", 1):
-        if part not in table:
-            table.add(part, tomlkit.table(is_super_table=part == "account"))
-        table = table[part]
-    return table
+    section, _, account = name.partition(".")
+    if account and account not in document.get(section, {}):
+        accounts = tomlkit.table(is_super_table=True)
+        accounts.add(account, {})
+        document.append(section, accounts)
+    elif section not in document:
+        document.append(section, tomlkit.table())
+    return document[section][account] if account else document[section]
 
 
 def _rewrite(path: Path, change: Callable[[Any], object], *, only_look: bool = False) -> Config:
     import tomlkit
+    from tomlkit.exceptions import KeyAlreadyPresent
 
     try:
         text = text_of(path) if path.exists() else ""
@@ -96,4 +96,6 @@ def _rewrite(path: Path, change: Callable[[Any], object], *, only_look: bool = F
             write_private(path, written, as_it_was=True)
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be written: {exc.strerror or exc}") from exc
+    except KeyAlreadyPresent:
+        raise ConfigError(f"{path}: account: write one table for each account, as [account.office]") from None
     return config
