@@ -21,6 +21,7 @@ ONE_STEP: list[tuple[str, Step]] = [
     ("sip:u@h", c.Dial(to="sip:u@h")),
     ("sips:u@h;transport=tls", c.Dial(to="sips:u@h;transport=tls")),
     ("sip://u@h/", c.Dial(to="sip:u@h")),
+    ("SIPS://u%31@h/", c.Dial(to="sips:u1@h")),
     ("sip:%2B49@h", c.Dial(to="sip:+49@h")),
     ("sip:a%40b@h", c.Dial(to="sip:a%40b@h")),
     ("sip:a,b@h", c.Dial(to="sip:a,b@h")),
@@ -30,6 +31,8 @@ ONE_STEP: list[tuple[str, Step]] = [
     ("callto:1001", c.Dial(to="1001")),
     ("callto:b%FCro", c.Dial(to="b\N{REPLACEMENT CHARACTER}ro")),
     ("CALLTO://1001/", c.Dial(to="1001")),
+    ("callto:1001/", c.Dial(to="1001")),
+    ("dialpad:1001", c.Dial(to="1001")),
     ("dial:1001", c.Dial(to="1001")),
     ("/dial:1001", c.Dial(to="1001")),
     ("1001,12,,34", c.Dial(to="1001", digits="12,,34")),
@@ -43,6 +46,8 @@ ONE_STEP: list[tuple[str, Step]] = [
     ("hold", c.ToggleHold()),
     ("mute", c.ToggleMute()),
     ("volume 80", c.SetVolume(volume=80)),
+    ("volume 100", c.SetVolume(volume=100)),
+    ("volume 0", c.SetVolume(volume=0)),
     ("transfer:1002", c.Transfer(to="1002")),
     ("/transfer:1002", c.Transfer(to="1002")),
     ("status", c.Status()),
@@ -65,6 +70,7 @@ ONE_STEP: list[tuple[str, Step]] = [
     ("msip:transfer_1002", c.Transfer(to="1002")),
     ("msip:micmute", c.Mute()),
     ("msip:micunmute", c.Unmute()),
+    ("msip:micmuteclick", c.ToggleMute()),
     ("msip:minimize", Window("minimize")),
     ("msip:1001", c.Dial(to="1001")),
     ("/account:2", c.SelectAccount(account="2")),
@@ -106,6 +112,7 @@ def test_switches_stand_before_or_after() -> None:
 @pytest.mark.parametrize("line", [
     "/nothing", "--nothing", "-x", "answer now", "volume", "volume 101", "volume abc", "dtmf:", "dtmf:12x", "/transfer:",
     "transfer:1 2", "1001,12x", "sip:", "tel:", "tel:%00", "callto:%0d%0aBYE", "1001\x07", "msip:", "/account:",
+    "/i:",
 ])  # fmt: skip
 def test_command_lines_that_are_refused(backend: FakeBackend, line: str) -> None:
     with pytest.raises(InvalidArgument):
@@ -116,7 +123,9 @@ def test_command_lines_that_are_refused(backend: FakeBackend, line: str) -> None
 def test_results_are_text(backend: FakeBackend) -> None:
     assert run_command_line(backend.execute, "status") == "IDLE"
     assert run_command_line(backend.execute, "report:status") == "IDLE"
-    assert "Headset (USB)" in run_command_line(backend.execute, "--listdevices")
+    devices = "input 0: Headset (USB) [usb-1] (default)\noutput 0: Screen [hdmi]"
+    assert run_command_line(backend.execute, "--listdevices") == devices
+    assert run_command_line(backend.execute, "/account:2 status") == "IDLE"
     assert run_command_line(backend.execute, "1001") == ""
 
 

@@ -62,6 +62,8 @@ def test_utf_16_is_what_microsip_itself_sends(backend: FakeBackend, code: int, l
     ("DIAL", b"1001\0\xcd\xcd\xff left", c.Dial(to="1001", only_if_idle=True)),
     ("MUTE", b"1\0\xcd\xcd\xcd\xcd", c.Mute()),
     ("DTMF", b"123#\0\0\x07", c.SendDtmf(digits="123#")),
+    ("DIAL", b"1001\r\n", c.Dial(to="1001", only_if_idle=True)),
+    ("VOLUME", b"100", c.SetVolume(volume=100)),
     ("HANGUP", b"\0\xcd\xcd", c.Hangup()),
     ("DIAL", "1001\0\x07 left".encode("utf-16-le"), c.Dial(to="1001", only_if_idle=True)),
 ])  # fmt: skip

@@ -16,7 +16,8 @@ from offhook.testing.backend import FakeBackend
 
 def test_several_commands_run_in_order_and_status_answers(backend: FakeBackend) -> None:
     assert run_dde(backend.execute, "[Dial(1001)] [Mute] [Status]") == "IDLE"
-    assert backend.commands == [c.Dial(to="1001"), c.ToggleMute(), c.Status()]
+    assert run_dde(backend.execute, "[Status][Mute][Status]") == "IDLE\nIDLE", "each answer has its line"
+    assert backend.commands == [c.Dial(to="1001"), c.ToggleMute(), c.Status(), c.Status(), c.ToggleMute(), c.Status()]
 
 
 @pytest.mark.parametrize("text", [
@@ -44,6 +45,8 @@ def test_bad_arguments_are_refused(text: str) -> None:
 @pytest.mark.parametrize(("text", "command"), [
     ("VolumeUp", c.VolumeUp(steps=1)),
     ("[VolumeDown()]", c.VolumeDown(steps=1)),
+    ("VolumeUp 1", c.VolumeUp(steps=1)),
+    ("[SetVolume(100)]", c.SetVolume(volume=100)),
     ("[SendDTMF(1,,2)]", c.SendDtmf(digits="1,,2")),
     ("[SendDTMF(abcd*#)]", c.SendDtmf(digits="abcd*#")),
     ('[SetDevice("output","Speakers (USB), left [2]")]', c.SetDevice(kind="output", device="Speakers (USB), left [2]")),
@@ -51,6 +54,10 @@ def test_bad_arguments_are_refused(text: str) -> None:
     ("[SetDevice(Ring, hdmi)]", c.SetDevice(kind="ring", device="hdmi")),
     ("[Dial(sip:a@[2001:db8::1]:5060)]", c.Dial(to="sip:a@[2001:db8::1]:5060")),
     ("[Dial(1001,12)]", c.Dial(to="1001", digits="12")),
+    ('[Dial(" 1001 ")]', c.Dial(to="1001")),
+    ('[SendDTMF(" 12# ")]', c.SendDtmf(digits="12#")),
+    ('[Transfer(" 1002 ")]', c.Transfer(to="1002")),
+    ('[VolumeUp(" 3 ")]', c.VolumeUp(steps=3)),
     ("[Dial(1001)]\0", c.Dial(to="1001")),
     ("dial\t1001", c.Dial(to="1001")),
 ])  # fmt: skip

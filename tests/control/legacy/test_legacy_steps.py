@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from offhook.control.legacy.command_line import run_command_line
 from offhook.control.legacy.steps import SpeakerMemory
+from offhook.phone.commands import SetVolume
 from offhook.testing.backend import FakeBackend
 
 
@@ -11,6 +12,13 @@ def test_the_speaker_comes_back_as_loud_as_it_was(backend: FakeBackend) -> None:
     memory = SpeakerMemory()
     for line, volume in (("msip:speakmute", 0), ("msip:speakmute", 0), ("msip:speakunmute", 60), ("msip:speakunmute", 60)):
         run_command_line(backend.execute, line, memory)
+        assert backend.audio.output_volume == volume
+
+
+def test_a_speaker_that_something_else_silenced_comes_back_whole(backend: FakeBackend) -> None:
+    backend.execute(SetVolume(volume=0))
+    for line, volume in (("msip:speakmute", 0), ("msip:speakunmute", 100)):
+        run_command_line(backend.execute, line)
         assert backend.audio.output_volume == volume
 
 

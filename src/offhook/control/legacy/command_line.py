@@ -63,8 +63,6 @@ WORDS: dict[str, Step] = {
     "/hangupall": HangupAll(which="not_incoming"),
     "/hangupincoming": HangupAll(which="incoming"),
     "/hangupcalling": HangupAll(which="calling"),
-    "/minimized": Window("minimize"),
-    "/hidden": Window("minimize"),
     "/exit": Quit(),
     "--listdevices": ListDevices(),
     "msip:answer": Answer(),

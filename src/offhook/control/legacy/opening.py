@@ -27,7 +27,7 @@ def from_shell(text: str) -> Dial | None:
     """
     if not _SHELL_START.match(text):
         return None
-    found = _SHELL_FORM.fullmatch(text.strip("\0 "))
+    found = _SHELL_FORM.fullmatch(text)
     if found is None:
         raise InvalidArgument.field("uri", "this is not [Dial(tel:…)]")
     return open_uri(found["uri"])

@@ -93,7 +93,6 @@ def _mute_speaker(execute: Execute, muted: bool, memory: SpeakerMemory) -> None:
         memory.volume = before or memory.volume  # silencing twice keeps the first volume
     elif audio_view(execute).output_volume == 0:
         execute(SetVolume(volume=100 if memory.volume is None else memory.volume))
-        memory.volume = None
 
 
 def _text(value: object) -> str:
@@ -101,8 +100,8 @@ def _text(value: object) -> str:
     match value:
         case StatusView():
             return value.name
-        case tuple() | list():
-            return device_lines([device for device in value if isinstance(device, DeviceInfo)]) or "no sound devices"
+        case tuple():  # the one list that an older form asks for
+            return device_lines(value) or "no sound devices"
         case _:
             return ""
 

@@ -17,7 +17,7 @@ def is_wide(payload: bytes) -> bool:
 
 
 def _begins_wide(payload: bytes) -> bool:
-    return payload[:2] == BOM or (payload[:1] not in (b"", b"\0") and payload[1:2] == b"\0" and payload[3:4] in (b"", b"\0"))
+    return payload[:2] == BOM or (payload[:1] != b"\0" and payload[1:2] == b"\0" and payload[3:4] in (b"", b"\0"))
 
 
 def read_text(payload: bytes, code_page: str = "") -> str:
