@@ -131,6 +131,14 @@ MISTAKES = {
     '[[hook]]\nevents = ["xyz.*"]\nrun = "a"\n': r"f:2: .*see `offhook help types`",
     '[[hook]]\nevents = []\nrun = "a"\n': r"f:2: .*write a list of event types",
     '[[hook]]\nevents = ["*"]\nrun = ""\n': r"f:3: hook\.run: .*write the program",
+    "sip.port = 70000\n": r"f: sip\.port: 70000",
+    '[account."my.office"]\nusername = "x y"\n': r"f:2: account\.my\.office\.username: .*as 1001",
+    "[account]\na = 3\n": r"f:1: account: write one table for each account",
+    '[media]\ncodecs = "PCMA"\n': r"f:2: .*write a list of any number of values",
+    '[http]\nhost = "pbx"\n': r"f:2: .*write an IP address",
+    '[http]\norigins = ["http://h/path"]\n': r"f:2: .*write scheme, host and port only",
+    '[sip]\nnameservers = ["dns example"]\n': r"f:2: .*write addresses, as",
+    OFFICE + 'backups = ["a b"]\n': r"f:4: .*write at most 7 servers",
     "[phone\n": r"f: not TOML: .*line 1",
 }
 
@@ -147,6 +155,29 @@ def test_a_file_of_microsip_in_its_place_is_known(tmp_path: Path, encoding: str)
     file.write_text("[Settings]\nringingSound=\n", encoding)
     with pytest.raises(ConfigError, match=r"MicroSIP\.ini: settings of MicroSIP are .*`offhook import` takes them over"):
         config.load(file)
+
+
+@pytest.mark.parametrize("text", [
+    "[phone]\nsession_expires = 0\n", f'[hooks]\ndecide_secret = "whsec_{"A" * 43}="\n',
+    '[http]\norigins = ["https://crm.example.org", "http://localhost:3000"]\n', OFFICE + 'backups = ["sip:b.example"]\n',
+])
+def test_what_may_be_written(text: str) -> None:
+    assert config.parse(text) != Config()
+
+
+KINDS = {**config.SECTIONS, "account": AccountSettings, "hook": config.EventHook}
+
+
+@pytest.mark.parametrize(("table", "key"), [
+    (table, each.name) for table, kind in KINDS.items() for each in dataclasses.fields(kind) if each.type in ("int", "float")
+])
+def test_every_number_may_be_what_its_refusal_says_and_nothing_beyond(table: str, key: str) -> None:
+    check = checks.CHECKS[table, key]
+    said = [float(number) for number in re.findall(r"[0-9]+(?:\.[0-9]+)?", check(-1))]
+    assert len(said) > 1
+    assert not any(map(check, said))
+    assert check(min(said) - 0.05)
+    assert check(max(said) + 1)
 
 
 PIECES = ("[phone]", "[sip]", "[account.a]", "port = ", "1", "\n", '"x"', "[", "=")
@@ -177,9 +208,8 @@ def test_the_mark_of_an_editor_before_the_text_is_no_mistake(tmp_path: Path) -> 
 
 
 def test_every_check_is_for_a_field_that_exists() -> None:
-    kinds = {**config.SECTIONS, "account": AccountSettings, "hook": config.EventHook}
     for section, key in checks.CHECKS:
-        assert key in {each.name for each in dataclasses.fields(kinds[section])}
+        assert key in {each.name for each in dataclasses.fields(KINDS[section])}
 
 
 def test_a_change_keeps_comments_and_order(tmp_path: Path) -> None:
@@ -268,6 +298,8 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"cannot be"):
         editing.take(tmp_path / "file" / "offhook.toml", {("phone", "dnd"): True}, {})
+    with pytest.raises(ConfigError, match=r"offhook\.toml: cannot be written: "):
+        editing.add_account(tmp_path / "file" / "offhook.toml", FRESH)
 
 
 def test_encryption_and_nat_are_read() -> None:

@@ -27,6 +27,8 @@ run = ["~/bin/note", "~"]
 domain = "example.org"
 username = "1"
 tls_ca = "~/ca.pem"
+tls_certificate = "~/ours.pem"
+tls_key = "~/ours.key"
 hold_music = "tone:440"
 """
 
@@ -44,7 +46,9 @@ def test_files_and_programs_are_found_in_the_users_folder(home: str) -> None:
     assert (config.http.certificate, config.http.key) == (f"{home}/c.pem", "/etc/k.pem")
     assert config.hooks.on_call_end == (f"{home}/bin/over", "--to", "~/log"), "arguments are the program's own matter"
     assert config.hook[0].run == (f"{home}/bin/note", "~")
-    assert (config.accounts[0].tls_ca, config.accounts[0].hold_music) == (f"{home}/ca.pem", "tone:440")
+    account = config.accounts[0]
+    assert (account.tls_ca, account.hold_music) == (f"{home}/ca.pem", "tone:440")
+    assert (account.tls_certificate, account.tls_key) == (f"{home}/ours.pem", f"{home}/ours.key")
 
 
 def test_a_file_without_such_names_is_the_same() -> None:

@@ -209,9 +209,7 @@ _WANTED: Mapping[Any, str] = types.MappingProxyType({
 
 def refusal(table: str, key: str, value: SettingValue) -> str:
     """Return "" if a setting takes this value, else what is wrong with it. `table` is a section, or "account"."""
-    kind = AccountSettings if table == "account" else SECTIONS.get(table)
-    if kind is None or key not in {each.name for each in dataclasses.fields(kind)}:
-        return f"there is no setting {table}.{key} here"
+    kind = AccountSettings if table == "account" else SECTIONS[table]
     converted, wanted = _convert(value, get_type_hints(kind)[key])
     check = CHECKS.get((table, key))
     return wanted or (check(converted) if check else "")
