@@ -11,6 +11,7 @@ from offhook.sip import events as sip
 from offhook.sip.auth import DigestChallenge, digest, digest_challenge
 from offhook.sip.headers import parse_challenges
 from offhook.sip.message import Request, Response
+from offhook.sip.parsing import parse_message
 
 CONTACT = "<sip:1001@10.0.2.1:5060>"
 
@@ -83,10 +84,11 @@ def test_the_credentials_of_another_account_are_refused() -> None:
     assert answer.status == 403
 
 
-def test_an_unknown_account_is_not_found() -> None:
-    answer = World().ask(craft("REGISTER", "4711"))
+@pytest.mark.parametrize(("user", "status"), [("1000", 404), ("1001", 401), ("1009", 401), ("1010", 404), ("4711", 404)])
+def test_the_accounts_are_1001_to_1009(user: str, status: int) -> None:
+    answer = World().ask(craft("REGISTER", user))
     assert answer is not None
-    assert answer.status == 404
+    assert answer.status == status
 
 
 def test_an_old_nonce_is_stale() -> None:
@@ -101,17 +103,29 @@ def test_an_old_nonce_is_stale() -> None:
     assert all(each.stale for each in challenges(answer))
 
 
-def test_a_replayed_use_of_a_nonce_is_stale() -> None:
+def test_a_nonce_of_an_exchange_that_was_started_again_is_stale() -> None:
+    request = craft("REGISTER", "1001", headers=(("Contact", CONTACT),))
+    request.headers.set("Authorization", credentials(request, DigestChallenge("practice.local", "long ago", algorithm="MD5")))
+    answer = World().ask(request)
+    assert answer is not None
+    assert answer.status == 401
+    assert all(each.stale for each in challenges(answer))
+
+
+@pytest.mark.parametrize(("counts", "expected"), [
+    ((1, 2, 1), [200, 200, 401]), ((15, 16, 15), [200, 200, 401]), ((1, 255, 256), [200, 200, 200]),
+])
+def test_a_replayed_use_of_a_nonce_is_stale(counts: tuple[int, ...], expected: list[int]) -> None:
     world = World()
     first = world.ask(craft("REGISTER", "1001"))
     statuses = []
-    for count in (1, 2, 1):
+    for count in counts:
         request = craft("REGISTER", "1001", headers=(("Contact", CONTACT),))
         request.headers.set("Authorization", credentials(request, challenges(first)[0], count=count))
         answer = world.ask(request)
         assert answer is not None
         statuses.append(answer.status)
-    assert statuses == [200, 200, 401]
+    assert statuses == expected
 
 
 def test_a_phone_that_does_not_count_uses_each_nonce_for_one_request() -> None:
@@ -160,6 +174,7 @@ def test_several_contacts_and_one_removed() -> None:
     answer = register(world, ("Contact", CONTACT), ("Expires", "0"))
     assert answer.headers.get_all("Contact") == ["<sip:1001@10.0.2.2>;expires=300"]
     assert contacts(world) == ["sip:1001@10.0.2.2"]
+    assert world.notes == ["1001: registered at 10.0.2.1:5060 for 300 s", "1001: unregistered"]
 
 
 def test_a_star_removes_all_but_only_with_expires_0() -> None:
@@ -189,9 +204,10 @@ def test_bindings_end() -> None:
     assert world.notes[-1] == "1001: registration expired (sip:1001@10.0.2.1:5060)"
 
 
-def test_an_old_cseq_changes_nothing() -> None:
+@pytest.mark.parametrize("contact", [CONTACT, "*"])
+def test_an_old_cseq_changes_nothing(contact: str) -> None:
     world = World()
-    late = craft("REGISTER", "1001", headers=(("Contact", CONTACT), ("Expires", "0")))
+    late = craft("REGISTER", "1001", headers=(("Contact", contact), ("Expires", "0")))
     first = world.ask(craft("REGISTER", "1001"))
     register(world, ("Contact", CONTACT))
     late.headers.set("Authorization", credentials(late, challenges(first)[0]))
@@ -223,6 +239,26 @@ def test_a_contact_behind_a_nat_is_reached_where_it_came_from() -> None:
     world.ask(request)
     (binding,) = world.switch.proxy.registrar.bindings("1001", world.now)
     assert binding.flow.remote == ("10.0.2.1", 5060)
+    for uri in ("sip:1001@192.168.1.5", "sip:1002@192.168.1.5", "sip:1001@192.168.1.5:5090"):
+        inside = craft("BYE", "1001", caller="s", tag="t", uri=uri)
+        world.send(("10.0.4.1", 5062), EXCHANGE, inside.encode())
+    world.run(0.1)
+    arrived = [message for message in map(parse_message, world.raw["10.0.2.1", 5060]) if isinstance(message, Request)]
+    assert [str(each.uri) for each in arrived] == ["sip:1001@192.168.1.5"], "within a call likewise, and no other's"
+
+
+@pytest.mark.parametrize(("contact", "transport", "remote"), [
+    ("<sip:1001@10.0.2.1:5090>", "udp", ("10.0.2.1", 5090)), ("<sip:1001@10.0.2.9>", "udp", ("10.0.2.9", 5060)),
+    ("<sip:1001@10.0.2.1;transport=tcp>", "tcp", ("10.0.2.1", 5060)),
+    ("<sip:1001@pbx.example;maddr=10.0.2.7>", "udp", ("10.0.2.7", 5060)),
+    ("<sip:1001@[2001:db8::1]>", "udp", ("2001:db8::1", 5060)), ("<sip:1001@localhost:5062>", "udp", ("127.0.0.1", 5062)),
+    ("<sip:1001@pbx.example>", "udp", ("10.0.2.1", 5060)),
+])
+def test_a_contact_is_reached_where_it_says_unless_it_is_a_name(contact: str, transport: str, remote: tuple[str, int]) -> None:
+    world = World()
+    register(world, ("Contact", contact))
+    (binding,) = world.switch.proxy.registrar.bindings("1001", world.now)
+    assert (binding.flow.transport, binding.flow.remote) == (transport, remote)
 
 
 def test_a_broken_connection_takes_its_contacts_along() -> None:
