@@ -81,6 +81,24 @@ def test_the_next_one_is_used_when_one_fails_and_the_first_when_it_is_well_again
     assert len(alice.of(e.AccountFailover)) == 3
 
 
+@pytest.mark.parametrize(("after", "silent"), [(60, False), (98, False), (98, True)], ids=["before", "while", "while-silent"])
+def test_an_account_that_was_unregistered_stays_so_when_its_first_server_is_well_again(after: float, silent: bool) -> None:
+    alice, (first, second, _) = world()
+    first.down = True
+    alice.execute(c.AddAccount(account=ACCOUNT))
+    settle(alice.wire, after)  # at 92 s the first server is asked how it is
+    assert bool(first.peer.requests("OPTIONS")) == (after > 92)
+    second.down = silent
+    alice.execute(c.UnregisterAccount(account="a_1"))
+    first.down = False
+    settle(alice.wire, 200)
+    assert (view(alice).registration, view(alice).server) == ("unregistered", "sip:second.example")
+    alice.execute(c.RegisterAccount(account="a_1"))
+    second.down = False
+    settle(alice.wire, 100)
+    assert (view(alice).registration, view(alice).server) == ("registered", "sip:first.example;lr")
+
+
 def test_a_wrong_password_is_no_reason_to_ask_another_server() -> None:
     alice, (first, second, _) = world()
     first.status = 403

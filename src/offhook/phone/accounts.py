@@ -269,6 +269,7 @@ class Accounts:
         account = self.find(command.account)
         if account.parts():
             self.failover.use(account, 0)
+        self.failover.unregistered(account)
         self.desk.signal(Unregister(account.settings.id))
         self.outgoing.account_left(account.settings.id)
         return Accepted(value=self.view(account))

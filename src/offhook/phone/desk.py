@@ -48,8 +48,8 @@ class Account:
     """When the next attempt is due; None where there is none."""
     server: int = 0
     """Which of `servers` is in use."""
-    looks_back: bool = False
-    """A look at the first server is planned."""
+    looks_back: Timer | None = None
+    """Runs until the next look at the first server, and is kept until that has answered."""
     flows: dict[int, AccountFlow] = field(default_factory=dict)
     """The two that it is registered over at once, by their numbers, as they were told; none where it is one."""
     flows_retry_at: dict[int, float] = field(default_factory=dict)

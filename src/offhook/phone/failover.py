@@ -88,14 +88,19 @@ class Failover:
 
     def registered(self, account: Account) -> None:
         """While another server than the first is used, look now and then whether the first is well."""
-        if account.server and not account.looks_back:
-            account.looks_back = True
-            self.desk.timers.start(self.desk.now + LOOK_BACK, lambda _now: self._look_back(account))
+        if account.server and account.looks_back is None:
+            account.looks_back = self.desk.timers.start(self.desk.now + LOOK_BACK, lambda _now: self._look_back(account))
+
+    def unregistered(self, account: Account) -> None:
+        """Look no more: an account that is not to be registered would be, by what the first server answers."""
+        if account.looks_back is not None:
+            account.looks_back.stop()
+            account.looks_back = None
 
     def _look_back(self, account: Account) -> None:
-        account.looks_back = False
         name = account.settings.id
         if not account.server or account.flows or self.desk.accounts.get(name) is not account or self.desk.stopping:
+            account.looks_back = None
             return
         probe = structs.replace(identity_of(account.settings, self.desk.user_agent), id=name + PROBE)
         self.desk.signal(SetIdentity(probe))
@@ -109,7 +114,10 @@ class Failover:
             return False
         self.desk.attempt(RemoveIdentity(event.request))
         account = self.desk.accounts.get(name)
-        if account is None or not account.server:
+        if account is None or account.looks_back is None:
+            return True
+        account.looks_back = None
+        if not account.server:
             return True
         if event.status in UNREACHABLE:
             self.registered(account)
