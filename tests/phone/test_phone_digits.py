@@ -11,8 +11,13 @@ from offhook.phone import events as e
 from offhook.phone.digits import clean_digits, read_relay, relay_body
 from offhook.phone.settings import PhoneSettings
 from offhook.sip.events import Body
-from offhook.testing.phones import over, settle, talk, two_phones
+from offhook.testing.endpoints import Peer
+from offhook.testing.phones import VirtualPhone, over, settle, talk, two_phones
 from offhook.testing.wire import Wire
+
+NO_EVENTS = (b"v=0\r\no=- 1 1 IN IP4 10.0.0.2\r\ns=-\r\nc=IN IP4 10.0.0.2\r\nt=0 0\r\nm=audio 30000 RTP/AVP 0\r\n"
+             b"a=sendrecv\r\n")  # fmt: skip
+"""Of a far end that takes no digits as RFC 4733 has them."""
 
 
 @pytest.mark.parametrize("digit", "0123456789*#ABCD")
@@ -77,6 +82,26 @@ def test_digits_in_the_media(method: str, used: str) -> None:
     settle(alice.wire, 3)
     assert isinstance(alice.outcome(operation), e.OperationSucceeded)
     assert [(event.digit, event.method) for event in alice.of(e.DtmfSent)] == [("1", used), ("2", used)]
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_digits_dialled_with_a_number_that_cannot_be_sent_are_told_to_have_failed(held: bool) -> None:
+    wire = Wire()
+    settings = PhoneSettings() if held else PhoneSettings(dtmf_method="rtp")
+    alice, peer = VirtualPhone(wire, "alice", "10.0.0.1", settings), Peer(wire, "peer", "10.0.0.2")
+    alice.dial("sip:peer@10.0.0.2", digits="12")
+    settle(wire, 0.1)
+    peer.answer(peer.requests("INVITE")[0], 200, tag="p", body=Body("application/sdp", NO_EVENTS))
+    settle(wire, 0.1)
+    if held:
+        alice.execute(c.Hold())
+        settle(wire, 0.1)
+        peer.answer(peer.requests("INVITE")[-1], 200, body=Body("application/sdp", NO_EVENTS.replace(b"sendrecv", b"recvonly")))
+    settle(wire, 2)
+    (failed,) = alice.of(e.DtmfSendFailed)
+    assert failed.call.state == ("held_local" if held else "active")
+    assert ("in an active call only" if held else "no RFC 4733 digits") in failed.reason
+    assert not alice.did(media.SendDigits)
 
 
 @pytest.mark.lengthy

@@ -100,9 +100,11 @@ class Digits:
         return Accepted(call=call.id, operation=operation)
 
     def send_queued(self, call: Call, digits: str) -> None:
-        """Send the digits dialled with the number, if the call is still active."""
-        if call.state is CallState.ACTIVE:
-            self._start(call, digits, self._method(call, self.desk.settings.dtmf_method), 160, 80)
+        """Send the digits dialled with the number; whoever dialled it waits for no answer by now, so a refusal is an event."""
+        try:
+            self.send(SendDtmf(digits=digits, call=call.id))
+        except CommandError as error:
+            self.desk.emit(DtmfSendFailed(call=call.view(), reason=error.detail))
 
     def _method(self, call: Call, wanted: str) -> Literal["rtp", "info", "inband"]:
         negotiated = call.config is not None and call.config.telephone_event is not None
