@@ -46,6 +46,16 @@ def test_a_conference_from_the_first_to_the_last(house: tuple[VirtualPhone, Virt
     over(alice, bob)
 
 
+def test_a_conference_that_a_program_named_as_the_phone_would_name_one_is_left_alone() -> None:
+    alice, _ = two_phones(Wire())
+    of_its_own = int(alice.execute(c.CreateConference()).value.id.removeprefix("conf_"))
+    chosen = [f"conf_{of_its_own + more}" for more in (1, 2)]
+    for name in chosen:
+        alice.execute(c.CreateConference(id=name))
+    another = alice.execute(c.CreateConference()).value.id
+    assert [room.id for room in alice.snapshot().conferences] == [f"conf_{of_its_own}", *chosen, another]
+
+
 def test_a_member_that_holds_is_not_heard_by_the_others(house: tuple[VirtualPhone, VirtualPhone, tuple[str, str]]) -> None:
     """Its hold music would be all that they hear."""
     alice, bob, (first, second) = house

@@ -75,7 +75,7 @@ class Conferences:
             raise InvalidArgument.field("id", "1-64 letters, digits, '-' and '_'")
         calls = [self._free(name) for name in dict.fromkeys(command.calls)]
         check_together(calls)
-        room = Conference(command.id or f"conf_{self.desk.next_order()}")
+        room = Conference(command.id or self.desk.new_name("conf", self.rooms))
         self.rooms[room.id] = room
         self.desk.emit(ConferenceCreated(conference=room.view()))
         for call in calls:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final, TypeAlias
@@ -142,6 +142,12 @@ class Desk:
     def wall(self) -> float:
         """Unix seconds."""
         return self.now + self.clock
+
+    def new_name(self, kind: str, taken: Container[str]) -> str:
+        """Return a name that nothing has. A program may have chosen one like ours, which it knew from an earlier run."""
+        while (name := f"{kind}_{self.next_order()}") in taken:
+            pass
+        return name
 
     def next_order(self) -> int:
         """Return a number greater than all before."""

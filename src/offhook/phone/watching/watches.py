@@ -94,7 +94,7 @@ class Watches:
         account = self.outgoing.choose_account(command.account, command.to or "own@mailbox")
         if not command.to and account is None:
             raise NoAccount("there is no account whose mailbox could be watched")
-        view = self._begin(command.id or f"watch_{self.desk.next_order()}", command.kind, command.to, account)
+        view = self._begin(command.id or self.desk.new_name("watch", self.watches), command.kind, command.to, account)
         return Accepted(value=view)
 
     def _begin(self, name: str, kind: WatchKind, to: str, account: Account | None) -> WatchView:
