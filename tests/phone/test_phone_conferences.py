@@ -29,6 +29,7 @@ def test_a_conference_from_the_first_to_the_last(house: tuple[VirtualPhone, Virt
     alice, bob, (first, second) = house
     assert alice.execute(c.CreateConference(id="room", calls=(first,))).value == ConferenceView("room", (first,))
     assert alice.execute(c.JoinConference(conference="room", call=second)).value.members == (first, second)
+    assert alice.did(media.SetBridge)[-1] == media.SetBridge("room", (first, second)), "they hear each other"
     assert alice.execute(c.MuteMember(call=second)).value.muted == (second,)
     alice.execute(c.MuteMember(call=second))
     assert alice.snapshot().conferences == (ConferenceView("room", (first, second), (second,)),)

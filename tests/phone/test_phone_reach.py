@@ -262,6 +262,34 @@ def test_servers_that_do_not_help_are_named() -> None:
     finish(alice, bob)
 
 
+@pytest.mark.parametrize("policy", ["stun", "ice"])
+@pytest.mark.parametrize(("control", "line"), [
+    (("203.0.113.7", 40_001), None),  # RFC 3605 2.1: the next port goes without saying
+    (("203.0.113.7", 41_777), "41777 IN IP4 203.0.113.7"), (("203.0.113.8", 40_001), "40001 IN IP4 203.0.113.8"),
+])  # fmt: skip
+def test_the_far_end_is_told_where_its_control_packets_go(policy: NatPolicy, control: tuple[str, int], line: str | None) -> None:
+    alice, bob = phones(policy)
+    call, _ = talk(alice, bob)
+    places = (("203.0.113.7", 40_000), control)
+    alice.receive(media.CandidatesGathered(call, tuple(
+        media.Candidate("s", number, 1694498816 - number, *place, "srflx", ("10.0.0.1", 20_000 + number))
+        for number, place in enumerate(places, 1)
+    )))  # fmt: skip
+    settle(alice.wire, 2)
+    audio = parse_sdp(alice.only.local_sdp).media[0]
+    assert (said(alice)[:2], audio.attribute("rtcp")) == (places[0], line)
+    finish(alice, bob)
+
+
+def test_servers_that_do_not_help_and_what_was_tried_in_vain_are_both_told() -> None:
+    alice, bob = phones("ice")
+    call, _ = talk(alice, bob)
+    alice.receive(NatServers(problem="stun.example.org has no IPv4 address"))
+    alice.receive(media.CandidatesGathered(call, (), ("TURN: it does not answer",)))
+    assert alice.of(e.MediaCandidates)[-1].problems == ("stun.example.org has no IPv4 address", "TURN: it does not answer")
+    finish(alice, bob)
+
+
 def test_calls_wait_for_ports_and_addresses() -> None:
     wire = Wire()
     alice = VirtualPhone(wire, "alice", "10.0.0.1", nat=NatSettings("stun"), ports=0)
