@@ -100,9 +100,11 @@ def test_there_is_an_end_to_contacts(phone: VirtualPhone, monkeypatch: pytest.Mo
     monkeypatch.setattr(book, "MAX_CONTACTS", 2)
     many = tuple(ContactDetails(name=str(number)) for number in range(3))
     assert isinstance(phone.refuses(c.ImportContacts(contacts=many)), InvalidState)
-    phone.receive(DirectoryListed(many, complete=True))
-    assert names(phone) == ["0", "1"]
-    assert isinstance(phone.refuses(c.AddContact(details=many[2])), InvalidState)
+    for _ in range(2):  # what has come in stays, where there is no room for more
+        phone.receive(DirectoryListed(many[::-1], complete=True))
+        assert names(phone) == ["1", "2"]
+    assert [(event.added, event.removed) for event in phone.of(e.ContactsImported)] == [(2, 0)]
+    assert isinstance(phone.refuses(c.AddContact(details=many[0])), InvalidState)
 
 
 def test_a_directory_comes_in_parts_and_what_it_names_no_more_is_gone(phone: VirtualPhone) -> None:

@@ -174,9 +174,11 @@ class Contacts:
 
     def directory(self, item: DirectoryListed) -> None:
         """Take a part of the directory in; the last one ends it. What does not fit is left out: it is not the user's doing."""
-        fitting = [details for details in item.contacts if _acceptable(details)]
-        room = MAX_CONTACTS - len(self._contacts)
-        added, updated = self._take(fitting[: max(0, room)], DIRECTORY, self._listed)
+        known, new = [], []
+        for details in filter(_acceptable, item.contacts):
+            (known if _key(DIRECTORY, details) in self._by_key else new).append(details)
+        room = max(0, MAX_CONTACTS - len(self._contacts))
+        added, updated = self._take((*known, *new[:room]), DIRECTORY, self._listed)
         self._pushed["added"] += added
         self._pushed["updated"] += updated
         self._pushed["updated"] += self._say_statuses(item.statuses)
