@@ -123,6 +123,19 @@ def test_a_directory_comes_in_parts_and_what_it_names_no_more_is_gone(phone: Vir
         assert isinstance(phone.refuses(command), InvalidState)
 
 
+def test_what_a_person_of_the_directory_does_is_news_once(phone: VirtualPhone) -> None:
+    told = {"10": ("busy", "in a meeting")}
+    for _ in range(2):
+        phone.receive(DirectoryListed((ContactDetails(name="Ada", number="10"),)))
+        phone.receive(DirectoryListed((), complete=True, statuses=told))
+        (ada,) = phone.execute(c.ListContacts()).value
+        phone.receive(DirectoryListed((ContactDetails(name="Ada", number="10"),)))
+        assert phone.execute(c.GetContact(contact=ada.id)).value.info == "in a meeting", "between the parts, too"
+    phone.receive(DirectoryListed((), complete=True, statuses={"10": ("busy", "")}))
+    assert phone.execute(c.GetContact(contact=ada.id)).value.info == ""
+    assert [(event.added, event.updated) for event in phone.of(e.ContactsImported)] == [(1, 1), (0, 1)]
+
+
 def test_what_is_loaded_is_not_unsaved_and_what_changes_is(phone: VirtualPhone) -> None:
     phone.receive(ContactsLoaded((Contact(id="ct_1", name="Ada", number="1"), Contact(id="ct_2", name="Bob"))))
     assert phone.phone.contacts.unsaved() == book.Unsaved((), ())

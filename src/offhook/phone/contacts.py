@@ -53,7 +53,7 @@ class ContactsLoaded:
 class DirectoryListed:
     """Input: a part of a users directory. With `complete`, those that no part has named are gone.
 
-    `statuses` gives by number what people do ("online" …), `infos` the line to show with it.
+    `statuses` gives by number what people do ("online" …), and the line to show with it in the place of the list's own.
     """
 
     contacts: tuple[ContactDetails, ...]
@@ -215,7 +215,10 @@ class Contacts:
                 added += 1
             else:
                 before = self._contacts[known]
-                contact = structs.replace(before, **_fields(details))
+                fields = _fields(details)
+                if before.status:
+                    fields["info"] = before.info  # is what was told with the status, until another one is
+                contact = structs.replace(before, **fields)
                 if contact != before:
                     self._replace(before, contact)
                     updated += 1
