@@ -129,6 +129,15 @@ def test_whom_a_transfer_has_put_in_its_place_is_told(method: str, body: bytes) 
     assert [each.display for each in told] == ["Cat"] * len(told)
 
 
+def test_who_answers_our_later_offer_may_be_somebody_else() -> None:
+    pbx = Pbx()
+    pbx.answers(200, BOB)
+    pbx.phone.execute(c.Hold())
+    pbx.run()
+    pbx.answers(200, CAT)
+    assert pbx.remote == Party(f"sip:1002@{SERVER}", "Cat", CAT, "Cat")
+
+
 def test_a_stranger_names_nobody() -> None:
     pbx = Pbx(own=False)
     pbx.answers(180, BOB)

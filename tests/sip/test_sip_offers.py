@@ -78,14 +78,21 @@ def test_not_before_the_first_offer_is_answered_for_certain() -> None:
         alice.execute(events.Reoffer("c", HOLD))
 
 
-def test_what_an_earlier_target_agreed_to_is_forgotten() -> None:
+@pytest.mark.parametrize("tag", ["t", "u"])  # some have the same one for whoever comes again
+@pytest.mark.parametrize("changed", [False, True])
+def test_what_an_earlier_target_agreed_to_is_forgotten(tag: str, changed: bool) -> None:
     wire, alice, peer, invite = early()
+    if changed:
+        alice.execute(events.Reoffer("c", HOLD))
+        wire.run(0.4)
+        peer.answer(peer.requests("UPDATE")[0], 200, body=HELD)
+        wire.run(0.45)
     peer.answer(invite, 302, tag="t", contact="<sip:other@10.0.0.9:5060>")
     wire.run(0.5)
     with pytest.raises(InvalidState):
         alice.execute(events.Reoffer("c", HOLD))
     second = peer.requests("INVITE")[-1]
-    peer.answer(second, 200, tag="u", body=ANSWER)
+    peer.answer(second, 200, tag=tag, body=ANSWER)
     wire.run(0.6)
     assert alice.of(events.SessionAnswered)[0].body == ANSWER
 
@@ -116,10 +123,11 @@ def test_who_is_always_busy_is_given_up() -> None:
         if request.method == "UPDATE":
             peer.answer(request, 491)
     peer.on_request = busy
-    alice.execute(events.Reoffer("c", HOLD))
-    wire.run(60)
-    assert len(peer.requests("UPDATE")) == GLARE_LIMIT + 1
-    assert [event.status for event in alice.of(events.OfferFailed)] == [491]
+    for times in (1, 2):  # another offer is another matter
+        alice.execute(events.Reoffer("c", HOLD))
+        wire.run(60 * times)
+        assert len(peer.requests("UPDATE")) == times * (GLARE_LIMIT + 1)
+        assert [event.status for event in alice.of(events.OfferFailed)] == [491] * times
 
 
 @pytest.mark.parametrize(("status", "headers"), [
