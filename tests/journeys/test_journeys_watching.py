@@ -74,6 +74,18 @@ def test_presence_of_a_phone(wire: Wire) -> None:
     wire.run_until(lambda: status() == "open", 90)
 
 
+def test_who_watched_us_and_is_gone_is_forgotten() -> None:
+    wire = Wire()
+    alice, bob = VirtualPhone(wire, "alice", "10.0.0.1"), VirtualPhone(wire, "bob", "10.0.0.2", OPEN)
+    alice.execute(c.CreateWatch(kind="presence", to="sip:offhook@10.0.0.2"))
+    settle(wire, 1)
+    assert bob.phone.own.watchers
+    del wire.nodes[alice.node.address]
+    bob.execute(c.SetDnd(enabled=True))
+    settle(wire, 40)
+    assert not bob.phone.own.watchers
+
+
 def test_who_may_not_watch_and_what_makes_no_sense() -> None:
     wire = Wire(1)
     alice = VirtualPhone(wire, "alice", "10.0.0.1")
