@@ -6,7 +6,7 @@ from offhook.errors import Draining, InvalidArgument, InvalidState, NotFound, To
 from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.model import CallState
-from offhook.phone.settings import PhoneSettings
+from offhook.phone.settings import AccountSettings, PhoneSettings
 from offhook.sip.events import Datagram, Flow
 from offhook.testing.endpoints import Peer
 from offhook.testing.phones import VirtualPhone, over, settle, talk, two_phones
@@ -144,6 +144,23 @@ def asked_by_alice() -> tuple[VirtualPhone, VirtualPhone, str]:
     operation = alice.execute(c.Transfer(to=CAROL)).operation
     settle(alice.wire, 1)
     return alice, bob, operation
+
+
+def test_the_call_that_is_asked_for_goes_by_the_account_of_the_one_that_asked() -> None:
+    wire = Wire()
+    alice, bob = two_phones(wire)
+    VirtualPhone(wire, "carol", "10.0.0.3")
+    for name in ("first", "second"):
+        bob.add_account(AccountSettings(name, domain="10.0.0.1", username=name, register=False))
+    bob.dial(alice, account="second")
+    settle(wire, 1)
+    alice.execute(c.Answer())
+    settle(wire, 1)
+    alice.execute(c.Transfer(to=CAROL))
+    settle(wire, 1)
+    placed = bob.execute(c.AcceptTransfer()).call
+    settle(wire, 1)
+    assert (bob.calls[placed].account, bob.calls[placed].local.uri) == ("second", "sip:second@10.0.0.1")
 
 
 def test_a_transfer_that_cannot_be_carried_out_waits_for_another_decision() -> None:

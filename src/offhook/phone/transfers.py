@@ -98,8 +98,6 @@ class Transfers:
 
     def progress(self, event: ReferProgress, call: Call) -> None:
         """What became of our REFER."""
-        if not call.transfer_target:
-            return
         if not event.final:
             self.desk.emit(TransferProgress(call=call.view(), sip_status=event.status, reason=event.reason))
             return
