@@ -66,6 +66,28 @@ def test_still_sounding_at_the_end() -> None:
     assert [digit for digit, _ in heard(b"".join(dtmf_frames("4", 100)))] == ["4"]
 
 
+def sounding(row: float, column: float, amplitude: float) -> bytes:
+    """Return every digit with its two frequencies so many times what they should be."""
+    return b"".join(
+        array("h", (int(amplitude * (math.sin(low * place) + math.sin(high * place))) for place in range(800))).tobytes() + GAP
+        for low, high in ((math.tau * row * one / 8000, math.tau * column * other / 8000) for one, other in DTMF.values())
+    )
+
+
+@pytest.mark.parametrize(("row", "column", "found"), [
+    (1.015, 1.015, ALL), (0.985, 0.985, ALL), (1.015, 0.985, ALL),
+    (1.035, 1.0, ""), (0.965, 1.0, ""), (1.0, 1.035, ""), (1.0, 0.965, ""),
+])  # fmt: skip
+def test_frequencies_may_be_off_by_as_much_as_the_standard_says(row: float, column: float, found: str) -> None:
+    """ITU-T Q.24: 1.5 % is still a digit, 3.5 % is none."""
+    assert "".join(digit for digit, _ in heard(sounding(row, column, 6000))) == found
+
+
+@pytest.mark.parametrize(("dbfs", "found"), [(-30, ALL), (-45, "")])
+def test_what_is_heard_from_afar_is_no_key(dbfs: float, found: str) -> None:
+    assert "".join(digit for digit, _ in heard(sounding(1.0, 1.0, 32767 * 10 ** (dbfs / 20)))) == found
+
+
 def test_other_sounds_are_no_digits() -> None:
     chance = Random(3)
     noise = array("h", (int(chance.gauss(0, 6000)) for _ in range(16_000))).tobytes()

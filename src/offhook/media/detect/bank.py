@@ -39,11 +39,14 @@ class Bank:
         """Return the mean square that each frequency contributes."""
         return [power(amplitude) for amplitude in self.amplitudes(samples)]
 
-    def drift(self, place: int, before: complex, after: complex) -> float:
-        """Return by how many Hz the frequency at `place` is off, from its phase in two blocks that follow each other."""
-        expected = cmath.rect(1.0, math.tau * self.frequencies[place] * self.block / SAMPLE_RATE)
+    def drift(self, place: int, before: complex, after: complex, apart: int) -> float:
+        """Return by how many Hz the frequency at `place` is off, from its phase in two blocks that begin `apart` samples apart.
+
+        The further apart, the more exact; but what is off by more than half a turn between them seems to be off by less.
+        """
+        expected = cmath.rect(1.0, math.tau * self.frequencies[place] * apart / SAMPLE_RATE)
         turned = after * (before * expected).conjugate()
-        return cmath.phase(turned) / math.tau * SAMPLE_RATE / self.block
+        return cmath.phase(turned) / math.tau * SAMPLE_RATE / apart
 
 
 def power(amplitude: complex) -> float:

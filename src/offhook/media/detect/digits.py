@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from offhook.media import pcm
-from offhook.media.detect.bank import Bank, level, power
+from offhook.media.detect.bank import Bank, level
 from offhook.media.sources import SAMPLE_RATE
 from offhook.media.tones import DTMF
 
@@ -56,7 +56,7 @@ class DtmfDetector:
     def __init__(self) -> None:
         self._rest = b""
         self._candidate = ""
-        self._pair: tuple[complex, complex] = (0j, 0j)  # amplitudes of the candidate's two frequencies in the latest block
+        self._block = b""  # the latest one
         self._digit = ""
         self._agreeing = 0
         self._missing = 0
@@ -67,7 +67,7 @@ class DtmfDetector:
         rest = self._rest + frame
         ended: list[tuple[str, int]] = []
         for start in range(0, len(rest) - BLOCK_BYTES + 1, BLOCK_BYTES):
-            ended += self._heard(*_look(rest[start : start + BLOCK_BYTES]))
+            ended += self._heard(rest[start : start + BLOCK_BYTES])
         self._rest = rest[len(rest) - len(rest) % BLOCK_BYTES :]
         return ended
 
@@ -76,8 +76,8 @@ class DtmfDetector:
         digit, self._digit = self._digit, ""
         return [(digit, self._blocks * BLOCK * 1000 // SAMPLE_RATE)] if digit else []
 
-    def _heard(self, key: str, pair: tuple[complex, complex]) -> list[tuple[str, int]]:
-        before, self._pair = self._pair, pair
+    def _heard(self, block: bytes) -> list[tuple[str, int]]:
+        key, before, self._block = key_in(block), self._block, block
         ended: list[tuple[str, int]] = []
         if self._digit:
             if key == self._digit:
@@ -87,7 +87,7 @@ class DtmfDetector:
             self._missing += 1
             if self._missing >= END_BLOCKS:
                 ended = self.finish()
-        if key and key == self._candidate and _steady(key, before, pair):
+        if key and key == self._candidate and _steady(key, before, block):
             self._agreeing += 1
         else:
             self._agreeing = int(bool(key))
@@ -99,34 +99,34 @@ class DtmfDetector:
 
 def key_in(block: bytes) -> str:
     """Return the digit that a block of `BLOCK` samples is, "" for anything else."""
-    return _look(block)[0]
-
-
-def _look(block: bytes) -> tuple[str, tuple[complex, complex]]:
-    """Return the digit of a block, and how its two frequencies lie in it."""
     total = float(pcm.rms(block)) ** 2
     if total < level(MIN_LEVEL_DBFS):
-        return "", (0j, 0j)
-    amplitudes = _BANK.amplitudes(block)
-    powers = [power(amplitude) for amplitude in amplitudes]
+        return ""
+    powers = _BANK.powers(block)
     rows, columns = powers[:4], powers[4:]
     row, column = max(rows), max(columns)
     if not (_dominates(rows) and _dominates(columns)) or row + column < PURITY * total:
-        return "", (0j, 0j)
+        return ""
     if abs(10.0 * math.log10(row / column)) > MAX_TWIST_DB:
-        return "", (0j, 0j)
-    high, low = rows.index(row), columns.index(column)
-    return KEYS[ROWS[high], COLUMNS[low]], (amplitudes[high], amplitudes[4 + low])
+        return ""
+    return KEYS[ROWS[rows.index(row)], COLUMNS[columns.index(column)]]
 
 
-def _steady(key: str, before: tuple[complex, complex], after: tuple[complex, complex]) -> bool:
-    """Tell whether both frequencies are where the digit has them: the phase from block to block shows a few hertz."""
-    for frequency, old, new in zip(DTMF[key], before, after, strict=True):
-        if abs(_BANK.drift(_BANK.frequencies.index(frequency), old, new)) > MAX_DRIFT * frequency:
-            return False
+def _steady(key: str, before: bytes, after: bytes) -> bool:
+    """Tell whether both frequencies are where the digit has them, by their phases in two blocks that follow each other.
+
+    Half a block later they show what is so far off that it has turned right round by the next one, that some hertz.
+    """
+    half = BLOCK // 2
+    begin, middle, end = map(_BANK.amplitudes, (before, before[2 * half :] + after[: 2 * half], after))
+    for frequency in DTMF[key]:
+        place = _BANK.frequencies.index(frequency)
+        for later, apart in ((middle[place], half), (end[place], BLOCK)):
+            if abs(_BANK.drift(place, begin[place], later, apart)) > MAX_DRIFT * frequency:
+                return False
     return True
 
 
 def _dominates(powers: list[float]) -> bool:
     second, first = sorted(powers)[-2:]
-    return first > DOMINANCE * second and first > 0.0
+    return first > DOMINANCE * second
