@@ -47,7 +47,14 @@ def test_a_device_is_heard_for_a_moment(kind: Literal["output", "ring"], tone: s
 def test_a_device_that_fails_or_a_call_ends_the_test() -> None:
     alice, bob = two_phones(Wire())
     operation = alice.execute(c.TestDevice()).operation
+    alice.receive(media.DeviceFailed("input", "mic-1", "unplugged"))
+    assert alice.outcome(operation) is None, "it is the loudspeaker that is being tested"
     alice.receive(media.DeviceFailed("output", "hdmi", "unplugged"))
+    alice.receive(media.DeviceRecovered("output", "hdmi"))
+    assert [(event.kind, event.device, event.reason) for event in alice.of(e.DeviceError)] == [
+        ("input", "mic-1", "unplugged"), ("output", "hdmi", "unplugged"),
+    ]  # fmt: skip
+    assert [(event.kind, event.device) for event in alice.of(e.DeviceRecovered)] == [("output", "hdmi")]
     outcome = alice.outcome(operation)
     assert isinstance(outcome, e.OperationFailed)
     assert outcome.reason == "unplugged"

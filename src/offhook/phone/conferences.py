@@ -189,10 +189,8 @@ class Conferences:
         if self.rooms.pop(room.id, None) is not None:
             self.desk.emit(ConferenceEnded(conference=room.view()))
 
-    def _follow_hold(self, call: Call, before: CallState) -> None:
+    def _follow_hold(self, call: Call, _before: CallState) -> None:
         """Let a member whom we hold hear nothing of the others, as nothing of the microphone, and none hear who holds us."""
-        if all((call.state in held) == (before in held) for held in (LOCALLY_HELD, HELD_BY_THEM)):
-            return
         for room in self.rooms.values():
             if call.id in room.members:
                 self._mix(room)
