@@ -55,8 +55,8 @@ def test_a_lamp_and_a_call_that_is_picked_up(wire: Wire) -> None:
 
 def test_a_watch_that_a_program_named_as_the_phone_would_name_one_is_no_hindrance() -> None:
     alice = VirtualPhone(Wire(), "alice", "10.0.0.1")
-    created = [alice.execute(c.CreateWatch(kind="dialog", to="sip:1002@10.0.0.9", id=name)).value.id for name in ("watch_1", "")]
-    assert [view.id for view in alice.execute(c.ListWatches()).value] == created
+    ids = [alice.execute(c.CreateWatch(kind="dialog", to="sip:1002@10.0.0.9", id=name)).value.id for name in ("watch_1", "")]
+    assert [view.id for view in alice.execute(c.ListWatches()).value] == ids
 
 
 def test_presence_of_a_phone(wire: Wire) -> None:

@@ -7,6 +7,7 @@ from typing import get_args
 import pytest
 
 from offhook.media import messages as media
+from offhook.media.address import Address
 from offhook.media.sdp import parse_sdp
 from offhook.phone import commands as c
 from offhook.phone import events as e
@@ -267,7 +268,7 @@ def test_servers_that_do_not_help_are_named() -> None:
     (("203.0.113.7", 40_001), None),  # RFC 3605 2.1: the next port goes without saying
     (("203.0.113.7", 41_777), "41777 IN IP4 203.0.113.7"), (("203.0.113.8", 40_001), "40001 IN IP4 203.0.113.8"),
 ])  # fmt: skip
-def test_the_far_end_is_told_where_its_control_packets_go(policy: NatPolicy, control: tuple[str, int], line: str | None) -> None:
+def test_the_far_end_is_told_where_its_control_packets_go(policy: NatPolicy, control: Address, line: str | None) -> None:
     alice, bob = phones(policy)
     call, _ = talk(alice, bob)
     places = (("203.0.113.7", 40_000), control)

@@ -174,9 +174,9 @@ class Contacts:
 
     def directory(self, item: DirectoryListed) -> None:
         """Take a part of the directory in; the last one ends it. What does not fit is left out: it is not the user's doing."""
-        known, new = [], []
-        for details in filter(_acceptable, item.contacts):
-            (known if _key(DIRECTORY, details) in self._by_key else new).append(details)
+        fitting = list(filter(_acceptable, item.contacts))
+        known = [details for details in fitting if _key(DIRECTORY, details) in self._by_key]
+        new = [details for details in fitting if _key(DIRECTORY, details) not in self._by_key]
         room = max(0, MAX_CONTACTS - len(self._contacts))
         added, updated = self._take((*known, *new[:room]), DIRECTORY, self._listed)
         self._pushed["added"] += added

@@ -27,13 +27,13 @@ _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([A-Za-z0-9_-]{1,32})", re.IGNORECA
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """What waits for its answer; `message` is "" for an INFO."""
+    """A text that waits for its answer."""
 
     operation: str
-    message: str = ""
-    account: str = ""
-    to: str = ""
-    text: str = ""
+    message: str
+    account: str
+    to: str
+    text: str
 
 
 class Texts:
@@ -43,6 +43,7 @@ class Texts:
         self.desk = desk
         self.outgoing = outgoing
         self.sent: dict[str, _Sent] = {}  # by the name of the request
+        self._infos: dict[str, str] = {}  # the calls of those that wait for their answer, likewise
 
     def send_info(self, command: SendInfo) -> Accepted:
         """Send an INFO in a call."""
@@ -52,9 +53,10 @@ class Texts:
         if not _is_content_type(command.content_type):
             raise InvalidArgument.field("content_type", "at most 128 characters such as text/plain")
         request = f"user:{self.desk.ids.token(8)}"
-        self.desk.signal(sip.SendInfo(call.id, request, sip.Body(command.content_type, command.body.encode())))
-        operation = self.desk.begin("send_info")
-        self.sent[request] = _Sent(operation)
+        body = sip.Body(command.content_type, command.body.encode("utf-8", "replace"))
+        self.desk.signal(sip.SendInfo(call.id, request, body))
+        operation = self.desk.begin("send_info", call, request)
+        self._infos[request] = call.id
         return Accepted(call=call.id, operation=operation)
 
     def send(self, command: SendMessage) -> Accepted:
@@ -72,24 +74,25 @@ class Texts:
 
     def done(self, event: sip.RequestDone) -> None:
         """The far end's side has answered, or never will."""
+        error = "" if event.status < 300 else event.reason or str(event.status)
+        call = self.desk.calls.get(self._infos.pop(event.request, ""))
+        if call is not None:
+            self.desk.finish(call, event.request, error=error, sip_status=event.status)
         sent = self.sent.pop(event.request, None)
         if sent is None:
             return
-        command = "send_message" if sent.message else "send_info"
-        if event.status < 300:
-            if sent.message:
-                self.desk.emit(MessageSent(
-                    message=sent.message, account=sent.account, to=sent.to, text=sent.text, operation=sent.operation
-                ))  # fmt: skip
-            self.desk.emit(OperationSucceeded(operation=sent.operation, command=command))
-            return
-        if sent.message:
-            self.desk.emit(MessageFailed(
-                message=sent.message, account=sent.account, to=sent.to, text=sent.text, operation=sent.operation,
-                sip_status=event.status, reason=event.reason,
+        if not error:
+            self.desk.emit(MessageSent(
+                message=sent.message, account=sent.account, to=sent.to, text=sent.text, operation=sent.operation
             ))  # fmt: skip
+            self.desk.emit(OperationSucceeded(operation=sent.operation, command="send_message"))
+            return
+        self.desk.emit(MessageFailed(
+            message=sent.message, account=sent.account, to=sent.to, text=sent.text, operation=sent.operation,
+            sip_status=event.status, reason=event.reason,
+        ))  # fmt: skip
         self.desk.emit(
-            OperationFailed(operation=sent.operation, command=command, sip_status=event.status, reason=event.reason)
+            OperationFailed(operation=sent.operation, command="send_message", sip_status=event.status, reason=event.reason)
         )
 
     def received(self, event: sip.MessageReceived) -> None:

@@ -331,7 +331,7 @@ class VirtualPhone:
         left = [part for part in (
             phone.streams._streams, phone.playing._all, phone.taps._taps,
             phone.outgoing._targets, phone.offers.routes._asked, phone.digits._runs, phone.digits._infos,
-            phone.digits._inband,            phone.transfers._placed_for, phone.texts.sent, phone.audio.links,
+            phone.digits._inband, phone.transfers._placed_for, phone.texts.sent, phone.texts._infos, phone.audio.links,
         ) if part]
         assert not left, f"{self.name}: {left}"
 
