@@ -12,6 +12,7 @@ from offhook.media.dtmf import END, EVENT
 from offhook.media.receiving import Receiver
 from offhook.media.rtp import HEADER
 from offhook.media.sources import SILENCE
+from offhook.testing.ids import SeededIds
 
 FAR = ("10.0.0.1", 4000)
 
@@ -144,6 +145,55 @@ def test_numbers_and_timestamps_wrap_on_the_way() -> None:
         heard.receiver.hear(0.020 * step)
     assert heard.receiver.totals() == (70_000, 0)
     assert (heard.receiver.packets, heard.receiver.bytes) == (70_000, 160 * 70_000)
+
+
+def test_a_codec_that_is_agreed_on_no_more_is_heard_no_more() -> None:
+    heard = Heard()
+    for step in range(5):
+        heard.receiver.receive(packet(step, 160 * step), FAR, 0.020 * step)
+    heard.receiver.configure({8: codec("PCMA")}, {101: 8000})
+    for step in range(5, 10):  # each is just what was expected
+        heard.receiver.receive(packet(step, 160 * step), FAR, 0.020 * step)
+        heard.receiver.hear(0.020 * step)
+        assert len(heard.receiver.far) == 320
+    assert (heard.receiver.garbage, heard.receiver.packets) == (5, 5)
+
+
+def test_a_long_press_of_a_far_end_whose_keys_have_a_clock_of_their_own_is_one() -> None:
+    """Keys count 8 kHz while the timestamps of the sound count 48: the next segment is further on by its own clock."""
+    heard = Heard()
+    fast = Varying()
+    fast.clock_rate = 48_000
+    heard.receiver.configure({96: fast}, {101: 8000})
+    heard.receiver.receive(varying(0, 0, b"\x01ab"), FAR, 0.0)
+    segments = [(0, 0, 160), (0, 0, 0xFFFF), (6 * 0xFFFF, 0, 160), (6 * 0xFFFF, END, 1000)]
+    for number, (timestamp, flags, units) in enumerate(segments, 1):
+        held = HEADER.pack(0x80, 101, number, 960 + timestamp, 7) + EVENT.pack(5, flags | 10, units)
+        heard.receiver.receive(held, FAR, 0.1 * number)
+    assert [each for each in heard.told if isinstance(each, list) and each] == [[("5", (0xFFFF + 1000) // 8)]]
+
+
+def test_a_frame_that_is_lost_after_a_pause_is_no_part_of_the_pause() -> None:
+    heard = []
+    for pauses in (False, True):
+        told: list[object] = []
+        receiver = Receiver(told.append, lambda: None, told.append, lambda *_: None, SeededIds(1))
+        receiver.configure({0: codec("PCMU")}, {})
+        receiver.expect(FAR, False, 0.0)
+        receiver.listen(True)
+        voice = [packet(step, 160 * step) for step in range(60)]
+        if pauses:
+            voice[10:20] = [HEADER.pack(0x80, 13, 10, 1600, 7) + b"\x14"] * 10  # -20 dBov
+        del voice[45]
+        seen = []
+        for step in range(60):
+            now = 1.0 + 0.020 * step
+            if step < 45 or step > 45:
+                receiver.receive(voice[step if step < 45 else step - 1], FAR, now)
+            receiver.hear(now)
+            seen.append(receiver.far)
+        heard.append(seen[40:])
+    assert heard[1] == heard[0]
 
 
 def test_far_is_silence_itself_where_there_is_nothing() -> None:
