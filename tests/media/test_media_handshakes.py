@@ -95,6 +95,7 @@ def test_a_client_follows_the_far_end_that_answers_from_another_address() -> Non
     world = World()
     shakes = world.handshakes()
     shakes.expect(CLIENT, FRIEND, 0.0)
+    shakes.receive(b"\x15alert", FRIEND, 0.05)  # which is no answer
     shakes.receive(ANSWER, ELSEWHERE, 0.1)
     shakes.receive(PROOF, ELSEWHERE, 0.15)
     assert world.keys == []  # the agreed address has its time first
@@ -179,10 +180,16 @@ def test_a_liar_elsewhere_changes_nothing_and_at_the_agreed_address_ends_it() ->
     shakes.expect(SERVER, FRIEND, 0.0)
     shakes.receive(LIE, ("10.9.9.9", 1), 0.1)
     assert (world.failures, shakes.refused) == ([], 1)
+    shakes.receive(HELLO, FRIEND, 0.15)
+    shakes.receive(LIE, ("10.9.9.9", 2), 0.16)
+    assert len(world.started) == 3, "what is under way with the far end goes on"
     shakes.receive(LIE, FRIEND, 0.2)
     assert world.failures == ["not the certificate"]
     shakes.receive(PROOF, FRIEND, 0.3)
     assert world.keys == []
+    shakes.expect(DtlsPeer("server", (("sha-256", "BB"),)), FRIEND, 9.0)
+    shakes.receive(PROOF, FRIEND, 9.1)
+    assert world.keys == [KEYS], "whom another offer names has another chance"
 
 
 def test_patience_ends() -> None:
@@ -320,7 +327,9 @@ def test_a_repeated_last_flight_is_answered() -> None:
     before = len(world.sent)
     shakes.receive(PROOF, FRIEND, 1.1)
     assert len(world.sent) == before + 1
-    assert len(world.keys) == 1
+    shakes.receive(PROOF, FRIEND, 1.1 + 2 * LATE_S)
+    assert len(world.sent) == before + 2
+    assert (len(world.keys), len(world.started)) == (1, 1), "only a hello begins anew"
 
 
 def test_what_is_not_installed_is_said() -> None:

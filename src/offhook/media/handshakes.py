@@ -74,7 +74,7 @@ class Handshakes:
         self._attempts: dict[Address, tuple[Handshake, float]] = {}
         self._done: Address | None = None
         self._former: Address | None = None  # with whom keys were agreed on that hold while others are being agreed on
-        self._answering: Address | None = None  # who answers us as the client: nobody else does from then on
+        self._answered = False  # somebody answers us as the client: nobody else does from then on
         self._held: dict[Address, list[bytes]] = {}  # who else may be answering, and with what
         self._tried: set[Address] = set()  # who answered from elsewhere and was not the far end
         self._since = 0.0
@@ -106,11 +106,9 @@ class Handshakes:
             self._attempts[remote] = self._attempts.pop(former)
         if self._done == former:
             self._done = remote
-        if self._answering == former:
-            self._answering = remote
 
     def _begin(self, former: Address | None, now: float) -> None:
-        self._former, self._done, self._answering = former, None, None
+        self._former, self._done, self._answered = former, None, False
         self._attempts.clear()
         self._held.clear()
         self._tried.clear()
@@ -136,14 +134,14 @@ class Handshakes:
                 self.refused += 1
                 return
             known = self._attempt(source, now)
-        if self._answering is None and self._peer.role == "client" and _begins(datagram, _FIRST_WORDS):
-            self._answering = source
+        if not self._answered and self._peer.role == "client" and _begins(datagram, _FIRST_WORDS):
+            self._answered = True
             self._held.clear()
         self._follow(source, known[0], known[0].receive(datagram), now)
 
     def _hold(self, datagram: bytes, source: Address) -> bool:
         """Keep what may be an answer to us from another address than the agreed one; False for what is not."""
-        if self._answering is not None or self._done is not None or source in self._tried:
+        if self._answered or self._done is not None or source in self._tried:
             return False
         held = self._held.get(source)
         if held is None:
@@ -160,7 +158,7 @@ class Handshakes:
 
         It is the same handshake: a server that has our hello takes no other one. What a stranger spoils so is begun anew.
         """
-        if not self._held or self._answering is not None or now - self._asked < PREFER_S:
+        if not self._held or self._answered or now - self._asked < PREFER_S:
             return
         source, datagrams = next(iter(self._held.items()))
         attempt = self._attempts.pop(self._remote, None)
@@ -168,7 +166,7 @@ class Handshakes:
             return
         self._held.clear()
         self._tried.add(source)
-        self._answering = source
+        self._answered = True
         self._attempts[source] = attempt
         for datagram in datagrams:
             if source in self._attempts and attempt[0] is self._attempts[source][0]:
@@ -220,7 +218,7 @@ class Handshakes:
             if source == self._remote:
                 self._give_up(handshake.failure)
             elif self._peer is not None and self._peer.role == "client":
-                self._answering = None
+                self._answered = False
                 self._asked = now  # the agreed address has its time again; how often is bounded by MAX_ATTEMPTS
                 self._attempt(self._remote, now)
 
