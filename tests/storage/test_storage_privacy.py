@@ -114,6 +114,9 @@ def test_a_file_with_secrets_takes_the_place_of_one_that_others_read(tmp_path: P
         stream.write(b"secret")
     assert file.read_bytes() == b"secret"
     assert not read_by_others(file)
+    with open_private(tmp_path / "new") as stream:
+        stream.write(b"secret")
+    assert not read_by_others(tmp_path / "new")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links want a privilege on Windows")
@@ -128,6 +131,20 @@ def test_what_a_link_leads_to_is_not_written_into(tmp_path: Path) -> None:
     assert (tmp_path / "same file").read_text() == "before"
     assert theirs.read_bytes() == b"secret"
     assert not read_by_others(theirs)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and modes are POSIX's")
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_link_and_who_may_read_are_kept_only_where_that_is_wanted(tmp_path: Path, kept: bool) -> None:
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_text("before")
+    target.chmod(0o644)
+    link.symlink_to(target)
+    write_private(link, "secret", as_it_was=kept)
+    assert (link.is_symlink(), target.read_text()) == ((True, "secret") if kept else (False, "before"))
+    assert stat.S_IMODE(link.stat().st_mode) == (0o644 if kept else 0o600)
+    write_private(tmp_path / "new", "secret", as_it_was=kept)
+    assert not read_by_others(tmp_path / "new")
 
 
 def test_a_file_that_is_put_there_meanwhile_is_not_written_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
