@@ -82,6 +82,11 @@ def test_any_of_three_numbers_and_the_exact_one_first() -> None:
     ]  # fmt: skip
 
 
+def test_a_number_that_begins_as_the_prefix_does_is_somebodys_own() -> None:
+    assert caller(names("9100", "100"), "sip:9100@h", "9") == "9100"
+    assert caller(names("100"), "sip:9100@h", "9") == "100"
+
+
 def test_ones_own_contact_goes_before_the_directorys() -> None:
     index = names()
     for number, source in enumerate(("directory", "", "directory")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -17,14 +18,18 @@ from offhook.testing.phones import over, settle, talk, two_phones
 from offhook.testing.wire import Wire
 
 
+@pytest.mark.parametrize("setting", get_args(media.RecordingFormat))
 @pytest.mark.parametrize(("command", "form"), [
-    (c.Record(), "mp3"), (c.Record(file="/a.wav"), "wav"), (c.Record(file="/a.FLAC"), "flac"),
-    (c.Record(file="/a.ogg"), "opus"), (c.Record(file="/a.bin"), "mp3"),
+    (c.Record(), ""), (c.Record(file="/a.bin"), ""), (c.Record(file="/a.wav"), "wav"), (c.Record(file="/a.FLAC"), "flac"),
+    (c.Record(file="/a.mp3"), "mp3"), (c.Record(file="/a.ogg"), "opus"), (c.Record(file="/a.opus"), "opus"),
     (c.Record(file="/a.wav", format="opus"), "opus"), (c.Record(format="flac"), "flac"),
 ])  # fmt: skip
-def test_the_format_is_what_is_asked_for_or_the_suffix_or_the_setting(command: c.Record, form: str) -> None:
-    alice, bob = two_phones(Wire(), one=PhoneSettings(recording_dir="/rec", recording_format="mp3"))
+def test_the_format_is_what_is_asked_for_or_the_suffix_or_the_setting(
+    command: c.Record, form: str, setting: media.RecordingFormat
+) -> None:
+    alice, bob = two_phones(Wire(), one=PhoneSettings(recording_dir="/rec", recording_format=setting))
     talk(alice, bob)
+    form = form or setting
     file = alice.execute(command).value["file"]
     (start,) = alice.did(media.StartRecording)
     assert (start.form, start.path) == (form, file)
@@ -46,8 +51,9 @@ def test_several_at_once() -> None:
     assert MOST_AT_ONCE == 4
     assert isinstance(alice.refuses(c.Record(file="/c.wav")), InvalidState)
     alice.execute(c.PauseRecord(recording=second["recording"]))
-    states = {view.id: view.state for view in alice.execute(c.ListRecordings()).value}
-    assert states[second["recording"]] == "paused"
+    assert [view.state for view in alice.execute(c.ListRecordings()).value] == ["opening", "paused", "opening", "opening"]
+    settle(alice.wire, 0.1)
+    assert [view.state for view in alice.execute(c.ListRecordings()).value] == ["recording", "paused", "recording", "recording"]
     alice.execute(c.StopRecord(recording=first["recording"]))
     settle(alice.wire, 1)
     assert alice.only.view().recording == second["recording"]

@@ -107,12 +107,14 @@ def test_a_confirmed_dialog_is_replaced_and_its_tags_are_matched_the_right_way_r
     tag = establish(wire, bob, peer, session)
     for wrong in (f"one;to-tag=here;from-tag={tag}", f"one;to-tag={tag};from-tag=x", f"x;to-tag={tag};from-tag=here"):
         assert ask(wire, peer, wrong, f"w{len(wrong)}{wrong[:3]}") == 481
+        assert ask(wire, peer, f"{wrong};early-only", f"e{len(wrong)}{wrong[:3]}") == 481
     assert ask(wire, peer, f"one;to-tag={tag};from-tag=here;early-only", "early") == 486
     assert ask(wire, peer, f"one;to-tag={tag};from-tag=here", "right", "Require: replaces") == 0
     assert bob.of(events.SessionIncoming)[-1].replaces == session
     assert ask(wire, peer, f"one;to-tag={tag};from-tag=here", "joined", "Join: one;to-tag=1;from-tag=2") == 400
     bob.execute(events.End(session))
     assert ask(wire, peer, f"one;to-tag={tag};from-tag=here", "late") == 603, "the BYE has no answer yet"
+    assert ask(wire, peer, f"one;to-tag={tag};from-tag=here;early-only", "later") == 603
 
 
 def test_an_early_dialog_that_the_far_end_began_is_not_replaced() -> None:
@@ -122,6 +124,7 @@ def test_an_early_dialog_that_the_far_end_began_is_not_replaced() -> None:
     wire.run(2)
     tag = peer.responses()[-1].to.tag
     assert ask(wire, peer, f"one;to-tag={tag};from-tag=here") == 481
+    assert ask(wire, peer, f"one;to-tag={tag};from-tag=here;early-only", "early") == 481
 
 
 def test_an_early_dialog_that_we_began_is_replaced() -> None:
