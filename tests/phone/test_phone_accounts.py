@@ -53,6 +53,25 @@ def test_what_the_endpoint_is_told_of_an_account() -> None:
     assert (plain.auth_username, plain.instance, plain.proxies, plain.proxy) == ("1001", "", (), one)
 
 
+@pytest.mark.parametrize(("username", "own"), [
+    ("ann@example.org", "sip:ann%40example.org@10.0.0.9"), ("jörg", "sip:j%C3%B6rg@10.0.0.9"), ("a b", "sip:a%20b@10.0.0.9"),
+    ("<1001>", "sip:%3C1001%3E@10.0.0.9"),
+])  # fmt: skip
+def test_an_account_has_one_address_whatever_characters_its_name_has(username: str, own: str) -> None:
+    alice, _ = two_phones(Wire())
+    server = Peer(alice.wire, "pbx", "10.0.0.9")
+    server.on_request = lambda request: server.answer(request, 200, tag="t", contact=f"{request.contacts[0]};expires=600"
+                                                      if request.method == "REGISTER" else "")
+    account = AccountSettings("a", "10.0.0.9", username, "secret", mwi=True, publish_presence=True)
+    alice.execute(c.AddAccount(account=account))
+    settle(alice.wire, 1)
+    assert str(server.requests("REGISTER")[0].to.uri) == own
+    assert {str(request.uri) for method in ("SUBSCRIBE", "PUBLISH") for request in server.requests(method)} == {own}
+    assert f'entity="{own}"' in server.requests("PUBLISH")[0].body.decode()
+    call = alice.dial("sip:bob@10.0.0.9", account="a")
+    assert (alice.snapshot().accounts[0].uri, alice.calls[call].local.uri) == (own, own)
+
+
 def test_an_account_that_is_not_to_register_any_more_says_so_to_its_registrar() -> None:
     alice, _ = two_phones(Wire())
     registrar = Peer(alice.wire, "pbx", "10.0.0.9")

@@ -21,7 +21,7 @@ from offhook.phone.commands import (
     UpdateAccount,
 )
 from offhook.phone.desk import Account, Desk
-from offhook.phone.dialplan import compile_plan, proxy_uri, target_uri
+from offhook.phone.dialplan import compile_plan, own_uri, proxy_uri, target_uri
 from offhook.phone.events import (
     AccountRegistered,
     AccountRegisterFailed,
@@ -157,7 +157,7 @@ class Accounts:
         return AccountView(
             id=settings.id,
             label=settings.label,
-            uri=f"sip:{settings.username}@{settings.domain}",
+            uri=str(own_uri(settings)),
             display_name=settings.display_name,
             transport=settings.transport,
             registration=account.state,

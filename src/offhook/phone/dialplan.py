@@ -194,6 +194,12 @@ def _secured(uri: Uri, account: AccountSettings | None) -> Uri:
     return replace(uri, scheme="sips", port=uri.port if secure else None)
 
 
+def own_uri(account: AccountSettings) -> Uri:
+    """Return the address of an account, whatever characters its user name has."""
+    host = Uri.parse("sip:" + account.domain)
+    return Uri.sip(account.username, host.host, host.port)
+
+
 def proxy_uri(text: str) -> Uri:
     """Return an outbound proxy, written as a URI or as host:port, as a loose route (RFC 3261 8.1.2)."""
     uri = Uri.parse(text if text.lower().startswith(("sip:", "sips:")) else "sip:" + text)

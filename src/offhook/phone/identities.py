@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from offhook.phone.dialplan import proxy_uri
+from offhook.phone.dialplan import own_uri, proxy_uri
 from offhook.phone.outgoing import HIDDEN
 from offhook.phone.settings import AccountSettings
 from offhook.sip.events import ConnectionTerms, Identity
@@ -14,10 +14,9 @@ from offhook.sip.uri import NameAddr, Uri
 def identity_of(settings: AccountSettings, user_agent: str, instance: str = "", server: int = 0) -> Identity:
     """Return what the SIP endpoint needs to know of an account, to be used with one of its servers."""
     servers = tuple(proxy_uri(each) if each else None for each in (settings.proxy, *settings.backups))
-    host = Uri.parse(f"sip:{settings.domain}")
     return Identity(
         id=settings.id,
-        address=NameAddr(Uri.sip(settings.username, host.host, host.port), settings.display_name),
+        address=NameAddr(own_uri(settings), settings.display_name),
         auth_username=settings.auth_username or settings.username,
         password=settings.password,
         proxy=servers[server],

@@ -12,7 +12,7 @@ from offhook.phone.capacity import AGAIN, UNAVAILABLE, Capacity
 from offhook.phone.closing import Closing
 from offhook.phone.commands import Accepted, Answer, Decide, Redirect, Reject
 from offhook.phone.desk import Account, Desk
-from offhook.phone.dialplan import target_uri
+from offhook.phone.dialplan import own_uri, target_uri
 from offhook.phone.diversion import diversions
 from offhook.phone.events import CallDecided, CallIncoming, CallRedirected, CallReplaced, SystemError
 from offhook.phone.headers import extra_headers, shown_headers, user_to_user, values
@@ -487,7 +487,7 @@ class Incoming:
 
     def _send_elsewhere(self, call: Call, to: str, reason: str) -> None:
         account, target = self._account(call), self._target(call, to)
-        own = f"<sip:{account.settings.username}@{account.settings.domain}>" if account else f"<{call.local.uri}>"
+        own = f"<{own_uri(account.settings) if account else call.local.uri}>"
         headers = (("Contact", str(NameAddr(target))), ("Diversion", f"{own};reason={reason}"))
         call.told = True
         self.desk.emit(CallRedirected(call=call.view(), target=str(target)))

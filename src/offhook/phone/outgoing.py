@@ -23,7 +23,7 @@ from offhook.phone.capacity import Capacity
 from offhook.phone.closing import Closing
 from offhook.phone.commands import Accepted, Dial
 from offhook.phone.desk import Account, Desk
-from offhook.phone.dialplan import target_uri
+from offhook.phone.dialplan import own_uri, target_uri
 from offhook.phone.digits import Digits, clean_digits
 from offhook.phone.events import (
     CallActive,
@@ -178,7 +178,7 @@ class Outgoing:
             account=settings.id if settings else LOCAL_IDENTITY,
             direction="outgoing",
             state=CallState.CALLING,
-            local=Party(f"sip:{settings.username}@{settings.domain}" if settings else "sip:offhook", ""),
+            local=Party(str(own_uri(settings)) if settings else "sip:offhook", ""),
             remote=desk.names.known(Party(str(target)), target, settings.dialing_prefix if settings else ""),
             created=desk.wall,
             tags=command.tags,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from offhook.phone.desk import Account, Desk
+from offhook.phone.dialplan import own_uri
 from offhook.phone.model import CallState
 from offhook.phone.watching import dialogs, presence
 from offhook.sip.events import (
@@ -57,7 +58,7 @@ class Own:
             return
         account = self.desk.accounts.get(event.identity or "")
         known = account.settings if account is not None else None
-        entity = f"sip:{known.username}@{known.domain}" if known is not None else "sip:offhook@localhost"
+        entity = str(own_uri(known)) if known is not None else "sip:offhook@localhost"
         watcher = Watcher(event.watcher, event.event, entity)
         self.desk.attempt(AcceptWatcher(event.watcher, event.expires))
         self._note()
@@ -107,7 +108,7 @@ class Own:
 
     def _publish(self, account: Account) -> None:
         settings = account.settings
-        body = self._document(f"sip:{settings.username}@{settings.domain}")
+        body = self._document(str(own_uri(settings)))
         self.desk.attempt(Publish(settings.id, "presence", body))
 
     # --- changes

@@ -12,7 +12,7 @@ from msgspec import structs
 from offhook.errors import InvalidArgument, InvalidState, NoAccount, NotFound, ParseError
 from offhook.phone.commands import Accepted, CreateWatch, DeleteWatch, ListWatches
 from offhook.phone.desk import Account, Desk
-from offhook.phone.dialplan import target_uri
+from offhook.phone.dialplan import own_uri, target_uri
 from offhook.phone.events import WatchDialog, WatchEnded, WatchEvent, WatchMwi, WatchPresence
 from offhook.phone.model import DialogView, WatchKind, WatchView
 from offhook.phone.outgoing import LOCAL_IDENTITY, Outgoing
@@ -99,8 +99,7 @@ class Watches:
 
     def _begin(self, name: str, kind: WatchKind, to: str, account: Account | None) -> WatchView:
         settings = account.settings if account is not None else None
-        own = f"sip:{settings.username}@{settings.domain}" if settings is not None else ""
-        target = target_uri(to or own, settings if to else None)
+        target = own_uri(settings) if settings is not None and not to else target_uri(to, settings)
         event, accept = EVENTS[kind]
         identity = settings.id if settings is not None else LOCAL_IDENTITY
         self.desk.signal(Subscribe(name, identity, target, event, accept))
@@ -183,8 +182,8 @@ class Watches:
             return
         if name not in self.watches:
             settings = account.settings
-            target = f"sip:{settings.username}@{settings.domain}"
-            self.watches[name] = Watch(WatchView(id=name, kind="mwi", target=target, account=settings.id, state="active"))
+            target = own_uri(settings)
+            self.watches[name] = Watch(WatchView(id=name, kind="mwi", target=str(target), account=settings.id, state="active"))
         self._learn(self.watches[name], event.body)
 
     def ended(self, event: SubscriptionEnded) -> None:
