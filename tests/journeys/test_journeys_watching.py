@@ -120,6 +120,25 @@ def test_the_time_to_the_next_attempt_goes_by() -> None:
     assert later.retry_in == pytest.approx(view.retry_in - 20, abs=0.1)
 
 
+@pytest.mark.parametrize("to", ["second", "sip:offhook@10.0.0.3"])
+def test_of_two_lamps_that_blink_the_one_that_is_meant_is_picked_up(to: str) -> None:
+    wire = Wire()
+    alice = VirtualPhone(wire, "alice", "10.0.0.1")
+    first, second = VirtualPhone(wire, "first", "10.0.0.2", OPEN), VirtualPhone(wire, "second", "10.0.0.3", OPEN)
+    callers = VirtualPhone(wire, "carol", "10.0.0.4"), VirtualPhone(wire, "dave", "10.0.0.5")
+    alice.execute(c.CreateWatch(kind="presence", to="sip:offhook@10.0.0.3", id="there"))
+    for name, host in (("first", "10.0.0.2"), ("second", "10.0.0.3")):
+        alice.execute(c.CreateWatch(kind="dialog", to=f"sip:offhook@{host}", id=name))
+    settle(wire, 1)
+    for caller, phone in zip(callers, (first, second), strict=True):
+        caller.dial(phone)
+    settle(wire, 2)
+    alice.execute(c.Pickup(to=to))
+    settle(wire, 2)
+    assert alice.states == [CallState.ACTIVE]
+    assert [caller.states for caller in callers] == [[CallState.RINGING], [CallState.ACTIVE]]
+
+
 def test_pickup_by_feature_code() -> None:
     wire = Wire(1)
     alice, pbx = VirtualPhone(wire, "alice", "10.0.0.1"), Peer(wire, "pbx", "10.0.0.9")

@@ -183,6 +183,13 @@ def test_connections_are_told_and_trouble_is_told_once() -> None:
     told = [event for event in alice.node.outputs if isinstance(event, e.TransportEvent)]
     assert [event.type for event in told] == ["transport.up", "transport.down", "transport.error"]
     assert {event.subject for event in told} == {"transports/tls/10.0.1.1:5061"}
+    alice.receive(s.FlowFailed(s.Flow("tls", ("10.0.0.1", 40000), ("10.0.1.2", 5061)), "refused"))
+    assert alice.of(e.TransportError)[1].remote == "10.0.1.2:5061", "another far end"
+    for news in (s.NetworkChanged("our address is another one"), s.FlowUp(flow, "TLSv1.3 X")):
+        before = len(alice.of(e.TransportError))
+        alice.receive(news)
+        alice.receive(s.FlowFailed(flow, "refused"))
+        assert len(alice.of(e.TransportError)) == before + 1, "what it was before that is another matter"
 
 
 def test_a_call_moves_to_our_new_address() -> None:

@@ -7,8 +7,13 @@ from offhook.media import messages as media
 from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.settings import PhoneSettings
-from offhook.testing.phones import settle, talk, two_phones
+from offhook.sip.events import Body
+from offhook.testing.endpoints import Peer
+from offhook.testing.phones import VirtualPhone, settle, talk, two_phones
 from offhook.testing.wire import Wire
+
+SDP = Body("application/sdp", b"v=0\r\no=- 1 1 IN IP4 10.0.0.9\r\ns=-\r\nc=IN IP4 10.0.0.9\r\nt=0 0\r\n"
+                              b"m=audio 30000 RTP/AVP 0\r\n")  # fmt: skip
 
 
 def test_asked_for_in_a_call_and_ended() -> None:
@@ -39,6 +44,18 @@ def test_dialled_with_it_a_person_is_told_from_a_machine_after_the_answer() -> N
         "machine", "long_greeting", 3200, 2600, 2,
     )  # fmt: skip
     assert (tone.tone, tone.frequency, tone.duration_ms) == ("beep", 1000, 400)
+
+
+def test_before_the_answer_nobody_is_judged() -> None:
+    wire = Wire()
+    alice, peer = VirtualPhone(wire, "alice", "10.0.0.1"), Peer(wire, "peer", "10.0.0.9")
+    call = alice.execute(c.Dial(to="sip:peer@10.0.0.9", detect=("amd", "tones"))).call
+    settle(wire, 0.1)
+    invite = peer.requests("INVITE")[0]
+    for status, wanted in ((183, ("tones",)), (200, ("amd", "tones"))):
+        peer.answer(invite, status, tag="t", body=SDP)
+        settle(wire, 0.1)
+        assert alice.did(media.Detect)[-1] == media.Detect(call, wanted)
 
 
 def test_answered_with_it() -> None:

@@ -7,12 +7,14 @@ from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.model import CallState
 from offhook.phone.settings import AccountSettings, PhoneSettings
-from offhook.sip.events import Datagram, Flow
+from offhook.sip.events import Body, Datagram, Flow
 from offhook.testing.endpoints import Peer
 from offhook.testing.phones import VirtualPhone, over, settle, talk, two_phones
 from offhook.testing.wire import Wire
 
 CAROL = "sip:offhook@10.0.0.3"
+SDP = Body("application/sdp", b"v=0\r\no=- 1 1 IN IP4 10.0.0.3\r\ns=-\r\nc=IN IP4 10.0.0.3\r\nt=0 0\r\n"
+                              b"m=audio 30000 RTP/AVP 0\r\n")  # fmt: skip
 
 
 def test_what_is_refused() -> None:
@@ -161,6 +163,28 @@ def test_the_call_that_is_asked_for_goes_by_the_account_of_the_one_that_asked() 
     placed = bob.execute(c.AcceptTransfer()).call
     settle(wire, 1)
     assert (bob.calls[placed].account, bob.calls[placed].local.uri) == ("second", "sip:second@10.0.0.1")
+
+
+def test_the_call_for_consulting_ends_with_the_transfer_though_its_far_end_says_nothing() -> None:
+    wire = Wire()
+    alice, bob = two_phones(wire)
+    carol = Peer(wire, "carol", "10.0.0.3")
+    first, _ = talk(alice, bob)
+    alice.dial("sip:carol@10.0.0.3")
+    settle(wire, 0.1)
+    carol.answer(carol.requests("INVITE")[0], 200, tag="c", body=SDP)
+    settle(wire, 0.1)
+    alice.execute(c.TransferAttended(call=first))
+    settle(wire, 0.1)
+    bob.execute(c.AcceptTransfer())
+    settle(wire, 0.1)
+    asked = carol.requests("INVITE")[-1]
+    assert asked.headers.get("Replaces")
+    carol.answer(asked, 200, tag="d", body=SDP)
+    settle(wire, 0.1)
+    assert not alice.calls
+    assert [request.to.tag for request in carol.requests("BYE")] == ["c"]
+    assert bob.states == [CallState.ACTIVE]
 
 
 def test_a_transfer_that_cannot_be_carried_out_waits_for_another_decision() -> None:
