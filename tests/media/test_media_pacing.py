@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import math
 from array import array
+from random import Random
 
-from offhook.media.pacing import EXCESS_S, HURRY_S, PACE_TICKS, PATIENCE_TICKS, PAUSE_TICKS, SHORTAGE_S, SURPLUS_S, Pace
+from offhook.media.pacing import (
+    EXCESS_S,
+    FORCE_TICKS,
+    HURRY_S,
+    PACE_TICKS,
+    PATIENCE_TICKS,
+    PAUSE_TICKS,
+    SHORTAGE_S,
+    SURPLUS_S,
+    Pace,
+)
 
 CLOCK = RATE = 8000
 FRAME = 160
 VOICE = array("h", [int(8000 * math.sin(2 * math.pi * 200 * number / RATE)) for number in range(FRAME)]).tobytes()
+HISS = array("h", Random(1).choices(range(-8000, 8000), k=FRAME)).tobytes()  # in which there is no period
 NOTHING = bytes(2 * FRAME)
 MUCH = (SURPLUS_S + HURRY_S) / 2
 
@@ -58,3 +70,16 @@ def test_a_quiet_moment_brings_what_is_heard_back_to_the_grid_of_the_packets() -
     assert applied(pace(), NOTHING, SURPLUS_S, PAUSE_TICKS, off=40) == 40 - FRAME
     assert applied(pace(), NOTHING, 0.0, PAUSE_TICKS, off=40) == 40
     assert applied(pace(), NOTHING, 0.0, PAUSE_TICKS, off=120) == FRAME // 2  # and the rest in the next frame
+
+
+def test_sound_without_a_period_is_changed_only_when_there_is_no_other_way() -> None:
+    less_than_a_frame, more = -0.015, -0.021
+    assert applied(pace(), HISS, less_than_a_frame, PACE_TICKS + 1) == 0
+    assert applied(pace(), HISS, more, PACE_TICKS + 1) > 0
+    used = pace()
+    assert applied(used, HISS, MUCH, FORCE_TICKS) == 0
+    assert applied(used, HISS, MUCH) < 0
+
+
+def test_a_pause_is_made_longer_at_once_where_too_little_is_in_hand() -> None:
+    assert applied(pace(), NOTHING, -0.010) == FRAME // 2
