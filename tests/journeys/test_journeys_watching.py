@@ -9,6 +9,7 @@ from offhook.phone import commands as c
 from offhook.phone import events as e
 from offhook.phone.model import CallState
 from offhook.phone.settings import AccountSettings, PhoneSettings
+from offhook.sip.events import Flow, StreamChunk
 from offhook.sip.message import Request
 from offhook.testing.endpoints import Peer
 from offhook.testing.phones import VirtualPhone, over, rings, settle
@@ -118,6 +119,23 @@ def test_the_time_to_the_next_attempt_goes_by() -> None:
     (later,) = alice.execute(c.ListWatches()).value
     assert (view.state, later.state) == ("waiting", "waiting")
     assert later.retry_in == pytest.approx(view.retry_in - 20, abs=0.1)
+
+
+def test_a_call_and_a_watcher_that_come_at_once_are_both_seen_to() -> None:
+    wire = Wire()
+    alice, bob = VirtualPhone(wire, "alice", "10.0.0.1"), VirtualPhone(wire, "bob", "10.0.0.2", OPEN)
+    alice.execute(c.CreateWatch(kind="dialog", to="sip:offhook@10.0.0.2"))
+    settle(wire, 1)
+    both = b"".join(
+        f"{method} sip:offhook@10.0.0.2 SIP/2.0\r\nVia: SIP/2.0/TCP 10.0.0.9;branch=z9hG4bK{method}\r\nMax-Forwards: 70\r\n"
+        f"From: <sip:pbx@10.0.0.9>;tag=p\r\nTo: <sip:offhook@10.0.0.2>\r\nCall-ID: {method}\r\nCSeq: 1 {method}\r\n"
+        f"Contact: <sip:pbx@10.0.0.9>\r\nEvent: dialog\r\nExpires: 600\r\nContent-Length: 0\r\n\r\n".encode()
+        for method in ("INVITE", "SUBSCRIBE")
+    )
+    bob.receive(StreamChunk(Flow("tcp", ("10.0.0.2", 5060), ("10.0.0.9", 5060), 1), both))  # as they may over TCP
+    settle(wire, 1)
+    assert len(bob.phone.own.watchers) == 2
+    assert lines(alice) == ["idle", "ringing"]
 
 
 @pytest.mark.parametrize("to", ["second", "sip:offhook@10.0.0.3"])

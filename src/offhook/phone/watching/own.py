@@ -61,7 +61,7 @@ class Own:
         entity = str(own_uri(known)) if known is not None else "sip:offhook@localhost"
         watcher = Watcher(event.watcher, event.event, entity)
         self.desk.attempt(AcceptWatcher(event.watcher, event.expires))
-        self._note()
+        self.follow()
         self._tell(watcher, "timeout" if event.expires == 0 else "")
         if event.expires:
             self.watchers[watcher.id] = watcher
@@ -96,8 +96,8 @@ class Own:
     def account_registered(self, account: Account) -> None:
         """Publish our presence at the account's server, if it is to be."""
         if account.settings.publish_presence and account.settings.id not in self.published:
+            self.follow()
             self.published.add(account.settings.id)
-            self._note()
             self._publish(account)
 
     def account_unregistered(self, account: str) -> None:
@@ -113,16 +113,11 @@ class Own:
 
     # --- changes
 
-    def _note(self) -> None:
-        """Take in how we are."""
-        calls = self.desk.calls.values()
-        self._calls = tuple((call.id, call.state, call.remote.uri) for call in calls)
-        self._presence = bool(self._calls), self.desk.settings.dnd
-
     def follow(self) -> None:
         """Tell everybody what has changed since the last time."""
         before = self._calls, self._presence
-        self._note()
+        self._calls = tuple((call.id, call.state, call.remote.uri) for call in self.desk.calls.values())
+        self._presence = bool(self._calls), self.desk.settings.dnd
         if self._calls != before[0]:
             for watcher in [each for each in self.watchers.values() if each.event == "dialog"]:
                 self._tell(watcher)
