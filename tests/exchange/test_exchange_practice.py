@@ -22,7 +22,7 @@ async def test_an_exchange_says_whom_one_can_call_there(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(practice, "told_to_end", ended_at_once)
-    assert await practice._run_exchange(SimpleNamespace(host="127.0.0.1", port=0, tls=False)) == 0
+    assert await practice._run_exchange(SimpleNamespace(host="127.0.0.1", port=0, tls=False, md5=False)) == 0
     first, *others = capsys.readouterr().out.splitlines()
     assert "127.0.0.1:" in first
     assert "password practice-<number>" in first
