@@ -99,7 +99,7 @@ class Side:
     def start(self, other: Side, controlling: bool) -> None:
         peer = IcePeer(
             controlling, self.agent.ufrag, self.agent._pwd.decode(), other.agent.ufrag, other.agent._pwd.decode(),
-            other.candidates(), other.lite,
+            other.candidates(),
         )
         relays = frozenset(self.components) if self.relay else frozenset[int]()
         self.agent.start(peer, self.components, relays, self.net.now)

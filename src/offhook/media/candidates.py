@@ -105,4 +105,4 @@ def ice_of(local: LocalIce | None, theirs: SessionDescription, line: MediaDescri
             return None
     lite = any(item.name == "ice-lite" for item in theirs.attributes)
     # RFC 8445 6.1.1: a full agent decides where the other one is lite.
-    return IcePeer(local.controlling or lite, local.ufrag, local.pwd, ufrag, pwd, candidates, lite)
+    return IcePeer(local.controlling or lite, local.ufrag, local.pwd, ufrag, pwd, candidates)

@@ -75,7 +75,7 @@ class Incoming:
         if event.replaces:
             self._replace(event)
             return
-        refusal = self._refusal(event)
+        refusal = self._refusal()
         if refusal is not None:
             desk.attempt(Refuse(event.session, *refusal))
             return
@@ -181,7 +181,7 @@ class Incoming:
             else:
                 del self._untold[call.id]
 
-    def _refusal(self, event: SessionIncoming) -> tuple[int, str, HeaderList] | None:
+    def _refusal(self) -> tuple[int, str, HeaderList] | None:
         desk = self.desk
         if desk.draining or desk.stopping:
             # RFC 3261 21.5.4: when to try again; by then another phone has its place, or this one is back

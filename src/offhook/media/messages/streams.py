@@ -65,10 +65,7 @@ class Candidate(Struct, frozen=True):
 
 
 class IcePeer(Struct, frozen=True):
-    """ICE (RFC 8445) as agreed: our name and password, theirs, who decides, and where the far end may be reached.
-
-    `lite`: the far end only answers checks.
-    """
+    """ICE (RFC 8445) as agreed: our name and password, theirs, who decides, and where the far end may be reached."""
 
     controlling: bool
     ufrag: str
@@ -76,7 +73,6 @@ class IcePeer(Struct, frozen=True):
     remote_ufrag: str
     remote_pwd: str
     candidates: tuple[Candidate, ...]
-    lite: bool = False
 
     def __repr__(self) -> str:
         return f"IcePeer({self.ufrag}, {self.remote_ufrag}, …)"
