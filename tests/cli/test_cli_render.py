@@ -1,14 +1,27 @@
-"""What people read about the sound of a call and the flows of an account."""
+"""What people read about the sound of a call, the flows of an account, what is watched, texts and streams."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from msgspec import structs, to_builtins
 
-from offhook.cli.render import account_line, stats_text
+from offhook.cli.render import account_line, stats_text, stream_line, text_line, watch_line
 from offhook.media.messages import StreamStats
-from offhook.phone.model import AccountFlow, AccountView, CallMedia, CallState, StatsView
+from offhook.phone.model import (
+    AccountFlow,
+    AccountView,
+    AudioStreamView,
+    CallMedia,
+    CallState,
+    PresenceView,
+    StatsView,
+    SummaryView,
+    WatchView,
+)
+from offhook.phone.records import MessageEntry
 
 FIGURES = StreamStats(
     stream="c_1", packets_sent=5000, packets_received=4950, bytes_sent=0, bytes_received=0, packets_lost=50, packets_late=0,
@@ -62,3 +75,25 @@ def test_an_account_with_two_flows() -> None:
         "flow 2 is down, by sip:two.example: connection refused\\x1b[2J, next attempt in 118 s)"
     )
     assert "flow" not in account_line(to_builtins(structs.replace(view, flows=())))
+
+
+@pytest.mark.parametrize(("known", "text"), [
+    ({"kind": "presence", "presence": PresenceView("busy", ("on-the-phone",), "back at 3")}, "busy on-the-phone back at 3"),
+    ({"kind": "mwi", "mwi": SummaryView(True, 2, 3)}, "2 new, 3 old messages"),
+    ({"kind": "mwi", "mwi": SummaryView(True, 0, 0)}, "new messages"),
+    ({"kind": "mwi", "mwi": SummaryView(False, 0, 3)}, "0 new, 3 old messages"),
+    ({"kind": "mwi", "mwi": SummaryView(False, 0, 0)}, "no messages"),
+    ({"kind": "dialog", "line": "ringing"}, "ringing"),
+    ({"kind": "dialog", "state": "waiting", "reason": "Temporarily Unavailable"}, "waiting Temporarily Unavailable"),
+])  # fmt: skip
+def test_what_is_watched(known: dict[str, Any], text: str) -> None:
+    view = WatchView(**{"id": "w", "target": "sip:bob@b", "account": "a", "state": "active", **known})
+    assert watch_line(to_builtins(view)) == f"w  {view.kind} of sip:bob@b: {text}"
+
+
+def test_a_text_that_did_not_arrive_and_a_stream() -> None:
+    at = datetime(2026, 5, 1, tzinfo=UTC)
+    text = MessageEntry("m", at, "outgoing", "a", "sip:bob@b", "Bob", "one\ntwo", "text/plain", "failed", 404, "Not Found")
+    assert text_line(to_builtins(text)).endswith(r"  to Bob <sip:bob@b>: one\x0atwo  (failed: 404 Not Found)")
+    stream = AudioStreamView("s_1", "c_1", "wss://bot.example", "twilio", 8000, "inbound", "connected")
+    assert stream_line(to_builtins(stream)) == "s_1  connected  c_1 to wss://bot.example  (twilio, inbound)"

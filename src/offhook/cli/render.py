@@ -64,7 +64,9 @@ def watch_line(watch: dict[str, Any]) -> str:
     if presence is not None:
         known = " ".join([presence["status"], *presence["activities"], presence["note"]])
     elif mwi is not None:
-        known = f"{mwi['new']} new, {mwi['old']} old messages" if mwi["waiting"] or mwi["old"] else "no messages"
+        # RFC 3842 5.2: a server need not say how many there are
+        uncounted = "new messages" if mwi["waiting"] else "no messages"
+        known = f"{mwi['new']} new, {mwi['old']} old messages" if mwi["new"] or mwi["old"] else uncounted
     elif watch["kind"] == "dialog" and watch["line"] != "unknown":
         known = " ".join([watch["line"], *(dialog["remote"] for dialog in watch["dialogs"])])
     else:
