@@ -8,6 +8,7 @@ import hashlib
 import heapq
 import hmac
 import json
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
@@ -20,7 +21,7 @@ from offhook.control.backend import Cursor
 from offhook.control.delivery import GIVE_UP, MAX_PAUSE, MAX_WAITING, PARALLEL, Timing, Verdict, judge, pause
 from offhook.control.webhook import CLOSE_SECONDS, MAX_WEBHOOKS, Webhooks
 from offhook.errors import InvalidArgument, NotFound
-from offhook.io.journal import EnvelopeMaker, MemoryJournal
+from offhook.io.journal import EnvelopeMaker, MemoryJournal, Page
 from offhook.io.web import Answer, WebError
 from offhook.phone import events as e
 from offhook.phone.urls import Url
@@ -469,6 +470,33 @@ async def test_only_what_was_held_back_is_found_again(phone: Phone) -> None:
         await phone.time.pass_by(10)
     for subject in ("a", "bad", "b", "worse-bad"):
         assert phone.receiver.ids(f"history/{subject}") == phone.ids(f"history/{subject}"), "in order, and each once"
+
+
+async def test_a_journal_that_cannot_be_read_for_a_while_costs_no_delivery(
+    phone: Phone, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await phone.webhooks.create(URL)
+    phone.receiver.behave = lambda event: 500 if event["subject"].endswith("bad") else 200
+    phone.emit(6, "a", "bad")
+    await phone.time.pass_by(1)
+    pages = phone.backend.journal.read
+    fails = [False, True, False, True]  # the second page of what was held back, and the first behind it
+
+    async def read(after: Cursor, limit: int) -> Page:
+        if fails and fails.pop():
+            raise sqlite3.OperationalError("unable to open database file")  # no file may be opened just now
+        return await pages(after, limit)
+
+    monkeypatch.setattr(phone.backend.journal, "read", read)
+    phone.receiver.behave = lambda event: 200
+    await phone.restart()
+    for _ in range(6):
+        phone.emit(2, "a", "bad")
+        await phone.time.pass_by(10)
+    assert not fails
+    assert caplog.text.count("the journal could not be read") == 2
+    for subject in ("history/a", "history/bad"):
+        assert phone.receiver.ids(subject) == phone.ids(subject), "in order, and each once"
 
 
 @pytest.mark.lengthy

@@ -282,15 +282,14 @@ class Delivery:
     async def _run(self) -> None:
         unwatch = self._journal.watch(self._wake.set)
         try:
-            await self._replay()
-            self._replayed = True
+            while not self._replayed:
+                self._wake.clear()
+                self._replayed = await self._works(self._replay)
+                if not self._replayed:
+                    await self._wake.wait()
             while not self._disabled:
                 self._wake.clear()
-                try:
-                    await self._fill()
-                except Exception:  # the outermost loop: the disk may work again
-                    _log.exception("the journal could not be read")
-                    asyncio.get_running_loop().call_later(READ_AGAIN, self._wake.set)
+                await self._works(self._fill)
                 self._begin_attempts()
                 self._set_alarm()
                 if self._attempts:
@@ -305,8 +304,19 @@ class Delivery:
 
     # --- reading
 
+    async def _works(self, read: Callable[[], Awaitable[None]]) -> bool:
+        """Read; False if the journal does not let us, which is tried again soon."""
+        try:
+            await read()
+        except Exception:  # the outermost loop: the disk may work again
+            _log.exception("the journal could not be read")
+            asyncio.get_running_loop().call_later(READ_AGAIN, self._wake.set)
+            return False
+        return True
+
     async def _replay(self) -> None:
         """Find again, behind the place read up to, what still waited when we stopped."""
+        found: list[Recorded] = []  # nothing is taken before all is read: what fails is begun anew
         behind = {each.subject: each for each in self._resumed.behind}
         if not behind or (await self._journal.read(self._cursor, 1)).lost is not None:
             return
@@ -319,12 +329,14 @@ class Delivery:
             for event in page.events:
                 if event.subject in behind and (event.subject in begun or str(event.cursor) == behind[event.subject].first):
                     begun.add(event.subject)
-                    self._take(event)
+                    found.append(event)
                 place = event.cursor
                 if place == self._cursor:
                     break
             if not page.events:
                 break
+        for event in found:
+            self._take(event)
         for subject, lane in self._lanes.items():
             lane.since = behind[subject].since
 
