@@ -62,7 +62,9 @@ async def test_the_same_text_for_both_is_two_servers() -> None:
     assert found.turn is not None
 
 
-async def test_a_name_without_an_address_is_said() -> None:
-    found = await find_servers(NatSettings("ice", "", "no-such-host.invalid"))
+@pytest.mark.parametrize("name", ["no-such-host.invalid", "stun..example.org", "x" * 64 + ".example.org"])
+async def test_a_name_without_an_address_is_said(name: str) -> None:
+    found = await find_servers(NatSettings("ice", "", name, "127.0.0.1"))
     assert found.stun is None
-    assert found.problem == "no-such-host.invalid has no IPv4 address"
+    assert found.turn is not None
+    assert found.problem == f"{name} has no IPv4 address"

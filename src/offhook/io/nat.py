@@ -67,7 +67,7 @@ async def find_servers(settings: NatSettings) -> NatServers:
 
 async def _address_of(name: ServerName) -> tuple[str, int] | None:
     loop = asyncio.get_running_loop()
-    with contextlib.suppress(OSError, TimeoutError):
+    with contextlib.suppress(OSError, TimeoutError, UnicodeError):  # the last: it cannot be a name, as "a..b"
         found = await asyncio.wait_for(
             loop.getaddrinfo(name.host, name.port, family=socket.AF_INET, type=socket.SOCK_DGRAM), RESOLVE_S
         )
