@@ -60,8 +60,12 @@ def test_what_the_endpoint_is_told_of_an_account() -> None:
 def test_an_account_has_one_address_whatever_characters_its_name_has(username: str, own: str) -> None:
     alice, _ = two_phones(Wire())
     server = Peer(alice.wire, "pbx", "10.0.0.9")
-    server.on_request = lambda request: server.answer(request, 200, tag="t", contact=f"{request.contacts[0]};expires=600"
-                                                      if request.method == "REGISTER" else "")
+
+    def accept(request: Request) -> None:
+        contact = f"{request.contacts[0]};expires=600" if request.method == "REGISTER" else ""
+        server.answer(request, 200, tag="t", contact=contact)
+
+    server.on_request = accept
     account = AccountSettings("a", "10.0.0.9", username, "secret", mwi=True, publish_presence=True)
     alice.execute(c.AddAccount(account=account))
     settle(alice.wire, 1)

@@ -52,7 +52,8 @@ def test_before_the_answer_nobody_is_judged() -> None:
     call = alice.execute(c.Dial(to="sip:peer@10.0.0.9", detect=("amd", "tones"))).call
     settle(wire, 0.1)
     invite = peer.requests("INVITE")[0]
-    for status, wanted in ((183, ("tones",)), (200, ("amd", "tones"))):
+    listened: tuple[tuple[int, tuple[media.Detection, ...]], ...] = ((183, ("tones",)), (200, ("amd", "tones")))
+    for status, wanted in listened:
         peer.answer(invite, status, tag="t", body=SDP)
         settle(wire, 0.1)
         assert alice.did(media.Detect)[-1] == media.Detect(call, wanted)
