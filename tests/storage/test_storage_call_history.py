@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from msgspec import structs
@@ -14,6 +15,7 @@ from offhook.errors import NotFound, SetupError
 from offhook.io import clock
 from offhook.io.journal import Envelope, EnvelopeMaker
 from offhook.media.messages import StreamStats
+from offhook.phone.closing import ASTRAY, EXPIRED, NOBODY
 from offhook.phone.events import CallEnded, CallIncoming, CallTagged, Event, MediaStats, RecordingStarted
 from offhook.phone.model import CallEnd, CallState, CallView, Party, wall
 
@@ -119,6 +121,28 @@ def test_a_call_that_was_never_answered_has_lasted_no_time(tmp_path: Path, monke
     engine.tell(maker.make(CallIncoming(call=call)))
     (entry,) = history.list(10, "")
     assert entry["duration"] == 0.0
+    history.close()
+
+
+@pytest.mark.parametrize(("end", "missed"), [
+    (CallEnd("remote", 487, "Request Terminated"), True), (CallEnd("remote", 487, "Request Terminated", cause=200), False),
+    (CallEnd("network", 408, "gone"), True),
+    (CallEnd("local", 480, NOBODY), True), (CallEnd("local", 487, EXPIRED), True), (CallEnd("local", 480, ASTRAY), True),
+    (CallEnd("local", 603, ""), False), (CallEnd("local", 486, ""), False), (CallEnd("local", 302, "redirected"), False),
+])  # fmt: skip
+@pytest.mark.parametrize("direction", ["incoming", "outgoing"])
+def test_missed_is_what_came_in_and_nobody_took_or_refused(
+    tmp_path: Path, end: CallEnd, missed: bool, direction: Literal["incoming", "outgoing"]
+) -> None:
+    call = CallView(
+        "c_1", "a", direction, CallState.ENDED, Party("sip:me@h"), Party("sip:1001@h"), "sip-1", wall(0.0), ended=wall(6.0),
+        end=end,
+    )  # fmt: skip
+    engine, maker = FakeEngine(), EnvelopeMaker("e", lambda: 0.0)
+    history = CallHistory(engine, tmp_path / "h.sqlite3", print)  # type: ignore[arg-type]
+    history.start()
+    engine.tell(maker.make(CallEnded(call=call, duration=0.0)))
+    assert history.get("c_1")["missed"] is (missed and direction == "incoming")
     history.close()
 
 

@@ -15,7 +15,7 @@ from offhook.errors import NotFound, SetupError
 from offhook.io import clock
 from offhook.io.engine import Engine
 from offhook.io.journal import Envelope
-from offhook.phone.closing import ANSWERED_ELSEWHERE
+from offhook.phone.closing import ANSWERED_ELSEWHERE, UNDECIDED
 from offhook.phone.events import (
     CallActive,
     CallCreated,
@@ -160,7 +160,10 @@ def _record(event: CallEvent, recording: str, seen: datetime | None = None, last
         rtt_ms=media.rtt_ms,
         recording=recording,
         tags=call.tags,
-        missed=incoming and over and call.answered is None and end.by != "local" and end.cause != ANSWERED_ELSEWHERE,
+        missed=(
+            incoming and over and call.answered is None and end.cause != ANSWERED_ELSEWHERE
+            and (end.by != "local" or end.reason in UNDECIDED)
+        ),
     )
 
 

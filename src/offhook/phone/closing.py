@@ -16,6 +16,9 @@ from offhook.sip.events import End, Refuse, SessionEnded
 
 ANSWERED_ELSEWHERE: Final = 200
 """The cause of a call that nobody missed."""
+EXPIRED, NOBODY, ASTRAY = "the call expired", "nobody answered", "forwarding failed"
+UNDECIDED: Final = frozenset({EXPIRED, NOBODY, ASTRAY})
+"""Why we end a call that rings without anybody having decided so: it is missed, as one whose caller gives up."""
 
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"?')
 _CAUSE = re.compile(r';\s*cause\s*=\s*(\d{1,3})(?!\d)', re.IGNORECASE)

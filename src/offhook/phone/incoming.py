@@ -9,7 +9,7 @@ from offhook.errors import CommandError, InvalidArgument, InvalidState, MediaNeg
 from offhook.phone.answer_mode import answer_mode, asked_delay
 from offhook.phone.call import CONNECTED, OUTGOING_UNANSWERED, Call
 from offhook.phone.capacity import AGAIN, UNAVAILABLE, Capacity
-from offhook.phone.closing import Closing
+from offhook.phone.closing import ASTRAY, EXPIRED, NOBODY, Closing
 from offhook.phone.commands import Accepted, Answer, Decide, Redirect, Reject
 from offhook.phone.desk import Account, Desk
 from offhook.phone.dialplan import own_uri, target_uri
@@ -253,9 +253,9 @@ class Incoming:
         wanted = int(expires) if expires.isdigit() and len(expires) < 5 else 0
         if 0 < wanted < RING_LONGEST:
             # RFC 3261 13.3.1: an INVITE that expires before it is answered gets 487
-            self.desk.after(call, "ring", wanted, lambda late: self.closing.refuse(late, 487, "the call expired"))
+            self.desk.after(call, "ring", wanted, lambda late: self.closing.refuse(late, 487, EXPIRED))
         else:
-            self.desk.after(call, "ring", RING_LONGEST, lambda late: self.closing.refuse(late, 480, "nobody answered"))
+            self.desk.after(call, "ring", RING_LONGEST, lambda late: self.closing.refuse(late, 480, NOBODY))
 
     def _arm(self, call: Call) -> None:
         """Start what happens without a person: auto answer, forwarding after a while."""
@@ -483,7 +483,7 @@ class Incoming:
             self._send_elsewhere(call, self.desk.settings.forwarding, reason)
         except CommandError as error:
             self.desk.emit(SystemError(reason=f"forwarding: {error.detail}"))
-            self.closing.refuse(call, 480, "forwarding failed")
+            self.closing.refuse(call, 480, ASTRAY)
 
     def _send_elsewhere(self, call: Call, to: str, reason: str) -> None:
         account, target = self._account(call), self._target(call, to)
