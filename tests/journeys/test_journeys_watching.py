@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from offhook.errors import InvalidArgument, InvalidState, NoAccount, NotFound
@@ -87,10 +89,28 @@ def test_who_watched_us_and_is_gone_is_forgotten() -> None:
     assert not bob.phone.own.watchers
 
 
-def test_who_may_not_watch_and_what_makes_no_sense() -> None:
+def test_a_watch_lives_on_when_it_is_refreshed_and_ends_when_it_is_deleted() -> None:
+    wire = Wire()
+    alice, bob = VirtualPhone(wire, "alice", "10.0.0.1"), VirtualPhone(wire, "bob", "10.0.0.2", OPEN)
+    alice.execute(c.CreateWatch(kind="dialog", to="sip:offhook@10.0.0.2", id="lamp"))
+    settle(wire, 10_000)
+    assert lines(alice) == ["idle"]
+    carol = VirtualPhone(wire, "carol", "10.0.0.3")
+    carol.dial(bob)
+    settle(wire, 1)
+    assert lines(alice) == ["idle", "ringing"]
+    carol.execute(c.HangupAll())
+    alice.execute(c.DeleteWatch(watch="lamp"))
+    settle(wire, 60)
+    assert not bob.phone.own.watchers
+    over(alice, bob, carol)
+
+
+@pytest.mark.parametrize(("allowed", "status"), [("server", 403), ("nobody", 405)])
+def test_who_may_not_watch_and_what_makes_no_sense(allowed: Literal["server", "nobody"], status: int) -> None:
     wire = Wire(1)
     alice = VirtualPhone(wire, "alice", "10.0.0.1")
-    bob = VirtualPhone(wire, "bob", "10.0.0.2", PhoneSettings(watched_by="server"))
+    bob = VirtualPhone(wire, "bob", "10.0.0.2", PhoneSettings(watched_by=allowed))
     alice.execute(c.CreateWatch(kind="dialog", to="sip:offhook@10.0.0.2", id="w"))
     assert isinstance(alice.refuses(c.CreateWatch(kind="dialog", to="sip:offhook@10.0.0.2", id="w")), InvalidState)
     assert isinstance(alice.refuses(c.CreateWatch(kind="dialog")), InvalidArgument)
@@ -100,7 +120,7 @@ def test_who_may_not_watch_and_what_makes_no_sense() -> None:
     assert isinstance(alice.refuses(c.Pickup(to="1001")), NoAccount)
     settle(wire, 5)
     (ended,) = alice.of(e.WatchEnded)
-    assert (ended.watch.state, ended.watch.sip_status, ended.watch.retry_in) == ("ended", 403, None)
+    assert (ended.watch.state, ended.watch.sip_status, ended.watch.retry_in) == ("ended", status, None)
     assert not alice.execute(c.ListWatches()).value
     assert not bob.phone.own.watchers
 

@@ -69,6 +69,20 @@ def test_a_queue_keeps_its_order_whichever_sound_is_fetched_first() -> None:
     assert alice.did(media.PausePlayback) == [media.PausePlayback(call, second, True)]
 
 
+def test_what_plays_is_paused_beside_a_sound_that_is_being_fetched_and_goes_on() -> None:
+    alice, bob = two_phones(Wire())
+    call, _ = talk(alice, bob)
+    plays = alice.execute(c.Play(tone="440")).value["playback"]
+    alice.execute(c.Play(url=FROM, mode="mix"))
+    settle(alice.wire, 0.1)
+    states = []
+    for paused in (True, False):
+        alice.execute(c.PausePlay(paused=paused))
+        states.append([view.state for view in alice.execute(c.ListPlaybacks()).value])
+    assert states == [["paused", "fetching"], ["playing", "fetching"]]
+    assert alice.did(media.PausePlayback) == [media.PausePlayback(call, plays, paused) for paused in (True, False)]
+
+
 def test_what_is_queued_behind_a_sound_that_cannot_be_had_is_heard_all_the_same() -> None:
     alice, bob = two_phones(Wire())
     call, _ = talk(alice, bob)

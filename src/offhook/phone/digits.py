@@ -169,7 +169,7 @@ class Digits:
         if call_id is None:
             return False
         call = self.desk.calls.get(call_id)
-        if call is None or not self._runs.get(call_id, _Runs()).info:
+        if call is None:
             return True
         run = self._runs[call_id].info[0]
         if event.status >= 300:
