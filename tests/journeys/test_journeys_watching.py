@@ -174,6 +174,8 @@ def test_of_two_lamps_that_blink_the_one_that_is_meant_is_picked_up(to: str) -> 
     alice.execute(c.Pickup(to=to))
     settle(wire, 2)
     assert alice.states == [CallState.ACTIVE]
+    (invite,) = {sent.data for sent in wire.sent if b"\r\nReplaces: " in sent.data and sent.line.startswith("INVITE")}
+    assert b"\r\nRequire: replaces\r\n" in invite, "who cannot do it is not called a second time (RFC 3891 7.2)"
     assert [caller.states for caller in callers] == [[CallState.RINGING], [CallState.ACTIVE]]
 
 

@@ -99,6 +99,17 @@ def test_an_account_that_was_unregistered_stays_so_when_its_first_server_is_well
     assert (view(alice).registration, view(alice).server) == ("registered", "sip:first.example;lr")
 
 
+def test_one_further_server_is_enough() -> None:
+    alice, (first, second, _) = world()
+    first.down = True
+    alice.execute(c.AddAccount(account=replace(ACCOUNT, backups=("sip:second.example",))))
+    settle(alice.wire, 60)
+    assert (view(alice).registration, view(alice).server) == ("registered", "sip:second.example")
+    second.down = True
+    alice.wire.run_until(lambda: view(alice).registration == "failed", 700)
+    assert view(alice).server == "sip:first.example;lr", "after the last the first again"
+
+
 def test_a_wrong_password_is_no_reason_to_ask_another_server() -> None:
     alice, (first, second, _) = world()
     first.status = 403
@@ -491,6 +502,7 @@ def test_calls_go_through_the_flow_that_stands_and_back_when_the_first_is_there_
     settle(alice.wire, 180)
     assert alice.of(e.AccountFailover)[-1].account.server == "sip:first.example;lr"
     assert alice.of(e.AccountFlowUp)[-1].flow.number == 1
+    assert [flow.retry_in for flow in view(alice).flows] == [None, None], "what stands is not tried again"
     alice.execute(c.Dial(to="1002"))
     settle(alice.wire, 1)
     assert first.peer.requests("INVITE")
