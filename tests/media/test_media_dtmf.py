@@ -7,6 +7,7 @@ import struct
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -235,6 +236,19 @@ def test_why_digits_cannot_be_sent() -> None:
     assert [(report.request, report.error) for report in pair.of(0, DigitsDone)] == [
         ("hold", "on hold"), ("none", "telephone-event was not negotiated"), ("odd", "not a DTMF digit: 'z'"),
     ]  # fmt: skip
+    pair.run(0.5)
+    assert not pair.of(0, DigitSent)
+    assert len(pair.of(0, DigitsDone)) == 3
+
+
+@pytest.mark.parametrize("method", ["rtp", "inband"])
+def test_a_key_has_gone_out_when_it_is_released(method: Literal["rtp", "inband"]) -> None:
+    pair = Pair()
+    pair.do(0, SendDigits("c", "r", "5", method, duration_ms=300))
+    pair.run(0.2)
+    assert not pair.of(0, DigitSent)
+    pair.run(0.2)
+    assert [report.digit for report in pair.of(0, DigitSent)] == ["5"]
 
 
 def test_hold_in_the_middle_drops_the_rest() -> None:
