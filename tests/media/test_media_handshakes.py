@@ -192,6 +192,18 @@ def test_a_liar_elsewhere_changes_nothing_and_at_the_agreed_address_ends_it() ->
     assert world.keys == [KEYS], "whom another offer names has another chance"
 
 
+def test_handshakes_that_give_up_in_the_same_moment_end_it_once() -> None:
+    world = World()
+    shakes = world.handshakes()
+    shakes.expect(SERVER, FRIEND, 0.0)
+    for source in (FRIEND, ELSEWHERE):
+        shakes.receive(HELLO, source, 0.1)
+    for toy in world.started:
+        toy.failure = "no answer"
+    shakes.timeout(1.0)
+    assert world.failures == ["no answer"]
+
+
 def test_patience_ends() -> None:
     world = World()
     shakes = world.handshakes()
