@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from OpenSSL import SSL
 
+from offhook.io import dtls
 from offhook.io.certificate import Certificate, available, fingerprint_of, make_certificate
 from offhook.io.dtls import DATAGRAM, DtlsHandshake
 from offhook.media.messages import DtlsPeer
@@ -71,6 +73,22 @@ def test_the_wrong_certificate_is_no_success() -> None:
         failed = client if wrong == "client" else server
         assert failed.keys is None
         assert "fingerprint" in failed.failure
+
+
+@pytest.mark.parametrize("without", ["client", "server"])
+def test_who_does_not_offer_srtp_gets_no_keys(without: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 5764 4.1.1: DTLS alone, as for data channels, agrees on no keys for sound."""
+    made = {}
+    for role, shown, own in (("client", BOB, ALICE), ("server", ALICE, BOB)):
+        with monkeypatch.context() as patch:
+            patch.setattr(dtls, "_contexts", {})
+            if role == without:
+                patch.setattr(SSL.Context, "set_tlsext_use_srtp", lambda _context, _profiles: None)
+            made[role] = DtlsHandshake(peer(role, shown, own))
+    exchange(made["client"], made["server"])
+    for who in made.values():
+        assert who.keys is None
+        assert who.failure == "the far end does not do SRTP over this handshake"
 
 
 @pytest.mark.lengthy
