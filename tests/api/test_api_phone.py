@@ -316,8 +316,12 @@ async def test_quit_ends_the_phone(phone: Softphone) -> None:
 async def test_a_configuration_file_is_taken(tmp_path: Path) -> None:
     file = tmp_path / "offhook.toml"
     file.write_text('[sip]\nhost = "127.0.0.1"\nport = 0\n[media]\nsound = "null"\n[phone]\nname = "from-file"\n')
-    async with Softphone(file) as phone:
+    given = AccountSettings(id="given", domain="127.0.0.1:9", username="1001", register=False)
+    async with Softphone(file, accounts=[given]) as phone:
         assert own_uri(phone).startswith("sip:offhook@127.0.0.1:")
+        file.write_text(file.read_text() + "dnd = true\n")
+        assert (await phone.reload())["settings"] == ["phone.dnd"]
+        assert [view.id for view in phone.accounts] == ["given"], "what the program has given stays"
 
 
 async def test_an_event_stream_that_is_forgotten_ends(phone: Softphone) -> None:

@@ -75,6 +75,13 @@ def test_a_file_of_keys(phone: FakeBackend, tmp_path: Path, capsys: pytest.Captu
     assert json.loads(capsys.readouterr().out) == {"file": str(file)}  # and no key where others look
 
 
+def test_a_dash_is_a_pipe(phone: FakeBackend, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert main(["call", "pcap", "c_1", str(tmp_path / "call.pcap"), "--media"]) == 0
+    capfdbinary.readouterr()
+    assert main(["call", "pcap", "c_1", "-", "--media"]) == 0
+    assert capfdbinary.readouterr().out == private(tmp_path / "call.pcap")
+
+
 def test_what_cannot_be(phone: FakeBackend, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["call", "keys", "c_1"]) == 2
     assert main(["capture", "everything"]) == 2

@@ -129,6 +129,8 @@ class Softphone:
         )
         files = Files(self._history, self._journal, contacts=self._contacts, texts=self._texts)
         running = await RunningPhone.start(config, files)
+        if source is not None and not isinstance(source, Config):
+            running.follow_file(Path(source))
         await running.people.loaded.wait()
         return running
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 
 from offhook.cli import render
-from offhook.cli.actions.common import absolute, listing, perform, show
-from offhook.cli.outcome import FAR_END, REFUSED, Ended
+from offhook.cli.actions.common import absolute, listing, perform, show, to_write
+from offhook.cli.outcome import DONE, FAR_END, REFUSED, Ended
 from offhook.cli.parsing import usage_error
 from offhook.control.client import TimedOut
 
@@ -139,12 +140,17 @@ def _trace(use: Invocation, form: str) -> int:
     else:
         with_sound = {name: True for name in ("media", "opened") if use.flag(name)}
         data = base64.b64decode(use.client.request("trace", call=use.text("id"), format="pcap", **with_sound)["pcap"])
+    name = to_write(use.text("file"))
+    if not name:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return DONE
     try:
-        with open_private(Path(use.text("file"))) as file:
+        with open_private(Path(name)) as file:
             file.write(data)
     except OSError as error:
-        raise Ended(REFUSED, f"{use.text('file')} cannot be written: {error.strerror or error}") from None
-    return show(use, {"file": use.text("file")}, f"written to {use.text('file')}")
+        raise Ended(REFUSED, f"{name} cannot be written: {error.strerror or error}") from None
+    return show(use, {"file": name}, f"written to {name}")
 
 
 list_calls = listing("list_calls", render.call_line, "no calls")
