@@ -153,7 +153,7 @@ def test_a_mistake_names_file_line_key_and_cure(text: str, message: str) -> None
 def test_a_file_of_microsip_in_its_place_is_known(tmp_path: Path, encoding: str) -> None:
     file = tmp_path / "MicroSIP.ini"
     file.write_text("[Settings]\nringingSound=\n", encoding)
-    with pytest.raises(ConfigError, match=r"MicroSIP\.ini: settings of MicroSIP are .*`offhook import` takes them over"):
+    with pytest.raises(ConfigError, match=r"MicroSIP\.ini: a file of MicroSIP is .*`offhook import` takes it over"):
         config.load(file)
 
 

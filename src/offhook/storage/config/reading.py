@@ -29,7 +29,7 @@ def load(path: Path) -> Config:
         raise ConfigError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
     except ConfigError:
         if path.suffix.lower() == ".ini":  # old scripts have /i: with the file of MicroSIP
-            raise ConfigError(f"{path}: settings of MicroSIP are not read here: `offhook import` takes them over") from None
+            raise ConfigError(f"{path}: a file of MicroSIP is not read as it is: `offhook import` takes it over") from None
         raise
 
 
