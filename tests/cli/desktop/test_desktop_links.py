@@ -257,6 +257,25 @@ def test_the_verb_on_this_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         this_desktop()
 
 
+def test_links_that_nobody_can_be_asked_about_are_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    for name in ("HOME", "OFFHOOK_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    there: list[str] = []
+    monkeypatch.setattr("offhook.cli.desktop.asking.which", lambda name: name if name in there else None)
+    assert main(["desktop", "install"]) == 0
+    assert "neither is installed" in capsys.readouterr().err
+    there.append("kdialog")
+    assert main(["desktop", "install"]) == 0
+    assert not capsys.readouterr().err
+    there.clear()
+    (tmp_path / "offhook.toml").write_text("[desktop]\nask = false\n")
+    assert main(["desktop", "install"]) == 0
+    assert not capsys.readouterr().err
+
+
 # --- Windows, on a registry in memory (tests/windows runs the real one under Wine) ---------------------------------
 
 

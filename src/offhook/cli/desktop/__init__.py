@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from offhook.cli.actions.common import show
+from offhook.cli.desktop.asking import has_dialog
 from offhook.cli.outcome import REFUSED, Ended
 from offhook.cli.parsing import usage_error
 from offhook.storage.config import load
@@ -34,6 +35,12 @@ if TYPE_CHECKING:
             ...
 
 
+UNASKED = (
+    "links will call nobody yet: you are asked first, by zenity or kdialog, and neither is installed; "
+    "install one, or write  [desktop] ask = false  into the configuration"
+)
+
+
 def desktop(use: Invocation) -> int:
     """Do what was asked with the desktop."""
     action = use.text("action", "status")
@@ -46,6 +53,8 @@ def desktop(use: Invocation) -> int:
         found = place.status()
         return show(use, found, "\n".join(f"{scheme}: {opener or 'nobody'}" for scheme, opener in found.items()))
     done = place.install() if action == "install" else place.remove()
+    if action == "install" and not has_dialog() and load(paths().config_file).desktop.ask:
+        print(UNASKED, file=sys.stderr)
     return show(use, {"action": action, "changed": done}, "\n".join(done) or "nothing to do")
 
 

@@ -70,6 +70,11 @@ class Asker:
         return [found, "--title", "offhook", kdialog, text] if found else None
 
 
+def has_dialog() -> bool:
+    """Whether this system has a way to ask a person who sees no terminal."""
+    return sys.platform == "win32" or any(map(which, ("zenity", "kdialog")))
+
+
 def _is_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()  # pythonw has none
 
