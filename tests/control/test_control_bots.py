@@ -233,6 +233,12 @@ async def test_nobody_there(pair: tuple[LivePhone, LivePhone]) -> None:
     assert "no connection" in await failure(pair[0], url)
 
 
+async def test_a_program_without_tls_where_the_address_says_wss(pair: tuple[LivePhone, LivePhone]) -> None:
+    async with program(lambda _: asyncio.sleep(0)) as url:
+        why = await failure(pair[0], url.replace("ws://", "wss://"))
+    assert why.startswith("no connection: the other side ended it before TLS stood")
+
+
 async def test_a_program_may_say_much_in_one_message_but_not_anything(pair: tuple[LivePhone, LivePhone]) -> None:
     here, there = pair
 

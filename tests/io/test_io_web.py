@@ -133,6 +133,18 @@ async def test_nobody_there() -> None:
         await post(Url.parse("https://nowhere.invalid/"), {}, b"x", within=5)
 
 
+async def test_a_server_that_does_not_know_tls_is_told_of() -> None:
+    async def hangs_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.close()
+
+    deaf = await asyncio.start_server(hangs_up, "127.0.0.1", 0)
+    async with deaf:
+        url = Url.parse(f"https://127.0.0.1:{deaf.sockets[0].getsockname()[1]}/")
+        with pytest.raises(WebError, match="no connection: the other side ended it before TLS stood"):
+            await post(url, {}, b"x", within=5)
+
+
 async def test_certificates_are_checked(tmp_path: Path) -> None:
     if shutil.which("openssl") is None:
         pytest.skip("no openssl to make a certificate with")

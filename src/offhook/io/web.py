@@ -24,6 +24,10 @@ MAX_INTERIM: Final = 8
 """Answers 1xx before the real one."""
 
 
+ENDED_EARLY: Final = "the other side ended it before TLS stood: it may speak http and ws there, without encryption"
+"""What a server that is sent TLS and does not know it comes to; Python has no words for it."""
+
+
 class WebError(Exception):
     """No answer: not connected, not in time, no valid certificate, or not HTTP. The text says which."""
 
@@ -95,7 +99,7 @@ def _plain_words(within: float) -> Iterator[None]:
     except ssl.SSLError as error:
         raise WebError(f"TLS failed: {error.reason or error}") from None
     except (OSError, UnicodeError) as error:  # UnicodeError: a host name that the resolver cannot even encode
-        raise WebError(f"no connection: {getattr(error, 'strerror', None) or error}") from None
+        raise WebError(f"no connection: {getattr(error, 'strerror', None) or str(error) or ENDED_EARLY}") from None
 
 
 def _request(method: str, url: Url, head: Mapping[str, str]) -> bytes:

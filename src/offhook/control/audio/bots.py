@@ -20,7 +20,7 @@ from offhook.control.audio.dialects import MAX_MESSAGE, Dialect, MediaStreams, M
 from offhook.control.operations import Operations
 from offhook.control.outgoing import OutgoingUrls
 from offhook.errors import CommandError
-from offhook.io.web import verifying
+from offhook.io.web import ENDED_EARLY, verifying
 from offhook.phone.commands import Scope
 from offhook.phone.web_requests import ConnectStream, StreamConnected, StreamOver
 
@@ -206,4 +206,4 @@ def _complaint(error: Exception) -> str:
         return f"no connection within {CONNECT_WITHIN:g} s"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate is not good: {error.verify_message}"
-    return f"no connection: {getattr(error, 'strerror', None) or error}"
+    return f"no connection: {getattr(error, 'strerror', None) or str(error) or ENDED_EARLY}"
