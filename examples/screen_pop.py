@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from offhook.errors import OffhookError, reason_of
-from offhook.phone.model import CallView
+from offhook.errors import OffhookError, ParseError, reason_of
+from offhook.sip.uri import NameAddr
 from offhook.sync import Softphone
 
 
@@ -42,10 +42,12 @@ def read_customers(file: Path) -> dict[str, Customer]:
         return {key(line["number"]): Customer(line["name"], line["id"]) for line in table}
 
 
-def caller_number(call: CallView) -> str:
-    """Return the caller's number: the one the network vouches for, if it does."""
-    uri = call.remote.asserted or call.remote.uri
-    return uri.partition(":")[2].partition("@")[0]
+def number_in(address: str) -> str:
+    """Return the number in a SIP address, "" if there is none."""
+    try:
+        return NameAddr.parse(address).uri.number
+    except ParseError:
+        return ""
 
 
 def pop(
@@ -53,7 +55,7 @@ def pop(
 ) -> None:
     """Show a page for every known caller, until the phone is closed."""
     for call in phone.incoming:
-        number = caller_number(call.view)
+        number = number_in(call.remote.asserted or call.remote.uri)  # the one the network vouches for, if it does
         customer = customers.get(key(number))
         if customer is None:
             print(f"{number} {call.remote.display}: not a customer")

@@ -167,6 +167,12 @@ async def test_any_event(
     assert sorted(log()) == [["--digit", "dtmf.received=1001"], ["--digit", "system.ready="]]
 
 
+@pytest.mark.parametrize("user", ["+4930123;npdi;rn=+4999", "%2B4930123", "+4930123;phone-context=+49"])
+def test_what_a_carrier_puts_behind_a_number_is_none_of_it(user: str) -> None:
+    event = envelope(e.CallIncoming(call=replace(CALL, remote=Party(f"sip:{user}@h;user=phone"))))
+    assert (number(event), variables(event)["OFFHOOK_NUMBER"]) == ("+4930123", "+4930123")
+
+
 @pytest.mark.parametrize("given", EVIL)
 def test_a_number_is_data(given: str) -> None:
     event = envelope(e.CallIncoming(call=replace(CALL, remote=Party(f"sip:{escaped(given)}@h" if given else "sip:h", "{uri}"))))

@@ -104,6 +104,14 @@ def test_sip_refuses_what_cannot_be_in_a_uri(host: str, port: int | None) -> Non
         Uri.sip("u", host, port)
 
 
+@pytest.mark.parametrize(("text", "number"), [
+    ("sip:+4930123;npdi;rn=+4999@h;user=phone", "+4930123"), ("sip:%2B4930%3B1@h", "+4930;1"),
+    ("tel:+4930123;ext=7", "+4930123"), ("sip:1001:pw@h", "1001"), ("sip:h", ""),
+])  # fmt: skip
+def test_a_number_is_the_user_without_its_parameters(text: str, number: str) -> None:
+    assert Uri.parse(text).number == number
+
+
 @pytest.mark.lengthy
 @given(st.text(min_size=1, max_size=30))
 def test_any_user_survives_the_wire(user: str) -> None:

@@ -160,13 +160,13 @@ _PLACE = re.compile(r"\{([a-z_]+)\}")
 
 
 def number(envelope: Envelope) -> str:
-    """Return the number of the far end: the user part of its address, "" where there is none."""
+    """Return the number of the far end: the user part of its address, without parameters; "" where there is none."""
     event = envelope.event
     party = event.call.remote if isinstance(event, CallEvent) else event.remote if isinstance(event, MessageReceived) else None
     if party is None:
         return ""
     try:
-        return Uri.parse(party.uri).user_decoded
+        return Uri.parse(party.uri).number
     except ParseError:
         return ""
 

@@ -150,6 +150,12 @@ class Uri:
         return unescape(self.user) if self.user else ""
 
     @property
+    def number(self) -> str:
+        """The user part to look up or to show: decoded, and without what a carrier puts behind a number ('+4930123;npdi')."""
+        # RFC 3261 19.1.6: the parameters of a telephone number stand in the user part of the SIP URI that is made of it.
+        return unescape(self.user.partition(";")[0]) if self.user else ""
+
+    @property
     def transport(self) -> str | None:
         """The transport parameter in lower case."""
         value = self.param("transport")
