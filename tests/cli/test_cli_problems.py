@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from offhook.cli import main
 from offhook.cli.outcome import EXIT_CODES
-from offhook.cli.problems import LOCAL
+from offhook.cli.problems import LOCAL, problem_line
 from offhook.cli.verbs import VERBS
 from offhook.errors import NO_THREAD, ConfigError, InvalidArgument, NotFound
 from offhook.testing.backend import FakeBackend
@@ -51,6 +52,12 @@ def test_the_phone_s_own_problem_comes_as_it_is(tmp_path: Path, capsys: Capture)
     assert found["code"] == "invalid-argument"
     assert found["errors"] == [{"pointer": "/to", "detail": "is no number"}]
     assert found["status"] == 422
+
+
+@pytest.mark.parametrize(("encoding", "text"), [("utf-8", "grün"), ("UTF8", "grün"), ("cp1252", "gr\\u00fcn")])
+def test_a_problem_is_utf_8_or_escaped(encoding: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", io.TextIOWrapper(io.BytesIO(), encoding))
+    assert text in problem_line(1, "grün", {})
 
 
 def test_no_phone(capsys: Capture) -> None:

@@ -19,6 +19,7 @@ from offhook.cli import main, microsip_main
 from offhook.cli.actions import calls
 from offhook.cli.actions.events import STATES
 from offhook.cli.helping import overview
+from offhook.cli.parsing import Invocation
 from offhook.cli.verbs import VERBS
 from offhook.control.backend import Accepted
 from offhook.control.client import LocalClient, TimedOut
@@ -28,6 +29,7 @@ from offhook.phone import commands as c
 from offhook.phone.commands import Command
 from offhook.phone.events import (
     CallAnswered,
+    CallRedirected,
     CallRinging,
     DtmfReceived,
     Event,
@@ -71,6 +73,10 @@ SENT: list[tuple[str, Command]] = [
             headers=(("X-A", "b"), ("X-B", "c")))),
     ("answer", c.Answer()),
     ("answer c_1", c.Answer(call="c_1")),
+    ("answer c_1 --no-hold --codecs opus,PCMA --header X-A:b --user-to-user u --play /tmp/a.wav --record --detect dtmf,vad",
+     c.Answer(call="c_1", hold_others=False, codecs=("opus", "PCMA"), headers=(("X-A", "b"),), user_to_user="u",
+              play=os.path.abspath("/tmp/a.wav"), record=True, detect=("dtmf", "vad"))),
+    ("dial 1001 --play /tmp/a.wav --beside c_1", c.Dial(to="1001", play=os.path.abspath("/tmp/a.wav"), beside="c_1")),
     ("reject --status 603", c.Reject(status=603)),
     ("redirect 1002", c.Redirect(to="1002")),
     ("decide redirect c_1 --to 1002", c.Decide(action="redirect", call="c_1", to="1002")),
@@ -88,6 +94,9 @@ SENT: list[tuple[str, Command]] = [
     ("dtmf 12#", c.SendDtmf(digits="12#")),
     ("dtmf 12# c_1 --method info", c.SendDtmf(digits="12#", call="c_1", method="info")),
     ("transfer 1002", c.Transfer(to="1002")),
+    ("transfer 1002 c_1", c.Transfer(to="1002", call="c_1")),
+    ("transfer --attended", c.TransferAttended()),
+    ("transfer --attended c_1 c_2", c.TransferAttended(call="c_1", with_call="c_2")),
     ("info hello --type text/x", c.SendInfo(body="hello", content_type="text/x")),
     ("message 1001 good day", c.SendMessage(to="1001", text="good day")),
     ("volume set 80", c.SetVolume(volume=80)),
@@ -104,6 +113,9 @@ SENT: list[tuple[str, Command]] = [
     ("accounts unregister a", c.UnregisterAccount(account="a")),
     ("accounts change a --label Desk --transport tcp",
      c.UpdateAccount(account="a", changes={"label": "Desk", "transport": "tcp"})),
+    ("accounts change a --domain d --username u --auth-username w --display-name N --proxy p --dial-plan x",
+     c.UpdateAccount(account="a", changes={"domain": "d", "username": "u", "auth_username": "w", "display_name": "N",
+                                           "proxy": "p", "dial_plan": "x"})),
     ("accounts change a --no-register", c.UpdateAccount(account="a", changes={"register": False})),
     ("accounts select a", c.SelectAccount(account="a")),
     ("accounts add a --domain d --username u --transport tcp",
@@ -177,9 +189,13 @@ def test_programs_read_json(phone: FakeBackend, capsys: pytest.CaptureFixture[st
 
 def test_waiting_for_the_answer(phone: FakeBackend, capsys: pytest.CaptureFixture[str]) -> None:
     done = OperationSucceeded(operation="op_1", command="dial", call="c_1")
-    then(phone, CallRinging(call=CALL), CallAnswered(call=CALL), done)
+    other = replace(CALL, id="c_9")
+    then(phone, CallRedirected(call=other, target="sip:x@h"), CallRinging(call=CALL), CallRinging(call=CALL),
+         CallRedirected(call=CALL, target="sip:y@h"), CallAnswered(call=CALL), done)
     assert main(["dial", "1001", "--wait", "--timeout", "5"]) == 0
-    assert capsys.readouterr().out == "calling 1001 … ringing … answered (c_1)\n"
+    assert capsys.readouterr().out == "calling 1001 … ringing … redirected … answered (c_1)\n"
+    assert main(["dial", "1001", "--wait", "--timeout", "5", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["outcome"] == "succeeded"
 
 
 @pytest.mark.parametrize(("event", "code", "text"), [
@@ -207,7 +223,8 @@ def test_what_is_so_at_once_has_an_outcome_too(
     assert main([line, "--wait"]) == 0
     assert capsys.readouterr().out.startswith(text)
     assert main([line, "--wait", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["outcome"] == "succeeded"
+    found = json.loads(capsys.readouterr().out)
+    assert (found["outcome"], found["sip_status"], found["reason"]) == ("succeeded", 0, "")
 
 
 def test_time_runs_out(phone: FakeBackend, capsys: pytest.CaptureFixture[str]) -> None:
@@ -228,6 +245,18 @@ def test_a_refusal_is_1_and_says_why(phone: FakeBackend, capsys: pytest.CaptureF
     assert "a call rings" in "".join(capsys.readouterr())
 
 
+@pytest.mark.parametrize(("line", "code", "text"), [
+    ("copydata STATUS", 0, "0 IDLE"), ("copydata ACTIVECALL", 0, "0"), ("copydata 4", 0, "0 IDLE"),
+    ("copydata STATUS now", 1, "0 "), ("copydata ACTIVECALL now", 1, "0 "), ("copydata MUTE 2", 1, "0 "),
+    ("copydata 11", 1, "0 "),
+])
+def test_0_is_a_refusal_unless_it_was_asked_how_the_phone_is(
+    phone: FakeBackend, capsys: pytest.CaptureFixture[str], line: str, code: int, text: str
+) -> None:
+    assert main(line.split()) == code
+    assert capsys.readouterr().out.startswith(text)
+
+
 @pytest.mark.parametrize("line", [
     "statsu", "dial", "dial 1 2", "dial 1 --speed 3", "dial 1 --timeout", "dial 1 --timeout soon", "dial 1 --wait=yes",
     "volume up x",
@@ -240,6 +269,7 @@ def test_a_refusal_is_1_and_says_why(phone: FakeBackend, capsys: pytest.CaptureF
     "messages clear --before m_1", "hangup c_1 --all", "1001 --json", "tel:1001 --socket=x", "dtmf:1 --help",
     "dial 1 --timeout 5", "hold --timeout 5", "status -x", "stream https://example.org/x",
     "tag", "tag order", "tag =x", "dial 1 --tag order",
+    "volume set +-5", "reject --status ++486", "dial 1 --header :x",
 ])  # fmt: skip
 def test_bad_usage_is_2_and_does_nothing(phone: FakeBackend, capsys: pytest.CaptureFixture[str], line: str) -> None:
     assert main(line.split()) == 2
@@ -278,6 +308,9 @@ def test_an_interrupted_wait_says_that_the_call_goes_on(
     assert said.out == "calling 1001 …\n"
     assert said.err == "interrupted; the call goes on: `offhook hangup c_1` ends it\n"
     assert phone.commands == [c.Dial(to="1001")]
+    assert main(["dial", "1001", "--wait", "--json"]) == 130
+    found = json.loads(capsys.readouterr().err)
+    assert (found["code"], found["call"], found["operation"]) == ("interrupted", "c_1", "op_1")
 
 
 def test_following_goes_on_when_the_phone_does_not_answer(
@@ -317,6 +350,31 @@ def test_no_phone_is_3(tmp_path: Path, capsys: pytest.CaptureFixture[str], monke
 def test_microsip_forms(phone: FakeBackend, capsys: pytest.CaptureFixture[str], line: list[str], code: int, text: str) -> None:
     assert microsip_main(line) == code
     assert capsys.readouterr().out == text
+
+
+@pytest.mark.parametrize(("words", "file"), [
+    ([], ""), (["/Minimized"], ""), (['/i:"C:\\my files\\a.toml"', "/minimized"], "C:\\my files\\a.toml"), (["/hidden"], ""),
+    (["/I:a.toml", "/i:b.toml"], "b.toml"),
+])
+def test_microsip_starts_a_phone_where_none_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], file: str
+) -> None:
+    started: list[str] = []
+
+    def run(use: Invocation) -> int:
+        started.append(use.text("config"))
+        return 0
+
+    monkeypatch.setattr(VERBS["run"], "run", run)
+    monkeypatch.setenv("OFFHOOK_SOCKET", str(tmp_path / "s"))
+    assert microsip_main(words) == 0
+    assert started == [file]
+
+
+def test_microsip_leaves_a_phone_alone_that_runs(phone: FakeBackend, capsys: pytest.CaptureFixture[str]) -> None:
+    assert microsip_main(["/minimized"]) == microsip_main(["status"]) == 0
+    assert capsys.readouterr().out == "the phone runs already\nIDLE\n"
+    assert phone.commands == [c.Status()]
 
 
 @pytest.mark.parametrize("line", [[""], [" ", ""]])

@@ -84,7 +84,8 @@ class Invocation:
         text = self.text(name)
         if not text:
             return default
-        if not (text.isascii() and text.lstrip("+-").isdigit()):
+        digits = text[1:] if text.startswith(("+", "-")) else text
+        if not (digits.isascii() and digits.isdigit()):
             raise usage_error(self.verb, f"{name} must be a whole number, not {text!r}", name)
         return int(text)
 

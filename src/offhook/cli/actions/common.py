@@ -162,7 +162,3 @@ def absolute(file: str) -> str:
     import os
 
     return os.path.abspath(file) if file else ""
-
-
-
-ACCOUNT_TEXTS = ("domain", "username", "auth-username", "display-name", "label", "proxy", "transport", "dial-plan")

@@ -22,7 +22,8 @@ def copydata(use: Invocation) -> int:
     code = names.index(given) + 1 if given in names else use.whole("code")
     result = use.client.request("copydata", code=code, data=use.text("text"))
     show(use, result, f"{result['lresult']} {result['text']}".rstrip())
-    return DONE if result["lresult"] or code in (4, 5) else REFUSED
+    idle = result["text"] in ("", "IDLE")  # of STATUS and ACTIVECALL 0 is an answer; a refusal says why
+    return DONE if result["lresult"] or idle else REFUSED
 
 
 def operation(use: Invocation) -> int:
