@@ -38,6 +38,26 @@ def test_a_token_is_made_shown_once_listed_and_revoked(home: Path, capsys: pytes
     assert capsys.readouterr().out.splitlines()[-1] == "[]"
 
 
+def test_limits_are_set_changed_and_taken_away(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def token(*words: str) -> str:
+        assert main(["token", *words]) == 0
+        return capsys.readouterr().out
+
+    assert token("list") == "there is no token\n"
+    secret = token("create", "crm", "--scopes", "read,call", "--max-calls", "2", "--allow", "+49*", "--allow", "10??",
+                   "--deny", "+49900*").splitlines()[0]
+    assert token("list") == "crm  read,call  2 at once  allow +49* 10??  deny +49900*\n"
+    assert token("change", "crm", "--calls-per-minute", "7", "--allow", "none", "--deny", "0900*") == \
+        "crm  read,call  7 calls/min  2 at once  deny 0900*\n"
+    assert token("change", "crm", "--scopes", "read", "--max-calls", "0", "--deny", "none") == "crm  read  7 calls/min\n"
+    (listed,) = json.loads(token("list", "--json"))
+    assert (listed["name"], listed["scopes"], listed["deny"]) == ("crm", ["read"], [])
+    assert secret not in json.dumps(listed)
+    assert "sha256" not in listed
+    assert TokenFile(home / "tokens.json").find(secret) is not None, "the same secret, with other limits"
+    assert json.loads(token("create", "all", "--json"))["scopes"] == ["read", "call", "media", "record", "config", "admin"]
+
+
 def test_without_scopes_a_token_may_do_everything(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["token", "create", "me"]) == 0
     said = capsys.readouterr()
@@ -47,7 +67,9 @@ def test_without_scopes_a_token_may_do_everything(home: Path, capsys: pytest.Cap
     assert len(found.scopes) == 6
 
 
-@pytest.mark.parametrize("words", [["token"], ["token", "moon"], ["token", "create"], ["token", "revoke"]])
+@pytest.mark.parametrize("words", [
+    ["token"], ["token", "moon"], ["token", "create"], ["token", "revoke"], ["token", "change", "x"],
+])
 def test_what_is_written_wrongly(home: Path, words: list[str]) -> None:
     assert main(words) == 2
 

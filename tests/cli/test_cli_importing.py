@@ -78,9 +78,37 @@ def test_a_running_phone_has_the_contacts_at_once(home: Path, capsys: pytest.Cap
     backend = PhoneBackend()
     with served(backend, home / "s"):
         said = run(capsys, str(home / "MicroSIP"))
+    assert f"Written into {home / 'home' / 'offhook.toml'}." in said
     assert "offhook quit" in said
     assert [found.name for found in backend.phone.execute(ListContacts()).value] == [HOSTILE, "Ada"]
     assert not (home / "home" / "state" / "contacts.sqlite3").exists()
+
+
+def test_what_is_not_there_is_not_told(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ini, contacts = home / "MicroSIP" / "MicroSIP.ini", home / "MicroSIP" / "contacts.json"
+    with served(PhoneBackend(), home / "s"):
+        said = run(capsys, str(contacts))
+    assert "2 new" in said
+    assert "Written into" not in said
+    assert "offhook quit" not in said, "contacts hold at once"
+    contacts.unlink()
+    ini.write_text("[Settings]\nvolumeOutput=70\n")
+    said = run(capsys, str(home / "MicroSIP"))
+    assert "Written into" in said, "settings alone are written, too"
+    assert "offhook quit" not in said, "no phone runs"
+    assert "Contacts:" not in said
+    assert load(home / "home" / "offhook.toml").phone.output_volume == 70
+
+
+def test_a_file_that_cannot_be_changed_is_told_before_anything_is_taken_over(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "home").mkdir()
+    (home / "home" / "offhook.toml").write_text('account = {a = {domain = "d", username = "u"}}\n')
+    for words in ((), ("--dry-run",)):
+        assert main(["import", str(home / "MicroSIP"), *words]) == 1
+        assert "write one table for each account" in capsys.readouterr().err
+    assert [file.name for file in (home / "home").iterdir()] == ["offhook.toml"]
 
 
 def test_contacts_alone(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,6 +116,8 @@ def test_contacts_alone(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "Nothing was written" in capsys.readouterr().out
     assert main(["contacts", "import", str(home / "MicroSIP")]) == 0
     assert "2 new, 0 brought up to date" in capsys.readouterr().out
+    assert main(["contacts", "import", str(home / "MicroSIP"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["imported"] == {"added": 0, "updated": 0, "unchanged": 2}
     assert not (home / "home" / "offhook.toml").exists()
 
 
@@ -124,5 +154,7 @@ def test_requests_are_as_large_as_the_phone_takes() -> None:
     assert [each["name"] for pack in found for each in pack] == [each.name for each in many]
     assert all(len(json.dumps(pack)) < 64_000 for pack in found)
     assert len(found) == 30  # each of them 24 KB as ASCII
+    starred = ContactDetails(name="N", number="1", starred=True)
+    assert list(importing.packs(Takeover(contacts=[starred]))) == [[{"name": "N", "number": "1", "starred": True}]]
     short = [ContactDetails(name=f"N{number}", number="1") for number in range(1100)]
     assert [len(pack) for pack in importing.packs(Takeover(contacts=short))] == [500, 500, 100], "more are refused"

@@ -44,7 +44,7 @@ def _known(use: Invocation) -> set[str]:
 
 def keep_account(use: Invocation, account: str, settings: Mapping[str, Any]) -> None:
     """Write these settings of an account into the configuration file; its password goes beside it, never into it."""
-    changes = {name: value for name, value in settings.items() if name not in ("id", "password")}
+    changes = {name: value for name, value in settings.items() if name != "password"}
     file = _file(use)
     known = {found.id: found for found in load(file).accounts}
     editing.add_account(file, replace(known.get(account, AccountSettings(account, "", "")), **changes))

@@ -86,6 +86,21 @@ async def test_each_change_of_the_status_is_told_once(talk: Talk) -> None:
     assert talk.posted.count("Status") == 5, "while something is still due, the item is posted again"
     talk.desk.unadvise(OTHER, "ActiveCall")
     assert talk.desk.due(OTHER, "ActiveCall") is None
+    for client in (ONE, OTHER):
+        talk.desk.unadvise(client, "Status")
+    looked = len(talk.backend.commands)
+    talk.backend.emit(ENDED)
+    await asyncio.sleep(0)
+    assert len(talk.backend.commands) == looked, "nobody wants to know any more"
+
+
+async def test_who_begins_to_listen_takes_no_change_from_another(talk: Talk) -> None:
+    talk.desk.advise(ONE, "Status")
+    talk.shows("RINGING")
+    talk.backend.emit(ENDED)
+    talk.desk.advise(OTHER, "Status")
+    await asyncio.sleep(0)
+    assert talk.desk.due(ONE, "Status") == "RINGING"
 
 
 async def test_idle_comes_by_the_clock_alone(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,6 +215,11 @@ async def test_a_link_from_the_shell_dials(text: str, to: str, talk: Talk) -> No
 async def test_a_link_from_the_shell_does_nothing_else(text: str, talk: Talk) -> None:
     assert not talk.desk.run(ONE, text.encode(), shell=True)
     assert talk.backend.commands == []
+
+
+async def test_a_program_may_do_with_a_link_what_the_shell_may_not(talk: Talk) -> None:
+    assert talk.desk.run(ONE, b"[Dial(tel:1,2)][Mute]")
+    assert talk.backend.commands == [c.Dial(to="1", digits="2"), c.ToggleMute()]
 
 
 INJECTED = st.from_regex(r"[0-9]{1,3}\)\]\[[A-Z][a-z]+(\(1\))?\]")

@@ -45,7 +45,6 @@ class Messages:
     def __init__(self, operations: Operations, client: Client, reach: Reach) -> None:
         self._operations = operations
         self._execute: Execute = lambda command: operations.execute(command, client)
-        self._reach = reach
         self._atom = _ActiveCallAtom(operations, self._execute, reach)
         self._subscribers = Subscribers(operations, client, reach)
 
