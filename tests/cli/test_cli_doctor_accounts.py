@@ -117,6 +117,7 @@ def test_a_connection_without_signs_of_life_is_pointed_out(case: Case, exchange:
 def test_a_wrong_password_and_an_unknown_user_are_told_apart(case: Case, exchange: Address) -> None:
     wrong = look(case, account(exchange, password="guess"))["password"]
     assert (wrong.level, wrong.text) == ("wrong", "wrong password for 1001 (403 Wrong Password)")
+    assert "wrong password for ann (403 " in look(case, account(exchange, auth_username="ann"))["password"].text
     assert "`offhook password work` keeps another" in wrong.advice
     unknown = look(case, account(exchange, "nobody"))["password"]
     assert (unknown.level, unknown.text) == ("wrong", "the registrar does not know the user nobody (404 Not Found)")

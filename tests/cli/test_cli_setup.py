@@ -78,7 +78,7 @@ def test_the_overview_names_every_verb_of_the_contract() -> None:
 @pytest.mark.parametrize("name", list(VERBS))
 def test_every_verb_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([name, "--help"]) == 0
-    assert main(["help", name]) == 0
+    assert main([name, "-h"]) == main(["help", name]) == 0
     assert f"usage: offhook {name}" in capsys.readouterr().out
 
 

@@ -84,6 +84,8 @@ SENT: list[tuple[str, Command]] = [
     ("hangup", c.Hangup()),
     ("hangup c_2", c.Hangup(call="c_2")),
     ("hangup --all", c.HangupAll(which="all")),
+    ("codecs opus,PCMA c_1", c.SetCodecs(codecs=("opus", "PCMA"), call="c_1")),
+    ("watches dialog 1002 --account a --id w", c.CreateWatch(kind="dialog", to="1002", account="a", id="w")),
     ("hold", c.Hold()),
     ("resume c_1", c.Resume(call="c_1")),
     ("tag order=4711 note=", c.TagCall(tags=(("order", "4711"), ("note", "")))),
@@ -179,6 +181,13 @@ def test_people_read_one_clear_line(phone: FakeBackend, capsys: pytest.CaptureFi
     phone.accounts = (AccountView("a_1", "", "sip:me@h", "", "udp", "failed", 0, 403, "Forbidden", 30.0, True),)
     assert main(line.split()) == 0
     assert capsys.readouterr().out == text
+
+
+@pytest.mark.parametrize(("line", "call"), [("call", ""), ("call c_1", "c_1"), ("call get c_1", "c_1"), ("call get", "")])
+def test_one_call_is_asked_for_by_its_name(phone: FakeBackend, line: str, call: str) -> None:
+    phone.calls = (CALL,)
+    main(line.split())
+    assert phone.commands == [c.GetCall(call=call)]
 
 
 @pytest.mark.parametrize("line", ["status", "calls", "devices", "volume", "accounts", "history", "dial 1001", "dde Status"])

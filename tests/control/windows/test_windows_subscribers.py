@@ -62,6 +62,9 @@ async def test_one_that_comes_back_goes_on_where_it_was(backend: FakeBackend) ->
         backend.emit(SystemError(reason="missed"))
         subscribe(to, 7, after=first.id)
         await until(lambda: told(reach, 7) == ["missed"])
+        await asyncio.sleep(0.01)
+        subscribe(to, 7, after=first.id)
+        await until(lambda: told(reach, 7) == ["missed", "missed"])
 
 
 async def test_unsubscribing_ends_it(backend: FakeBackend) -> None:
