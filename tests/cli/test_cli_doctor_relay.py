@@ -119,8 +119,9 @@ def test_keys_in_the_clear_are_told() -> None:
     found = list(look_at_encryption(Case("", config=config)))
     assert [each.level for each in found] == ["ok", "warning"]
     assert "office" in found[1].text
-    dtls = replace(config, accounts=(replace(account, keying="dtls"),))
-    assert [each.level for each in look_at_encryption(Case("", config=dtls))] == ["ok"]
+    for hidden in (replace(account, keying="dtls"), replace(account, transport="tls"), replace(account, transport="wss")):
+        found = list(look_at_encryption(Case("", config=replace(config, accounts=(hidden,)))))
+        assert [each.level for each in found] == ["ok"]
     assert list(look_at_encryption(Case("", config=Config()))) == []
 
 

@@ -106,7 +106,7 @@ def look_at_rtp_ports(case: Case) -> Iterator[Finding]:
     step = max(1, most // SAMPLE)
     tried = list(pairs[::step])[:SAMPLE]
     failed = [(port, error) for port in tried if (error := _pair_trouble(case.sip_host, port)) is not None]
-    if not tried or len(failed) == len(tried):
+    if len(failed) == len(tried):
         why = failed[0][1].strerror or str(failed[0][1]) if failed else "the range is empty"
         yield Finding("RTP ports", "wrong", f"none of {text} can be had on {case.sip_host}: {why}", _RTP_ADVICE)
         return
