@@ -10,8 +10,15 @@ from offhook.io.certificate import fingerprint_of, make_certificate
 from offhook.io.dtls import DtlsHandshake
 from offhook.media.messages import (
     ConfigureStream,
+    DigitReceived,
+    DigitsDone,
+    DigitSent,
     DtlsPeer,
     MediaCommand,
+    PlaybackDone,
+    PlaybackStarted,
+    SendDigits,
+    StartPlayback,
     StreamConfig,
     StreamFailed,
     StreamSecured,
@@ -56,6 +63,30 @@ class Shaken(Pair):
     def shaking(self, side: int, port: int) -> list[bytes]:
         """Return the datagrams of handshakes that a side has sent to a port."""
         return [packet for who, target, packet in self.sent if (who, target) == (side, port) and packet[0] in DTLS]
+
+
+def test_digits_and_what_is_played_wait_for_the_keys() -> None:
+    pair = Shaken(mux=True, weather=Weather(delay=0.3))  # the handshake takes a second
+    pair.do(0, SendDigits("c", "keys", "12"))
+    pair.do(0, StartPlayback("c", "greeting", "tone", frequencies=(600.0,), duration_ms=200))
+    pair.run(0.9)
+    assert not pair.of(0, StreamSecured)
+    assert not pair.of(0, DigitSent) + pair.of(0, PlaybackStarted)
+    assert not any(packet[0] not in DTLS for who, _, packet in pair.sent if who == 0)
+    pair.run(3.0)
+    assert pair.of(0, StreamSecured)
+    assert [report.digit for report in pair.of(1, DigitReceived)] == ["1", "2"]
+    assert [done.error for done in pair.of(0, DigitsDone)] == [""]
+    assert [done.played_ms for done in pair.of(0, PlaybackDone)] == [200]
+
+
+def test_digits_that_wait_for_keys_in_vain_are_not_said_to_be_sent() -> None:
+    pair = Shaken(mux=True, weather=Weather(loss=1.0))
+    pair.do(0, SendDigits("c", "keys", "12"))
+    pair.run(2.0)
+    pair.configure(0, direction="recvonly")
+    assert [done.error for done in pair.of(0, DigitsDone)] == ["on hold"]
+    assert not pair.of(0, DigitSent)
 
 
 @pytest.mark.parametrize("client", [0, 1])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 from toy_relay import SERVER, ToyServer
-from virtual_media import CONFIG, Pair, SeededIds, level
+from virtual_media import CONFIG, Pair, SeededIds, Weather, level
 
 from offhook.media.address import Address
 from offhook.media.ice import candidate_priority
@@ -19,11 +19,14 @@ from offhook.media.messages import (
     CandidatesGathered,
     CloseStream,
     ConfigureStream,
+    DigitReceived,
+    DigitSent,
     GatherCandidates,
     IcePeer,
     MediaReport,
     OpenStream,
     SdesKeys,
+    SendDigits,
     StartPlayback,
     StreamFailed,
     StreamRouted,
@@ -106,6 +109,17 @@ def test_nothing_is_sent_before_a_way_is_found_and_nothing_heard_from_strangers(
         pair.inject(1, 4000, struct.pack("!BBHII", 0x80, 0, number, 160 * number, 99) + b"\x11" * 160, STRANGER)
     assert pair.engines[1].streams["c"].garbage == before + 50
     assert heard(pair, 1) > 1000
+
+
+def test_digits_wait_until_a_way_is_found() -> None:
+    pair = with_ice()
+    pair.weather = Weather(loss=1.0)
+    pair.do(0, SendDigits("c", "keys", "12"))
+    pair.run(1.0)
+    assert not pair.of(0, DigitSent) + pair.of(0, StreamRouted)
+    pair.weather = Weather()
+    pair.run(3.0)
+    assert [report.digit for report in pair.of(1, DigitReceived)] == ["1", "2"]
 
 
 @pytest.mark.lengthy

@@ -106,6 +106,11 @@ class Path:
         return not shaking and (self._route is None or self._route.straight)
 
     @property
+    def waits(self) -> bool:
+        """Return whether what is said now would be lost: there are no keys to seal it with yet, or there is no way."""
+        return (self._secure and self._cipher.sealing is None) or (self._route is not None and self._route.searches)
+
+    @property
     def refused(self) -> int:
         """Return how many datagrams came that the far end has not sealed, or that are nothing we know."""
         shaken = sum(shakes.refused for shakes in self._handshakes.values())

@@ -296,6 +296,14 @@ class Route:
         return self._open
 
     @property
+    def searches(self) -> bool:
+        """Return whether what is sent now would go nowhere, because ICE has yet to find a way."""
+        config, agent = self._config, self._agent
+        if config is None or config.ice is None or agent is None or self._failed:
+            return False
+        return agent.way(RTP) is None
+
+    @property
     def straight(self) -> bool:
         """Return whether packets go from the socket to the far end as if there were no route."""
         return self._config is None or (self._config.ice is None and not self._config.relayed)

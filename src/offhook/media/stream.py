@@ -68,8 +68,8 @@ class Stream:
     __slots__ = (
         "_config", "_ear", "_echoes", "_expects", "_far_shares", "_former", "_has_work", "_keypad", "_loopback", "_meter",
         "_near_shares", "_next_stats", "_pauses", "_receiver", "_report", "_reporter", "_said_shares", "_same_codec",
-        "_sender", "_sends", "_shared", "_stalled", "_tapped", "_turns", "_voices", "bridge", "muted", "name", "near", "phase",
-        "playlist", "port", "rate", "recordings", "said", "sound", "tapping", "taps", "wiring",
+        "_sender", "_sends", "_shared", "_stalled", "_tapped", "_turns", "_voices", "_waits", "bridge", "muted", "name", "near",
+        "phase", "playlist", "port", "rate", "recordings", "said", "sound", "tapping", "taps", "wiring",
     )  # fmt: skip
 
     def __init__(
@@ -102,6 +102,7 @@ class Stream:
             ids=ids, report=report, handshake=studio.handshake,
         )  # fmt: skip
         self._sends = self._expects = self._stalled = False
+        self._waits = False  # for keys, or for a way to the far end
         self._has_work = True  # there is more to do in a tick than to send a frame of silence
         self._echoes = False
         self._same_codec: frozenset[int] = frozenset()
@@ -221,6 +222,7 @@ class Stream:
         )
         if old is None:
             self.wiring.hear_early(now)
+        self._waits = self.wiring.waits
         self._turn(config.direction, reachable(config.remote), now)
 
     def _turn(self, direction: str, reachable: bool, now: float) -> None:
@@ -391,12 +393,25 @@ class Stream:
         elif not self._sends:
             sender.skip()
             self._record(SILENCE)
+        elif self._waits and self._waits_on():
+            sender.skip()
         elif self._keypad.active:
             self._type(mic)
         elif self._echoes and (packet := self._receiver.packet) is not None and packet[1] & 0x7F in self._same_codec:
             sender.say(packet[rtp.HEADER_BYTES :])
         else:
             self._say(self._mix(mic))
+
+    def _waits_on(self) -> bool:
+        """Keep digits and what is played until they can be heard there; what is said live is lost."""
+        self._waits = self.wiring.waits
+        if self._waits:
+            for voice in self._voices:
+                voice.speak(self.rate)
+            self._record(SILENCE)
+        else:
+            self._note_work()
+        return self._waits
 
     def _type(self, mic: bytes) -> None:
         """Send the next step of a digit: an event, a tone, or between the digits what is said."""
@@ -429,7 +444,7 @@ class Stream:
         others = bool(
             self.sound or self.bridge or self._voices or self.playlist or self.recordings or self.taps or self.tapping
             or self._tapped or self._keypad.active or not self._sender.plain or not self._sends
-            or self._pauses is not None or self._meter is not None
+            or self._pauses is not None or self._meter is not None or self._waits
         )  # fmt: skip
         self._has_work = others or self._loopback or bool(self._far_shares) or self._ear is not None
         self._echoes = self._loopback and not others

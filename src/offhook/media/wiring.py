@@ -116,6 +116,11 @@ class Wiring:
             path.configure(self._config, now)  # in the midst of a call, which goes on as it is
 
     @property
+    def waits(self) -> bool:
+        """Return whether what is said now would be lost: keys, or the way, are still being agreed on."""
+        return self.path is not None and self.path.waits
+
+    @property
     def straight(self) -> bool:
         """Return whether packets go between our socket and the far end's address, so that the socket may be connected."""
         return self.path is None or self.path.straight
