@@ -12,7 +12,8 @@ from offhook.media.sdp import parse_sdp
 from offhook.media.security import Keying, SrtpPolicy
 from offhook.phone import commands as c
 from offhook.phone import events as e
-from offhook.phone.secrecy import IN_THE_CLEAR, NOT_ENCRYPTED
+from offhook.phone.model import Party
+from offhook.phone.secrecy import IN_THE_CLEAR, MOST_REMEMBERED, NOT_ENCRYPTED
 from offhook.phone.settings import AccountSettings, SrtpSettings
 from offhook.sip.events import Body
 from offhook.sip.message import Request
@@ -211,6 +212,68 @@ def test_who_wants_the_other_kind_of_keys_is_offered_it(keying: Keying, offers: 
     if takes:
         security = alice.did(media.ConfigureStream)[-1].config.security
         assert isinstance(security, media.DtlsPeer if keying == "sdes" else media.SdesKeys)
+
+
+def called(alice: VirtualPhone, strict: Strict) -> list[str]:
+    """Call, hang up, and return what was offered on the way."""
+    before = len(strict.offers)
+    alice.dial("sip:x@10.0.0.9")
+    settle(alice.wire, 3)
+    assert alice.only.is_connected
+    alice.execute(c.Hangup())
+    settle(alice.wire, 1)
+    return strict.offers[before:]
+
+
+@pytest.mark.parametrize("refusal", [200, 488])
+@pytest.mark.parametrize(("profile", "first"), [
+    ("RTP/SAVP", ["RTP/AVP", "RTP/SAVP"]), ("UDP/TLS/RTP/SAVP", ["RTP/AVP", "RTP/SAVP", "UDP/TLS/RTP/SAVP"]),
+    ("UDP/TLS/RTP/SAVPF", ["RTP/AVP", "RTP/SAVP", "UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF"]),
+])  # fmt: skip
+def test_who_has_taken_something_else_than_the_usual_is_offered_that_at_once(
+    profile: str, first: list[str], refusal: int
+) -> None:
+    wire = Wire()
+    alice = VirtualPhone(wire, "alice", "10.0.0.1", srtp=SrtpSettings("optional"), certificate=PaperCertificate())
+    strict = Strict(wire, profile, refusal)
+    assert called(alice, strict) == first
+    assert called(alice, strict) == [profile]
+    assert called(alice, strict) == [profile]
+    strict.profile = "RTP/AVP"  # another phone is there now
+    assert called(alice, strict) == [profile, "RTP/AVP"]
+    assert called(alice, strict) == ["RTP/AVP"]
+
+
+def test_who_takes_nothing_any_more_is_offered_everything_once() -> None:
+    wire = Wire()
+    alice, strict = VirtualPhone(wire, "alice", "10.0.0.1", srtp=SrtpSettings("optional")), Strict(wire, "RTP/SAVP")
+    called(alice, strict)
+    strict.profile = "none"
+    del strict.offers[:]
+    alice.dial("sip:x@10.0.0.9")
+    settle(wire, 2)
+    assert strict.offers == ["RTP/SAVP", "RTP/AVP", "RTP/SAVP"]
+    assert not alice.calls
+
+
+def test_what_far_ends_have_taken_is_remembered_of_so_many_only_and_obeys_the_settings() -> None:
+    wire = Wire()
+    alice, strict = VirtualPhone(wire, "alice", "10.0.0.1", srtp=SrtpSettings("optional")), Strict(wire, "RTP/SAVP")
+    alice.dial("sip:x@10.0.0.9")
+    settle(wire, 2)
+    call, secrecy = alice.only, alice.phone.secrecy
+    alice.execute(c.Hangup())
+    settle(wire, 1)
+    secrecy.settings = SrtpSettings("off")
+    alice.dial("sip:x@10.0.0.9")
+    settle(wire, 2)
+    assert strict.offers[2:] == ["RTP/AVP"]
+    secrecy.settings = SrtpSettings("optional")
+    for number in range(MOST_REMEMBERED):
+        call.remote = Party(f"sip:{number}@10.0.0.9", "")
+        secrecy.remember(call)
+    strict.profile = "RTP/AVP"
+    assert called(alice, strict) == ["RTP/AVP"]
 
 
 def test_of_a_group_whoever_answers_is_offered_a_secure_profile_whatever_another_one_said_before() -> None:

@@ -151,6 +151,7 @@ class Call:
     security: Security | None = None
     secrecy_told: bool = False
     insisted: tuple[Keying, ...] = ()  # a secure profile was offered for keys of these kinds
+    recalled: bool = False  # what was offered first is what the far end took the last time
     srtp: str = ""
     cipher: str = ""
     rings_in_page: bool = False  # of a web browser

@@ -199,6 +199,7 @@ class Outgoing:
         if not desk.has_port(call):
             call.waiting.add("port")
         call.waiting.add("address")
+        self.offers.secrecy.recall(call)
         if self.offers.reach.searches(call):
             call.waiting.add("candidates")
             if desk.has_port(call):
@@ -471,6 +472,7 @@ class Outgoing:
         known = call.remote
         said = known.said or event.remote.display
         call.remote = Party(known.uri, said or known.contact, known.asserted, said, known.contact)
+        self.offers.secrecy.remember(call)
         self.became_active(call)
         self.desk.finish(call, "dial")
         if call.digits_after_answer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol, TypeAlias
 
 from msgspec import structs
 
@@ -22,6 +22,10 @@ NOT_ENCRYPTED: Final = "the far end does without encryption"
 
 _KEYINGS: Final[dict[Keying, tuple[Keying, ...]]] = {"sdes": ("sdes", "dtls"), "dtls": ("dtls", "sdes")}
 """What is tried, by what is to be tried first."""
+Insistence: TypeAlias = Keying | Literal["page"]
+"""What a far end took that had refused the usual offer: a secure profile with keys of a kind, or what pages take."""
+MOST_REMEMBERED: Final = 256
+"""Targets whose far end took something else than the usual; who was called longest ago is forgotten first."""
 
 
 class OwnCertificate(Protocol):
@@ -48,6 +52,10 @@ class NoCertificate:
         return b""
 
 
+def _target(call: Call) -> tuple[str, str]:
+    return call.account, call.remote.uri
+
+
 class Secrecy:
     """Knows the policy of each call and tells what became of it."""
 
@@ -55,6 +63,7 @@ class Secrecy:
         self.desk = desk
         self.settings = settings
         self._certificate = certificate
+        self._took: dict[tuple[str, str], Insistence] = {}  # by account and target
 
     def of(self, call: Call) -> Security:
         """Return what the call brings: the same keys as long as it lasts."""
@@ -76,6 +85,32 @@ class Secrecy:
         )
         return Security(policy, keying, lines, self._certificate.fingerprint())
 
+    def recall(self, call: Call) -> None:
+        """Begin with what the call's target took the last time: each refusal costs time, and a page rings before it refuses."""
+        took, security = self._took.get(_target(call)), self.of(call)
+        if took is None or security.policy == "off" or (took != "sdes" and not security.fingerprint):
+            return
+        if took != "page" and security.policy != "optional":
+            return
+        call.recalled = True
+        self._insist(call, took)
+
+    def remember(self, call: Call) -> None:
+        """The far end has answered: keep what it took in the end, if that is not the usual offer."""
+        self._took.pop(_target(call), None)
+        if call.web or call.insisted:
+            self._took[_target(call)] = "page" if call.web else call.insisted[-1]
+        if len(self._took) > MOST_REMEMBERED:
+            del self._took[next(iter(self._took))]
+
+    def _insist(self, call: Call, what: Insistence) -> None:
+        if what == "page":
+            call.web = True
+            call.security = for_page(self.of(call))
+        else:
+            call.insisted = (*call.insisted, what)
+            call.security = insisting(self.of(call), what)
+
     def insist(self, call: Call) -> bool:
         """Have the call's next offer say otherwise that encryption is wanted; False if all has been tried.
 
@@ -86,16 +121,18 @@ class Secrecy:
         security = self.of(call)
         if security.policy == "off":
             return False
+        if call.recalled:  # it takes something else now: begin as with anybody
+            self._took.pop(_target(call), None)
+            call.recalled, call.web, call.insisted, call.security = False, False, (), None
+            return True
         page = call.rings_in_page and bool(security.fingerprint)
         for keying in _KEYINGS[security.keying] if security.policy == "optional" and not page else ():
             if keying not in call.insisted and (keying == "sdes" or security.fingerprint):
-                call.insisted = (*call.insisted, keying)
-                call.security = insisting(security, keying)
+                self._insist(call, keying)
                 return True
         if call.web or not security.fingerprint:
             return False
-        call.web = True
-        call.security = for_page(security)
+        self._insist(call, "page")
         return True
 
     def begin_again(self, call: Call) -> None:
