@@ -16,7 +16,7 @@ import pytest
 from msgspec.structs import replace
 
 from offhook.cli import main, microsip_main
-from offhook.cli.actions import calls
+from offhook.cli.actions import calls, sound
 from offhook.cli.actions.events import STATES
 from offhook.cli.helping import overview
 from offhook.cli.parsing import Invocation
@@ -53,6 +53,7 @@ def phone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeBacke
     backend = FakeBackend()
     with served(backend, tmp_path / "s") as path:
         monkeypatch.setenv("OFFHOOK_SOCKET", path)
+        monkeypatch.setattr(sound, "FILE_WITHIN", 0.0)  # this phone makes no files
         yield backend
 
 
@@ -130,10 +131,19 @@ SENT: list[tuple[str, Command]] = [
     ("play /tmp/a.wav --loop --gain -3", c.Play(file=os.path.abspath("/tmp/a.wav"), loop=True, gain_db=-3.0)),
     ("play --tone 440 --duration 500 --call c_1", c.Play(call="c_1", tone="440", duration_ms=500)),
     ("play --stop", c.StopPlay()),
+    ("play --stop --call c_1 --playback p_1", c.StopPlay(call="c_1", playback="p_1")),
+    ("listen dtmf,vad --call c_1", c.Detect(what=("dtmf", "vad"), call="c_1")),
+    ("listen off", c.Detect(what=())),
+    ("tap c_1 c_2 --hear far --speak near", c.Tap(by="c_1", call="c_2", hear="far", speak="near")),
+    ("stream wss://h/x --call c_1 --listen-only --parameter a=b=c --control --dialect pcm --rate 8000 --track both",
+     c.StreamAudio(url="wss://h/x", call="c_1", speak=False, parameters=(("a", "b=c"),), control=True, dialect="pcm", rate=8000,
+                   track="both")),
+    ("stream wss://h/x --end-call", c.StreamAudio(url="wss://h/x", end_call=True)),
     ("play --pause", c.PausePlay()),
     ("play --resume", c.PausePlay(paused=False)),
     ("record --file /tmp/r.wav --stereo --max 60 --beep",
      c.Record(file=os.path.abspath("/tmp/r.wav"), channels="stereo", max_seconds=60.0, beep=True)),
+    ("record --format flac --call c_1", c.Record(call="c_1", format="flac")),
     ("record stop", c.StopRecord()),
     ("record pause", c.PauseRecord()),
     ("record resume", c.PauseRecord(paused=False)),
@@ -278,7 +288,7 @@ def test_0_is_a_refusal_unless_it_was_asked_how_the_phone_is(
     "messages clear --before m_1", "hangup c_1 --all", "1001 --json", "tel:1001 --socket=x", "dtmf:1 --help",
     "dial 1 --timeout 5", "hold --timeout 5", "status -x", "stream https://example.org/x",
     "tag", "tag order", "tag =x", "dial 1 --tag order",
-    "volume set +-5", "reject --status ++486", "dial 1 --header :x",
+    "stream wss://h/x --parameter a", "volume set +-5", "reject --status ++486", "dial 1 --header :x",
 ])  # fmt: skip
 def test_bad_usage_is_2_and_does_nothing(phone: FakeBackend, capsys: pytest.CaptureFixture[str], line: str) -> None:
     assert main(line.split()) == 2

@@ -50,6 +50,8 @@ def test_bad_arguments_are_refused(text: str) -> None:
     ("[SendDTMF(1,,2)]", c.SendDtmf(digits="1,,2")),
     ("[SendDTMF(abcd*#)]", c.SendDtmf(digits="abcd*#")),
     ('[SetDevice("output","Speakers (USB), left [2]")]', c.SetDevice(kind="output", device="Speakers (USB), left [2]")),
+    ('[SetDevice("output", "24"" Monitor")]', c.SetDevice(kind="output", device='24" Monitor')),
+    ('[SetDevice(output , "usb-1")]', c.SetDevice(kind="output", device="usb-1")),
     ('[Dial "sip:a]@example.org"]', c.Dial(to="sip:a]@example.org")),
     ("[SetDevice(Ring, hdmi)]", c.SetDevice(kind="ring", device="hdmi")),
     ("[Dial(sip:a@[2001:db8::1]:5060)]", c.Dial(to="sip:a@[2001:db8::1]:5060")),
