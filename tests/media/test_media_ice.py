@@ -17,6 +17,7 @@ from offhook.media.address import Address
 from offhook.media.ice import (
     CONSENT_LOST_S,
     MAX_PAIRS,
+    PATIENCE_S,
     TRANSITIONS,
     Agent,
     Base,
@@ -286,10 +287,27 @@ def test_a_new_name_begins_a_new_search() -> None:
     alice.agent.start(renamed, (1,), frozenset(), net.now)
     renamed = structs.replace(theirs, ufrag="new2", pwd="y" * 22, remote_ufrag="new1", remote_pwd="x" * 22)
     bob.agent.start(renamed, (1,), frozenset(), net.now)
-    assert alice.agent.way(1) is None
+    assert (alice.agent.way(1), alice.agent.selected) == (first, {}), "what is said goes on as before (RFC 8445 9)"
+    assert alice.agent.knows(first.base, first.address)
     net.run(1.0)
     assert agree(alice, bob)
-    assert alice.agent.selected[1] is not first
+    assert alice.agent.way(1) is alice.agent.selected[1] is not first
+
+
+def test_a_new_search_that_finds_nothing_ends_the_former_way() -> None:
+    net, alice, bob = two()
+    begin(net, alice, bob)
+    net.run(1.0)
+    first = alice.agent.selected[1]
+    assert alice.agent.peer is not None
+    elsewhere = structs.replace(alice.agent.peer, ufrag="new1", remote_ufrag="new2", candidates=())
+    alice.agent.start(elsewhere, (1,), frozenset(), net.now)
+    net.run(PATIENCE_S - 0.5)
+    assert (alice.agent.way(1), alice.agent.failure) == (first, "")
+    net.run(1.0)
+    assert alice.agent.failure
+    assert alice.agent.way(1) is None
+    assert not alice.agent.knows(first.base, first.address)
 
 
 def test_the_same_again_changes_nothing() -> None:

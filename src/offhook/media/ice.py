@@ -170,6 +170,8 @@ class Agent:
         self._tie_breaker = ids.integer(64)
         self._pairs: list[Pair] = []
         self._known: set[tuple[Base, Address]] = set()  # the ways that work
+        self._former: dict[int, Pair] = {}  # those of the search before, as long as this one has found none
+        self._formerly_known: set[tuple[Base, Address]] = set()
         self._triggered: list[Pair] = []
         self._checks: dict[bytes, _Check] = {}
         self._early: list[_Early] = []
@@ -183,7 +185,10 @@ class Agent:
     # --- the far end is known ----------------------------------------------------------------------------------------
 
     def start(self, peer: IcePeer, components: tuple[int, ...], relays: frozenset[int], now: float) -> None:
-        """Begin to search, or again where a side has changed its name (RFC 8445 9). `relays` are the components with one."""
+        """Begin to search, or again where a side has changed its name. `relays` are the components with one.
+
+        RFC 8445 9: packets go on as before until there is another way.
+        """
         if self.peer is not None and self.peer.remote_ufrag == peer.remote_ufrag and self.ufrag == peer.ufrag:
             self.peer = peer
             self._add_remotes(peer.candidates, relays)
@@ -193,8 +198,10 @@ class Agent:
         self.controlling = peer.controlling
         self.failure = ""
         self._components = components
+        self._former |= self.selected
+        self._formerly_known |= self._known
         self._pairs, self._triggered = [], []
-        self._known.clear()
+        self._known = set()
         self._checks.clear()
         self.selected = {}
         self._first_valid.clear()
@@ -346,14 +353,20 @@ class Agent:
                     self._consent_at[component] = now + self._ids.uniform(0.8, 1.2) * CONSENT_S
                 self.selected[component] = chosen
                 self._consented[component] = now
+        if self.done:
+            self._forget_former()
+
+    def _forget_former(self) -> None:
+        self._former.clear()
+        self._formerly_known.clear()
 
     def way(self, component: int) -> Pair | None:
-        """Return the pair that packets take now: the selected one, or before the choice the best that works."""
-        return self.selected.get(component) or next(iter(self._valid(component)), None)
+        """Return the pair that packets take now: the selected one, or before the choice the best that works, or that worked."""
+        return self.selected.get(component) or next(iter(self._valid(component)), None) or self._former.get(component)
 
     def knows(self, base: Base, source: Address) -> bool:
         """Tell whether packets over this way are the far end's: a check has shown it."""
-        return (base, source) in self._known
+        return (base, source) in self._known or (base, source) in self._formerly_known
 
     @property
     def done(self) -> bool:
@@ -376,6 +389,7 @@ class Agent:
             self._renew_consent(now)
         elif now > self._deadline:
             self.failure = "no way to the far end was found (ICE)"
+            self._forget_former()
 
     def _repeat(self, now: float) -> None:
         for transaction, check in tuple(self._checks.items()):
