@@ -324,8 +324,6 @@ def test_rtp_ports_are_tried(case: Case, taken: int) -> None:
     found = only(ports.look_at_rtp_ports(case))
     assert found.level == "wrong"
     assert f"none of UDP {even} to {even + 1} can be had on 127.0.0.1" in found.text
-    settings(case, "media", rtp_ports=(40001, 40002))
-    assert "the range is empty" in only(ports.look_at_rtp_ports(case)).text
     settings(case, "media", rtp_ports=(20000, 24999))
     settings(case, "phone", max_calls=5000)
     whole, calls = ports.look_at_rtp_ports(case)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import struct
+import sys
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Literal
 
 import pytest
@@ -15,6 +17,7 @@ from offhook.io.audio.backend import BackendError, FoundDevice, OpenDevice, Pull
 from offhook.io.audio.files import FileCard
 from offhook.io.audio.null import NullCard
 from offhook.io.audio.sound import LOOK_EVERY, SystemCard, open_sound_card
+from offhook.io.audio.sounddevice_backend import SounddeviceBackend
 from offhook.media.devices import resolve_device
 from offhook.media.messages import DeviceFailed, DeviceInfo, DeviceRecovered, DevicesListed
 from offhook.media.messages.card import VoiceFailed, VoiceProcessing
@@ -566,6 +569,24 @@ def test_surprise_in_the_library_is_a_failed_device(monkeypatch: pytest.MonkeyPa
     card.devices()
     assert card.poll() == DeviceFailed("output", "", "ZeroDivisionError: driver")
     card.close()
+
+
+def test_what_portaudio_opens_and_cannot_start_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[bool] = []
+
+    class Stream:
+        def __init__(self, **_: object) -> None: ...
+
+        def start(self) -> None:
+            raise OSError("unplugged")
+
+        def close(self) -> None:
+            closed.append(True)
+
+    monkeypatch.setitem(sys.modules, "sounddevice", SimpleNamespace(RawOutputStream=Stream, PortAudioError=OSError))
+    with pytest.raises(BackendError, match="unplugged"):
+        SounddeviceBackend().open_output(None, 48000, lambda frames: bytes(2 * frames))
+    assert closed == [True]
 
 
 def test_own_thread_lists_and_opens() -> None:

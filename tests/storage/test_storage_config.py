@@ -96,6 +96,7 @@ MISTAKES = {
     "[http]\nport = 65536\n": r"f:2: .*65535",
     "[phone]\nsession_expires = 89\n": r"f:2: .*90 to 86400", "[phone]\nsession_expires = 86401\n": r"f:2: .*90 to 86400",
     '[contacts]\ncountry_code = "+49"\n': r"f:2: .*write digits",
+    "[media]\nrtp_ports = [40001, 40002]\n": r"f:2: .*two of a pair at least",
     "[media]\nrtp_ports = [20000]\n": r"f:2: .*list of 2 values",
     '[srtp]\npolicy = "always"\n': r'f:2: srtp\.policy: .*"off", "optional", "required"',
     '[srtp]\nsuites = ["ROT13"]\n': r"f:2: srtp\.suites: .*AEAD_AES_256_GCM",

@@ -107,7 +107,7 @@ def look_at_rtp_ports(case: Case) -> Iterator[Finding]:
     tried = list(pairs[::step])[:SAMPLE]
     failed = [(port, error) for port in tried if (error := _pair_trouble(case.sip_host, port)) is not None]
     if len(failed) == len(tried):
-        why = failed[0][1].strerror or str(failed[0][1]) if failed else "the range is empty"
+        why = failed[0][1].strerror or str(failed[0][1])
         yield Finding("RTP ports", "wrong", f"none of {text} can be had on {case.sip_host}: {why}", _RTP_ADVICE)
         return
     if failed:

@@ -79,7 +79,11 @@ class SounddeviceBackend:
                     samplerate=rate, blocksize=rate // BLOCKS_A_SECOND, device=native, channels=1, dtype="int16",
                     latency="low", callback=callback,
                 )  # fmt: skip
-                stream.start()
+                try:
+                    stream.start()
+                except self._library.PortAudioError:
+                    stream.close()
+                    raise
             except self._library.PortAudioError as problem:
                 raise BackendError(str(problem)) from problem
             self._open += 1

@@ -46,8 +46,8 @@ def _suites(value: tuple[str, ...]) -> str:
 
 
 def _ports(value: tuple[int, int]) -> str:
-    good = 1024 <= value[0] < value[1] <= 65535
-    return "" if good else "write the first and the last port, as [40000, 40999], between 1024 and 65535"
+    good = value[0] >= 1024 and value[0] + value[0] % 2 < value[1] <= 65535  # RFC 3550 11: an even one and the next
+    return "" if good else "write first and last port, two of a pair at least, as [40000, 40999], between 1024 and 65535"
 
 
 def _ip(value: str) -> str:
