@@ -16,8 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from offhook.errors import OffhookError, ParseError, reason_of
-from offhook.sip.uri import NameAddr
+from offhook.errors import OffhookError, reason_of
 from offhook.sync import Softphone
 
 
@@ -42,20 +41,12 @@ def read_customers(file: Path) -> dict[str, Customer]:
         return {key(line["number"]): Customer(line["name"], line["id"]) for line in table}
 
 
-def number_in(address: str) -> str:
-    """Return the number in a SIP address, "" if there is none."""
-    try:
-        return NameAddr.parse(address).uri.number
-    except ParseError:
-        return ""
-
-
 def pop(
     phone: Softphone, customers: Mapping[str, Customer], url: str, show: Callable[[str], object] = webbrowser.open
 ) -> None:
     """Show a page for every known caller, until the phone is closed."""
     for call in phone.incoming:
-        number = number_in(call.remote.asserted or call.remote.uri)  # the one the network vouches for, if it does
+        number = call.remote.number
         customer = customers.get(key(number))
         if customer is None:
             print(f"{number} {call.remote.display}: not a customer")

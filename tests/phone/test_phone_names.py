@@ -14,6 +14,16 @@ from offhook.phone.names import Names
 from offhook.sip.uri import Uri
 
 
+@pytest.mark.parametrize(("party", "number"), [
+    (Party("sip:1001@h"), "1001"), (Party("sip:+49301234567;npdi;rn=+4999@h"), "+49301234567"),
+    (Party("tel:+49-30-1"), "+49-30-1"),
+    (Party("sip:anonymous@anonymous.invalid", asserted="sip:+4930123@h"), "+4930123"), (Party("sip:j%C3%B6rg@h"), "jörg"),
+    (Party("sip:h"), ""), (Party(""), ""), (Party("sip:a@h", asserted='"B: <C" <tel:5>'), "5"),
+])  # fmt: skip
+def test_the_number_of_somebody_is_what_is_looked_up(party: Party, number: str) -> None:
+    assert party.number == number
+
+
 def names(*numbers: str, country: str = "") -> Names:
     found = Names()
     found.country_code = country

@@ -179,9 +179,9 @@ class Handshakes:
         if now - self._since > PATIENCE_S and reachable(self._remote):
             self._give_up("the far end did not agree on keys in time")
         self._listen_elsewhere(now)
-        for source, attempt in tuple(self._attempts.items()):
-            if self._attempts.get(source) is attempt:  # or one before has ended all, or begun it anew
-                self._follow(source, attempt[0], attempt[0].timeout(), now)
+        for source, (handshake, _) in tuple(self._attempts.items()):
+            if source in self._attempts and self._attempts[source][0] is handshake:  # or one before ended all
+                self._follow(source, handshake, handshake.timeout(), now)
 
     def _attempt(self, source: Address, now: float) -> tuple[Handshake, float]:
         if self._peer is None:

@@ -8,7 +8,9 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct, field
 
+from offhook.errors import ParseError
 from offhook.media.messages import DeviceInfo, RecordingFormat, Side, StreamStats
+from offhook.sip.uri import NameAddr
 
 CallDirection: TypeAlias = Literal["outgoing", "incoming"]
 RegistrationState: TypeAlias = Literal["unregistered", "registering", "registered", "failed"]
@@ -69,6 +71,14 @@ class Party(Struct, frozen=True):
     asserted: str = ""
     said: str = ""
     contact: str = ""
+
+    @property
+    def number(self) -> str:
+        """The number to look up: of the asserted identity, else of the address; "" where there is none."""
+        try:
+            return NameAddr.parse(self.asserted or self.uri).uri.number
+        except ParseError:
+            return ""
 
 
 class CallEnd(Struct, frozen=True):
