@@ -15,6 +15,7 @@ import offhook.sip.message
 from offhook import Softphone
 from offhook.exchange.server import Exchange
 from offhook.testing.backend import FakeBackend
+from offhook.testing.peers import PeerMissing
 from offhook.testing.softphones import own_phone, phone_by
 from offhook.testing.wire import Weather, Wire
 
@@ -82,14 +83,10 @@ def _nobodys_phone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def windows() -> Iterator[Windows]:
     """Return a Windows session, one for the whole run; the test is skipped where there can be none."""
-    from offhook.testing.peers import PeerMissing
     from offhook.testing.windows import windows as session
 
-    try:
-        with session() as running:
-            yield running
-    except PeerMissing as missing:
-        pytest.skip(str(missing))
+    with session() as running:
+        yield running
 
 
 def testdata_folder() -> Path | None:
@@ -118,6 +115,24 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     authority.write(folder / "ca.pem")
     authority.issue(folder / "peer.pem")
     return folder
+
+
+def _skipped_without_its_peer() -> Generator[None, object, object]:
+    """Skip what asks for a peer that is not on this machine, with the words that say how to get it."""
+    try:
+        return (yield)
+    except PeerMissing as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup() -> Generator[None, object, object]:
+    return (yield from _skipped_without_its_peer())
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    return (yield from _skipped_without_its_peer())
 
 
 @pytest.hookimpl(wrapper=True)

@@ -32,11 +32,10 @@ from offhook.phone.commands import (
     Transfer,
 )
 from offhook.phone.settings import AccountSettings
-from offhook.testing import peers
 from offhook.testing.ears import decode_dtmf, dominant_frequency
 from offhook.testing.kamailio import Kamailio, kamailio
 from offhook.testing.live import LivePhone, live_phone, quiet_config
-from offhook.testing.peers import Baresip, PeerMissing
+from offhook.testing.peers import Baresip
 
 pytestmark = pytest.mark.interop
 
@@ -46,11 +45,6 @@ TRANSPORTS: tuple[Literal["udp", "tcp"], ...] = ("udp", "tcp")
 
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kamailio]:
-    try:
-        peers.program("kamailio", "kamailio")
-        peers.program("baresip", "baresip-core")
-    except PeerMissing as exc:
-        pytest.skip(str(exc))
     with kamailio(tmp_path_factory.mktemp("kamailio"), PASSWORDS) as running:
         yield running
 

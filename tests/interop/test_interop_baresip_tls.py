@@ -14,11 +14,10 @@ from offhook.media.codecs.kinds import missing
 from offhook.media.security import Keying
 from offhook.phone.commands import AcceptTransfer, Answer, Dial, Hangup, Hold, ListCalls, Resume, SendDtmf, Transfer
 from offhook.phone.settings import AccountSettings, SrtpSettings
-from offhook.testing import peers
 from offhook.testing.ears import dominant_frequency
 from offhook.testing.kamailio import Kamailio, kamailio
 from offhook.testing.live import LivePhone, live_phone, quiet_config
-from offhook.testing.peers import Baresip, PeerMissing
+from offhook.testing.peers import Baresip
 
 pytestmark = pytest.mark.interop
 
@@ -28,12 +27,8 @@ OURS, THEIRS = "0159*", "37B#"
 
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory, certificates: Path) -> Iterator[Kamailio]:
-    try:
-        peers.program("baresip", "baresip-core")
-        with kamailio(tmp_path_factory.mktemp("kamailio"), PASSWORDS, certificate=certificates / "peer.pem") as running:
-            yield running
-    except PeerMissing as exc:
-        pytest.skip(str(exc))
+    with kamailio(tmp_path_factory.mktemp("kamailio"), PASSWORDS, certificate=certificates / "peer.pem") as running:
+        yield running
 
 
 @asynccontextmanager
@@ -147,10 +142,6 @@ async def test_transfers_both_ways(proxy: Kamailio, certificates: Path, tmp_path
 @pytest.mark.parametrize("caller", ["we", "baresip"])
 async def test_a_call_without_a_proxy(certificates: Path, tmp_path: Path, caller: str) -> None:
     """Each is the TLS server once. baresip listens for TLS on the port behind its own."""
-    try:
-        peers.program("baresip", "baresip-core")
-    except PeerMissing as exc:
-        pytest.skip(str(exc))
     config = quiet_config(status_linger=0.2, auto_answer="all")
     shown, trusted = certificates / "peer.pem", certificates / "ca.pem"
     sip = replace(config.sip, tls_port=0, tls_certificate=str(shown), tls_key=str(shown))

@@ -30,7 +30,6 @@ from offhook.phone.settings import SrtpSettings
 from offhook.testing import peers
 from offhook.testing.ears import dominant_frequency
 from offhook.testing.live import LivePhone
-from offhook.testing.peers import PeerMissing
 
 pytestmark = pytest.mark.interop
 
@@ -42,11 +41,7 @@ READER = Client("reader", frozenset({"read", "record"}))
 
 @pytest.fixture(autouse=True)
 def tshark() -> str:
-    try:
-        peers.program("baresip", "baresip-core")
-        return peers.program("tshark", "tshark")
-    except PeerMissing as exc:
-        pytest.skip(str(exc))
+    return peers.program("tshark", "tshark")
 
 
 def fields(program: str, file: Path, wanted: str, *names: str, decode: tuple[str, ...] = ()) -> list[list[str]]:

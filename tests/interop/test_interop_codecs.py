@@ -25,10 +25,8 @@ from offhook.phone.commands import (
     SendDtmf,
     SetCodecs,
 )
-from offhook.testing import peers
 from offhook.testing.ears import dominant_frequency, level_dbfs, read_wav
 from offhook.testing.live import LivePhone, live_phone, quiet_config
-from offhook.testing.peers import PeerMissing
 
 pytestmark = pytest.mark.interop
 
@@ -39,14 +37,6 @@ CODECS: Final = {
     "L16/16000": ("L16/16000/1", "l16"),  # at 8000 baresip 1.0 loses every fortieth sample by itself
 }  # fmt: skip
 MODULES: Final = "".join(f"module {name}.so\n" for name in ("opus", "g722", "l16", "amr"))
-
-
-@pytest.fixture(autouse=True)
-def _baresip() -> None:
-    try:
-        peers.program("baresip", "baresip-core")
-    except PeerMissing as lacking:
-        pytest.skip(str(lacking))
 
 
 def codec_of(phone: LivePhone) -> str:
@@ -147,7 +137,6 @@ def _level(pcm: bytes, frequency: float, rate: int) -> float:
     pieces = [pcm[start:start + size] for start in range(0, max(1, len(pcm) - size), size)]
     samples = memoryview(max(pieces, key=level_dbfs)).cast("h").tolist()
     return 10 * math.log10(max(power_at(samples, frequency, rate), 1e-3) / (32767.0**2 / 2))
-
 
 
 @pytest.mark.parametrize(("first", "second"), [("PCMU", "PCMA"), ("PCMA", "PCMU"), ("G722", "L16/16000")])

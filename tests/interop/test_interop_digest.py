@@ -13,9 +13,8 @@ from offhook.exchange.authority import MD5_ALONE
 from offhook.exchange.server import Exchange
 from offhook.phone.commands import Dial, Hangup, ListAccounts, RegisterAccount
 from offhook.phone.settings import AccountSettings
-from offhook.testing import peers
 from offhook.testing.live import live_phone, quiet_config
-from offhook.testing.peers import PeerMissing, Sipp, sipp
+from offhook.testing.peers import Sipp, sipp
 from offhook.testing.scenarios import (
     END,
     SDP,
@@ -35,14 +34,6 @@ pytestmark = pytest.mark.interop
 
 PASSWORD = "open sesame"
 NONCE = "f84f1cec41e6cbe5aea9c8e88d359"
-
-
-@pytest.fixture(autouse=True)
-def sipp_is_here() -> None:
-    try:
-        peers.program("sipp", "sip-tester")
-    except PeerMissing as exc:
-        pytest.skip(str(exc))
 
 
 def challenge(status: int, nonce: str = NONCE, extra: str = "") -> str:

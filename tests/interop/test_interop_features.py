@@ -18,8 +18,21 @@ from offhook.phone.settings import AccountSettings
 from offhook.testing import peers
 from offhook.testing.kamailio import Kamailio, kamailio
 from offhook.testing.live import LivePhone, connect, live_phone, quiet_config
-from offhook.testing.peers import PeerMissing, sipp
-from offhook.testing.scenarios import SDP, accepted, ack, answer, inside, invite, invited, pause, recv, refused_ack, scenario
+from offhook.testing.peers import sipp
+from offhook.testing.scenarios import (
+    NEAR_TAG,
+    SDP,
+    accepted,
+    ack,
+    answer,
+    inside,
+    invite,
+    invited,
+    pause,
+    recv,
+    refused_ack,
+    scenario,
+)
 
 pytestmark = pytest.mark.interop
 
@@ -48,21 +61,17 @@ OFFERLESS = scenario(
 )  # fmt: skip
 
 # The callee sends its early media reliably, takes its time, and wants the calls refreshed by itself
-TAG = "[pid]SIPpTag[call_number]"
 EARLY = scenario(
-    invited("Supported:.*100rel"), answer("183 Session Progress", "Require: 100rel", "RSeq: 77", body=SDP, tag=TAG),
+    invited("Supported:.*100rel"), answer("183 Session Progress", "Require: 100rel", "RSeq: 77", body=SDP, tag=NEAR_TAG),
     recv("PRACK", "RAck: 77 1 INVITE"), answer("200 OK"), pause(300),
-    answer("200 OK", "Session-Expires: 200;refresher=uas", kept="invite", tag=TAG, again=True), recv("ACK"), BYE,
+    answer("200 OK", "Session-Expires: 200;refresher=uas", kept="invite", tag=NEAR_TAG, again=True), recv("ACK"), BYE,
 )  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
 def needed() -> None:
     for name, package in (("sipp", "sip-tester"), ("kamailio", "kamailio"), ("tshark", "tshark")):
-        try:
-            peers.program(name, package)
-        except PeerMissing as exc:
-            pytest.skip(str(exc))
+        peers.program(name, package)
 
 
 @pytest.mark.parametrize("scenario", [TIMER, PRACKED, OFFERLESS], ids=["session timer", "PRACK", "late offer"])

@@ -15,7 +15,7 @@ from offhook.phone.settings import SrtpSettings
 from offhook.testing import ears
 from offhook.testing.jami import Jami, jami
 from offhook.testing.live import LivePhone, live_phone, over, quiet_config
-from offhook.testing.peers import PeerMissing, free_pair
+from offhook.testing.peers import free_pair
 from offhook.testing.pulse import PulseServer, until_heard
 
 pytestmark = pytest.mark.interop
@@ -27,10 +27,7 @@ OURS, THEIRS = 1000.0, 440.0
 def sound(tmp_path: Path) -> Iterator[PulseServer]:
     folder = tmp_path / "sound"
     folder.mkdir()
-    try:
-        running = PulseServer(folder)
-    except PeerMissing as missing:
-        pytest.skip(str(missing))
+    running = PulseServer(folder)
     running.control("set-default-sink", "one")
     running.control("set-default-source", "two.monitor")
     yield running
@@ -39,11 +36,8 @@ def sound(tmp_path: Path) -> Iterator[PulseServer]:
 
 @pytest.fixture(params=[False, True], ids=["plain", "encrypted"])
 def peer(request: pytest.FixtureRequest, tmp_path: Path, sound: PulseServer) -> Iterator[tuple[Jami, bool]]:
-    try:
-        with jami(tmp_path, sound, free_pair(), encrypted=request.param) as running:
-            yield running, request.param
-    except PeerMissing as missing:
-        pytest.skip(str(missing))
+    with jami(tmp_path, sound, free_pair(), encrypted=request.param) as running:
+        yield running, request.param
 
 
 async def hears(phone: LivePhone, file: Path) -> None:

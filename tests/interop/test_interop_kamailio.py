@@ -33,10 +33,8 @@ from offhook.phone.commands import (
     UnregisterAccount,
 )
 from offhook.phone.settings import AccountSettings
-from offhook.testing import peers
 from offhook.testing.kamailio import Kamailio, kamailio
 from offhook.testing.live import LivePhone, connect, live_phone, over, quiet_config
-from offhook.testing.peers import PeerMissing
 
 pytestmark = pytest.mark.interop
 
@@ -48,10 +46,6 @@ MIN_EXPIRES = 10
 
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kamailio]:
-    try:
-        peers.program("kamailio", "kamailio")
-    except PeerMissing as exc:
-        pytest.skip(str(exc))
     with kamailio(tmp_path_factory.mktemp("kamailio"), PASSWORDS) as running:
         yield running
 

@@ -14,7 +14,6 @@ from offhook.phone.commands import Answer, Dial, Hangup, Hold, ListAccounts, Res
 from offhook.phone.settings import AccountSettings
 from offhook.testing.kamailio import Kamailio, kamailio
 from offhook.testing.live import LivePhone, live_phone, over, quiet_config
-from offhook.testing.peers import PeerMissing
 
 pytestmark = pytest.mark.interop
 
@@ -24,11 +23,8 @@ INSTANCE = "urn:uuid:00000000-0000-1000-8000-00000000{:04}"
 
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory, certificates: Path) -> Iterator[Kamailio]:
-    try:
-        with kamailio(tmp_path_factory.mktemp("kamailio"), PASSWORDS, certificate=certificates / "peer.pem") as running:
-            yield running
-    except PeerMissing as exc:
-        pytest.skip(str(exc))
+    with kamailio(tmp_path_factory.mktemp("kamailio"), PASSWORDS, certificate=certificates / "peer.pem") as running:
+        yield running
 
 
 def account(proxy: Kamailio, ca: Path, user: str, transport: str, **changes: Any) -> AccountSettings:

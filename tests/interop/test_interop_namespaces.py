@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from offhook.errors import SetupError
 from offhook.testing.peers import PeerMissing, Process, program
 from offhook.testing.process import PhoneProcess
 
@@ -44,17 +43,14 @@ def _ip(*arguments: str) -> None:
 def town() -> Iterator[Town]:
     names = Town(f"offhook-x{os.getpid()}", f"offhook-p{os.getpid()}")
     try:
-        try:
-            for name in (names.exchange, names.phone):
-                _ip("netns", "add", name)
-                _ip("-n", name, "link", "set", "lo", "up")
-            _ip("link", "add", "x0", "netns", names.exchange, "type", "veth", "peer", "name", "p0", "netns", names.phone)
-            _ip("-n", names.exchange, "addr", "add", f"{SERVER}/24", "dev", "x0")
-            _ip("-n", names.phone, "addr", "add", f"{OURS}/24", "dev", "p0")
-            _ip("-n", names.exchange, "link", "set", "x0", "up")
-            _ip("-n", names.phone, "link", "set", "p0", "up")
-        except (PeerMissing, SetupError) as error:
-            pytest.skip(str(error))
+        for name in (names.exchange, names.phone):
+            _ip("netns", "add", name)
+            _ip("-n", name, "link", "set", "lo", "up")
+        _ip("link", "add", "x0", "netns", names.exchange, "type", "veth", "peer", "name", "p0", "netns", names.phone)
+        _ip("-n", names.exchange, "addr", "add", f"{SERVER}/24", "dev", "x0")
+        _ip("-n", names.phone, "addr", "add", f"{OURS}/24", "dev", "p0")
+        _ip("-n", names.exchange, "link", "set", "x0", "up")
+        _ip("-n", names.phone, "link", "set", "p0", "up")
         yield names
     finally:
         for name in (names.exchange, names.phone):

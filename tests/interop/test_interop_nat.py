@@ -16,17 +16,13 @@ from offhook.phone.settings import NatPolicy, NatSettings, SrtpSettings
 from offhook.testing import peers
 from offhook.testing.ears import dominant_frequency, read_wav
 from offhook.testing.live import LivePhone, live_phone, quiet_config
-from offhook.testing.peers import Baresip, Coturn, PeerMissing, baresip, coturn
+from offhook.testing.peers import Baresip, Coturn, baresip, coturn
 
 pytestmark = pytest.mark.interop
 
 
 @pytest.fixture(scope="module")
 def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Coturn]:
-    try:
-        peers.program("turnserver", "coturn")
-    except PeerMissing as exc:
-        pytest.skip(str(exc))
     with coturn(tmp_path_factory.mktemp("coturn")) as running:
         yield running
 
@@ -161,10 +157,6 @@ async def bob(folder: Path, **options: Any) -> AsyncIterator[Baresip]:
 @pytest.mark.parametrize("ours", ["calls", "is called"])
 @pytest.mark.parametrize("secure", [False, True])
 async def test_baresip_and_ice(tmp_path: Path, ours: str, secure: bool) -> None:
-    try:
-        peers.program("baresip", "baresip-core")
-    except PeerMissing as exc:
-        pytest.skip(str(exc))
     srtp = SrtpSettings("required", "dtls") if secure else SrtpSettings()
     options = {"medianat": "ice", "mediaenc": "dtls_srtp" if secure else ""}
     async with bob(tmp_path, **options) as peer, phone_with(NatSettings("ice"), srtp, auto_answer="all") as phone:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from offhook.testing.nats import SERVER, NatKind, Nats, two_nats
-from offhook.testing.peers import PeerMissing, Process, coturn, program
+from offhook.testing.peers import Process, coturn
 
 pytestmark = pytest.mark.interop
 PHONE = str(Path(__file__).with_name("nat_phone.py"))
@@ -43,7 +43,6 @@ def call(nats: Nats, folder: Path, relay: dict[str, str], srtp: str = "off") -> 
 @pytest.mark.timeout(120)
 def test_two_phones_behind_two_nats_hear_each_other(tmp_path: Path, kind: NatKind, transport: str, srtp: str) -> None:
     try:
-        program("turnserver", "coturn")
         with two_nats(kind) as nats, coturn(
             tmp_path, host=SERVER, inside=lambda line: nats.run("server", line), options=["--verbose"]
         ) as relay:
@@ -52,8 +51,6 @@ def test_two_phones_behind_two_nats_hear_each_other(tmp_path: Path, kind: NatKin
                 "turn_username": relay.user, "turn_password": relay.password,
             }  # fmt: skip
             caller, callee = call(nats, tmp_path, servers, srtp)
-    except PeerMissing as exc:
-        pytest.skip(str(exc))
     except subprocess.TimeoutExpired as exc:
         pytest.fail(str(exc))
     assert any(frequency == pytest.approx(440, abs=5) for frequency in caller["heard"])

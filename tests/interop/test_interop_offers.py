@@ -12,8 +12,9 @@ from offhook.phone.commands import Answer, Dial, Hangup, Hold, ListCalls, Play, 
 from offhook.testing import peers
 from offhook.testing.ears import dominant_frequency, read_wav
 from offhook.testing.live import LivePhone, live_phone
-from offhook.testing.peers import PeerMissing, listening, sipp
+from offhook.testing.peers import listening, sipp
 from offhook.testing.scenarios import (
+    NEAR_TAG,
     SDP,
     accepted,
     ack,
@@ -31,16 +32,6 @@ from offhook.testing.scenarios import (
 )
 
 pytestmark = pytest.mark.interop
-
-TAG = "[pid]SIPpTag[call_number]"
-
-
-@pytest.fixture(autouse=True)
-def sipp_is_here() -> None:
-    try:
-        peers.program("sipp", "sip-tester")
-    except PeerMissing as exc:
-        pytest.skip(str(exc))
 
 
 # --- a controller in the middle (RFC 3725) -------------------------------------------------------------------------
@@ -104,7 +95,7 @@ async def test_sipp_holds_and_resumes_with_update(tmp_path: Path) -> None:
 async def test_an_update_that_crosses_our_offer_waits(tmp_path: Path) -> None:
     """RFC 3311 5.2: 491 while our own offer is open; afterwards it is taken."""
     does = scenario(
-        invited(), answer("200 OK", body=SDP, tag=TAG, again=True), recv("ACK"), recv("INVITE", "a=sendonly", keep="ours"),
+        invited(), answer("200 OK", body=SDP, tag=NEAR_TAG, again=True), recv("ACK"), recv("INVITE", "a=sendonly", keep="ours"),
         inside("UPDATE", 1, body=SDP), recv("491"), answer("200 OK", kept="ours", body=SDP + "a=recvonly\n", again=True),
         recv("ACK"),
         inside("UPDATE", 2, body=SDP), recv("200", "a=sendonly"), ENDED,
@@ -125,10 +116,10 @@ async def test_early_sound_moves_by_update(tmp_path: Path) -> None:
     """RFC 3311 with RFC 3262: the description of a reliable 183 is changed before anybody has answered."""
     with listening() as moved:
         does = scenario(
-            invited("Supported:.*100rel"), answer("183 Session Progress", "Require: 100rel", "RSeq: 1", body=SDP, tag=TAG),
+            invited("Supported:.*100rel"), answer("183 Session Progress", "Require: 100rel", "RSeq: 1", body=SDP, tag=NEAR_TAG),
             recv("PRACK", "RAck: 1 1 INVITE"), answer("200 OK"),
             inside("UPDATE", 1, body=SDP.replace("[media_port]", str(moved.port))), recv("200", "m=audio [1-9]"),
-            pause(200), answer("200 OK", kept="invite", tag=TAG, again=True), recv("ACK"), ENDED,
+            pause(200), answer("200 OK", kept="invite", tag=NEAR_TAG, again=True), recv("ACK"), ENDED,
         )  # fmt: skip
         with sipp(does, tmp_path) as peer:
             async with live_phone() as phone:

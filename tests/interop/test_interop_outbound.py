@@ -14,11 +14,9 @@ import pytest
 
 from offhook.phone.commands import Answer, Dial, Hangup, ListAccounts
 from offhook.phone.settings import AccountSettings
-from offhook.testing import peers
 from offhook.testing.edges import Kamailios, kamailios
 from offhook.testing.kamailio import kamailio
 from offhook.testing.live import LivePhone, live_phone, quiet_config
-from offhook.testing.peers import PeerMissing
 
 pytestmark = pytest.mark.interop
 
@@ -28,10 +26,6 @@ INSTANCE = "urn:uuid:00000000-0000-1000-8000-00000000{:04}"
 
 @pytest.fixture
 def proxies(tmp_path: Path) -> Iterator[Kamailios]:
-    try:
-        peers.program("kamailio", "kamailio kamailio-outbound-modules")
-    except PeerMissing as exc:
-        pytest.skip(str(exc))
     with kamailios(tmp_path, PASSWORDS) as running:
         yield running
 

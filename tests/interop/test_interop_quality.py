@@ -12,18 +12,14 @@ from offhook.media.messages import StreamStats
 from offhook.phone.commands import CallStats, HangupAll, Play
 from offhook.testing.linphone import Linphone, linphone
 from offhook.testing.live import LivePhone, live_phone
-from offhook.testing.peers import PeerMissing
 
 pytestmark = pytest.mark.interop
 
 
 @pytest.fixture
 def peer(tmp_path: Path) -> Iterator[Linphone]:
-    try:
-        with linphone(tmp_path, encryption="none") as running:
-            yield running
-    except PeerMissing as exc:
-        pytest.skip(str(exc))
+    with linphone(tmp_path, encryption="none") as running:
+        yield running
 
 
 def figures(phone: LivePhone) -> StreamStats | None:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from offhook.phone.commands import Dial, Hangup, Hold, ListCalls
-from offhook.testing import peers
 from offhook.testing.live import LivePhone, live_phone
-from offhook.testing.peers import PeerMissing, Sipp, listening, sipp
+from offhook.testing.peers import Sipp, listening, sipp
 from offhook.testing.scenarios import (
+    NEAR_TAG,
     SDP,
     accepted,
     ack,
@@ -27,16 +27,6 @@ from offhook.testing.scenarios import (
 )
 
 pytestmark = pytest.mark.interop
-
-TAG = "[pid]SIPpTag[call_number]"
-
-
-@pytest.fixture(autouse=True)
-def sipp_is_here() -> None:
-    try:
-        peers.program("sipp", "sip-tester")
-    except PeerMissing as exc:
-        pytest.skip(str(exc))
 
 
 def dial(phone: LivePhone, peer: Sipp) -> None:
@@ -68,7 +58,7 @@ def waited(phone: LivePhone) -> float:
 async def test_glare_in_a_call_we_made(tmp_path: Path) -> None:
     """Who made the call waits 2.1 to 4 seconds; SIPp goes first, and is answered."""
     does = scenario(
-        invited(), answer("200 OK", body=SDP, tag=TAG, again=True), recv("ACK"), crossing(1),
+        invited(), answer("200 OK", body=SDP, tag=NEAR_TAG, again=True), recv("ACK"), crossing(1),
         inside("INVITE", 2, body=SDP), recv("100", optional=True), recv("200", "a=recvonly|a=sendonly"), ack(2), again(),
     )  # fmt: skip
     with sipp(does, tmp_path) as peer:
@@ -98,7 +88,7 @@ async def test_glare_in_a_call_sipp_made(tmp_path: Path) -> None:
 
 async def test_both_sides_hang_up_at_once(tmp_path: Path) -> None:
     does = scenario(
-        invited(), answer("200 OK", body=SDP, tag=TAG, again=True), recv("ACK"), recv("BYE", keep="ours"),
+        invited(), answer("200 OK", body=SDP, tag=NEAR_TAG, again=True), recv("ACK"), recv("BYE", keep="ours"),
         inside("BYE", 1), recv("200"), answer("200 OK", kept="ours"),
     )  # fmt: skip
     with sipp(does, tmp_path) as peer:
@@ -154,7 +144,7 @@ async def test_our_cancel_waits_for_a_first_answer(tmp_path: Path) -> None:
     """RFC 3261 9.1: no CANCEL before a provisional response."""
     does = scenario(
         invited(), pause(300), answer("100 Trying", kept="invite"), recv("CANCEL"), answer("200 OK"),
-        answer("487 Request Terminated", kept="invite", tag=TAG), recv("ACK"),
+        answer("487 Request Terminated", kept="invite", tag=NEAR_TAG), recv("ACK"),
     )  # fmt: skip
     with sipp(does, tmp_path) as peer:
         async with live_phone() as phone:
@@ -168,8 +158,8 @@ async def test_our_cancel_waits_for_a_first_answer(tmp_path: Path) -> None:
 @pytest.mark.parametrize("status", ["200 OK", "481 Call/Transaction Does Not Exist"])
 async def test_a_200_that_crosses_our_cancel_is_acknowledged_and_ended(tmp_path: Path, status: str) -> None:
     does = scenario(
-        invited(), answer("180 Ringing", tag=TAG), recv("CANCEL"), answer(status),
-        answer("200 OK", kept="invite", tag=TAG, body=SDP), recv("ACK"), recv("BYE"), answer("200 OK"),
+        invited(), answer("180 Ringing", tag=NEAR_TAG), recv("CANCEL"), answer(status),
+        answer("200 OK", kept="invite", tag=NEAR_TAG, body=SDP), recv("ACK"), recv("BYE"), answer("200 OK"),
     )  # fmt: skip
     with sipp(does, tmp_path) as peer:
         async with live_phone() as phone:

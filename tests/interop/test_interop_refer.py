@@ -19,20 +19,11 @@ from offhook.phone.commands import (
     Transfer,
     TransferAttended,
 )
-from offhook.testing import peers
 from offhook.testing.live import LivePhone, live_phone, over
-from offhook.testing.peers import PeerMissing, sipp
+from offhook.testing.peers import sipp
 from offhook.testing.scenarios import SDP, accepted, ack, answer, inside, invite, invited, recv, scenario
 
 pytestmark = pytest.mark.interop
-
-
-@pytest.fixture(autouse=True)
-def sipp_is_here() -> None:
-    try:
-        peers.program("sipp", "sip-tester")
-    except PeerMissing as exc:
-        pytest.skip(str(exc))
 
 
 def told(status: int, state: str) -> str:

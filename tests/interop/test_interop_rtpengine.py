@@ -15,11 +15,9 @@ import pytest
 from offhook.media.codecs.kinds import missing
 from offhook.phone.commands import Answer, Dial, Hangup, Hold, ListCalls, Play, Record, Resume, SendDtmf, StopPlay
 from offhook.phone.settings import AccountSettings, NatSettings, SrtpSettings
-from offhook.testing import peers
 from offhook.testing.ears import dominant_frequency, read_wav
 from offhook.testing.kamailio import Kamailio, kamailio
 from offhook.testing.live import LivePhone, live_phone, over, quiet_config
-from offhook.testing.peers import PeerMissing
 from offhook.testing.rtpengine import DTLS, PLAIN, RELAYED_PORTS, SDES, rtpengine
 
 pytestmark = pytest.mark.interop
@@ -37,11 +35,6 @@ TONES = (500.0, 800.0)
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kamailio]:
     folder = tmp_path_factory.mktemp("proxy")
-    try:
-        peers.program("kamailio", "kamailio")
-        peers.program("rtpengine", "rtpengine-daemon")
-    except PeerMissing as exc:
-        pytest.skip(str(exc))
     with rtpengine(folder) as relay, kamailio(folder, PASSWORDS, sound=relay.route(USERS)) as running:
         yield running
 

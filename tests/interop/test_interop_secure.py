@@ -14,22 +14,13 @@ from baresips import THEIR_TONE, hear_each_other, recorded, says, started
 
 from offhook.phone.commands import Dial, Hold, ListCalls, Resume
 from offhook.phone.settings import SrtpSettings
-from offhook.testing import peers
 from offhook.testing.ears import dominant_frequency
 from offhook.testing.live import LivePhone, live_phone, quiet_config
-from offhook.testing.peers import Baresip, PeerMissing
+from offhook.testing.peers import Baresip
 
 pytestmark = pytest.mark.interop
 
 Policy = Literal["off", "optional", "required"]
-
-
-@pytest.fixture(autouse=True)
-def baresip_is_here() -> None:
-    try:
-        peers.program("baresip", "baresip-core")
-    except PeerMissing as exc:
-        pytest.skip(str(exc))
 
 
 @asynccontextmanager

@@ -16,10 +16,9 @@ from baresips import OUR_TONE, THEIR_TONE, heard_by, loudest_frequency, says, st
 from offhook.phone.commands import Dial, Hangup, ListCalls, Play, Record
 from offhook.sip.message import Response
 from offhook.sip.parsing import parse_message
-from offhook.testing import peers
 from offhook.testing.ears import dominant_frequency, longest_gap_ms, read_wav
 from offhook.testing.live import LivePhone, live_phone, quiet_config
-from offhook.testing.peers import PeerMissing, baresip, sipp
+from offhook.testing.peers import baresip, sipp
 from offhook.testing.process import PhoneProcess
 from offhook.testing.scenarios import invite, outside, recv, scenario
 
@@ -45,15 +44,6 @@ LINES = {
     "PRACK": "RAck: 1 1 INVITE\r\n",
 }
 METHODS = ("BYE", "NOTIFY", "REFER", "INVITE", "UPDATE", "INFO", "PRACK", "CANCEL", "ACK")
-
-
-@pytest.fixture(autouse=True)
-def peers_are_here() -> None:
-    try:
-        peers.program("baresip", "baresip-core")
-        peers.program("sipp", "sip-tester")
-    except PeerMissing as exc:
-        pytest.skip(str(exc))
 
 
 # --- forged requests -----------------------------------------------------------------------------------------------

@@ -16,7 +16,6 @@ from offhook.testing import ears
 from offhook.testing.browser import chromium
 from offhook.testing.kamailio import Kamailio, kamailio
 from offhook.testing.live import LivePhone, live_phone, quiet_config
-from offhook.testing.peers import PeerMissing
 from offhook.testing.web_phone import PAGES, WebPhone, build, web_phone
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
@@ -28,11 +27,8 @@ PASSWORDS = {"1001": "secret-1", "1002": "secret-2"}
 
 @pytest.fixture(scope="module")
 def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    try:
-        chromium()
-        return build(SOURCES, tmp_path_factory.mktemp("web") / "page")
-    except PeerMissing as missing:
-        pytest.skip(str(missing))
+    chromium()
+    return build(SOURCES, tmp_path_factory.mktemp("web") / "page")
 
 
 @pytest.fixture
@@ -42,11 +38,8 @@ def script(scripts: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory, certificates: Path) -> Iterator[Kamailio]:
-    try:
-        with kamailio(tmp_path_factory.mktemp("kamailio"), PASSWORDS, certificate=certificates / "peer.pem") as running:
-            yield running
-    except PeerMissing as missing:
-        pytest.skip(str(missing))
+    with kamailio(tmp_path_factory.mktemp("kamailio"), PASSWORDS, certificate=certificates / "peer.pem") as running:
+        yield running
 
 
 @asynccontextmanager

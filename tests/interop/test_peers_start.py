@@ -10,7 +10,7 @@ import pytest
 from offhook.testing import peers
 from offhook.testing.ears import has_tone, read_wav
 from offhook.testing.kamailio import kamailio
-from offhook.testing.peers import PeerFailed, PeerMissing, baresip, sipp
+from offhook.testing.peers import PeerFailed, baresip, sipp
 
 pytestmark = pytest.mark.interop
 
@@ -37,16 +37,6 @@ Content-Length: 0
 def _nothing_left_behind() -> Iterator[None]:
     yield
     assert not peers._running
-
-
-@pytest.fixture(autouse=True)
-def _installed(request: pytest.FixtureRequest) -> None:
-    for name, package in (("sipp", "sip-tester"), ("baresip", "baresip-core"), ("kamailio", "kamailio")):
-        if name in request.node.name:
-            try:
-                peers.program(name, package)
-            except PeerMissing as exc:
-                pytest.skip(str(exc))
 
 
 def test_sipp_calls_sipp(tmp_path: Path) -> None:

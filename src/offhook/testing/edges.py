@@ -35,7 +35,8 @@ class Kamailios:
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / "kamailio.cfg"
         file.write_text(_registrar(port, self._users) if port == self.port else _edge(port, self.port), "utf-8")
-        command = [program("kamailio", "kamailio"), "-f", str(file), "-DD", "-E", "-m", "32", "-M", "4"]
+        kamailio = program("kamailio", "kamailio kamailio-outbound-modules")
+        command = [kamailio, "-f", str(file), "-DD", "-E", "-m", "32", "-M", "4"]
         process = Process([*command, "-Y", str(folder), "-w", str(folder)], folder / "kamailio.log")
         self._running[port] = process
         process.wait_until(lambda: port_taken(port, socket.SOCK_DGRAM), "listening")

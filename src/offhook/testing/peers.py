@@ -4,7 +4,7 @@ Kamailio, linphone, Jami, rtpengine and browsers have files of their own.
 
 Each is a context manager; `folder` (pytest's `tmp_path`) keeps its configuration and logs. Everything here blocks for a
 moment: inside an event loop call `wait…` and `command` through `asyncio.to_thread`. A peer that is not installed raises
-PeerMissing; the pytest fixtures of a test suite turn that into a skip.
+PeerMissing, which a test suite turns into a skip.
 """
 
 from __future__ import annotations
