@@ -6,7 +6,7 @@ import pytest
 from exchange_world import EXCHANGE, SDP, World
 
 from offhook.exchange.directory import LINES, find_line
-from offhook.exchange.lines import MAX_TALK
+from offhook.exchange.lines import MAX_TALK, MAX_TALK_OF_LINES
 from offhook.media import messages as media
 from offhook.sip import events as sip
 from offhook.sip.uri import Uri
@@ -192,10 +192,13 @@ def test_lines_that_are_connected_with_each_other_come_to_an_end() -> None:
         phone.execute(sip.End(line))
     finals = [event.status for event in phone.events if isinstance(event, sip.ReferProgress) and event.final]
     assert finals == [200, 200, 486]
-    world.run(MAX_TALK + 100)
+    phone.call("tone", "own")
+    world.run(MAX_TALK_OF_LINES + 100)
+    assert [call.remote.uri.user for call in world.switch.lines._calls.values()] == ["1001"]
+    world.run(MAX_TALK)
     assert world.switch.lines._calls == {}
     assert not world.switch.lines.talking
-    assert len(commands(world, media.OpenStream)) == len(commands(world, media.CloseStream)) == 8
+    assert len(commands(world, media.OpenStream)) == len(commands(world, media.CloseStream)) == 9
 
 
 def test_a_transfer_to_nobody_is_reported() -> None:

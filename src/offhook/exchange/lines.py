@@ -29,7 +29,9 @@ CALLBACK_TALK: Final = 1.0
 CALLBACK_PAUSE: Final = 2.0
 """Seconds between hanging up and calling back."""
 MAX_TALK: Final = 4 * 3600.0
-"""Seconds until a line hangs up by itself: two lines that were connected by a transfer have nobody to do it."""
+"""Seconds until a line hangs up by itself."""
+MAX_TALK_OF_LINES: Final = 600.0
+"""The same where the far end is a line, too: two that were connected by a transfer have nobody to hang up."""
 MAX_CALLS: Final = 500
 """Calls at once; more are answered 503."""
 
@@ -297,7 +299,8 @@ class Lines:
         self._out.append(media.ConfigureStream(call.session, config))
         if not call.begun:
             call.begun = True
-            self._later(call, MAX_TALK, self._end)
+            alone = find_line(call.remote.uri.user_decoded) is not None
+            self._later(call, MAX_TALK_OF_LINES if alone else MAX_TALK, self._end)
             self._begin(call)
 
     # --- what a line does once it is answered ------------------------------------------------------------------------
