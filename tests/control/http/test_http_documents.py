@@ -40,6 +40,12 @@ async def test_the_page_is_served_with_its_parts(stranger: httpx.AsyncClient) ->
         assert "addEventListener" in script.text
 
 
+async def test_the_address_alone_leads_to_the_reference(stranger: httpx.AsyncClient) -> None:
+    async with stranger:
+        answer = await stranger.get("/")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/v1/docs")
+
+
 @pytest.mark.lengthy
 async def test_a_problem_leads_to_its_explanation(stranger: httpx.AsyncClient) -> None:
     async with stranger:

@@ -36,7 +36,7 @@ def check(answer: httpx.Response, status: int, code: str) -> None:
 
 
 @pytest.mark.parametrize(("method", "path", "status", "code"), [
-    ("GET", "/", 404, "no-route"), ("GET", "/v1/moon", 404, "no-route"), ("GET", "/v1/calls/a%2Fb/x", 404, "no-route"),
+    ("GET", "/v1", 404, "no-route"), ("GET", "/v1/moon", 404, "no-route"), ("GET", "/v1/calls/a%2Fb/x", 404, "no-route"),
     ("POST", "/v1/calls/c_1/moon", 404, "no-route"), ("PATCH", "/v1/calls", 405, "method-not-allowed"),
     ("POST", "/v1/status", 405, "method-not-allowed"), ("GET", "/v1/calls/c_1/hold", 405, "method-not-allowed"),
     ("OPTIONS", "/v1/calls", 405, "method-not-allowed"), ("TRACE", "/v1/calls", 405, "method-not-allowed"),

@@ -84,10 +84,10 @@ class Router:
         node, values = self._root, []
         for part in path.split("/")[1:]:
             following = node.children.get(part)
-            if following is None:
+            if following is None and part:
                 following = node.any
                 values.append(part)
-            if following is None or not part:
+            if following is None:
                 return {}, []
             node = following
         return node.routes, values

@@ -73,6 +73,11 @@ def _served(make: Callable[[], bytes], media_type: str) -> Callable[[Request], A
     return serve
 
 
+async def front(_request: Request) -> Answer:
+    """Lead who opens the address that the phone has printed to something that can be read."""
+    return Answer(303, None, {"location": "/v1/docs"})
+
+
 async def problem_page(request: Request) -> Answer:
     """Lead from a problem's `type` to what the page says about it."""
     from offhook.control.openapi import problem_codes
@@ -92,5 +97,6 @@ DOCUMENTS: Final[dict[str, Callable[[Request], Awaitable[Answer]]]] = {
     "docs_css": _served(_style, "text/css; charset=utf-8"),
     "docs_js": _served(_script, "text/javascript; charset=utf-8"),
     "problem_page": problem_page,
+    "front": front,
 }
 """Handlers by name."""

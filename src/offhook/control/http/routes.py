@@ -350,5 +350,6 @@ ROUTES: tuple[Route, ...] = (
     _own("GET", "/docs.css", "docs_css", "public", "How the page looks."),
     _own("GET", "/docs.js", "docs_js", "public", "The page's search box."),
     _own("GET", "/problems/{code}", "problem_page", "public", "What a problem's `type` leads to.", status=303),
+    Route(method="GET", path="/", handler="front", scope="public", summary="Leads a person to the reference.", status=303),
 )  # fmt: skip
 """Every route, in the order of the documentation."""
