@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import dataclasses
 import os
@@ -206,6 +207,20 @@ def test_the_mark_of_an_editor_before_the_text_is_no_mistake(tmp_path: Path) -> 
     assert editing.take(file, {("phone", "dnd"): True}, {}).phone.dnd
     assert config.load(file).sip.port == 5090
     assert b"# ours" in file.read_bytes()
+
+
+@pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8])
+def test_a_file_with_the_line_ends_of_windows_keeps_them(tmp_path: Path, mark: bytes) -> None:
+    file = tmp_path / "offhook.toml"
+    before = mark + b'# ours\r\n[account.office]\r\ndomain = "d"\r\nusername = "u"\r\n\r\n[sip]\r\nport = 5090\r\n'
+    file.write_bytes(before)
+    editing.add_account(file, FRESH)
+    written = file.read_bytes()
+    assert written.startswith(before)
+    assert b"\n" not in written.replace(b"\r\n", b"")
+    file.write_bytes(b"[sip]\nport = 5090\r\n\n")
+    editing.take(file, {("phone", "dnd"): True}, {})
+    assert b"\r" not in file.read_bytes(), "mixed ends become those of most lines"
 
 
 def test_every_check_is_for_a_field_that_exists() -> None:

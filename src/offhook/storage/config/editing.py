@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -93,9 +94,17 @@ def _rewrite(path: Path, change: Callable[[Any], object], *, only_look: bool = F
         written = tomlkit.dumps(document)
         config = parse(written, str(path))
         if not only_look:
-            write_private(path, written, as_it_was=True)
+            write_private(path, _as_windows_does(path, written), as_it_was=True)
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be written: {exc.strerror or exc}") from exc
     except KeyAlreadyPresent:
         raise ConfigError(f"{path}: account: write one table for each account, as [account.office]") from None
     return config
+
+
+def _as_windows_does(path: Path, text: str) -> str:
+    """Return the text with the mark before it and the line ends of Windows where the file has them; its lines end in "\\n"."""
+    was = path.read_bytes() if path.exists() else b""
+    if was.count(b"\r\n") * 2 > was.count(b"\n"):
+        text = text.replace("\n", "\r\n")
+    return "\ufeff" + text if was.startswith(codecs.BOM_UTF8) else text
