@@ -58,8 +58,8 @@ def look(case: Case, settings: AccountSettings, view: dict[str, Any] | None = No
 
 def running(case: Case, state: str, **more: Any) -> dict[str, Any]:
     """Let a phone run; return its view of the account."""
-    view = {"id": "work", "uri": "sip:1001@pbx", "transport": "udp", "registration": state, "expires": 300, "sip_status": 0,
-            "reason": "", "retry_in": None, **more}  # fmt: skip
+    view = {"id": "work", "uri": "sip:1001@pbx", "transport": "udp", "registration": state,
+            "expires": 300 if state == "registered" else 0, "sip_status": 0, "reason": "", "retry_in": None, **more}  # fmt: skip
     case.phone = PhoneFacts(accounts=[view])
     return view
 
@@ -443,6 +443,8 @@ def test_a_failed_registration_is_explained(
     assert found[""].text.startswith("registration failed: ")
     assert text in found[""].text
     assert found[""].text.endswith("; next attempt in 30 s")
+    found = look(case, account(exchange), running(case, "failed", sip_status=status, reason=reason, expires=25))
+    assert found[""].text.endswith("; what was granted before holds for 25 s")
     assert advice in found[""].advice
     assert "password" not in found, "the phone's own attempts are enough"
 

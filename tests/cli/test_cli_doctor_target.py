@@ -83,6 +83,8 @@ def test_the_phone_refuses_to_call_while_it_is_not_registered(case: Case, exchan
     found = look(case, "echo")["account"]
     assert found.level == "wrong"
     assert "refuses to call while account work is not registered" in found.text
+    case.phone = PhoneFacts(accounts=[{"id": "work", "registration": "failed", "default": True, "expires": 25}])
+    assert "account" not in look(case, "echo"), "an earlier registration holds"
 
 
 @pytest.mark.parametrize(("status", "level", "text"), [

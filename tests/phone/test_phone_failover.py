@@ -158,6 +158,45 @@ def test_dialling_is_refused_at_once_while_the_latest_attempt_failed_even_during
     assert alice.execute(c.Dial(to="1002")).call
 
 
+@pytest.mark.parametrize(("answer", "placed"), [(500, True), (503, True), (408, True), (403, False), (401, False)])
+def test_calls_are_placed_while_a_registration_holds_that_the_registrar_could_not_renew(answer: int, placed: bool) -> None:
+    alice, (first, *_) = world()
+    alice.execute(c.AddAccount(account=replace(ACCOUNT, backups=())))
+    settle(alice.wire, 500)
+    first.status = answer
+    alice.wire.run_until(lambda: bool(alice.of(e.AccountRegisterFailed)), 100)
+    assert view(alice).registration == "failed"
+    assert view(alice).expires == (pytest.approx(60, abs=30) if placed else 0), "600 s were granted, 60 before the end asked for"
+    if not placed:
+        assert isinstance(alice.refuses(c.Dial(to="1002")), NotRegistered)
+        return
+    call = alice.execute(c.Dial(to="1002")).call
+    settle(alice.wire, 1)
+    assert first.peer.requests("INVITE")
+    alice.execute(c.Hangup(call=call))
+    alice.execute(c.RegisterAccount(account="a_1"))
+    asked = alice.execute(c.Dial(to="1003")).call
+    settle(alice.wire, 1)
+    assert alice.calls[asked].invited, "the registrar was asked once more, in vain"
+    alice.execute(c.Hangup(call=asked))
+    settle(alice.wire, 90)
+    assert (view(alice).registration, view(alice).expires) in (("failed", 0), ("registering", 0))
+    assert isinstance(alice.refuses(c.Dial(to="1002")), NotRegistered), "it has run out"
+
+
+def test_what_was_granted_before_is_nothing_once_it_is_given_back() -> None:
+    alice, (first, *_) = world()
+    alice.execute(c.AddAccount(account=replace(ACCOUNT, backups=())))
+    settle(alice.wire, 5)
+    alice.execute(c.UnregisterAccount(account="a_1"))
+    settle(alice.wire, 1)
+    first.status = 503
+    alice.execute(c.RegisterAccount(account="a_1"))
+    settle(alice.wire, 1)
+    assert (view(alice).registration, view(alice).expires) == ("failed", 0)
+    assert isinstance(alice.refuses(c.Dial(to="1002")), NotRegistered)
+
+
 def test_the_first_attempt_is_waited_for() -> None:
     alice, (first, *_) = world()
     first.down = True

@@ -72,7 +72,12 @@ export interface AccountFlowUp {
   flow: AccountFlow;
 }
 
-/** The registrar refused or did not answer; `account.retry_in` says when the next attempt comes. */
+/**
+ * The registrar refused or did not answer; `account.retry_in` says when the next attempt comes.
+ *
+ * Where it has a trouble of its own (5xx, silence) while an earlier registration has not run out, `account.expires` says for how
+ * many seconds that still holds: calls are placed as before till then.
+ */
 export interface AccountRegisterFailed {
   account: AccountView;
 }
@@ -187,7 +192,8 @@ export interface AccountUnregistered {
 /**
  * An account without its secrets. `server` is the one of its servers that is in use, "" while that is the domain's own.
  *
- * `flows` are there where it is registered over two at once, which it is while one of them stands.
+ * `flows` are there where it is registered over two at once, which it is while one of them stands. `expires` is for how many
+ * seconds the registrar took us; where that could not be renewed (`registration` is "failed"), what is left of it.
  */
 export interface AccountView {
   id: string;

@@ -161,7 +161,7 @@ class Accounts:
             display_name=settings.display_name,
             transport=settings.transport,
             registration=account.state,
-            expires=account.expires,
+            expires=int(account.bound_until - self.desk.now) if account.is_bound(self.desk.now) else account.expires,
             sip_status=account.sip_status,
             reason=account.reason,
             retry_in=self.desk.left(account.retry_at),
@@ -224,6 +224,7 @@ class Accounts:
 
         Both may be the same to the registrar, which tells its bindings apart by our contact: the last word would hold.
         """
+        account.bound_until = 0.0
         if account.settings.register:
             account.state, account.failed = "registering", False
         account.parting = self.desk.timers.start(self.desk.now + PART_WITHIN, lambda _now: self._parted(account))
@@ -297,6 +298,7 @@ class Accounts:
         news = account.state != "registered"
         account.state, account.expires = "registered", event.expires
         account.sip_status, account.reason, account.retry_at, account.failed = 200, "", None, False
+        account.bound_until = self.desk.now + event.expires
         self.failover.registered(account)
         if event.moved:
             self.outgoing.account_moved(event.identity)
@@ -311,7 +313,7 @@ class Accounts:
         account = self.desk.accounts.get(event.identity)
         if account is None:
             return
-        account.state, account.expires, account.failed = "registering", 0, False
+        account.state, account.expires, account.failed, account.bound_until = "registering", 0, False, 0.0
         account.sip_status, account.reason, account.retry_at = 0, event.reason, self.desk.now + event.retry_in
         self.desk.emit(AccountRegistering(account=self.view(account)))
 
@@ -326,7 +328,10 @@ class Accounts:
         if self.failover.failed(account):
             return
         self.desk.emit(AccountRegisterFailed(account=self.view(account)))
-        self.outgoing.account_failed(event.identity, event.status, event.reason)
+        if account.is_bound(self.desk.now):
+            self.outgoing.account_registered(event.identity)
+        else:
+            self.outgoing.account_failed(event.identity, event.status, event.reason)
 
     def ended(self, event: RegistrationEnded) -> None:
         """We asked for it."""
@@ -337,6 +342,6 @@ class Accounts:
         if account.parting is not None and not self.desk.stopping:
             self._parted(account)
             return
-        account.state, account.expires = "unregistered", 0
+        account.state, account.expires, account.bound_until = "unregistered", 0, 0.0
         account.flows.clear()
         self.desk.emit(AccountUnregistered(account=self.view(account)))

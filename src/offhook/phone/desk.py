@@ -30,6 +30,9 @@ PhoneOutput: TypeAlias = Transmit | Resolve | CloseFlow | MediaCommand | Event |
 KEPT_ENDED: Final = 100
 """Ended calls that GetCall still answers."""
 
+UNREACHABLE: Final = frozenset({408, 500, 502, 503, 504})
+"""Answers that speak of the server and not of us (RFC 3261 21.5). Silence becomes 408, a refused connection 503."""
+
 
 _INCOMING: Final = frozenset({CallState.INCOMING})
 _age = attrgetter("serial")
@@ -46,6 +49,8 @@ class Account:
     reason: str = ""
     retry_at: float | None = None
     """When the next attempt is due; None where there is none."""
+    bound_until: float = 0.0
+    """When what the registrar granted last runs out: the registrar knows us until then, also where it could not renew that."""
     server: int = 0
     """Which of `servers` is in use."""
     looks_back: Timer | None = None
@@ -65,6 +70,13 @@ class Account:
         if timer is not None:
             timer.stop()
         return timer is not None
+
+    def is_bound(self, now: float) -> bool:
+        """Whether the registrar knows us still, though it did not renew the registration when it was asked to.
+
+        That says nothing of calls, if it was for a trouble of its own; who refuses us refuses our calls as well.
+        """
+        return self.failed and self.sip_status in UNREACHABLE and now < self.bound_until
 
     @property
     def will_register(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import structs
 
-from offhook.phone.desk import Account, Desk
+from offhook.phone.desk import UNREACHABLE, Account, Desk
 from offhook.phone.events import AccountFailover, AccountFlowDown, AccountFlowUp, AccountRegisterFailed
 from offhook.phone.identities import hidden_identity_of, identity_of
 from offhook.phone.model import AccountFlow, AccountView
@@ -19,10 +19,6 @@ LOOK_BACK: Final = 60.0
 """Seconds between looks whether the first server is well again."""
 PROBE: Final = "~probe"
 """What an account's id ends with in the identity, and the request, that asks the first server."""
-
-UNREACHABLE: Final = frozenset({408, 500, 502, 503, 504})
-"""Answers that speak of the server and not of us (RFC 3261 21.5). Silence becomes 408, a refused connection 503."""
-
 
 class Failover:
     """Chooses the server of each account. `view` shows an account."""

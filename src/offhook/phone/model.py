@@ -186,7 +186,8 @@ class AccountFlow(Struct, frozen=True):
 class AccountView(Struct, frozen=True):
     """An account without its secrets. `server` is the one of its servers that is in use, "" while that is the domain's own.
 
-    `flows` are there where it is registered over two at once, which it is while one of them stands.
+    `flows` are there where it is registered over two at once, which it is while one of them stands. `expires` is for how many
+    seconds the registrar took us; where that could not be renewed (`registration` is "failed"), what is left of it.
     """
 
     id: str

@@ -80,9 +80,10 @@ _WORDS = ("active", "ringing", "last", "current")
 """What stands for a call's id; `current` in the paths of HTTP, where the empty word cannot stand."""
 
 
-def _is_useless(account: Account) -> bool:
+def _is_useless(account: Account, now: float) -> bool:
     """Whether nothing can be placed with the account: it should be registered, and was refused or is not wanted to be."""
-    return account.settings.register and (account.failed or account.state in ("failed", "unregistered"))
+    is_out = account.failed or account.state in ("failed", "unregistered")
+    return account.settings.register and is_out and not account.is_bound(now)
 
 
 def _is_elsewhere(target: Uri, account: Account) -> bool:
@@ -125,7 +126,7 @@ class Outgoing:
         beside = desk.find(command.beside) if command.beside else None
         account = self.choose_account(command.account, command.to)
         target = target_uri(command.to, account.settings if account else None)
-        if account and _is_useless(account):
+        if account and _is_useless(account, desk.now):
             if command.account or not _is_elsewhere(target, account):
                 raise NotRegistered(f"account {account.settings.id} is not registered: {account.reason or account.state}")
             account = None  # a whole address of somewhere else needs no account

@@ -79,7 +79,8 @@ def _failed(name: str, account: AccountSettings, view: View) -> Finding:
     status = int(view.get("sip_status") or 0)
     what, advice = meaning(status)
     again = f"; next attempt in {view['retry_in']:.0f} s" if view.get("retry_in") else ""
-    text = f"registration failed: {quoted(status, view.get('reason') or '')}: {what}{again}"
+    holds = f"; what was granted before holds for {view['expires']} s" if view.get("expires") else ""
+    text = f"registration failed: {quoted(status, view.get('reason') or '')}: {what}{again}{holds}"
     return Finding(name, "wrong", text, advice.replace("ACCOUNT", account.id))
 
 

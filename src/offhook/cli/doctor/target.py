@@ -72,6 +72,8 @@ def _account(case: Case) -> tuple[AccountSettings | None, dict[str, Any] | None]
 def _unregistered(name: str, account: AccountSettings, view: dict[str, Any] | None) -> Finding | None:
     if view is None or not account.register or view["registration"] not in ("failed", "unregistered"):
         return None
+    if view.get("expires"):
+        return None  # the registrar could not renew what it granted, which holds still: calls are placed
     text = f"the phone refuses to call while account {account.id} is not registered"
     return Finding(f"{name}, account", "wrong", text, "see what the findings on that account say")
 
