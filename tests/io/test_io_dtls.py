@@ -53,6 +53,17 @@ def test_both_have_the_same_keys() -> None:
     assert client.timeout() == []
 
 
+def test_a_system_that_forbids_what_openssl_is_called_back_by_costs_the_handshake_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbid(*_: object) -> None:
+        raise MemoryError("Cannot allocate write+execute memory for ffi.callback()")
+    monkeypatch.setattr(SSL.Context, "set_verify", forbid)
+    monkeypatch.setattr(dtls, "_contexts", {})
+    for role in ("client", "server"):
+        handshake = DtlsHandshake(peer(role, BOB, ALICE))
+        assert "MemoryDenyWriteExecute" in handshake.failure
+        assert handshake.timeout() == handshake.receive(bytes([22, 254, 253]) + bytes(8) + b"\0\1x") == []
+
+
 def test_another_hash_and_a_second_fingerprint_will_do() -> None:
     import base64
     import hashlib

@@ -25,6 +25,8 @@ LABEL: Final = b"EXTRACTOR-dtls_srtp"
 # A tunnel on the way may take a hundred bytes of the usual 1500; handshakes are too short to look for the limit.
 DATAGRAM: Final = 1200
 RECORD_HEADER: Final = 13
+FORBIDDEN: Final = ("DTLS needs memory that is written and then executed, which this system forbids (MemoryDenyWriteExecute in a "
+                    "systemd unit, execmem of SELinux)")
 _HASHES: Final = {"sha-1": "sha1", "sha-224": "sha224", "sha-256": "sha256", "sha-384": "sha384", "sha-512": "sha512"}
 _contexts: dict[bytes, SSL.Context] = {}
 
@@ -39,7 +41,11 @@ class DtlsHandshake:
         self.keys: SdesKeys | None = None
         self.failure = ""
         self._peer = peer
-        self._connection = SSL.Connection(_context(peer.certificate))
+        try:
+            self._connection = SSL.Connection(_context(peer.certificate))
+        except MemoryError:  # what cffi says of a system on which nothing may be both written and executed
+            self.failure = FORBIDDEN
+            return
         if peer.role == "client":
             self._connection.set_connect_state()
         else:
