@@ -7,6 +7,7 @@ import gc
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -155,6 +156,22 @@ def test_every_command_and_event_is_in_the_help(capsys: pytest.CaptureFixture[st
     for topic in ("ops", "types", "config", "service", "codes"):
         assert main(["help", topic, "--json"]) == 0
         assert json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.lengthy
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not here")
+def test_the_unit_of_a_server_is_understood_by_systemd_and_allows_little(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["help", "service"]) == 0
+    unit = tmp_path / "offhook.service"
+    unit.write_text(capsys.readouterr().out.replace("/opt/offhook/bin/offhook", "/bin/true"))
+    said = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
+    assert (said.returncode, said.stderr) == (0, "")
+    measured = subprocess.run(["systemd-analyze", "security", "--offline=true", "--threshold=20", unit],
+                              capture_output=True, text=True, check=False)  # fmt: skip
+    assert measured.returncode == 0, measured.stdout[-100:]
+    assert "\nMemoryDenyWriteExecute" not in unit.read_text(), "DTLS calls back by memory that is written and executed"
 
 
 def test_microsip_help_and_versions(capsys: pytest.CaptureFixture[str]) -> None:
