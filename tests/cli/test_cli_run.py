@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import subprocess
 import sys
 import time
@@ -50,6 +51,22 @@ def test_a_log_that_takes_nothing_ends_no_phone(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(sys, "stderr", Gone())
     say("offhook is running")
     say_trouble("offhook: the disk is full")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="cannot ask a pipe there whether it has room")
+def test_a_log_that_nobody_reads_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb", buffering=0) as read, os.fdopen(writer, "w", encoding="utf-8") as log:
+        monkeypatch.setattr(sys, "stdout", log)
+        for _ in range(2000):
+            say("00:00:00.000 call.ringing calls/c_1" + "é" * 2000)
+        os.set_blocking(reader, False)
+        taken = 0
+        while read.read(65536):
+            taken += 1
+        assert taken
+        say("at last")
+        assert re.fullmatch(r"offhook: nobody read on here: lines left out: 19\d\d\nat last\n", (read.read() or b"").decode())
 
 
 def connected(socket: str) -> LocalClient:
