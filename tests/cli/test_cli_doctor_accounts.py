@@ -58,8 +58,8 @@ def look(case: Case, settings: AccountSettings, view: dict[str, Any] | None = No
 
 def running(case: Case, state: str, **more: Any) -> dict[str, Any]:
     """Let a phone run; return its view of the account."""
-    view = {"id": "work", "uri": "sip:1001@pbx", "transport": "udp", "registration": state,
-            "expires": 300 if state == "registered" else 0, "sip_status": 0, "reason": "", "retry_in": None, **more}  # fmt: skip
+    view = {"id": "work", "uri": "sip:1001@pbx", "transport": "udp", "registration": state, "sip_status": 0,
+            "expires": 300 if state == "registered" else 0, "reason": "", "retry_in": None, **more}  # fmt: skip
     case.phone = PhoneFacts(accounts=[view])
     return view
 

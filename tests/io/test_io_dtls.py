@@ -53,7 +53,7 @@ def test_both_have_the_same_keys() -> None:
     assert client.timeout() == []
 
 
-def test_a_system_that_forbids_what_openssl_is_called_back_by_costs_the_handshake_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_that_forbids_what_openssl_calls_back_by_costs_the_handshake_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     def forbid(*_: object) -> None:
         raise MemoryError("Cannot allocate write+execute memory for ffi.callback()")
     monkeypatch.setattr(SSL.Context, "set_verify", forbid)

@@ -166,7 +166,7 @@ def test_calls_are_placed_while_a_registration_holds_that_the_registrar_could_no
     first.status = answer
     alice.wire.run_until(lambda: bool(alice.of(e.AccountRegisterFailed)), 100)
     assert view(alice).registration == "failed"
-    assert view(alice).expires == (pytest.approx(60, abs=30) if placed else 0), "600 s were granted, 60 before the end asked for"
+    assert view(alice).expires == (pytest.approx(60, abs=30) if placed else 0), "of 600 s, renewed 60 before the end"
     if not placed:
         assert isinstance(alice.refuses(c.Dial(to="1002")), NotRegistered)
         return

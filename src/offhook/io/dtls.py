@@ -25,8 +25,8 @@ LABEL: Final = b"EXTRACTOR-dtls_srtp"
 # A tunnel on the way may take a hundred bytes of the usual 1500; handshakes are too short to look for the limit.
 DATAGRAM: Final = 1200
 RECORD_HEADER: Final = 13
-FORBIDDEN: Final = ("DTLS needs memory that is written and then executed, which this system forbids (MemoryDenyWriteExecute in a "
-                    "systemd unit, execmem of SELinux)")
+FORBIDDEN: Final = ("DTLS needs memory that is written and then executed, which this system forbids (MemoryDenyWriteExecute "
+                    "in a systemd unit, execmem of SELinux)")
 _HASHES: Final = {"sha-1": "sha1", "sha-224": "sha224", "sha-256": "sha256", "sha-384": "sha384", "sha-512": "sha512"}
 _contexts: dict[bytes, SSL.Context] = {}
 

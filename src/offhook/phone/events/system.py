@@ -22,8 +22,8 @@ class AccountRegistered(AccountEvent, frozen=True, kw_only=True):
 class AccountRegisterFailed(AccountEvent, frozen=True, kw_only=True):
     """The registrar refused or did not answer; `account.retry_in` says when the next attempt comes.
 
-    Where it has a trouble of its own (5xx, silence) while an earlier registration has not run out, `account.expires` says for how
-    many seconds that still holds: calls are placed as before till then.
+    Where it has a trouble of its own (5xx, silence) while an earlier registration has not run out, `account.expires` says for
+    how many seconds that still holds: calls are placed as before till then.
     """
 
 
