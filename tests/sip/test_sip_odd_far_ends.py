@@ -72,6 +72,39 @@ def test_a_far_end_that_makes_up_forks_fills_nothing(leaves: bool) -> None:
     assert peer.requests("ACK")
 
 
+# --- names that nobody knows here ---
+
+
+@pytest.mark.parametrize("headers", [(), (("Record-Route", "<sip:edge-7f3a;lr>"),)])
+def test_a_call_whose_far_end_names_itself_in_a_way_only_its_network_knows_goes_on_where_it_answered(
+    headers: tuple[tuple[str, str], ...]
+) -> None:
+    wire, alice, peer, invite = calling()
+    contact = "<sip:peer@pbx-7f3a>" if not headers else ""
+    peer.answer(invite, 200, tag="t", body=ANSWER, contact=contact, headers=headers)
+    wire.run(0.2)
+    assert [str(each.uri) for each in peer.requests("ACK")] == ["sip:peer@pbx-7f3a" if contact else "sip:peer@10.0.0.9:5060"]
+    peer.answer(invite, 200, tag="t", body=ANSWER, contact=contact, headers=headers)
+    alice.execute(events.SendInfo("c", "i", ANSWER))
+    wire.run(0.3)
+    assert len(peer.requests("ACK")) == 2
+    peer.answer(peer.requests("INFO")[0], 200)
+    alice.execute(events.End("c"))
+    wire.run(0.4)
+    peer.answer(peer.requests("BYE")[0], 200)
+    wire.run(100)
+    assert len(peer.requests("BYE")) == 1
+    assert not any(alice.core.statistics().values())  # type: ignore[attr-defined]  # an Endpoint
+
+
+def test_a_call_that_wants_encryption_goes_on_nowhere_else() -> None:
+    wire, alice, peer, invite = calling()
+    peer.answer(invite, 200, tag="t", body=ANSWER, contact="<sips:peer@pbx-7f3a>")
+    wire.run(0.2)
+    assert not peer.requests("ACK")
+    assert alice.of(events.SessionAnswered)
+
+
 # --- one part among others ---
 
 
