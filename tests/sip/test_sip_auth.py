@@ -313,6 +313,7 @@ def test_our_server_may_send_a_call_on_to_another_one_of_its_own() -> None:
 @pytest.mark.parametrize(("contact", "by"), [
     ("<sip:peer@elsewhere.example>", "10.0.0.8"), ("<sip:peer@notpbx.example>", "10.0.0.8"),
     ("<sip:peer@10.0.0.9>", "10.0.0.8"), ("<sip:peer@10.0.0.9>", "10.0.0.7"), ("<sip:peer@two.pbx.example>", "10.0.0.7"),
+    ("<sip:peer@two.pbx.example;maddr=10.0.0.9>", "10.0.0.8"),
 ])
 def test_others_to_whom_a_call_is_sent_on_learn_nothing_of_the_password(contact: str, by: str) -> None:
     _, alice, guard = redirected(contact, by=by)

@@ -97,6 +97,22 @@ def test_a_call_whose_far_end_names_itself_in_a_way_only_its_network_knows_goes_
     assert not any(alice.core.statistics().values())  # type: ignore[attr-defined]  # an Endpoint
 
 
+@pytest.mark.parametrize(("contact", "routes", "uri"), [
+    ("<sip:peer@pbx-7f3a:5060;maddr=10.0.0.8>", (), "sip:peer@pbx-7f3a:5060;maddr=10.0.0.8"),
+    ("", (("Record-Route", "<sip:edge.example;maddr=10.0.0.8;lr>"),), "sip:peer@10.0.0.9:5060"),
+])
+def test_maddr_goes_before_the_host(contact: str, routes: tuple[tuple[str, str], ...], uri: str) -> None:
+    # RFC 3263 4: the target is the value of maddr, if there is one
+    wire, alice, peer, invite = calling()
+    there = Peer(wire, "there", "10.0.0.8")
+    peer.answer(invite, 200, tag="t", body=ANSWER, contact=contact, headers=routes)
+    wire.run(0.2)
+    alice.execute(events.End("c"))
+    wire.run(0.3)
+    assert [str(each.uri) for each in (*there.requests("ACK"), *there.requests("BYE"))] == [uri, uri]
+    assert not peer.requests("ACK")
+
+
 def test_a_call_that_wants_encryption_goes_on_nowhere_else() -> None:
     wire, alice, peer, invite = calling()
     peer.answer(invite, 200, tag="t", body=ANSWER, contact="<sips:peer@pbx-7f3a>")

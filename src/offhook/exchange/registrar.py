@@ -201,7 +201,7 @@ def contact_flow(contact: Uri, request: Request, flow: Flow) -> Flow:
 
 def literal(uri: Uri) -> tuple[str, int] | None:
     """Return address and port of a URI whose host needs no look-up, None for other names."""
-    host = uri.param("maddr") or uri.hostname
+    host = uri.target_host
     if host.lower() == "localhost":
         host = "127.0.0.1"
     numeric = ":" in host or (host.count(".") == 3 and host.replace(".", "").isdigit())

@@ -126,7 +126,7 @@ class Door:
         said, as at another address of an exchange that has several.
         """
         name, host, addresses = hop.host.strip("[]").lower(), flow.remote[0], self._addresses.get(identity.id, {})
-        led = (route.uri.hostname.lower() for route in self.stack.service_route(identity))
+        led = (route.uri.target_host.lower() for route in self.stack.service_route(identity))
         if name in _names(identity) or host in addresses or name in led or (began is not None and began.remote[0] in addresses):
             return True
         self.tell(host, "asked for the password of an account that is not its own", now)
@@ -137,7 +137,7 @@ class Door:
 
         An address, or a name elsewhere, may be whoever was called: a proxy hands on what the callee has answered.
         """
-        name = target.hostname.lower()
+        name = target.target_host.lower()
         return any(name.endswith(f".{own}") for own in _names(identity) if not _is_literal(own))
 
     def may_lead_home(self, identity: Identity, target: Uri) -> bool:
@@ -145,7 +145,7 @@ class Door:
 
         It may ask for the password itself, and REGISTER is answered by nobody else; but another domain is another account's.
         """
-        name = target.hostname.lower()
+        name = target.target_host.lower()
         return name in _names(identity) or _is_literal(name.partition("%")[0]) or self.may_lead(identity, target)
 
     def follow(self, identity: Identity, host: str) -> None:
@@ -252,7 +252,7 @@ def source_name(host: str) -> str:
 
 def _names(identity: Identity) -> set[str]:
     """Return the names of an account's servers: its outbound proxies, or its domain."""
-    return {(uri or identity.address.uri).hostname.lower() for uri in (identity.proxy, *identity.proxies)}
+    return {(uri or identity.address.uri).target_host.lower() for uri in (identity.proxy, *identity.proxies)}
 
 
 def _networks(names: Iterable[str]) -> list[Network]:

@@ -42,7 +42,7 @@ class Gate:
         for session in self._sessions.by_id.values():
             dialog = session.dialog
             if dialog is not None:
-                hosts.add(dialog.target.hostname)
+                hosts.add(dialog.target.target_host)
                 if dialog.flow is not None and session.is_established:
                     hosts.add(dialog.flow.remote[0])
         self._peers_known = frozenset(hosts), now

@@ -210,4 +210,4 @@ class Flows:
 
 
 def _host_of(identity: Identity) -> str:
-    return (identity.proxy or identity.address.uri).hostname
+    return (identity.proxy or identity.address.uri).target_host

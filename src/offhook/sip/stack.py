@@ -100,11 +100,11 @@ class Way:
 def hop_to(uri: Uri, default: TransportChoice = "udp") -> Hop:
     """Return the next hop a URI names (RFC 3261 8.1.2); without a transport parameter, `default`."""
     if uri.transport is None and uri.scheme == "sip":
-        return Hop(uri.hostname, uri.port, default)
+        return Hop(uri.target_host, uri.port, default)
     named: TransportChoice = _NAMED.get(uri.transport, default)
     if named == "ws" and default == "wss":
         named = "wss"  # RFC 7118 5.4: the parameter is "ws" for both
-    hop = Hop(uri.hostname, uri.port, named)
+    hop = Hop(uri.target_host, uri.port, named)
     return encrypted(hop) if uri.scheme == "sips" else hop
 
 
@@ -358,7 +358,7 @@ class Stack:
         if any(way.registrar == host for way in self.ways.get(identity.id, {}).values()):
             return True
         servers = (identity.proxy, identity.address.uri, *identity.proxies)
-        return any(uri is not None and uri.hostname == host for uri in servers)
+        return any(uri is not None and uri.target_host == host for uri in servers)
 
     def credentials(self, identity: Identity | None) -> Credentials | None:
         """Return what answers challenges for this identity, None without a password."""

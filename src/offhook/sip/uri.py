@@ -145,6 +145,12 @@ class Uri:
         return self.host[1:-1] if self.host[:1] == "[" else self.host
 
     @property
+    def target_host(self) -> str:
+        """Where requests to it go, without brackets: `maddr`, which goes before the host (RFC 3261 19.1.1, RFC 3263 4)."""
+        maddr = self.param("maddr")
+        return maddr.strip("[]") if maddr else self.hostname
+
+    @property
     def user_decoded(self) -> str:
         """The user part with its escapes decoded, '' if there is none."""
         return unescape(self.user) if self.user else ""
