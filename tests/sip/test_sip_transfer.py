@@ -199,6 +199,17 @@ def test_a_notify_that_overtakes_the_answer_is_the_first_one() -> None:
     assert [(event.status, event.final) for event in alice.of(events.ReferProgress)] == [(180, False), (200, True)]
 
 
+def test_a_subscription_goes_on_behind_the_outcome_until_its_end() -> None:
+    # RFC 6665 4.1.3: only a NOTIFY that says "terminated" ends it; 481 before that makes some end the call
+    wire, alice, peer, refer = asked()
+    peer.answer(refer, 202)
+    active, over = "Event: refer\r\nSubscription-State: active\r\n", "Event: refer\r\nSubscription-State: terminated\r\n"
+    busy = b"SIP/2.0 486 Busy Here\r\n"
+    assert [in_dialog(wire, peer, alice, "NOTIFY", extra, busy, number)
+            for number, extra in enumerate((active, active, over, over), start=5)] == [200, 200, 200, 481]
+    assert alice.of(events.ReferProgress) == [events.ReferProgress("c", 486, "Busy Here", True)]
+
+
 @pytest.mark.parametrize(("expires", "after"), [("", 212), (";expires=60", 212), (";expires=600", 632), (";expires=x", 212)])
 def test_a_far_end_that_never_tells_the_outcome(expires: str, after: int) -> None:
     wire, alice, peer, refer = asked()

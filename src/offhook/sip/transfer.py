@@ -54,15 +54,20 @@ def listens_for(state: str) -> float:
     return min(max(said, NOTIFY_EXPIRES), LONGEST) + TIMEOUT
 
 
+def _state_of(request: Request) -> str:
+    return (request.headers.get("Subscription-State") or "").partition(";")[0].strip().lower()
+
+
 class Transfers(Part):
     """The transfers of one session: at most one of ours at a time, any number asked of us."""
 
-    __slots__ = ("_accepted", "_asked", "_count", "_taken", "_timer", "_unsent", "_waiting")
+    __slots__ = ("_accepted", "_asked", "_count", "_goes_on", "_taken", "_timer", "_unsent", "_waiting")
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._waiting = False  # our REFER is under way and its last word not heard
         self._taken = False  # the far end has said that it does what ours asks
+        self._goes_on = False  # the outcome is known, and the subscription not over
         self._unsent: HeaderList = ()  # the REFER that waits for the ACK
         self._timer: Timer | None = None
         self._asked: dict[RequestId, ServerTransaction] = {}
@@ -127,12 +132,14 @@ class Transfers(Part):
         if event != "refer":
             self.session.respond(server, 489, now, headers=(("Allow-Events", "refer"),))
         elif not self._waiting:
-            self.session.respond(server, 481, now)
+            # RFC 6665 4.1.3: until it is said to be terminated there is a subscription. Some end the call where there is none.
+            self.session.respond(server, 200 if self._goes_on else 481, now)
+            self._goes_on = self._goes_on and _state_of(request) != "terminated"
         else:
             self._notified(request, server, now)
 
     def _notified(self, request: Request, server: ServerTransaction, now: float) -> None:
-        state = (request.headers.get("Subscription-State") or "").partition(";")[0].strip().lower()
+        state = _state_of(request)
         try:
             status, reason = parse_sipfrag(request.body)
         except ParseError:
@@ -144,6 +151,7 @@ class Transfers(Part):
         self._taken = True
         self._stop_timer()
         final = status >= 200 or state == "terminated"
+        self._goes_on = final and state != "terminated"
         if not final:
             wait = listens_for(request.headers.get("Subscription-State") or "")
             self._timer = self.session.stack.timers.start(now + wait, self._no_notify)
