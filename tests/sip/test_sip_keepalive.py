@@ -398,6 +398,26 @@ def test_calls_take_the_service_route_and_the_registered_flow() -> None:
     assert invite.routes == []
 
 
+@pytest.mark.parametrize("command", [
+    events.Subscribe("w", "a", Uri.sip("bob", "pbx.example"), "presence", "application/pidf+xml"),
+    events.Publish("a", "presence", events.Body("application/pidf+xml", b"<presence/>")),
+])
+def test_what_is_watched_and_published_takes_the_service_route_and_the_registered_flow(command: events.SipCommand) -> None:
+    # RFC 3608 6.1: all requests outside dialogs do
+    bench = Bench(instance=URN)
+    bench.headers = (("Service-Route", "<sip:edge.example;lr>"), ("Require", "outbound"))
+    bench.do(events.Register("a", 600))
+    bench.do(command)
+    request = parse_message(bench.sent[-1].data)
+    assert isinstance(request, Request)
+    assert [str(each) for each in request.routes] == ["<sip:edge.example;lr>"]
+    # RFC 5626 4.3: and the flow that the registrar knows, wherever the name leads by now
+    bench = registered("tcp")
+    flow, bench.flows = bench.sent[-1].flow, [Flow("tcp", LOCAL, ("10.0.0.7", 5060))]
+    bench.do(command)
+    assert bench.sent[-1].flow == flow
+
+
 def test_a_call_goes_on_over_the_web_socket_that_took_the_place_of_its_own() -> None:
     bench = Bench("wss")
     first, second = (Flow("wss", LOCAL, ("10.0.0.9", 443), number) for number in (1, 2))

@@ -54,9 +54,7 @@ class Publication:
             return
         identity = self.stack.identities.get(self.identity.id, self.identity)
         target = identity.address.uri
-        items: Items = []
-        if identity.proxy is not None:
-            items.append(("Route", f"<{identity.proxy if identity.proxy.is_loose else identity.proxy.with_param('lr')}>"))
+        items: Items = self.stack.routes_of(identity)
         address = identity.address.without_tag()
         items += [("From", str(address.with_tag(self.stack.tag()))), ("To", str(address)),
                   ("Call-ID", self.stack.ids.token(24)), ("Event", self.event),
@@ -67,7 +65,8 @@ class Publication:
         refresh = bool(self._etag) and self._latest == self._sent
         self._sent = self._latest
         numbers = iter(range(1, 100))
-        self._out = Outgoing(self.stack, "PUBLISH", target, items, hop=first_hop(identity, target),
+        hop = first_hop(identity, target, self.stack.service_route(identity))
+        self._out = Outgoing(self.stack, "PUBLISH", target, items, hop=hop, flow=self.stack.registered_flow(identity, hop),
                              next_cseq=lambda: next(numbers), on_answer=self._answered, identity=identity,
                              body=None if refresh else self._latest)
         self._out.start(now)

@@ -171,14 +171,13 @@ class Subscription:
                                  on_answer=self._answered, identity=identity, contact_user=identity.contact_user, flow=flow)
             self._out.began = self.dialog.began
         else:
-            route: Items = []
-            if identity.proxy is not None:
-                route.append(("Route", f"<{identity.proxy if identity.proxy.is_loose else identity.proxy.with_param('lr')}>"))
+            stack = self.stack
             local = identity.address.without_tag().with_tag(self.tag)
             head = [("From", str(local)), ("To", f"<{target}>"), ("Call-ID", self.call_id)]
-            self._out = Outgoing(self.stack, "SUBSCRIBE", target, route + head + items, hop=first_hop(identity, target),
-                                 next_cseq=self._next_cseq, on_answer=self._answered, identity=identity,
-                                 contact_user=identity.contact_user)
+            hop = first_hop(identity, target, stack.service_route(identity))
+            self._out = Outgoing(stack, "SUBSCRIBE", target, stack.routes_of(identity) + head + items, hop=hop,
+                                 flow=stack.registered_flow(identity, hop), next_cseq=self._next_cseq,
+                                 on_answer=self._answered, identity=identity, contact_user=identity.contact_user)
         self._out.start(now)
 
     def _next_cseq(self) -> int:
