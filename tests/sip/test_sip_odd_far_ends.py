@@ -9,8 +9,9 @@ import pytest
 from offhook.errors import InvalidState
 from offhook.sip import events
 from offhook.sip.calling import MAX_FORKS
-from offhook.sip.events import Body
+from offhook.sip.events import Body, Flow
 from offhook.sip.message import Request, Response
+from offhook.sip.responses import response_to
 from offhook.sip.uri import Uri
 from offhook.testing.endpoints import ANSWER, OFFER, Peer, add_endpoint
 from offhook.testing.wire import Node, Wire
@@ -95,6 +96,49 @@ def test_a_call_whose_far_end_names_itself_in_a_way_only_its_network_knows_goes_
     wire.run(100)
     assert len(peer.requests("BYE")) == 1
     assert not any(alice.core.statistics().values())  # type: ignore[attr-defined]  # an Endpoint
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_a_caller_that_nobody_can_connect_to_is_reached_over_its_own_connection(breaks: bool) -> None:
+    """A server in a container names an address of the container; the connection over which it called stands."""
+    wire = Wire()
+    bob, peer = add_endpoint(wire, "bob", "10.0.0.2"), Peer(wire, "peer", "10.0.0.9")
+    peer.node.tcp = False
+
+    def send(method: str, number: int, to: str) -> None:
+        head = (
+            f"{method} sip:bob@10.0.0.2;transport=tcp SIP/2.0", f"Via: SIP/2.0/TCP 10.0.0.9;branch=z9hG4bK{method}",
+            "From: <sip:peer@10.0.0.9>;tag=t", f"To: {to}", "Call-ID: one", f"CSeq: {number} {method}", "Max-Forwards: 70",
+            "Contact: <sip:peer@172.17.0.2:5060;transport=tcp>", "Content-Length: 0", "", "",
+        )  # fmt: skip
+        peer.node.execute(events.Transmit(Flow("tcp", peer.node.address, bob.address), "\r\n".join(head).encode()))
+        wire.run(wire.now + 0.1)
+    send("INVITE", 1, "<sip:bob@10.0.0.2>")
+    session = bob.of(events.SessionIncoming)[0].session
+    bob.execute(events.Accept(session, OFFER))
+    wire.run(0.2)
+    accepted = peer.responses("INVITE")[-1]
+    send("ACK", 1, str(accepted.to))
+    if breaks:
+        wire.break_connection(peer.node.address, bob.address)
+        send("UPDATE", 2, str(accepted.to))  # by another connection
+    bob.execute(events.End(session))
+    wire.run(wire.now + 1)
+    peer.send(response_to(peer.requests("BYE")[0], 200))
+    wire.run(wire.now + 100)
+    assert [str(bye.uri) for bye in peer.requests("BYE")] == ["sip:peer@172.17.0.2:5060;transport=tcp"]
+    assert not any(bob.core.statistics().values())  # type: ignore[attr-defined]  # an Endpoint
+
+
+def test_a_server_that_nobody_can_connect_to_at_its_contact_gets_our_ack_all_the_same() -> None:
+    wire = Wire()
+    alice, peer = add_endpoint(wire, "alice", "10.0.0.1"), Peer(wire, "peer", "10.0.0.9")
+    alice.execute(events.Invite("c", "alice", Uri.parse("sip:peer@10.0.0.9;transport=tcp"), OFFER))
+    wire.run(0.1)
+    for _ in range(2):  # nothing is known of an ACK that was lost but that the answer is said again
+        peer.answer(peer.requests("INVITE")[0], 200, tag="t", body=ANSWER, contact="<sip:peer@172.17.0.2;transport=tcp>")
+        wire.run(wire.now + 0.5)
+    assert [str(each.uri) for each in peer.requests("ACK")] == ["sip:peer@172.17.0.2;transport=tcp"]
 
 
 @pytest.mark.parametrize(("contact", "routes", "uri"), [

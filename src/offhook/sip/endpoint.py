@@ -294,6 +294,8 @@ class Endpoint:
     def _flow_failed(self, failed: events.FlowFailed, now: float) -> None:
         self._streams.failed(failed.flow)
         if failed.flow.transport != "udp":
+            if not failed.stood:
+                self._stack.suspect(failed.flow, now)  # an ACK has no transaction that would learn of it
             self._forget_flow(lambda flow: same_path(failed.flow, flow))
         self._stack.transactions.fail(failed, now)
         for registration in list(self._registrations.values()):

@@ -97,7 +97,7 @@ class Outgoing:
         self.avoids: Callable[[Flow], bool] | None = None  # addresses that will not do
         self.former_contact = ""  # of a REGISTER: the binding to take away if ours is another one now
         self.began: Flow | None = None  # over which the dialog was set up that this is in
-        self.held: Flow | None = None  # one that stands, for when the name service does not say where to go
+        self.held: Flow | None = None  # one that stands, for when nobody says where to go, or nobody takes a connection there
         self.body = body
         self.flow: Flow | None = None
         self.request: Request | None = None
@@ -194,9 +194,9 @@ class Outgoing:
     def _on_resolved(self, answer: Resolved, now: float) -> None:
         if self.identity is not None:
             self.stack.door.learn(self.identity, self.hop, answer.flows)
-        flows = self._usable(answer.flows)
-        if not answer.flows and self.held is not None:
-            flows = (self.held,)
+        flows, held = self._usable(answer.flows), self.held
+        if held is not None and (not answer.flows or (held.transport != "udp" and all(not same_path(held, f) for f in flows))):
+            flows = (*flows, held)  # last: a connection that stands leads there, whatever its far end calls itself
         # What waits is the UDP address behind its TCP one, which need not be open: where it failed lately it is asked last.
         flows = self.stack.trusted_first((*flows, *self._flows), now)
         if self._broken is not None:

@@ -411,6 +411,8 @@ class Session:
     def receive(self, request: Request, server: ServerTransaction, now: float) -> None:
         """Take a request inside the dialog (MESSAGE and OPTIONS are answered before)."""
         dialog = self.dialogs[key_of(request)]
+        if dialog.flow is None and server.flow.transport != "udp":
+            dialog.flow = server.flow  # our connection is gone, and the far end has made another one
         if not dialog.accepts(request.cseq.number):
             self.respond(server, 500, now)
         elif request.method == "BYE":

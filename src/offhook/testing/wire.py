@@ -153,7 +153,7 @@ class Wire:
 
     def add(self, name: str, core: FiveVerbs, address: Address, *, on_output: Callable[[Any, float], None] | None = None,
             tcp: bool = True) -> Node:
-        """Put an object on the wire; `name` and the address' host resolve to it. `tcp` False: connections are refused."""
+        """Put an object on the wire; `name` and the address' host resolve to it. `tcp` False: it takes no connections."""
         node = Node(name, core, address, self, on_output, tcp=tcp)
         self.nodes[address] = node
         self.names.setdefault(name, []).append(address)
@@ -259,10 +259,10 @@ class Wire:
 
     def _send_stream(self, node: Node, flow: Flow, data: bytes) -> None:
         peer = self.nodes.get(flow.remote)
-        if peer is None or not peer.tcp:
+        pair = frozenset((node.address, flow.remote))
+        if peer is None or not (peer.tcp or pair in self._connections):
             self._later(self.now + self.weather.delay, node, FlowFailed(flow, "connection refused"))
             return
-        pair = frozenset((node.address, peer.address))
         self._connections.setdefault(pair, (len(self._connections) + 1, node.address))
         ready = max(self.now + self.weather.delay + self._random.random() * self.weather.jitter,
                     self._ready.get((pair, peer.address), 0.0))
