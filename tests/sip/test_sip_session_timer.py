@@ -258,6 +258,23 @@ def test_an_update_that_asks_for_too_little_gets_422() -> None:
     assert (answer.status, answer.headers.get("Min-SE")) == (422, "90")
 
 
+def test_the_time_of_a_session_does_not_run_while_it_rings() -> None:
+    wire = Wire(5)
+    alice, peer = add_endpoint(wire, "alice", "10.0.0.1"), Peer(wire, "peer", "10.0.0.9")
+    alice.execute(events.Invite("c", "alice", PEER, OFFER))
+    wire.run(0.1)
+    invite = peer.requests("INVITE")[0]
+    peer.answer(invite, 180, tag="t")
+    peer.send(in_dialog(invite, "UPDATE", 1, "Session-Expires: 90;refresher=uac", "Supported: timer"), alice)
+    wire.run(0.3)
+    assert "Session-Expires" not in peer.responses("UPDATE")[-1].headers
+    wire.run(300)
+    assert not alice.of(events.SessionEnded)
+    peer.answer(invite, 200, tag="t", body=ANSWER, headers=(("Session-Expires", "90;refresher=uas"),))
+    wire.run(301)
+    wire.run_until(lambda: bool(alice.of(events.SessionEnded)), 90)
+
+
 def test_a_422_without_min_se_ends_the_call() -> None:
     for headers in ((), (("Min-SE", "10"),), (("Min-SE", "x"),)):
         wire = Wire(5)

@@ -267,6 +267,8 @@ class Session:
 
     def agree_on_timer(self, request: Request, now: float) -> HeaderList:
         """Return what the 2xx to an INVITE or UPDATE of theirs says about the session timer."""
+        if self.is_early:
+            return ()  # RFC 4028 9: the 2xx to the INVITE starts it; a call that rings has a time of its own
         if self.timer is None:
             if "Session-Expires" not in request.headers or not self.stack.policy.session_expires:
                 return ()
