@@ -74,6 +74,8 @@ def test_any_plan_gives_an_answer_or_a_documented_refusal(plan: str, number: str
         ("SIPS:+49301234;user=phone", "sips:+49301234@pbx.example"),
         ("sip:127.0.0.1", "sip:127.0.0.1"),
         ("\u202d+49\u00a030\u2011123\u201345\u202c", "sip:+493012345@pbx.example:5070"),
+        ("\uff0b\uff18\uff11\u3000\uff13\uff0d\uff11\uff12", "sip:+81312@pbx.example:5070"),
+        ("Tel: 1001", "sip:1001@pbx.example:5070"),
     ],
 )
 def test_what_is_typed_becomes_an_address(typed: str, uri: str) -> None:

@@ -23,9 +23,11 @@ TRANSPORTS: Final[tuple[str, ...]] = get_args(TransportName)
 _SEPARATORS = str.maketrans("", "", " ()-./\t")
 _COPIED = str.maketrans(
     dict.fromkeys("\u00ad\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff", "")
-    | dict.fromkeys("\u00a0\u2007\u2009\u202f", " ") | dict.fromkeys("\u2010\u2011\u2012\u2013\u2212", "-")
+    | dict.fromkeys("\u00a0\u2007\u2009\u202f\u3000", " ") | dict.fromkeys("\u2010\u2011\u2012\u2013\u2212", "-")
+    | {chr(0xFEE0 + ord(narrow)): narrow for narrow in "0123456789+-()*#./"}
 )  # fmt: skip
-"""What is not seen in a number that was copied: marks of direction, as address books put around it, wide spaces and dashes."""
+"""What is not seen in a number that was copied: marks of direction, as address books put around it, wide spaces and dashes;
+and the digits of double width that Japanese programs write."""
 _NUMBER = re.compile(r"\+?[0-9 ()\-./*#A-Da-d]+")
 _SIP_NUMBER = re.compile(r"[Ss][Ii][Pp][Ss]?:([+*#]*[0-9*#]+)(?:;[^?]*)?")
 _KEEP_ZERO: Final = frozenset({"39", "378"})
@@ -110,7 +112,7 @@ def target_uri(text: str, account: AccountSettings | None) -> Uri:
 
     A bare number or name needs an account for its domain. Raises InvalidArgument or DialPlanDenied.
     """
-    text = text.translate(_COPIED).strip()
+    text = as_typed(text).strip()
     if len(text) > MAX_TARGET:
         raise InvalidArgument.field("to", f"longer than {MAX_TARGET} characters")
     if not text or any(ord(c) < 32 or ord(c) == 127 for c in text):
@@ -123,12 +125,17 @@ def target_uri(text: str, account: AccountSettings | None) -> Uri:
         if scheme in ("sip", "sips"):
             return _checked(Uri.parse(text), account)
         if scheme == "tel":
-            return _number(unquote(text[4:].partition(";")[0]), account)
+            return _number(unquote(text[4:].partition(";")[0]).strip(" "), account)
         if "@" in text:
             return _checked(Uri.parse("sip:" + text), account)
     except ParseError as error:
         raise InvalidArgument.field("to", f"{text!r} is not a SIP address: {error.detail}") from None
     return _number(text, account)
+
+
+def as_typed(text: str) -> str:
+    """Return what was copied from a page or an address book as somebody would type it."""
+    return text.translate(_COPIED)
 
 
 def canonical_number(text: str, country_code: str = "") -> str:
@@ -138,7 +145,7 @@ def canonical_number(text: str, country_code: str = "") -> str:
     given it, in the place of its trunk `0`.
     """
     if not (text.isascii() and text.isdigit()):
-        text = text.translate(_COPIED).strip()
+        text = as_typed(text).strip()
         if not _NUMBER.fullmatch(text):
             return ""
         text = without_trunk_zero(text).translate(_SEPARATORS)

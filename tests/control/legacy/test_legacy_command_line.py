@@ -86,14 +86,37 @@ def test_command_line_forms(line: str, step: Step) -> None:
 
 @pytest.mark.parametrize(("argument", "to"), [
     ("+49 30 1234", "+49301234"), ("030 1234-5", "0301234-5"), ("(030) 1234", "(030)1234"), ("+49 (0)30/1234", "+49(0)30/1234"),
-    ("tel:+49 30 1234", "+49301234"), ("callto://+49 30 1234", "+49301234"), (" 1001 ", "1001"),
+    ("tel:+49 30 1234", "+49301234"), ("callto://+49 30 1234", "+49301234"), (" 1001 ", "1001"), ("Tel: 030/1234", "0301234"),
+    ("+49\u00a030\u00a01234", "+49301234"), ("\u202a+49 30 1234\u202c", "+49301234"), ("\uff0b\uff14\uff19\u300030", "+4930"),
+    ("201 555 0123", "2015550123"), ("1 (201) 555-0123", "1(201)555-0123"), ("(201) 555-0123", "(201)555-0123"),
 ])
 def test_a_number_in_groups_is_one_number(argument: str, to: str) -> None:
     for line in ([argument], f'"{argument.strip()}"', [argument, "/account:1"]):
         assert parse_command_line(line).steps[-1] == c.Dial(to=to), "and not a text to its first group"
 
 
-@pytest.mark.parametrize("argument", ["1001 5", "+49 30 is my number", "+49 x"])
+def test_digits_stand_behind_a_number_in_groups() -> None:
+    for line in (["+1 201 555 0123,,7"], '"+1 201 555 0123,,7"', "+1 201 555 0123,,7"):
+        assert parse_command_line(line).steps == (c.Dial(to="+12015550123", digits=",7"),)
+
+
+@pytest.mark.parametrize("line", ["+49 30 1234", "+49 (0)30 12", "\u202a+49 30 1234"])
+def test_behind_a_country_code_stands_a_number(line: str) -> None:
+    assert isinstance(parse_command_line(line).steps[0], c.Dial), "without quotation marks too"
+    assert parse_command_line(line.split()).steps == parse_command_line([line]).steps
+
+
+@pytest.mark.parametrize("number", ["+49 (0)30/1234-56 ext. 7", "+49 30 123456 x7", "030 123456 DW 7", "+49 30 1 oder 2"])
+def test_a_number_with_words_behind_it_is_no_text(number: str) -> None:
+    for line in ([number], f'"{number}"'):
+        with pytest.raises(InvalidArgument) as refused:
+            parse_command_line(line)
+        if number.endswith("7"):
+            assert "3012345" in refused.value.detail
+            assert ",,7 and it is sent after the answer" in refused.value.detail
+
+
+@pytest.mark.parametrize("argument", ["1001 5", "030123456 is my number", "+4930123456 5 more minutes", "0171 x"])
 def test_a_text_stays_a_text(argument: str) -> None:
     to, _, text = argument.partition(" ")
     assert parse_command_line([argument]).steps == (c.SendMessage(to=to, text=text),)

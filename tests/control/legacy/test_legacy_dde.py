@@ -74,7 +74,7 @@ def test_dde_reads_or_refuses_anything(text: str) -> None:
         assert parse_dde(text)
 
 
-@pytest.mark.parametrize("number", ["+49 (0)30 1234", "030 12-34", "(030) 1234"])
+@pytest.mark.parametrize("number", ["+49 (0)30 1234", "030 12-34", "(030) 1234", "201 555 0123", "1 (201) 555-0123"])
 def test_a_number_in_groups_is_taken(backend: FakeBackend, number: str) -> None:
     assert run_dde(backend.execute, f'[Dial("{number}")]') == ""
     assert backend.commands == [c.Dial(to=number.replace(" ", ""))]

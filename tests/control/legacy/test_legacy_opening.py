@@ -14,6 +14,7 @@ from offhook.phone import commands as c
 @pytest.mark.parametrize(("uri", "to"), [
     ("tel:+49-89-1", "+49891"), ("tel://1001/", "1001"), ("callto:1001", "1001"), ("callto:u@h", "u@h"), ("sip:u@h", "sip:u@h"),
     ("SIP:u@h:5070;transport=tcp", "sip:u@h:5070;transport=tcp"), ("sips:u@[2001:db8::1]", "sips:u@[2001:db8::1]"),
+    ("TEL:030/1234", "0301234"), ("callto:+49%20(0)30%20/%2012", "+493012"),
     ("tel:*43%23", "*43#"), (" tel:1001 ", "1001"), ("sip:u@h;Transport=tcp;user=phone", "sip:u@h;Transport=tcp;user=phone"),
 ])  # fmt: skip
 def test_open_dials(uri: str, to: str) -> None:

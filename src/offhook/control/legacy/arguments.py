@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from offhook.errors import InvalidArgument
 from offhook.media.messages import DeviceKind
 from offhook.phone.commands import Command, Dial, Mute, SendDtmf, SetDevice, Unmute
-from offhook.phone.dialplan import without_trunk_zero
+from offhook.phone.dialplan import as_typed, without_trunk_zero
 
 MAX_TEXT = 4096
 """Longest text taken, in characters; a command line or DDE string is far shorter, and window messages have no sender check."""
@@ -24,8 +24,13 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 NOT_A_NUMBER = ("/", "-")
 """What begins like a switch is never dialled."""
 
-_IN_GROUPS = re.compile(r"(?:\+|(?=[0(]))[0-9 ()./-]*[0-9]")
+_NORTH_AMERICAN = r"(?:1[ .-])?(?:\([2-9][0-9]{2}\)[ ]?|[2-9][0-9]{2}[ .-])[2-9][0-9]{2}[ .-][0-9]{4}"
+IN_GROUPS = rf"(?:(?:\+|(?=[0(]))[0-9 ()./-]*[0-9]|{_NORTH_AMERICAN})"
 """A number as people, and programs that look after their contacts, write it: +49 (0)30 1234. Two extensions are none."""
+
+_IN_GROUPS = re.compile(IN_GROUPS)
+EXTENSION = r"\s+(?:ext\.?|extension|x|dw\.?|durchwahl)\s*:?\s*(?P<extension>[0-9]{1,8})"
+_WITH_EXTENSION = re.compile(rf"(?P<number>{IN_GROUPS}){EXTENSION}", re.IGNORECASE)
 _DIGITS = re.compile(r"[0-9*#A-Da-d,]+")
 _DIAL_AND_DIGITS = re.compile(r"(?P<to>[^,]+),(?P<digits>[0-9*#A-Da-d,]+)")
 _POINTS = re.compile(r"[0-9]{1,3}")
@@ -40,12 +45,13 @@ def nothing(text: str) -> None:
 
 def target_of(text: str, name: str = "to") -> str:
     """Return the number or URI in `text`: scheme forms undone, `//` and a trailing `/` dropped, `%xx` decoded."""
-    found = text.strip()
+    found = as_typed(text).strip()
     scheme, colon, rest = found.partition(":")
     scheme = scheme.lower()
     if colon and scheme in ("tel", "callto", "dial", "dialpad"):
         found = unquote(without_slashes(rest), errors="strict" if _is_utf8(rest) else "replace")
-        found = _tel_number(found) if scheme == "tel" else found.strip(" ")
+        found = as_typed(found).strip(" ")
+        found = _tel_number(found) if scheme == "tel" or _IN_GROUPS.fullmatch(found) else found
     elif colon and scheme in ("sip", "sips"):
         # RFC 3261 19.1.4: only characters that need no escape mean the same when unescaped, so only those are decoded.
         found = f"{scheme}:{_PERCENT_SAFE.sub(lambda code: unquote(code[0]), without_slashes(rest))}"
@@ -55,9 +61,19 @@ def target_of(text: str, name: str = "to") -> str:
         raise InvalidArgument.field(name, "a number or URI is needed")
     if len(found) > MAX_TARGET:
         raise InvalidArgument.field(name, f"is longer than {MAX_TARGET} characters")
-    if CONTROL.search(found) or any(character.isspace() for character in found):
-        raise InvalidArgument.field(name, "has a space or a control character in it")
+    if CONTROL.search(found):
+        raise InvalidArgument.field(name, "has a control character in it")
+    if any(character.isspace() for character in found):
+        raise InvalidArgument.field(name, _why_no_space(found))
     return found
+
+
+def _why_no_space(text: str) -> str:
+    extended = _WITH_EXTENSION.fullmatch(text)
+    if extended:
+        number = re.sub(r"[^0-9+]", "", without_trunk_zero(extended["number"]))
+        return f"an extension is no part of the number: write {number},,{extended['extension']} and it is sent after the answer"
+    return "has a space in it; write the number without, unless it begins with + or 0"
 
 
 def _is_utf8(escaped: str) -> bool:
@@ -73,8 +89,8 @@ def without_slashes(rest: str) -> str:
 
 
 def _tel_number(text: str) -> str:
-    """RFC 3966 5.1.1: `-`, `.`, `(` and `)` (and the spaces people add) mean nothing; parameters after `;` do not dial."""
-    return re.sub(r"[-.() ]", "", without_trunk_zero(text.partition(";")[0]))
+    """RFC 3966 5.1.1: `-`, `.`, `(` and `)` (and the spaces and `/` people add) mean nothing, parameters do not dial."""
+    return re.sub(r"(?<=[0-9])/(?=[0-9])", "", re.sub(r"[-.() ]", "", without_trunk_zero(text.partition(";")[0])))
 
 
 def dial_of(text: str) -> Dial:

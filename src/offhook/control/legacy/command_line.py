@@ -10,7 +10,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from offhook.control.backend import Execute
-from offhook.control.legacy.arguments import NOT_A_NUMBER, checked, dial_of, dtmf_of, points_of, target_of, without_slashes
+from offhook.control.legacy.arguments import (
+    EXTENSION,
+    IN_GROUPS,
+    NOT_A_NUMBER,
+    checked,
+    dial_of,
+    dtmf_of,
+    points_of,
+    target_of,
+    without_slashes,
+)
 from offhook.control.legacy.steps import Nudge, SpeakerMemory, SpeakerMute, Step, Window, run_steps
 from offhook.errors import InvalidArgument
 from offhook.phone.commands import (
@@ -30,13 +40,21 @@ from offhook.phone.commands import (
     Transfer,
     Unmute,
 )
+from offhook.phone.dialplan import as_typed
 
 POINTS = 5
 """What micup, micdown, speakup and speakdown change, in points of 0-100."""
 
 
-_WRITTEN_NUMBER = re.compile(r"(?:(?:tel|callto|dial|/dial):(?://)?\+?|\+|(?=[0(]))[0-9 ()./-]*[0-9]", re.IGNORECASE)
+_NUMBER = rf"(?:(?:tel|callto|dial|/dial):(?://)?[ ]*\+?[0-9 ()./-]*[0-9]|{IN_GROUPS})"
+_WRITTEN_NUMBER = re.compile(rf"{_NUMBER}(?:\s*,[0-9*#A-D,\s]*)?", re.IGNORECASE)
 """A number as people write it. One without `+` or `0` in front may be an extension and a text: "1001 5" sends 1001 a 5."""
+
+_EXTENDED_NUMBER = re.compile(_NUMBER + EXTENSION, re.IGNORECASE)
+"""Kept together, so that it is refused as a whole, and its first group not sent the rest as a text."""
+
+_COUNTRY_CODE = re.compile(r"\+[0-9]{1,3}")
+"""Nobody's number (E.164 6.2): what stands behind it is the rest of one, and no text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +150,9 @@ def _form(words: list[str]) -> Step:
             return parse(first[len(prefix) :])
     if key.startswith(NOT_A_NUMBER):
         raise InvalidArgument.field("args", f"there is no switch {first[:32]!r}")
-    return SendMessage(to=target_of(first), text=rest) if rest else dial_of(first)
+    if rest and not _COUNTRY_CODE.fullmatch(as_typed(first)):
+        return SendMessage(to=target_of(first), text=rest)
+    return dial_of(f"{first} {rest}")
 
 
 @dataclass(slots=True)
@@ -182,13 +202,17 @@ def _flattened(arguments: Sequence[str]) -> list[str]:
 
 def _number_or_words(text: str) -> list[str]:
     """Return "+49 30 1234" as one number, or its first group would be sent the others as a text; all else word by word."""
-    return ["".join(text.split())] if _WRITTEN_NUMBER.fullmatch(text.strip()) else text.split()
+    number = as_typed(text).strip()
+    if _EXTENDED_NUMBER.fullmatch(number):
+        return [number]
+    return ["".join(number.split())] if _WRITTEN_NUMBER.fullmatch(number) else text.split()
 
 
 def _split(line: str) -> list[str]:
     """Split at spaces; quotation marks keep spaces together, a backslash is only a backslash (Windows paths)."""
     words: list[str] = []
-    for found in re.finditer(r'(?:[^\s"]|"[^"]*(?:"|$))+', line):
+    for found in re.finditer(r'(?:[^ \t"]|"[^"]*(?:"|$))+', line):
         word = found[0].replace('"', "")
-        words.append("".join(word.split()) if _WRITTEN_NUMBER.fullmatch(word) else word)
+        number = as_typed(word)
+        words.append("".join(number.split()) if _WRITTEN_NUMBER.fullmatch(number) else word)
     return words
