@@ -174,8 +174,16 @@ def test_closing_ends_what_does_not_end(ends: Ends) -> None:
     ("x.bat", "^", False), ("x.bat", "a|b", False), ("x.bat", "<", False), ("x.bat", "!x!", False), ("x.bat", "", True),
 ])
 def test_a_batch_file_gets_nothing_it_could_misread(program: str, argument: str, safe: bool) -> None:
-    assert (unsafe_for_batch((program, argument), "win32") == "") is safe
-    assert unsafe_for_batch((program, argument), "linux") == ""
+    assert (unsafe_for_batch((program, f"-n:{argument}"), (argument,), "win32") == "") is safe
+    assert unsafe_for_batch((program, argument), (argument,), "linux") == ""
+
+
+@pytest.mark.parametrize(("argument", "safe"), [
+    ("Büro Nord", True), ("C:\\Program Files (x86)\\CRM", True), ("/mode=in;out", True), ("{unit}'", True), ("100%", False),
+    ("a&b", False), ('say "x"', False), ("a\nb", False), ("!x!", False),
+])
+def test_a_batch_file_gets_what_its_owner_wrote(argument: str, safe: bool) -> None:
+    assert (unsafe_for_batch(("x.bat", argument, "1001"), ("1001",), "win32") == "") is safe
 
 
 @pytest.mark.parametrize(("line", "foreign", "safe"), [

@@ -26,8 +26,10 @@ MAX_LINGERING: Final = 32
 """Pipes that children left behind may keep open; while there are that many, further output is not read."""
 
 # cmd.exe takes the command line of a batch file apart again, by rules that no quoting satisfies in all cases: `%` is expanded
-# inside quotes, and a quote or a line's end in an argument begins a new command. Only what means nothing to it may pass.
+# inside quotes, and a quote or a line's end in an argument begins a new command. Of what comes from others only what means
+# nothing to it may pass; what the user has written himself may have all that keeps its meaning.
 _SAFE_FOR_BATCH: Final = re.compile(r"[A-Za-z0-9 +*#@.:,/_\\-]*")
+_MISREAD_BY_BATCH: Final = re.compile(r"[\"%&|<>^!\x00-\x1f]")
 
 _BAD_EXE_FORMAT: Final = 193
 """Windows' error for a file that is no program; its text speaks of "%1"."""
@@ -139,7 +141,7 @@ class Programs:
     def _outcome(self, prepare: Prepare) -> Outcome:
         try:
             run = prepare()
-            refusal = unsafe_for_batch(run.arguments) or unsafe_for_shell(run.arguments, run.foreign)
+            refusal = unsafe_for_batch(run.arguments, run.foreign) or unsafe_for_shell(run.arguments, run.foreign)
             return Outcome(None, refusal) if refusal else self._run(run)
         except (OSError, ValueError) as error:  # ValueError: what cannot be an argument, such as a NUL
             script = getattr(error, "winerror", None) == _BAD_EXE_FORMAT
@@ -220,15 +222,14 @@ def _await(process: subprocess.Popen[bytes], family: Family, seconds: float) -> 
     return f"did not end within {seconds:g} s and was ended"
 
 
-def unsafe_for_batch(arguments: tuple[str, ...], platform: str = sys.platform) -> str:
+def unsafe_for_batch(arguments: tuple[str, ...], foreign: tuple[str, ...], platform: str = sys.platform) -> str:
     """Return why these arguments must not reach a Windows batch file, "" if they may (or it is none)."""
     # Windows drops dots and blanks at a file name's end.
     if platform != "win32" or not arguments[0].rstrip(". ").lower().endswith((".bat", ".cmd")):
         return ""
-    for argument in arguments[1:]:
-        if not _SAFE_FOR_BATCH.fullmatch(argument):
-            return f"not started: {argument[:64]!r} is not safe as an argument of a batch file; let an .exe do it"
-    return ""
+    unsafe = [text for text in foreign if not _SAFE_FOR_BATCH.fullmatch(text)]
+    unsafe += [argument for argument in arguments[1:] if _MISREAD_BY_BATCH.search(argument)]
+    return f"not started: {unsafe[0][:64]!r} is not safe as an argument of a batch file; let an .exe do it" if unsafe else ""
 
 
 def unsafe_for_shell(arguments: tuple[str, ...], foreign: tuple[str, ...], platform: str = sys.platform) -> str:

@@ -236,12 +236,14 @@ def test_an_account_that_is_there_keeps_its_id_and_another_one_its_own() -> None
     (r"C:\x y.py -q", ("py.exe", r"C:\x y.py", "-q")),
     (r"C:\ahk v2\AutoHotkey.exe C:\x.ahk", (r"C:\ahk v2\AutoHotkey.exe", r"C:\x.ahk")),
     ("a.exe {Number} {callid}", ("a.exe", "{number}", "{call}")),
+    (r'C:\x.bat "Büro (Nord)" /m=in', (r"C:\x.bat", "Büro (Nord)", "/m=in")), ("a.exe 100%", ("a.exe", "100%")),
 ])
 def test_programs(text: str, program: tuple[str, ...]) -> None:
     assert hook_program(text) == program
 
 
-@pytest.mark.parametrize("text", ["", '"', "HTTPS://x", "a.exe {duration}", '""', r"C:\My Scripts\popup.ahk", '"C:\\x.lnk"'])
+@pytest.mark.parametrize("text", ["", '"', "HTTPS://x", "a.exe {duration}", '""', r"C:\My Scripts\popup.ahk", '"C:\\x.lnk"',
+                                  r"C:\x.bat 100%"])
 def test_what_is_no_program(text: str) -> None:
     assert isinstance(hook_program(text), str)
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from offhook.io.programs import unsafe_for_batch
 from offhook.storage import command_line
 from offhook.storage.config import PLACES
 
@@ -45,6 +46,8 @@ def hook_program(text: str) -> tuple[str, ...] | str:
     suffix = found[0].lower() if found else ""
     if suffix[1:] in _OPENED:
         return f"{suffix} is no program: write the program that opens it, and it behind that (docs/hooks.md)"
+    if unsafe_for_batch((words[0], *arguments), (), "win32"):
+        return 'no batch file is given " % & | < > ^ or !, which cmd.exe misreads: write them into it, or let an .exe do it'
     return (*_SCRIPT_HOSTS.get(suffix, ()), words[0], *arguments)
 
 
