@@ -9,6 +9,7 @@
      unadvise ITEM            "unadvised"
      raw HEX                  execute with these bytes
      disconnect
+     hang MS                  answer no message for so long
      die                      end at once, without a word to anybody */
 
 #include "line_reader.h"
@@ -184,6 +185,10 @@ static void obey(char *line)
     } else if (!strcmp(word, "disconnect")) {
         DdeDisconnect(conversation);
         answer("over");
+    } else if (!strcmp(word, "hang")) {
+        say("hanging");
+        Sleep(atoi(rest));
+        answer("back");
     } else if (!strcmp(word, "die")) {
         TerminateProcess(GetCurrentProcess(), 9);
     }

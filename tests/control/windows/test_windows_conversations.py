@@ -235,3 +235,27 @@ def test_no_link_from_the_shell_reaches_a_command(scheme: str, rest: str) -> Non
     assert isinstance(found, c.Dial)
     assert found.digits == ""
     assert not set(found.to) & set(" ,/\\()[]\"<>?%\n")
+
+
+async def test_the_letters_of_an_item_do_not_matter(talk: Talk) -> None:
+    assert talk.desk.advise(ONE, "STATUS")
+    talk.shows("ACTIVE")
+    talk.desk._see(ENDED)
+    await until(lambda: talk.posted)
+    assert talk.posted == ["Status"]
+    assert talk.desk.due(ONE, "STATUS") == "ACTIVE"
+    talk.desk.unadvise(ONE, "status")
+    talk.desk.close()
+
+
+async def test_what_could_not_be_told_comes_up_again(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "AGAIN_SECONDS", 0.0)
+    for item in ("status", "Status"):
+        talk.desk.again(item)
+    await until(lambda: talk.posted)
+    assert talk.posted == ["Status"], "once for everybody"
+    talk.desk.again("Event")
+    talk.desk.close()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert talk.posted == ["Status"]

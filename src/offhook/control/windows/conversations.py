@@ -39,6 +39,9 @@ EVENTS_A_TIME: Final = 20
 LOOK_AGAIN_SECONDS: Final = 0.25
 """DISCONNECTED becomes IDLE by the clock alone: while it lasts, it is looked so often whether it is over."""
 
+AGAIN_SECONDS: Final = 1.0
+"""When a client that hangs is tried again."""
+
 DISCONNECTED: Final = "DISCONNECTED"
 
 
@@ -71,6 +74,7 @@ class Conversations:
         self._conversations: dict[int, _Conversation] = {}
         self._shown: dict[str, str] = {}
         self._again: asyncio.TimerHandle | None = None
+        self._tries: dict[str, asyncio.TimerHandle] = {}
         self._looking = False
         self._unsubscribe: Unsubscribe | None = None
         self._unwatch: Unsubscribe | None = None
@@ -91,8 +95,9 @@ class Conversations:
         """All are gone."""
         self._conversations.clear()
         self._watch()
-        if self._again is not None:
-            self._again.cancel()
+        for timer in (self._again, *self._tries.values()):
+            if timer is not None:
+                timer.cancel()
 
     # --- one thing at a time
 
@@ -174,18 +179,29 @@ class Conversations:
     def due(self, conversation: int, item: str) -> str | Awaitable[str | None] | None:
         """Return the next piece of an item that this client has not had; None if it has had everything."""
         found = self._of(conversation)
-        if item != EVENT:
-            waiting = found.waiting.get(item)
+        name = advised_item(item)  # Windows gives it in the letters of whoever was first to write it
+        if name != EVENT:
+            waiting = found.waiting.get(name)
             if not waiting:
                 return None
             text = waiting.popleft()
             if waiting:
-                self._post(item)
+                self._post(name)
             return text
         events = self._events(found.pushed)
         if found.pushed is not None and found.pushed.behind:
             self._post(EVENT)
         return events
+
+    def again(self, item: str) -> None:
+        """Somebody could not be told of an item just now: bring it up again in a moment."""
+        name = advised_item(item)
+        if name not in self._tries:
+            self._tries[name] = asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._try, name)
+
+    def _try(self, item: str) -> None:
+        del self._tries[item]
+        self._post(item)
 
     def _from_now(self) -> Reader:
         return Reader(self._backend.journal, Choice(event_types(["*"])), limit=EVENTS_A_TIME)

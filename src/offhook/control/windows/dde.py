@@ -40,6 +40,7 @@ class Desk(Protocol):
     def advise(self, conversation: int, item: str) -> bool: ...
     def unadvise(self, conversation: int, item: str) -> None: ...
     def due(self, conversation: int, item: str) -> str | None: ...
+    def again(self, item: str) -> None: ...
 
 
 class DdeServer:
@@ -94,7 +95,9 @@ class DdeServer:
             raise SetupError(f"Windows refuses DDE (error {failed:#x})")
         for name in (SERVICE, *TOPICS, *ADVISED):
             self._names[name] = user32.DdeCreateStringHandleW(self._instance, name, ffi.CP_WINUNICODE)
-        user32.DdeNameService(self._instance, self._names[SERVICE], None, ffi.DNS_REGISTER)
+        if not user32.DdeNameService(self._instance, self._names[SERVICE], None, ffi.DNS_REGISTER):
+            self._unregister()
+            raise SetupError(f"Windows refuses the DDE service {SERVICE}")
 
     def _unregister(self) -> None:
         user32.DdeNameService(self._instance, None, None, ffi.DNS_UNREGISTER)
@@ -148,7 +151,11 @@ class DdeServer:
     def _connected(self, conversation: int, *_: int) -> int:
         if len(self._known) >= MAX_CONVERSATIONS:
             self._bury()
-        if self._desk.begin(conversation):
+        try:
+            begun = self._desk.begin(conversation)
+        except Busy:  # one that nobody knows would be refused each loop, and never told why
+            begun = False
+        if begun:
             self._known.add(conversation)
         else:
             user32.DdeDisconnect(conversation)
@@ -165,15 +172,13 @@ class DdeServer:
     # --- transactions
 
     def _execute(self, conversation: int, topic: int, _item: int, _form: int, handle: int) -> int:
-        payload = self._payload(handle)
         # Windows hands over links (ddeexec) on this topic, with whatever stands in them.
         shell = self._name(topic).casefold() == SHELL_TOPIC.casefold()
-        done = payload is not None and self._desk.run(conversation, payload, shell=shell)
+        done = self._desk.run(conversation, self._payload(handle), shell=shell)
         return ffi.DDE_FACK if done else ffi.DDE_FNOTPROCESSED
 
     def _poke(self, conversation: int, _topic: int, item: int, form: int, handle: int) -> int:
-        payload = self._payload(handle)
-        done = payload is not None and form in ENCODINGS and self._desk.poke(conversation, self._name(item), payload)
+        done = form in ENCODINGS and self._desk.poke(conversation, self._name(item), self._payload(handle))
         return ffi.DDE_FACK if done else ffi.DDE_FNOTPROCESSED
 
     def _request(self, conversation: int, _topic: int, item: int, form: int, _handle: int) -> int:
@@ -184,9 +189,16 @@ class DdeServer:
         return int(form in ENCODINGS and self._desk.advise(conversation, self._name(item)))
 
     def _advise_request(self, conversation: int, _topic: int, item: int, form: int, _handle: int) -> int:
-        if user32.IsHungAppWindow(self._owner(conversation)):
-            return 0  # what is due stays due
-        return self._text(self._desk.due(conversation, self._name(item)), item, form)
+        name = self._name(item)
+        text = None
+        try:
+            hung = user32.IsHungAppWindow(self._owner(conversation))
+            text = None if hung else self._desk.due(conversation, name)
+        except Busy:
+            hung = True
+        if hung:
+            self._desk.again(name)  # what is due stays due, and there may be no further news to bring it up
+        return self._text(text, item, form)
 
     def _advise_stop(self, conversation: int, _topic: int, item: int, *_: int) -> int:
         self._desk.unadvise(conversation, self._name(item))
@@ -207,11 +219,9 @@ class DdeServer:
         user32.DdeQueryStringW(self._instance, handle, buffer, MAX_NAME, ffi.CP_WINUNICODE)
         return buffer.value
 
-    def _payload(self, handle: int) -> bytes | None:
-        """Return what the client sent; None if that is more than anybody could mean."""
-        size = user32.DdeGetData(handle, None, 0, 0)
-        if size > MAX_PAYLOAD:
-            return None
+    def _payload(self, handle: int) -> bytes:
+        """Return what the client sent, cut where it is more than is taken anyway."""
+        size = min(user32.DdeGetData(handle, None, 0, 0), MAX_PAYLOAD)
         buffer = ctypes.create_string_buffer(size or 1)
         user32.DdeGetData(handle, buffer, size, 0)
         return buffer.raw[:size]

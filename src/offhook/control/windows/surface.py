@@ -130,5 +130,8 @@ class _Desk:
     def due(self, conversation: int, item: str) -> str | None:
         return self._text(self._bridge.ask(lambda: self._conversations.due(conversation, item)))
 
+    def again(self, item: str) -> None:
+        self._bridge.tell(lambda: self._conversations.again(item))
+
     def _text(self, found: str | Awaitable[str | None] | None) -> str | None:
         return found if found is None or isinstance(found, str) else self._bridge.wait(found)
