@@ -6,11 +6,26 @@ import ctypes
 import json
 from typing import Any, Final
 
-from offhook.control.windows.ffi import COPYDATASTRUCT, HWND_MESSAGE, WM_COPYDATA, WNDCLASSW, WNDPROC, kernel32, user32
+from offhook.control.client import TimedOut
+from offhook.control.windows.ffi import (
+    COPYDATASTRUCT,
+    ERROR_ACCESS_DENIED,
+    ERROR_INVALID_WINDOW_HANDLE,
+    HWND_MESSAGE,
+    WM_COPYDATA,
+    WNDCLASSW,
+    WNDPROC,
+    kernel32,
+    last_error,
+    user32,
+)
 from offhook.control.windows.reach import CLASS, MARK, REQUEST, send_copydata
 
 PATIENCE_MS: Final = 10_000
 """Longest to wait for an answer."""
+
+_NOT_SENT: Final = frozenset({ERROR_ACCESS_DENIED, ERROR_INVALID_WINDOW_HANDLE})
+"""Errors behind which the phone has got nothing: it has more rights than we have, or is gone."""
 
 
 def find_phone() -> int:
@@ -23,7 +38,10 @@ def find_phone() -> int:
 
 
 def ask(window: int, op: str, **params: Any) -> dict[str, Any] | None:
-    """Return the phone's answer to one request, as the local socket gives it; None if none came."""
+    """Return the phone's answer to one request, as the local socket gives it; None if it surely has done nothing.
+
+    Raises TimedOut where it has done it, or may have: asked again by another way, it would call somebody twice.
+    """
     answers: list[bytes] = []
 
     def take(own: int, message: int, wparam: int, lparam: int) -> int:
@@ -41,8 +59,16 @@ def ask(window: int, op: str, **params: Any) -> dict[str, Any] | None:
     own = user32.CreateWindowExW(0, name, "", 0, 0, 0, 0, 0, HWND_MESSAGE, None, module, None)
     try:
         text = json.dumps({"op": op, "params": params}).encode()
-        send_copydata(window, own, REQUEST, text, PATIENCE_MS)  # the answer comes before it returns
+        done = send_copydata(window, own, REQUEST, text, PATIENCE_MS)  # the answer comes before it returns
+        error = last_error()
     finally:
         user32.DestroyWindow(own)
         user32.UnregisterClassW(name, module)
-    return json.loads(answers[0].rstrip(b"\0")) if answers else None
+    if answers:
+        found: dict[str, Any] = json.loads(answers[0].rstrip(b"\0"))
+        return found
+    if done:
+        raise TimedOut("the phone has done it, but its answer was lost on the way: do not repeat it")
+    if done is None and error not in _NOT_SENT:
+        raise TimedOut("the phone does not answer: look with `offhook status` whether it has done it before you repeat it")
+    return None
