@@ -126,6 +126,21 @@ async def test_a_warm_link_tells_that_there_is_news(scene: Scene, another: Calla
     assert "audit.command" in answers[-1]
 
 
+async def test_a_dde_client_that_hung_is_told_what_it_missed(scene: Scene, another: Callable[[str], Dde]) -> None:
+    watcher = another("Unicode")
+    assert watcher.ask("connect MicroSIP control") == "connected"
+    assert watcher.ask("advise STATUS") == "advised"
+    hanging = asyncio.ensure_future(watcher.does("hang 8000"))
+    await asyncio.sleep(5.5)  # Windows takes a program for hung after 5 s
+    assert scene.send("DIAL", scene.there.uri) == 1
+    await scene.there.event("call.incoming")
+    scene.there.execute(Hangup())
+    await scene.reaches(0)
+    assert watcher.told("news") == []
+    assert await hanging == "back"
+    await scene.there.until(lambda: watcher.told("news")[-1:] == ["STATUS IDLE"], "nothing changes any more, and it is told")
+
+
 async def test_a_window_that_hangs_is_let_go_and_comes_back(scene: Scene, another: Callable[[str], Window]) -> None:
     sleeper = another("window")
     assert sleeper.send(100, '{"types":["audit.*"]}') == 1
