@@ -228,6 +228,17 @@ def test_past_calls_in_every_form() -> None:
         calls_of_csv("Name,Number\n", "x")
 
 
+def test_a_row_that_is_no_call_says_what_to_write() -> None:
+    rows = ["Incoming,1,31.01.2024 12:05,0", "ein,1,1700000000,0", "in,1,1700000000,1m", "in,,1700000000,0", "in,1,,0"]
+    found = calls_of_csv("\n".join(["Type,Number,Time,Duration", *rows]), "x")
+    assert [skipped.why for skipped in found.skipped] == [
+        "the time '31.01.2024 12:05' cannot be read: write it as 2024-01-31 12:05:00, or in Unix seconds",
+        "the type 'ein' is not known: write out, in or miss",
+        "the duration '1m' cannot be read: write seconds, or H:MM:SS",
+        *["no call with a type, a number, a time and a duration"] * 2,
+    ]
+
+
 def test_a_past_call_is_the_same_entry_however_often_it_is_taken_over() -> None:
     call = PastCall("miss", "1001", "Ada", 1_700_000_000, 0, "")
     assert call.record("pbx.example") == call.record("pbx.example")

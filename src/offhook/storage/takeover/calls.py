@@ -82,13 +82,25 @@ class PastCalls:
         started, talked = _time(time), _duration(duration)
         if len(self.calls) + self.left_out >= MAX_ROWS:
             raise UnreadableFile(f"{self.name}:{line}: more than {MAX_ROWS} calls: split the file")
-        if _KINDS.get(kind.strip().lower()) is None or started is None or talked is None or not number.strip():
+        why = _why_none(kind, number, time if started is None else "", duration if talked is None else "")
+        if why or started is None or talked is None:
             self.left_out += 1
             if len(self.skipped) < MAX_SKIPPED:
-                self.skipped.append(Skipped(line, "no call with a type, a number, a time and a duration"))
+                self.skipped.append(Skipped(line, why or "no call with a type, a number, a time and a duration"))
             return
         cut = [text.strip()[:MAX_FIELD] for text in (number, name, info)]
         self.calls.append(PastCall(_KINDS[kind.strip().lower()], cut[0], cut[1], started, talked, cut[2]))
+
+
+def _why_none(kind: str, number: str, time: str, duration: str) -> str:
+    """Return which cell makes a row no call, "" if none does; `time` and `duration` are those that cannot be read."""
+    if not kind.strip() or not number.strip():
+        return "no call with a type, a number, a time and a duration"
+    if _KINDS.get(kind.strip().lower()) is None:
+        return f"the type {kind.strip()[:32]!r} is not known: write out, in or miss"
+    if time:
+        return f"the time {time.strip()[:32]!r} cannot be read: write it as 2024-01-31 12:05:00, or in Unix seconds"
+    return f"the duration {duration.strip()[:32]!r} cannot be read: write seconds, or H:MM:SS" if duration else ""
 
 
 _ROW = re.compile(
