@@ -229,6 +229,14 @@ def test_an_account_that_is_there_keeps_its_id_and_another_one_its_own() -> None
     assert [account.id for account in found.accounts] == ["main", "ada-2"]
 
 
+@pytest.mark.parametrize(("label", "name"), [
+    ("Büro Süd", "buero-sued"), ("Cafe\u0301 Łódź", "cafe-lodz"), ("Straße 7", "strasse-7"), ("\uff11\uff12", "12"),
+    ("Продажи", "account3"), ("  ", "u"),
+])
+def test_the_id_of_an_account_is_made_of_its_label(label: str, name: str) -> None:
+    assert take_over_ini(f"[Account3]\nlabel={label}\ndomain=d\nusername=u\n", "x").accounts[0].id == name
+
+
 @pytest.mark.parametrize(("text", "program"), [
     (r"C:\a.exe", (r"C:\a.exe",)), (r'"C:\a b.exe" "c d"', (r"C:\a b.exe", "c d")),
     (r"C:\a b\c.BAT -x", (r"C:\a b\c.BAT", "-x")), ("notify-send", ("notify-send",)),

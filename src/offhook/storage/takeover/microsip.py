@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -253,7 +254,7 @@ class _Reader:
         for each in self._known:
             if (each.domain.lower(), each.username) == (domain.lower(), username):
                 return each.id
-        wanted = re.sub(r"[^a-z0-9]+", "-", (section.text("label") or username).lower()).strip("-")[:32] or f"account{number}"
+        wanted = re.sub(r"[^a-z0-9]+", "-", _in_ascii(section.text("label") or username)).strip("-")[:32] or f"account{number}"
         taken = {each.id for each in self._known} | {account.id for account in self._found.accounts} | {"local"}
         return next(name for name in (wanted, *(f"{wanted}-{place}" for place in range(2, 2000))) if name not in taken)
 
@@ -361,6 +362,15 @@ _SHORTCUTS: Final = {
     "attendedTransfer": "there are no shortcut buttons here; the command is  offhook transfer --attended CALL",
     "conference": "there are no shortcut buttons here; the command is  offhook conference create CALL CALL",
 }
+
+
+_SPELT: Final = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe"})
+
+
+def _in_ascii(text: str) -> str:
+    """Return a label in small letters without marks: an id is typed, and heard over the telephone."""
+    spelt = unicodedata.normalize("NFC", text).lower().translate(_SPELT)
+    return "".join(each for each in unicodedata.normalize("NFKD", spelt) if not unicodedata.combining(each))
 
 
 def _wrong_plan(name: str, value: SettingValue) -> str:
