@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 
 import pytest
 from hypothesis import given
@@ -141,6 +142,15 @@ def test_command_lines_that_are_refused(backend: FakeBackend, line: str) -> None
     with pytest.raises(InvalidArgument):
         run_command_line(backend.execute, line)
     assert backend.commands == []
+
+
+@pytest.mark.parametrize(("line", "hint"), [
+    ("/hangup", "did you mean /hangupall?"), ("/anwser", "did you mean /answer?"), ("--listdevice", "--listdevices?"),
+    ("/zzz", "there are: /answer /hangupall"),
+])
+def test_a_switch_that_is_none_is_told_with_those_there_are(line: str, hint: str) -> None:
+    with pytest.raises(InvalidArgument, match=re.escape(hint)):
+        parse_command_line(line)
 
 
 def test_results_are_text(backend: FakeBackend) -> None:

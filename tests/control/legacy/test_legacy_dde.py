@@ -78,3 +78,8 @@ def test_dde_reads_or_refuses_anything(text: str) -> None:
 def test_a_number_in_groups_is_taken(backend: FakeBackend, number: str) -> None:
     assert run_dde(backend.execute, f'[Dial("{number}")]') == ""
     assert backend.commands == [c.Dial(to=number.replace(" ", ""))]
+
+
+def test_a_command_that_is_none_is_told_with_those_there_are(backend: FakeBackend) -> None:
+    with pytest.raises(InvalidArgument, match=r"no DDE command 'HangupAll'; there are: Dial, CallTo, Hangup, .*, Close"):
+        run_dde(backend.execute, "[HangupAll]")

@@ -149,10 +149,18 @@ def _form(words: list[str]) -> Step:
                 raise InvalidArgument.field("args", f"{prefix} takes one value without spaces")
             return parse(first[len(prefix) :])
     if key.startswith(NOT_A_NUMBER):
-        raise InvalidArgument.field("args", f"there is no switch {first[:32]!r}")
+        raise InvalidArgument.field("args", f"there is no switch {first[:32]!r}{_meant(key)}")
     if rest and not _COUNTRY_CODE.fullmatch(as_typed(first)):
         return SendMessage(to=target_of(first), text=rest)
     return dial_of(f"{first} {rest}")
+
+
+def _meant(key: str) -> str:
+    import difflib  # only a refusal needs it
+
+    known = [word for word in (*WORDS, *PREFIXES, "/account:", "/minimized", "/i:") if word.startswith(NOT_A_NUMBER)]
+    close = difflib.get_close_matches(key[:32], known, 1)
+    return f"; did you mean {close[0]}?" if close else f"; there are: {' '.join(known)}"
 
 
 @dataclass(slots=True)

@@ -86,7 +86,7 @@ def dde_command(name: str, argument: str) -> Command:
     """Return what one of the 16 means with this argument. Raises InvalidArgument."""
     row = _DDE_BY_NAME.get(name.lower())
     if row is None:
-        raise InvalidArgument.field("args", f"there is no DDE command {name[:32]!r}")
+        raise InvalidArgument.field("args", f"there is no DDE command {name[:32]!r}; there are: {', '.join(DDE)}")
     return row.parse(_unquoted(argument))
 
 
