@@ -45,6 +45,20 @@ async def test_activecall_is_an_atom_and_a_message(backend: FakeBackend) -> None
     assert desk.take(ACTIVECALL, b"", OWN) == answer, "the same atom as long as it is the same call"
 
 
+async def test_an_atom_that_could_not_be_had_is_asked_for_again(
+    backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reach = FakeReach()
+    desk = messages(backend, reach)
+    in_a_call(backend)
+    with monkeypatch.context() as full:
+        full.setattr(reach, "add_atom", lambda uri: 0)
+        assert desk.take(ACTIVECALL, b"", OWN) == Answer(0, "sip:ü@pbx\0".encode()), "the text tells, as always"
+    answer = desk.take(ACTIVECALL, b"", OWN)
+    assert isinstance(answer, Answer)
+    assert reach.atoms == {answer.lresult: "sip:ü@pbx"}
+
+
 async def test_the_atom_goes_when_the_far_end_changes(backend: FakeBackend) -> None:
     reach = FakeReach()
     desk = messages(backend, reach)

@@ -94,8 +94,8 @@ class _ActiveCallAtom:
         self._unsubscribe: Unsubscribe | None = None
 
     def name(self, uri: str) -> int:
-        """Return the atom with this name."""
-        if uri != self._uri:
+        """Return the atom with this name; 0 while the session has none left, which other programs may have used up."""
+        if uri != self._uri or not self._atom:
             self.drop()
             self._atom = self._reach.add_atom(uri)
             self._uri = uri

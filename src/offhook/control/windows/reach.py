@@ -22,7 +22,7 @@ SEND_MS: Final = 500
 """Longest a window may take over one message of ours. A program that is alive takes microseconds."""
 
 MAX_ATOM: Final = 255
-"""Longest name of a global atom, in characters."""
+"""Longest name of a global atom, in characters of UTF-16."""
 
 
 class Owner(NamedTuple):
@@ -73,7 +73,8 @@ class Session:
 
     def add_atom(self, text: str) -> int:
         """Return a new global atom."""
-        return int(kernel32.GlobalAddAtomW(text[:MAX_ATOM]))
+        name = text.encode("utf-16-le", "replace")[: 2 * MAX_ATOM].decode("utf-16-le", "ignore")
+        return int(kernel32.GlobalAddAtomW(name))
 
     def delete_atom(self, atom: int) -> None:
         """Give one back."""
