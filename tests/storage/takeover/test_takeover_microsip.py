@@ -250,6 +250,18 @@ def test_programs(text: str, program: tuple[str, ...]) -> None:
     assert hook_program(text) == program
 
 
+@pytest.mark.parametrize(("written", "program"), [
+    (r'"C:\a b.exe" "c d"', [r"C:\a b.exe", "c d"]), (r'"C:\a b.exe" /n', [r"C:\a b.exe", "/n"]),
+    (r'"C:\a b.exe" /n {number} "{name}"', [r"C:\a b.exe", "/n", "{number}", "{name}"]),
+    (r'"C:\a b.exe"', [r"C:\a b.exe"]), (r'C:\a b.exe "c d"', [r"C:\a b.exe", "c d"]),
+    (r'"C:\a b.exe" "c" x "d e"', [r"C:\a b.exe", "c", "x", "d e"]),
+])
+def test_a_program_in_quotes_has_its_arguments_in_quotes(written: str, program: list[str]) -> None:
+    """Of the whole value Windows takes the outer quotes, which are here of the program and of the last argument."""
+    found = take_over_ini(f"[Settings]\ncmdCallStart={written}\n", "x")
+    assert found.settings["hooks", "on_call_start"] == program
+
+
 @pytest.mark.parametrize("text", ["", '"', "HTTPS://x", "a.exe {duration}", '""', r"C:\My Scripts\popup.ahk", '"C:\\x.lnk"',
                                   r"C:\x.bat 100%"])
 def test_what_is_no_program(text: str) -> None:

@@ -27,10 +27,16 @@ _ENDINGS: Final = "|".join(["exe", "com", "bat", "cmd", *(ending[1:] for ending 
 _PATH: Final = re.compile(rf"[A-Za-z]:\\[^\"<>|?*]*?\.(?:{_ENDINGS})(?=\s|$)", re.IGNORECASE)
 
 
+_OUTER_QUOTES_GONE: Final = re.compile(r"[A-Za-z]:\\[^\"]*[^\"\s]\"\s.*\"\S[^\"]*", re.DOTALL)
+"""`C:\\a b.exe" "c d`: Windows takes the first and the last quote of a value for the value's own."""
+
+
 def hook_program(text: str) -> tuple[str, ...] | str:
     """Return the program and its arguments, or why there is none and what to do."""
     if re.match(r"https?://", text, re.IGNORECASE):
         return "a web address: `offhook webhooks add URL --types call.*` sends every event there (docs/hooks.md)"
+    if _OUTER_QUOTES_GONE.match(text):
+        text = f'"{text}"'
     path = _PATH.match(text)
     try:
         words = (path[0], *command_line.split(text[path.end() :], platform="win32")) if path else _split(text)
