@@ -240,7 +240,7 @@ def test_no_link_from_the_shell_reaches_a_command(scheme: str, rest: str) -> Non
 async def test_the_letters_of_an_item_do_not_matter(talk: Talk) -> None:
     assert talk.desk.advise(ONE, "STATUS")
     talk.shows("ACTIVE")
-    talk.desk._see(ENDED)
+    talk.backend.emit(ENDED)
     await until(lambda: talk.posted)
     assert talk.posted == ["Status"]
     assert talk.desk.due(ONE, "STATUS") == "ACTIVE"

@@ -65,7 +65,9 @@ class PhoneWindow:
         # Top level, since FindWindow sees no others; never shown.
         handle = user32.CreateWindowExW(0, CLASS, TITLE, 0, 0, 0, 0, 0, None, None, module, None)
         if not handle:
-            raise SetupError(f"Windows refuses a window (error {last_error()})")
+            error = last_error()
+            user32.UnregisterClassW(CLASS, module)
+            raise SetupError(f"Windows refuses a window (error {error})")
         # A program of lower integrity (the sandbox of a browser) cannot write to us, whatever the system's default is.
         user32.ChangeWindowMessageFilterEx(handle, WM_COPYDATA, MSGFLT_DISALLOW, None)
         user32.SetPropW(handle, MARK, 1)
