@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import timeit
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,9 +20,12 @@ from offhook.sip.uri import Uri
     (Party("tel:+49-30-1"), "+49-30-1"),
     (Party("sip:anonymous@anonymous.invalid", asserted="sip:+4930123@h"), "+4930123"), (Party("sip:j%C3%B6rg@h"), "jörg"),
     (Party("sip:h"), ""), (Party(""), ""), (Party("sip:a@h", asserted='"B: <C" <tel:5>'), "5"),
+    (Party("sip:%FF@h"), "%FF"),
 ])  # fmt: skip
 def test_the_number_of_somebody_is_what_is_looked_up(party: Party, number: str) -> None:
     assert party.number == number
+    assert msgspec.json.decode(msgspec.json.encode(party))["number"] == number
+    assert msgspec.structs.replace(Party("sip:9@h"), uri=party.uri, asserted=party.asserted).number == number, "it follows the others"
 
 
 def names(*numbers: str, country: str = "") -> Names:

@@ -393,14 +393,7 @@ export class Call {
 
   /** The other side's number, to look it up: of the identity that the network vouches for, else of its address. */
   get number(): string {
-    const address = this.remote.asserted || this.remote.uri;
-    const found = /^(?:sips?:([^@;:]*)[^@]*@|tel:([^;>]*))/i.exec(address.slice(address.lastIndexOf("<") + 1));
-    const user = found?.[1] ?? found?.[2] ?? "";
-    try {
-      return decodeURIComponent(user);
-    } catch {
-      return user; // escapes of something else than UTF-8
-    }
+    return this.remote.number;
   }
 
   /** How it ended; null while it runs. */

@@ -1571,6 +1571,7 @@ export interface OperationView {
  * One end of a call. `asserted` is the identity the network vouches for (P-Asserted-Identity, Remote-Party-ID) or "".
  *
  * `display` is the name to show: what the far end calls itself (`said`), else the `contact`'s name ("" if it is nobody's).
+ * `number` is what to look up: of the asserted identity, else of the address, decoded; "" where there is none.
  */
 export interface Party {
   uri: string;
@@ -1578,6 +1579,7 @@ export interface Party {
   asserted: string;
   said: string;
   contact: string;
+  number: string;
 }
 
 /** Pause what plays into the call, or go on: all of it, or one `playback`. */

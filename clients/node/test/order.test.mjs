@@ -46,20 +46,13 @@ test("to hang up what the far end ended in this moment is no mistake", async () 
   phone.close();
 });
 
-test("the number of the other side is the number alone", async () => {
-  const numbers = [];
-  for (const [uri, asserted] of [
-    ["sip:+49301234567;npdi;rn=+4999@h", ""], ["sip:anonymous@anonymous.invalid", '"B: <C" <tel:5>'], ["sip:j%C3%B6rg:x@h", ""],
-    ["sip:h", ""], ["sip:%FF@h", ""],
-  ]) {
-    globalThis.WebSocket = class extends FakeSocket {
-      says = { ...this.says, get_call: (id) => [{ id, ok: true, result: { value: { ...view("active"), remote: { uri, asserted } } } }] };
-    };
-    const phone = await Softphone.connect({ url: "http://127.0.0.1:1", token: "t" });
-    numbers.push((await phone.dial("1001")).number);
-    phone.close();
-  }
-  assert.deepEqual(numbers, ["+49301234567", "5", "jörg", "", "%FF"]);
+test("the number of the other side is what the phone says it is", async () => {
+  globalThis.WebSocket = class extends FakeSocket {
+    says = { ...this.says, get_call: (id) => [{ id, ok: true, result: { value: { ...view("active"), remote: { uri: "sip:+4930;npdi@h", number: "+4930" } } } }] };
+  };
+  const phone = await Softphone.connect({ url: "http://127.0.0.1:1", token: "t" });
+  assert.equal((await phone.dial("1001")).number, "+4930");
+  phone.close();
 });
 
 test("a call that ends with the very answer to dial has ended", async () => {

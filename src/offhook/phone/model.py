@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Literal, TypeAlias
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from offhook.errors import ParseError
 from offhook.media.messages import DeviceInfo, RecordingFormat, Side, StreamStats
@@ -64,6 +64,7 @@ class Party(Struct, frozen=True):
     """One end of a call. `asserted` is the identity the network vouches for (P-Asserted-Identity, Remote-Party-ID) or "".
 
     `display` is the name to show: what the far end calls itself (`said`), else the `contact`'s name ("" if it is nobody's).
+    `number` is what to look up: of the asserted identity, else of the address, decoded; "" where there is none.
     """
 
     uri: str
@@ -71,14 +72,14 @@ class Party(Struct, frozen=True):
     asserted: str = ""
     said: str = ""
     contact: str = ""
+    number: str = ""
 
-    @property
-    def number(self) -> str:
-        """The number to look up: of the asserted identity, else of the address; "" where there is none."""
+    def __post_init__(self) -> None:
         try:
-            return NameAddr.parse(self.asserted or self.uri).uri.number
+            number = NameAddr.parse(self.asserted or self.uri).uri.number
         except ParseError:
-            return ""
+            number = ""
+        structs.force_setattr(self, "number", number)  # it follows from the others, whoever makes a party of them
 
 
 class CallEnd(Struct, frozen=True):

@@ -41,6 +41,7 @@ _PORT = re.compile(r"[0-9]{1,5}")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _FORBIDDEN = re.compile(r'[\x00-\x20\x7f<>"\\^`{|}]')
 _TEL = re.compile(r"\+[().-]*[0-9][0-9().-]*|[0-9A-Fa-f*#().-]+")
+_NO_TEXT = re.compile(r"[\ud800-\udfff]")
 _ESCAPED_CHARACTER = re.compile(r"%([0-9A-Fa-f]{2})")
 
 # RFC 3261 19.1.4: these never match when only one of the two URIs has them. `transport` is there by the section's examples.
@@ -159,7 +160,9 @@ class Uri:
     def number(self) -> str:
         """The user part to look up or to show: decoded, and without what a carrier puts behind a number ('+4930123;npdi')."""
         # RFC 3261 19.1.6: the parameters of a telephone number stand in the user part of the SIP URI that is made of it.
-        return unescape(self.user.partition(";")[0]) if self.user else ""
+        number = self.user.partition(";")[0] if self.user else ""
+        decoded = unescape(number)
+        return number if _NO_TEXT.search(decoded) else decoded  # escapes of something else than UTF-8 stay
 
     @property
     def transport(self) -> str | None:
