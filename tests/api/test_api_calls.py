@@ -154,6 +154,26 @@ async def _until_ended(events: EventStream) -> AsyncIterator[Event]:
             return
 
 
+async def test_an_id_that_is_in_use_is_refused_and_the_first_call_goes_on(phone: Softphone, peer: Peer) -> None:
+    first, second = await asyncio.gather(
+        phone.dial(peer[1], id="mine"), phone.dial(peer[1], id="mine"), return_exceptions=True
+    )
+    assert isinstance(first, CallHandle)
+    assert isinstance(second, InvalidState)
+    again = asyncio.create_task(phone.dial(peer[1], id="mine"))
+    async with phone.events(["audit.command", "call.ended"]) as events:
+        await asyncio.sleep(0)  # the request is on its way
+        again.cancel()
+        with pytest.raises((asyncio.CancelledError, InvalidState)):
+            await again
+        assert (await anext(events)).type == "audit.command"
+    assert not phone._book._forsaken
+    assert not first.is_ended
+    await first.hangup()
+    assert not phone._book._expected
+
+
+
 @pytest.mark.lengthy
 async def test_playing_is_waited_for_and_stopped(phone: Softphone, peer: Peer) -> None:
     call, _theirs = await talk(phone, peer)

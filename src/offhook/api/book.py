@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from msgspec import structs
@@ -34,7 +34,6 @@ FIRST_PAUSE: Final = 0.02
 
 LOST: Final = "the phone was restarted"
 
-K = TypeVar("K")
 Outcome: TypeAlias = e.OperationSucceeded | e.OperationFailed
 
 
@@ -61,7 +60,7 @@ class Book:
         self.error: PhoneGone | None = None
         self._running: dict[str, CallHandle] = {}
         self._known: weakref.WeakValueDictionary[str, CallHandle] = weakref.WeakValueDictionary()
-        self._expected: dict[str, asyncio.Future[CallHandle]] = {}
+        self._expected: dict[str, set[asyncio.Future[CallHandle]]] = {}
         self._outcomes: OrderedDict[tuple[str, str], Outcome] = OrderedDict()
         self._awaited: dict[tuple[str, str], asyncio.Future[Outcome]] = {}
         self._past: set[str] = set()
@@ -151,7 +150,7 @@ class Book:
             call._leave(error or PhoneGone(CLOSED), quietly=error is None)
         for call in list(self._known.values()):
             call._bell.ring()  # the last word of a recording may be awaited
-        self._give_up(error or PhoneGone(CLOSED), self._awaited, self._expected)
+        self._give_up(error or PhoneGone(CLOSED), *self._awaited.values(), *self._calls_expected())
         self.incoming.end(error)
         self.messages.end(error)
         self.bell.ring()
@@ -159,16 +158,16 @@ class Book:
     async def _after_gap(self) -> Feed:
         """Take over how things are, and follow from there. What was awaited may have come in between."""
         await self._look_until_seen()
-        for call_id, expected in self._expected.items():
-            if (call := self._known.get(call_id)) is not None and not expected.done():
-                expected.set_result(call)
+        for call_id in self._expected:
+            if (call := self._known.get(call_id)) is not None:
+                self._meet(call)
         lost = ConnectionLost("the events that tell the outcome were lost")
-        self._give_up(lost, self._awaited, self._expected)
+        self._give_up(lost, *self._awaited.values(), *self._calls_expected())
         return self.link.events(("*",), self.cursor)
 
-    def _give_up(self, error: Exception, *awaited: Mapping[Any, asyncio.Future[Any]]) -> None:
+    def _give_up(self, error: Exception, *awaited: asyncio.Future[Any]) -> None:
         """Nobody will hear any more of this."""
-        for future in (future for each in awaited for future in each.values()):
+        for future in awaited:
             if not future.done():
                 future.set_exception(error)
 
@@ -193,11 +192,11 @@ class Book:
     def _restarted(self, epoch: str) -> None:
         """A call does not survive its phone, nor does what was under way."""
         self._past.add(self._epoch)
-        lost = {key: future for key, future in self._awaited.items() if key[0] in self._past}
+        lost = [future for key, future in self._awaited.items() if key[0] in self._past]
         self._epoch = epoch
         for call in list(self._running.values()):
             self._lose(call, LOST)
-        self._give_up(PhoneGone(LOST), lost)
+        self._give_up(PhoneGone(LOST), *lost)
         self.conferences.clear()
 
     def _lose(self, call: CallHandle, reason: str) -> None:
@@ -213,9 +212,7 @@ class Book:
             if view.state is CallState.ENDED and view.id not in self._expected and not isinstance(event, e.CallEnded):
                 return  # the last words of a call that nobody here holds any more
             call = self._handle(view)
-        expected = self._expected.get(view.id)
-        if expected is not None and not expected.done():
-            expected.set_result(call)
+        self._meet(call)
         call._take(event)
         if isinstance(event, e.CallIncoming):
             self.incoming.put(call)
@@ -229,6 +226,15 @@ class Book:
         if view.state is not CallState.ENDED:
             self._running[view.id] = call
         return call
+
+    def _meet(self, call: CallHandle) -> None:
+        """Hand a call to those who expect it."""
+        for expected in self._expected.get(call.id, ()):
+            if not expected.done():
+                expected.set_result(call)
+
+    def _calls_expected(self) -> Iterator[asyncio.Future[CallHandle]]:
+        return (future for each in self._expected.values() for future in each)
 
     def _take_outcome(self, event: e.Event) -> None:
         assert isinstance(event, e.OperationSucceeded | e.OperationFailed)
@@ -301,28 +307,30 @@ class Book:
             self.check()
             if key[0] in self._past:
                 raise PhoneGone(LOST)
-            outcome = await self._await(self._awaited, key)
+            awaited = self._awaited[key] = asyncio.get_running_loop().create_future()
+            try:
+                outcome = await awaited
+            finally:
+                self._awaited.pop(key, None)
         if isinstance(outcome, e.OperationFailed):
             raise OperationFailed(command.operation, sip_status=outcome.sip_status, reason=outcome.reason)
 
     async def dial(self, command: Dial) -> CallHandle:
         """Carry out a Dial that names its call, and return the call."""
         self.check()
-        expected: asyncio.Future[CallHandle] = asyncio.get_running_loop().create_future()
-        self._expected[command.id] = expected
-        try:
-            await self.link.execute(command)
-            return await expected
-        except asyncio.CancelledError:
-            # Nobody holds this call, so nobody would ever end it.
-            forsaken = asyncio.get_running_loop().create_task(self._hang_up(command.id))
-            self._forsaken.add(forsaken)
-            forsaken.add_done_callback(self._forsaken.discard)
-            raise
-        finally:
-            self._expected.pop(command.id, None)
-            if not expected.cancel():
-                expected.exception()  # seen, should the request itself have failed first
+        known = self._known.get(command.id)
+        taken = command.id in self._expected or (known is not None and not known.is_ended)
+        with self._expecting(command.id) as expected:
+            try:
+                await self.link.execute(command)
+                return await expected
+            except asyncio.CancelledError:
+                if not taken:  # or it is another's call, and this Dial is refused
+                    # Nobody holds this call, so nobody would ever end it.
+                    forsaken = asyncio.get_running_loop().create_task(self._hang_up(command.id))
+                    self._forsaken.add(forsaken)
+                    forsaken.add_done_callback(self._forsaken.discard)
+                raise
 
     async def _hang_up(self, call_id: str) -> None:
         with contextlib.suppress(OffhookError, TimeoutError):  # the Dial may have been refused, or never have left
@@ -336,16 +344,25 @@ class Book:
     async def wait_call(self, call_id: str) -> CallHandle:
         """Return a call that the phone has just made."""
         self.check()
-        found: CallHandle = self._known.get(call_id) or await self._await(self._expected, call_id)
-        return found
+        if (known := self._known.get(call_id)) is not None:
+            return known
+        with self._expecting(call_id) as expected:
+            return await expected
 
-    async def _await(self, where: dict[K, asyncio.Future[Any]], name: K) -> Any:
-        awaited: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        where[name] = awaited
+    @contextlib.contextmanager
+    def _expecting(self, call_id: str) -> Iterator[asyncio.Future[CallHandle]]:
+        """Expect a call. Several may expect one of the same id: who names a call that is another's is refused, nobody else."""
+        expected: asyncio.Future[CallHandle] = asyncio.get_running_loop().create_future()
+        waiting = self._expected.setdefault(call_id, set())
+        waiting.add(expected)
         try:
-            return await awaited
+            yield expected
         finally:
-            where.pop(name, None)
+            waiting.discard(expected)
+            if not waiting:
+                self._expected.pop(call_id, None)
+            if not expected.cancel():
+                expected.exception()  # seen, should the request itself have failed first
 
 
 _TAKERS: Final[dict[type[e.Event], Callable[[Book, e.Event], None]]] = {
