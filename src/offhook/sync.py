@@ -16,7 +16,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from offhook import api
 from offhook.api.pairs import Pairs
@@ -49,6 +49,9 @@ from offhook.phone.model import (
     WatchView,
 )
 from offhook.phone.settings import AccountSettings, AutoAnswer, Decision, DtmfMethod
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 T = TypeVar("T")
 
@@ -705,7 +708,10 @@ class CallHandle(Twin[api.CallHandle]):
 
     @property
     def audio(self) -> Audio:
-        """The call's sound at 16 kHz, opened at its first use: `for frame in call.audio`, `call.audio.write(pcm)`."""
+        """The call's sound at 16 kHz, opened at its first use: `for frame in call.audio`, `call.audio.write(pcm)`.
+
+        It is the same each time until it is closed (by `with call.audio`), then it is opened anew.
+        """
         found: Audio = self._wrap(self._call(lambda: self._inner.audio))
         return found
 
@@ -875,10 +881,11 @@ class Audio(Twin[api.Audio]):
         """End it; the call goes on."""
         self._run(self._inner.close())
 
-    def write(self, pcm: bytes) -> None:
+    def write(self, pcm: Buffer) -> None:
         """Say this after what was said before; any length. Waits while more than a second is not played yet.
 
-        A `clear` meanwhile ends it, too. Raises InvalidState when the call is over.
+        Bytes, or an array of 16-bit integers (numpy, `array`). A `clear` meanwhile ends it, too. Raises InvalidState when the
+        call is over, InvalidArgument for an array of anything else.
         """
         self._run(self._inner.write(pcm))
 

@@ -14,7 +14,7 @@ import pytest
 
 from offhook import CallHandle, Softphone
 from offhook.control.channel.serving import open_stream
-from offhook.errors import CommandError, Forbidden, InvalidState
+from offhook.errors import CommandError, Forbidden, InvalidArgument, InvalidState
 from offhook.media.messages import AudioRate
 from offhook.testing.http import serving
 from offhook.testing.live import live_phone
@@ -122,6 +122,32 @@ async def test_after_the_call_nothing_is_said_any_more(phone: Softphone, peer: P
         await audio.drain()
     with pytest.raises(CommandError):
         await call.open_audio().write(b"")
+
+
+async def test_the_calls_sound_is_opened_again_after_it_was_closed(phone: Softphone, peer: Peer) -> None:
+    call, _theirs = await talk(phone, peer)
+    async with asyncio.timeout(10):
+        for _ in range(2):
+            async with call.audio as audio:
+                assert call.audio is audio
+                assert len(await anext(audio)) == 640
+                await audio.write(bytes(640))
+        assert len(await anext(call.audio)) == 640
+    await call.hangup()
+    assert all([len(frame) == 640 async for frame in call.audio])
+
+
+async def test_arrays_of_samples_are_written_as_bytes_are(phone: Softphone, peer: Peer) -> None:
+    call, _theirs = await talk(phone, peer)
+    second = tone(1000, 8000)
+    async with call.open_audio(rate=8000) as audio, asyncio.timeout(10):
+        for given in (array.array("h", second), memoryview(second).cast("h"), bytearray(second)):
+            await audio.write(given)
+            assert 900 <= await audio.clear() <= 1000
+        for wrong in (array.array("f", [0.5]), array.array("i", [5]), memoryview(bytes(4)).cast("h", [2, 1])):
+            with pytest.raises(InvalidArgument, match="16-bit"):
+                await audio.write(wrong)
+    await call.hangup()
 
 
 @pytest.mark.lengthy

@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from offhook.api.line import CallLine
 from offhook.api.links import Sound
+from offhook.errors import InvalidArgument
 from offhook.media.messages import AudioRate
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer  # type checkers have it without the package; collections.abc, from Python 3.12 on
 
 AHEAD_MS: Final = 1000
 """How far `write` runs ahead of what is played before it waits."""
+
+_SAMPLES: Final = frozenset({"B", "b", "c", "h", "<h"})
+"""Formats of a buffer (see the module `struct`) that holds bytes or 16-bit integers."""
+
+
+def samples(pcm: Buffer) -> bytes:
+    """Return the bytes of 16-bit samples; raises InvalidArgument for an array of others, TypeError for what is none at all."""
+    if isinstance(pcm, bytes):
+        return pcm
+    view = memoryview(pcm)
+    if view.format not in _SAMPLES or view.ndim != 1:  # floating-point numbers would be heard, as noise
+        form = f"these are {view.ndim}-dimensional, of the format {view.format!r}"
+        raise InvalidArgument.field("pcm", f"bytes, or a one-dimensional array of 16-bit integers; {form}")
+    return view.tobytes()
 
 
 class _Rest:
@@ -33,6 +51,7 @@ class Audio:
         self._sound: Sound | None = None
         self._opening = asyncio.Lock()
         self._rests: set[_Rest] = set()
+        self._closed = False
 
     async def __aenter__(self) -> Audio:
         await self._open()
@@ -49,6 +68,7 @@ class Audio:
 
     async def close(self) -> None:
         """End it; the call goes on."""
+        self._closed = True
         async with self._opening:
             if self._sound is not None:
                 self._sound.close()
@@ -62,11 +82,13 @@ class Audio:
             raise StopAsyncIteration
         return frame
 
-    async def write(self, pcm: bytes) -> None:
+    async def write(self, pcm: Buffer) -> None:
         """Say this after what was said before; any length. Waits while more than a second is not played yet.
 
-        A `clear` meanwhile ends it, too. Raises InvalidState when the call is over.
+        Bytes, or an array of 16-bit integers (numpy, `array`). A `clear` meanwhile ends it, too. Raises InvalidState when the
+        call is over, InvalidArgument for an array of anything else.
         """
+        pcm = samples(pcm)
         sound = await self._open()
         step = self.rate * 2 * AHEAD_MS // 1000
         rest = _Rest(len(pcm))

@@ -345,8 +345,11 @@ class CallHandle:
 
     @property
     def audio(self) -> Audio:
-        """The call's sound at 16 kHz, opened at its first use: `async for frame in call.audio`, `call.audio.write(pcm)`."""
-        if self._audio is None:
+        """The call's sound at 16 kHz, opened at its first use: `async for frame in call.audio`, `call.audio.write(pcm)`.
+
+        It is the same each time until it is closed (by `async with call.audio`), then it is opened anew.
+        """
+        if self._audio is None or self._audio._closed:
             self._audio = Audio(self._line, 16000)
         return self._audio
 

@@ -46,7 +46,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from offhook import api
 from offhook.api.pairs import Pairs
@@ -79,6 +79,9 @@ from offhook.phone.model import (
     WatchView,
 )
 from offhook.phone.settings import AccountSettings, AutoAnswer, Decision, DtmfMethod
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 T = TypeVar("T")
 '''
