@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import re
 import signal
 import subprocess
@@ -162,6 +163,33 @@ def test_ctrl_c_interrupts_a_wait_and_nothing_is_left() -> None:
     assert time.monotonic() - started < 5
     assert errors.rstrip().endswith("KeyboardInterrupt")
     assert "never retrieved" not in errors
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing forks there")
+def test_a_forked_process_is_told_that_the_phone_is_not_its_own() -> None:
+    program = (
+        "import os, sys\n"
+        "from offhook import PhoneGone\n"
+        "from offhook.sync import Softphone\n"
+        "from offhook.testing.live import quiet_config\n"
+        "with Softphone(quiet_config()) as phone:\n"
+        "    child = os.fork()\n"
+        "    try:\n"
+        "        print(phone.status().name, flush=True)\n"
+        "    except PhoneGone as error:\n"
+        "        print('forked' in str(error), flush=True)\n"
+        "    if not child:\n"
+        "        sys.exit(3)\n"
+        "    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), phone.status().name)\n"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
+    assert sorted(found.stdout.splitlines()) == ["3 IDLE", "IDLE", "True"]
+
+
+def test_a_phone_is_not_given_to_another_process() -> None:
+    with pytest.raises(TypeError, match="another process"):
+        pickle.dumps(Softphone(quiet_config()))
 
 
 def test_the_command_line_reads_none_of_it() -> None:

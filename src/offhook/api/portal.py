@@ -6,12 +6,15 @@ import asyncio
 import atexit
 import contextlib
 import inspect
+import os
 import threading
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import CancelledError, Future
-from typing import Any, ClassVar, Final, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, NoReturn, TypeVar
 
 from offhook.api.failures import CLOSED, PhoneGone
+
+FORKED: Final = "this Softphone belongs to the process that was forked; make or connect one in each process"
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -35,24 +38,36 @@ class Portal:
         self._thread: threading.Thread | None = None
         self._lock = threading.RLock()
         self._closed = False
+        self._process = 0  # that of the thread
 
     def run(self, awaitable: Awaitable[R]) -> R:
-        """Return the result of an awaitable; an interrupt (Ctrl+C) cancels it. Raises PhoneGone after `close`."""
+        """Return the result of an awaitable; an interrupt (Ctrl+C) cancels it. Raises PhoneGone after `close` or a fork."""
         loop = self._started(awaitable)
         return self._result(asyncio.run_coroutine_threadsafe(_awaited(awaitable), loop))
 
     def _started(self, awaitable: Awaitable[Any]) -> asyncio.AbstractEventLoop:
+        if self._is_copy:
+            self._refuse(awaitable, FORKED)
         with self._lock:
             if self._closed:
-                if inspect.iscoroutine(awaitable):
-                    awaitable.close()
-                raise PhoneGone(CLOSED)
+                self._refuse(awaitable, CLOSED)
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
+                self._process = os.getpid()
                 self._thread = threading.Thread(target=self._loop.run_forever, name="offhook-sync", daemon=True)
                 self._thread.start()
                 _portals.add(self)
             return self._loop
+
+    @property
+    def _is_copy(self) -> bool:
+        # A fork copies no threads: nobody runs the loop there, and another thread may have held the lock for ever.
+        return self._thread is not None and os.getpid() != self._process
+
+    def _refuse(self, awaitable: Awaitable[Any], reason: str) -> NoReturn:
+        if inspect.iscoroutine(awaitable):
+            awaitable.close()
+        raise PhoneGone(reason)
 
     @property
     def is_closed(self) -> bool:
@@ -83,7 +98,9 @@ class Portal:
             raise
 
     def close(self) -> None:
-        """Say farewell, then stop the loop and the thread. Harmless when repeated."""
+        """Say farewell, then stop the loop and the thread. Harmless when repeated, and in a forked process."""
+        if self._is_copy:
+            return
         with self._lock:
             loop, thread = self._loop, self._thread
             if self._closed or loop is None or thread is None:
@@ -139,6 +156,9 @@ class Twin(Generic[T]):
 
     def __hash__(self) -> int:
         return hash(self._inner)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"a {type(self).__name__} cannot be given to another process; make or connect one there")
 
     def _run(self, awaitable: Awaitable[R]) -> R:
         return self._portal.run(awaitable)
