@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import pickle
 import re
@@ -19,6 +20,7 @@ import pytest
 import offhook
 from offhook import Busy, PhoneGone, api, sync
 from offhook.api import twin
+from offhook.api.portal import Portal
 from offhook.errors import InvalidArgument
 from offhook.phone import commands, events
 from offhook.sync import CallHandle, Softphone
@@ -185,6 +187,26 @@ def test_a_forked_process_is_told_that_the_phone_is_not_its_own() -> None:
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
     assert sorted(found.stdout.splitlines()) == ["3 IDLE", "IDLE", "True"]
+
+
+def test_what_a_signals_handler_raises_ends_the_wait_and_its_task() -> None:
+    portal, cancelled = Portal(), threading.Event()
+
+    async def wait() -> None:
+        signal.raise_signal(signal.SIGINT)  # its handler runs in the main thread
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    former = signal.signal(signal.SIGINT, lambda *_: sys.exit(3))  # as a service does for SIGTERM
+    try:
+        with pytest.raises(SystemExit):
+            portal.run(wait())
+        assert cancelled.wait(10)
+    finally:
+        signal.signal(signal.SIGINT, former)
+        portal.close()
 
 
 def test_a_phone_is_not_given_to_another_process() -> None:

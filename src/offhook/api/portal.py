@@ -93,7 +93,7 @@ class Portal:
             return future.result()
         except CancelledError:
             raise PhoneGone(CLOSED) from None
-        except KeyboardInterrupt:
+        except BaseException:  # Ctrl+C, or what another signal's handler raises: SystemExit, a test runner's time-out
             future.cancel()
             raise
 
