@@ -222,8 +222,10 @@ async def test_closing_ends_every_iterator_and_waiter(tmp_path: Path, peer: Peer
             async with asyncio.timeout(1):  # nothing will tell any more how it ended
                 with pytest.raises(PhoneGone):
                     await Recording(ended, ended._line, "rec_none", Path("none.wav")).wait()
-            with pytest.raises(StopAsyncIteration):
-                await anext(phone.incoming)
+            async with asyncio.timeout(5):
+                for over in (phone.incoming, phone.events()):
+                    with pytest.raises(StopAsyncIteration):
+                        await anext(over)
         assert asyncio.all_tasks() == before
 
 
@@ -311,6 +313,34 @@ async def test_an_open_that_is_cancelled_leaves_nothing() -> None:
 
 async def test_quit_ends_the_phone(phone: Softphone) -> None:
     await phone.quit()
+
+
+async def test_quit_ends_the_iterators_of_a_phone_in_this_program() -> None:
+    async with own_phone() as (phone, _), asyncio.timeout(5):
+        calls, events = phone.incoming, phone.events(["system.*"])
+        waiting = asyncio.create_task(phone.wait_event("call.*"))
+        await phone.quit()
+        with pytest.raises(PhoneGone):
+            await waiting
+        assert [call async for call in calls] == []
+        assert [event.type async for event in events] == ["system.stopping", "system.stopped"]
+        with pytest.raises(PhoneGone):
+            await phone.status()
+        with pytest.raises(PhoneGone):
+            await phone.wait_event("call.*")
+
+
+async def test_events_of_an_earlier_run_end_nothing(tmp_path: Path) -> None:
+    async with Softphone(quiet_config(), journal=tmp_path / "journal.db") as phone:
+        seen = phone._book.cursor
+    async with Softphone(quiet_config(), journal=tmp_path / "journal.db") as phone, asyncio.timeout(10):
+        await phone.set_volume(30)
+        types = []
+        async for event in phone.events(["system.stopped", "audio.changed"], after=seen):
+            types.append(event.type)
+            if event.type == "audio.changed":
+                break
+        assert types[0] == "system.stopped"
 
 
 async def test_a_configuration_file_is_taken(tmp_path: Path) -> None:

@@ -136,6 +136,7 @@ class Book:
                     feed = self._feed = await self._after_gap()
                 else:
                     self._take(heard)
+            self._end(None)
         except PhoneGone as error:
             self._end(error)
         except Exception as error:  # the outermost loop: whoever waits must learn of it

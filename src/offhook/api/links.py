@@ -18,7 +18,7 @@ from offhook.errors import ParseError
 from offhook.io.audio_link import AudioLink
 from offhook.media.messages import AudioRate
 from offhook.phone.commands import Accepted, Command
-from offhook.phone.events import Event
+from offhook.phone.events import Event, SystemStopped
 
 if TYPE_CHECKING:
     from offhook.app.running import RunningPhone
@@ -157,6 +157,7 @@ class OwnPhone:
         self._phone: RunningPhone | None = None
         self._operations: Operations | None = None
         self._feeds: set[_JournalFeed] = set()
+        self._closed = False
 
     async def open(self) -> None:
         """Start the phone."""
@@ -168,13 +169,19 @@ class OwnPhone:
             await (await starting).close()
             raise
         self._operations = Operations(self._phone)
+        self._phone.engine.subscribe(lambda _: self._look(), SystemStopped)
 
     async def close(self) -> None:
         """Hang up, unregister, stop."""
         if self._phone is not None:
             await self._phone.close()
+        self._closed = True
         for feed in list(self._feeds):
             feed.close()
+
+    def _look(self) -> None:
+        for feed in self._feeds:
+            feed.look()
 
     @property
     def phone(self) -> RunningPhone:
@@ -209,6 +216,8 @@ class OwnPhone:
         reader = Reader(self.phone.journal, choice, cursor_from(after) if after else None)
         feed = _JournalFeed(self.phone, reader, self._feeds.discard)
         self._feeds.add(feed)
+        if self._closed:
+            feed.close()
         return feed
 
 
@@ -246,7 +255,9 @@ class _JournalFeed:
         self._ready: deque[Heard] = deque()
         self._news = asyncio.Event()
         self._closed = False
-        self._unwatch = phone.journal.watch(self._news.set)
+        self._phone = phone
+        self.look = self._news.set
+        self._unwatch = phone.journal.watch(self.look)
 
     async def next(self) -> Heard | None:
         """Return the next event."""
@@ -258,6 +269,8 @@ class _JournalFeed:
             if lines:
                 self._ready.extend(heard for line in lines if (heard := heard_from_json(line)) is not None)
                 await asyncio.sleep(0)  # memory answers at once: others, who follow the same events, have their turn too
+            elif self._phone.engine.stopped.is_set():
+                self.close()  # it was told to quit: nothing more will come
             elif not self._closed:
                 await self._news.wait()
         return self._ready.popleft()
