@@ -107,13 +107,14 @@ class Side:
 
 
 class Net:
-    """Carries datagrams in 10 ms, or loses them."""
+    """Carries datagrams in 10 ms, or as long as `delay` says, or loses them."""
 
     def __init__(self, loss: float = 0.0, seed: int = 1) -> None:
         self.now = 100.0
         self.loss = loss
         self.sides: list[Side] = []
         self.cut = False
+        self.delay = 0.01
         self._random = random.Random(seed)
         self._flying: list[tuple[float, int, Address, bytes, Address]] = []
         self._count = 0
@@ -121,7 +122,7 @@ class Net:
     def carry(self, source: Address, data: bytes, target: Address) -> None:
         self._count += 1
         if not self.cut and self._random.random() >= self.loss:
-            heapq.heappush(self._flying, (self.now + 0.01, self._count, source, data, target))
+            heapq.heappush(self._flying, (self.now + self.delay, self._count, source, data, target))
 
     def run(self, seconds: float) -> None:
         end = self.now + seconds
@@ -273,6 +274,34 @@ def test_consent_is_renewed_and_its_loss_noticed() -> None:
     net.run(8.0)
     assert "no consent" in alice.agent.failure
     assert "no consent" in bob.agent.failure
+
+
+@pytest.mark.lengthy
+@pytest.mark.parametrize("there_and_back", [0.7, 2.5])
+def test_a_call_over_a_slow_way_goes_on(there_and_back: float) -> None:
+    """By satellite, or over a mobile network whose queues are full, an answer takes longer than the first pause (0.5 s)."""
+    net, alice, bob = two()
+    net.delay = there_and_back / 2
+    begin(net, alice, bob)
+    net.run(60.0)
+    assert agree(alice, bob)
+    assert alice.agent.failure == bob.agent.failure == ""
+    net.cut = True
+    net.run(CONSENT_LOST_S + 7)
+    assert alice.agent.failure, "RFC 7675 5.1: no answer, no consent"
+
+
+def test_a_check_of_theirs_that_comes_as_ours_gives_up_finds_the_way() -> None:
+    """RFC 8445 7.3.1.4: it has us ask once more; that nobody answered the question before says nothing any more."""
+    net, alice, bob = two()
+    bob.lite = True  # whose router lets nothing in, until he speaks himself
+    net.cut = True
+    begin(net, alice, bob)
+    net.run(7.6)
+    net.cut, net.delay = False, 0.15
+    bob.agent.timeout(net.now)
+    net.run(1.0)  # our first question was given up 7.9 s after it was asked, before the second had its answer
+    assert alice.agent.way(1) is not None
 
 
 def test_a_new_name_begins_a_new_search() -> None:

@@ -397,7 +397,9 @@ class Agent:
                 continue
             if check.attempts >= ATTEMPTS:
                 del self._checks[transaction]
-                check.pair.step(PairEvent.SILENT)
+                # RFC 8445 7.3.1.4: once a check of theirs has had us ask anew, only that question counts
+                if not any(other.pair is check.pair for other in self._checks.values()):
+                    check.pair.step(PairEvent.SILENT)
                 continue
             check.attempts += 1
             check.wait = min(2 * check.wait, 1.6)
@@ -437,9 +439,10 @@ class Agent:
                 self.failure = "the far end answers no more checks (RFC 7675: no consent to send)"
             elif now >= self._consent_at[component]:
                 self._consent_at[component] = now + self._ids.uniform(0.8, 1.2) * CONSENT_S
-                self._check(pair, False, now, attempts=ATTEMPTS)  # each is asked once; the next one comes soon enough
+                # Each is asked once, the next one comes soon enough; but an answer may take long, by satellite or in full queues.
+                self._check(pair, False, now, wait=CONSENT_LOST_S, attempts=ATTEMPTS)
 
-    def _check(self, pair: Pair, nominates: bool, now: float, attempts: int = 1) -> None:
+    def _check(self, pair: Pair, nominates: bool, now: float, wait: float = RETRY_S, attempts: int = 1) -> None:
         peer = self.peer
         if peer is None:
             return
@@ -453,6 +456,6 @@ class Agent:
         if nominates:
             attributes.append((USE_CANDIDATE, b""))
         data = encode_signed(StunMessage(BINDING_REQUEST, transaction, tuple(attributes)), peer.remote_pwd.encode())
-        self._checks[transaction] = _Check(pair, nominates, self.controlling, data, now + RETRY_S, attempts=attempts)
+        self._checks[transaction] = _Check(pair, nominates, self.controlling, data, now + wait, attempts=attempts)
         pair.step(PairEvent.SENT)
         self._send(pair.base, data, pair.address)
