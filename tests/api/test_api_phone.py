@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import offhook
 from offhook import AccountSettings, OperationFailed, PhoneGone, Recording, Softphone, StreamGap
 from offhook.api.links import OwnPhone
 from offhook.control.schema import RESULTS
-from offhook.errors import CommandError, ConfigError, InvalidArgument, NotFound
+from offhook.errors import CommandError, ConfigError, InvalidArgument, NotFound, SetupError
 from offhook.exchange.server import Exchange
 from offhook.phone import commands as c
 from offhook.phone.events import AudioChanged, CallEnded
@@ -381,6 +382,15 @@ async def test_an_account_that_cannot_be_leaves_nothing() -> None:
     with pytest.raises(CommandError):
         await Softphone(quiet_config(), accounts=[wrong]).open()
     assert asyncio.all_tasks() == before
+
+
+async def test_an_address_that_is_not_ours_leaves_nothing(tmp_path: Path) -> None:
+    before = asyncio.all_tasks()
+    for _ in range(2):  # a program that waits for its network tries again
+        with pytest.raises(SetupError, match=r"192\.0\.2\.1"):
+            await Softphone(quiet_config(), host="192.0.2.1", journal=tmp_path / "journal", history=tmp_path / "history").open()
+    assert asyncio.all_tasks() == before
+    assert not [thread.name for thread in threading.enumerate() if thread.name in ("offhook-journal", "offhook-history")]
 
 
 async def test_all_public_names_are_reached_from_the_package() -> None:

@@ -160,7 +160,11 @@ class RunningPhone:
 
     async def begin(self) -> None:
         """Do what `start` says, for who subscribed before it."""
-        await self.transports.start()
+        try:
+            await self.transports.start()
+        except SetupError:
+            await self._close_records()  # or they would stay open in a program that tries again
+            raise
         self._tell_other_ports()
         self.engine.start(self.transports, Names(self._config.sip.nameservers))
         self._history.start()
@@ -217,6 +221,9 @@ class RunningPhone:
         await self.engine.close()
         await self.transports.close()
         await self._aside(self.media.close)
+        await self._close_records()
+
+    async def _close_records(self) -> None:
         await self._aside(self._history.close)
         await self._aside(self.engine.journal.close)
 
