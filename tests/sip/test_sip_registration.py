@@ -110,6 +110,44 @@ def test_interval_too_brief() -> None:
     assert alice.of(events.RegistrationFailed)[0].status == 423
 
 
+@pytest.mark.parametrize("least", ["", "30", "60", "99999999999"])
+def test_a_refused_interval_is_not_asked_for_again_where_no_other_helps(least: str) -> None:
+    wire, alice, registrar = world()
+    registrar.status, registrar.headers = 423, (("Min-Expires", least),) if least else ()
+    alice.execute(events.Register("alice", 60))
+    wire.run(10)
+    assert [request.expires for request in registrar.peer.requests("REGISTER")] == [60]
+    assert alice.of(events.RegistrationFailed)[0].status == 423
+
+
+def test_a_registrar_that_wants_longer_and_longer_is_left_alone() -> None:
+    wire, alice, registrar = world()
+    registrar.status = 423
+    wants = iter(range(100, 10000, 100))
+
+    def more(request: Request) -> None:
+        registrar.headers = (("Min-Expires", str(next(wants))),)
+        registrar.play(request)
+
+    registrar.peer.on_request = more
+    alice.execute(events.Register("alice", 60))
+    wire.run(10)
+    assert [request.expires for request in registrar.peer.requests("REGISTER")] == [60, 100, 200]
+    assert alice.of(events.RegistrationFailed)[0].status == 423
+
+
+def test_who_registers_by_command_begins_to_wait_anew() -> None:
+    wire, alice, registrar = world()
+    registrar.status = 500
+    alice.execute(events.Register("alice", 60))
+    wire.run_until(lambda: len(alice.of(events.RegistrationFailed)) == 5, 2000)
+    alice.execute(events.Register("alice", 60))
+    wire.run_until(lambda: len(alice.of(events.RegistrationFailed)) == 6)
+    waits = [event.retry_in or 0 for event in alice.of(events.RegistrationFailed)]
+    assert waits[4] > 120
+    assert waits[5] <= 30
+
+
 def test_silence_then_recovery() -> None:
     wire, alice, registrar = world()
     registrar.silent = True
@@ -141,6 +179,16 @@ def test_retry_after_is_kept() -> None:
     alice.execute(events.Register("alice"))
     wire.run(1)
     assert alice.of(events.RegistrationFailed)[0].retry_in == 120
+
+
+def test_a_registrar_that_asks_us_back_at_once_is_not_asked_without_end() -> None:
+    wire, alice, registrar = world()
+    registrar.status, registrar.headers = 503, (("Retry-After", "0"),)
+    alice.execute(events.Register("alice"))
+    wire.run(60)
+    waits = [event.retry_in or 0 for event in alice.of(events.RegistrationFailed)]
+    assert waits[0] == 1, "once it may be right"
+    assert waits[1] >= 30, "RFC 5626 4.5: then it is a failure like others"
 
 
 def test_grant_from_expires_and_of_nothing() -> None:
@@ -212,6 +260,17 @@ def sent_on(status: int, *contacts: str) -> tuple[Wire, Node, Registrar, Registr
     first.password, first.status = "", status
     first.headers = tuple(("Contact", contact) for contact in contacts)
     return wire, alice, first, second
+
+
+def test_a_refusal_by_all_of_them_ends_the_round() -> None:
+    # RFC 3261 21.6: who says so knows that the others would not take us either
+    wire, alice, first, second = sent_on(302, "<sip:10.0.0.11>;q=0.9", "<sip:10.0.0.10>;q=0.1")
+    refusing = Registrar(wire, "", "three.pbx.example", "10.0.0.11")
+    refusing.status = 603
+    alice.execute(events.Register("alice", 300))
+    wire.run(5)
+    assert (len(first.times), len(refusing.times), second.times) == (1, 1, [])
+    assert alice.of(events.RegistrationFailed)[0].status == 603
 
 
 @pytest.mark.parametrize(("status", "contact", "uri"), [
