@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import random
 from dataclasses import dataclass, field, replace
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 from hypothesis import given
@@ -32,9 +32,11 @@ from offhook.media.stun import (
     BINDING_ERROR,
     BINDING_REQUEST,
     BINDING_SUCCESS,
+    ERROR_CODE,
     USERNAME,
     StunMessage,
     encode_signed,
+    error_value,
     is_signed,
     parse_stun,
 )
@@ -283,7 +285,17 @@ def test_a_call_over_a_slow_way_goes_on(there_and_back: float) -> None:
     net, alice, bob = two()
     net.delay = there_and_back / 2
     begin(net, alice, bob)
-    net.run(60.0)
+    net.run(20.0)
+    asked, send = [], alice.agent._send
+
+    def note(base: Base, data: bytes, to: Address) -> None:
+        asked.append(parse_stun(data))
+        send(base, data, to)
+
+    alice.agent._send = note
+    net.run(40.0)
+    transactions = [message.transaction for message in asked if message.kind == BINDING_REQUEST]
+    assert len(transactions) == len(set(transactions)) > 5, "RFC 7675 5.1: none is sent twice"
     assert agree(alice, bob)
     assert alice.agent.failure == bob.agent.failure == ""
     net.cut = True
@@ -346,6 +358,163 @@ def test_the_same_again_changes_nothing() -> None:
     chosen = alice.agent.selected[1]
     alice.start(bob, True)
     assert alice.agent.selected[1] is chosen
+
+
+# --- a far end that is played by hand ----------------------------------------------------------------------------------
+
+NEAR, FAR = ("10.1.0.2", 4000), ("10.1.0.3", 4000)
+"""Two addresses of the far end; the first is the better one."""
+CONTROLLED, CONTROLLING, USE_CANDIDATE = 0x8029, 0x802A, 0x0025
+
+
+class Hand:
+    """Our agent, what it has sent and when; the far end says what the test has it say."""
+
+    def __init__(self, *, controlling: bool, addresses: tuple[Address, ...] = (NEAR, FAR), relay: bool = False) -> None:
+        self.now = 100.0
+        self.sent: list[tuple[float, StunMessage, Address]] = []
+        self.agent = Agent(SeededIds(1), self.note, "ours", "ourpassword-of-22-chars")
+        found = tuple(Candidate("h", 1, candidate_priority("host", 1, 65_535 - place), *address, "host")
+                      for place, address in enumerate(addresses))
+        peer = IcePeer(controlling, "ours", "ourpassword-of-22-chars", "theirs", "theirpassword-of-22-chars", found)
+        self.agent.start(peer, (1,), frozenset({1}) if relay else frozenset(), self.now)
+
+    def note(self, _base: Base, data: bytes, to: Address) -> None:
+        self.sent.append((self.now, parse_stun(data), to))
+
+    def run(self, seconds: float) -> None:
+        for _ in range(round(seconds / TICK)):
+            self.now += TICK
+            self.agent.timeout(self.now)
+
+    def asked(self) -> list[tuple[float, StunMessage, Address]]:
+        return [each for each in self.sent if each[1].kind == BINDING_REQUEST]
+
+    def ask(self, source: Address, *attributes: tuple[int, bytes]) -> StunMessage:
+        """Have the far end check the way to us; returns our answer."""
+        named = (USERNAME, b"ours:theirs"), (0x0024, b"\x6e\0\0\1"), *attributes
+        question = encode_signed(StunMessage(BINDING_REQUEST, b"their-check1", named), b"ourpassword-of-22-chars")
+        self.agent.receive(Base(1, False), question, source, self.now)
+        return next(each for _, each, to in reversed(self.sent) if to == source and each.transaction == b"their-check1")
+
+    def answer(self, source: Address, kind: int = BINDING_SUCCESS, *attributes: tuple[int, bytes]) -> None:
+        """Answer our last check of this address."""
+        transaction = [message.transaction for _, message, to in self.asked() if to == source][-1]
+        said = encode_signed(StunMessage(kind, transaction, attributes), b"theirpassword-of-22-chars")
+        self.agent.receive(Base(1, False), said, source, self.now)
+
+
+def test_checks_leave_one_by_one_and_are_repeated_ever_more_slowly_until_they_are_answered() -> None:
+    hand = Hand(controlling=True, addresses=tuple(("10.1.0.2", 4000 + number) for number in range(5)))
+    hand.run(0.4)
+    times = [at for at, _, _ in hand.asked()]
+    assert [to[1] for _, _, to in hand.asked()] == [4000, 4001, 4002, 4003, 4004]
+    assert all(0.05 <= after - before < 0.06 for before, after in pairwise(times)), "RFC 8445 14.2: 50 ms"
+    hand.answer(("10.1.0.2", 4000))
+    hand.run(12.0)
+    again = [round(at - times[1], 1) for at, _, to in hand.asked() if to[1] == 4001]
+    assert again == [0.0, 0.5, 1.5, 3.1, 4.7, 6.3], "RFC 8445 14.3"
+    assert sum(to[1] == 4000 and message.get(USE_CANDIDATE) is None for _, message, to in hand.asked()) == 1
+
+
+def test_a_check_of_theirs_has_its_way_back_checked_first() -> None:
+    # RFC 8445 7.3.1.4: they may have made a hole in their NAT just now
+    hand = Hand(controlling=True, addresses=tuple(("10.1.0.2", 4000 + number) for number in range(20)))
+    hand.run(0.01)
+    hand.ask(("10.1.0.2", 4019))
+    hand.run(0.1)
+    assert [to[1] for _, _, to in hand.asked()] == [4000, 4019, 4001]
+
+
+def test_who_does_not_decide_waits_to_be_told() -> None:
+    hand = Hand(controlling=False)
+    hand.run(0.1)
+    hand.ask(NEAR, (CONTROLLING, b"\xff" * 8))
+    hand.ask(FAR, (CONTROLLING, b"\xff" * 8))
+    hand.run(0.1)
+    for address in (NEAR, FAR):
+        hand.answer(address)
+    assert hand.agent.selected == {}
+    hand.ask(FAR, (CONTROLLING, b"\xff" * 8), (USE_CANDIDATE, b""))
+    assert hand.agent.selected[1].address == FAR
+    way = hand.agent.way(1)
+    assert way is not None
+    assert way.address == FAR, "what they have chosen, though there is a better one"
+    hand.run(5.0)
+    assert not [message for _, message, _ in hand.asked() if message.get(USE_CANDIDATE) is not None]
+
+
+def test_who_decides_is_told_nothing_and_tells_it_once() -> None:
+    hand = Hand(controlling=True)
+    hand.run(0.1)
+    hand.ask(FAR, (CONTROLLED, bytes(8)), (USE_CANDIDATE, b""))
+    hand.run(0.1)
+    hand.answer(FAR)
+    assert hand.agent.selected == {}
+    hand.answer(NEAR)
+    hand.run(0.1)
+    assert [to for _, message, to in hand.asked() if message.get(USE_CANDIDATE) is not None] == [NEAR]
+    assert hand.agent.selected == {}, "it is not agreed yet"
+    hand.answer(NEAR)
+    assert hand.agent.selected[1].address == NEAR
+
+
+@pytest.mark.parametrize("better", [0.2, 1.0], ids=["in time", "too late"])
+def test_the_choice_waits_a_moment_for_a_better_way(better: float) -> None:
+    hand = Hand(controlling=True)
+    hand.run(0.1)
+    hand.answer(FAR)
+    hand.run(better)
+    hand.answer(NEAR)
+    hand.run(0.1)
+    named = [(round(at - 100, 1), to) for at, message, to in hand.asked() if message.get(USE_CANDIDATE) is not None]
+    assert named[0] == ((0.3, NEAR) if better == 0.2 else (0.5, FAR))
+
+
+@pytest.mark.parametrize("controlling", [True, False])
+@pytest.mark.parametrize("ours_is_greater", [True, False])
+def test_of_two_in_one_role_the_greater_number_decides(controlling: bool, ours_is_greater: bool) -> None:
+    # RFC 8445 7.3.1.1
+    hand = Hand(controlling=controlling)
+    theirs = bytes(8) if ours_is_greater else b"\xff" * 8
+    answer = hand.ask(NEAR, (CONTROLLING if controlling else CONTROLLED, theirs))
+    stays = controlling == ours_is_greater
+    assert answer.kind == (BINDING_ERROR if stays else BINDING_SUCCESS)
+    assert (answer.error or (0, ""))[0] == (487 if stays else 0)
+    assert hand.agent.controlling == ours_is_greater
+
+
+@pytest.mark.parametrize("controlling", [True, False])
+def test_who_is_told_of_a_conflict_asks_again_in_the_other_role(controlling: bool) -> None:
+    # RFC 8445 7.2.5.1
+    hand = Hand(controlling=controlling)
+    hand.run(0.01)
+    hand.answer(NEAR, BINDING_ERROR, (ERROR_CODE, error_value(487, "Role Conflict")))
+    hand.run(0.06)
+    _, again, to = hand.asked()[-1]
+    assert to == NEAR
+    assert (again.get(CONTROLLING) is None) == controlling
+    hand.answer(NEAR)
+    way = hand.agent.way(1)
+    assert way is not None
+    assert way.address == NEAR
+
+
+def test_after_a_change_of_roles_the_ways_are_in_the_order_of_the_other_side() -> None:
+    """RFC 8445 6.1.2.3: the greater priority of two that are equal else is that of who decides."""
+    hand = Hand(controlling=True, relay=True)
+    before = [pair.priority for pair in hand.agent._pairs]
+    hand.ask(NEAR, (CONTROLLING, b"\xff" * 8))
+    after = [pair.priority for pair in hand.agent._pairs]
+    assert after == sorted(after, reverse=True)
+    assert after != before
+    local = {False: candidate_priority("host", 1), True: candidate_priority("relay", 1)}
+    assert after == [pair_priority(pair.remote.priority, local[pair.base.relayed]) for pair in hand.agent._pairs]
+
+
+def test_a_relay_of_ipv4_is_not_asked_to_reach_ipv6() -> None:
+    hand = Hand(controlling=True, addresses=(("2001:db8::2", 4000), NEAR), relay=True)
+    assert {(pair.base.relayed, pair.address) for pair in hand.agent._pairs} == {(False, NEAR), (True, NEAR)}
 
 
 # --- strangers -------------------------------------------------------------------------------------------------------

@@ -439,7 +439,7 @@ class Agent:
                 self.failure = "the far end answers no more checks (RFC 7675: no consent to send)"
             elif now >= self._consent_at[component]:
                 self._consent_at[component] = now + self._ids.uniform(0.8, 1.2) * CONSENT_S
-                # Each is asked once, the next one comes soon enough; but an answer may take long, by satellite or in full queues.
+                # Each is asked once, the next one comes soon enough; but an answer may take long: by satellite, in full queues.
                 self._check(pair, False, now, wait=CONSENT_LOST_S, attempts=ATTEMPTS)
 
     def _check(self, pair: Pair, nominates: bool, now: float, wait: float = RETRY_S, attempts: int = 1) -> None:
