@@ -628,6 +628,17 @@ async def test_a_test(phone: Phone, behave: Callable[[dict[str, Any]], int], ok:
     assert told == e.WebhookTested(webhook=made["id"], test=test, ok=ok, status=status, reason=reason, duration_ms=0)
 
 
+async def test_the_phone_does_not_wait_for_a_receiver_that_is_tested(phone: Phone, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("offhook.control.webhook.CLOSE_SECONDS", 0.01)
+    made = await phone.webhooks.create(URL, ["call.ended"], timeout=60)
+    phone.receiver.gate = asyncio.Event()  # it takes the request, and says nothing
+    phone.webhooks.test(made["id"])
+    await calm()
+    async with asyncio.timeout(5):
+        await phone.restart()
+    assert phone.receiver.at_once == 0
+
+
 async def test_what_is_not_allowed_any_more_is_switched_off(phone: Phone) -> None:
     await phone.webhooks.close()
     store = WebhookStore(phone.folder / "webhooks.sqlite3")
@@ -637,4 +648,9 @@ async def test_what_is_not_allowed_any_more_is_switched_off(phone: Phone) -> Non
     await phone.restart()
     assert "in the clear" in phone.disabled[0].reason
     assert not phone.webhooks.list()[0]["enabled"]
+    test = phone.webhooks.test(made["id"])["test"]
+    await calm()
+    (told,) = [event for event in phone.backend.said if isinstance(event, e.WebhookTested)]
+    assert (told.test, told.ok, told.status) == (test, False, 0)
+    assert "in the clear" in told.reason, "whoever asked waits for it"
     await phone.webhooks.delete(made["id"])

@@ -12,7 +12,7 @@ import msgspec
 
 from offhook.control import signing
 from offhook.control.backend import Backend
-from offhook.control.delivery import OLD_SECRET_SECONDS, Delivery, Post, Progress, Timing, Verdict, Webhook, send
+from offhook.control.delivery import OLD_SECRET_SECONDS, Attempt, Delivery, Post, Progress, Timing, Verdict, Webhook, send
 from offhook.control.feed import event_types
 from offhook.errors import CommandError, InvalidArgument, NotFound
 from offhook.io.journal import rfc3339
@@ -68,7 +68,9 @@ class Webhooks:
         async with self._changing:
             await asyncio.gather(*(delivery.close(CLOSE_SECONDS) for delivery in self._deliveries.values()))
             if self._closing:
-                await asyncio.wait(self._closing)
+                _, late = await asyncio.wait(self._closing, timeout=CLOSE_SECONDS)
+                for test in late:  # of a receiver that does not answer
+                    test.cancel()
             await _aside(self._store.close)
 
     # --- what can be asked
@@ -180,7 +182,10 @@ class Webhooks:
             "v": 1, "id": message, "type": "webhook.test", "time": rfc3339(wall), "subject": f"webhooks/{webhook.id}",
             "data": {},
         })  # fmt: skip
-        attempt = await send(webhook, Url.parse(webhook.url, plain=self._plain), self._post, message, body, wall)
+        try:
+            attempt = await send(webhook, Url.parse(webhook.url, plain=self._plain), self._post, message, body, wall)
+        except ValueError as error:  # such as http that was allowed when it was made
+            attempt = Attempt(Verdict.RECEIVER_FAILS, reason=str(error))
         self._backend.say(WebhookTested(
             webhook=webhook.id, test=message, ok=attempt.verdict is Verdict.DELIVERED, status=attempt.status,
             reason=attempt.reason, duration_ms=round((self._timing.now() - began) * 1000),
