@@ -86,6 +86,8 @@ class ToyServer:
                 (t.XOR_RELAYED_ADDRESS, mapped_value("5.5.5.5", self.port, message.transaction)),
                 (XOR_MAPPED_ADDRESS, mapped_value("1.1.1.1", 50_000, message.transaction)),
             ]
+        if message.kind == t.REFRESH and message.get(t.LIFETIME) == bytes(4):
+            self.allocated = False  # RFC 8656 7.3: given back
         if message.kind in (t.ALLOCATE, t.REFRESH):
             attributes.append((t.LIFETIME, self.lifetime.to_bytes(4, "big")))
         if peer is not None:
