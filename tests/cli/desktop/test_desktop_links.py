@@ -31,7 +31,7 @@ from offhook.testing.served import served
 HOSTILE = [
     "tel:1 --yes", 'tel:1" --yes --socket "x', "tel:/exit", "tel:-1", "msip:hangupall", "file:///etc/passwd", "tel:1,2",
     "sip:a@b?X=y", "tel:%0d%0a1", "callto:msip:answer", "tel:../../x", "sip:a@b;x=y", "tel:1)][Close][Dial(2", "--yes", "tel:",
-    "sip:\u202ea@b", "tel:$(id)", "tel:`id`", "tel:1;id", "tel:%", "javascript:alert(1)", "/account:1 /password:x",
+    "tel:$(id)", "tel:`id`", "tel:1;id", "tel:%", "javascript:alert(1)", "/account:1 /password:x",
 ]  # fmt: skip
 
 
@@ -61,6 +61,12 @@ def test_a_link_can_only_dial_something_plain(text: str) -> None:
 def test_hostile_links(text: str) -> None:
     found = opened(text)
     assert found is None or re.fullmatch(r"[\w$]+", found.to), found
+
+
+def test_marks_of_direction_are_not_dialled() -> None:
+    """What is asked about, and then called, is what a person sees of the link."""
+    assert opened("sip:\u202ea@b") == Dial(to="sip:a@b")
+    assert opened("tel:\u202a+49301234\u202c") == Dial(to="+49301234")
 
 
 # --- the command line that the system makes of it ------------------------------------------------------------------
