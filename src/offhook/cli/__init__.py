@@ -133,8 +133,12 @@ def _legacy(words: list[str]) -> int:
 def _by_window(window: int, words: list[str]) -> str | None:
     """Return what the phone behind the window answers, None if it does not."""
     from offhook.control.windows.handover import ask
+    from offhook.errors import CommandTimeout
 
-    answer = ask(window, "legacy", args=words)
+    try:
+        answer = ask(window, "legacy", args=words)
+    except CommandTimeout as late:
+        raise Ended(TIMED_OUT, str(late)) from None
     if answer is None:
         return None
     if not answer["ok"]:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from offhook.control.client import TimedOut
 from offhook.control.windows import ffi, handover
 from offhook.control.windows.handover import ask, find_phone
+from offhook.errors import CommandTimeout
 
 PHONE, OURS = 11, 12
 
@@ -106,6 +106,6 @@ def test_what_may_have_been_done_is_not_asked_again(
     if again:
         assert ask(PHONE, "legacy", args=["1001"]) is None
     else:
-        with pytest.raises(TimedOut, match="repeat it"):
+        with pytest.raises(CommandTimeout, match="repeat it"):
             ask(PHONE, "legacy", args=["1001"])
     assert windows.made == []

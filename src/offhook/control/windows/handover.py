@@ -6,7 +6,6 @@ import ctypes
 import json
 from typing import Any, Final
 
-from offhook.control.client import TimedOut
 from offhook.control.windows.ffi import (
     COPYDATASTRUCT,
     ERROR_ACCESS_DENIED,
@@ -20,6 +19,7 @@ from offhook.control.windows.ffi import (
     user32,
 )
 from offhook.control.windows.reach import CLASS, MARK, REQUEST, send_copydata
+from offhook.errors import CommandTimeout
 
 PATIENCE_MS: Final = 10_000
 """Longest to wait for an answer."""
@@ -40,7 +40,7 @@ def find_phone() -> int:
 def ask(window: int, op: str, **params: Any) -> dict[str, Any] | None:
     """Return the phone's answer to one request, as the local socket gives it; None if it surely has done nothing.
 
-    Raises TimedOut where it has done it, or may have: asked again by another way, it would call somebody twice.
+    Raises CommandTimeout where it has done it, or may have: asked again by another way, it would call somebody twice.
     """
     answers: list[bytes] = []
 
@@ -68,7 +68,7 @@ def ask(window: int, op: str, **params: Any) -> dict[str, Any] | None:
         found: dict[str, Any] = json.loads(answers[0].rstrip(b"\0"))
         return found
     if done:
-        raise TimedOut("the phone has done it, but its answer was lost on the way: do not repeat it")
+        raise CommandTimeout("the phone has done it, but its answer was lost on the way: do not repeat it")
     if done is None and error not in _NOT_SENT:
-        raise TimedOut("the phone does not answer: look with `offhook status` whether it has done it before you repeat it")
+        raise CommandTimeout("the phone does not answer: see by `offhook status` whether it has done it before you repeat it")
     return None
