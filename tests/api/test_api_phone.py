@@ -344,6 +344,26 @@ async def test_events_of_an_earlier_run_end_nothing(tmp_path: Path) -> None:
         assert types[0] == "system.stopped"
 
 
+def test_in_another_loop_a_phone_says_so_and_waits_for_nothing() -> None:
+    with asyncio.Runner() as runner:
+        phone = Softphone(quiet_config())
+        runner.run(phone.open())
+        call = runner.run(phone.dial("sip:nobody@127.0.0.1:9"))
+
+        async def elsewhere() -> None:
+            async with asyncio.timeout(5):
+                for wait in (phone.status(), phone.dial("1"), call.wait_ended(), call.digits.read(), phone.wait_registered(),
+                             anext(call.audio), phone.wait_event("call.*"), call.hangup(), phone.close()):
+                    with pytest.raises(RuntimeError, match="event loop"):
+                        await wait
+                for attribute in ("incoming", "messages"):
+                    with pytest.raises(RuntimeError, match="event loop"):
+                        getattr(phone, attribute)
+
+        asyncio.run(elsewhere())
+        runner.run(phone.close())
+
+
 async def test_a_configuration_file_is_taken(tmp_path: Path) -> None:
     file = tmp_path / "offhook.toml"
     file.write_text('[sip]\nhost = "127.0.0.1"\nport = 0\n[media]\nsound = "null"\n[phone]\nname = "from-file"\n')

@@ -16,7 +16,7 @@ from msgspec import structs
 from offhook.api.call import CallHandle
 from offhook.api.failures import CLOSED, ConnectionLost, OperationFailed, PhoneGone
 from offhook.api.links import Feed, Heard, Link, Sound, StreamGap
-from offhook.api.streams import Bell, Stream, Streams, wait_until
+from offhook.api.streams import Bell, Home, Stream, Streams, wait_until
 from offhook.errors import NotFound, OffhookError
 from offhook.media.messages import AudioRate
 from offhook.phone import events as e
@@ -49,7 +49,7 @@ class Book:
 
     def __init__(self, link: Link) -> None:
         self.link = link
-        self.bell = Bell()
+        self.home, self.bell = Home(None), Bell()
         self.incoming: Streams[CallHandle] = Streams()
         self.messages: Streams[e.MessageReceived] = Streams()
         self.accounts: dict[str, AccountView] = {}
@@ -75,6 +75,7 @@ class Book:
     async def open(self) -> None:
         """Learn how things are, and follow from there."""
         self._opened = True
+        self.home, self.bell = Home(asyncio.get_running_loop()), Bell()
         await self._look()
         self._feed = self.link.events(("*",), self.cursor)
         self._following = asyncio.get_running_loop().create_task(self._follow(self._feed))
@@ -173,11 +174,12 @@ class Book:
                 future.set_exception(error)
 
     def check(self) -> None:
-        """Raise PhoneGone if there is nothing to wait for yet, or any more."""
+        """Raise PhoneGone if there is nothing to wait for yet, or any more, RuntimeError in another loop."""
         if not self._opened:
             raise PhoneGone("this Softphone is not open yet: use it in its block (`with`, `async with`), or `open()` it")
         if self.ended:
             raise self.error or PhoneGone(CLOSED)
+        self.home.check()
 
     # --- events
 
@@ -284,6 +286,7 @@ class Book:
 
     def incoming_stream(self) -> Stream[CallHandle]:
         """Return a stream of incoming calls, those that ring already first."""
+        self.home.check()
         stream = Stream(call for call in self.calls if call.state is CallState.INCOMING)
         self.incoming.add(stream)
         return stream

@@ -168,6 +168,7 @@ class Softphone:
 
     async def close(self) -> None:
         """End the phone (hang up, unregister, stop), or only the connection to it. `async with` does this."""
+        self._book.home.check()
         try:
             await self._book.settle(LAST_EVENTS)
             await self._link.close()
@@ -235,6 +236,7 @@ class Softphone:
         They begin after the event with the id `after`; without it after the last one that the calls and accounts of this
         object have seen, so that nothing falls between what you know and what you hear.
         """
+        self._book.home.check()
         names = (types,) if isinstance(types, str) else tuple(types)
         return EventStream(self._link.events(names, after or self._book.cursor), after or self._book.cursor)
 
@@ -330,6 +332,7 @@ class Softphone:
         def known() -> bool:
             return self._book.ended or settled(account, self.accounts) is not None
 
+        self._book.check()
         missing = f"account {account} was not registered" if account else "not every account was registered"
         try:
             await wait_until(self._book.bell, known, timeout, missing)
@@ -475,6 +478,7 @@ class Softphone:
     @property
     def messages(self) -> Stream[e.MessageReceived]:
         """A new iterator over the texts that come in from now on."""
+        self._book.home.check()
         stream: Stream[e.MessageReceived] = Stream()
         self._book.messages.add(stream)
         return stream

@@ -15,10 +15,34 @@ from offhook.phone.events import Event
 T = TypeVar("T")
 
 
+class Home:
+    """The event loop in which something is waited for (None: any): in another one nothing would ever come."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        self._loop = loop
+
+    def check(self) -> None:
+        """Raise RuntimeError in another loop."""
+        loop = _running_loop()
+        if loop is not self._loop and loop is not None and self._loop is not None:
+            raise RuntimeError(
+                "a Softphone is used in the event loop that opened it, and this is another one"
+                " (with pytest: fixture and tests need the same loop scope; with asyncio.run: one for the whole program)"
+            )
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
 class Bell:
     """Wakes everybody who waits for a change."""
 
     def __init__(self) -> None:
+        self._home = Home(_running_loop())
         self._sleepers: set[asyncio.Future[None]] = set()
 
     def ring(self) -> None:
@@ -29,7 +53,8 @@ class Bell:
                 sleeper.set_result(None)
 
     async def wait(self) -> None:
-        """Sleep until the next `ring`."""
+        """Sleep until the next `ring`. Raises RuntimeError in another loop."""
+        self._home.check()
         sleeper: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._sleepers.add(sleeper)
         try:
