@@ -356,7 +356,7 @@ async def test_who_holds_nothing_but_a_recording_hears_of_its_end_after_the_call
     book = Book(link)
     await book.open()
     link.feeds[0].say("e1-6", CallActive(call=CALL))
-    recording = await (await book.wait_call("c_1")).record()
+    recording = await (await book.begin(c.Pickup(to="you"))).record()
     over = structs.replace(CALL, state=CallState.ENDED, ended=wall(9), end=CallEnd("remote"))
     link.feeds[0].say("e1-7", CallEnded(call=over, duration=8.0))
     await wait_until(book.bell, lambda: book.cursor == "e1-7", 5)
@@ -364,6 +364,30 @@ async def test_who_holds_nothing_but_a_recording_hears_of_its_end_after_the_call
         call=over, recording="r_1", file="/a.wav", reason="call ended", duration_ms=8000, size=9, format="wav"
     ))  # fmt: skip
     assert await recording.wait(timeout=5) == Path("/a.wav")
+    await book.close()
+
+
+async def test_a_call_that_is_over_before_the_answer_comes_is_returned() -> None:
+    link = ScriptedLink("e1-5")
+    book = Book(link)
+    await book.open()
+    answered = asyncio.Event()
+
+    async def late(command: c.Command) -> Done:
+        await answered.wait()
+        return Done(Accepted(call="c_1"), "e1")
+
+    link.execute = late  # type: ignore[method-assign]
+    beginning = asyncio.create_task(book.begin(c.Pickup(to="you")))
+    await asyncio.sleep(0)  # the request is on its way
+    ended = structs.replace(CALL, state=CallState.ENDED, answered=None, end=CallEnd("remote", 404, "Not Found"))
+    link.feeds[0].say("e1-6", CallActive(call=CALL))
+    link.feeds[0].say("e1-7", CallEnded(call=ended, duration=0.0))
+    async with asyncio.timeout(5):
+        await wait_until(book.bell, lambda: book.cursor == "e1-7", 5)
+        answered.set()
+        assert (await beginning).is_ended
+    assert not book._ended_meanwhile
     await book.close()
 
 

@@ -60,6 +60,8 @@ class Book:
         self.error: PhoneGone | None = None
         self._running: dict[str, CallHandle] = {}
         self._known: weakref.WeakValueDictionary[str, CallHandle] = weakref.WeakValueDictionary()
+        self._beginning = 0
+        self._ended_meanwhile: list[CallHandle] = []
         self._expected: dict[str, set[asyncio.Future[CallHandle]]] = {}
         self._outcomes: OrderedDict[tuple[str, str], Outcome] = OrderedDict()
         self._awaited: dict[tuple[str, str], asyncio.Future[Outcome]] = {}
@@ -221,6 +223,8 @@ class Book:
             self.incoming.put(call)
         if isinstance(event, e.CallEnded):
             self._running.pop(view.id, None)
+            if self._beginning:
+                self._ended_meanwhile.append(call)
 
     def _handle(self, view: CallView) -> CallHandle:
         call = self._known.get(view.id)
@@ -345,13 +349,19 @@ class Book:
         if self._forsaken:
             await asyncio.wait(self._forsaken, timeout=timeout)
 
-    async def wait_call(self, call_id: str) -> CallHandle:
-        """Return a call that the phone has just made."""
-        self.check()
-        if (known := self._known.get(call_id)) is not None:
-            return known
-        with self._expecting(call_id) as expected:
-            return await expected
+    async def begin(self, command: Command) -> CallHandle:
+        """Carry out a command that makes a call, and return the call. Its events, even its end, may be ahead of the answer."""
+        self._beginning += 1
+        try:
+            accepted = await self.execute(command)
+            if (known := self._known.get(accepted.call)) is not None:
+                return known
+            with self._expecting(accepted.call) as expected:
+                return await expected
+        finally:
+            self._beginning -= 1
+            if not self._beginning:
+                self._ended_meanwhile.clear()
 
     @contextlib.contextmanager
     def _expecting(self, call_id: str) -> Iterator[asyncio.Future[CallHandle]]:

@@ -34,8 +34,8 @@ RUNG: Final = frozenset({CallState.RINGING, CallState.EARLY})
 class Phone(Followed, Protocol):
     """The phone that has the call."""
 
-    async def wait_call(self, call_id: str) -> CallHandle:
-        """Return a call that was just begun, as soon as it is known."""
+    async def begin(self, command: c.Command) -> CallHandle:
+        """Carry out a command that makes a call, and return the call."""
         ...
 
 
@@ -248,8 +248,7 @@ class CallHandle:
 
     async def accept_transfer(self) -> CallHandle:
         """Do what the far end asked for with `transfer.requested`: call its target. Returns the new call."""
-        accepted = await self._do(c.AcceptTransfer(call=self.id))
-        return await self._phone.wait_call(accepted.call)
+        return await self._phone.begin(c.AcceptTransfer(call=self.id))
 
     async def reject_transfer(self) -> None:
         """Refuse what the far end asked for with `transfer.requested`."""

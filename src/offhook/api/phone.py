@@ -505,8 +505,7 @@ class Softphone:
 
     async def pickup(self, to: str, *, account: str = "") -> CallHandle:
         """Take the call that rings at somebody else's phone; returns it at once: `await call.wait_active()`."""
-        accepted = await self.execute(c.Pickup(to=to, account=account))
-        return await self._book.wait_call(accepted.call)
+        return await self._book.begin(c.Pickup(to=to, account=account))
 
     @property
     def conferences(self) -> tuple[Conference, ...]:
