@@ -10,9 +10,10 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from offhook import CallFailed, ConnectionLost, OperationFailed, PhoneGone, Softphone, StreamGap, Unreachable
+from offhook import CallFailed, Cancelled, ConnectionLost, OperationFailed, PhoneGone, Softphone, StreamGap, Unreachable
 from offhook.api.book import Book
 from offhook.api.connections import Connection, Voice
+from offhook.api.failures import call_failure
 from offhook.api.links import Done, Feed, Heard, Sound
 from offhook.api.remote import RemotePhone
 from offhook.api.streams import wait_until
@@ -319,6 +320,12 @@ CALL = CallView(
     "c_1", "a", "outgoing", CallState.ACTIVE, Party("sip:me@h"), Party("sip:you@h"), "x", wall(0), answered=wall(1)
 )  # fmt: skip
 DONE = OperationSucceeded(operation="op_1", command="hold", call="c_1")
+
+
+def test_a_call_that_was_answered_has_not_been_given_up_before_the_answer() -> None:
+    ended = structs.replace(CALL, state=CallState.ENDED, end=CallEnd("local", reason="the call ended"))
+    assert type(call_failure(ended)) is CallFailed
+    assert type(call_failure(structs.replace(ended, answered=None))) is Cancelled
 
 
 async def test_an_outcome_of_an_earlier_run_is_not_taken_for_one_of_this_run() -> None:

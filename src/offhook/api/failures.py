@@ -33,7 +33,10 @@ class OperationFailed(OffhookError):
 
 
 class CallFailed(OffhookError):
-    """A call ended before it was answered. `call` is its last view, `sip_status` the final answer, `reason` its words."""
+    """A call ended before it was answered (or, in `wait_amd`, before it was known by whom).
+
+    `call` is its last view, `sip_status` the final answer, `reason` its words.
+    """
 
     def __init__(self, call: CallView) -> None:
         end = call.end or CallEnd("network")
@@ -84,8 +87,10 @@ _RANG_OUT: Final = "no answer"
 
 
 def call_failure(call: CallView) -> CallFailed:
-    """Return the error for a call that ended without an answer."""
+    """Return the error for a call that ended without an answer, or after it before something else had come."""
     end = call.end or CallEnd("network")
+    if call.answered is not None:
+        return CallFailed(call)
     if end.by == "local":
         return NoAnswer(call) if end.reason == _RANG_OUT else Cancelled(call)
     if end.by == "network" or 500 <= end.sip_status < 600:
