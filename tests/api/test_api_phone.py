@@ -8,6 +8,7 @@ import gc
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -280,6 +281,16 @@ async def test_an_account_of_wrong_types_and_a_file_that_is_not_there_are_named(
         await Softphone(quiet_config(), accounts=[account]).open()
     with pytest.raises(ConfigError, match=r"nosuch\.toml: no such file"):
         await Softphone(tmp_path / "nosuch.toml").open()
+
+
+@pytest.mark.parametrize(("given", "complaint"), [
+    ({"port": 99999}, "port: "), ({"port": "5060"}, "port: "), ({"sound": "none"}, "sound: "), ({"media": "fork"}, "media: "),
+])  # fmt: skip
+async def test_what_a_phone_is_made_with_is_looked_at(given: dict[str, Any], complaint: str) -> None:
+    before = asyncio.all_tasks()
+    with pytest.raises(InvalidArgument, match=complaint):
+        await Softphone(quiet_config(), **given).open()
+    assert asyncio.all_tasks() == before
 
 
 async def test_a_phone_in_a_program_says_where_it_is_reached(phone: Softphone) -> None:

@@ -24,7 +24,7 @@ from offhook.control.access import Client
 from offhook.control.conditions import settled
 from offhook.control.past_calls import moment_text
 from offhook.control.schema import exact
-from offhook.errors import ConfigError
+from offhook.errors import ConfigError, InvalidArgument
 from offhook.media.messages import Detection, DeviceInfo
 from offhook.phone import commands as c
 from offhook.phone import events as e
@@ -43,7 +43,7 @@ from offhook.phone.model import (
     WatchView,
 )
 from offhook.phone.settings import AccountSettings, AutoAnswer
-from offhook.storage.config import Config, load
+from offhook.storage.config import Config, load, refusal
 from offhook.storage.paths import socket_path as usual_socket
 
 if TYPE_CHECKING:
@@ -118,6 +118,11 @@ class Softphone:
         source, given, sound, media, host, port = self._settings
         if source is not None and not isinstance(source, Config) and not Path(source).exists():
             raise ConfigError(f"{source}: no such file; write it, or give a Config")
+        for name, (table, key), value in (
+            ("port", ("sip", "port"), port), ("sound", ("media", "sound"), sound or "auto"), ("media", ("media", "mode"), media)
+        ):
+            if value is not None and (wrong := refusal(table, key, value)):
+                raise InvalidArgument.field(name, wrong)
         config = source if isinstance(source, Config) else complete(load(Path(source))) if source is not None else Config()
         accounts = [exact(c.AddAccount(account=account)).account for account in given]
         sip = replace(config.sip, host=host or config.sip.host, port=config.sip.port if port is None else port)
