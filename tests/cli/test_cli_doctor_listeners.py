@@ -53,4 +53,18 @@ def test_nothing_is_said_of_what_is_off_or_has_started(tmp_path: Path) -> None:
     case = case_in(tmp_path)
     assert list(look_at_listeners(case)) == []
     case.phone = PhoneFacts()
-    assert list(look_at_listeners(with_http(case, port=1))) == []
+    with socket.create_server(("127.0.0.1", 0)) as its_own:
+        assert list(look_at_listeners(with_http(case, port=its_own.getsockname()[1]))) == []
+
+
+def test_a_phone_that_runs_and_would_not_start_again(tmp_path: Path) -> None:
+    case = case_in(tmp_path)
+    case.phone = PhoneFacts()
+    case.where.tokens_file.parent.mkdir(parents=True, exist_ok=True)
+    case.where.tokens_file.write_text("damaged since")
+    settings(case, "sip", tls_certificate="/gone.pem")
+    http, sip = look_at_listeners(with_http(case, port=1))
+    assert (http.level, http.advice) == (sip.level, sip.advice)
+    assert (http.level, http.advice) == ("warning", "the phone runs, and would not start again with this")
+    assert "tokens.json" in http.text
+    assert "/gone.pem" in sip.text

@@ -9,16 +9,18 @@ from offhook.cli.doctor.finding import Finding
 from offhook.errors import SetupError
 
 _ADVICE = "the phone does not start with this"
+_ADVICE_RUNNING = "the phone runs, and would not start again with this"
 
 
 def look_at_listeners(case: Case) -> Iterator[Finding]:
-    """Try what the start of the phone tries. One that runs has been through it."""
-    if case.phone is not None:
-        return
-    if case.config.http.enabled:
-        yield _http(case)
+    """Try what the start of the phone tries. One that runs has been through it; what it finds then are files changed since."""
+    found = [_http(case)] if case.config.http.enabled else []
     if case.config.sip.tls_certificate:
-        yield _tls(case)
+        found.append(_tls(case))
+    if case.phone is None:
+        yield from found
+    else:
+        yield from (Finding(each.name, "warning", each.text, _ADVICE_RUNNING) for each in found if each.level != "ok")
 
 
 def _http(case: Case) -> Finding:
@@ -31,7 +33,8 @@ def _http(case: Case) -> Finding:
         check_bind(listen, bool(TokenFile(case.where.tokens_file).list()))
         if listen.certificate:
             tls_context(listen)
-        listening_socket(listen).close()
+        if case.phone is None:  # else the port is its own
+            listening_socket(listen).close()
     except SetupError as error:
         return Finding("HTTP", "wrong", str(error), _ADVICE)
     return Finding("HTTP", "ok", f"port {listen.port} is free on {listen.host}")
