@@ -20,6 +20,7 @@ from offhook.sip.stack import Hop
 from offhook.storage.config import Config
 from offhook.storage.paths import paths
 from offhook.testing.nameserver import NameServer, name_server
+from offhook.testing.peers import free_port
 from offhook.testing.threaded import exchange_beside
 
 
@@ -37,6 +38,7 @@ def names(exchange: Address) -> Iterator[NameServer]:
         ("_sip._udp.lost.test", "SRV"): ("1 0 5060 nowhere.lost.test.",),
         ("_sip._udp.none.test", "SRV"): ("0 0 0 .",),
         ("plain.test", "A"): ("127.0.0.1",),
+        ("_sip._udp.pair.test", "SRV"): (f"1 0 {free_port()} one.pbx.test.", f"2 0 {exchange[1]} two.pbx.test."),
     }  # fmt: skip
     ready, done, made = threading.Event(), threading.Event(), list[NameServer]()
 
@@ -69,6 +71,33 @@ def test_the_servers_that_a_domain_names_are_the_ones_asked(exchange: Address, n
     )
     assert f"127.0.0.1:{exchange[1]} answers" in found["UDP"].text
     assert "name" not in found
+
+
+def test_a_server_that_is_down_is_told_though_the_next_one_answers(
+    exchange: Address, names: NameServer, tmp_path: Path
+) -> None:
+    found = look("pair.test", names, tmp_path)
+    assert found["UDP"].level == "ok"
+    assert f"127.0.0.1:{exchange[1]} answers" in found["UDP"].text
+    (down,) = (each for each in found.values() if each.level == "warning")
+    assert down.name.startswith("account work, UDP to 127.0.0.1:")
+    assert "nobody listens" in down.text
+
+
+def test_addresses_are_asked_of_the_name_servers_that_the_phone_asks(
+    exchange: Address, names: NameServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = look(f"plain.test:{exchange[1]}", names, tmp_path)
+    assert found["name"].text.startswith("plain.test is 127.0.0.1 (")
+    assert found["UDP"].level == "ok"
+    assert look(f"wrong.test:{exchange[1]}", names, tmp_path)["name"].level == "wrong"
+    monkeypatch.setattr("offhook.io.names.RECORDS_WITHIN", 0.3)
+    names.silent = True
+    try:
+        found = look(f"plain.test:{exchange[1]}", names, tmp_path)
+    finally:
+        names.silent = False
+    assert "the name service does not answer about plain.test (" in found["name"].text
 
 
 def test_records_that_lead_nowhere(names: NameServer, tmp_path: Path) -> None:

@@ -134,9 +134,11 @@ class _Patient:
         beside_at = [(host, 5060) for host, _ in remotes] if used == "tls" else remotes
         with ThreadPoolExecutor(2) as pool:
             beside = pool.submit(self._options, other, beside_at)
-            remote, reply = self._options(used, remotes)
+            *in_vain, (remote, reply) = self._options(used, remotes)
             asked = self._ask_bindings(remote) if self.may_register and reply.how in ("answered", "silent", "closed") else None
-            other_remote, other_reply = beside.result()
+            other_remote, other_reply = beside.result()[-1]
+        if reply.response is not None:
+            yield from self._down(used, in_vain)
         yield self._used_transport(used, remote, reply, asked, other_works=other_reply.how == "answered")
         yield self._other_transport(other, other_remote, other_reply, used)
         if reply.response is not None:
@@ -146,7 +148,7 @@ class _Patient:
         if asked is not None:
             yield from self._password(asked)
 
-    def _options(self, transport: TransportName, remotes: list[Address]) -> tuple[Address, Reply]:
+    def _options(self, transport: TransportName, remotes: list[Address]) -> list[tuple[Address, Reply]]:
         identity = self.identity
         target = Uri("sip", None, identity.address.uri.host, identity.address.uri.port)
 
@@ -188,6 +190,13 @@ class _Patient:
             text, advice = way.no_answer(self.case, used, remote, reply)
             level: Level = "warning" if self.registered else "wrong"
             yield Finding(name, level, text, advice)
+
+    def _down(self, used: TransportName, in_vain: list[tuple[Address, Reply]]) -> Iterator[Finding]:
+        """Tell of servers that come before the one that answers."""
+        for remote, reply in in_vain:
+            text, _ = way.no_answer(self.case, used, remote, reply)
+            yield Finding(f"{self.name}, {used.upper()} to {host_port(remote)}", "warning", text,
+                          "the next server answers, so calls go on; they wait up to 4 s for this one, if it ignores more than this question")
 
     def _used_transport(self, used: TransportName, remote: Address, reply: Reply, asked: Asked | None, *,
                         other_works: bool) -> Finding:

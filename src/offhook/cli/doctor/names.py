@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from offhook.cli.doctor.finding import Finding, listed, milliseconds, within
 from offhook.io import clock
+from offhook.io.names import Names, NoAnswer
 from offhook.io.resolver import LOOKUP_TIMEOUT
 
 SLOW: Final = 1.0
@@ -39,6 +41,16 @@ _CODES: Final[dict[int, Trouble]] = {
 }
 
 
+def asks(servers: tuple[str, ...]) -> Ask:
+    """Return what looks up names as a phone does that is to ask these name servers, or the system where there are none."""
+    if not servers:
+        return socket.getaddrinfo
+
+    def ask(host: str, *_: object, **__: object) -> list[Any]:
+        return [(None, None, None, "", (each, 0)) for each in asyncio.run(Names(servers).addresses(host))]
+    return ask
+
+
 def look_up(host: str, *, limit: float = LOOKUP_TIMEOUT, ask: Ask = socket.getaddrinfo) -> Lookup:
     """Return the addresses of `host` (a name, or an address with or without brackets), as the phone would find them."""
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
@@ -57,6 +69,8 @@ def look_up(host: str, *, limit: float = LOOKUP_TIMEOUT, ask: Ask = socket.getad
         return failed("no answer", f"nothing within {limit:g} s")
     except socket.gaierror as error:
         return failed(_CODES.get(error.errno or 0, "failed"), error.strerror or str(error))
+    except NoAnswer as error:
+        return failed("no answer", str(error).rpartition(": ")[2])
     except (OSError, UnicodeError, ValueError) as error:  # UnicodeError: a label no host name can have
         return failed("no name", str(error))
     addresses = tuple(dict.fromkeys(str(answer[4][0]) for answer in answers))

@@ -11,7 +11,7 @@ from offhook.cli.doctor import codecs, nat
 from offhook.cli.doctor.case import Case
 from offhook.cli.doctor.finding import Finding, listed, milliseconds
 from offhook.cli.doctor.meaning import quoted
-from offhook.cli.doctor.names import look_up, name_finding
+from offhook.cli.doctor.names import asks, look_up, name_finding
 from offhook.cli.doctor.ports import bind_trouble
 from offhook.cli.doctor.records import look_up_records, records_finding
 from offhook.io.probe import Build, Probe, Reply
@@ -50,7 +50,7 @@ def remotes(case: Case, name: str, hop: Hop) -> Generator[Finding, None, tuple[H
 
 
 def _by_name(case: Case, name: str, hop: Hop) -> Generator[Finding, None, list[Address]]:
-    found = look_up(hop.host)
+    found = look_up(hop.host, ask=asks(case.config.sip.nameservers))
     yield name_finding(f"{name}, name", found)
     addresses = case.usable(found.addresses)
     if found.addresses and not addresses:
@@ -93,14 +93,15 @@ def probe(case: Case, transport: TransportName, remote: Address, terms: Connecti
 
 
 def ask_one_of(case: Case, transport: TransportName, addresses: list[Address], build: Build,
-               terms: ConnectionTerms | None = None) -> tuple[Address, Reply]:
-    """Ask one address after the other until one answers; return the last one asked and its reply."""
+               terms: ConnectionTerms | None = None) -> list[tuple[Address, Reply]]:
+    """Ask one address after the other until one answers; return those asked, with their replies."""
+    asked = []
     for remote in addresses:
         with probe(case, transport, remote, terms) as asking:
-            reply = asking.ask(build)
-        if reply.how == "answered":
+            asked.append((remote, asking.ask(build)))
+        if asked[-1][1].how == "answered":
             break
-    return remote, reply
+    return asked
 
 
 def answer_text(remote: Address, reply: Reply, response: Response) -> str:
