@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import socket
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,6 +15,7 @@ from offhook.io.resolver import Resolver
 from offhook.phone.commands import Dial, Hangup, ListAccounts
 from offhook.phone.settings import AccountSettings
 from offhook.sip.events import Address, ConnectionTerms, Flow, Resolve, TransportChoice, TransportName
+from offhook.sip.locating import Srv
 from offhook.testing.live import live_phone, quiet_config
 from offhook.testing.nameserver import NameServer, name_server
 
@@ -89,6 +93,26 @@ async def test_a_domain_that_says_not_here_is_believed() -> None:
         answer = await resolver.resolve(Resolve(1, "nothere.test", None, "udp"))
         assert answer.flows == ()
         assert answer.reason == "nothere.test offers no SIP over UDP, as its SRV records say"
+
+
+async def test_that_such_a_domain_has_no_address_either_is_no_complaint() -> None:
+    class NoAddress(Names):
+        gone = asyncio.Event()
+
+        async def addresses(self, host: str) -> list[str]:
+            self.gone.set()
+            raise socket.gaierror(socket.EAI_NONAME, "the name servers know no address")
+
+        async def srv(self, name: str) -> list[Srv]:
+            await self.gone.wait()
+            return [Srv(0, 0, 0, ".")]
+
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
+    answer = await Resolver(AllRoutes(), names=NoAddress()).resolve(Resolve(1, "nothere.test", None, "udp"))
+    assert answer.reason == "nothere.test offers no SIP over UDP, as its SRV records say"
+    gc.collect()
+    assert complaints == []
 
 
 async def test_a_transport_that_is_not_offered_leaves_the_others() -> None:

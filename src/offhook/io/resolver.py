@@ -98,6 +98,7 @@ class Resolver:
         if not may_have_records(query):
             return [(transport, host, _port(query, transport)) for host in await self._names.addresses(query.host)]
         plain = asyncio.ensure_future(self._names.addresses(query.host))
+        plain.add_done_callback(lambda found: found.cancelled() or found.exception())  # seen, also where nobody asks for it
         try:
             targets = await self._by_records(query)
         except BaseException:

@@ -196,7 +196,7 @@ class _Patient:
         for remote, reply in in_vain:
             text, _ = way.no_answer(self.case, used, remote, reply)
             yield Finding(f"{self.name}, {used.upper()} to {host_port(remote)}", "warning", text,
-                          "the next server answers, so calls go on; they wait up to 4 s for this one, if it ignores more than this question")
+                          "the next server answers, so calls go on; each may wait up to 4 s for this one")
 
     def _used_transport(self, used: TransportName, remote: Address, reply: Reply, asked: Asked | None, *,
                         other_works: bool) -> Finding:
