@@ -23,7 +23,7 @@ from offhook.storage.secrets import Secrets
 from offhook.storage.takeover.calls import PastCalls, calls_of_csv, calls_of_xml
 from offhook.storage.takeover.findings import Finding, Takeover
 from offhook.storage.takeover.microsip import take_over_ini
-from offhook.storage.takeover.people import People, people_of
+from offhook.storage.takeover.people import SEPARATOR, People, people_of
 from offhook.storage.takeover.texts import MAX_BYTES, decode
 from offhook.storage.takeover.xml import read_xml
 
@@ -60,7 +60,9 @@ def _read_file(path: Path, known: Sequence[AccountSettings], encoding: str) -> T
         return take_over_ini(text, path.name, known)
     if _CALLS.match(text):
         return _of_calls(calls_of_xml(read_xml(text, path.name), path.name), known)
-    first = {cell.strip(' "').lower() for cell in re.split("[,;\t]", text.lstrip().partition("\n")[0].strip())}
+    said = SEPARATOR.match(text)
+    header = text[said.end() if said else 0 :].lstrip().partition("\n")[0]
+    first = {cell.strip(' "').lower() for cell in re.split("[,;\t|]", header.strip())}
     if {"type", "number", "time"} <= first:
         return _of_calls(calls_of_csv(text, path.name), known)
     return _of_people(people_of(text, path.name), path.name)

@@ -252,6 +252,26 @@ def test_a_past_call_is_the_same_entry_however_often_it_is_taken_over() -> None:
     assert "\n" not in PastCall("out", HOSTILE, "", 1, 2, "").record("d").remote_uri
 
 
+def test_a_spreadsheet_says_how_it_is_written() -> None:
+    book = people_of("sep=;\r\nName;Number\r\nAda, Countess;1001\r\n;\r\nBob;4,93012E+11\r\n", "x")
+    assert [(each.name, each.number) for each in book.contacts] == [("Ada, Countess", "1001")]
+    assert [(skipped.line, skipped.why) for skipped in book.skipped] == [
+        (5, "a spreadsheet has rounded its number to '4,93012E+11': format the column as text, and export again"),
+    ]  # fmt: skip
+    calls = calls_of_csv("\ufeffsep=|\nType|Number|Time\nin|1|1700000000\nin|1|x\n", "x")
+    assert len(calls.calls) == 1
+    assert [skipped.line for skipped in calls.skipped] == [4]
+
+
+def test_columns_that_are_not_known_are_told() -> None:
+    book = people_of("Name;Nummer;Abteilung;Labels;Email\nAda;1001;EDV;;a@b\nBob;1002;;;\n", "x")
+    assert [each.name for each in book.contacts] == ["Ada", "Bob"]
+    assert [(note.line, note.why) for note in book.notes] == [
+        (1, "columns not known here: 'Nummer', 'Abteilung'; known are Name, Number, Mobile Number, Comment"),
+    ]  # fmt: skip
+    assert people_of("Name,Number\nAda,1\n", "x").notes == []
+
+
 # --- anything at all -----------------------------------------------------------------------------------------------
 
 PIECES = st.sampled_from([

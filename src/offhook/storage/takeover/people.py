@@ -52,6 +52,13 @@ _GUARD: Final = re.compile(r"^'(?=[=+@\t\r-])")
 """What spreadsheets, and our own export, put before what might be taken for a formula: '+4930 is +4930."""
 
 
+SEPARATOR: Final = re.compile(r'\ufeff?"?sep=([,;\t|])"?\r?\n', re.IGNORECASE)
+"""The line by which Excel is told how a file is written."""
+
+_ROUNDED: Final = re.compile(r"[0-9][.,][0-9]+E\+[0-9]+", re.IGNORECASE)
+"""What a spreadsheet makes of a telephone number that it takes for a large one: its last digits are gone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Skipped:
     """An entry that was left out: the line (of JSON: the place in the list), and why."""
@@ -235,16 +242,22 @@ def _entry(element: Element) -> Iterator[tuple[str, str]]:
 
 
 def rows(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows of CSV with their lines; the delimiter is the one of , ; and tab that the first line has most of."""
+    """Yield the rows of CSV with their lines.
+
+    The delimiter is the one that a line `sep=;` names, as Excel reads it, else that of , ; and tab the first line has most of.
+    """
+    said = SEPARATOR.match(text)
+    above = 1 if said else 0
+    text = text[said.end() :] if said else text
     first = text.lstrip("\r\n").partition("\n")[0]
-    delimiter = max(",;\t", key=first.count)
+    delimiter = said[1] if said else max(",;\t", key=first.count)
     reader = csv.reader(io.StringIO(text.replace("\r\n", "\n").replace("\r", "\n")), delimiter=delimiter)
     try:
         for row in reader:
             if any(cell.strip() for cell in row):
-                yield reader.line_num, row
+                yield above + reader.line_num, row
     except csv.Error as error:
-        raise UnreadableFile(f"{name}:{reader.line_num}: not CSV: {error}: export it again") from None
+        raise UnreadableFile(f"{name}:{above + reader.line_num}: not CSV: {error}: export it again") from None
 
 
 def _from_csv(text: str, name: str) -> People:
@@ -253,13 +266,29 @@ def _from_csv(text: str, name: str) -> People:
     header = next(table, None)
     if header is None:
         return people
-    columns = [COLUMNS.get(cell.strip().strip("\ufeff").lower()) for cell in header[1]]
-    if not {"name", "number", "phone", "mobile", "first_name", "last_name"} & set(columns):
+    names = [cell.strip().strip("\ufeff") for cell in header[1]]
+    columns = [COLUMNS.get(each.lower()) for each in names]
+    if not _NAMED & set(columns):
         raise UnreadableFile(f"{name}:{header[0]}: the first line must name the columns, as  Name,Number,Mobile Number,Comment")
+    unread: dict[str, None] = {}
     for line, row in table:
         values: dict[str, str] = {}
-        for column, cell in zip(columns, row, strict=False):
+        for title, column, cell in zip(names, columns, row, strict=False):
             if column and not values.get(column):
                 values[column] = _GUARD.sub("", cell)
-        people.take(values, line, name)
+            elif column is None and cell.strip() and len(unread) < MAX_KINDS:
+                unread.setdefault(title[:40])
+        people.take(values, line, name, _rounded(values))
+    if unread:
+        left = f"columns not known here: {', '.join(repr(title) for title in unread)}"
+        people.notes.append(Skipped(header[0], f"{left}; known are Name, Number, Mobile Number, Comment"))
     return people
+
+
+_NAMED: Final = frozenset({"name", "number", "phone", "mobile", "first_name", "last_name"})
+
+
+def _rounded(values: Mapping[str, str]) -> str:
+    """Return why such an entry is none."""
+    found = next((values[each].strip() for each in _THREE if _ROUNDED.fullmatch(values.get(each, "").strip())), "")
+    return f"a spreadsheet has rounded its number to {found!r}: format the column as text, and export again" if found else ""
