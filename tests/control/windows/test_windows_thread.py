@@ -80,6 +80,25 @@ def test_a_wake_that_was_dropped_is_made_up_for_by_any_message(windows: FakeWind
     thread.close()
 
 
+def test_what_goes_wrong_in_a_message_ends_no_thread(
+    windows: FakeWindows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def dispatch(_message: Any) -> int:
+        raise OSError("exception: access violation reading 0x10")
+
+    monkeypatch.setattr(windows, "DispatchMessageW", dispatch)
+    ran, ended = threading.Semaphore(0), threading.Event()
+    thread = MessageThread("x", lambda: None, ran.release, ended.set)
+    thread.start()
+    windows.queue.put((500, 0x3E8))
+    thread.wake()
+    assert ran.acquire(timeout=WITHIN)
+    assert "access violation" in caplog.text
+    assert not ended.is_set()
+    thread.close()
+    assert ended.is_set()
+
+
 def test_what_goes_wrong_at_the_start_is_raised(windows: FakeWindows) -> None:
     def begin() -> None:
         raise SetupError("Windows refuses")

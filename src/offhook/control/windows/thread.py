@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import threading
 from collections.abc import Callable
 from ctypes.wintypes import MSG
@@ -16,6 +17,9 @@ START_SECONDS: Final = 10.0
 
 STOP_SECONDS: Final = 5.0
 """Longest it may take to end; it waits for nothing but a client's window, and that for half a second."""
+
+
+_log = logging.getLogger(__name__)
 
 
 class MessageThread:
@@ -67,8 +71,14 @@ class MessageThread:
         try:
             # -1 is an error and 0 is WM_QUIT, which anybody may have posted: only `close` ends the loop.
             while not self._closing and user32.GetMessageW(ctypes.byref(message), None, 0, 0) != -1:
-                if message.hWnd:
-                    user32.DispatchMessageW(ctypes.byref(message))
-                self._posted()
+                self._take(message)
         finally:
             self._end()
+
+    def _take(self, message: MSG) -> None:
+        try:
+            if message.hWnd:
+                user32.DispatchMessageW(ctypes.byref(message))
+            self._posted()
+        except Exception:  # the outermost loop: ctypes raises OSError where Windows stumbles over a client's letter
+            _log.exception("a message of Windows failed unexpectedly")
