@@ -96,6 +96,14 @@ def test_a_number_in_groups_is_one_number(argument: str, to: str) -> None:
         assert parse_command_line(line).steps[-1] == c.Dial(to=to), "and not a text to its first group"
 
 
+@pytest.mark.parametrize("form", ["transfer:", "/transfer:", "msip:transfer_", "Transfer:"])
+def test_a_call_is_transferred_to_a_number_in_groups(form: str) -> None:
+    for line in ([f"{form}+49 30\u00a01234"], f'"{form}+49 30 1234"', f'{form}"+49 30 1234"'):
+        assert parse_command_line(line).steps == (c.Transfer(to="+49301234"),)
+    with pytest.raises(InvalidArgument):
+        parse_command_line([f"{form}1002 1003"])
+
+
 def test_digits_stand_behind_a_number_in_groups() -> None:
     for line in (["+1 201 555 0123,,7"], '"+1 201 555 0123,,7"', "+1 201 555 0123,,7"):
         assert parse_command_line(line).steps == (c.Dial(to="+12015550123", digits=",7"),)

@@ -46,7 +46,7 @@ POINTS = 5
 """What micup, micdown, speakup and speakdown change, in points of 0-100."""
 
 
-_NUMBER = rf"(?:(?:tel|callto|dial|/dial):(?://)?[ ]*\+?[0-9 ()./-]*[0-9]|{IN_GROUPS})"
+_NUMBER = rf"(?:(?:tel|callto|dial|/dial):(?://)?[ ]*\+?[0-9 ()./-]*[0-9]|(?:/?transfer:|msip:transfer_)?[ ]*{IN_GROUPS})"
 _WRITTEN_NUMBER = re.compile(rf"{_NUMBER}(?:\s*,[0-9*#A-D,\s]*)?", re.IGNORECASE)
 """A number as people write it. One without `+` or `0` in front may be an extension and a text: "1001 5" sends 1001 a 5."""
 
