@@ -40,7 +40,7 @@ def test_a_number_without_a_rule_is_refused(plan: str, number: str) -> None:
         apply_plan(plan, number)
 
 
-@pytest.mark.parametrize("plan", ["([9-2]x)", "(.x)", "([])", "([^1])", "x" * 5000])
+@pytest.mark.parametrize("plan", ["([9-2]x)", "(.x)", "([])", "([^1])", "x" * 5000, "(1xx", "1xx)", "(<0:x.)", "(x>)", "(1]x)"])
 def test_a_plan_that_cannot_be_read_is_refused(plan: str) -> None:
     with pytest.raises(InvalidArgument):
         compile_plan(plan)

@@ -57,7 +57,7 @@ def _compile_rule(rule: str) -> tuple[re.Pattern[str], tuple[str | None, ...]]:
     for piece in re.split(r"(<[^<>]*>)", rule):
         if not piece:
             continue
-        if piece.startswith("<"):
+        if piece.startswith("<") and piece.endswith(">"):
             match, colon, replace = piece[1:-1].partition(":")
             replacements.append(replace if colon else None)
             pattern.append(f"({_items(match, rule)})")
@@ -83,6 +83,8 @@ def _items(text: str, rule: str) -> str:
                 raise InvalidArgument.field("dial_plan", f"the class in {rule!r} is not like [2-9]")
             out.append(f"[{members}]")
             index = end
+        elif character in "()<>]":
+            raise InvalidArgument.field("dial_plan", f"the {character!r} in {rule!r} has no partner: write (a|<b:c>x.|[2-9]x)")
         elif character in "xX":
             out.append(".")
         elif character == ".":
