@@ -136,3 +136,9 @@ def test_the_prefix_goes_before_numbers_only() -> None:
 )
 def test_an_outbound_proxy_is_written_in_several_ways(written: str, uri: str) -> None:
     assert str(proxy_uri(written)) == uri
+
+
+@pytest.mark.parametrize("typed", ["1001,,5#", "+49 30 1,2", "tel:1001,,5#"])
+def test_digits_are_no_part_of_a_number(typed: str) -> None:
+    with pytest.raises(InvalidArgument, match=r"stands apart: to [0-9+ ]+, digits [0-9#,]+"):
+        target_uri(typed, ACCOUNT)

@@ -33,6 +33,7 @@ _SIP_NUMBER = re.compile(r"[Ss][Ii][Pp][Ss]?:([+*#]*[0-9*#]+)(?:;[^?]*)?")
 _KEEP_ZERO: Final = frozenset({"39", "378"})
 """Country codes behind which the 0 of a national number stays (Italy, San Marino)."""
 _TRUNK_ZERO = re.compile(rf"(?:\+|00) ?(?!(?:{'|'.join(sorted(_KEEP_ZERO))})\b)[0-9]{{1,3}}[ ./\-]*\(0\)")
+_AND_DIGITS = re.compile(r"(\+?[0-9*# ()./-]+),([0-9*#A-Da-d,]+)")
 _USER = re.compile(r"[A-Za-z0-9_.!~*'()&=+$,;?/#%-]+")
 
 
@@ -184,6 +185,8 @@ def _number(text: str, account: AccountSettings | None) -> Uri:
     if account is None or not account.domain:
         raise InvalidArgument.field("to", f"{text!r} needs an account for its domain; write a whole address or add an account")
     user = without_trunk_zero(text).translate(_SEPARATORS) if _NUMBER.fullmatch(text) else text
+    if (found := _AND_DIGITS.fullmatch(user)) is not None:
+        raise InvalidArgument.field("to", f"what is sent after the answer stands apart: to {found[1]}, digits {found[2]}")
     if not user or not _USER.fullmatch(user):
         raise InvalidArgument.field("to", f"{text!r} is neither a number nor a SIP address")
     if account.dialing_prefix and _NUMBER.fullmatch(text) and not user.startswith(("+", "*", account.dialing_prefix)):
