@@ -1,8 +1,8 @@
 """`offhook doctor`: looks at everything a call needs and says, in plain words, what is not in order and what to do next.
 
 Nothing is changed by it. `configuration`, `running` (the phone), `accounts`, `target` (somebody to call), `nat` (STUN),
-`codecs`, `load`, `devices`, `ports` and `folders` each look at one area, `way` and `names` serve several; `runner` runs them
-all, each with a time limit.
+`codecs`, `load`, `devices`, `ports`, `folders` and `programs` each look at one area, `way` and `names` serve several; `runner`
+runs them all, each with a time limit.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from offhook.cli.doctor import (
     load,
     nat,
     ports,
+    programs,
     relay,
     running,
     secrecy,
@@ -98,6 +99,7 @@ def _machine_checks(case: Case) -> Iterator[Check]:
     yield Check("open files", lambda: ports.look_at_descriptors(case))
     yield Check("loopback", lambda: ports.look_at_loopback(case))
     yield Check("folders", lambda: folders.look_at_folders(case))
+    yield Check("hooks", lambda: programs.look_at_programs(case))
 
 
 class _Report:
