@@ -102,6 +102,15 @@ async def test_a_request_is_answered_as_on_the_local_socket(backend: FakeBackend
     assert backend.commands == [c.Dial(to="1001")]
 
 
+@pytest.mark.parametrize("text", ['{"op":"dial","to":"ü"}', '\ufeff{"op":"dial","to":"ü"}\0junk'])
+async def test_a_request_may_be_utf_16(backend: FakeBackend, text: str) -> None:
+    """As most programs in C# and AutoHotkey send every string."""
+    answer = messages(backend, FakeReach()).take(REQUEST, text.encode("utf-16-le"), OWN)
+    assert isinstance(answer, Answer)
+    assert json.loads(answer.reply.rstrip(b"\0"))["ok"], "the answer is UTF-8"
+    assert backend.commands == [c.Dial(to="ü")]
+
+
 async def test_what_waits_for_the_disk_is_answered_later(backend: FakeBackend) -> None:
     found = messages(backend, FakeReach()).take(REQUEST, b'{"op":"history"}', OWN)
     assert not isinstance(found, Answer)

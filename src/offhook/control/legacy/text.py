@@ -42,9 +42,17 @@ def _decoded(payload: bytes, encoding: str) -> str:
 
 def read_c_string(payload: bytes, code_page: str = "") -> str:
     """Return the checked text up to the first NUL: behind it, C programs send what happened to lie in their buffer."""
+    return read_text(_up_to_nul(payload), code_page)
+
+
+def utf8_c_string(payload: bytes) -> bytes:
+    """Return the text up to the first NUL in UTF-8, unchecked; what is not UTF-16 is left as it is."""
+    found = _up_to_nul(payload)
+    return found.decode("utf-16-le", "replace").removeprefix("\ufeff").encode() if is_wide(found) else found
+
+
+def _up_to_nul(payload: bytes) -> bytes:
     if _begins_wide(payload):
         # Without an end an odd number of bytes is UTF-16 that was cut, which is refused: its first character is another number.
-        end = next((at for at in range(0, len(payload), 2) if payload[at:at + 2] == b"\0\0"), len(payload))
-    else:
-        end = payload.find(b"\0")
-    return read_text(payload if end < 0 else payload[:end], code_page)
+        return payload[: next((at for at in range(0, len(payload), 2) if payload[at:at + 2] == b"\0\0"), len(payload))]
+    return payload.partition(b"\0")[0]

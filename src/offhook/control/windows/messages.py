@@ -12,6 +12,7 @@ from offhook.control.access import Client
 from offhook.control.backend import Envelope, Execute, Unsubscribe
 from offhook.control.legacy.copydata import COPYDATA, run_copydata
 from offhook.control.legacy.dde_items import dde_request
+from offhook.control.legacy.text import utf8_c_string
 from offhook.control.operations import Operations
 from offhook.control.windows.reach import REQUEST, Reach
 from offhook.control.windows.subscribers import SUBSCRIBE, Subscribers
@@ -51,7 +52,7 @@ class Messages:
     def take(self, code: int, payload: bytes, sender: int) -> Answering:
         """Carry out one message of the window `sender` (0: of nobody who says so)."""
         if code in (SUBSCRIBE, UNSUBSCRIBE, REQUEST):
-            return self._request(code, payload.partition(b"\0")[0], sender)
+            return self._request(code, utf8_c_string(payload), sender)
         result = run_copydata(self._execute, code, payload, self._operations.memory)
         if code == COPYDATA["ACTIVECALL"].code and result.lresult:
             return Answer(self._atom.name(result.text), result.text.encode() + b"\0")
