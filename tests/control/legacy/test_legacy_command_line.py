@@ -123,6 +123,8 @@ def test_a_number_with_words_behind_it_is_no_text(number: str) -> None:
         if number.endswith("7"):
             assert "3012345" in refused.value.detail
             assert ",,7 and it is sent after the answer" in refused.value.detail
+        else:
+            assert "is no number from end to end" in refused.value.detail
 
 
 @pytest.mark.parametrize("argument", ["1001 5", "030123456 is my number", "+4930123456 5 more minutes", "0171 x"])

@@ -73,7 +73,9 @@ def _why_no_space(text: str) -> str:
     if extended:
         number = re.sub(r"[^0-9+]", "", without_trunk_zero(extended["number"]))
         return f"an extension is no part of the number: write {number},,{extended['extension']} and it is sent after the answer"
-    return "has a space in it; write the number without, unless it begins with + or 0"
+    if text[:1] in ("+", "0", "("):
+        return "is no number from end to end; write it alone, as +49 30 1234"
+    return "has a space in it; write the number without"
 
 
 def _is_utf8(escaped: str) -> bool:
