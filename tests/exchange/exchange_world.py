@@ -10,7 +10,10 @@ from itertools import count
 from offhook.exchange.authority import ALGORITHMS, practice_accounts
 from offhook.exchange.proxy import Note
 from offhook.exchange.switch import Switch, SwitchOutput
-from offhook.media.messages import MediaCommand, MediaReport, OpenStream, PortsReady
+from offhook.media.candidates import LocalIce
+from offhook.media.messages import Candidate, MediaCommand, MediaReport, OpenStream, PortsReady
+from offhook.media.negotiate import LocalMedia
+from offhook.media.security import Security, for_page
 from offhook.sip import events as sip
 from offhook.sip.endpoint import Endpoint
 from offhook.sip.events import Address, Body, Datagram, Flow, Identity, Resolve, Resolved, Transmit
@@ -18,6 +21,7 @@ from offhook.sip.message import Request, Response
 from offhook.sip.parsing import parse_message
 from offhook.sip.uri import NameAddr, Uri
 
+PRINT = "sha-256 " + ":".join(["AB"] * 32)
 EXCHANGE: Address = ("10.0.0.1", 5070)
 LATENCY = 0.01
 OFFER = b"v=0\r\no=- 1 1 IN IP4 10.0.0.9\r\ns=-\r\nc=IN IP4 10.0.0.9\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0 101\r\n" \
@@ -41,6 +45,27 @@ class SeededIds:
         return self._random.uniform(low, high)
 
 
+class OneCertificate:
+    """Counts how often it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def fingerprint(self) -> str:
+        self.asked += 1
+        return PRINT
+
+    def pem(self) -> bytes:
+        return b"pem"
+
+
+def page(name: str = "abcd") -> LocalMedia:
+    """Return what a phone in a web page brings."""
+    ice = LocalIce(name, "e" * 22, (Candidate("1", 1, 9, "10.0.0.9", 4000, "host"),), controlling=True)
+    security = for_page(Security("required", fingerprint=PRINT))
+    return LocalMedia("10.0.0.9", 4000, security=security, ice=ice, rtcp_mux=True)
+
+
 class Phone:
     """An endpoint with one account, at its own address. `events` collects what it reports."""
 
@@ -60,8 +85,8 @@ class Phone:
     def register(self, expires: int = 300) -> None:
         self.execute(sip.Register(self.user, expires))
 
-    def call(self, target: str, session: str = "c1") -> None:
-        self.execute(sip.Invite(session, self.user, Uri.sip(target, *EXCHANGE), SDP))
+    def call(self, target: str, session: str = "c1", offer: Body = SDP) -> None:
+        self.execute(sip.Invite(session, self.user, Uri.sip(target, *EXCHANGE), offer))
 
     def drain(self) -> None:
         while (output := self.endpoint.poll()) is not None:
@@ -96,7 +121,7 @@ class World:
     def __init__(self, loss: float = 0.0, seed: int = 1, algorithms: tuple[str, ...] = ALGORITHMS) -> None:
         self.now = 100.0
         self.switch = Switch(EXCHANGE, practice_accounts(), SeededIds(seed), music="/melody.wav",
-                             recording=lambda name: f"/{name}.wav", algorithms=algorithms)
+                             recording=lambda name: f"/{name}.wav", algorithms=algorithms, certificate=OneCertificate())
         self.phones: dict[Address, Phone] = {}
         self.raw: dict[Address, list[bytes]] = {}
         self.media: list[MediaCommand] = []

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from exchange_world import EXCHANGE, SDP, World
+from exchange_world import EXCHANGE, SDP, World, page
 
 from offhook.exchange.directory import LINES, find_line
 from offhook.exchange.lines import MAX_TALK, MAX_TALK_OF_LINES
 from offhook.media import messages as media
+from offhook.media.negotiate import is_web, make_answer, make_offer
 from offhook.sip import events as sip
+from offhook.sip.events import Body
 from offhook.sip.uri import Uri
 
 
@@ -251,3 +253,75 @@ def test_the_directory_finds_lines_by_name_and_by_contact() -> None:
         assert find_line("line-" + name) is line
     for wrong in ("tone-99", "tone-3401", "tone-", "ring-100", "ring-x", "", "1001", "Echo"):
         assert find_line(wrong) is None
+
+
+# --- phones in web pages -----------------------------------------------------------------------------------------------
+
+
+def found(world: World) -> media.CandidatesGathered:
+    """Return what the media engine says to the latest search."""
+    search = commands(world, media.GatherCandidates)[-1]
+    assert isinstance(search, media.GatherCandidates)
+    return media.CandidatesGathered(search.stream, (media.Candidate("1", 1, 9, EXCHANGE[0], 10000, "host"),))
+
+
+def test_a_phone_in_a_page_is_answered_when_our_addresses_are_known() -> None:
+    world = World()
+    phone = world.phone("1001")
+    phone.call("echo", offer=Body("application/sdp", make_offer(page(), 1, 1)))
+    world.run(1)
+    assert "SessionAnswered" not in phone.names()
+    world.report(found(world))
+    world.run(1)
+    assert "SessionAnswered" in phone.names()
+    (configured,) = commands(world, media.ConfigureStream)
+    assert isinstance(configured, media.ConfigureStream)
+    assert configured.config.ice is not None
+    world.report(found(world))  # found out again, after a change of the network: the call stands
+    assert len(commands(world, media.ConfigureStream)) == 1
+
+
+def test_a_phone_in_a_page_that_gives_up_at_once_leaves_nothing_behind() -> None:
+    world = World()
+    phone = world.phone("1001")
+    phone.call("echo", offer=Body("application/sdp", make_offer(page(), 1, 1)))
+    world.run(1)
+    phone.execute(sip.End("c1"))
+    world.run(1)
+    world.report(found(world))
+    world.run(64)
+    assert world.switch.lines.statistics()["calls"] == 0
+    assert len(commands(world, media.CloseStream)) == 1
+
+
+def test_a_phone_in_a_page_is_called_back_with_all_that_it_needs() -> None:
+    world = World()
+    phone = world.phone("1001")
+    phone.register()
+    world.run(1)
+    phone.call("callback", offer=Body("application/sdp", make_offer(page(), 1, 1)))
+    world.run(1)
+    world.report(found(world))
+    world.run(5)
+    assert len(commands(world, media.GatherCandidates)) == 2
+    world.report(found(world))
+    world.run(1)
+    (called,) = [event for event in phone.events if isinstance(event, sip.SessionIncoming)]
+    assert called.offer is not None
+    assert is_web(called.offer.data)
+    phone.execute(sip.Accept(called.session, Body("application/sdp", make_answer(page(), called.offer.data, 1, 1)[0])))
+    world.run(1)
+    assert len(commands(world, media.ConfigureStream)) == 2
+
+
+def test_the_keypad_takes_digits_in_the_signalling() -> None:
+    world = World()
+    phone = world.phone("1001")
+    phone.call("keypad")
+    world.run(1)
+    phone.execute(sip.SendInfo("c1", "i1", Body("application/dtmf-relay", b"Signal=5\r\nDuration=100\r\n")))
+    phone.execute(sip.SendInfo("c1", "i2", Body("text/plain", b"5")))
+    world.run(1)
+    (played,) = commands(world, media.StartPlayback)
+    assert isinstance(played, media.StartPlayback)
+    assert played.frequencies == (770.0, 1336.0)

@@ -1,7 +1,8 @@
-"""A phone in a web page (WebRTC) as the far end, through Kamailio: heard both ways, held, moved, with digits, with a camera."""
+"""A phone in a web page (WebRTC), by Kamailio or the practice exchange: heard, held, moved, with digits and a camera."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from offhook.exchange.server import Exchange
 from offhook.media.codecs import codec
 from offhook.phone.commands import Answer, Dial, Hangup, Hold, Play, Record, Resume, SendDtmf
 from offhook.phone.settings import AccountSettings, NatSettings, SrtpSettings
@@ -182,3 +184,36 @@ async def test_with_the_fewest_settings(proxy: Kamailio, scripts: Path, tmp_path
         phone.execute(Hangup())
         await page.says("ended")
         await phone.over()
+
+
+async def hears_soon(page: WebPhone, hz: float) -> None:
+    """Wait until the page hears a tone: it takes a moment to come out of a browser."""
+    async with asyncio.timeout(15):
+        while abs(await page.hears() - hz) > 10:
+            pass
+
+
+@pytest.mark.parametrize("library", PAGES)
+async def test_a_page_calls_the_practice_exchange(scripts: Path, tmp_path: Path, library: str) -> None:
+    exchange = Exchange(port=0, tls=str(tmp_path / "ca.pem"))
+    await exchange.start()
+    try:
+        domain = f"127.0.0.1:{exchange.address[1]}"
+        server, uri = f"ws://127.0.0.1:{exchange.ports['ws']}", f"sip:1002@{domain}"
+        async with web_phone(scripts / f"{library}.js", server, uri, "practice-1002") as page:
+            page.do("call", f"sip:tone-1000@{domain}")
+            await page.says("connected")
+            await hears_soon(page, OURS)
+            for wish, done in (("hold", "holds"), ("unhold", "holds no more"), ("restartIce", "restarted")):
+                page.do(wish)
+                await page.says(done)
+            await hears_soon(page, OURS)
+            page.do("hangUp")
+            page.do("call", f"sip:callback@{domain}")
+            await page.says("incoming")
+            since = len(page.told)
+            page.do("answer")
+            await page.says("connected", since)
+            await hears_soon(page, THEIRS)
+    finally:
+        await exchange.close()

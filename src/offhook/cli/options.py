@@ -79,7 +79,7 @@ SPECIAL: dict[str, dict[str, str]] = {
     "exchange": {
         "host": "the address to listen at; without it 127.0.0.1",
         "port": "the port for SIP, 0 for any free one; without it 5070",
-        "tls": "listen for TLS too",
+        "tls": "listen for TLS and WebSocket too",
         "md5": "ask for passwords by MD5 alone, for phones that fail where SHA-256 is asked for as well: Janus, gnome-calls",
     },
     "dial": {

@@ -8,12 +8,15 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from offhook.errors import CommandError, MediaNegotiationFailed, ParseError
+from offhook.exchange.agreement import Agreement, Wish
 from offhook.exchange.directory import CONTACT_PREFIX, LINES, Line, find_line
 from offhook.exchange.proxy import Note
 from offhook.ids import Ids
 from offhook.media import messages as media
-from offhook.media.negotiate import LocalMedia, accept_answer, make_answer, make_offer
+from offhook.media.negotiate import is_web
 from offhook.media.tones import DTMF
+from offhook.phone.digits import read_relay
+from offhook.phone.secrecy import OwnCertificate
 from offhook.sip import events as sip
 from offhook.sip.abnf import unescape
 from offhook.sip.endpoint import Endpoint
@@ -40,17 +43,13 @@ LineOutput: TypeAlias = sip.Transmit | sip.Resolve | sip.CloseFlow | media.Media
 
 @dataclass(slots=True)
 class _Call:
-    """One call of a line. `local` is our side of the media once it is chosen; `sent` our last SDP, `received` theirs."""
+    """One call of a line. `agreement` is our side of the media once there is a port; `offer` what the far end came with."""
 
     session: str
     line: Line
     remote: NameAddr
     offer: Body | None = None
-    local: LocalMedia | None = None
-    sdp_id: int = 0
-    version: int = 0
-    sent: bytes = b""
-    received: bytes = b""
+    agreement: Agreement | None = None
     begun: bool = False
     timer: Timer | None = None
     call_back: bool = False
@@ -62,12 +61,15 @@ class Lines:
     """All lines behind one SIP endpoint.
 
     `address` is where the exchange listens, `music` the WAV file of the melody, `recording` gives the path of a new
-    recording for a name that is unique.
+    recording for a name that is unique, `certificate` is for the handshakes of phones in web pages.
     """
 
-    def __init__(self, address: Address, ids: Ids, *, music: str, recording: Callable[[str], str]) -> None:
+    def __init__(
+        self, address: Address, ids: Ids, *, music: str, recording: Callable[[str], str], certificate: OwnCertificate
+    ) -> None:
         self._address = address
         self._ids = ids
+        self._certificate = certificate
         self._music = music
         self._recording = recording
         self._endpoint = Endpoint(ids, user_agent="offhook practice exchange")
@@ -191,9 +193,11 @@ class Lines:
             case sip.OfferReceived(body=body):
                 self._on_offer(call, body)
             case sip.OfferWanted():
-                self._execute(sip.AnswerOffer(call.session, self._make_offer(call)))
+                self._on_offer_wanted(call)
             case sip.OfferAnswered(body=body):
                 self._take_answer(call, body)
+            case sip.InfoReceived(body=body):
+                self._on_info(call, body)
             case sip.ReferRequested(refer=refer, target=target):
                 self._on_refer(call, refer, target)
             case sip.SessionEnded(status=status, reason=reason):
@@ -227,7 +231,7 @@ class Lines:
         self._say(f"{call.line.name}: call ended" + (f" ({status} {reason})" if status else ""))
         self._stop_timer(call)
         del self._calls[call.session]
-        if call.local is not None:
+        if call.agreement is not None:
             self._out.append(media.CloseStream(call.session))
         if call.line.act == "conference":
             self._gather()
@@ -238,61 +242,58 @@ class Lines:
 
     # --- offers and answers ------------------------------------------------------------------------------------------
 
-    def _take_port(self, call: _Call) -> bool:
+    def _take_port(self, call: _Call, wish: Wish = "") -> bool:
         if not self._ports:
             return False
-        call.local = LocalMedia(self._address[0], self._ports.popleft())
-        call.sdp_id = self._ids.integer(31)
-        self._out.append(media.OpenStream(call.session, call.local.rtp_port, "practice@" + self._address[0]))
+        host, port = self._address[0], self._ports.popleft()
+        call.agreement = Agreement(call.session, host, port, self._ids, self._certificate, wish)
+        self._out.append(media.OpenStream(call.session, port, "practice@" + host))
         return True
 
     def _answer(self, call: _Call) -> None:
-        if not self._take_port(call):
+        if not self._take_port(call) or call.agreement is None:
             self._execute(sip.Refuse(call.session, 503))
-            return
+        elif call.offer is not None and is_web(call.offer.data):
+            call.agreement.web = True
+            self._out.append(call.agreement.search())
+        else:
+            self._accept(call, call.agreement)
+
+    def _accept(self, call: _Call, agreement: Agreement) -> None:
         if call.offer is None:
-            self._execute(sip.Accept(call.session, self._make_offer(call)))
+            self._execute(sip.Accept(call.session, Body(SDP, agreement.offer())))
             return
         try:
-            body, config = self._make_answer(call, call.offer)
+            answer, config = agreement.answer(call.offer.data)
         except (MediaNegotiationFailed, ParseError) as error:
             self._execute(sip.Refuse(call.session, 488 if isinstance(error, MediaNegotiationFailed) else 400))
             return
-        if self._execute(sip.Accept(call.session, body)):
+        if self._execute(sip.Accept(call.session, Body(SDP, answer))):
             self._configure(call, config)
-
-    def _make_answer(self, call: _Call, offer: Body) -> tuple[Body, media.StreamConfig]:
-        if call.local is None:
-            raise MediaNegotiationFailed("this call has no media")
-        answer, config = make_answer(call.local, offer.data, call.sdp_id, call.version + 1)
-        call.version += 1
-        call.sent, call.received = answer, offer.data
-        return Body(SDP, answer), config
-
-    def _make_offer(self, call: _Call) -> Body:
-        assert call.local is not None  # every call that offers has taken its port
-        call.version += 1
-        call.sent = make_offer(call.local, call.sdp_id, call.version, previous=call.received)
-        return Body(SDP, call.sent)
 
     def _on_offer(self, call: _Call, offer: Body) -> None:
         try:
-            body, config = self._make_answer(call, offer)
+            if call.agreement is None:
+                raise MediaNegotiationFailed("this call has no media")
+            answer, config = call.agreement.answer(offer.data)
         except (MediaNegotiationFailed, ParseError):
             self._execute(sip.RefuseOffer(call.session, 488))
             return
-        if self._execute(sip.AnswerOffer(call.session, body)):
+        if self._execute(sip.AnswerOffer(call.session, Body(SDP, answer))):
             self._configure(call, config)
 
+    def _on_offer_wanted(self, call: _Call) -> None:
+        assert call.agreement is not None  # every call that stands has taken its port
+        self._execute(sip.AnswerOffer(call.session, Body(SDP, call.agreement.offer())))
+
     def _take_answer(self, call: _Call, answer: Body) -> None:
-        if call.local is None:
+        if call.agreement is None:
             return
         try:
-            config = accept_answer(call.local, call.sent, answer.data)
+            config = call.agreement.accept(answer.data)
         except (MediaNegotiationFailed, ParseError):
             self._execute(sip.End(call.session))
             return
-        call.received = answer.data
         self._configure(call, config)
 
     def _configure(self, call: _Call, config: media.StreamConfig) -> None:
@@ -342,20 +343,26 @@ class Lines:
     def _call_back(self, call: _Call) -> None:
         target = Uri.sip(call.remote.uri.user_decoded or None, *self._address)
         self._say(f"{call.line.name}: calling {target.user_decoded or target.host} back")
-        self._place(call.line, target, None)
+        self._place(call.line, target, None, call.agreement.wish if call.agreement is not None else "")
 
     # --- calls the lines make ----------------------------------------------------------------------------------------
 
-    def _place(self, line: Line, target: Uri, refer: tuple[str, str] | None) -> bool:
+    def _place(self, line: Line, target: Uri, refer: tuple[str, str] | None, wish: Wish = "") -> bool:
         call = _Call(_OUTGOING + self._ids.token(12), line, NameAddr(target), refer=refer)
-        if not self._take_port(call):
+        if not self._take_port(call, wish) or call.agreement is None:
             return False
         self._calls[call.session] = call
+        if call.agreement.web:
+            self._out.append(call.agreement.search())
+            return True
+        return self._invite(call, call.agreement)
+
+    def _invite(self, call: _Call, agreement: Agreement) -> bool:
+        target = call.remote.uri
         # RFC 3261 19.1.5: of the headers in a Refer-To, only Replaces (RFC 3891) means something to us.
         headers = tuple((name, unescape(value)) for name, value in target.headers if name.lower() == "replaces")
-        offer = self._make_offer(call)
-        plain = replace(target, headers=())
-        if self._execute(sip.Invite(call.session, line.name, plain, offer, headers)):
+        offer = Body(SDP, agreement.offer())
+        if self._execute(sip.Invite(call.session, call.line.name, replace(target, headers=()), offer, headers)):
             return True
         del self._calls[call.session]
         self._out.append(media.CloseStream(call.session))
@@ -395,6 +402,8 @@ class Lines:
                     self._say(f"media: {reason}")
             case media.DigitReceived(stream=stream, digit=digit):
                 self._on_digit(stream, digit)
+            case media.CandidatesGathered(stream=stream, candidates=candidates):
+                self._on_gathered(stream, candidates)
             case media.StreamFailed(stream=stream):
                 if stream in self._calls:
                     self._execute(sip.End(stream))
@@ -402,6 +411,22 @@ class Lines:
                 self._say(f"recorder: {error or f'{duration / 1000:.1f} s in {path}'}")
             case _:
                 pass  # figures and confirmations: of no interest to a line
+
+    def _on_gathered(self, stream: str, candidates: tuple[media.Candidate, ...]) -> None:
+        """Go on with a call that had to wait for our addresses."""
+        call = self._calls.get(stream)
+        if call is None or call.agreement is None or call.begun:
+            return
+        call.agreement.candidates = candidates
+        if stream.startswith(_OUTGOING):
+            self._invite(call, call.agreement)
+        else:
+            self._accept(call, call.agreement)
+
+    def _on_info(self, call: _Call, body: Body | None) -> None:
+        found = read_relay(body)
+        if found is not None:
+            self._on_digit(call.session, found[0])
 
     def _on_digit(self, stream: str, digit: str) -> None:
         call = self._calls.get(stream)

@@ -15,6 +15,7 @@ from offhook.exchange.proxy import DOMAINS, Note
 from offhook.exchange.switch import Switch
 from offhook.exchange.tune import melody
 from offhook.io import clock
+from offhook.io.certificate import Certificate, available
 from offhook.io.media_host import MediaHost
 from offhook.io.media_wire import MediaOptions
 from offhook.io.resolver import Resolver
@@ -65,7 +66,9 @@ class Exchange:
         listen = self._certify(host, port, Path(tls)) if tls else None
         self._transports = Transports(host, port, self._deliver, listen=listen)
         self._resolver = Resolver(self._transports)
-        self._media = MediaHost(mode=media, options=MediaOptions(host=_media_host(host)))
+        # Phones in web pages come by WebSocket, and need a handshake.
+        self._own_certificate = Certificate()
+        self._media = MediaHost(mode=media, options=MediaOptions(host=_media_host(host), dtls=bool(tls) and available()))
         self._switch: Switch | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._lookups: set[asyncio.Task[None]] = set()
@@ -84,9 +87,12 @@ class Exchange:
         try:
             await self._transports.start()
             await asyncio.to_thread(self._prepare_files)
+            if self._tls:
+                await asyncio.to_thread(self._own_certificate.fingerprint)
             self._switch = Switch(self.address, self.accounts, SystemIds(), music=str(Path(self._folder, "melody.wav")),
                                   recording=self._recording_path, domains=self._domains,
-                                  ports=self._transports.ports, algorithms=self._algorithms)
+                                  ports=self._transports.ports, algorithms=self._algorithms,
+                                  certificate=self._own_certificate)
             loop = asyncio.get_running_loop()
             self._media.set_report_callback(lambda reports: loop.call_soon_threadsafe(self._report, reports))
             self._media.start()

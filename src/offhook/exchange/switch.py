@@ -15,6 +15,7 @@ from offhook.exchange.proxy import DOMAINS, Note, Proxy, ToLine
 from offhook.exchange.registrar import literal
 from offhook.ids import Ids
 from offhook.media.messages import MediaCommand, MediaReport
+from offhook.phone.secrecy import NoCertificate, OwnCertificate
 from offhook.sip.events import (
     Address,
     CloseFlow,
@@ -38,11 +39,12 @@ class Switch:
 
     def __init__(self, address: Address, accounts: Mapping[str, str], ids: Ids, *, music: str,
                  recording: Callable[[str], str], domains: tuple[str, ...] = DOMAINS,
-                 ports: Mapping[TransportName, int] | None = None, algorithms: tuple[str, ...] = ALGORITHMS) -> None:
+                 ports: Mapping[TransportName, int] | None = None, algorithms: tuple[str, ...] = ALGORITHMS,
+                 certificate: OwnCertificate = NoCertificate()) -> None:  # noqa: B008 - it has no state
         self.address = address
         self.proxy = Proxy(address, Authority(accounts, ids, algorithms=algorithms), ids,
                            is_line=lambda user: find_line(user) is not None, domains=domains, ports=ports)
-        self.lines = Lines(address, ids, music=music, recording=recording)
+        self.lines = Lines(address, ids, music=music, recording=recording, certificate=certificate)
         self._inbox: deque[Datagram] = deque()
         self._out: deque[SwitchOutput] = deque()
 
