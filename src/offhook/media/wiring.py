@@ -75,18 +75,16 @@ class Wiring:
         """
         if len(packet) > 1 and packet[0] in DTLS_FIRST and len(self._early) < MOST_EARLY:
             self._early.append((control, packet, source))
-        elif control:
-            self._hear_control(packet, source, now)
-        else:
-            self._hear(packet, source, now)
+            return
+        hear, hear_control = self._takers()
+        (hear_control if control else hear)(packet, source, now)
 
     def _receive_early_control(self, packet: bytes, source: Address, now: float) -> None:
         self._receive_early(packet, source, now, control=True)
 
     def hear_early(self, now: float) -> None:
         """Listen from now on, and first to what came early."""
-        if self.path is None:
-            self.receive, self.receive_control = self._hear, self._hear_control
+        self.receive, self.receive_control = self._takers()
         early, self._early = self._early, []
         for control, packet, source in early:
             (self.receive_control if control else self.receive)(packet, source, now)
@@ -157,8 +155,15 @@ class Wiring:
             )  # fmt: skip
             self.path = self._outbox = path
             self._sender.reroute(path)
-            self.receive, self.receive_control = path.receive, path.receive_control
+            if self._config is not None:  # else handshakes go on waiting for the answer
+                self.receive, self.receive_control = self._takers()
         return self.path
+
+    def _takers(self) -> tuple[Take, Take]:
+        """Return who takes what comes to the RTP port and to the RTCP port."""
+        if self.path is None:
+            return self._hear, self._hear_control
+        return self.path.receive, self.path.receive_control
 
     def _move_control_to(self, address: Address) -> None:
         self.control_peer = address
