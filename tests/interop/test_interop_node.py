@@ -20,8 +20,29 @@ from offhook.testing.process import PhoneProcess, phone_process
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 
-TESTS = 34
+TESTS = 35
 """Of the client's own."""
+
+HANDLERS = """\
+import { Softphone, type Call } from "../dist/index.js";
+
+declare const phone: Softphone;
+declare const show: (text: string, number?: number) => void;
+
+phone.on("*", (event) => { if (event.type === "call.ended") show(event.data.call.remote.number, event.data.duration); });
+phone.on("dtmf.*", async (event) => show(event.type));
+phone.on("call.incoming", async (call) => { await call.answer(); });
+phone.on("call.ended", (call, event) => show(call.id, event.data.duration));
+phone.on("operation.failed", (event) => show(event.data.reason));
+phone.on("stream.gap", (note) => show(note.type));
+phone.on("connection.back", () => show("back"));
+for (const type of ["call.active", "call.ended"] as const) phone.on(type, (call, event) => show(call.id + event.data.call.id));
+const known = (call: Call) => show(call.number);
+phone.on("call.active", known);
+// @ts-expect-error who listens to both gets a call with the one, and none with the other
+phone.on("call.active" as "call.active" | "account.registered", known);
+"""
+"""What a program in TypeScript writes."""
 
 CLIENT = Path(__file__).resolve().parents[2] / "clients" / "node"
 
@@ -125,6 +146,17 @@ def test_the_example_without_the_package(built: Path, tmp_path: Path) -> None:
     lines = said.splitlines()
     assert [line.split()[0] for line in lines if line.startswith("call.")][:1] == ["call.created"]
     assert {"call.active", "call.ended"} <= {line.split()[0] for line in lines}
+
+
+def test_handlers_have_the_types_of_what_they_get(built: Path) -> None:
+    program = built / "program"
+    program.mkdir()
+    (program / "handlers.ts").write_text(HANDLERS)
+    options = {"strict": True, "target": "ES2022", "module": "NodeNext", "types": [], "noEmit": True}
+    (program / "tsconfig.json").write_text(json.dumps({"compilerOptions": options, "files": ["handlers.ts"]}))
+    command = ["npx", "tsc", "--project", "program"]
+    done = subprocess.run(command, cwd=built, capture_output=True, text=True, timeout=100, check=False)
+    assert (done.stdout, done.returncode) == ("", 0)
 
 
 def test_the_package_has_what_a_user_needs(built: Path) -> None:

@@ -119,7 +119,7 @@ export class Connection {
   async #enter(): Promise<void> {
     const socket = await this.#dial();
     try {
-      await this.#ask(socket, "authenticate", { token: this.#options.token });
+      await this.#ask(socket, "authenticate", { token: this.#options.token.trim() });
       const { as_of } = (await this.#ask(socket, "ping", {})) as Operations["ping"]["result"];
       this.run = as_of.slice(0, as_of.lastIndexOf("-"));
       const types = this.#options.types ? [...new Set([...this.#options.types, ...NEEDED])] : ["*"];

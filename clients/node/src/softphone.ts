@@ -14,15 +14,18 @@ export type CallEventType = { [T in EventType]: EventData[T] extends { call: Cal
 
 export type LocalEventType = "connection.lost" | "connection.back" | "connection.closed";
 
-export type Handler<T extends string> = T extends CallEventType
+// Not one type after another: a handler of several types gets an event of any of them.
+export type Handler<T extends string> = [T] extends [CallEventType]
   ? (call: Call, event: Envelope<T>) => void
-  : T extends EventType
+  : [T] extends [EventType]
     ? (event: Envelope<T>) => void
-    : T extends NoteType
+    : [T] extends [NoteType]
       ? (note: StreamNote<T>) => void
-      : T extends LocalEventType
+      : [T] extends [LocalEventType]
         ? () => void
-        : (event: PhoneEvent) => void;
+        : [T] extends [`${string}.*` | "*"]
+          ? (event: PhoneEvent) => void
+          : never;
 
 type AnyHandler = (...args: never[]) => void;
 
@@ -201,7 +204,7 @@ export class Softphone implements Listener {
    * call and the event, else the event. Also "stream.gap", "connection.lost", "connection.back", "connection.closed". The
    * returned function ends that.
    */
-  on<T extends CallEventType | EventType | NoteType | LocalEventType | `${string}.*` | "*">(type: T, handler: Handler<T>): () => void {
+  on<T extends CallEventType | EventType | NoteType | LocalEventType | `${string}.*` | "*">(type: T, handler: Handler<NoInfer<T>>): () => void {
     const found = this.#handlers.get(type) ?? new Set();
     found.add(handler as AnyHandler);
     this.#handlers.set(type, found);

@@ -55,6 +55,18 @@ test("the number of the other side is what the phone says it is", async () => {
   phone.close();
 });
 
+test("a token is taken as it stands in its file", async () => {
+  let shown;
+  globalThis.WebSocket = class extends FakeSocket {
+    send(text) {
+      shown ??= JSON.parse(text).params.token;
+      super.send(text);
+    }
+  };
+  (await Softphone.connect({ url: "http://127.0.0.1:1", token: "secret\n" })).close();
+  assert.equal(shown, "secret");
+});
+
 test("a call that ends with the very answer to dial has ended", async () => {
   globalThis.WebSocket = FakeSocket;
   const phone = await Softphone.connect({ url: "http://127.0.0.1:1", token: "t" });
