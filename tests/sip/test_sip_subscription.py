@@ -390,6 +390,21 @@ def test_by_way_of_a_proxy() -> None:
         assert [str(route) for route in request.routes] == ["<sip:pbx.example;lr>"]
 
 
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_a_server_that_is_not_reached_at_its_contact_is_asked_where_it_answered(transport: str) -> None:
+    wire = Wire()
+    alice, peer = add_endpoint(wire, "alice", "10.0.0.1"), Peer(wire, "peer", "10.0.0.9")
+    contact = "sip:172.17.0.2;transport=tcp" if transport == "tcp" else "sip:pbx-7f3a"
+    target = Uri.parse(f"sip:bob@10.0.0.9;transport={transport}")
+    alice.execute(events.Subscribe("s", "alice", target, "presence", BODY.content_type, 600))
+    wire.run(0.1)
+    peer.answer(peer.requests("SUBSCRIBE")[0], 200, tag="t", contact=f"<{contact}>", headers=(("Expires", "600"),))
+    wire.run(0.2)
+    alice.execute(events.RenewSubscription("s"))
+    wire.run(1)
+    assert str(peer.requests("SUBSCRIBE")[-1].uri) == contact
+
+
 def test_a_lost_dialog_is_made_anew() -> None:
     wire, alice, peer, subscribe = asked()
     peer.answer(subscribe, 200, tag="t", contact="<sip:peer@10.0.0.9:5060>", headers=(("Expires", "600"),))

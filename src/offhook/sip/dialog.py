@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from offhook.sip.events import WEB, Flow
+from offhook.sip.events import SECURE, WEB, Flow
 from offhook.sip.message import Request, Response
 from offhook.sip.stack import Hop, Items, hop_to, host_port
 from offhook.sip.uri import NameAddr, Uri
@@ -119,6 +119,15 @@ class Dialog:
         if uri.transport is not None and hop.transport != flow.transport:
             return hop, None
         return hop, flow
+
+    def last_resort(self, hop: Hop) -> Flow | None:
+        """Return the flow we talked over last, for when `hop` leads nowhere; None where it is not as secure as that demands.
+
+        RFC 3261 12.2.1.1 knows only Route and Contact. What they name may be known in the far end's own network alone: its 2xx
+        would be left without an ACK then, and the call without an end.
+        """
+        flow = self.flow
+        return flow if flow is not None and (not hop.secure or flow.transport in SECURE) else None
 
 
 def _routes_of(response: Response, flow: Flow | None) -> list[NameAddr]:

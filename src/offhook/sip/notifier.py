@@ -76,7 +76,7 @@ class Watcher:
         items += [("Event", self.event), ("Subscription-State", state)]
         out = Outgoing(self.stack, "NOTIFY", uri, items, hop=hop, next_cseq=self.dialog.next_cseq, on_answer=self._told,
                        identity=self.identity, contact_user=self.user, body=body, flow=flow)
-        out.began = self.dialog.began
+        out.began, out.held = self.dialog.began, self.dialog.last_resort(hop)
         out.start(now)
         if ends:
             self.owner.forget(self)

@@ -340,10 +340,7 @@ class Session:
                        identity=self.identity, contact_user=self.contact_user if contact else None, body=body, flow=flow,
                        on_sent=remember)
         out.began = dialog.began
-        if dialog.flow is not None and (not hop.secure or dialog.flow.transport in events.SECURE):
-            # RFC 3261 12.2.1.1 knows only Route and Contact. Names in them that are known in the far end's own network alone
-            # would leave its 2xx without an ACK, and the call without an end.
-            out.held = dialog.flow
+        out.held = dialog.last_resort(hop)
         return out
 
     def forget_flow(self, failed: Callable[[Flow], bool]) -> None:

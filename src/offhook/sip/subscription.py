@@ -169,7 +169,7 @@ class Subscription:
             hop, flow = self.dialog.way(next_uri)
             self._out = Outgoing(self.stack, "SUBSCRIBE", uri, fixed + items, hop=hop, next_cseq=self.dialog.next_cseq,
                                  on_answer=self._answered, identity=identity, contact_user=identity.contact_user, flow=flow)
-            self._out.began = self.dialog.began
+            self._out.began, self._out.held = self.dialog.began, self.dialog.last_resort(hop)
         else:
             stack = self.stack
             local = identity.address.without_tag().with_tag(self.tag)
