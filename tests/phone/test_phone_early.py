@@ -199,6 +199,39 @@ def test_sound_before_any_answer_is_early_media() -> None:
     assert phone.types.count("media.stats") == 1  # as long as nothing was agreed on there was nothing to tell
 
 
+@pytest.mark.parametrize("first", [180, 183])
+def test_who_rings_and_sends_nothing_is_heard_to_ring(first: int) -> None:
+    # RFC 3960 3.2: packets end our own ringing tone, and not the description of where they would come from
+    wire = Wire()
+    phone, peer = VirtualPhone(wire, "alice", "10.0.0.1"), Peer(wire, "peer", "10.0.0.9")
+    call = phone.dial("sip:x@10.0.0.9")
+    wire.run(wire.now + 0.1)
+    for status in (first, 363 - first, 180):
+        peer.answer(peer.requests("INVITE")[0], status, tag="t", body=sdp() if status == 183 else None)
+        wire.run(wire.now + 0.1)
+    assert phone.states == [CallState.EARLY]
+    told = ["call.ringing", "call.early"]
+    assert phone.of_call(call)[-2:] == (told if first == 180 else told[::-1])
+    assert phone.only.ringing is not None
+    assert phone.did(media.PlayLocalTone)[-1].tone == "ringback"
+    phone.receive(media.StreamResumed(call))
+    assert phone.did(media.PlayLocalTone)[-1].tone == "none"
+
+
+def test_who_sends_nothing_and_does_not_ring_is_silent() -> None:
+    assert Early().phone.did(media.PlayLocalTone) == []
+
+
+def test_a_far_end_that_rings_with_its_sound_is_told_as_both() -> None:
+    wire = Wire()
+    phone, peer = VirtualPhone(wire, "alice", "10.0.0.1"), Peer(wire, "peer", "10.0.0.9")
+    call = phone.dial("sip:x@10.0.0.9")
+    wire.run(wire.now + 0.1)
+    peer.answer(peer.requests("INVITE")[0], 180, tag="t", body=sdp())
+    wire.run(wire.now + 0.1)
+    assert phone.of_call(call)[-2:] == ["call.ringing", "call.early"]
+
+
 def test_what_is_heard_before_the_answer_may_change_and_that_is_told() -> None:
     early = Early(reliable=False)
     phone, peer = early.phone, early.peer

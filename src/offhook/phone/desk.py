@@ -239,6 +239,10 @@ class Desk:
         """Return whether a call is in one of these states."""
         return any(self._by_state[state] for state in states)
 
+    def any_of(self, state: CallState, fits: Callable[[Call], bool]) -> bool:
+        """Return whether this is so of a call in that state."""
+        return any(map(fits, self._by_state[state].values()))
+
     def active(self) -> list[Call]:
         """Return the active calls, the latest activated last."""
         return sorted(self._by_state[CallState.ACTIVE].values(), key=lambda call: call.order)

@@ -424,16 +424,23 @@ class Outgoing:
             self.offers.leave_early(call, event.fork)
             return
         before, call.rings_in_page = call.config, call.rings_in_page or event.web
+        if event.status == 180:
+            self._rings(call)
         if event.body is not None and self._hears(event.body, event.fork, call):
             if call.can(CallInput.EARLY_MEDIA):
                 call.step(CallInput.EARLY_MEDIA)
                 self.desk.emit(CallEarly(call=call.view()))
             elif call.config != before:
                 self.desk.emit(CallUpdated(call=call.view()))
-        if event.status == 180 and call.can(CallInput.RING):
+
+    def _rings(self, call: Call) -> None:
+        """Tell it once, also of a call whose far end has said before where its sound would come from (183, then 180)."""
+        if call.can(CallInput.RING):
             call.step(CallInput.RING)
-            call.ringing = self.desk.wall
-            self.desk.emit(CallRinging(call=call.view()))
+        elif call.state is not CallState.EARLY or call.ringing is not None:
+            return
+        call.ringing = self.desk.wall
+        self.desk.emit(CallRinging(call=call.view()))
 
     def _hears(self, body: Body, fork: str, call: Call) -> bool:
         """Take a session description that comes before the answer; False for one that will not do (it rings all the same)."""

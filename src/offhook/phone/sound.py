@@ -149,6 +149,15 @@ class Sound:
             return "busy" if desk.now < self._busy_until else "none"
         if desk.rings():
             return "waiting" if desk.any_in(CONNECTED) else "ring"
-        if desk.any_in(_RINGING) and not desk.any_in(_ACTIVE):
+        if not desk.any_in(_ACTIVE) and (desk.any_in(_RINGING) or desk.any_of(CallState.EARLY, _is_silent)):
             return "ringback"
         return "none"
+
+
+def _is_silent(call: Call) -> bool:
+    """Whether a call rings of which nothing is heard, though its far end has said where its sound would come from.
+
+    RFC 3960 3.2: after 180 the ringing is ours to make, as long as no packets come. Mobile networks agree upon the sound (183)
+    long before there is any.
+    """
+    return call.ringing is not None and not call.media_seen
