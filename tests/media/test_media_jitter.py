@@ -203,10 +203,73 @@ def test_single_stray_timestamps_change_nothing() -> None:
     assert heard(play(arrivals, 110)) == list(range(1, 101))
 
 
-def test_a_clock_set_back_is_followed() -> None:
-    arrivals = [(20.0 * n, 160 * n - (8000 if n >= 50 else 0), frame(n + 1)) for n in range(150)]
+@pytest.mark.parametrize("back_ms", [300, 500, 900, 1000])
+def test_a_clock_set_back_is_followed(back_ms: int) -> None:
+    arrivals = [(20.0 * n, 160 * n - (8 * back_ms if n >= 50 else 0), frame(n + 1)) for n in range(150)]
     buffer = new_buffer()
     assert heard(play(arrivals, 170, buffer))[-50:] == list(range(101, 151))
+    assert buffer.late < 20, "a quarter of a second shows that they are not late packets"
+
+
+@pytest.mark.parametrize("ahead_ms", [300, 700, 900])
+def test_a_hole_that_a_sender_left_in_its_timestamps_is_not_played(ahead_ms: int) -> None:
+    arrivals = [(20.0 * n, 160 * n + (8 * ahead_ms if n >= 50 else 0), frame(n + 1)) for n in range(150)]
+    buffer = new_buffer()
+    played = [value(found) for found in play(arrivals, 170, buffer)]
+    again = next(tick for tick, found in enumerate(played) if found is not None and found > 50)
+    assert again <= 50 + 20
+    assert buffer.delay_ms <= 260, "and it is not heard as much later for all time"
+
+
+def test_in_calm_packets_wait_in_a_queue() -> None:
+    """Which costs a third of what it takes to look at each of them."""
+    buffer = new_buffer()
+    play([(20.0 * n, 160 * n, frame(n)) for n in range(50)], 50, buffer)
+    feeder = Feeder(buffer)
+    feeder.expected = 160 * 50
+    feeder.put(160 * 50, frame(50), 1.0)
+    feeder.put(160 * 51, frame(51), 1.020)
+    assert len(buffer.queue) == len(buffer) >= 2
+    buffer.put(160 * 53, bytes(12) + frame(53), 1.060)  # one is missing: here is something to look at
+    assert not buffer.queue
+    assert len(buffer) >= 3
+
+
+@pytest.mark.parametrize("short_way", [True, False])
+def test_jitter_is_that_of_the_rfc_whichever_way_packets_take(short_way: bool) -> None:
+    chance = random.Random(5)
+    times = [0.020 * n + chance.uniform(0, 0.015) for n in range(400)]
+    buffer = new_buffer()
+    expected = 0.0
+    for n, at in enumerate(times):
+        if n and short_way:
+            buffer.put_next(bytes(12) + frame(1), at)
+        else:
+            buffer.put(160 * n, bytes(12) + frame(1), at)
+        if n:  # RFC 3550 6.4.1
+            expected += (abs(at - times[n - 1] - 0.020) - expected) / 16
+        if n % 2:
+            buffer.pull(at)
+            buffer.pull(at)
+    assert buffer.jitter_ms == pytest.approx(1000 * expected)
+
+
+def test_who_is_not_listened_to_is_kept_as_long_as_one_who_is() -> None:
+    """So that the first who listens hears no gaps; and what is too much is left out without a look at the sound."""
+    chance = random.Random(6)
+    buffer, gone = new_buffer(), 0
+    feeder = Feeder(buffer)
+    for n in range(1200):
+        late = chance.uniform(0, 0.080) if n < 600 else 0.0
+        feeder.put(160 * n, frame(n), 0.020 * n + late)
+        gone += buffer.pull(0.020 * n + 0.019, heard=False) is None
+        if n % REVIEW_TICKS == 0:
+            buffer.review(0.020 * n + 0.019)
+        if n == 599:
+            assert buffer.delay_ms > 50
+    assert buffer.delay_ms < 60
+    assert buffer.dropped > 0
+    assert not buffer.stretched + buffer.shrunk, "nobody hears how that sounds"
 
 
 def test_a_sender_that_stood_still_and_goes_on_where_it_was() -> None:
