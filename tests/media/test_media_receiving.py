@@ -159,6 +159,61 @@ def test_a_codec_that_is_agreed_on_no_more_is_heard_no_more() -> None:
     assert (heard.receiver.garbage, heard.receiver.packets) == (5, 5)
 
 
+def test_what_was_to_be_heard_as_the_codecs_changed_is_heard_with_the_codec_it_came_by() -> None:
+    heard, before = Heard(), Heard()
+    for each in (heard, before):
+        for step in range(5):
+            each.receiver.receive(packet(step, 160 * step), FAR, 0.020 * step)
+        each.receiver.hear(0.1)
+    heard.receiver.configure({8: codec("PCMA")}, {})
+    assert heard.receiver.far == before.receiver.far != SILENCE
+    for step in range(5):
+        each.receiver.hear(0.12 + 0.020 * step)
+        assert len(heard.receiver.far) == 320
+
+
+def test_a_number_that_stands_for_another_codec_now_is_that_codec() -> None:
+    """RFC 3264 8.3.2 has such numbers stay what they were; far ends exist that begin anew with 96."""
+    heard = Heard()
+    heard.receiver.configure({96: codec("PCMU")}, {})
+    for step in range(5):
+        heard.receiver.receive(packet(step, 160 * step, kind=96), FAR, 0.020 * step)
+    heard.receiver.configure({96: codec("L16/16000")}, {})
+    for step in range(5, 40):
+        heard.receiver.receive(packet(step, 160 * 5 + 320 * (step - 5), kind=96, size=640), FAR, 0.020 * step)
+        heard.receiver.hear(0.020 * step)
+    assert (heard.receiver.garbage, heard.receiver.rate, len(heard.receiver.far)) == (0, 16_000, 640)
+    assert heard.receiver.codec_name == "L16/16000"
+
+
+def test_nothing_from_before_a_pause_in_listening_is_heard_after_it() -> None:
+    heard = Heard()
+    for step in range(8):
+        heard.receiver.receive(packet(step, 160 * step), FAR, 0.020 * step)
+    heard.receiver.listen(False)
+    for step in range(8, 60):  # they are counted
+        heard.receiver.receive(packet(step, 160 * step), FAR, 0.020 * step)
+    heard.receiver.listen(True)
+    assert len(heard.receiver.buffer) == 0
+    assert heard.receiver.totals() == (60, 0)
+    heard.receiver.hear(1.2)
+    assert heard.receiver.packet is None
+    for step in range(60, 70):
+        heard.receiver.receive(packet(step, 160 * step), FAR, 0.020 * step)
+        heard.receiver.hear(0.020 * step + 0.001)
+    assert heard.receiver.packet in [packet(step, 160 * step) for step in range(60, 70)]
+
+
+def test_a_far_end_that_is_back_is_told_of_though_it_goes_on_where_it_was() -> None:
+    heard = Heard()
+    for step in range(8):
+        heard.receiver.receive(packet(step, 160 * step), FAR, 0.020 * step)
+    heard.receiver.stall()
+    heard.receiver.receive(packet(8, 160 * 8), FAR, 30.0)
+    assert heard.told.count("flow") == 2
+    assert heard.receiver.flowing
+
+
 def test_a_long_press_of_a_far_end_whose_keys_have_a_clock_of_their_own_is_one() -> None:
     """Keys count 8 kHz while the timestamps of the sound count 48: the next segment is further on by its own clock."""
     heard = Heard()
