@@ -285,6 +285,16 @@ def test_a_lost_connection_is_replaced_within_a_second_and_the_old_contact_goes(
     assert len(bench.registers()) == 2
 
 
+@pytest.mark.parametrize("happened", ["lost", "moved"])
+def test_what_is_sent_before_a_lost_connection_is_replaced_takes_another_one(happened: str) -> None:
+    bench = registered("tls")
+    old, new = bench.flows[0], structs.replace(bench.flows[0], local=("10.0.0.1", 40001))
+    bench.flows, bench.silent = [new], True
+    bench.give(FlowFailed(old, "the peer closed the connection", True) if happened == "lost" else NetworkChanged("moved"))
+    bench.do(events.SendRequest("o", "a", "OPTIONS", Uri.sip("x", "pbx.example")))
+    assert (bench.sent[-1].data[:7], bench.sent[-1].flow) == (b"OPTIONS", new)
+
+
 def test_the_failure_of_another_connection_changes_nothing() -> None:
     bench = registered()
     bench.give(FlowFailed(Flow("tcp", LOCAL, ("10.0.0.8", 5060)), "gone", True))
