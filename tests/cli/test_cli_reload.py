@@ -107,6 +107,11 @@ async def test_a_mistake_changes_nothing(file: Path) -> None:
             await phone.running.reload()
         assert phone.running.phone.desk.settings.reject_status == 486
         phone.execute(HangupAll())
+        write(file, FIRST.replace("486", "603").replace('"2"\n', '"2"\nproxy = "x y"\n').replace("[account.a]", "[account.d]"))
+        with pytest.raises(InvalidArgument, match=r"^account\.b\.proxy: not a host name or address"):
+            await phone.running.reload()
+        assert phone.running.phone.desk.settings.reject_status == 486
+        assert set(accounts(phone)) == {"c"}
         phone.running.file = file.with_name("gone.toml")
         with pytest.raises(InvalidArgument, match="nothing was changed"):
             await phone.running.reload()

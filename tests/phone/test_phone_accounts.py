@@ -155,6 +155,8 @@ def test_a_change_keeps_what_it_does_not_name() -> None:
     ({"id": "other"}, "/changes/id"), ({"colour": "red"}, "/changes/colour"), ({"label": 5}, "/changes/label"),
     ({"label": "x", "transport": "pigeon"}, "/changes/transport"), ({"label": "x", "expires": 0}, "/account/expires"),
     ({"label": "x", "display_name": "a\r\nX: 1"}, "/account/display_name"),
+    ({"label": "x", "domain": "a b"}, "/account/domain"), ({"label": "x", "proxy": "a b"}, "/account/proxy"),
+    ({"label": "x", "backups": ["pbx.example", "a=b"]}, "/account/backups"),
 ])
 def test_a_change_is_made_whole_or_not_at_all(changes: dict[str, object], pointer: str) -> None:
     alice, _ = two_phones(Wire())

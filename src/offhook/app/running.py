@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from offhook import __version__
 from offhook.app.history import CallHistory
-from offhook.app.settings import check_workers, complete, may_encrypt
+from offhook.app.settings import check_accounts, check_workers, complete, may_encrypt
 from offhook.app.texts import KeptTexts
 from offhook.control.outcomes import Outcomes
 from offhook.errors import CommandError, Draining, InvalidArgument, InvalidState, NotFound, SetupError
@@ -98,6 +98,7 @@ class RunningPhone:
     """
 
     def __init__(self, config: Config, files: Files = NO_FILES) -> None:
+        check_accounts(config.accounts)
         self.certificate = Certificate(files.certificate)
         ids = SystemIds()
         epoch = ids.token(6)
@@ -348,6 +349,7 @@ class RunningPhone:
         except SetupError as error:
             raise InvalidArgument(str(error)) from None
         desk, found = self.phone.desk, reload.changes(self._as_read, after)
+        check_accounts(account for account in after.accounts if account.id in (*found.added, *found.changed))
         busy = {call.account for call in desk.calls.values()}.intersection(found.removed)
         if busy:
             raise InvalidState(f"account {min(busy)} has calls; end them first")

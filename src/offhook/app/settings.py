@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from offhook.errors import SetupError
+from offhook.errors import InvalidArgument, SetupError
+from offhook.phone.accounts import check_account
+from offhook.phone.settings import AccountSettings
 from offhook.storage.config import Config, HttpSettings, MediaSettings
 from offhook.storage.config.files import at_home
 from offhook.storage.paths import paths
@@ -63,6 +66,16 @@ def with_address(settings: HttpSettings, text: str) -> HttpSettings:
 def may_encrypt(config: Config) -> bool:
     """Return whether any call may carry encrypted sound."""
     return config.srtp.policy != "off" or any(account.srtp not in ("default", "off") for account in config.accounts)
+
+
+def check_accounts(accounts: Iterable[AccountSettings]) -> None:
+    """Refuse accounts that could not work before anything is done with one; raises InvalidArgument that names it."""
+    for account in accounts:
+        try:
+            check_account(account)
+        except InvalidArgument as error:
+            detail = error.detail.removeprefix("account/")
+            raise InvalidArgument(f"account.{account.id}.{detail}", errors=error.errors) from None
 
 
 def check_workers(settings: MediaSettings) -> None:

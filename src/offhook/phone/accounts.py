@@ -70,13 +70,15 @@ def check_account(settings: AccountSettings) -> None:
     _check_names(settings)
     if not 1 <= settings.expires <= 86400:
         raise InvalidArgument.field("account/expires", "seconds, 1-86400")
-    try:
-        Uri.parse(f"sip:{settings.domain}")
-        for server in (settings.proxy, *settings.backups):
-            if server:
-                proxy_uri(server)
-    except ParseError as error:
-        raise InvalidArgument.field("account/domain", f"not a host name or address: {error.detail}") from None
+    for field, read, hosts in (
+        ("domain", _domain_uri, (settings.domain,)), ("proxy", proxy_uri, (settings.proxy,)),
+        ("backups", proxy_uri, settings.backups),
+    ):  # fmt: skip
+        try:
+            for host in filter(None, hosts):
+                read(host)
+        except ParseError as error:
+            raise InvalidArgument.field(f"account/{field}", f"not a host name or address: {error.detail}") from None
     if len(settings.backups) > MAX_BACKUPS or not all(settings.backups):
         raise InvalidArgument.field("account/backups", f"at most {MAX_BACKUPS} servers, as sip:backup.example.org")
     if not 0 <= settings.keep_alive <= 3600:
@@ -87,6 +89,10 @@ def check_account(settings: AccountSettings) -> None:
         compile_plan(settings.dial_plan)
     check_codecs(settings.codecs, "account/codecs")
     _check_music(settings.hold_music)
+
+
+def _domain_uri(text: str) -> Uri:
+    return Uri.parse(f"sip:{text}")
 
 
 def _check_music(text: str) -> None:
