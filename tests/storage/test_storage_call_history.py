@@ -17,7 +17,7 @@ from offhook.io.journal import Envelope, EnvelopeMaker
 from offhook.media.messages import StreamStats
 from offhook.phone.closing import ASTRAY, EXPIRED, NOBODY
 from offhook.phone.events import CallEnded, CallIncoming, CallTagged, Event, MediaStats, RecordingStarted
-from offhook.phone.model import CallEnd, CallState, CallView, Party, wall
+from offhook.phone.model import CallEnd, CallMedia, CallState, CallView, Party, wall
 
 FIGURES = StreamStats(
     stream="c_1", packets_sent=5000, packets_received=4950, bytes_sent=0, bytes_received=0, packets_lost=50, packets_late=0,
@@ -143,6 +143,26 @@ def test_missed_is_what_came_in_and_nobody_took_or_refused(
     history.start()
     engine.tell(maker.make(CallEnded(call=call, duration=0.0)))
     assert history.get("c_1")["missed"] is (missed and direction == "incoming")
+    history.close()
+
+
+def test_the_row_has_the_figures_of_both_ways(tmp_path: Path) -> None:
+    media = CallMedia(codec="G722", mos=4.21, remote_mos=4.01, loss=0.01, jitter_ms=2.34, rtt_ms=22.4)
+    call = CallView(
+        "c_1", "a", "outgoing", CallState.ENDED, Party("sip:me@h"), Party("sip:1001@h"), "sip-1", wall(0.0), ended=wall(6.0),
+        end=CallEnd("remote", 200, "Bye"), media=media,
+    )  # fmt: skip
+    engine, maker = FakeEngine(), EnvelopeMaker("e", lambda: 0.0)
+    history = CallHistory(engine, tmp_path / "h.sqlite3", print)  # type: ignore[arg-type]
+    history.start()
+    engine.tell(maker.make(CallEnded(call=call, duration=5.0)))
+    entry = history.get("c_1")
+    assert {name: entry[name] for name in ("codec", "mos", "remote_mos", "loss", "jitter_ms", "rtt_ms")} == {
+        "codec": "G722", "mos": 4.21, "remote_mos": 4.01, "loss": 0.01, "jitter_ms": 2.34, "rtt_ms": 22.4}
+    with pytest.raises(NotFound):
+        history.get("c_2")
+    with pytest.raises(NotFound):
+        history.delete("c_2")
     history.close()
 
 
