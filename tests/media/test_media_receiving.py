@@ -214,6 +214,42 @@ def test_a_far_end_that_is_back_is_told_of_though_it_goes_on_where_it_was() -> N
     assert heard.receiver.flowing
 
 
+def test_what_was_lost_of_a_source_counts_after_another_has_taken_its_place() -> None:
+    heard = Heard()
+    for step in (0, 1, 2, 5, 6):  # two are missing
+        heard.receiver.receive(packet(step, 160 * step), FAR, 0.020 * step)
+    for step in (0, 1, 2, 4):  # one is missing, and the first shows only that there is another source
+        heard.receiver.receive(packet(700 + step, 160 * step, ssrc=8), FAR, 0.2 + 0.020 * step)
+    assert heard.receiver.totals() == (7 + 4, 2 + 1)
+    assert (heard.receiver.packets, heard.receiver.foreign, heard.receiver.ssrc) == (5 + 3, 1, 8)
+
+
+def test_after_a_goodbye_the_next_source_is_believed_as_late_as_any_other() -> None:
+    heard = Heard()
+    heard.receiver.receive(packet(0, 0), FAR, 0.0)
+    heard.receiver.receive(packet(10, 0, ssrc=8), FAR, 0.02)
+    heard.receiver.lose()
+    heard.receiver.receive(packet(11, 160, ssrc=8), FAR, 0.04)
+    assert (heard.receiver.ssrc, heard.receiver.foreign) == (7, 2)
+    heard.receiver.receive(packet(12, 320, ssrc=8), FAR, 0.06)
+    assert (heard.receiver.ssrc, heard.receiver.foreign) == (8, 2)
+
+
+def test_a_background_that_says_nothing_is_counted_as_garbage() -> None:
+    told: list[object] = []
+    receiver = Receiver(told.append, lambda: None, told.append, lambda *_: None, SeededIds(1))
+    receiver.configure({0: codec("PCMU")}, {})
+    receiver.expect(FAR, False, 0.0)
+    receiver.listen(True)
+    receiver.receive(packet(0, 0), FAR, 0.0)
+    receiver.receive(packet(1, 160, kind=13, size=0), FAR, 0.02)  # RFC 3389 3: a level at least
+    assert (receiver.garbage, receiver.pauses) == (1, False)
+    receiver.receive(packet(2, 320, kind=13, size=1), FAR, 0.04)
+    assert (receiver.garbage, receiver.pauses) == (1, True)
+    receiver.receive(packet(3, 480), FAR, 0.06)
+    assert not receiver.pauses
+
+
 def test_a_long_press_of_a_far_end_whose_keys_have_a_clock_of_their_own_is_one() -> None:
     """Keys count 8 kHz while the timestamps of the sound count 48: the next segment is further on by its own clock."""
     heard = Heard()
