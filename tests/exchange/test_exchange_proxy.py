@@ -244,6 +244,36 @@ def test_options_for_the_exchange_itself() -> None:
     assert "INVITE" in (answer.headers.get("Allow") or "")
 
 
+@pytest.mark.parametrize(("method", "user"), [("OPTIONS", "nobody"), ("INVITE", None), ("MESSAGE", None)])
+def test_nobody_else_is_the_exchange_itself(method: str, user: str | None) -> None:
+    answer = World().ask(craft(method, user, caller="stranger"))
+    assert answer is not None
+    assert answer.status == 404
+
+
+def test_that_a_phone_is_overloaded_does_not_mean_that_we_are() -> None:
+    # RFC 3261 16.7 step 6: a caller that is told 503 would ask us nothing more for a while
+    world, caller, _ = house("503")
+    caller.call("1002")
+    world.run(1)
+    assert caller.ended().status == 500
+
+
+def test_strangers_are_not_led_through_by_a_route() -> None:
+    world = World()
+    answer = world.ask(craft("INVITE", "x", caller="stranger", uri="sip:x@10.9.9.9", headers=(("Route", "<sip:10.9.9.8;lr>"),)))
+    assert answer is not None
+    assert answer.status == 403
+    assert not {("10.9.9.8", 5060), ("10.9.9.9", 5060)} & world.raw.keys()
+
+
+@pytest.mark.parametrize("where", ["sip:x@10.0.4.1;transport=tls", "sip:x@10.0.4.1;transport=ws", "sip:x@somewhere.example"])
+def test_where_nobody_can_be_reached_says_so(where: str) -> None:
+    answer = World().ask(craft("BYE", "x", tag="t", uri=where))
+    assert answer is not None
+    assert answer.status == (500 if "example" in where else 480)
+
+
 @pytest.mark.parametrize("host", ["localhost:5070", "practice.local", "10.0.0.1", "PRACTICE.local"])
 def test_our_names(host: str) -> None:
     answer = World().ask(craft("OPTIONS", "echo", caller="s", uri=f"sip:echo@{host}"))
