@@ -10,7 +10,7 @@ import pytest
 from doctor_case import case_in
 
 from offhook.cli.doctor.programs import _fault, look_at_programs
-from offhook.storage.config.sections import EventHook, HookSettings
+from offhook.storage.config.sections import EventHook, HookSettings, Program
 
 
 def test_nothing_is_said_where_there_is_no_hook(tmp_path: Path) -> None:
@@ -21,8 +21,8 @@ def test_each_program_is_looked_at(tmp_path: Path) -> None:
     case = case_in(tmp_path)
     nowhere = str(tmp_path / "nowhere" / "pop")
     case.config = replace(
-        case.config, hooks=HookSettings(on_call_ring=(nowhere, "x"), decide=(sys.executable,)),
-        hook=(EventHook(("call.*",), (sys.executable, "-c", "")),),
+        case.config, hooks=HookSettings(on_call_ring=Program((nowhere, "x")), decide=Program((sys.executable,))),
+        hook=(EventHook(("call.*",), Program((sys.executable, "-c", ""))),),
     )  # fmt: skip
     missing, good = look_at_programs(case)
     assert (missing.name, missing.level, missing.text) == ("hook on_call_ring", "warning", f"there is no program {nowhere}")
