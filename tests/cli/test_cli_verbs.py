@@ -15,6 +15,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+import offhook.cli
 from offhook.cli import main, microsip_main
 from offhook.cli.actions import calls, sound
 from offhook.cli.actions.events import STATES
@@ -24,6 +25,7 @@ from offhook.cli.verbs import VERBS
 from offhook.control.backend import Accepted
 from offhook.control.client import LocalClient, TimedOut
 from offhook.control.conditions import WaitedState
+from offhook.control.windows import handover
 from offhook.errors import CommandTimeout, InvalidState, LineBusy
 from offhook.phone import commands as c
 from offhook.phone.commands import Command
@@ -571,3 +573,18 @@ def test_history_is_exported_as_the_file_is_called(
     for given in ([], ["-"]):
         assert main(["history", "export", *given, "--json"]) == 0
         assert json.loads(capsys.readouterr().out) == entries
+
+
+def test_a_call_whose_answer_is_lost_is_not_placed_again(
+    phone: FakeBackend, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(window: int, op: str, **params: object) -> None:
+        raise CommandTimeout("its answer was lost: do not repeat it")
+
+    monkeypatch.setattr(offhook.cli, "_phone_window", lambda: 5)
+    monkeypatch.setattr(handover, "ask", lost)
+    assert microsip_main(["1001"]) == 5
+    assert "do not repeat it" in capsys.readouterr().err
+    monkeypatch.setattr(handover, "ask", lambda window, op, **params: None)
+    assert microsip_main(["1001"]) == 0, "a phone that has surely got nothing is asked by its socket"
+    assert phone.commands == [c.Dial(to="1001")]
