@@ -39,6 +39,8 @@ async def test_metrics_are_text_that_prometheus_reads(http: httpx.AsyncClient, b
     backend.emit(CallEnded(call=call(), duration=1234567.0))
     assert "offhook_call_duration_seconds_sum 1234609\n" in (await http.get("/metrics")).text
     assert 'offhook_sip_messages_total{direction="sent"} 7' in lines
+    assert f'offhook_info{{version="{backend.facts["version"]}"}} 1' in lines
+    assert "offhook_start_time_seconds 1700000000" in lines
     names = [line.split()[2] for line in lines if line.startswith("# TYPE")]
     assert len(names) == len(set(names))
 

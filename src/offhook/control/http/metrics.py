@@ -93,7 +93,10 @@ class Metrics:
     def text(self) -> str:
         """Return all of it."""
         found: Snapshot = self._backend.execute(GetSnapshot()).value
-        lines: list[str] = []
+        about, lines = self._backend.about(), list[str]()
+        _metric(lines, "offhook_info", "gauge", "1, and what runs.", [({"version": about["version"]}, 1)])
+        _metric(lines, "offhook_start_time_seconds", "gauge", "When this run of the phone began, Unix seconds.",
+                [({}, about["since"].timestamp())])
         states = Counter(str(call.state) for call in found.calls)
         _metric(lines, "offhook_calls", "gauge", "Calls by state.",
                 [({"state": str(state)}, states[str(state)]) for state in CallState if state is not CallState.ENDED])
