@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import asyncio
 import base64
+import gc
 import json
 import math
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from offhook import CallHandle, Softphone
+from offhook.api.audio import _leaving
 from offhook.control.channel.serving import open_stream
 from offhook.errors import CommandError, Forbidden, InvalidArgument, InvalidState
 from offhook.media.messages import AudioRate
@@ -135,6 +137,27 @@ async def test_the_calls_sound_is_opened_again_after_it_was_closed(phone: Softph
         assert len(await anext(call.audio)) == 640
     await call.hangup()
     assert all([len(frame) == 640 async for frame in call.audio])
+
+
+@pytest.mark.lengthy
+async def test_sound_that_is_forgotten_is_closed_when_it_was_heard(phone: Softphone, peer: Peer) -> None:
+    call, theirs = await talk(phone, peer)
+    async with asyncio.timeout(20):
+        for _ in range(12):  # more than a call may have at once
+            async for _frame in call.open_audio(rate=8000):
+                break
+            gc.collect()
+            while _leaving:
+                await asyncio.wait(_leaving)
+            await phone.status()  # the phone has seen it, too
+        await call.open_audio(rate=8000).write(tone(400, 8000))
+        gc.collect()
+        heard = 0
+        async for frame in theirs.audio:
+            heard += loudness(frame) > 2000
+            if heard == 18:
+                break
+    await call.hangup()
 
 
 async def test_arrays_of_samples_are_written_as_bytes_are(phone: Softphone, peer: Peer) -> None:

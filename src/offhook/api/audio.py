@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import weakref
 from typing import TYPE_CHECKING, Final
 
 from offhook.api.line import CallLine
 from offhook.api.links import Sound
-from offhook.errors import InvalidArgument
+from offhook.errors import InvalidArgument, OffhookError
 from offhook.media.messages import AudioRate
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ class Audio:
         self.rate = rate
         self._line = line
         self._sound: Sound | None = None
+        self._forgotten: weakref.finalize[..., Audio]
         self._opening = asyncio.Lock()
         self._rests: set[_Rest] = set()
         self._closed = False
@@ -64,6 +67,9 @@ class Audio:
         async with self._opening:
             if self._sound is None:
                 self._sound = await self._line.open_sound(self.rate)
+                # Who leaves its loop early may forget to close it, on any thread; and a call has few of them.
+                self._forgotten = weakref.finalize(self, _let_go_soon, asyncio.get_running_loop(), self._sound)
+                self._forgotten.atexit = False
             return self._sound
 
     async def close(self) -> None:
@@ -71,6 +77,7 @@ class Audio:
         self._closed = True
         async with self._opening:
             if self._sound is not None:
+                self._forgotten.detach()
                 self._sound.close()
 
     def __aiter__(self) -> Audio:
@@ -121,3 +128,27 @@ class Audio:
     def buffered_ms(self) -> int:
         """How much of what was written is not played yet."""
         return self._sound.buffered_ms if self._sound is not None else 0
+
+
+_leaving: set[asyncio.Task[None]] = set()
+"""What nobody else holds."""
+
+
+def _let_go_soon(loop: asyncio.AbstractEventLoop, sound: Sound) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop is closed, and the sound with it
+        loop.call_soon_threadsafe(_let_go, sound)
+
+
+def _let_go(sound: Sound) -> None:
+    leaving = asyncio.get_running_loop().create_task(_play_out(sound))
+    _leaving.add(leaving)
+    leaving.add_done_callback(_leaving.discard)
+
+
+async def _play_out(sound: Sound) -> None:
+    """Close it when what was written has been played: who wrote it wants it to be heard."""
+    try:
+        with contextlib.suppress(OffhookError):
+            await sound.wait_buffered(0)
+    finally:
+        sound.close()
