@@ -248,6 +248,32 @@ async def test_an_answer_that_never_comes() -> None:
     await link.close()
 
 
+async def test_a_phone_that_lets_us_in_and_says_nothing_is_given_up(tmp_path: Path) -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1")
+    async with server, asyncio.timeout(5):
+        host, port = server.sockets[0].getsockname()
+        with pytest.raises(PhoneGone, match="has let nobody in for"):
+            await Softphone.connect(url=f"http://{host}:{port}", token="t", timeout=0.1).open()
+        link = RemotePhone(SilentDialer(), timeout=0.01, patience=0)
+        for reaching in (link.open(), link.open_audio("c_1", 8000), link.execute(c.Drain()), link.events(("*",), "").next()):
+            with pytest.raises(PhoneGone, match="the phone at nowhere has let nobody in"):
+                await reaching
+
+
+class SilentDialer:
+    where = "nowhere"
+
+    async def connect(self) -> Connection:
+        return await asyncio.Event().wait()  # type: ignore[return-value]
+
+    async def connect_audio(self, call: str, rate: AudioRate) -> Voice:
+        return await asyncio.Event().wait()  # type: ignore[return-value]
+
+
 @pytest.mark.parametrize("garbage", [b"no json", b"[]", b'{"id": 1, "ok": 7}'])
 async def test_something_that_is_no_phone(garbage: bytes) -> None:
     link = RemotePhone(Script(garbage, garbage), timeout=5, patience=0)

@@ -11,12 +11,12 @@ import contextlib
 import itertools
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from offhook.api.connections import Connection, Dialer
+from offhook.api.connections import Connection, Dialer, Voice
 from offhook.api.failures import ConnectionLost, PhoneGone
 from offhook.api.links import Done, Feed, Heard, Sound, heard_from_json
 from offhook.api.remote_sound import RemoteSound
@@ -48,6 +48,37 @@ def _parsed(message: bytes) -> _Answer:
         return _decode(message)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise PhoneGone(f"what listens there does not speak like a phone: {error}") from None
+
+
+class Timely:
+    """A dialer that gives up after `timeout` seconds: a phone may let us in and say nothing."""
+
+    def __init__(self, dialer: Dialer, timeout: float) -> None:
+        self._dialer = dialer
+        self._timeout = timeout
+
+    @property
+    def where(self) -> str:
+        """Where the phone is."""
+        return self._dialer.where
+
+    async def connect(self) -> Connection:
+        """Connect."""
+        async with self._in_time():
+            return await self._dialer.connect()
+
+    async def connect_audio(self, call: str, rate: AudioRate) -> Voice:
+        """Connect to a call's sound."""
+        async with self._in_time():
+            return await self._dialer.connect_audio(call, rate)
+
+    @contextlib.asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._timeout):
+                yield
+        except TimeoutError:
+            raise PhoneGone(f"the phone at {self.where} has let nobody in for {self._timeout:g} s") from None
 
 
 class Reconnecting:
@@ -84,7 +115,7 @@ class RemotePhone:
     """The link to a running phone. `timeout` is seconds for an answer, `patience` for a phone that went away to come back."""
 
     def __init__(self, dialer: Dialer, *, timeout: float, patience: float) -> None:
-        self._again = Reconnecting(dialer, patience)
+        self._again = Reconnecting(Timely(dialer, timeout), patience)
         self._timeout = timeout
         self._requests: _Requests | None = None
         self._connecting = asyncio.Lock()
@@ -124,9 +155,12 @@ class RemotePhone:
 
     async def _ask(self, operation: str, params: Mapping[str, Any]) -> tuple[Any, str]:
         requests = await self._connected()
+        return await self._in_time(requests, operation, params), requests.epoch
+
+    async def _in_time(self, requests: _Requests, operation: str, params: Mapping[str, Any]) -> Any:
         try:
             async with asyncio.timeout(self._timeout):
-                return await requests.ask(operation, params), requests.epoch
+                return await requests.ask(operation, params)
         except TimeoutError:
             text = f"the phone at {self.dialer.where} has not answered {operation} for {self._timeout:g} s"
             raise TimeoutError(text) from None
@@ -144,8 +178,7 @@ class RemotePhone:
         """Return the requests of a new connection, which knows which run of the phone it leads to."""
         requests = _Requests(connection)
         try:
-            async with asyncio.timeout(self._timeout):
-                requests.epoch = str((await requests.ask("ping", {}))["as_of"]).rpartition("-")[0]
+            requests.epoch = str((await self._in_time(requests, "ping", {}))["as_of"]).rpartition("-")[0]
         except BaseException:
             await requests.close()
             raise
