@@ -258,6 +258,7 @@ class Relayed:
         self.answers: list[tuple[int, bytes]] = []
         self.heard: list[tuple[int, bytes, Address]] = []
         self.ways = 0
+        self.asked: set[Address] = set()
         request = GatherCandidates("c", (), stun, TurnServer(SERVER, "user", "secret", transport), name, password)
         self.route = Route(
             request, 4000, ("10.0.0.1",), SeededIds(), 0.0, send=self.send, on_data=self.hear, on_way=self.way,
@@ -265,6 +266,7 @@ class Relayed:
         )  # fmt: skip
 
     def send(self, component: int, data: bytes, address: Address) -> None:
+        self.asked.add(address)
         if address == SERVER and (answer := self.servers[component].take(data)) is not None:
             self.answers.append((component, answer))
 
@@ -472,6 +474,15 @@ def test_addresses_are_found_out_anew_when_that_is_asked_for() -> None:
     assert world.found == [[("5.5.5.5", 60_000)] * 2] * 2, "the allocations are still there"
     told = [report for report in world.reports if isinstance(report, CandidatesGathered)]
     assert [c.address for c in told[1].candidates if c.kind == "host"] == ["10.0.0.9"] * 2
+
+
+def test_another_relay_is_asked_once_that_is_what_the_settings_say() -> None:
+    world, other = Relayed("udp"), ("9.9.9.8", 3478)
+    world.run(0.2)
+    world.route.again(GatherCandidates("c", (), None, TurnServer(other, "user", "secret"), "", ""), ("10.0.0.1",), world.now)
+    world.run(0.2)
+    assert other in world.asked
+    assert not any(server.allocated for server in world.servers.values()), "the former one has its ports back"
 
 
 @pytest.mark.lengthy
