@@ -11,6 +11,7 @@ from offhook.sip import events
 from offhook.sip.calling import MAX_FORKS
 from offhook.sip.events import Body, Flow
 from offhook.sip.message import Request, Response
+from offhook.sip.outgoing import FAILOVER_AFTER
 from offhook.sip.responses import response_to
 from offhook.sip.uri import Uri
 from offhook.testing.endpoints import ANSWER, OFFER, Peer, add_endpoint
@@ -155,6 +156,63 @@ def test_maddr_goes_before_the_host(contact: str, routes: tuple[tuple[str, str],
     wire.run(0.3)
     assert [str(each.uri) for each in (*there.requests("ACK"), *there.requests("BYE"))] == [uri, uri]
     assert not peer.requests("ACK")
+
+
+INNER = "<sip:peer@172.17.0.2>"
+"""A Contact that leads nowhere here, by UDP: the address of a server in a container."""
+
+
+def test_acks_that_nobody_hears_are_sent_to_where_the_answer_came_from() -> None:
+    wire, alice, peer, invite = calling()
+    for number, at in enumerate((0.2, 0.7, 1.7, 3.7), 1):
+        peer.answer(invite, 200, tag="t", body=ANSWER, contact=INNER)
+        wire.run(at)
+        assert len(peer.requests("ACK")) == (number == 4)
+    assert str(peer.requests("ACK")[0].uri) == "sip:peer@172.17.0.2"
+    alice.execute(events.SendInfo("c", "i", ANSWER))
+    wire.run(3.9)
+    peer.answer(peer.requests("INFO")[0], 200)
+    alice.execute(events.End("c"))
+    wire.run(4.1)
+    peer.answer(peer.requests("BYE")[0], 200)
+    wire.run(100)
+    assert len(peer.requests("BYE")) == 1
+    assert not any(alice.core.statistics().values())  # type: ignore[attr-defined]  # an Endpoint
+
+
+def test_acks_that_are_lost_on_their_way_are_sent_nowhere_else() -> None:
+    wire, alice, peer, invite = calling()
+    for _ in range(6):
+        peer.answer(invite, 200, tag="t", body=ANSWER)
+        wire.run(wire.now + 0.5)
+    assert len(peer.requests("ACK")) == 6
+    assert len({ack.via.branch for ack in peer.requests("ACK")}) == 1
+    del alice
+
+
+def test_a_caller_at_an_address_that_is_silent_is_told_where_it_called_from() -> None:
+    wire, bob, peer = incoming(OFFER, INNER)
+    session = bob.of(events.SessionIncoming)[0].session
+    bob.execute(events.Accept(session, ANSWER))
+    wire.run(0.2)
+    peer.send(acknowledging(peer), bob)
+    wire.run(0.3)
+    bob.execute(events.End(session))
+    wire.run(0.3 + FAILOVER_AFTER + 0.1)
+    (bye,) = peer.requests("BYE")
+    peer.answer(bye, 200)
+    wire.run(100)
+    assert len(peer.requests("BYE")) == 1
+    assert not any(bob.core.statistics().values())  # type: ignore[attr-defined]  # an Endpoint
+
+
+def acknowledging(peer: Peer) -> bytes:
+    """The ACK for the 200 that the caller has got."""
+    accepted = next(each for each in peer.responses("INVITE") if each.status == 200)
+    return (
+        f"ACK sip:bob@10.0.0.2 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bKack\r\nFrom: {accepted.from_}\r\n"
+        f"To: {accepted.to}\r\nCall-ID: {accepted.call_id}\r\nCSeq: 1 ACK\r\nContent-Length: 0\r\n\r\n"
+    ).encode()
 
 
 def test_a_call_that_wants_encryption_goes_on_nowhere_else() -> None:

@@ -121,12 +121,13 @@ class Dialog:
         return hop, flow
 
     def last_resort(self, hop: Hop) -> Flow | None:
-        """Return the flow we talked over last, for when `hop` leads nowhere; None where it is not as secure as that demands.
+        """Return the flow to take where `hop` leads nowhere; None where it is not as secure as that demands.
 
         RFC 3261 12.2.1.1 knows only Route and Contact. What they name may be known in the far end's own network alone: its 2xx
-        would be left without an ACK then, and the call without an end.
+        would be left without an ACK then, and the call without an end. By UDP nothing tells whether an address is one that
+        hears us, but that the far end was heard where the dialog began.
         """
-        flow = self.flow
+        flow = self.flow if self.flow is None or self.flow.transport != "udp" else self.began
         return flow if flow is not None and (not hop.secure or flow.transport in SECURE) else None
 
 

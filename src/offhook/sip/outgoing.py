@@ -17,6 +17,9 @@ from offhook.sip.uri import Uri
 UDP_LIMIT: Final = 1300
 """Octets: RFC 3261 18.1.1, a request within 200 bytes of a 1500 byte path MTU goes over TCP."""
 
+UNHEARD_ACKS: Final = 3
+"""Copies of a 2xx after which our ACKs to its Contact are taken for unheard: they came for 3.5 s then (RFC 3261 13.3.1.4)."""
+
 FAILOVER_AFTER: Final = 6.0
 """Seconds of silence after which the next address of the same name is asked: four copies of the request got no answer."""
 
@@ -46,6 +49,7 @@ class Outgoing:
         "_answered",
         "_broken",
         "_challenges",
+        "_copies",
         "_flows",
         "_heard",
         "_left",
@@ -115,6 +119,7 @@ class Outgoing:
         self._answered: set[tuple[str, bool]] = set()
         self._challenges = 0
         self._heard = False  # a provisional came
+        self._copies = 0  # of the 2xx that this acknowledges
         self._left: list[Outgoing] = []  # twins, each at an address that was given up
         self._payload = b""
 
@@ -136,11 +141,21 @@ class Outgoing:
         return self.request is not None
 
     def resend(self, now: float) -> None:
-        """Send an ACK once more; where its connection is gone, on a new one."""
+        """Send an ACK once more: on a new connection where its own is gone, to where the call began where it goes unheard."""
+        self._copies += 1
         if self.flow is not None and self._payload:
             self.stack.transmit(self.flow, self._payload)
+            if self._copies == UNHEARD_ACKS and self._leads_elsewhere:
+                self._send_at_last_resort(now)
         elif self.request is not None:
             self._try_next("", now)
+
+    def _send_at_last_resort(self, now: float) -> None:
+        """Say it there as well; what follows in this dialog goes there first."""
+        assert self.held is not None  # or there is none
+        self._send(self.held, now)
+        if self.on_sent is not None:
+            self.on_sent(self, now)
 
     def forget_flow(self) -> None:
         """The flow is gone: ask anew where the next hop is when this is sent again."""
@@ -194,16 +209,19 @@ class Outgoing:
     def _on_resolved(self, answer: Resolved, now: float) -> None:
         if self.identity is not None:
             self.stack.door.learn(self.identity, self.hop, answer.flows)
-        flows, held = self._usable(answer.flows), self.held
-        if held is not None and (not answer.flows or (held.transport != "udp" and all(not same_path(held, f) for f in flows))):
-            flows = (*flows, held)  # last: a connection that stands leads there, whatever its far end calls itself
+        flows = self._usable(answer.flows)
         # What waits is the UDP address behind its TCP one, which need not be open: where it failed lately it is asked last.
-        flows = self.stack.trusted_first((*flows, *self._flows), now)
+        flows = self.stack.trusted_first(self._with_last_resort((*flows, *self._flows)), now)
         if self._broken is not None:
             there = self._broken.remote
             flows = tuple(sorted(flows, key=lambda flow: flow.remote != there))
         self._flows = list(flows)
         self._try_next(answer.reason or (NO_OTHER_ADDRESS if answer.flows and not flows else "no address"), now)
+
+    def _with_last_resort(self, flows: tuple[Flow, ...]) -> tuple[Flow, ...]:
+        """Put the flow behind them that leads to the far end, whatever it calls itself."""
+        held = self.held
+        return flows if held is None or any(same_path(held, flow) for flow in flows) else (*flows, held)
 
     def _usable(self, flows: tuple[Flow, ...]) -> tuple[Flow, ...]:
         avoids = self.avoids
@@ -307,7 +325,14 @@ class Outgoing:
     @property
     def _may_go_elsewhere(self) -> bool:
         """Whether another address may do: one is known, or the name we came here by may have more."""
-        return bool(self._flows) or not (self._resolved or is_number(self.hop.host))
+        if self._flows or not (self._resolved or is_number(self.hop.host)):
+            return True
+        return self._leads_elsewhere
+
+    @property
+    def _leads_elsewhere(self) -> bool:
+        """Whether there is a last resort, and we are not there."""
+        return self.held is not None and self.flow is not None and not same_path(self.held, self.flow)
 
     def _limit_silence(self, client: ClientTransaction, now: float) -> None:
         """Where there are further addresses, a silent one is not waited for as long as a transaction lives."""
@@ -323,7 +348,8 @@ class Outgoing:
 
     def _look_further(self, client: ClientTransaction, answer: Resolved, now: float) -> None:
         """Take the other addresses of a name of which we knew only the flow that is silent now."""
-        others = [each for each in self._usable(answer.flows) if not same_path(each, client.flow)]
+        flows = self._with_last_resort(self._usable(answer.flows))
+        others = [each for each in flows if not same_path(each, client.flow)]
         if others and client.state in _UNHEARD and client is self.client and not self.over:
             self._flows = others
             self._pass_over(client, now)
@@ -356,7 +382,7 @@ class Outgoing:
         twin._flows, twin._resolved, twin._left = self._flows, self._resolved, self._left
         twin._tcp_asked, twin._reconnected, twin._broken = self._tcp_asked, self._reconnected, self._broken
         twin._answered, twin._challenges, twin._payload = self._answered, self._challenges, self._payload
-        twin._heard = self._heard
+        twin._heard, twin._copies = self._heard, self._copies
         return twin
 
     def _on_late_response(self, twin: Outgoing, client: ClientTransaction, response: Response, now: float) -> None:
