@@ -216,6 +216,33 @@ def test_endless_stale_ends_too() -> None:
     assert guard.challenged == auth.CHALLENGE_LIMIT + 1
 
 
+def test_a_server_with_another_realm_each_time_makes_requests_no_longer_and_longer() -> None:
+    wire, alice, guard = guarded("secret")
+
+    def play(request: Request) -> None:
+        guard.challenged += 1
+        values = (auth.make_challenge(f"r{guard.challenged}-{number}", "n", qop="auth") for number in range(20))
+        guard.peer.answer(request, 401, tag="c", headers=tuple(("WWW-Authenticate", value) for value in values))
+    guard.peer.on_request = play
+    for number in range(20):
+        alice.execute(events.SendRequest(str(number), "alice", "OPTIONS", PEER))
+        wire.run(number + 1)
+    brought = [auth.parse_authorization(value).get("realm") for value in guard.peer.requests("OPTIONS")[-1].headers.get_all(
+        "Authorization")]
+    assert brought == [f"r{guard.challenged - 1}-{number}" for number in range(auth.REALMS_KEPT)], "the topmost of the latest"
+    assert [event.status for event in alice.of(events.RequestDone)] == [401] * 20
+
+
+def test_nonces_of_many_servers_make_room_for_the_latest() -> None:
+    credentials, ids = auth.Credentials("alice", "secret"), SeededIds()
+    (challenge,) = auth.read_challenges([auth.make_challenge("r", "n")], [])
+    for number in range(200):
+        credentials.learn(f"h{number}", challenge, ids, "INVITE")
+        credentials.learn("first", challenge, ids, "INVITE")
+    assert len(credentials.known) == auth.NONCES_KEPT
+    assert all(credentials.headers(place, "INVITE", "sip:x", b"") for place in ("first", "h199"))
+
+
 def test_without_a_password_the_challenge_is_the_answer() -> None:
     wire = Wire()
     alice = add_endpoint(wire, "alice", "10.0.0.1")

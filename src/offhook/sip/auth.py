@@ -26,6 +26,12 @@ STRENGTH: Final = {
 CHALLENGE_LIMIT: Final = 5
 """Challenges one request answers before it gives up: a chain of two proxies and a registrar, each once stale, fits."""
 
+REALMS_KEPT: Final = 8
+"""Realms of one server whose nonces are kept, the latest: each is a header of every request that goes there."""
+
+NONCES_KEPT: Final = 64
+"""Nonces kept of all servers of one identity together."""
+
 
 @dataclass(frozen=True, slots=True)
 class DigestChallenge:
@@ -197,8 +203,14 @@ class Credentials:
 
     def learn(self, place: str, challenge: DigestChallenge, ids: Ids, method: str) -> None:
         """Use this challenge's nonce from now on: a registrar's for registering only, for others need not see it."""
-        registrars = method == "REGISTER" and not challenge.proxy
-        self.known[place, challenge.realm, challenge.proxy, registrars] = _Known(challenge, ids.token(16))
+        key = place, challenge.realm, challenge.proxy, method == "REGISTER" and not challenge.proxy
+        self.known.pop(key, None)  # the latest last: what a server has not asked for for longest makes room
+        self.known[key] = _Known(challenge, ids.token(16))
+        alike = [each for each in self.known if (each[0], each[3]) == (place, key[3])]
+        if len(alike) > REALMS_KEPT:
+            del self.known[alike[0]]
+        elif len(self.known) > NONCES_KEPT:
+            del self.known[next(iter(self.known))]
 
     def forget(self, place: str) -> None:
         """Drop what this server gave us (its nonces are refused)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from offhook.sip.auth import CHALLENGE_LIMIT, foreign_ways, read_challenges
+from offhook.sip.auth import CHALLENGE_LIMIT, REALMS_KEPT, foreign_ways, read_challenges
 from offhook.sip.events import Body, ConnectionTerms, Flow, HeaderList, Identity, Resolved
 from offhook.sip.headers import Headers
 from offhook.sip.message import Request, Response
@@ -439,7 +439,7 @@ class Outgoing:
             return False
         if not self.stack.door.may_challenge(self.identity, self.hop, self.flow, self.began, now):
             return False
-        challenges = read_challenges(*_challenges_of(response))
+        challenges = read_challenges(*_challenges_of(response))[:REALMS_KEPT]
         for challenge in challenges:
             # RFC 3261 22.1: the same credentials are not tried again, unless only the nonce was stale
             if (challenge.realm, challenge.proxy) in self._answered and not challenge.stale:
