@@ -53,11 +53,28 @@ def test_what_a_pattern_allows(pattern: str, to: str, fits: bool) -> None:
 @pytest.mark.parametrize("to", [
     "0900123", "0900 123", "tel:0900-123", "tel:0900123;phone-context=+49", "sip:0900123@pbx.example",
     "sip:%30900123@pbx.example",
-    "sip:0900123;x=y@pbx.example", "sip:0-9-0-0123@pbx.example", "0900123@pbx.example", "sips:0900123@pbx.example",
+    "sip:0900123;x=y@pbx.example", "sip:0-9-0-0123;npdi@pbx.example", "sip:0/900.123@pbx.example",
+    "sip:0%E2%80%8B900123@pbx.example", "sip:%EF%BC%90900123@pbx.example", "sip:0-9-0-0123@pbx.example",
+    "0900123@pbx.example", "sips:0900123@pbx.example",
 ])
 def test_a_denied_number_is_denied_however_it_is_written(to: str) -> None:
-    for rules in (DialRules(deny=("0900*",)), DialRules(allow=("*", "*@*"), deny=("0900*",))):
+    for rules in (DialRules(deny=("0900*",)), DialRules(deny=("0900123",)), DialRules(allow=("*", "*@*"), deny=("0900*",))):
         assert not allowed(rules, to)
+
+
+@pytest.mark.parametrize("to", [
+    "sip:1001@example.org;maddr=192.0.2.1", "sip:1001@account.invalid;maddr=192.0.2.1",
+    "sip:1001@[2001:db8::1];maddr=192.0.2.1",
+])
+def test_who_may_call_one_host_may_not_be_led_to_another(to: str) -> None:
+    assert not allowed(DialRules(allow=("1001", "1001@example.org", "*@[2001:db8::1]")), to)
+    assert not allowed(DialRules(deny=("*@192.0.2.1",)), to)
+    assert allowed(DialRules(allow=("*@*",)), to)
+
+
+def test_a_dot_behind_a_host_is_the_same_host() -> None:
+    assert not allowed(DialRules(deny=("*@example.org",)), "sip:1001@example.org.")
+    assert allowed(DialRules(allow=("*@example.org",)), "sip:1001@example.org.")
 
 
 def test_without_patterns_everybody_may_be_called_and_nonsense_stays_nonsense() -> None:

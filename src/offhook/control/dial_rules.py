@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from offhook.errors import DialPlanDenied
-from offhook.phone.dialplan import target_uri
+from offhook.phone.dialplan import bare_number, target_uri
 from offhook.phone.settings import AccountSettings
 
 _SOMEWHERE: Final = AccountSettings(id="rules", domain="account.invalid", username="rules")
@@ -37,14 +37,20 @@ class DialRules:
         if not (self.allow or self.deny):
             return
         uri = target_uri(to, _SOMEWHERE)
-        user, host = unquote(uri.user or "").lower(), uri.host.lower()
-        bare = host == _SOMEWHERE.domain
-        numbers = {user, user.partition(";")[0], re.sub(r"[-.() ]", "", user)}
-        whole = "" if bare else f"{user.partition(';')[0]}@{host}"
-        denied = any(_fits(self.deny, form) for form in (*numbers, *(number.lower() for number in dialled), whole))
-        if denied or (self.allow and not _fits(self.allow, whole or user)):
+        user = unquote(uri.user or "").lower()
+        number = user.partition(";")[0]
+        # A root's dot changes nothing about a name, and `maddr` is where the call really goes.
+        hosts = {host.lower().rstrip(".") for host in (uri.hostname, uri.target_host)}
+        whole = [] if hosts == {_SOMEWHERE.domain} else [f"{number}@{_bracketed(host)}" for host in hosts]
+        forms = (user, number, bare_number(number), *(each.lower() for each in dialled), *whole)
+        denied = any(_fits(self.deny, form) for form in forms)
+        if denied or (self.allow and not all(_fits(self.allow, form) for form in whole or (user,))):
             verb = "deny" if denied else "do not allow"
             raise DialPlanDenied(f"{name!r} may not call {to[:100]!r}: the dial rules of its token {verb} it")
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _fits(patterns: Iterable[str], form: str) -> bool:

@@ -141,6 +141,11 @@ def as_typed(text: str) -> str:
     return text.translate(_COPIED)
 
 
+def bare_number(text: str) -> str:
+    """Return a number without what is only there to be read: separators, and what comes of copying."""
+    return as_typed(text).translate(_SEPARATORS)
+
+
 def canonical_number(text: str, country_code: str = "") -> str:
     """Return the digits of a number however it was written, "" for what is none: numbers are compared in this form.
 
