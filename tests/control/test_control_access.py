@@ -126,3 +126,19 @@ def test_no_audit_event_shows_a_secret(backend: FakeBackend) -> None:
     gate(backend, [0.0]).execute(c.AddAccount(account=settings), Client("crm"))
     gate(backend, [0.0]).execute(c.SendMessage(to="1", text="very-secret"), Client("crm"))
     assert "very-secret" not in repr(backend.said)
+
+
+@pytest.mark.parametrize("command", [
+    c.Record(file="/home/ada/.bash_profile", format="wav"), c.Record(file="settings.toml"), c.Record(file="//evil/a.wav"),
+    c.Play(file="\\\\evil\\share\\a.wav"), c.Play(file="/\\evil/a.wav"), c.Dial(to="1", play="//evil/a.wav"),
+    c.Answer(play="//evil/a.wav"),
+], ids=repr)
+def test_files_that_are_more_than_a_sound_here_are_for_who_may_do_everything(command: c.Command, backend: FakeBackend) -> None:
+    with pytest.raises(Forbidden, match="admin"):
+        gate(backend, [0.0]).execute(command, Client("crm", ALL_SCOPES - {"admin"}))
+    gate(backend, [0.0]).execute(command, Client("crm"))
+
+
+@pytest.mark.parametrize("command", [c.Record(), c.Record(file="/srv/a.WAV"), c.Record(file="b.opus"), c.Play(file="/a")])
+def test_other_sound_files_are_for_who_records_and_plays(command: c.Command, backend: FakeBackend) -> None:
+    gate(backend, [0.0]).execute(command, Client("crm", frozenset({"record", "media"})))

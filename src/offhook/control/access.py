@@ -6,6 +6,7 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Final, get_args
 
 from offhook.control.backend import Accepted, Backend, Cause, Command
@@ -34,6 +35,7 @@ from offhook.phone.commands import (
     TransferAttended,
 )
 from offhook.phone.events import AuditCommand, AuditDenied
+from offhook.phone.recording import SUFFIXES
 
 ALL_SCOPES: Final[frozenset[Scope]] = frozenset(get_args(Scope))
 
@@ -139,6 +141,8 @@ class Gate:
                 client.check("keys")
             if isinstance(command, Dial | Answer):
                 _check_wishes(command, client)
+            if "admin" not in client.scopes:
+                _check_file(command, client)
             if isinstance(command, REACHING) and command.url:
                 self._check_reach(command, client)
             if isinstance(command, CreateWatch):  # whom it watches says whom a Pickup calls, and its id is the client's choice
@@ -201,6 +205,21 @@ def _check_wishes(command: Dial | Answer, client: Client) -> None:
     for wished, scope in ((command.record, Record.scope), (command.play, Play.scope), (command.detect, Detect.scope)):
         if wished:
             client.check(scope)
+
+
+def _check_file(command: Command, client: Client) -> None:
+    """Raise Forbidden for a file that only who may do everything may name.
+
+    Another machine's (a UNC path) is a way into the network, and Windows logs in there. What a client says in a call is what a
+    recording of it holds, byte for byte; so it is no file that another program would read as a script or as settings.
+    """
+    file = command.play if isinstance(command, Dial | Answer) else command.file if isinstance(command, Play | Record) else ""
+    if file[:1] in ("/", "\\") and file[1:2] in ("/", "\\"):
+        raise Forbidden(f"{client.name!r} may not name a file of another machine, {file[:100]!r}: this needs the scope 'admin'")
+    if isinstance(command, Record) and file and PurePath(file).suffix.lower() not in SUFFIXES:
+        raise Forbidden(
+            f"{client.name!r} may record into files that end in {', '.join(SUFFIXES)}: any other name needs the scope 'admin'"
+        )
 
 
 class Denials:
