@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -86,6 +88,13 @@ def test_messages_in_front_of_the_fault_are_not_lost() -> None:
 def test_the_same_length_twice_is_no_fault() -> None:
     wire = b"BYE sip:a SIP/2.0\r\nl: 1\r\nContent-Length: 01\r\n\r\nx"
     assert StreamFramer().feed(wire) == [wire]
+
+
+@pytest.mark.parametrize("line_end", [b"\r", b"\n", b"\r\r\n"])
+def test_a_flood_of_line_ends_costs_no_more_the_longer_it_is(line_end: bytes) -> None:
+    framer, began = StreamFramer(), time.process_time()
+    assert framer.feed(line_end * (256 * 1024 // len(line_end))) == []  # what asyncio reads at once
+    assert time.process_time() - began < 1, "each one copied all that stood behind it: three seconds without a packet"
 
 
 def test_keep_alive_datagrams() -> None:

@@ -88,7 +88,7 @@ class StreamFramer:
             elif self._buffer.startswith(b"\r\n\r\n"):
                 self.pings += 1
                 del self._buffer[:4]
-            elif b"\r\n\r\n".startswith(bytes(self._buffer)):
+            elif len(self._buffer) < 4 and b"\r\n\r\n".startswith(bytes(self._buffer)):
                 return  # could still become a ping
             else:
                 del self._buffer[:1]
