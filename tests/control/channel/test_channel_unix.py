@@ -47,6 +47,24 @@ async def test_only_we_can_reach_it(path: Path) -> None:
     assert stat.S_IMODE(os.stat(path.parent).st_mode) == 0o700
 
 
+async def test_folders_above_it_are_ours_alone_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        listener = Listener(str(tmp_path / "a" / "b" / "phone.sock"), Taken)
+        await listener.start()
+    finally:
+        os.umask(before)
+    listener.close()
+    assert [stat.S_IMODE(folder.stat().st_mode) for folder in (tmp_path / "a", tmp_path / "a" / "b")] == [0o700] * 2
+
+
+async def test_a_link_in_the_place_of_the_lock_leads_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "phone.sock.lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(SetupError, match="cannot listen"):
+        await Listener(str(tmp_path / "phone.sock"), Taken).start()
+    assert not (tmp_path / "elsewhere").exists()
+
+
 async def test_the_far_end_is_looked_at(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, writer = await open_stream(str(path), 1000)
     taken = await Taken.latest

@@ -69,13 +69,21 @@ async def open_stream(address: str, limit: int) -> tuple[asyncio.StreamReader, a
 def _listen(path: Path) -> socket.socket:
     """Return a listening socket that only this user can reach; take the place of one that a dead phone left behind."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_folder(path.parent)
         with _alone(path):
             _clear(path)
             return _bind(path)
     except OSError as error:
         hint = " (the path is too long)" if "too long" in str(error) else ""
         raise SetupError(f"cannot listen on {path}: {error}{hint}; choose another with --socket") from error
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder for this user alone, and those above it, which `mkdir` leaves to the umask."""
+    for each in reversed((folder, *folder.parents)):
+        with contextlib.suppress(FileExistsError):
+            if not each.exists():
+                each.mkdir(mode=0o700)
 
 
 def _bind(path: Path) -> socket.socket:
@@ -97,7 +105,7 @@ def _bind(path: Path) -> socket.socket:
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Two phones that start at the same moment look one after the other whether the socket is taken."""
-    lock = os.open(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    lock = os.open(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         _lock(lock, path)
         yield
