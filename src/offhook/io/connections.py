@@ -368,7 +368,7 @@ class Connections:
 
     def _idle(self, now: float) -> Iterator[Connection]:
         for connection in self._connections.values():
-            limit = self._accepted_idle if connection.heard else self._first_bytes
+            limit = self._accepted_idle if connection.heard and connection.stood else self._first_bytes
             if connection.accepted and now - connection.used_at >= limit:
                 yield connection
 

@@ -14,7 +14,7 @@ from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from offhook.io import clock
-from offhook.io.connection import Connection, Owner
+from offhook.io.connection import MAX_PENDING, Connection, Owner
 from offhook.sip.events import Datagram, Flow, StreamChunk, TransportName
 from offhook.sip.parsing import MAX_MESSAGE
 from offhook.sip.stack import default_port
@@ -49,7 +49,10 @@ class WebConnection(Connection):
         for event in self._web.events_received():
             self._take(event)
         self._flush()
-        if not self.stood and self._web.handshake_exc is not None:
+        if self.transport is not None and self.transport.get_write_buffer_size() > MAX_PENDING:
+            self.owner.overflow(self)  # of Pongs: each Ping makes one, and it reads none
+            self.abort()
+        elif not self.stood and self._web.handshake_exc is not None:
             self.owner.lost(self, f"no WebSocket there: {_plain(self._web.handshake_exc)}")
             self.abort()
         elif self._web.close_expected() and self.transport is not None:
@@ -71,7 +74,8 @@ class WebConnection(Connection):
         elif isinstance(event, Response):
             self._judge()
         elif event.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
-            self._pieces.append(bytes(event.data))
+            if event.data:  # empty ones count towards no limit, and could come for ever
+                self._pieces.append(bytes(event.data))
             if event.fin:
                 message, self._pieces = b"".join(self._pieces), []
                 if self.flow is not None:
