@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from offhook.phone.closing import q850_cause, sip_cause
-from offhook.phone.diversion import MOST, diversions
+from offhook.phone.diversion import MOST, READ, diversions
 from offhook.phone.model import Diversion
 from offhook.sip.headers import Headers
 
@@ -33,6 +33,12 @@ def test_history_info_of_a_mobile_network_says_why_with_where_the_call_went() ->
         Diversion("sip:+4930222@t.example;user=phone", "", "deflection"),
         Diversion("sip:+4930111@t.example;user=phone", "", "unconditional"))
     assert diversions((("History-Info", "<sip:a@h>;index=1, <sip:b@h>;index=1.1"),)) == (), "by a proxy's own routing"
+
+
+def test_of_thousands_the_first_are_looked_at() -> None:
+    many = ", ".join(["nobody"] * READ)
+    assert diversions((("Diversion", many), ("Diversion", "<sip:bob@h>"))) == ()
+    assert len(diversions((("Diversion", many[:-8]), ("Diversion", "<sip:bob@h>")))) == 1
 
 
 @pytest.mark.parametrize("value", ["", "<sip:", '"x', "nobody", ","])

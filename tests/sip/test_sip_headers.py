@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offhook.errors import ParseError
-from offhook.sip.headers import Challenge, CSeq, Headers, Via, parse_challenges, parse_credentials
+from offhook.sip.headers import MAX_ELEMENTS, Challenge, CSeq, Headers, Via, parse_challenges, parse_credentials
 
 
 def test_names_are_case_blind_and_compact_forms_are_long_ones() -> None:
@@ -44,6 +44,13 @@ def test_values_split_outside_quotes_and_brackets() -> None:
 def test_values_that_are_not_balanced(text: str) -> None:
     with pytest.raises(ParseError):
         Headers([("Contact", text)]).values("Contact")
+
+
+def test_many_values_are_as_many_lines() -> None:
+    assert len(Headers([("Contact", "a,b"), ("Contact", ",".join("c" * 198))]).values("Contact")) == MAX_ELEMENTS
+    with pytest.raises(ParseError, match="too many values of Contact") as error:
+        Headers([("Contact", "a,b"), ("Contact", ",".join("c" * 199))]).values("Contact")
+    assert error.value.status == 513
 
 
 def test_order_is_kept_and_changed_where_asked() -> None:

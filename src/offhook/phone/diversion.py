@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from itertools import pairwise
 from typing import Final
 
@@ -13,6 +14,8 @@ from offhook.sip.uri import NameAddr
 
 MOST: Final = 10
 """Diversions shown: more is a loop."""
+READ: Final = 100
+"""Entries of a header that are looked at: each costs as much as a header line, and thousands fit into one message."""
 
 _CAUSES: Final = {
     # RFC 4458 2.2: the cause of the retargeting, in the words of RFC 5806
@@ -24,10 +27,10 @@ _CAUSES: Final = {
 def diversions(headers: HeaderList) -> tuple[Diversion, ...]:
     """Return who diverted the call, the latest first; what cannot be read is left out."""
     said, history = values(headers, "Diversion"), values(headers, "History-Info")
-    found = [each for value in said for text in _elements(value) if (each := _diversion(text)) is not None]
+    found = [each for text in _elements(said) if (each := _diversion(text)) is not None]
     if not found and not history:
         return ()
-    return tuple(found or _history([text for value in history for text in _elements(value)]))[:MOST]
+    return tuple(found or _history(_elements(history)))[:MOST]
 
 
 def _history(entries: list[str]) -> list[Diversion]:
@@ -43,11 +46,12 @@ def _history(entries: list[str]) -> list[Diversion]:
     return found[::-1]
 
 
-def _elements(value: str) -> list[str]:
-    try:
-        return split_list(value)
-    except ParseError:
-        return []
+def _elements(lines: list[str]) -> list[str]:
+    found: list[str] = []
+    for line in lines:
+        with contextlib.suppress(ParseError):
+            found += split_list(line)
+    return found[:READ]
 
 
 def _diversion(text: str) -> Diversion | None:

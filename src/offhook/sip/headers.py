@@ -25,6 +25,9 @@ from offhook.sip.abnf import (
 )
 from offhook.sip.uri import PARSED_KEPT, parse_host_port
 
+MAX_ELEMENTS: Final = 200
+"""Values of one header over all its lines: a call through many proxies has under 60, and each costs as much as a line."""
+
 __all__ = [
     "CSeq", "Challenge", "Headers", "Params", "Via", "canonical_name", "find_param", "format_params", "parse_challenges",
     "parse_credentials", "parse_params", "split_list", "unquote",
@@ -107,16 +110,17 @@ class Headers:
     def values(self, name: str) -> list[str]:
         """Return all elements of a comma-separated header over all its lines; empty elements are left out.
 
-        Commas inside quotes and angle brackets do not separate. ParseError if those are not balanced.
+        Commas inside quotes and angle brackets do not separate. ParseError if those are not balanced, or there are too many.
         """
         return [element for element in self.elements(name) if element]
 
     def elements(self, name: str) -> list[str]:
         """Return what `values` does, with the empty elements (for headers where those are a mistake)."""
         lines = self.get_all(name)
-        if len(lines) == 1:
-            return split_list(lines[0])
-        return [element for line in lines for element in split_list(line)]
+        found = split_list(lines[0]) if len(lines) == 1 else [element for line in lines for element in split_list(line)]
+        if len(found) > MAX_ELEMENTS:
+            raise ParseError(f"too many values of {name}", status=513)
+        return found
 
     def add(self, name: str, value: str) -> None:
         """Append a field; ValueError for CR, LF or NUL in the value or a name that is not a token."""
