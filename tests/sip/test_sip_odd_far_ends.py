@@ -180,6 +180,79 @@ def test_acks_that_nobody_hears_are_sent_to_where_the_answer_came_from() -> None
     assert not any(alice.core.statistics().values())  # type: ignore[attr-defined]  # an Endpoint
 
 
+def called_by_a_proxy(lost: float, copies: int = 5) -> tuple[Wire, Node, Peer, Peer, Request]:
+    """A call by a proxy that names itself in no Record-Route, whose far end does not hear us until `lost`."""
+    wire, alice, proxy, invite = calling()
+    there = Peer(wire, "there", "10.0.0.8")
+    wire.dropper = lambda sent: wire.now < lost and sent.destination == there.node.address
+    for at in (0.2, 0.7, 1.7, 3.7, 7.7)[:copies]:
+        proxy.answer(invite, 200, tag="t", body=ANSWER, contact="<sip:peer@10.0.0.8>")
+        wire.run(at)
+    return wire, alice, proxy, there, invite
+
+
+def test_acks_that_were_lost_go_on_to_where_the_contact_says_as_well() -> None:
+    _, _, proxy, there, _ = called_by_a_proxy(3.0)
+    assert len(proxy.requests("ACK")) == 2
+    assert len(there.requests("ACK")) == 1
+
+
+@pytest.mark.parametrize("status", [404, 481, 0])
+def test_what_a_proxy_that_is_not_on_the_way_refuses_or_drops_goes_where_the_contact_says(status: int) -> None:
+    wire, alice, proxy, there, _ = called_by_a_proxy(4.0)
+    alice.execute(events.End("c"))
+    wire.run(8)
+    (bye,) = proxy.requests("BYE")
+    if status:
+        proxy.answer(bye, status)
+    wire.run(8.2 if status else 8 + FAILOVER_AFTER)
+    there.send(response_to(there.requests("BYE")[0], 200), alice)
+    wire.run(100)
+    assert len(there.requests("BYE")) == 1
+    assert not any(alice.core.statistics().values())  # type: ignore[attr-defined]  # an Endpoint
+
+
+def test_a_request_that_was_lost_four_times_is_said_again_where_the_contact_says() -> None:
+    wire, alice, proxy, there, _ = called_by_a_proxy(0.0, 1)
+    wire.dropper = lambda sent: wire.now < 6.4 and sent.destination == there.node.address
+    alice.execute(events.SendInfo("c", "i", ANSWER))
+    wire.run(0.2 + FAILOVER_AFTER + 0.3)
+    proxy.answer(proxy.requests("INFO")[0], 404)
+    wire.run(7)
+    there.send(response_to(there.requests("INFO")[0], 200), alice)
+    wire.run(8)
+    assert [told.status for told in alice.of(events.RequestDone)] == [200]
+    assert not alice.of(events.SessionEnded)
+
+
+def test_the_last_resort_of_a_call_that_was_redirected_is_where_it_was_answered() -> None:
+    wire = Wire()
+    alice = add_endpoint(wire, "alice", "10.0.0.1", domain="example.com")
+    first, second = Peer(wire, "first", "10.0.0.9"), Peer(wire, "second", "10.0.0.8")
+    wire.names |= {"example.com": [first.node.address], "two.example.com": [second.node.address]}
+    alice.execute(events.Invite("c", "alice", Uri.sip("peer", "example.com"), OFFER))
+    wire.run(0.1)
+    first.answer(first.requests("INVITE")[0], 302, tag="r", contact="<sip:peer@two.example.com>")
+    wire.run(0.2)
+    for at in (0.4, 0.9, 1.9, 3.9):
+        second.answer(second.requests("INVITE")[0], 200, tag="t", body=ANSWER, contact=INNER)
+        wire.run(at)
+    assert [str(ack.uri) for ack in second.requests("ACK")] == ["sip:peer@172.17.0.2"]
+    assert len(first.requests("ACK")) == 1  # for its 302
+
+
+def test_what_the_last_resort_said_stands_if_nobody_else_says_anything() -> None:
+    wire, alice, peer, invite = calling()
+    peer.answer(invite, 200, tag="t", body=ANSWER, contact=INNER)
+    wire.run(0.2)
+    alice.execute(events.SendInfo("c", "i", ANSWER))
+    wire.run(0.3 + FAILOVER_AFTER)
+    peer.answer(peer.requests("INFO")[0], 481)
+    wire.run(100)
+    assert [told.status for told in alice.of(events.RequestDone)] == [481]
+    assert alice.of(events.SessionEnded)
+
+
 def test_acks_that_are_lost_on_their_way_are_sent_nowhere_else() -> None:
     wire, alice, peer, invite = calling()
     for _ in range(6):

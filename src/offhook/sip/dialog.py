@@ -17,8 +17,8 @@ class Dialog:
     """One dialog seen from us. Mutable: sequence numbers, and the remote target when a request refreshes it."""
 
     __slots__ = (
-        "asserted", "began", "call_id", "flow", "hop", "local", "local_cseq", "local_tag", "over_wss", "remote", "remote_cseq",
-        "remote_tag", "routes", "target",
+        "asserted", "began", "call_id", "flow", "heard", "hop", "local", "local_cseq", "local_tag", "over_wss", "remote",
+        "remote_cseq", "remote_tag", "routes", "target",
     )
 
     def __init__(self, call_id: str, local: NameAddr, remote: NameAddr, target: Uri, routes: list[NameAddr],
@@ -32,8 +32,8 @@ class Dialog:
         self.routes = routes
         self.local_cseq = local_cseq
         self.remote_cseq = remote_cseq
-        self.flow = self.began = flow
-        """Where it is, and where it began."""
+        self.flow = self.began = self.heard = flow
+        """Where it is, where it began (who has redirected the call), and where its far end was heard first."""
         self.over_wss = flow is not None and flow.transport == "wss"
         self.hop: Hop | None = None
         self.asserted = ""
@@ -125,9 +125,11 @@ class Dialog:
 
         RFC 3261 12.2.1.1 knows only Route and Contact. What they name may be known in the far end's own network alone: its 2xx
         would be left without an ACK then, and the call without an end. By UDP nothing tells whether an address is one that
-        hears us, but that the far end was heard where the dialog began.
+        hears us, but that the far end was heard where it first came from.
         """
-        flow = self.flow if self.flow is None or self.flow.transport != "udp" else self.began
+        flow, heard = self.flow, self.heard
+        if heard is not None and (flow.transport if flow is not None else heard.transport) == "udp":
+            flow = heard  # also after the network has changed, which ends connections
         return flow if flow is not None and (not hop.secure or flow.transport in SECURE) else None
 
 

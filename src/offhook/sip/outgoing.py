@@ -20,6 +20,9 @@ UDP_LIMIT: Final = 1300
 UNHEARD_ACKS: Final = 3
 """Copies of a 2xx after which our ACKs to its Contact are taken for unheard: they came for 3.5 s then (RFC 3261 13.3.1.4)."""
 
+NOT_HERE: Final = frozenset({404, 481})
+"""What a proxy that is not on the way of a call says to a request inside it."""
+
 FAILOVER_AFTER: Final = 6.0
 """Seconds of silence after which the next address of the same name is asked: four copies of the request got no answer."""
 
@@ -50,6 +53,7 @@ class Outgoing:
         "_broken",
         "_challenges",
         "_copies",
+        "_elsewhere",
         "_flows",
         "_heard",
         "_left",
@@ -57,6 +61,7 @@ class Outgoing:
         "_reconnected",
         "_resolved",
         "_tcp_asked",
+        "_turned_away",
         "avoids",
         "began",
         "body",
@@ -121,6 +126,8 @@ class Outgoing:
         self._heard = False  # a provisional came
         self._copies = 0  # of the 2xx that this acknowledges
         self._left: list[Outgoing] = []  # twins, each at an address that was given up
+        self._elsewhere: tuple[Flow, bytes] | None = None  # where else this ACK goes, and how it reads there
+        self._turned_away: Response | None = None  # what was said at the last resort, when the call was unknown there
         self._payload = b""
 
     def start(self, now: float) -> None:
@@ -145,21 +152,25 @@ class Outgoing:
         self._copies += 1
         if self.flow is not None and self._payload:
             self.stack.transmit(self.flow, self._payload)
-            if self._copies == UNHEARD_ACKS and self._leads_elsewhere:
+            if self._elsewhere is not None:
+                self.stack.transmit(*self._elsewhere)
+            elif self._copies >= UNHEARD_ACKS and self._leads_elsewhere:
                 self._send_at_last_resort(now)
         elif self.request is not None:
             self._try_next("", now)
 
     def _send_at_last_resort(self, now: float) -> None:
-        """Say it there as well; what follows in this dialog goes there first."""
-        assert self.held is not None  # or there is none
+        """Say it there as well, and each time from now on; what follows in this dialog goes there first."""
+        assert self.held is not None, "there is one"
+        assert self.flow is not None, "it has gone elsewhere"
+        self._elsewhere = self.flow, self._payload
         self._send(self.held, now)
         if self.on_sent is not None:
             self.on_sent(self, now)
 
     def forget_flow(self) -> None:
         """The flow is gone: ask anew where the next hop is when this is sent again."""
-        self.flow, self._flows, self._resolved = None, [], False
+        self.flow, self._flows, self._resolved, self._elsewhere = None, [], False, None
 
     def cancel(self, headers: HeaderList, now: float) -> None:
         """Send CANCEL for the INVITE in progress (RFC 3261 9.1: same Request-URI, Via branch, CSeq number and Route)."""
@@ -297,7 +308,7 @@ class Outgoing:
             # RFC 3263 4.3: this server has no time for us, the next one may have
             self.stack.suspect(self.flow, now)
             self._try_next(response.reason, now)
-        elif response.status == 482 and not self.over and self._return(now):
+        elif not self.over and self._goes_back(response, now):
             pass
         elif response.status >= 300:
             self._finish(response.status, _reason(response), response, now)
@@ -327,12 +338,41 @@ class Outgoing:
         """Whether another address may do: one is known, or the name we came here by may have more."""
         if self._flows or not (self._resolved or is_number(self.hop.host)):
             return True
-        return self._leads_elsewhere
+        return self._leads_elsewhere or self._is_last_resort
 
     @property
     def _leads_elsewhere(self) -> bool:
         """Whether there is a last resort, and we are not there."""
         return self.held is not None and self.flow is not None and not same_path(self.held, self.flow)
+
+    @property
+    def _is_last_resort(self) -> bool:
+        """Whether we are there, and not where Contact or Route lead."""
+        held, flow, hop = self.held, self.flow, self.hop
+        if held is None or flow is None or not same_path(held, flow):
+            return False
+        return is_number(hop.host) and not hop.reached_by(flow)
+
+    def _goes_back(self, response: Response, now: float) -> bool:
+        """Go back to an address that was given up, if that is what this refusal calls for."""
+        if response.status == 482:
+            return self._return(now)
+        return response.status in NOT_HERE and self._turn_back(response, now)
+
+    def _turn_back(self, response: Response, now: float) -> bool:
+        """Leave the last resort where this call is unknown, a proxy that is not on its way, say; False if there is no other.
+
+        What the address named in Contact did not answer may have been lost.
+        """
+        if not self._is_last_resort:
+            return False
+        self.held, self._turned_away = None, response
+        if self._return(now):
+            return True
+        if self._resolved:
+            return False
+        self._try_next("", now)
+        return True
 
     def _limit_silence(self, client: ClientTransaction, now: float) -> None:
         """Where there are further addresses, a silent one is not waited for as long as a transaction lives."""
@@ -382,7 +422,8 @@ class Outgoing:
         twin._flows, twin._resolved, twin._left = self._flows, self._resolved, self._left
         twin._tcp_asked, twin._reconnected, twin._broken = self._tcp_asked, self._reconnected, self._broken
         twin._answered, twin._challenges, twin._payload = self._answered, self._challenges, self._payload
-        twin._heard, twin._copies = self._heard, self._copies
+        twin._heard, twin._copies, twin._elsewhere = self._heard, self._copies, self._elsewhere
+        twin._turned_away = self._turned_away
         return twin
 
     def _on_late_response(self, twin: Outgoing, client: ClientTransaction, response: Response, now: float) -> None:
@@ -428,6 +469,9 @@ class Outgoing:
         if self.over:
             return
         self.over = True
+        if response is None and self._turned_away is not None:
+            response = self._turned_away
+            status, reason = response.status, response.reason
         if self.method != "INVITE":
             self._forget_left(now)
         if self.on_answer is not None:

@@ -340,7 +340,8 @@ class Session:
                        identity=self.identity, contact_user=self.contact_user if contact else None, body=body, flow=flow,
                        on_sent=remember)
         out.began = dialog.began
-        out.held = dialog.last_resort(hop)
+        held = dialog.last_resort(hop)
+        out.held = self.stack.renewed(self.identity, held) if held is not None else None
         return out
 
     def forget_flow(self, failed: Callable[[Flow], bool]) -> None:
