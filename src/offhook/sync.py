@@ -494,7 +494,10 @@ class CallHandle(Twin[api.CallHandle]):
         return found
 
     def wait_ringing(self, *, timeout: float | None = None) -> None:
-        """Wait until the far end rings, or has answered without. Raises CallFailed if it ends first, TimeoutError."""
+        """Wait until the far end rings, is `early` (its sound comes before the answer), or has answered without either.
+
+        Raises CallFailed if it ends first, TimeoutError.
+        """
         self._run(self._inner.wait_ringing(timeout=timeout))
 
     def wait_active(self, *, timeout: float | None = None) -> None:

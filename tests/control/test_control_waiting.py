@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from offhook.control import waiting
 from offhook.control.access import Client, local_client
@@ -92,6 +93,19 @@ async def test_what_is_so_is_answered_at_once(operations: Operations, backend: F
 async def test_a_call_that_was_answered_stays_so(operations: Operations, backend: FakeBackend) -> None:
     backend.calls = (call(CallState.ENDED, answered=True),)
     assert (await begin(operations, {"state": "answered", "call": "c_7"}))["call"]["state"] == "ended"
+
+
+@pytest.mark.parametrize(("state", "rings"), [("ringing", True), ("early", True), ("early", False), ("active", True)])
+async def test_who_rings_behind_183_is_ringing(
+    operations: Operations, backend: FakeBackend, state: str, rings: bool
+) -> None:
+    backend.calls = (replace(call(CallState(state)), ringing=wall(1.0) if rings else None),)
+    waits = begin(operations, {"state": "ringing", "call": "c_7"}, timeout=0)
+    if state != "active" and rings:
+        assert (await waits)["call"]["state"] == state
+    else:
+        with pytest.raises(CommandTimeout):
+            await waits
 
 
 # --- what comes

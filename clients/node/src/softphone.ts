@@ -416,15 +416,15 @@ export class Call {
     return this.until("ended", timeout);
   }
 
-  /** Wait for a state ("held_local"), or for an event about it ("dtmf.received"). */
+  /** Wait for a state ("held_local"; "ringing": also "early", if it rings), or for an event about it ("dtmf.received"). */
   async until(condition: CallState | CallEventType, timeout = 0): Promise<this> {
-    if (this.state === condition) return this;
+    if (this.#is(condition)) return this;
     if (this.state === "ended") throw this.#over(condition);
     let timer: ReturnType<typeof setTimeout> | undefined;
     let watcher: Watcher | undefined;
     try {
       await new Promise<Call>((resolve, reject) => {
-        watcher = { fits: (call, event) => call.state === condition || event?.type === condition, resolve, reject };
+        watcher = { fits: (_call, event) => this.#is(condition) || event?.type === condition, resolve, reject };
         this.#watchers.add(watcher);
         if (timeout) timer = setTimeout(() => reject(new TimedOut(`call ${this.id} was not ${condition} in time`)), timeout);
       });
@@ -433,6 +433,11 @@ export class Call {
       if (watcher !== undefined) this.#watchers.delete(watcher);
     }
     return this;
+  }
+
+  #is(condition: CallState | CallEventType): boolean {
+    if (condition === "ringing" && this.state === "early") return this.#view.ringing !== null;
+    return this.state === condition;
   }
 
   /** Events about this call, one after another; the loop ends with the call. */

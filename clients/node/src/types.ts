@@ -443,7 +443,7 @@ export interface CallDecided {
   rings: boolean;
 }
 
-/** The far end sends sound before the answer (early media). */
+/** The far end sends sound before the answer (early media), or has said where it would come from. It may ring, too. */
 export interface CallEarly {
   call: CallView;
 }
@@ -552,7 +552,7 @@ export interface CallResumed {
   call: CallView;
 }
 
-/** The far end rings. */
+/** The far end rings. The state is `early` where the session description came before (183, then 180). */
 export interface CallRinging {
   call: CallView;
 }

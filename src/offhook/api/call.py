@@ -116,7 +116,10 @@ class CallHandle:
     # --- waiting
 
     async def wait_ringing(self, *, timeout: float | None = None) -> None:
-        """Wait until the far end rings, or has answered without. Raises CallFailed if it ends first, TimeoutError."""
+        """Wait until the far end rings, is `early` (its sound comes before the answer), or has answered without either.
+
+        Raises CallFailed if it ends first, TimeoutError.
+        """
         await self._wait(lambda: self._rang or self._view.answered is not None, timeout, "did not ring")
 
     async def wait_active(self, *, timeout: float | None = None) -> None:

@@ -52,7 +52,8 @@ T = TypeVar("T")
 class Condition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One thing to wait for: one of `state`, `event`, `registered` and `operation`, and what belongs to it.
 
-    `state`: a call is in this state (or has been answered); `call` says which, without it any call.
+    `state`: a call is in this state (or has been answered; `ringing`: or is `early`, and rings); `call` says which, without it
+    any call.
     `event`: an event of this type comes (call.ended, dtmf.*), about the call `call` if that is given, with these `data`.
     `registered`: an account is registered, named by its id or label; empty: all accounts that register.
     `operation`: what a command began is over, whether it succeeded or failed.
@@ -186,6 +187,8 @@ class _State:
     def _is(self, view: Mapping[str, Any]) -> bool:
         if self._state == "answered":
             return view["answered"] is not None
+        if self._state == "ringing" and view["state"] == CallState.EARLY:
+            return view["ringing"] is not None  # it rings after it was said where its sound will come from (183, then 180)
         return bool(view["state"] == self._state)
 
     def __str__(self) -> str:

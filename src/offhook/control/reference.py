@@ -44,6 +44,8 @@ def _page() -> Iterator[str]:
     yield "    ended --> [*]"
     yield "```"
     yield ""
+    yield "A call that is `early` may ring, too: `call.ringing` comes then, and `ringing` in the call says since when."
+    yield ""
     yield "STATUS: `calling` `ringing` `early` `incoming` are 1, `active` is 2, `held_…` are 3, `ended` is 4, no call is 0."
 
 

@@ -24,11 +24,11 @@ class CallCalling(CallEvent, frozen=True, kw_only=True):
 
 
 class CallRinging(CallEvent, frozen=True, kw_only=True):
-    """The far end rings."""
+    """The far end rings. The state is `early` where the session description came before (183, then 180)."""
 
 
 class CallEarly(CallEvent, frozen=True, kw_only=True):
-    """The far end sends sound before the answer (early media)."""
+    """The far end sends sound before the answer (early media), or has said where it would come from. It may ring, too."""
 
 
 class CallAnswered(CallEvent, frozen=True, kw_only=True):
