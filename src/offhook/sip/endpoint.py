@@ -9,7 +9,7 @@ from offhook.errors import InvalidArgument, InvalidState, NotFound, ParseError
 from offhook.ids import Ids
 from offhook.sip import events, sanity
 from offhook.sip.answering import Answering
-from offhook.sip.calling import Calling, first_hop
+from offhook.sip.calling import Calling
 from offhook.sip.checking import check_target, check_text
 from offhook.sip.dialog import Dialog, key_of
 from offhook.sip.door import Rules
@@ -28,6 +28,7 @@ from offhook.sip.session import Sessions
 from offhook.sip.session_timer import LEAST
 from offhook.sip.stack import ACCEPT, Hop, Items, Stack, header_list
 from offhook.sip.streams import Streams
+from offhook.sip.trail import Trail
 from offhook.sip.transactions import MAGIC_COOKIE, Input, ServerKey, State, client_key, same_path, server_key
 from offhook.sip.transfer import Transfers
 from offhook.sip.uri import Uri
@@ -231,22 +232,29 @@ class Endpoint:
         identity = self._identity(command.identity)
         check_target(command.target)
         stack = self._stack
-        hop = first_hop(identity, command.target, stack.service_route(identity))
-        items: Items = stack.routes_of(identity)
         sender = identity.address.without_tag().with_tag(stack.tag())
-        items += [("From", str(sender)), ("To", f"<{command.target}>"), ("Call-ID", stack.ids.token(24)), *command.headers]
-        if command.method == "OPTIONS":
+        items: Items = [("From", str(sender)), ("To", f"<{command.target}>"), ("Call-ID", stack.ids.token(24))]
+        items += command.headers
+        asks = command.method == "OPTIONS"
+        if asks:
             items.append(("Accept", ACCEPT))
-        cseq = iter(range(1, 100))
+        cseq, trail = iter(range(1, 100)), Trail(stack, identity, command.target)
 
-        def done(_out: Outgoing, status: int, reason: str, response: Response | None, _now: float) -> None:
-            if status >= 200:
+        def send(then: float) -> None:
+            hop, routes = trail.way()
+            out = Outgoing(stack, command.method, trail.target, routes + items, hop=hop,
+                           flow=stack.registered_flow(identity, hop), next_cseq=lambda: next(cseq), on_answer=done,
+                           identity=identity, contact_user=identity.contact_user if asks else None, body=command.body)
+            out.began = trail.began
+            out.start(then)
+
+        def done(out: Outgoing, status: int, reason: str, response: Response | None, then: float) -> None:
+            if not asks and trail.goes_on(out, status, response):  # to OPTIONS a redirection is an answer: somebody is there
+                send(then)
+            elif status >= 200:
                 headers = header_list(response) if response is not None else ()
                 stack.emit(events.RequestDone(command.request, status, reason, headers))
-        contact = identity.contact_user if command.method == "OPTIONS" else None
-        Outgoing(stack, command.method, command.target, items, hop=hop, flow=stack.registered_flow(identity, hop),
-                 next_cseq=lambda: next(cseq), on_answer=done, identity=identity, contact_user=contact,
-                 body=command.body).start(now)
+        send(now)
 
     def _execute_in_session(self, command: _SessionCommand, now: float) -> None:
         session = self._sessions.find(command.session)

@@ -14,7 +14,7 @@ from offhook.sip.uri import NameAddr, Uri
 USE_PROXY: Final = 305
 """The status whose Contact is the proxy to go by, and not who is called."""
 MAX_REDIRECTS: Final = 5
-"""How often one registration is sent on to another server."""
+"""How often one request or registration is sent on to another address."""
 
 
 class Detour:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from offhook.errors import ParseError
 from offhook.sip import events
-from offhook.sip.calling import first_hop
 from offhook.sip.dialog import Dialog
 from offhook.sip.events import Identity
 from offhook.sip.headers import parse_number
@@ -15,6 +14,7 @@ from offhook.sip.message import Request, Response
 from offhook.sip.outgoing import Outgoing
 from offhook.sip.stack import Items, Stack, body_of, contact_uri
 from offhook.sip.timers import TIMEOUT, Timer
+from offhook.sip.trail import Trail
 from offhook.sip.transactions import ServerTransaction
 from offhook.sip.uri import Uri
 
@@ -120,8 +120,8 @@ def package_of(message: Request) -> str:
 class Subscription:
     """One subscription, kept up until it is ended or refused for good."""
 
-    __slots__ = ("_cseq", "_expires", "_failures", "_notified", "_out", "_since", "_timer", "_too_brief", "_until", "call_id",
-                 "command", "dialog", "identity", "owner", "stack", "state", "tag")
+    __slots__ = ("_cseq", "_expires", "_failures", "_notified", "_out", "_since", "_timer", "_too_brief", "_trail", "_until",
+                 "call_id", "command", "dialog", "identity", "owner", "stack", "state", "tag")
 
     def __init__(self, owner: Subscriptions, command: events.Subscribe, identity: Identity) -> None:
         self.owner = owner
@@ -130,6 +130,7 @@ class Subscription:
         self.identity = identity
         self.state = State.SENDING
         self.dialog: Dialog | None = None
+        self._trail: Trail | None = None  # where the SUBSCRIBE goes that makes it
         self.call_id = self.tag = ""
         self._cseq = 0
         self._expires = command.expires
@@ -152,7 +153,7 @@ class Subscription:
 
     def start(self, now: float) -> None:
         """Subscribe anew."""
-        self.dialog = None
+        self.dialog = self._trail = None
         self._notified = False
         self.owner.forget_keys(self)
         self.call_id, self.tag = self.stack.ids.token(24), self.stack.tag()
@@ -171,13 +172,14 @@ class Subscription:
                                  on_answer=self._answered, identity=identity, contact_user=identity.contact_user, flow=flow)
             self._out.began, self._out.held = self.dialog.began, self.dialog.last_resort(hop)
         else:
-            stack = self.stack
+            stack, trail = self.stack, self._trail or Trail(self.stack, identity, target)
             local = identity.address.without_tag().with_tag(self.tag)
             head = [("From", str(local)), ("To", f"<{target}>"), ("Call-ID", self.call_id)]
-            hop = first_hop(identity, target, stack.service_route(identity))
-            self._out = Outgoing(stack, "SUBSCRIBE", target, stack.routes_of(identity) + head + items, hop=hop,
+            hop, routes = trail.way()
+            self._out = Outgoing(stack, "SUBSCRIBE", trail.target, routes + head + items, hop=hop,
                                  flow=stack.registered_flow(identity, hop), next_cseq=self._next_cseq,
                                  on_answer=self._answered, identity=identity, contact_user=identity.contact_user)
+            self._out.began, self._trail = trail.began, trail
         self._out.start(now)
 
     def _next_cseq(self) -> int:
@@ -223,7 +225,7 @@ class Subscription:
         self._out = None
         if status < 300 and response is not None:
             self._accepted(out, response, now)
-        elif status == 423 and response is not None and self._lengthen(response):
+        elif self._is_sent_on(out, status, response) or (status == 423 and response is not None and self._lengthen(response)):
             self._send(self._expires, now)
         elif self.state is State.ENDING:
             self._over(0, "")
@@ -236,6 +238,9 @@ class Subscription:
             asked = seconds((response.headers.get("Retry-After") or "").partition(";")[0]) if response is not None else None
             renew = 0.0 if status == 481 and self.state is State.ACTIVE else None
             self._failed(status, reason, Input.GONE, float(asked) if asked is not None else renew, now)
+
+    def _is_sent_on(self, out: Outgoing, status: int, response: Response | None) -> bool:
+        return self.dialog is None and self._trail is not None and self._trail.goes_on(out, status, response)
 
     def _accepted(self, out: Outgoing, response: Response, now: float) -> None:
         self._too_brief = 0
