@@ -171,8 +171,10 @@ def test_wrong_notifies_and_refers() -> None:
     wire.run(wire.now + 0.1)
     assert in_dialog(wire, peer, alice, "NOTIFY", "Event: refer\r\nSubscription-State: active\r\n", b"junk", 9) == 400
     assert in_dialog(wire, peer, alice, "NOTIFY", "Event: refer\r\nSubscription-State: active\r\n", frag, 2) == 500
-    assert in_dialog(wire, peer, alice, "NOTIFY", "Event: refer\r\nSubscription-State: terminated\r\n", b"", 10) == 200
-    assert alice.of(events.ReferProgress) == [events.ReferProgress("c", 500, "No outcome given", True)]
+    assert in_dialog(wire, peer, alice, "NOTIFY", "Event: refer\r\nSubscription-State: active\r\n", b"", 10) == 200
+    assert alice.of(events.ReferProgress) == [events.ReferProgress("c", 100, "Trying", False)]
+    assert in_dialog(wire, peer, alice, "NOTIFY", "Event: refer\r\nSubscription-State: terminated\r\n", b"", 11) == 200
+    assert alice.of(events.ReferProgress)[1:] == [events.ReferProgress("c", 500, "No outcome given", True)]
 
 
 def asked() -> tuple[Wire, Node, Peer, Request]:

@@ -95,10 +95,11 @@ RETRIES: Final[dict[str, float | None]] = {
 
 
 def read_state(request: Request) -> tuple[str, dict[str, str]]:
-    """Return the word of Subscription-State and its parameters, in lower case; ParseError (400) without one."""
-    text = request.headers.get("Subscription-State")
-    if text is None:
-        raise ParseError("a NOTIFY without Subscription-State")
+    """Return the word of Subscription-State and its parameters, in lower case.
+
+    Without one, as servers from before RFC 3265 tell of mailboxes, it goes on: nothing says that it is over.
+    """
+    text = request.headers.get("Subscription-State") or "active"
     word, _, rest = text.partition(";")
     params = {name.strip().lower(): value.strip().lower() for name, _, value in (p.partition("=") for p in rest.split(";"))}
     return word.strip().lower(), params

@@ -143,10 +143,11 @@ class Transfers(Part):
         try:
             status, reason = parse_sipfrag(request.body)
         except ParseError:
-            if state != "terminated":
+            if state != "terminated" and request.body:
                 self.session.respond(server, 400, now)
                 return
-            status, reason = 500, "No outcome given"
+            # Without a body, which it must have (RFC 3515 2.4.5), it says that the transfer goes on, or that it is over.
+            status, reason = (500, "No outcome given") if state == "terminated" else (100, "Trying")
         self.session.respond(server, 200, now)
         self._taken = True
         self._stop_timer()
