@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, TypeAlias
 
 from offhook.sip.abnf import WS
+from offhook.sip.cpim import CPIM, content_of
 from offhook.sip.events import Body, HeaderList
 from offhook.sip.message import Request, Response
 from offhook.sip.stack import body_of
@@ -24,7 +25,7 @@ def refusal(request: Request, wanted: str) -> tuple[int, HeaderList] | None:
     """Return the status and headers a request is refused with for its body, None if the body will do.
 
     `wanted` is the type we understand here ("application/sdp", "text/plain": then any text). A body its sender calls optional
-    is taken away, so are parts that are all optional; one inside a multipart is taken out of it.
+    is taken away, so are parts that are all optional; one inside a multipart is taken out of it, a text out of message/cpim.
     """
     if not request.body:
         return None
@@ -35,6 +36,12 @@ def refusal(request: Request, wanted: str) -> tuple[int, HeaderList] | None:
         kind = request.content_type or ""
         if _fits(kind, wanted) and not _is_early(disposition):
             return None
+        if kind == CPIM and wanted == TEXT:
+            inside = content_of(request.body)
+            if inside is not None and _fits(_kind(inside.content_type), TEXT):
+                request.body = inside.data
+                headers.set("Content-Type", inside.content_type)
+                return None
         parts = _parts_of(request) if kind.startswith("multipart/") else []
         part = _first(parts, wanted)
         if part is not None:
