@@ -243,3 +243,23 @@ def test_answers_every_offer_of_rfc_4317(testdata: Path) -> None:
             assert set(mine.formats) <= set(line.formats)
             assert mine.port == 0 or line.port != 0
     assert taken >= 5
+
+
+@pytest.mark.parametrize(("codecs", "offered", "answered"), [
+    (("opus", "PCMU"), "96 0 110 101", [(110, 48000), (101, 8000)]),
+    (("opus", "PCMU"), "0 96 110 101", [(101, 8000), (110, 48000)]),  # ours, by the codec we send, is the first
+    (("PCMU",), "96 0 110 101", [(101, 8000)]),
+    (("opus",), "96 0 110 101", [(110, 48000)]),
+    (("opus", "PCMU"), "96 0 101", [(101, 8000)]),
+])
+def test_keys_are_taken_on_each_clock_of_the_answer(
+    codecs: tuple[str, ...], offered: str, answered: list[tuple[int, int]]
+) -> None:
+    # RFC 4733 2.1: for each clock rate in use there is a payload type
+    offer = sdp(f"m=audio 30000 RTP/AVP {offered}", "a=rtpmap:96 opus/48000/2", "a=rtpmap:110 telephone-event/48000",
+                "a=rtpmap:101 telephone-event/8000")
+    answer, config = make_answer(replace(ALICE, codecs=codecs), offer, 1, 1)
+    assert config.receive_events == tuple(answered)
+    assert (config.telephone_event, config.event_clock) == answered[0]
+    line = parse_sdp(answer).media[0]
+    assert line.payload_types[-len(answered):] == tuple(number for number, _ in answered)

@@ -97,6 +97,20 @@ def events_for(formats: list[Format], codec: Format) -> list[Format]:
     return (fitting or usual)[:1]
 
 
+def events_beside(formats: list[Format], codecs: list[Format]) -> list[Format]:
+    """Return the telephone events to take from who may use any of these codecs; those for the first one are the first.
+
+    RFC 4733 2.1: there are some for each clock in use, for a sender that changes its codec keeps to the clock of the new one.
+    """
+    found = events_for(formats, codecs[0])
+    clocks = {entry.clock_rate for entry in codecs}
+    for entry in formats:
+        known = {each.clock_rate for each in found}
+        if entry.encoding == TELEPHONE_EVENT and entry.clock_rate in clocks and entry.clock_rate not in known:
+            found.append(entry)
+    return found
+
+
 def event_types(formats: list[Format]) -> tuple[tuple[int, int], ...]:
     """Return the payload types of telephone events, with their clocks."""
     return tuple([(entry.payload_type, entry.clock_rate) for entry in formats if entry.encoding == TELEPHONE_EVENT])

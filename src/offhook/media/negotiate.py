@@ -12,6 +12,7 @@ from offhook.media.formats import (
     Format,
     answered_formats,
     event_types,
+    events_beside,
     events_for,
     format_lines,
     formats_of,
@@ -289,7 +290,7 @@ def _audio_index(media: tuple[MediaDescription, ...]) -> int:
 
 
 def _choose(local: LocalMedia, theirs: SessionDescription) -> tuple[int, list[Format], list[Format], Deal]:
-    """Return the place of the line we take, its codecs we speak, its telephone events (none or one), and its encryption."""
+    """Return the place of the line we take, its codecs we speak, its telephone events (ours first), and its encryption."""
     reasons = []
     failure = MediaNegotiationFailed
     for index, line in _by_preference(local, theirs):
@@ -305,7 +306,8 @@ def _choose(local: LocalMedia, theirs: SessionDescription) -> tuple[int, list[Fo
             reasons.append(f"no codec in common ({names_of(line)})")
             continue
         try:
-            return index, chosen, _events(local, named, chosen[0]), answered(local.security, theirs, line)
+            events = events_beside(named, chosen) if local.telephone_event else []
+            return index, chosen, events, answered(local.security, theirs, line)
         except MediaNegotiationFailed as error:
             reasons.append(error.detail)
             failure = type(error)
