@@ -179,6 +179,28 @@ def test_a_registrar_that_asks_for_signs_of_life_gets_them_by_udp_too() -> None:
     assert 5 <= bench.pings() <= 6
 
 
+@pytest.mark.parametrize("status", [500, 503, 0])
+def test_what_is_bound_is_reached_after_a_refresh_that_failed(status: int) -> None:
+    bench = Bench("udp", keep_alive=20)
+    bench.headers = (("Flow-Timer", "20"),)
+    bench.do(events.Register("a", 600))
+    bench.status, bench.silent = status or 200, not status
+    while not bench.of(events.RegistrationFailed):
+        bench.run(1)
+    before = bench.pings()
+    bench.run(600 - bench.now)
+    assert bench.pings() > before
+    bench.run(2000)
+    before = bench.pings()
+    bench.run(2000)
+    assert bench.pings() == before, "nothing is bound any more"
+    bench.status, bench.silent = 200, False
+    bench.do(events.Register("a", 600))
+    before = bench.pings()
+    bench.run(100)
+    assert 5 <= bench.pings() - before <= 6
+
+
 def test_udp_behind_address_translation_is_kept_open() -> None:
     bench = Bench("udp")
 

@@ -101,8 +101,8 @@ class Registration:
     """
 
     __slots__ = ("_bound", "_contact", "_cseq", "_detour", "_expires", "_failures", "_flow", "_keeper", "_out", "_pause",
-                 "_plain", "_proxy", "_rewrites", "_since", "_timer", "_too_brief", "_unproven", "by_outbound", "call_id",
-                 "identity", "number", "owner", "server", "stack", "state", "tag")
+                 "_plain", "_proxy", "_rewrites", "_since", "_timer", "_too_brief", "_unproven", "_until", "by_outbound",
+                 "call_id", "identity", "number", "owner", "server", "stack", "state", "tag")
 
     def __init__(self, stack: Stack, identity: IdentityId, owner: Owner, number: int = 1) -> None:
         self.stack = stack
@@ -127,6 +127,7 @@ class Registration:
         self._detour = Detour()
         self._flow: Flow | None = None
         self._since = 0.0  # when that flow was first used
+        self._until = 0.0  # when the binding runs out
         self._unproven = False  # the flow before it was lost before it had proved itself
         self._keeper: KeepAlive | None = None
         self._pause = math.inf  # the longest one between signs of life that the far end puts up with, as far as is known
@@ -243,10 +244,11 @@ class Registration:
         if self._keeper is not None and self._keeper.flow.remote == flow.remote:
             self._keeper.stun_answer(data, now)
 
-    def _leave_flow(self) -> None:
+    def _leave_flow(self, *, bound: bool = False) -> None:
+        """Do without it. While something is `bound`, calls may come over it all the same: it is kept alive."""
         self._flow = None
         self.stack.forget_way_flow(self.identity, self.number)
-        if self._keeper is not None:
+        if self._keeper is not None and not bound:
             self._keeper.stop()
             self._keeper = None
 
@@ -377,7 +379,7 @@ class Registration:
         self._too_brief = self._rewrites = 0
         if not self._unproven:
             self._failures = 0
-        self._bound = True
+        self._bound, self._until = True, now + granted
         if self._detour.began is not None and out.identity is not None and out.flow is not None:
             self.stack.door.follow(out.identity, out.flow.remote[0])
         self.state = RegistrationState.REGISTERED
@@ -430,7 +432,8 @@ class Registration:
     def _failed(self, status: int, reason: str, response: Response | None, now: float) -> None:
         asked_over, self._out = self._out.flow if self._out is not None else None, None
         self.state = RegistrationState.WAITING
-        self._leave_flow()
+        # What a registrar has bound it keeps where it does not take a refresh, or does not hear of it.
+        self._leave_flow(bound=now < self._until)
         self._detour = Detour()
         if response is None and status == 408 and asked_over is not None:
             self._give_up(asked_over, now)
