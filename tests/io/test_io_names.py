@@ -120,6 +120,28 @@ async def test_a_transport_that_is_not_offered_leaves_the_others() -> None:
         assert await find(server, "stream.test") == [("tcp", ("192.0.2.1", 5060))]
 
 
+@pytest.mark.parametrize(("fails", "host", "expected"), [
+    # routers' name servers know few types, and say of others that they fail
+    ("NAPTR", "example.test", ("udp", ("192.0.2.1", 5070))),
+    ("SRV", "plain.test", ("udp", ("2001:db8::9", 5060))),
+    ("AAAA", "plain.test", ("udp", ("192.0.2.9", 5060))),
+    ("A", "plain.test", ("udp", ("2001:db8::9", 5060))),
+])
+async def test_a_name_server_that_fails_at_one_type_is_asked_for_the_others(
+    fails: str, host: str, expected: tuple[str, Address]
+) -> None:
+    async with name_server(RECORDS) as server:
+        server.fails = frozenset({fails})
+        assert (await find(server, host))[0] == expected
+
+
+async def test_a_name_server_that_fails_at_all_types_is_told() -> None:
+    async with name_server(RECORDS) as server:
+        server.fails = frozenset({"A", "AAAA", "SRV", "NAPTR"})
+        answer = await Resolver(AllRoutes(), names=Names((server.address,))).resolve(Resolve(1, "plain.test", None, "udp"))
+        assert (answer.flows, answer.reason) == ((), "the name service does not answer about plain.test: NoNameservers")
+
+
 async def test_servers_of_equal_rank_are_drawn_once() -> None:
     async with name_server(RECORDS) as server:
         resolver = Resolver(AllRoutes(), names=Names((server.address,)))

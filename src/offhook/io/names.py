@@ -20,6 +20,9 @@ CACHED: Final = 256
 RECORDS_WITHIN: Final = 2.5
 """Seconds for NAPTR and SRV records. A name server that has none says so at once; one that is silent must not cost the call."""
 
+_RARE: Final = frozenset({"NAPTR", "SRV"})
+"""Records of which the name servers of some routers know so little that they say they fail: then there are none."""
+
 
 class NoAnswer(Exception):
     """The name service does not answer."""
@@ -69,10 +72,14 @@ class Names:
     async def addresses(self, host: str) -> list[str]:
         """Return a host's addresses. Raises socket.gaierror, or OSError and UnicodeError for what cannot be a name."""
         if self._servers and "." in host.rstrip("."):
-            found = [each.address for kind in ("AAAA", "A") for each in await self._ask(host, kind)]
+            asked = await asyncio.gather(self._ask(host, "AAAA"), self._ask(host, "A"), return_exceptions=True)
+            found = [each.address for answer in asked if not isinstance(answer, BaseException) for each in answer]
+            failures = [answer for answer in asked if isinstance(answer, BaseException)]
+            if not found and failures:
+                raise failures[0]
             if not found:
                 raise socket.gaierror(socket.EAI_NONAME, "the name servers know no address")
-            return found
+            return found  # a name server that knows nothing of IPv6 may say nothing, or that it fails, and know the other one
         answers = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_DGRAM)
         return [str(sockaddr[0]) for _, _, _, _, sockaddr in answers]
 
@@ -87,9 +94,17 @@ class Names:
             answer = await resolver.resolve(name, kind, lifetime=RECORDS_WITHIN, search=False)
         except (resolving.NXDOMAIN, resolving.NoAnswer, resolving.YXDOMAIN):
             return ()
+        except resolving.NoNameservers as error:
+            if kind in _RARE:
+                return ()
+            raise _no_answer(name, error) from None
         except exception.DNSException as error:
-            raise NoAnswer(f"the name service does not answer about {name}: {type(error).__name__}") from None
+            raise _no_answer(name, error) from None
         return list(answer)
+
+
+def _no_answer(name: str, error: Exception) -> NoAnswer:
+    return NoAnswer(f"the name service does not answer about {name}: {type(error).__name__}")
 
 
 def _make_resolver(servers: tuple[str, ...]) -> DnsResolver | None:

@@ -20,13 +20,14 @@ TTL = 60
 class NameServer(asyncio.DatagramProtocol):
     """`records` maps a name and a type ("_sip._udp.example.test", "SRV") to record texts. `asked` keeps every question.
 
-    While `silent` it says nothing, as one that cannot be reached.
+    While `silent` it says nothing, as one that cannot be reached; to questions of the types it `fails` at it says that.
     """
 
     def __init__(self, records: Mapping[tuple[str, str], tuple[str, ...]]) -> None:
         self.records = dict(records)
         self.asked: list[tuple[str, str]] = []
         self.silent = False
+        self.fails: frozenset[str] = frozenset()
         self.address = ""
         self._transport: asyncio.DatagramTransport | None = None
 
@@ -43,7 +44,9 @@ class NameServer(asyncio.DatagramProtocol):
         answer = dns.message.make_response(query)
         answer.flags |= dns.flags.AA | dns.flags.RA
         texts = self.records.get((name, kind), ())
-        if texts:
+        if kind in self.fails:
+            answer.set_rcode(dns.rcode.SERVFAIL)
+        elif texts:
             answer.answer.append(dns.rrset.from_text(question.name, TTL, "IN", kind, *texts))
         elif not any(known == name for known, _ in self.records):
             answer.set_rcode(dns.rcode.NXDOMAIN)
