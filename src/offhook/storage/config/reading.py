@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from offhook.errors import ConfigError
+from offhook.errors import ConfigError, InvalidArgument
 from offhook.phone.settings import AccountSettings, ContactSettings
 from offhook.storage.config.checks import CHECKS
 from offhook.storage.config.sections import SECTIONS, Config, EventHook, Program, SettingValue, Sources
@@ -109,7 +109,18 @@ class _Reader:
             if "id" in table:
                 raise self._wrong(f"account.{name}", "id", f"the id is the table's name, {name!r}: leave this line out")
             accounts.append(self._section("account", f"account.{name}", {"id": name, **table}, AccountSettings))
+            self._account(accounts[-1])
         return tuple(accounts)
+
+    def _account(self, account: AccountSettings) -> None:
+        """Refuse what the phone would refuse, while it is known where it is written."""
+        from offhook.phone.accounts import check_account  # only files with accounts pay for it
+
+        try:
+            check_account(account)
+        except InvalidArgument as error:
+            [(pointer, detail)] = ((each.pointer, each.detail) for each in error.errors)
+            raise self._wrong(f"account.{account.id}", pointer.rpartition("/")[2], detail) from None
 
     def _section(self, checks: str, table: str, values: Any, kind: type[S]) -> S:
         if not isinstance(values, dict):
