@@ -96,6 +96,16 @@ def test_an_import_knows_again_what_it_brought(phone: VirtualPhone) -> None:
 
 
 @pytest.mark.plain
+@pytest.mark.parametrize("gone", range(3))
+def test_an_import_knows_again_who_is_left_of_the_same_contacts(phone: VirtualPhone, gone: int) -> None:
+    same = [add(phone, "Ada", "1001") for _ in range(3)]
+    phone.execute(c.RemoveContact(contact=same.pop(gone).id))
+    phone.execute(c.UpdateContact(contact=same[0].id, details=ContactDetails(name="Another", number="1001")))
+    seen = phone.execute(c.ImportContacts(contacts=(ContactDetails(name="Ada", number="1001", city="London"),))).value
+    assert (seen.added, seen.updated) == (0, 1)
+    assert phone.execute(c.GetContact(contact=same[1].id)).value.city == "London"
+
+
 def test_there_is_an_end_to_contacts(phone: VirtualPhone, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(book, "MAX_CONTACTS", 2)
     many = tuple(ContactDetails(name=str(number)) for number in range(3))

@@ -89,6 +89,7 @@ class Contacts:
         self.desk = desk
         self._contacts: dict[str, Contact] = {}
         self._by_key: dict[tuple[str, ...], str] = {}
+        self._others: dict[tuple[str, ...], list[str]] = {}  # further ones of the same key, which were added by hand
         self._order: list[tuple[str, str]] = []
         self._searchable: dict[str, str] = {}
         self._listed: set[str] = set()
@@ -235,7 +236,9 @@ class Contacts:
 
     def _link(self, contact: Contact) -> None:
         self._contacts[contact.id] = contact
-        self._by_key.setdefault(_key(contact.source, contact), contact.id)
+        key = _key(contact.source, contact)
+        if self._by_key.setdefault(key, contact.id) != contact.id:
+            self._others.setdefault(key, []).append(contact.id)
         self.desk.names.add(contact)
         # Kept in order and ready for searching: doing that when somebody asks would hold up the calls for all contacts at once.
         insort(self._order, _place(contact))
@@ -253,11 +256,22 @@ class Contacts:
 
     def _unlink(self, contact: Contact) -> None:
         self.desk.names.remove(contact)
-        key = _key(contact.source, contact)
-        if self._by_key.get(key) == contact.id:
-            del self._by_key[key]
+        self._forget_key(contact)
         del self._searchable[contact.id]
         del self._order[bisect_left(self._order, _place(contact))]
+
+    def _forget_key(self, contact: Contact) -> None:
+        """Have the next one of the same key found by it, so that an import brings that one up to date."""
+        key = _key(contact.source, contact)
+        others = self._others.pop(key, [])
+        if self._by_key[key] != contact.id:
+            others.remove(contact.id)
+        elif others:
+            self._by_key[key] = others.pop(0)
+        else:
+            del self._by_key[key]
+        if others:
+            self._others[key] = others
 
     def _room(self, wanted: int) -> None:
         if len(self._contacts) + wanted > MAX_CONTACTS:
