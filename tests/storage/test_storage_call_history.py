@@ -63,6 +63,22 @@ def test_a_recording_told_after_the_end_does_not_open_the_row_again(tmp_path: Pa
     history.close()
 
 
+def test_the_row_of_a_call_that_runs_returns_as_it_was_when_it_is_deleted(tmp_path: Path) -> None:
+    call = CallView(
+        "c_1", "a", "outgoing", CallState.ACTIVE, Party("sip:me@h"), Party("sip:1001@h"), "sip-1", wall(0.0), answered=wall(1.0)
+    )  # fmt: skip
+    over = structs.replace(call, state=CallState.ENDED, ended=wall(6.0), end=CallEnd("remote", 200, "Bye"))
+    engine, maker = FakeEngine(), EnvelopeMaker("e", lambda: 0.0)
+    history = CallHistory(engine, tmp_path / "h.sqlite3", print)  # type: ignore[arg-type]
+    history.start()
+    engine.tell(maker.make(RecordingStarted(call=call, recording="rec_1", file="/rec/1.wav", format="wav")))
+    history.delete("c_1")
+    engine.tell(maker.make(CallEnded(call=over, duration=5.0)))
+    (entry,) = history.list(10, "")
+    assert entry["recording"] == "/rec/1.wav"
+    history.close()
+
+
 def test_tags_come_into_the_row_during_the_call_and_after_its_end_but_bring_no_deleted_row_back(tmp_path: Path) -> None:
     call = CallView(
         "c_1", "a", "incoming", CallState.ACTIVE, Party("sip:me@h"), Party("sip:1001@h"), "sip-1", wall(0.0),
