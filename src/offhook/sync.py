@@ -272,7 +272,8 @@ class Softphone(Twin[api.Softphone]):
     def wait_registered(self, account: str = "", *, timeout: float | None = None) -> AccountView:
         """Wait until an account ("": all that register) is registered; returns it, or the first.
 
-        Raises OperationFailed when the registrar refuses it for good or does not answer, NotFound, TimeoutError.
+        Raises OperationFailed when the registrar refuses it for good or does not answer, NotFound (also if none registers),
+        TimeoutError.
         """
         return self._run(self._inner.wait_registered(account, timeout=timeout))
 

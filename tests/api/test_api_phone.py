@@ -460,6 +460,9 @@ async def test_a_wait_for_registrations_says_which_are_missing(phone: Softphone)
 
 async def test_a_wait_that_takes_too_long_says_for_what(phone: Softphone, peer: Peer) -> None:
     await phone.add_account(AccountSettings(id="away", domain="127.0.0.1:9", username="1", register=False))
+    with pytest.raises(NotFound, match="no account registers"):  # nothing would ever come
+        await phone.wait_registered()
+    await phone.register("away")
     for account, words in (("away", "account away was not registered within"), ("", "not every account was registered within")):
         with pytest.raises(TimeoutError, match=words):
             await phone.wait_registered(account, timeout=0.01)

@@ -24,7 +24,7 @@ from offhook.control.access import Client
 from offhook.control.conditions import settled
 from offhook.control.past_calls import moment_text
 from offhook.control.schema import exact
-from offhook.errors import ConfigError, InvalidArgument
+from offhook.errors import ConfigError, InvalidArgument, NotFound
 from offhook.media.messages import Detection, DeviceInfo
 from offhook.phone import commands as c
 from offhook.phone import events as e
@@ -332,12 +332,17 @@ class Softphone:
     async def wait_registered(self, account: str = "", *, timeout: float | None = None) -> AccountView:
         """Wait until an account ("": all that register) is registered; returns it, or the first.
 
-        Raises OperationFailed when the registrar refuses it for good or does not answer, NotFound, TimeoutError.
+        Raises OperationFailed when the registrar refuses it for good or does not answer, NotFound (also if none registers),
+        TimeoutError.
         """
         def known() -> bool:
             return self._book.ended or settled(account, self.accounts) is not None
 
         self._book.check()
+        if not account and _nobody_registers(self.accounts):
+            views: tuple[AccountView, ...] = (await self.execute(c.ListAccounts())).value
+            if _nobody_registers(views):  # also by the phone: the event of a `register` may be under way
+                raise NotFound("no account registers: `register` one, or name the one to wait for")
         missing = f"account {account} was not registered" if account else "not every account was registered"
         try:
             await wait_until(self._book.bell, known, timeout, missing)
@@ -528,6 +533,10 @@ class Softphone:
     async def set_auto_answer(self, mode: AutoAnswer, *, delay: float = 0.0) -> None:
         """Answer incoming calls without a program: "off", "header" (those that ask for it) or "all"."""
         await self.execute(c.SetAutoAnswer(mode=mode, delay=delay))
+
+
+def _nobody_registers(views: Sequence[AccountView]) -> bool:
+    return bool(views) and all(view.registration == "unregistered" for view in views)
 
 
 def _waited_for(account: str, views: Iterable[AccountView]) -> str:
