@@ -22,7 +22,7 @@ from offhook.media.messages import AudioRate
 from offhook.phone import commands as c
 from offhook.phone.commands import Accepted
 from offhook.phone.events import AudioChanged, CallActive, CallEnded, Event, OperationSucceeded, RecordingFinished, SystemReady
-from offhook.phone.model import CallEnd, CallState, CallView, Party, wall
+from offhook.phone.model import AccountView, CallEnd, CallState, CallView, Party, wall
 from offhook.testing.process import PhoneProcess, phone_process
 from offhook.testing.softphones import own_phone, served_phone, web_phone
 
@@ -299,13 +299,14 @@ class ScriptedLink:
         self.feeds: list[ScriptedFeed] = []
         self.epoch = "e1"
         self.asked = self.breaks = 0
+        self.values: dict[type[c.Command], object] = {c.Record: {"recording": "r_1", "file": "/a.wav"}, c.ListAccounts: ()}
 
     async def open(self) -> None: ...
 
     async def close(self) -> None: ...
 
     async def execute(self, command: c.Command) -> Done:
-        value = {"recording": "r_1", "file": "/a.wav"} if isinstance(command, c.Record) else None
+        value = self.values.get(type(command))
         return Done(Accepted(call="c_1", operation="op_1", value=value), self.epoch)
 
     async def request(self, operation: str, params: object) -> object:
@@ -397,6 +398,49 @@ async def test_who_holds_nothing_but_a_recording_hears_of_its_end_after_the_call
         call=over, recording="r_1", file="/a.wav", reason="call ended", duration_ms=8000, size=9, format="wav"
     ))  # fmt: skip
     assert await recording.wait(timeout=5) == Path("/a.wav")
+    await book.close()
+
+
+async def test_after_a_restart_nobody_waits_for_the_end_of_a_recording() -> None:
+    link = ScriptedLink("e1-5")
+    book = Book(link)
+    await book.open()
+    link.feeds[0].say("e1-6", CallActive(call=CALL))
+    call = await book.begin(c.Pickup(to="you"))
+    recording = await call.record()
+    waiting = asyncio.create_task(recording.wait())
+    link.feeds[0].say("e2-1", SystemReady(address=""))
+    async with asyncio.timeout(5):  # less than the time that is given to a slow disk
+        with pytest.raises(PhoneGone, match="restarted"):
+            await waiting
+    assert (await call.wait_ended()).end == CallEnd("network", reason="the phone was restarted")
+    await book.close()
+
+
+async def test_a_name_of_a_call_of_an_earlier_run_is_free_for_another() -> None:
+    link = ScriptedLink("e1-5")
+    book = Book(link)
+    await book.open()
+    link.feeds[0].say("e1-6", CallActive(call=CALL))
+    before = await book.dial(c.Dial(to="you", id="c_1"))
+    link.feeds[0].say("e2-1", SystemReady(address=""))
+    await before.wait_ended()
+    link.feeds[0].say("e2-2", CallActive(call=CALL))
+    again = await book.dial(c.Dial(to="you", id="c_1"))
+    assert again is not before
+    assert (before.is_ended, again.is_ended, book.calls) == (True, False, (again,))
+    await book.close()
+
+
+async def test_an_account_that_is_gone_after_a_restart_is_forgotten() -> None:
+    link = ScriptedLink("e1-5")
+    book = Book(link)
+    await book.open()
+    gone, kept = (AccountView(name, "", f"sip:{name}@h", "", "udp", "unregistered") for name in ("gone", "kept"))
+    book.accounts = {"gone": gone}
+    link.values[c.ListAccounts] = (kept,)
+    link.feeds[0].say("e2-1", SystemReady(address=""))
+    await wait_until(book.bell, lambda: book.accounts == {"kept": kept}, 5)
     await book.close()
 
 

@@ -20,7 +20,7 @@ from offhook.api.streams import Bell, Home, Stream, Streams, wait_until
 from offhook.errors import NotFound, OffhookError
 from offhook.media.messages import AudioRate
 from offhook.phone import events as e
-from offhook.phone.commands import Accepted, Command, Dial, Hangup
+from offhook.phone.commands import Accepted, Command, Dial, Hangup, ListAccounts
 from offhook.phone.model import AccountView, CallEnd, CallState, CallView, ConferenceView, Snapshot
 
 OUTCOMES_KEPT: Final = 4096
@@ -137,8 +137,11 @@ class Book:
                 if isinstance(heard.event, StreamGap):
                     feed.close()
                     feed = self._feed = await self._after_gap()
-                else:
-                    self._take(heard)
+                    continue
+                restarted = heard.epoch != self._epoch
+                self._take(heard)
+                if restarted:
+                    await self._learn_accounts()
             self._end(None)
         except PhoneGone as error:
             self._end(error)
@@ -201,8 +204,18 @@ class Book:
         self._epoch = epoch
         for call in list(self._running.values()):
             self._lose(call, LOST)
+        for call in list(self._known.values()):
+            call._fall_silent(LOST)
+        self._known.clear()  # the new phone gives their names to others
         self._give_up(PhoneGone(LOST), *lost)
         self.conferences.clear()
+
+    async def _learn_accounts(self) -> None:
+        """Learn which accounts the phone has after a restart: it tells only of those that register."""
+        with contextlib.suppress(OffhookError, TimeoutError):  # it is gone again; the next one is asked, too
+            accounts = (await self.link.execute(ListAccounts())).accepted.value
+            self.accounts = {account.id: account for account in accounts}
+            self.bell.ring()
 
     def _lose(self, call: CallHandle, reason: str) -> None:
         end = CallEnd("network", reason=reason)

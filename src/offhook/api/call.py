@@ -413,6 +413,11 @@ class CallHandle:
             self._readers.end()
         self._bell.ring()
 
+    def _fall_silent(self, reason: str) -> None:
+        """The phone that had this call is no more: nothing comes of what ran in it."""
+        self._line.silent = PhoneGone(reason)
+        self._bell.ring()
+
     def _leave(self, error: PhoneGone, *, quietly: bool) -> None:
         """Nothing more will be heard of this call. `quietly`: because we wanted so, then the iterators just end."""
         self._line.lost = error

@@ -34,7 +34,8 @@ class Followed(Protocol):
 class CallLine:
     """The line of the call `call`. It knows of each thing that ran in the call how it ended.
 
-    `ended` says that the call is over, `lost` that nothing more is heard of it, and why. `bell` rings at every change.
+    `ended` says that the call is over, `lost` that nothing more is heard of it, and why; `silent` that it ended with its phone, so
+    that nothing more is heard of what ran in it. `bell` rings at every change.
     """
 
     def __init__(self, phone: Followed, call: str) -> None:
@@ -42,6 +43,7 @@ class CallLine:
         self.bell = Bell()
         self.ended = False
         self.lost: PhoneGone | None = None
+        self.silent: PhoneGone | None = None
         self._phone = phone
         self._endings: dict[str, e.CallEvent] = {}
 
@@ -80,14 +82,14 @@ class CallLine:
         Raises PhoneGone when nothing more is heard of the phone, TimeoutError.
         """
         def known() -> bool:
-            return thing in self._endings or self.lost is not None or self._phone.ended
+            return thing in self._endings or (self.lost or self.silent) is not None or self._phone.ended
 
         await wait_until(self.bell, lambda: known() or self.ended, timeout, f"{thing} was not over")
         if not known():
             with contextlib.suppress(TimeoutError):
                 await wait_until(self.bell, known, patience)
         if thing not in self._endings and known():
-            raise self.lost or self._phone.error or PhoneGone(CLOSED)
+            raise self.lost or self.silent or self._phone.error or PhoneGone(CLOSED)
         return self._endings.get(thing)
 
 
