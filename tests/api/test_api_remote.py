@@ -12,17 +12,28 @@ from msgspec import structs
 
 from offhook import CallFailed, Cancelled, ConnectionLost, OperationFailed, PhoneGone, Softphone, StreamGap, Unreachable
 from offhook.api.book import Book
-from offhook.api.connections import Connection, Voice
+from offhook.api.connections import Connection, Voice, Word
 from offhook.api.failures import call_failure
 from offhook.api.links import Done, Feed, Heard, Sound
 from offhook.api.remote import RemotePhone
+from offhook.api.remote_sound import RemoteSound
 from offhook.api.streams import wait_until
 from offhook.errors import InvalidArgument, Unauthenticated
 from offhook.media.messages import AudioRate
 from offhook.phone import commands as c
 from offhook.phone.commands import Accepted
-from offhook.phone.events import AudioChanged, CallActive, CallEnded, Event, OperationSucceeded, RecordingFinished, SystemReady
-from offhook.phone.model import AccountView, CallEnd, CallState, CallView, Party, wall
+from offhook.phone.events import (
+    AudioChanged,
+    CallActive,
+    CallEnded,
+    ConferenceEnded,
+    ConferenceUpdated,
+    Event,
+    OperationSucceeded,
+    RecordingFinished,
+    SystemReady,
+)
+from offhook.phone.model import AccountView, CallEnd, CallState, CallView, ConferenceView, Party, wall
 from offhook.testing.process import PhoneProcess, phone_process
 from offhook.testing.softphones import own_phone, served_phone, web_phone
 
@@ -401,6 +412,23 @@ async def test_who_holds_nothing_but_a_recording_hears_of_its_end_after_the_call
     await book.close()
 
 
+async def test_what_runs_in_a_call_says_what_it_is() -> None:
+    link = ScriptedLink("e1-5")
+    book = Book(link)
+    await book.open()
+    link.feeds[0].say("e1-6", CallActive(call=CALL))
+    call = await book.begin(c.Pickup(to="you"))
+    recording, audio = await call.record(), call.open_audio(rate=8000)
+    assert (repr(recording), repr(audio)) == ("<Recording r_1 of call c_1>", "<Audio of call c_1 at 8000 Hz>")
+    link.feeds[0].say("e1-7", RecordingFinished(
+        call=CALL, recording="r_1", file="/a.wav", reason="stopped", duration_ms=8000, size=9, format="wav"
+    ))  # fmt: skip
+    await wait_until(book.bell, lambda: book.cursor == "e1-7", 5)
+    await audio.close()
+    assert (repr(recording), repr(audio)) == ("<Recording r_1 of call c_1 (over)>", "<Audio of call c_1 at 8000 Hz (closed)>")
+    await book.close()
+
+
 async def test_after_a_restart_nobody_waits_for_the_end_of_a_recording() -> None:
     link = ScriptedLink("e1-5")
     book = Book(link)
@@ -430,6 +458,61 @@ async def test_a_name_of_a_call_of_an_earlier_run_is_free_for_another() -> None:
     assert again is not before
     assert (before.is_ended, again.is_ended, book.calls) == (True, False, (again,))
     await book.close()
+
+
+ROOM = ConferenceView("room", ("c_1",))
+TWO = ConferenceView("room", ("c_1", "c_2"))
+
+
+@pytest.mark.parametrize(("events", "known"), [
+    ((("e1-6", ConferenceUpdated(conference=ROOM)), ("e1-7", ConferenceEnded(conference=ROOM))), {}),
+    ((("e2-1", SystemReady(address="")),), {}),
+    ((("e1-6", ConferenceUpdated(conference=ROOM)), ("e1-7", ConferenceUpdated(conference=TWO))), {"room": TWO}),
+    ((("e1-6", ConferenceUpdated(conference=structs.replace(ROOM, id="other"))),), {"room": ROOM}),
+])  # fmt: skip
+async def test_what_is_told_of_a_conference_before_the_answer_comes_holds(
+    events: tuple[tuple[str, Event], ...], known: dict[str, ConferenceView]
+) -> None:
+    link = ScriptedLink("e1-5")
+    book = Book(link)
+    await book.open()
+    answered = asyncio.Event()
+
+    async def late(command: c.Command) -> Done:
+        await answered.wait()
+        return Done(Accepted(value=ROOM if isinstance(command, c.CreateConference) else ()), "e1")
+
+    link.execute = late  # type: ignore[method-assign]
+    creating = asyncio.create_task(book.change_conference(c.CreateConference(id="room", calls=("c_1",))))
+    await asyncio.sleep(0)  # the request is on its way
+    for place, event in events:
+        link.feeds[0].say(place, event)
+    await wait_until(book.bell, lambda: book.cursor == events[-1][0], 5)
+    answered.set()
+    assert await creating == ROOM
+    assert {name: view for name, view in book.conferences.items() if name != "other"} == known
+    await book.close()
+
+
+class MuteVoice:
+    """A call's sound of a phone that has frozen."""
+
+    async def say(self, pcm: bytes) -> None: ...
+
+    async def clear(self, number: int) -> None: ...
+
+    async def hear(self) -> Word:
+        return await asyncio.Event().wait()  # type: ignore[return-value]
+
+    def close(self) -> None: ...
+
+
+async def test_a_phone_that_freezes_in_a_call_does_not_hold_up_who_wants_silence() -> None:
+    sound = RemoteSound(MuteVoice(), 8000, timeout=0.01)
+    sound.write(bytes(3200))
+    with pytest.raises(TimeoutError, match=r"the phone has not answered clear for 0\.01 s"):
+        await sound.clear()
+    sound.close()
 
 
 async def test_an_account_that_is_gone_after_a_restart_is_forgotten() -> None:

@@ -56,6 +56,9 @@ class Audio:
         self._rests: set[_Rest] = set()
         self._closed = False
 
+    def __repr__(self) -> str:
+        return f"<Audio of call {self._line.call} at {self.rate} Hz{' (closed)' if self._closed else ''}>"
+
     async def __aenter__(self) -> Audio:
         await self._open()
         return self

@@ -62,6 +62,7 @@ class Book:
         self._known: weakref.WeakValueDictionary[str, CallHandle] = weakref.WeakValueDictionary()
         self._beginning = 0
         self._ended_meanwhile: list[CallHandle] = []
+        self._rooms_told: list[list[e.ConferenceEvent]] = []  # what came while a change of a conference was under way, for each
         self._expected: dict[str, set[asyncio.Future[CallHandle]]] = {}
         self._outcomes: OrderedDict[tuple[str, str], Outcome] = OrderedDict()
         self._awaited: dict[tuple[str, str], asyncio.Future[Outcome]] = {}
@@ -279,6 +280,8 @@ class Book:
             self.conferences.pop(event.conference.id, None)
         else:
             self.conferences[event.conference.id] = event.conference
+        for told in self._rooms_told:
+            told.append(event)
 
     def _take_message(self, event: e.Event) -> None:
         assert isinstance(event, e.MessageReceived)
@@ -315,6 +318,28 @@ class Book:
         if wait and accepted.operation:
             await self._succeeds(command, (epoch, accepted.operation))
         return accepted
+
+    async def change_conference(self, command: Command) -> ConferenceView:
+        """Carry out a command that answers a conference, and return that.
+
+        The event of this change is under way, and who asks for the view right now gets the new one all the same; or that event
+        was ahead of the answer, with others behind it perhaps.
+        """
+        self.check()
+        told: list[e.ConferenceEvent] = []
+        self._rooms_told.append(told)
+        try:
+            accepted, epoch = await self.link.execute(command)
+        finally:
+            self._rooms_told = [each for each in self._rooms_told if each is not told]
+        view: ConferenceView = accepted.value
+        ours = (each for each in told if each.conference.id == view.id)
+        ahead = any(each.conference == view or isinstance(each, e.ConferenceEnded) for each in ours)
+        if not view.members:
+            self.conferences.pop(view.id, None)
+        elif not ahead and epoch not in self._past:
+            self.conferences[view.id] = view
+        return view
 
     async def open_sound(self, call: str, rate: AudioRate) -> Sound:
         """Connect to a call's sound."""

@@ -71,11 +71,4 @@ class Conference:
             raise NotFound(f"call {call.id} is not in the conference {self.id}")
 
     async def _do(self, command: c.Command) -> None:
-        accepted = await self._book.execute(command)
-        # The event of this change is under way; who asks for the view right now gets the new one all the same.
-        self._view = accepted.value
-        known = self._book.conferences
-        if self._view.members:
-            known[self._view.id] = self._view
-        else:
-            known.pop(self._view.id, None)
+        self._view = await self._book.change_conference(command)

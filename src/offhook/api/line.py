@@ -34,8 +34,8 @@ class Followed(Protocol):
 class CallLine:
     """The line of the call `call`. It knows of each thing that ran in the call how it ended.
 
-    `ended` says that the call is over, `lost` that nothing more is heard of it, and why; `silent` that it ended with its phone, so
-    that nothing more is heard of what ran in it. `bell` rings at every change.
+    `ended` says that the call is over, `lost` that nothing more is heard of it, and why; `silent` that it ended with its
+    phone, so that nothing more is heard of what ran in it. `bell` rings at every change.
     """
 
     def __init__(self, phone: Followed, call: str) -> None:
@@ -103,6 +103,9 @@ class CallPart:
         self.id = part
         self._call = call
         self._line = line
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id} of call {self._line.call}{' (over)' if self._has_ended else ''}>"
 
     @property
     def _has_ended(self) -> bool:

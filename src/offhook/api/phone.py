@@ -495,9 +495,8 @@ class Softphone:
 
     async def create_conference(self, calls: Iterable[CallHandle] = (), *, id: str = "") -> Conference:
         """Let answered calls hear each other."""
-        accepted = await self.execute(c.CreateConference(id=id, calls=tuple(call.id for call in calls)))
-        self._book.conferences.setdefault(accepted.value.id, accepted.value)
-        return Conference(self._book, accepted.value)
+        command = c.CreateConference(id=id, calls=tuple(call.id for call in calls))
+        return Conference(self._book, await self._book.change_conference(command))
 
     async def watch(self, kind: WatchKind, to: str = "", *, account: str = "", id: str = "") -> WatchView:
         """Watch somebody's presence or calls ("dialog"), or a mailbox ("mwi"); the events are watch.presence, .dialog, .mwi."""

@@ -186,7 +186,7 @@ class RemotePhone:
 
     async def open_audio(self, call: str, rate: AudioRate) -> Sound:
         """Open the call's sound on a connection of its own."""
-        sound = RemoteSound(await self._again.dialer.connect_audio(call, rate), rate)
+        sound = RemoteSound(await self._again.dialer.connect_audio(call, rate), rate, self._timeout)
         self._sounds.add(sound)
         return sound
 

@@ -25,10 +25,11 @@ MAX_PCM: Final = 24_000
 
 
 class RemoteSound:
-    """The Sound of a call of a phone that runs elsewhere."""
+    """The Sound of a call of a phone that runs elsewhere. `timeout` is seconds for an answer."""
 
-    def __init__(self, voice: Voice, rate: AudioRate) -> None:
+    def __init__(self, voice: Voice, rate: AudioRate, timeout: float) -> None:
         self._voice = voice
+        self._timeout = timeout
         self._millisecond = 2 * rate // 1000
         self._frames: deque[bytes] = deque(maxlen=FRAMES_KEPT)
         self._bell = Bell()
@@ -76,7 +77,7 @@ class RemoteSound:
             raise self._error
 
     async def clear(self) -> int:
-        """Be silent at once."""
+        """Be silent at once; raises TimeoutError if the phone does not say that it is."""
         self._must_go_on()
         number, done = next(self._clears), asyncio.get_running_loop().create_future()
         self._cleared[number] = done
@@ -84,7 +85,10 @@ class RemoteSound:
         self._cleared_ms = self._sent // self._millisecond
         self._put(number)
         try:
-            return int(await done)
+            async with asyncio.timeout(self._timeout):
+                return int(await done)
+        except TimeoutError:
+            raise TimeoutError(f"the phone has not answered clear for {self._timeout:g} s") from None
         finally:
             self._cleared.pop(number, None)
 
