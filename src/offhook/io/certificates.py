@@ -30,7 +30,7 @@ class Authority:
             raise SetupError("making a certificate needs the package cryptography: pip install 'offhook[tls]'") from None
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _named(name)
-        self.certificate = _builder(self._name, self._name, self._key, VALID_DAYS, authority=True).sign(self._key, _sha256())
+        self.certificate = self._builder(self._name, self._key, VALID_DAYS, authority=True).sign(self._key, _sha256())
 
     def write(self, file: Path) -> Path:
         """Write the authority's own certificate: what others are to trust (`tls_ca`)."""
@@ -50,7 +50,7 @@ class Authority:
         from cryptography.hazmat.primitives.asymmetric import ec
 
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = _builder(_named(common_name or (names or ("offhook",))[0]), self._name, key, days, authority=False)
+        builder = self._builder(_named(common_name or (names or ("offhook",))[0]), key, days, authority=False)
         alternatives = [_alternative(name) for name in names]
         alternatives += [x509.UniformResourceIdentifier(uri) for uri in uris]
         if alternatives:
@@ -65,6 +65,34 @@ class Authority:
         return file
 
 
+    def _builder(
+        self, subject: x509.Name, key: EllipticCurvePrivateKey, days: float, *, authority: bool
+    ) -> x509.CertificateBuilder:
+        from cryptography import x509
+
+        now = datetime.datetime.now(datetime.UTC)
+        end = now + datetime.timedelta(days=days)
+        begin = min(now, end) - datetime.timedelta(days=1)  # clocks of others may be a little behind
+        # RFC 5280 4.2.1: both key identifiers, and what an authority's key is for. Python 3.13 and others insist on it.
+        return (
+            x509.CertificateBuilder().subject_name(subject).issuer_name(self._name).public_key(key.public_key())
+            .serial_number(x509.random_serial_number()).not_valid_before(begin).not_valid_after(end)
+            .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+            .add_extension(_usage(authority), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
+        )  # fmt: skip
+
+
+def _usage(authority: bool) -> x509.KeyUsage:
+    from cryptography import x509
+
+    return x509.KeyUsage(
+        digital_signature=not authority, content_commitment=False, key_encipherment=False, data_encipherment=False,
+        key_agreement=False, key_cert_sign=authority, crl_sign=authority, encipher_only=False, decipher_only=False,
+    )  # fmt: skip
+
+
 def _alternative(name: str) -> x509.GeneralName:
     from cryptography import x509
 
@@ -72,21 +100,6 @@ def _alternative(name: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
         return x509.DNSName(name)
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: EllipticCurvePrivateKey, days: float, *, authority: bool
-) -> x509.CertificateBuilder:
-    from cryptography import x509
-
-    now = datetime.datetime.now(datetime.UTC)
-    end = now + datetime.timedelta(days=days)
-    begin = min(now, end) - datetime.timedelta(days=1)  # clocks of others may be a little behind
-    return (
-        x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
-        .serial_number(x509.random_serial_number()).not_valid_before(begin).not_valid_after(end)
-        .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
-    )  # fmt: skip
 
 
 def _named(name: str) -> x509.Name:
