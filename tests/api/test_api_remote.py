@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from offhook.api.links import Done, Feed, Heard, Sound
 from offhook.api.remote import RemotePhone
 from offhook.api.remote_sound import RemoteSound
 from offhook.api.streams import wait_until
-from offhook.errors import InvalidArgument, Unauthenticated
+from offhook.errors import InvalidArgument, MediaLost, Unauthenticated
 from offhook.media.messages import AudioRate
 from offhook.phone import commands as c
 from offhook.phone.commands import Accepted
@@ -513,6 +514,17 @@ async def test_a_phone_that_freezes_in_a_call_does_not_hold_up_who_wants_silence
     with pytest.raises(TimeoutError, match=r"the phone has not answered clear for 0\.01 s"):
         await sound.clear()
     sound.close()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="there are no eager tasks yet")
+async def test_a_sound_that_breaks_at_once_is_told_in_a_program_with_eager_tasks() -> None:
+    class BrokenVoice(MuteVoice):
+        async def hear(self) -> Word:
+            raise ConnectionLost("it broke")
+
+    asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined,unused-ignore]
+    with pytest.raises(MediaLost, match="it broke"):
+        await RemoteSound(BrokenVoice(), 8000, timeout=5).next()
 
 
 async def test_an_account_that_is_gone_after_a_restart_is_forgotten() -> None:

@@ -41,8 +41,9 @@ class RemoteSound:
         self._cleared: dict[int, asyncio.Future[int]] = {}
         self._over = False
         self._error: MediaLost | None = None
-        loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._read()), loop.create_task(self._send())]
+        self._tasks: list[asyncio.Task[None]] = []
+        for work in (self._read(), self._send()):  # which may be done at once, in a program with eager tasks
+            self._tasks.append(asyncio.get_running_loop().create_task(work))
 
     @property
     def buffered_ms(self) -> int:
