@@ -249,7 +249,7 @@ SURFACES: Final = (
     Surface("tools for language models", as_tools, events_for_tools),
     Surface("Python", in_python, events_in_python, without={
         "toggle_hold": "hold and resume", "toggle_mute": "mute and unmute", "list_calls": "phone.calls follows the events",
-        "list_accounts": "phone.accounts follows the events", "list_conferences": "a Conference follows the events",
+        "list_conferences": "a Conference follows the events",
         "open_audio": "call.audio opens it", "close_audio": "call.audio closes it",
     }),
 )
