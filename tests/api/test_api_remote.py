@@ -311,6 +311,7 @@ class ScriptedLink:
         self.feeds: list[ScriptedFeed] = []
         self.epoch = "e1"
         self.asked = self.breaks = 0
+        self.calls: tuple[CallView, ...] = ()
         self.values: dict[type[c.Command], object] = {c.Record: {"recording": "r_1", "file": "/a.wav"}, c.ListAccounts: ()}
 
     async def open(self) -> None: ...
@@ -328,7 +329,8 @@ class ScriptedLink:
             raise ConnectionLost("it broke")
         audio = {"output_volume": 1, "mic_volume": 1, "mic_muted": False}
         return {
-            "as_of": self.snapshots.pop(0), "status": {"code": 0, "name": "IDLE"}, "accounts": [], "calls": [], "audio": audio,
+            "as_of": self.snapshots.pop(0), "status": {"code": 0, "name": "IDLE"}, "accounts": [],
+            "calls": msgspec.to_builtins(self.calls), "audio": audio,
             "devices": [], "dnd": False, "forwarding": "", "auto_answer": "off",
         }  # fmt: skip
 
@@ -577,6 +579,72 @@ async def test_after_a_gap_everything_is_looked_at_anew() -> None:
         await holding
     assert (await call.wait_ended()).end == CallEnd("network", reason="the events of its end were lost")
     assert [feed.after for feed in link.feeds] == ["e1-5", "e1-900"]
+    await book.close()
+
+
+async def test_calls_that_came_in_a_gap_are_found() -> None:
+    link = ScriptedLink("e1-5", "e1-900")
+    book = Book(link)
+    await book.open()
+    incoming = book.incoming_stream()
+    link.feeds[0].say("e1-6", CallActive(call=CALL))
+    await wait_until(book.bell, lambda: book.cursor == "e1-6", 5)
+    known = book.call("c_1")
+    link.calls = (
+        structs.replace(CALL, state=CallState.HELD_LOCAL),
+        structs.replace(CALL, id="c_2", direction="incoming", state=CallState.INCOMING, answered=None),
+        structs.replace(CALL, id="c_3"),
+    )
+    dialling = asyncio.create_task(book.dial(c.Dial(to="you", id="c_3")))
+    await asyncio.sleep(0)
+    link.feeds[0].say("", StreamGap(after="e1-6", next="e1-800"))
+    assert (await anext(incoming)).id == "c_2"
+    assert (await dialling).id == "c_3"
+    assert [call.id for call in book.calls] == ["c_1", "c_2", "c_3"]
+    assert book.call("c_1") is known
+    assert known.state is CallState.HELD_LOCAL
+    await book.close()
+
+
+async def test_a_phone_that_never_says_how_things_are_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("offhook.api.book.LOOKS", 2)
+    link = ScriptedLink("e1-5")
+    link.breaks = 2
+    book = Book(link)
+    await book.open()
+    link.feeds[0].say("", StreamGap(after="e1-5", next="e2-1"))
+    await wait_until(book.bell, lambda: book.ended, 5)
+    assert str(book.error) == "it broke"
+    assert link.asked == 3
+    await book.close()
+
+
+async def test_whoever_waits_learns_of_a_mistake_of_ours() -> None:
+    link = ScriptedLink("e1-5")
+    book = Book(link)
+    await book.open()
+    holding = asyncio.create_task(book.execute(c.Hold(), wait=True))
+    await asyncio.sleep(0)
+    link.feeds[0].queue.put_nowait("no event")  # type: ignore[arg-type]
+    with pytest.raises(PhoneGone, match="cannot be followed any more: AttributeError"):
+        await holding
+    assert book._following is not None
+    with pytest.raises(AttributeError):  # with its trace, for who looks for it
+        await book._following
+    await book.close()
+
+
+async def test_an_outcome_ahead_of_the_answer_is_remembered_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("offhook.api.book.OUTCOMES_KEPT", 1)
+    link = ScriptedLink("e1-5")
+    book = Book(link)
+    await book.open()
+    link.feeds[0].say("e1-6", structs.replace(DONE, operation="op_0"))
+    link.feeds[0].say("e1-7", DONE)
+    await wait_until(book.bell, lambda: book.cursor == "e1-7", 5)
+    async with asyncio.timeout(5):
+        await book.execute(c.Hold(), wait=True)
+    assert [operation for _, operation in book._outcomes] == ["op_1"]
     await book.close()
 
 
