@@ -286,7 +286,7 @@ class JitterBuffer:
 
     def _store(self, timestamp: int, at: int, item: Item, now: float) -> bool:
         frames = self._frames
-        if self._playing and at < self._next:
+        if self._playing and at < self._next and at + self._length(item) <= self._next:
             return self._put_late(timestamp, item, now)
         self._late_run = 0
         if at in frames:
@@ -309,8 +309,7 @@ class JitterBuffer:
         """The first packet, or one that does not belong with the others: a new timeline if it is not alone."""
         if self._top < 0 or not self._frames or timestamp == self._jump_at:
             return self._restart(timestamp, item, now)
-        units = self._units(item.pcm) if isinstance(item, Linear) else self._step
-        self._jump_at = (timestamp + units) & 0xFFFFFFFF
+        self._jump_at = (timestamp + self._length(item)) & 0xFFFFFFFF
         return False
 
     def _restart(self, timestamp: int, item: Item, now: float) -> bool:
@@ -413,6 +412,10 @@ class JitterBuffer:
         """Return how long PCM is by the RTP clock."""
         return len(audio) * self._step // self._frame_bytes
 
+    def _length(self, item: Item) -> int:
+        """Return how long audio is by the RTP clock."""
+        return self._units(item.pcm) if isinstance(item, Linear) else self._step
+
     def _find(self, at: int, delay: float) -> Item | None:
         """Nothing begins at `at`: play what begins a little later, wait for it, or give it up."""
         frames = self._frames
@@ -479,8 +482,9 @@ class JitterBuffer:
         if len(audio) < self._frame_bytes and delay >= self._target - _FRAME_S / 2 and (filled := self._fill(audio, end)):
             audio, end = self._collect(audio + filled, at, self._frame_bytes)
         if len(audio) < self._frame_bytes:
-            # The rest is missing. There is time for it if we wait, else it is made up and left out.
-            if delay < self._target + SURPLUS_S - _FRAME_S / 2:
+            # The rest is missing. There is time for it if we wait (its own time, not that of the beginning: where periods were
+            # left out, frames begin anywhere in a packet), else it is made up and left out.
+            if delay - (end - at) * self._unit_s < self._target + SURPLUS_S - _FRAME_S:
                 self._next, self._shift = end, 0
             else:
                 self._next = at + self._step
