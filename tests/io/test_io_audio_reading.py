@@ -161,6 +161,19 @@ def test_every_format(tmp_path: Path, kind: str, subtype: str, its_rate: int, ra
     assert abs(ears.level_dbfs(middle) - 20 * math.log10(9000 / 32767)) < loss
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize(("kind", "subtype"), [("MP3", "MPEG_LAYER_III"), ("OGG", "VORBIS"), ("OGG", "OPUS")])
+def test_what_is_as_loud_as_can_be_is_cut_off_and_does_not_turn_over(tmp_path: Path, kind: str, subtype: str, channels: int) -> None:
+    """Such a codec returns peaks that are higher than those it was given."""
+    soundfile = pytest.importorskip("soundfile", reason="needs the extra `recording`")
+    import numpy
+
+    wave = numpy.where(numpy.arange(48_000) % 240 < 120, 32767, -32768).astype("int16")  # 200 Hz
+    soundfile.write(str(tmp_path / "a.sound"), numpy.repeat(wave[:, None], channels, 1), 48_000, subtype, format=kind)
+    heard = numpy.frombuffer(b"".join(drain(open_source(str(tmp_path / "a.sound"), loop=False, rate=48_000))), "<i2")
+    assert numpy.sum(numpy.abs(numpy.diff(heard.astype(int))) > 30_000) <= 410, "no more steps than the wave has"
+
+
 @pytest.mark.parametrize(("kind", "subtype"), [("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS")])
 def test_a_loop_begins_again(tmp_path: Path, kind: str, subtype: str) -> None:
     source = open_source(str(encoded(tmp_path / "a.sound", kind, subtype, seconds=0.3)), loop=True)

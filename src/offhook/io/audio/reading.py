@@ -184,8 +184,10 @@ class _SoundfileSamples:
     """Ogg, and everything else where there is no miniaudio."""
 
     def __init__(self, path: str) -> None:
+        import numpy
         import soundfile
 
+        self._numpy = numpy
         self._trouble: type[Exception] = soundfile.LibsndfileError
         try:
             self._file: SoundFile = soundfile.SoundFile(path)
@@ -196,11 +198,13 @@ class _SoundfileSamples:
     def read(self) -> bytes:
         """Return the next piece."""
         try:
-            piece = self._file.read(self.rate * CHUNK_MS // 1000, "int16", always_2d=True)
+            # As whole numbers the library lets what is too loud begin again at the other end, and what was pressed near its limits
+            # comes out of Vorbis and Opus beyond them.
+            piece = self._file.read(self.rate * CHUNK_MS // 1000, "float32", always_2d=True)
         except self._trouble as problem:
             raise ParseError(f"sound file: {problem}") from None
-        mono = piece[:, 0] if piece.shape[1] == 1 else piece.mean(axis=1).astype("int16")
-        return bytes(mono.tobytes())
+        mono = piece[:, 0] if piece.shape[1] == 1 else piece.mean(axis=1)
+        return bytes(self._numpy.clip(self._numpy.rint(mono * 32768), -32768, 32767).astype("<i2").tobytes())
 
     def rewind(self) -> None:
         """Begin again."""
