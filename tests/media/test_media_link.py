@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from virtual_media import Pair
 
-from offhook.media import rates
+from offhook.media import pcm, rates
 from offhook.media.link import Link, Links
 from offhook.media.messages import (
     MARKS_LIMIT,
@@ -139,11 +139,38 @@ def test_clear_silences_the_next_frame_and_says_how_much_was_played() -> None:
     talk.run(0.1)
     payloads = [packet[12:] for side, port, packet in talk.sent if side == 0 and port == 4000]
     quiet = {0xFF, 0x7F}
-    # The filter's tail of 4 ms, then nothing.
-    assert set(payloads[0][40:]) <= quiet
+    # It fades out in 5 ms, and the filter has a tail of 4; then nothing.
+    assert set(payloads[0][80:]) <= quiet
     assert all(set(payload) <= quiet for payload in payloads[1:])
     assert talk.of(0, AudioMarkReached) == []
     assert talk.of(0, AudioUnderrun) == [], "it did not run dry, it was stopped"
+
+
+@pytest.mark.parametrize("rate", [8000, 24000])
+def test_what_is_cleared_breaks_off_without_a_click(rate: AudioRate) -> None:
+    talk = Talk(codec="L16/8000", payload_type=96, receive_types=((96, "L16/8000"),))
+    talk.open(0, "mouth", rate, hear=False)
+    talk.write(sine(440, rate, 2.0))
+    talk.run(0.51)
+    talk.do(0, ClearAudio("c", "mouth"))
+    talk.run(0.1)
+    sent = pcm.swapped(b"".join(packet[12:] for side, port, packet in talk.sent if side == 0 and port == 4000))
+    assert ears.click(sent[2000:], 440) < 0.1
+    assert not any(sent[-1280:])
+
+
+def test_what_is_cleared_on_hold_is_not_heard_afterwards() -> None:
+    talk = Talk()
+    talk.open(0, "mouth", hear=False)
+    talk.write(sine(440, 8000, 2.0))
+    talk.run(0.5)
+    talk.configure(0, direction="inactive")
+    talk.do(0, ClearAudio("c", "mouth"))
+    talk.run(0.1)
+    talk.sent.clear()
+    talk.configure(0)
+    talk.run(0.1)
+    assert all(set(packet[12:]) <= {0xFF, 0x7F} for side, port, packet in talk.sent if side == 0 and port == 4000)
 
 
 def test_after_a_clear_it_goes_on_with_what_is_new() -> None:

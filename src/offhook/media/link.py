@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol, assert_never
 
+from offhook.media import pcm as samples
+from offhook.media.fades import ramp
 from offhook.media.messages import (
     MARKS_LIMIT,
     SPEAK_LIMIT_MS,
@@ -33,6 +35,7 @@ from offhook.media.messages import (
 from offhook.media.rates import Changer, Rates, link_rate
 from offhook.media.sources import FRAME_MS, SILENCE, solid
 
+FADE_MS: Final = 5  # what is cleared in the midst of a word becomes silent in this: a step would click
 OVERRUN_TICKS: Final = 1000 // FRAME_MS  # between two reports of the same trouble
 
 Report = Callable[[MediaReport], object]
@@ -78,6 +81,7 @@ class Link:
         self._number = 0
         self._told = 0  # what the latest frame said is gone
         self._buffer = bytearray()
+        self._fading = b""  # the beginning of what was cleared
         self._marks: deque[tuple[int, str]] = deque()
         self._played = self._dropped = self._refused = 0
         self._playing = False
@@ -109,8 +113,10 @@ class Link:
         self._pass_marks()
 
     def clear(self) -> None:
-        """Be silent from the next frame on; the filter fades out what is in it, within 4 ms."""
+        """Be silent from the next frame on, in which what was heard fades out; that does not count as played."""
         dropped = len(self._buffer)
+        if self._playing:
+            self._fading = ramp(bytes(self._buffer[: min(dropped & ~1, FADE_MS * self._millisecond)]), 1.0, 0.0)
         self._buffer.clear()
         self._dropped += dropped
         marks = tuple(name for _, name in self._marks)
@@ -124,6 +130,9 @@ class Link:
             self._stream_rate = rate
             self._changer = None if rate == self._rate else self._rates.changer(self._rate, rate)
         frame = self._next_frame()
+        if self._fading:
+            fading, self._fading = self._fading.ljust(self._frame_bytes, b"\0"), b""
+            frame = fading if frame is SILENCE else samples.add(frame, fading)
         return frame if self._changer is None else self._changer.feed(frame)
 
     def _next_frame(self) -> bytes:
@@ -159,6 +168,7 @@ class Link:
 
     def frame(self) -> AudioFrame | None:
         """Return this tick's frame: what was heard, and how far the buffer is; None where there is nothing to tell."""
+        self._fading = b""  # of a call on hold nothing fades out, nor later
         if self._overrun_wait:
             self._overrun_wait -= 1
         elif self._overrun or self._marks_refused:
