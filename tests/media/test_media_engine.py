@@ -9,7 +9,7 @@ import pytest
 from virtual_media import CONFIG, ListSource, MemoryStudio, Pair, SeededIds, level
 
 from offhook.errors import ParseError
-from offhook.media import engine
+from offhook.media import engine, pcm
 from offhook.media.engine import PHASES, TOGETHER, Engine
 from offhook.media.messages import (
     AttachSound,
@@ -234,6 +234,35 @@ def test_open_twice_and_a_codec_that_is_not_here() -> None:
     assert pair.engines[0].streams["c"].statistics().packets_sent > 0
 
 
+@pytest.mark.parametrize("rate", [8000, 16000])
+def test_the_microphone_is_taken_away_and_comes_back_without_a_click(rate: int) -> None:
+    """As on hold with music, and when it goes to another call."""
+    pair = Pair(codec="L16/8000", payload_type=96, receive_types=((96, "L16/8000"),))
+    pair.studios[0].card.rate = rate
+    pair.studios[0].card.mic = array("h", [8000] * (rate // 50)).tobytes()
+    pair.do(0, AttachSound("c", True))
+    pair.run(0.5)
+    pair.do(0, AttachSound("c", False))
+    pair.run(0.02)
+    captured = pair.studios[0].card.captured
+    pair.run(0.48)
+    assert pair.studios[0].card.captured == captured, "nobody listens to the microphone any more"
+    pair.do(0, AttachSound("c", True))
+    pair.run(0.5)
+    sent = pcm.swapped(b"".join(packet[12:] for side, port, packet in pair.sent if side == 0 and port == 4000))
+    said = array("h", sent)[80:]
+    assert max(abs(one - other) for one, other in pairwise(said)) <= 8000 // 12  # the filter to another rate begins anew
+    assert said.count(0) >= 0.46 * 8000
+    # What is said when the call is put on hold at once is not heard when that is over.
+    pair.do(0, AttachSound("c", False))
+    pair.configure(0, codec="L16/8000", payload_type=96, direction="inactive")
+    pair.run(0.1)
+    pair.sent.clear()
+    pair.configure(0, codec="L16/8000", payload_type=96)
+    pair.run(0.1)
+    assert not any(b"".join(packet[12:] for side, port, packet in pair.sent if side == 0 and port == 4000))
+
+
 def test_sound_card_both_ways_and_mute() -> None:
     house = House()
     house.open("a", "b")
@@ -258,6 +287,7 @@ def test_sound_card_both_ways_and_mute() -> None:
     assert (middle(house.studio.card.played[-1]), middle(house.sent["b"])) == (0, 0)
     house.engine.execute(AttachSound("b", False), house.now)
     house.engine.execute(AttachSound("a", False), house.now)
+    house.run(1)  # in which the microphone becomes silent
     count = len(house.studio.card.played)
     house.run(2)
     assert len(house.studio.card.played) == count

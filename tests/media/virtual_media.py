@@ -92,6 +92,7 @@ class FakeCard:
     def __init__(self, rate: int = SAMPLE_RATE) -> None:
         self.rate = rate
         self.mic = SILENCE
+        self.captured = 0
         self.played: list[bytes] = []
         self.rung: list[bytes] = []
         self.selected: list[tuple[DeviceKind, str]] = []
@@ -100,6 +101,7 @@ class FakeCard:
         self.closed = False
 
     def capture(self) -> bytes:
+        self.captured += 1
         return self.mic
 
     def play(self, frame: bytes) -> None:

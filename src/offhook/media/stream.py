@@ -66,8 +66,8 @@ class Stream:
     """
 
     __slots__ = (
-        "_config", "_ear", "_echoes", "_expects", "_far_shares", "_former", "_has_work", "_keypad", "_loopback", "_meter",
-        "_near_shares", "_next_stats", "_pauses", "_receiver", "_report", "_reporter", "_said_shares", "_same_codec",
+        "_config", "_ear", "_echoes", "_expects", "_far_shares", "_former", "_has_work", "_keypad", "_leaves", "_loopback",
+        "_meter", "_near_shares", "_next_stats", "_pauses", "_receiver", "_report", "_reporter", "_said_shares", "_same_codec",
         "_sender", "_sends", "_shared", "_stalled", "_tapped", "_turns", "_voices", "_waits", "bridge", "muted", "name", "near",
         "phase", "playlist", "port", "rate", "recordings", "said", "sound", "tapping", "taps", "wiring",
     )  # fmt: skip
@@ -107,7 +107,8 @@ class Stream:
         self._echoes = False
         self._same_codec: frozenset[int] = frozenset()
         self._loopback = False
-        self._turns = False  # the microphone was muted, or is heard again, since the latest frame
+        self._turns = False  # the microphone was muted or taken away, or is heard again, since the latest frame
+        self._leaves = False  # it was taken away: it is heard for one frame more, in which it becomes silent
         self.playlist = Playlist(name, report, self._note_work)
         self._meter: Meter | None = None
         self._ear: Ear | None = None  # what it is listened to for
@@ -236,7 +237,7 @@ class Stream:
             self._sender.mark()
         if not self._sends:
             self._keypad.stop("on hold")
-            self._turns = False
+            self._turn_at_once()
         if expects != self._expects:
             self._receiver.heard = now
             self._expects = expects
@@ -257,14 +258,25 @@ class Stream:
             self._report(DigitsDone(self.name, request.request, error))
             return
         self._keypad.press(request)
-        self._turns = False
+        self._turn_at_once()
         self._note_work()
 
     def mute(self, muted: bool) -> None:
         """Keep the microphone from the far end, or let it be heard again."""
-        # Only a frame that follows at once: behind a digit or a hold nothing of a muted microphone may be heard.
-        self._turns = muted != self.muted and self.sound and self._sends and not self._keypad.active
-        self.muted = muted
+        if muted != self.muted:
+            self._turns = self.sound and self._speaks_live
+            self.muted = muted
+
+    @property
+    def _speaks_live(self) -> bool:
+        """Return whether the next frame is of what is said now: behind a digit or a hold nothing of before may be heard."""
+        return self._sends and not self._waits and not self._keypad.active
+
+    def _turn_at_once(self) -> None:
+        """What comes next is no frame in which the microphone could become silent."""
+        self._turns = False
+        if self._leaves:
+            self._leaves = self.sound = False
 
     def set_loopback(self, enabled: bool) -> None:
         """Send back what is heard, or stop that."""
@@ -273,7 +285,11 @@ class Stream:
 
     def set_sound(self, attached: bool) -> None:
         """Listen to the microphone, or stop that."""
-        self.sound = attached
+        if attached == (self.sound and not self._leaves):
+            return
+        self._turns = not self.muted and self._speaks_live
+        self._leaves = not attached and self._turns
+        self.sound = attached or self._leaves
         self._note_work()
 
     def set_bridge(self, others: tuple[Stream, ...]) -> None:
@@ -474,10 +490,13 @@ class Stream:
 
     def _turned(self, mic: bytes) -> bytes:
         """Return the first frame of the microphone after it was muted or is heard again: without a step, that would click."""
-        self._turns = False
-        if mic is SILENCE or not self.sound:
+        heard, falls = self.sound and mic is not SILENCE, self.muted or self._leaves
+        self._turn_at_once()
+        if not self.sound:
+            self._note_work()
+        if not heard:
             return SILENCE
-        return ramp(mic, 1.0, 0.0) if self.muted else ramp(mic, 0.0, 1.0)
+        return ramp(mic, 1.0, 0.0) if falls else ramp(mic, 0.0, 1.0)
 
     def _record(self, near: bytes) -> None:
         self.near = near
