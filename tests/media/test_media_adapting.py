@@ -13,7 +13,8 @@ from offhook.media.codecs import Codec, codec
 from offhook.media.codecs.kinds import missing as lacking
 from offhook.media.pacing import SURPLUS_S
 from offhook.media.receiving import Receiver
-from offhook.media.sources import SILENCE, frame_bytes
+from offhook.media.sources import SILENCE, frame_bytes, solid
+from offhook.testing import ears
 from offhook.testing.badnet import FAR, BadNetwork, listen, stream
 
 RATE = 8000
@@ -204,6 +205,20 @@ def test_doubled_and_overtaken_packets_are_counted(seed: int) -> None:
     assert used.buffer.duplicate == len(again)
     assert used.buffer.reordered + used.buffer.late >= overtaken > 0
     assert used.totals() == (len(sent), 0)
+
+
+@pytest.mark.parametrize("ssrc", [7, 9])
+def test_what_another_source_or_another_time_says_follows_without_a_click(ssrc: int) -> None:
+    """As from the ringing tone that a PBX makes to the voice of who answered: what was heard passes over into it."""
+    used = codec("L16/8000")
+    raw = tone(10.0, hz=440.0).tobytes()
+    payloads = [used.encode(raw[at : at + 320]) for at in range(0, len(raw), 320)]
+    sent = [*stream(payloads[:250], 0, 160), *stream(payloads[255:], 0, 160, ssrc=ssrc, first=30_000)]
+    listener = receiver(used)
+    heard = b"".join(solid(frame, RATE) for frame in listen(listener, sent, BadNetwork().arrivals(len(sent)), extra_s=0.0))
+    assert listener.ssrc == ssrc
+    assert ears.click(heard[2 * RATE :], 440.0) < 0.1
+    assert ears.longest_gap_ms(heard[2 * RATE :]) == 0
 
 
 @pytest.mark.parametrize(("skew_ppm", "phase_s"), [(500.0, 0.007), (50.0, 0.001)])

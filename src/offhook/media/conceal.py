@@ -27,6 +27,10 @@ class Concealment(Protocol):
         """Take a frame that came and return what is to be heard: that, its beginning joined to what filled a gap."""
         ...
 
+    def turn(self) -> None:
+        """Take note that the frame to come is not the one behind those before: another source speaks, or another time."""
+        ...
+
     def lost(self) -> bytes:
         """Return a stand-in for one that did not; `sources.SILENCE` itself once there is nothing more to be made up."""
         ...
@@ -65,6 +69,9 @@ class OwnConcealer:
         self._missing = 0
         return frame
 
+    def turn(self) -> None:
+        """Leave it to the codec, whose frames overlap."""
+
     def partial(self, piece: bytes) -> bytes:
         """Return the beginning and what the codec makes up."""
         self._missing = 0
@@ -97,25 +104,30 @@ class Concealer:
     here already, the gap is filled from both of its ends. The idea of repeating is that of ITU-T G.711 Appendix I.
     """
 
-    __slots__ = ("_bridged", "_going_on", "_made", "_past", "_planned", "_rate")
+    __slots__ = ("_bridged", "_going_on", "_made", "_past", "_planned", "_rate", "_turned")
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
         self._past: list[bytes] = []
         self._made = 0  # samples made up since the gap began
-        self._bridged = False
+        self._bridged = self._turned = False
         self._planned = b""  # of what fills this gap, the frames to come
         self._going_on: Samples = array("h")  # how the sound would have gone on since then
 
     def good(self, frame: bytes) -> bytes:
         """Take a frame that came and return what is to be heard: the frame, its beginning joined to what filled a gap."""
-        if self._made:
+        if self._made or self._turned:
             frame = self._resume(frame)
         past = self._past
         past.append(frame)
         if len(past) > PAST_FRAMES:
             del past[0]
         return frame
+
+    def turn(self) -> None:
+        """Have the sound pass over into the frame to come: a step would click."""
+        if not self._made:
+            self._going_on, self._turned = self._beyond(), True
 
     def lost(self) -> bytes:
         """Return what is heard in place of a missing frame; `sources.SILENCE` itself where that is nothing."""
@@ -196,7 +208,7 @@ class Concealer:
         return piece[:loud] + ramp(piece[loud:], first, last)
 
     def _resume(self, frame: bytes) -> bytes:
-        made, self._made = self._made, 0
+        made, self._made, self._turned = self._made, 0, False
         planned, self._planned = self._planned, b""
         if self._bridged and not planned:
             return frame

@@ -43,7 +43,7 @@ class JitterBuffer:
         "_astray", "_begins", "_between", "_blind", "_decode", "_frame_bytes", "_frames", "_jump", "_jump_at",
         "_lag", "_late_run", "_lateness", "_missed", "_missing", "_next", "_pace", "_playing", "_previous",
         "_recover", "_reviewed", "_shift", "_starved", "_steady", "_step", "_top", "_unit_s", "_worst", "bridges",
-        "clock", "delay", "dropped", "duplicate", "following", "forgets", "gave_up", "jitter", "late", "missing",
+        "broke", "clock", "delay", "dropped", "duplicate", "following", "forgets", "gave_up", "jitter", "late", "missing",
         "queue", "rate", "reordered", "resyncs", "shrunk", "stretched",
     )  # fmt: skip
 
@@ -79,6 +79,7 @@ class JitterBuffer:
         self._playing = False
         self._starved = self._late_run = 0
         self._jump_at = -1
+        self.broke = False  # what is played next is not what follows on what was played; for the caller to note and take back
         self.gave_up = False  # `pull` has just given a frame up; else, where it returns none, that frame may still come
         self.following: bytes | None = None  # the packet behind the frame that was given up
         self.jitter = 0.0  # seconds
@@ -173,6 +174,7 @@ class JitterBuffer:
         self._begins.clear()
         self._top = self._jump_at = -1
         self.following = None
+        self.broke = True
         self._steady = self._playing = False
         self._starved = self._late_run = self._blind = self._shift = 0
         self._pace.restart()

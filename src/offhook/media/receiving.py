@@ -431,6 +431,9 @@ class Receiver:
         item = self._item
         if item is not self._decoded:
             self._decoded = item
+            if self.buffer.broke and not isinstance(item, Gap):
+                self.buffer.broke = False
+                self._conceal.turn()
             if isinstance(item, bytes):
                 self._frame = self._conceal.good(self.decode(item))
             elif isinstance(item, Linear):
