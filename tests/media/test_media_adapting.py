@@ -221,6 +221,23 @@ def test_what_another_source_or_another_time_says_follows_without_a_click(ssrc: 
     assert ears.longest_gap_ms(heard[2 * RATE :]) == 0
 
 
+def test_of_two_sources_at_a_time_the_one_that_began_last_is_heard() -> None:
+    """Not both by turns, as where a PBX sends its music on while somebody speaks. When that is over, the other is heard again."""
+    used = codec("L16/8000")
+
+    def said(hz: float, seconds: float, ssrc: int, first: int) -> list[bytes]:
+        raw = tone(seconds, hz=hz).tobytes()
+        return stream([used.encode(raw[at : at + 320]) for at in range(0, len(raw), 320)], 0, 160, ssrc=ssrc, first=first)
+
+    music, voice = said(440.0, 6.0, 7, 1000), said(1000.0, 2.0, 9, 30_000)
+    arrivals = [(0.020 * number, number) for number in range(300)] + [(2.01 + 0.020 * number, 300 + number) for number in range(100)]
+    listener = receiver(used)
+    heard = b"".join(solid(frame, RATE) for frame in listen(listener, [*music, *voice], sorted(arrivals), extra_s=0.0))
+    assert ears.has_tone(heard[2 * 17600 : 2 * 31200], 1000.0, purity=0.99)
+    assert ears.longest_gap_ms(heard[2 * 17600 : 2 * 31200]) == 0
+    assert ears.has_tone(heard[2 * 34000 :], 440.0, purity=0.99)
+
+
 @pytest.mark.parametrize(("skew_ppm", "phase_s"), [(500.0, 0.007), (50.0, 0.001)])
 def test_sound_without_pauses_and_a_slower_clock_loses_nothing(skew_ppm: float, phase_s: float) -> None:
     """Where periods were left out, frames begin within packets: what begins before its turn and ends behind it is not late."""

@@ -18,6 +18,7 @@ from offhook.media.pauses import Pause
 from offhook.media.sources import FRAMES_A_SECOND, SAMPLE_RATE, SILENCE, frame_bytes
 
 SELDOM_S: Final = 0.5  # two changes of codec within this are not a phone's
+RETURN_S: Final = 0.1  # the source that was left is believed again once the one that came after it has been silent for so long
 REPEATS: Final = 5  # numbers that come again one after the other, with nothing new between,
 REPEATS_S: Final = 0.06  # and as slowly as one speaks: who sends them counts anew. A network doubles packets all at once
 DTLS_FIRST: Final = range(20, 64)  # RFC 7983 7: the first octet of a handshake's datagrams
@@ -40,7 +41,7 @@ class Receiver:
 
     __slots__ = (
         "_again", "_candidate", "_changed", "_codecs", "_conceal", "_configured", "_counted", "_decoded", "_decoders",
-        "_event_clocks", "_frame", "_head", "_ids", "_item", "_kind", "_latch", "_length", "_lost_before", "_measure",
+        "_event_clocks", "_frame", "_head", "_ids", "_item", "_kind", "_latch", "_left", "_length", "_lost_before", "_measure",
         "_next_frame", "_on_control", "_on_event", "_on_flow", "_on_peer", "_past_expected", "_past_lost", "_pause",
         "_put_next", "_queue", "_reception", "_resume", "_size", "_speaks_again", "_tail", "buffer", "bytes", "events",
         "flowing", "foreign", "garbage", "heard", "heard_from", "hears", "losses", "packets", "ssrc",
@@ -73,6 +74,7 @@ class Receiver:
         self.heard_from: Address | None = None  # the latch's, at hand for every packet
         self.ssrc = -1
         self._candidate = (-1, -1)
+        self._left = -1  # the source before this one
         self._again = (-1, -1, 0, 0.0)  # the next of the numbers that come again, the newest then, how many, and since when
         self._reception = rtp.Reception(0)
         self.losses = self._reception.losses
@@ -216,7 +218,7 @@ class Receiver:
         if source != self.heard_from and not self._listens_to(source, ssrc, sequence, now):
             return False
         self._settle()
-        if ssrc != self.ssrc and not self._meet(ssrc, sequence):
+        if ssrc != self.ssrc and not self._meet(ssrc, sequence, now):
             return False
         self.heard = now
         if not self.flowing:
@@ -357,9 +359,15 @@ class Receiver:
             self._on_peer(source)
         return True
 
-    def _meet(self, ssrc: int, sequence: int) -> bool:
-        """Another source speaks: believe it at the second packet in sequence (RFC 3550 A.1), the very first at once."""
+    def _meet(self, ssrc: int, sequence: int, now: float) -> bool:
+        """Another source speaks: believe it at the second packet in sequence (RFC 3550 A.1), the very first at once.
+
+        Where two speak at the same time, the one that began last is heard, and not both by turns.
+        """
         if self.ssrc >= 0:
+            if ssrc == self._left and now - self.heard < RETURN_S:
+                self.foreign += 1
+                return False
             expected, self._candidate = self._candidate, (ssrc, (sequence + 1) & 0xFFFF)
             if expected != (ssrc, sequence):
                 self.foreign += 1
@@ -368,6 +376,7 @@ class Receiver:
             self._past_lost += self._reception.lost
             self.buffer.reset()
             self.events.restart()
+            self._left = self.ssrc
         self.ssrc = ssrc
         self._lost_before = 0
         self._candidate = (-1, -1)
@@ -377,6 +386,7 @@ class Receiver:
     def lose(self) -> None:
         """The source said goodbye: the next one is believed as late as any other."""
         self._candidate = (-1, -1)
+        self._left = -1
 
     # --- the tick --------------------------------------------------------------------------------------------------
 
