@@ -25,6 +25,13 @@ def test_tone_survives(rate: int) -> None:
     assert ears.level_dbfs(audio[800:-800]) == pytest.approx(-6.23, abs=0.1)
 
 
+@pytest.mark.parametrize(("rate_in", "rate_out"), [(8000, 16000), (16000, 8000), (44100, 8000), (8000, 48000)])
+def test_all_that_a_telephone_carries_stays_as_loud(rate_in: int, rate_out: int) -> None:
+    pytest.importorskip("numpy")
+    audio = resample(sine(3400, rate_in), rate_in, rate_out)
+    assert ears.level_dbfs(audio[1600:-1600]) == pytest.approx(-6.23, abs=0.1)
+
+
 @pytest.mark.lengthy
 def test_upwards() -> None:
     assert abs(ears.dominant_frequency(resample(sine(1000, 8000), 8000, 48000), 48000) - 1000) < 2
