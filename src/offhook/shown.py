@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 
-# C0 and C1 control characters, line ends of Unicode, marks that turn the direction of writing, halves of surrogate pairs.
-_UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+# C0 and C1 control characters, line ends of Unicode, marks that turn the direction of writing, halves of surrogate pairs, and
+# what takes no room, so that two names look alike. Joiners (U+200C, U+200D) stay: Persian and families of emoji need them.
+_UNSHOWABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    "\U000e0000-\U000e007f]"
+)
 
 
 def plain(text: str) -> str:
@@ -15,4 +19,4 @@ def plain(text: str) -> str:
 
 def _escaped(found: re.Match[str]) -> str:
     code = ord(found[0])
-    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
