@@ -29,6 +29,13 @@ def house(*autos: str, loss: float = 0.0, seed: int = 1) -> tuple[World, Phone, 
     return world, caller, phones
 
 
+def called() -> World:
+    """Return a world in which a call with the Call-ID of `craft` has passed through the exchange."""
+    world, _, _ = house("486")
+    world.ask(craft("INVITE", "1002", caller="stranger", headers=(("Contact", "<sip:s@10.0.2.1>"),)))
+    return world
+
+
 def incoming(phone: Phone) -> sip.SessionIncoming:
     (found,) = [event for event in phone.events if isinstance(event, sip.SessionIncoming)]
     return found
@@ -267,9 +274,18 @@ def test_strangers_are_not_led_through_by_a_route() -> None:
     assert not {("10.9.9.8", 5060), ("10.9.9.9", 5060)} & world.raw.keys()
 
 
+@pytest.mark.parametrize("method", ["INFO", "INVITE", "ACK"])
+@pytest.mark.parametrize("headers", [(), (("Route", "<sip:10.9.9.9;lr>"),)])
+def test_a_tag_does_not_lead_strangers_through(method: str, headers: tuple[tuple[str, str], ...]) -> None:
+    world = World()
+    answer = world.ask(craft(method, "x", caller="stranger", tag="t", uri="sip:x@10.9.9.9", headers=headers))
+    assert method == "ACK" or (answer is not None and answer.status == 481)
+    assert ("10.9.9.9", 5060) not in world.raw, "one datagram would become eleven, to whomever it names"
+
+
 @pytest.mark.parametrize("where", ["sip:x@10.0.4.1;transport=tls", "sip:x@10.0.4.1;transport=ws", "sip:x@somewhere.example"])
 def test_where_nobody_can_be_reached_says_so(where: str) -> None:
-    answer = World().ask(craft("BYE", "x", tag="t", uri=where))
+    answer = called().ask(craft("BYE", "x", tag="t", uri=where))
     assert answer is not None
     assert answer.status == (500 if "example" in where else 480)
 
@@ -308,7 +324,7 @@ def test_a_cancel_for_nothing_is_481_and_responses_to_nobody_are_dropped() -> No
 
 
 def test_a_route_through_us_is_removed_and_a_strict_one_undone() -> None:
-    world = World()
+    world = called()
     lr = f"<sip:{EXCHANGE[0]}:{EXCHANGE[1]};lr>"
     inside = craft("BYE", "x", tag="t", uri="sip:x@10.0.4.1:5062", headers=(("Route", lr),))
     world.send(("10.0.2.1", 5060), EXCHANGE, inside.encode())

@@ -34,6 +34,9 @@ MAX_OWN_VIAS: Final = 4
 MAX_WAITING: Final = 10_000
 """Server transactions at once; above that new requests are dropped and come again."""
 
+MAX_CALLS: Final = 10_000
+"""Calls and subscriptions remembered: what belongs to one is passed on to wherever its two ends say. The oldest go first."""
+
 ALLOW: Final = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, REFER, INFO, NOTIFY, SUBSCRIBE, UPDATE"
 
 DOMAINS: Final = ("localhost", "practice.local")
@@ -77,6 +80,7 @@ class Proxy:
         self._names = {name.lower() for name in domains} | {address[0].lower()}
         self._framers: dict[Flow, StreamFramer] = {}
         self._forks: dict[ServerTransaction, Fork] = {}
+        self._calls: dict[str, None] = {}
         self._tidy_above = 64
         self._out: deque[ProxyOutput] = deque()
 
@@ -289,9 +293,15 @@ class Proxy:
         self._forward_to(request, request.uri, flow, now)
 
     def _is_stranger(self, request: Request, flow: Flow, now: float, *, inside: bool) -> bool:
-        """Refuse to relay between strangers: outside a dialog one end must be ours."""
-        if inside or request.method in ("ACK", "CANCEL") or self.registrar.find(request.uri, now) is not None:
+        """Refuse to relay between strangers: outside a dialog one end must be ours, and inside one it began here."""
+        if request.method == "CANCEL" or self.registrar.find(request.uri, now) is not None:
             return False
+        if inside or request.method == "ACK":
+            if request.call_id in self._calls or flow.remote == flow.local:
+                return False
+            if request.method != "ACK":
+                self._answer(request, flow, 481, now)
+            return True
         caller = request.from_.uri
         if self._is_here(caller, flow) and caller.user_decoded in self._authority.accounts:
             return self._challenged(request, flow, now)
@@ -329,6 +339,11 @@ class Proxy:
         if request.method == "CANCEL":
             self._answer(request, flow, 481, now)
             return
+        if request.to.tag is None and request.method in _RECORDED:
+            self._calls.pop(request.call_id, None)  # the latest last
+            self._calls[request.call_id] = None
+            if len(self._calls) > MAX_CALLS:
+                del self._calls[next(iter(self._calls))]
         server = self.transactions.serve(response_flow(request, flow), request, now)
         fork = self._forks[server] = Fork(self, server)
         if request.method == "INVITE":
