@@ -11,6 +11,7 @@ from websockets.frames import Frame, Opcode
 from websockets.uri import parse_uri
 
 from offhook.io.connection import MAX_PENDING
+from offhook.io.connections import Connections
 from offhook.io.web_connection import SIP, WebConnection
 from offhook.sip.events import Datagram
 
@@ -66,3 +67,11 @@ async def test_who_pings_and_reads_no_answer_is_let_go(far: Far) -> None:
     far.send(*[Frame(Opcode.PING, bytes(100))] * (MAX_PENDING // 100))
     far.owner.overflow.assert_called_once_with(far.connection)
     far.transport.abort.assert_called_once()
+
+
+@pytest.mark.parametrize(("stood", "over"), [(False, True), (True, False)])
+async def test_a_handshake_that_does_not_go_on_is_given_up_like_silence(stood: bool, over: bool) -> None:
+    connections = Connections(MagicMock(), first_bytes=30, accepted_idle=900)
+    begun = MagicMock(heard=True, stood=stood, accepted=True, used_at=0.0)
+    connections._connections[MagicMock()] = begun
+    assert list(connections._idle(31.0)) == [begun] * over
