@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from offhook.media import resample as filters
 from offhook.media.resample import resample
 from offhook.media.wav import read_header
 from offhook.testing.peers import program
@@ -69,6 +70,11 @@ def library(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError:
         sys.exit(f"{name} is missing: pip install 'offhook[quality]'")
+
+
+# What peers heard is not measured again each time (`quality_peers.json`); what they were sent was made with this filter, which
+# is wider now.
+filters.PASSBAND = 0.92  # type: ignore[misc]
 
 
 @functools.lru_cache
