@@ -221,8 +221,19 @@ def test_what_another_source_or_another_time_says_follows_without_a_click(ssrc: 
     assert ears.longest_gap_ms(heard[2 * RATE :]) == 0
 
 
+@pytest.mark.parametrize("lost", [101, 102])
+def test_a_lost_packet_of_half_a_frame_makes_no_click(lost: int) -> None:
+    used = codec("L16/8000")
+    raw = tone(4.0, hz=440.0).tobytes()
+    sent = stream([used.encode(raw[at : at + 160]) for at in range(0, len(raw), 160)], 0, 80)
+    arrivals = [(0.010 * number, number) for number in range(len(sent)) if number != lost]
+    listener = receiver(used)
+    heard = b"".join(solid(frame, RATE) for frame in listen(listener, sent, arrivals, extra_s=0.0))
+    assert ears.click(heard[2 * 4000 :], 440.0) < 0.3
+
+
 def test_of_two_sources_at_a_time_the_one_that_began_last_is_heard() -> None:
-    """Not both by turns, as where a PBX sends its music on while somebody speaks. When that is over, the other is heard again."""
+    """Not both by turns, as where a PBX sends its music on while somebody speaks. Afterwards the other is heard again."""
     used = codec("L16/8000")
 
     def said(hz: float, seconds: float, ssrc: int, first: int) -> list[bytes]:
@@ -230,7 +241,8 @@ def test_of_two_sources_at_a_time_the_one_that_began_last_is_heard() -> None:
         return stream([used.encode(raw[at : at + 320]) for at in range(0, len(raw), 320)], 0, 160, ssrc=ssrc, first=first)
 
     music, voice = said(440.0, 6.0, 7, 1000), said(1000.0, 2.0, 9, 30_000)
-    arrivals = [(0.020 * number, number) for number in range(300)] + [(2.01 + 0.020 * number, 300 + number) for number in range(100)]
+    arrivals = [(0.020 * number, number) for number in range(300)]
+    arrivals += [(2.01 + 0.020 * number, 300 + number) for number in range(100)]
     listener = receiver(used)
     heard = b"".join(solid(frame, RATE) for frame in listen(listener, [*music, *voice], sorted(arrivals), extra_s=0.0))
     assert ears.has_tone(heard[2 * 17600 : 2 * 31200], 1000.0, purity=0.99)

@@ -434,6 +434,7 @@ class JitterBuffer:
             audio = self._linear(frames.pop(first))
             if first > at:
                 self._shift = 0
+                self.broke = True
             elif first < at:
                 audio = audio[(at - first) * self._frame_bytes // self._step & ~1 :]
             return self._gather(audio, max(at, first), delay)
