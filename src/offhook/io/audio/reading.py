@@ -198,8 +198,8 @@ class _SoundfileSamples:
     def read(self) -> bytes:
         """Return the next piece."""
         try:
-            # As whole numbers the library lets what is too loud begin again at the other end; and what is as loud as can be comes
-            # out of Vorbis and Opus louder than that.
+            # As whole numbers the library lets what is too loud begin again at the other end; and what is as loud as can be
+            # comes out of Vorbis and Opus louder than that.
             piece = self._file.read(self.rate * CHUNK_MS // 1000, "float32", always_2d=True)
         except self._trouble as problem:
             raise ParseError(f"sound file: {problem}") from None
