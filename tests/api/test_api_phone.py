@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import threading
+from collections.abc import Awaitable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from offhook.phone import commands as c
 from offhook.phone.events import AudioChanged, CallEnded
 from offhook.phone.model import ContactDetails
 from offhook.testing.live import quiet_config
-from offhook.testing.softphones import own_phone, own_uri, served_phone
+from offhook.testing.softphones import own_phone, own_uri, phone_by, served_phone
 
 Peer = tuple[Softphone, str]
 
@@ -353,6 +354,24 @@ async def test_events_of_an_earlier_run_end_nothing(tmp_path: Path) -> None:
             if event.type == "audio.changed":
                 break
         assert types[0] == "system.stopped"
+
+
+@pytest.mark.parametrize("way", ["own", "socket", "web"])
+async def test_a_phone_that_is_not_open_any_more_or_not_yet_does_nothing(tmp_path: Path, way: str) -> None:
+    def asked(phone: Softphone) -> tuple[Awaitable[object], ...]:
+        return (
+            phone.history(), phone.texts(), phone.clear_texts(), phone.clear_history(), phone.delete_history("c_1"),
+            phone.reload(), phone.status(), phone.wait_registered(),
+        )
+
+    async with phone_by(way, tmp_path) as (phone, _):
+        pass
+    for ask in asked(phone):
+        with pytest.raises(PhoneGone, match="was closed"):
+            await ask
+    for ask in asked(Softphone() if way == "own" else Softphone.connect(tmp_path / "nothing")):
+        with pytest.raises(PhoneGone, match="not open yet"):
+            await ask
 
 
 def test_in_another_loop_a_phone_says_so_and_waits_for_nothing() -> None:

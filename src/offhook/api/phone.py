@@ -284,7 +284,7 @@ class Softphone:
         `remote` is found in the far end's address or name, `tag` is a tag's name or name=value; `since` and `until` are about
         the beginning of the call, in this machine's time where they have no zone.
         """
-        found = await self._link.request("history", {
+        found = await self._request("history", {
             "limit": limit, "before": before, "direction": direction, "missed": missed, "account": account, "remote": remote,
             "tag": tag, "since": moment_text(since), "until": moment_text(until),
         })  # fmt: skip
@@ -293,26 +293,26 @@ class Softphone:
 
     async def texts(self, limit: int = 50, *, before: str = "") -> list[dict[str, Any]]:
         """Return texts that came and went, newest first; those older than `before`. Raises NotFound if none are kept."""
-        found = await self._link.request("messages", {"limit": limit, "before": before})
+        found = await self._request("messages", {"limit": limit, "before": before})
         texts: list[dict[str, Any]] = found["messages"]
         return texts
 
     async def clear_texts(self) -> None:
         """Forget all texts."""
-        await self._link.request("clear_messages", {})
+        await self._request("clear_messages", {})
 
     async def reload(self) -> dict[str, list[str]]:
         """Have the configuration file read again; returns what has changed, under `restart` what only the next start does."""
-        found: dict[str, list[str]] = await self._link.request("reload", {})
+        found: dict[str, list[str]] = await self._request("reload", {})
         return {name: list(names) for name, names in found.items()}
 
     async def delete_history(self, entry: str) -> None:
         """Forget one past call."""
-        await self._link.request("delete_history", {"entry": entry})
+        await self._request("delete_history", {"entry": entry})
 
     async def clear_history(self) -> None:
         """Forget all past calls."""
-        await self._link.request("clear_history", {})
+        await self._request("clear_history", {})
 
     async def drain(self, enabled: bool = True) -> None:
         """Take no new calls while the running ones go on; or take them again."""
@@ -321,6 +321,10 @@ class Softphone:
     async def quit(self) -> None:
         """Hang up, unregister and end the phone, also one that runs elsewhere."""
         await self.execute(c.Quit(), wait=True)
+
+    async def _request(self, operation: str, params: dict[str, Any]) -> Any:
+        self._book.check()
+        return await self._link.request(operation, params)
 
     # --- accounts
 
