@@ -19,7 +19,7 @@ from offhook.api.links import Done, Feed, Heard, Sound
 from offhook.api.remote import RemotePhone
 from offhook.api.remote_sound import RemoteSound
 from offhook.api.streams import wait_until
-from offhook.errors import InvalidArgument, MediaLost, Unauthenticated
+from offhook.errors import InvalidArgument, InvalidState, MediaLost, Unauthenticated
 from offhook.media.messages import AudioRate
 from offhook.phone import commands as c
 from offhook.phone.commands import Accepted
@@ -508,6 +508,60 @@ class MuteVoice:
         return await asyncio.Event().wait()  # type: ignore[return-value]
 
     def close(self) -> None: ...
+
+
+class SpokenVoice(MuteVoice):
+    """A call's sound of a phone that says what a test says."""
+
+    def __init__(self, *words: Word | Exception) -> None:
+        self.words = list(words)
+        self.said: list[bytes | int] = []
+
+    async def say(self, pcm: bytes) -> None:
+        self.said.append(pcm)
+
+    async def clear(self, number: int) -> None:
+        self.said.append(number)
+
+    async def hear(self) -> Word:
+        if not self.words:
+            return await super().hear()
+        word = self.words.pop(0)
+        if isinstance(word, Exception):
+            raise word
+        return word
+
+
+@pytest.mark.parametrize(("word", "reason"), [
+    (Word(error={"type": "about:blank", "code": "invalid-state", "detail": "it is on hold"}), "it is on hold"),
+    (Word(end="its worker died"), "its worker died"), (msgspec.DecodeError("no JSON"), "no JSON"),
+    (ConnectionLost("it broke"), "it broke"),
+])  # fmt: skip
+async def test_a_sound_that_breaks_gives_what_was_heard_and_then_says_why(word: Word | Exception, reason: str) -> None:
+    sound = RemoteSound(SpokenVoice(Word(audio=b"12"), word), 8000, timeout=5)
+    assert await sound.next() == b"12"
+    with pytest.raises(MediaLost, match=reason):
+        await sound.next()
+    with pytest.raises(MediaLost, match=reason):
+        await sound.wait_buffered(0)
+    for ask in (lambda: sound.write(b"12"), sound.clear):
+        with pytest.raises(InvalidState, match="over"):
+            await ask()  # type: ignore[misc]  # or it raises at once
+
+
+async def test_whoever_waits_for_silence_has_it_when_the_call_is_over() -> None:
+    voice = SpokenVoice()
+    sound = RemoteSound(voice, 8000, timeout=5)
+    sound.write(b"123")
+    clearing = asyncio.create_task(sound.clear())
+    await asyncio.sleep(0)
+    sound.write(b"45")  # the half sample before is forgotten
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert voice.said == [b"12", 1, b"45"]
+    sound.close()
+    assert await clearing == 0
+    assert await sound.next() is None
 
 
 async def test_a_phone_that_freezes_in_a_call_does_not_hold_up_who_wants_silence() -> None:
