@@ -24,7 +24,7 @@ def asking(method: str) -> tuple[Wire, Node, Peer, Peer]:
     if method == "SUBSCRIBE":
         alice.execute(events.Subscribe("s", "alice", PEER, "presence", "application/pidf+xml"))
     else:
-        alice.execute(events.SendRequest("r", "alice", method, PEER, HELLO))
+        alice.execute(events.SendRequest("r", "alice", method, PEER, HELLO))  # type: ignore[arg-type]  # one of METHODS, or OPTIONS
     wire.run(0.1)
     return wire, alice, first, second
 
