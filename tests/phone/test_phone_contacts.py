@@ -95,7 +95,6 @@ def test_an_import_knows_again_what_it_brought(phone: VirtualPhone) -> None:
     assert isinstance(phone.refuses(c.ImportContacts(contacts=many * 251)), InvalidArgument)
 
 
-@pytest.mark.plain
 @pytest.mark.parametrize("gone", range(3))
 def test_an_import_knows_again_who_is_left_of_the_same_contacts(phone: VirtualPhone, gone: int) -> None:
     same = [add(phone, "Ada", "1001") for _ in range(3)]
@@ -106,6 +105,7 @@ def test_an_import_knows_again_who_is_left_of_the_same_contacts(phone: VirtualPh
     assert phone.execute(c.GetContact(contact=same[1].id)).value.city == "London"
 
 
+@pytest.mark.plain
 def test_there_is_an_end_to_contacts(phone: VirtualPhone, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(book, "MAX_CONTACTS", 2)
     many = tuple(ContactDetails(name=str(number)) for number in range(3))

@@ -42,8 +42,16 @@ class Portal:
 
     def run(self, awaitable: Awaitable[R]) -> R:
         """Return the result of an awaitable; an interrupt (Ctrl+C) cancels it. Raises PhoneGone after `close` or a fork."""
-        loop = self._started(awaitable)
-        return self._result(asyncio.run_coroutine_threadsafe(_awaited(awaitable), loop))
+        loop, errand = self._started(awaitable), _Errand(awaitable)
+        try:
+            return self._result(asyncio.run_coroutine_threadsafe(errand.run(), loop))
+        except BaseException:
+            # Ctrl+C, or what another signal's handler raises: SystemExit, a test runner's time-out. It may come as soon as the
+            # loop has begun, when nothing else here knows the task yet.
+            if not errand.is_over:
+                with contextlib.suppress(RuntimeError):  # the loop is closed
+                    loop.call_soon_threadsafe(errand.abandon)
+            raise
 
     def _started(self, awaitable: Awaitable[Any]) -> asyncio.AbstractEventLoop:
         if self._is_copy:
@@ -93,9 +101,6 @@ class Portal:
             return future.result()
         except CancelledError:
             raise PhoneGone(CLOSED) from None
-        except BaseException:  # Ctrl+C, or what another signal's handler raises: SystemExit, a test runner's time-out
-            future.cancel()
-            raise
 
     def close(self) -> None:
         """Say farewell, then stop the loop and the thread. Harmless when repeated, and in a forked process."""
@@ -130,8 +135,31 @@ class Portal:
         await loop.shutdown_default_executor()
 
 
-async def _awaited(awaitable: Awaitable[R]) -> R:
-    return await awaitable
+class _Errand(Generic[R]):
+    """What the loop awaits for another thread, which may not want it any more."""
+
+    def __init__(self, awaitable: Awaitable[R]) -> None:
+        self.is_over = False
+        self._awaitable = awaitable
+        self._task: asyncio.Task[Any] | None = None
+        self._abandoned = False
+
+    async def run(self) -> R:
+        if self._abandoned:
+            if inspect.iscoroutine(self._awaitable):
+                self._awaitable.close()
+            raise asyncio.CancelledError
+        self._task = asyncio.current_task()
+        try:
+            return await self._awaitable
+        finally:
+            self.is_over = True
+
+    def abandon(self) -> None:
+        """End it, in the loop, whether or not it has begun."""
+        self._abandoned = True
+        if self._task is not None:
+            self._task.cancel()
 
 
 _portals: set[Portal] = set()
