@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -81,7 +82,7 @@ def test_a_server_that_is_down_is_told_though_the_next_one_answers(
     assert f"127.0.0.1:{exchange[1]} answers" in found["UDP"].text
     (down,) = (each for each in found.values() if each.level == "warning")
     assert down.name.startswith("account work, UDP to 127.0.0.1:")
-    assert "nobody listens" in down.text
+    assert re.search("nobody listens|no answer", down.text), "not every system tells that a port is closed"
 
 
 def test_addresses_are_asked_of_the_name_servers_that_the_phone_asks(
